@@ -1,0 +1,89 @@
+"""Mainstem: one graph from raw data to live predictions and back.
+
+    import mainstem as ms
+
+    flights = ms.files("data/flights/*.csv", key="flight_id", time="scheduled_at")
+
+    @ms.table(key="flight_id", checks=[ms.not_null("origin")])
+    def legs(flights): ...
+
+Names are imported when they are first used, so that `import mainstem` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "mainstem.nodes.sources": ("files", "database", "api", "web", "stream"),
+    "mainstem.nodes.tables": ("table",),
+    "mainstem.nodes.checks": (
+        "not_null",
+        "unique",
+        "between",
+        "accepted",
+        "expression",
+        "foreign_key",
+        "row_count",
+        "fresh",
+    ),
+    "mainstem.nodes.features": ("feature_view", "on_demand"),
+    "mainstem.nodes.models": ("model",),
+    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
+    "mainstem.project.project": ("Project", "load"),
+    "mainstem": ("testing", "errors"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Project",
+    "accepted",
+    "api",
+    "between",
+    "database",
+    "drift",
+    "endpoint",
+    "errors",
+    "expression",
+    "feature_view",
+    "files",
+    "foreign_key",
+    "fresh",
+    "load",
+    "model",
+    "not_null",
+    "on_demand",
+    "performance",
+    "row_count",
+    "stream",
+    "table",
+    "testing",
+    "unique",
+    "web",
+]
+
+if TYPE_CHECKING:
+    from mainstem import errors, testing
+    from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
+    from mainstem.nodes.endpoints import drift, endpoint, performance
+    from mainstem.nodes.features import feature_view, on_demand
+    from mainstem.nodes.models import model
+    from mainstem.nodes.sources import api, database, files, stream, web
+    from mainstem.nodes.tables import table
+    from mainstem.project.project import Project, load
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
+    if home == "mainstem":
+        return importlib.import_module(f"mainstem.{name}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

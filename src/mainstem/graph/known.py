@@ -1,0 +1,84 @@
+"""When a value becomes known, as far as definitions can say.
+
+A `Known` is the latest of some moments, each an instant column plus a constant offset; no moment at all means always
+known. Two moments of one column can be compared without data; moments of different columns cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["in time", "too late", "undecided"]
+
+
+@dataclass(frozen=True, order=True)
+class Moment:
+    """The instant `column` + `offset` microseconds."""
+
+    column: str
+    offset: int = 0
+
+    def __str__(self) -> str:
+        if not self.offset:
+            return self.column
+        sign, size = ("−" if self.offset < 0 else "+"), abs(self.offset)
+        for unit, micros in (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000)):
+            if size % micros == 0:
+                return f"{self.column} {sign} {size // micros} {unit}"
+        return f"{self.column} {sign} {size} µs"
+
+
+@dataclass(frozen=True)
+class Known:
+    """The latest of `moments`; `unknown` says why nothing can be said, where that is so."""
+
+    moments: frozenset[Moment] = frozenset()
+    unknown: str | None = None
+
+    def __str__(self) -> str:
+        if self.unknown:
+            return f"unknown: {self.unknown}"
+        if not self.moments:
+            return "always"
+        texts = [str(m) for m in sorted(self.moments)]
+        return texts[0] if len(texts) == 1 else f"the latest of {', '.join(texts)}"
+
+    @classmethod
+    def at(cls, column: str, offset: int = 0) -> Known:
+        return cls(frozenset({Moment(column, offset)}))
+
+    @classmethod
+    def never_said(cls, why: str) -> Known:
+        return cls(unknown=why)
+
+    def latest(self, *others: Known) -> Known:
+        """The latest of this and others."""
+        unknown = next((k.unknown for k in (self, *others) if k.unknown), None)
+        offsets: dict[str, int] = {}
+        for moment in (m for k in (self, *others) for m in k.moments):
+            offsets[moment.column] = max(moment.offset, offsets.get(moment.column, moment.offset))
+        return Known(frozenset(Moment(c, o) for c, o in offsets.items()), unknown)
+
+    def rename(self, to: Callable[[str], str | None]) -> Known:
+        """The same in terms of other columns; unknown where a column has no counterpart."""
+        moved: set[Moment] = set()
+        for moment in self.moments:
+            name = to(moment.column)
+            if name is None:
+                return Known.never_said(f"it is known at {moment}, and that column was left out")
+            moved.add(Moment(name, moment.offset))
+        return Known(frozenset(moved), self.unknown)
+
+    def by(self, moment: Moment) -> Verdict:
+        """Whether this is known by `moment`."""
+        if self.unknown:
+            return "undecided"
+        same = [m for m in self.moments if m.column == moment.column]
+        if any(m.offset > moment.offset for m in same):
+            return "too late"
+        return "in time" if len(same) == len(self.moments) else "undecided"
+
+
+ALWAYS = Known()

@@ -1,0 +1,154 @@
+"""Checks: tests of a table. Which rows violate them is computed in `tables/checks`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mainstem.nodes.base import Deferred, NodeRef
+
+Severity = Literal["error", "warn", "quarantine"]
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A test of a table. `error` blocks publishing, `warn` reports, `quarantine` sets the violating rows aside."""
+
+    severity: Severity = "error"
+
+    @property
+    def label(self) -> str:
+        """What the run prints: `not_null(origin)`."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, eq=False)
+class NotNull(Check):
+    columns: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"not_null({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Unique(Check):
+    columns: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"unique({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Between(Check):
+    column: str = ""
+    low: Any = None
+    high: Any = None
+
+    @property
+    def label(self) -> str:
+        return f"between({self.column}, {self.low}, {self.high})"
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted(Check):
+    column: str = ""
+    values: tuple[Any, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"accepted({self.column}, {len(self.values)} values)"
+
+
+@dataclass(frozen=True, eq=False)
+class Expression(Check):
+    condition: Deferred = None
+    name: str = "expression"
+
+    @property
+    def label(self) -> str:
+        return f"expression({self.name})"
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignKey(Check):
+    columns: tuple[str, ...] = ()
+    to: NodeRef = ""
+    to_columns: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        target = self.to if isinstance(self.to, str) else self.to.name or "?"
+        return f"foreign_key({', '.join(self.columns)} → {target})"
+
+
+@dataclass(frozen=True, eq=False)
+class RowCount(Check):
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def label(self) -> str:
+        return f"row_count({self.low}, {self.high})"
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh(Check):
+    column: str = ""
+    within: str = "1d"
+
+    @property
+    def label(self) -> str:
+        return f"fresh({self.column}, {self.within})"
+
+
+def not_null(*columns: str, severity: Severity = "error") -> NotNull:
+    """No null in any of `columns`."""
+    return NotNull(severity, columns)
+
+
+def unique(*columns: str, severity: Severity = "error") -> Unique:
+    """No two rows agree in all of `columns`; with `quarantine`, all rows after the first are set aside."""
+    return Unique(severity, columns)
+
+
+def between(column: str, low: Any = None, high: Any = None, *, severity: Severity = "error") -> Between:
+    """`low <= column <= high`; either may be None; nulls pass, NaN does not."""
+    return Between(severity, column, low, high)
+
+
+def accepted(column: str, values: Sequence[Any], *, severity: Severity = "error") -> Accepted:
+    """`column` is one of `values`; nulls pass."""
+    return Accepted(severity, column, tuple(values))
+
+
+def expression(condition: Deferred, *, name: str = "expression", severity: Severity = "error") -> Expression:
+    """A boolean row expression, such as `_.arrived_at >= _.departed_at`; null passes."""
+    return Expression(severity, condition, name)
+
+
+def foreign_key(
+    columns: str | Sequence[str],
+    to: NodeRef,
+    to_columns: str | Sequence[str] | None = None,
+    *,
+    severity: Severity = "error",
+) -> ForeignKey:
+    """Every non-null combination of `columns` occurs in `to_columns` (default: the same names) of `to`."""
+    own = (columns,) if isinstance(columns, str) else tuple(columns)
+    theirs = own if to_columns is None else (to_columns,) if isinstance(to_columns, str) else tuple(to_columns)
+    return ForeignKey(severity, own, to, theirs)
+
+
+def row_count(
+    low: int | None = None, high: int | None = None, *, severity: Literal["error", "warn"] = "error"
+) -> RowCount:
+    """`low <= rows <= high`; either may be None."""
+    return RowCount(severity, low, high)
+
+
+def fresh(column: str, within: str, *, severity: Literal["error", "warn"] = "error") -> Fresh:
+    """The latest value of the instant `column` is at most `within` (such as `1d`) before now."""
+    return Fresh(severity, column, within)

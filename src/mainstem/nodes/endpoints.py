@@ -1,0 +1,70 @@
+"""Endpoints: a live contract bound to a champion; and the monitors that watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mainstem.nodes.base import Node
+from mainstem.nodes.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Monitor:
+    """A rule over predictions and outcomes that gives a verdict."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drift(Monitor):
+    """The inputs are distributed as in training. `alpha` bounds the false discovery rate across inputs; an input
+    must also have moved by `effect` (population stability index) to count."""
+
+    alpha: float = 0.01
+    effect: float = 0.1
+    min_rows: int = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Performance(Monitor):
+    """The metric on joined outcomes stays at or above `floor`, judged by the upper end of its interval."""
+
+    floor: float
+    metric: str | None = None
+    min_rows: int = 500
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Endpoint(Node):
+    """A live contract for predictions of `model`, and what watches it."""
+
+    model: Model
+    monitors: tuple[Monitor, ...] = ()
+    promote: Literal["manual", "gate"] = "manual"
+    threshold: float | None = None
+
+
+def drift(*, alpha: float = 0.01, effect: float = 0.1, min_rows: int = 500) -> Drift:
+    """Watch every input's distribution against the training snapshot."""
+    return Drift(alpha, effect, min_rows)
+
+
+def performance(floor: float, *, metric: str | None = None, min_rows: int = 500) -> Performance:
+    """Watch the metric (default: the model's) on joined outcomes."""
+    return Performance(floor, metric, min_rows)
+
+
+def endpoint(
+    model: Model,
+    *,
+    monitors: Sequence[Monitor] = (),
+    promote: Literal["manual", "gate"] = "manual",
+    threshold: float | None = None,
+    **meta: Any,
+) -> Endpoint:
+    """Declare an endpoint, answered at `POST /predict/NAME`.
+
+    `promote="gate"` ships a challenger by itself when it is measurably better; `threshold` turns a score into
+    a decision (`score >= threshold`).
+    """
+    return Endpoint(model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, **meta)

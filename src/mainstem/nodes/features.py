@@ -1,0 +1,124 @@
+"""Feature views: time-stamped features per key; and features computed at request time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mainstem.errors import DefinitionError
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FeatureView(Node):
+    """Features per `key`: latest `columns` of a relation, or reductions (`features`) over `windows` of its events.
+
+    Durations are texts such as `3h`. `ttl` bounds the age of latest columns; `resolution` is the step in which
+    windows begin (None: the default for each window); `grace` is how far back online reads are answered.
+    """
+
+    source: NodeRef
+    key: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    features: Mapping[str, Deferred] = field(default_factory=dict)
+    windows: tuple[str, ...] = ()
+    ttl: str | None = None
+    resolution: str | None = None
+    order_by: str | None = None
+    closed: Literal["left", "both"] = "left"
+    grace: str = "1d"
+
+    def on(self, *columns: str) -> ViewUse:
+        """The view looked up by other columns than its key: `airport.on("dest")` → `airport_dest__delay_1h`."""
+        if len(columns) != len(self.key):
+            raise DefinitionError(
+                f"{self.name or 'the view'}.on() takes {len(self.key)} columns",
+                got=", ".join(columns),
+                expected=f"one for each of its key: {', '.join(self.key)}",
+            )
+        return ViewUse(view=self, on=columns)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ViewUse:
+    """A view as a model uses it: its key read from the columns `on` of the examples, earlier views or the request."""
+
+    view: FeatureView
+    on: tuple[str, ...]
+
+    def prefix(self, name: str) -> str:
+        """What the model's columns begin with: the view's `name`, or `airport_dest` for `airport.on("dest")`."""
+        return name if self.on == self.view.key else "_".join((name, *self.on))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OnDemand:
+    """Row-level expressions over request fields and other features (`airport__delay_1h`), the same offline and live."""
+
+    features: Mapping[str, Deferred]
+    origin: Origin = field(default_factory=Origin.of_caller)
+
+
+def feature_view(
+    source: NodeRef,
+    *,
+    key: str | Sequence[str],
+    columns: Sequence[str] = (),
+    windows: str | Sequence[str] = (),
+    ttl: str | None = None,
+    resolution: str | None = None,
+    order_by: str | None = None,
+    closed: Literal["left", "both"] = "left",
+    grace: str = "1d",
+    name: str | None = None,
+    owner: str | None = None,
+    description: str | None = None,
+    **features: Deferred,
+) -> FeatureView:
+    """Declare a feature view over a source, stream or table.
+
+    `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction,
+    computed over each of `windows` and called `feature_window`. Raises `DefinitionError` if it has neither.
+    """
+    if bool(columns) == bool(features):
+        raise DefinitionError(
+            "a feature view has either latest columns or windowed reductions",
+            where=str(Origin.of_caller()),
+            hint='columns=["origin"], or windows=["1h"], delay=_.dep_delay.mean()',
+        )
+    if bool(features) != bool(windows):
+        raise DefinitionError(
+            "reductions need windows, and windows need reductions",
+            where=str(Origin.of_caller()),
+            hint='windows=["1h", "3h"]',
+        )
+    return FeatureView(
+        source=source,
+        key=names(key),
+        columns=tuple(columns),
+        features=dict(features),
+        windows=names(windows),
+        ttl=ttl,
+        resolution=resolution,
+        order_by=order_by,
+        closed=closed,
+        grace=grace,
+        name=name,
+        owner=owner,
+        description=description,
+    )
+
+
+def on_demand(**features: Deferred) -> OnDemand:
+    """Features computed when asked, such as `busy=_.airport__departures_1h > 40`."""
+    return OnDemand(features=dict(features))
+
+
+FeatureUse = FeatureView | ViewUse | OnDemand | str
+"""What `ms.model(features=[…])` takes; a text names a request field."""
+
+
+def use(feature: Any) -> ViewUse:
+    """A view as it is used: by its own key unless `.on()` said otherwise."""
+    return feature if isinstance(feature, ViewUse) else ViewUse(view=feature, on=feature.key)

@@ -1,0 +1,104 @@
+"""Findings: what the ML side tells the data side; and remedies: accepted findings as changes of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from mainstem.nodes.records import Measure, now
+
+FindingKind = Literal["source_change", "drift", "labels", "world_changed", "performance"]
+FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cleaning rule. `rescale` multiplies the column by `factor`, for the rows `where` (SQL over the source's
+    columns) holds; the `guard` (SQL too) must hold on the corrected rows, or the cause is gone and the run says so."""
+
+    kind: Literal["rescale"]
+    node: str
+    column: str
+    factor: float
+    where: str
+    guard: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a test saw: its statistic, the value on the reference and now, and the adjusted p."""
+
+    test: str
+    statistic: float
+    reference: float
+    current: float
+    adjusted_p: float
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another explanation and its score in the same unit as the finding's gain."""
+
+    name: str
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The metric before and after a remedy, on the same rows; `recovered` is their difference with an interval."""
+
+    before: float
+    after: float
+    recovered: Measure
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a live model loses, to which upstream column, and the fix that was replayed.
+
+    `cost` is in the model's own metric; `detectable` is the smallest cost that could have been seen; `lineage` leads
+    from the model's inputs back to the sources suspected, in order. A drift that costs nothing has `harmless`.
+    """
+
+    id: str
+    kind: FindingKind
+    node: str
+    column: str
+    partition: str
+    rows: int
+    endpoint: str
+    model_version: str
+    window: tuple[datetime, datetime]
+    evidence: tuple[Evidence, ...]
+    summary: str
+    metric: str = ""
+    cost: Measure | None = None
+    detectable: float | None = None
+    harmless: bool = False
+    rivals: tuple[Rival, ...] = ()
+    lineage: tuple[str, ...] = ()
+    rule: Rule | None = None
+    promised: Recovery | None = None
+    realised: Recovery | None = None
+    owner: str | None = None
+    state: FindingState = "open"
+    reason: str | None = None
+    muted_until: datetime | None = None
+    branch: str = "main"
+    run: str = ""
+    created_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An accepted finding, as it stands in remedies.toml."""
+
+    finding: str
+    rule: Rule
+    accepted_at: datetime = field(default_factory=now)
+    note: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""Models: what is predicted, when, from which features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mainstem.nodes.base import Deferred, Node, NodeRef
+from mainstem.nodes.features import FeatureUse
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(Node):
+    """What is predicted (`target`), for which rows (`examples`), when (`prediction_time`) and from what (`features`).
+
+    `test` is the share of the latest labelled examples (0.2), or a duration (`60d`), kept for the one final
+    measurement; `gap` is how long outcomes take, left out between training and test.
+    """
+
+    examples: NodeRef
+    prediction_time: Deferred
+    target: Deferred
+    features: tuple[FeatureUse, ...]
+    metric: str | None = None
+    task: Task | None = None
+    candidates: tuple[str, ...] = ("linear", "lightgbm")
+    test: float | str = 0.2
+    gap: str = "1d"
+    folds: int = 3
+    seed: int = 0
+    assume_known: Mapping[str, str] = field(default_factory=dict)
+    retrain: Literal["definition", "data"] = "definition"
+
+
+def model(
+    *,
+    examples: NodeRef,
+    prediction_time: Deferred,
+    target: Deferred,
+    features: Sequence[FeatureUse],
+    metric: str | None = None,
+    task: Task | None = None,
+    candidates: Sequence[str] = ("linear", "lightgbm"),
+    test: float | str = 0.2,
+    gap: str = "1d",
+    folds: int = 3,
+    seed: int = 0,
+    assume_known: Mapping[str, str] | None = None,
+    retrain: Literal["definition", "data"] = "definition",
+    **meta: Any,
+) -> Model:
+    """Declare a model. The task is inferred from the target's type unless given: boolean → binary, text →
+    multiclass, number → regression. `retrain="data"` trains a new challenger whenever the examples change."""
+    return Model(
+        examples=examples,
+        prediction_time=prediction_time,
+        target=target,
+        features=tuple(features),
+        metric=metric,
+        task=task,
+        candidates=tuple(candidates),
+        test=test,
+        gap=gap,
+        folds=folds,
+        seed=seed,
+        assume_known=dict(assume_known or {}),
+        retrain=retrain,
+        **meta,
+    )

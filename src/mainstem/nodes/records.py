@@ -1,0 +1,150 @@
+"""Records of what happened: releases, runs, model versions. Frozen, plain data, kept by the `State` port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from mainstem.ports import Snapshot
+
+
+def now() -> datetime:
+    """The present instant, UTC."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """A short unique id, such as `run-20261123-3f9a2c1b`."""
+    return f"{prefix}-{now():%Y%m%d}-{uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a branch publishes, as a whole: node → snapshot, model → challenger, endpoint → champion.
+
+    `fingerprints` are those of the definitions that made the snapshots; `cutovers` maps a stream to the instant from
+    which its events, not its history, count; `online` maps a view to the fingerprint its online state was built with.
+    """
+
+    id: str
+    branch: str
+    run: str
+    parent: str | None = None
+    created_at: datetime = field(default_factory=now)
+    tables: Mapping[str, Snapshot] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    cutovers: Mapping[str, datetime] = field(default_factory=dict)
+    online: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found: rows that violate it, of how many, and a few of them as a sample."""
+
+    label: str
+    severity: str
+    violations: int
+    rows: int
+    sample: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.violations == 0
+
+
+StepStatus = Literal["done", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One executed step. `rows_in == published + quarantined` for every table."""
+
+    kind: str
+    node: str
+    reason: str
+    status: StepStatus
+    seconds: float = 0.0
+    rows_in: int | None = None
+    published: int | None = None
+    quarantined: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    message: str = ""
+    error: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One execution of a plan."""
+
+    id: str
+    branch: str
+    status: RunStatus
+    started_at: datetime = field(default_factory=now)
+    ended_at: datetime | None = None
+    steps: tuple[StepRecord, ...] = ()
+    release: str | None = None
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The ids of the findings its steps opened or closed."""
+        return tuple(f for step in self.steps for f in step.findings)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric with its 95 % interval, on `rows` rows."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """One input of a model: its name, `float` or `string`, and the upstream source columns it derives from,
+    each as `source.column`."""
+
+    name: str
+    type: Literal["float", "string"]
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One immutable fitted artifact with its lineage.
+
+    `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
+    on the test rows; `baseline` is the naive one on the same rows; `folds` are the cross-validated scores per candidate.
+    `snapshots` maps each table it was trained on to its snapshot id.
+    """
+
+    id: str
+    model: str
+    number: int
+    run: str
+    fingerprint: str
+    artifact: str
+    task: str
+    algorithm: str
+    metric: str
+    inputs: tuple[InputColumn, ...]
+    classes: tuple[str, ...] = ()
+    created_at: datetime = field(default_factory=now)
+    metrics: Mapping[str, Measure] = field(default_factory=dict)
+    baseline: Mapping[str, Measure] = field(default_factory=dict)
+    folds: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    trained_until: datetime | None = None
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,213 @@
+"""Sources: external data, where it is, its key, when a row happened and when each column becomes known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mainstem.nodes.base import Deferred, Node, NodeRef, names
+from mainstem.nodes.checks import Check
+
+KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
+"""When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping column → one
+of these with `"*"` for the rest. None means: at `time`; of unknown availability where there is no `time`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source(Node):
+    """External data. `schema` maps columns to Ibis types and is introspected where it is not declared."""
+
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    known: KnownSpec = None
+    schema: Mapping[str, str] | None = None
+    cursor: str | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Files(Source):
+    """Files matching a glob below the project; a file that changes replaces the rows it brought before."""
+
+    path: str
+    format: Literal["csv", "parquet", "json"]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Database(Source):
+    """A table of a database, or a query. With a `cursor` column only rows beyond its last value are read."""
+
+    url: str
+    table: str | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Api(Source):
+    """A JSON API read page by page. `records` is the JSON path of the rows within a page."""
+
+    url: str
+    records: str = "$"
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cursor_param: str | None = None
+    paging: Literal["auto", "page", "offset", "link", "none"] = "auto"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Web(Source):
+    """Rows scraped from a page. `rows` and the values of `fields` are CSS selectors, the latter within a row."""
+
+    url: str
+    rows: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stream(Source):
+    """Events pushed to Mainstem. `history` is the table of what happened before the stream began."""
+
+    history: NodeRef | None = None
+
+
+def files(
+    path: str,
+    *,
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    known: KnownSpec = None,
+    schema: Mapping[str, str] | None = None,
+    format: Literal["csv", "parquet", "json"] | None = None,
+    options: Mapping[str, Any] | None = None,
+    checks: Sequence[Check] = (),
+    **meta: Any,
+) -> Files:
+    """CSV, Parquet or JSON-lines files matching the glob `path`, relative to the project.
+
+    The format is taken from the suffix unless given; `options` go to the reader (`delim`, `nullstr`, …).
+    """
+    suffix = path.removesuffix(".gz").rsplit(".", 1)[-1]
+    kind: Any = format or {"jsonl": "json", "ndjson": "json"}.get(suffix, suffix)
+    return Files(
+        path=path,
+        format=kind,
+        key=names(key),
+        time=time,
+        known=known,
+        schema=schema,
+        options=dict(options or {}),
+        checks=tuple(checks),
+        **meta,
+    )
+
+
+def database(
+    url: str,
+    *,
+    table: str | None = None,
+    query: str | None = None,
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    known: KnownSpec = None,
+    schema: Mapping[str, str] | None = None,
+    cursor: str | None = None,
+    checks: Sequence[Check] = (),
+    **meta: Any,
+) -> Database:
+    """A `table` or `query` of the database at `url` (`sqlite:///…`, `postgresql://…`)."""
+    return Database(
+        url=url,
+        table=table,
+        query=query,
+        key=names(key),
+        time=time,
+        known=known,
+        schema=schema,
+        cursor=cursor,
+        checks=tuple(checks),
+        **meta,
+    )
+
+
+def api(
+    url: str,
+    *,
+    records: str = "$",
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    known: KnownSpec = None,
+    schema: Mapping[str, str] | None = None,
+    cursor: str | None = None,
+    cursor_param: str | None = None,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    paging: Literal["auto", "page", "offset", "link", "none"] = "auto",
+    checks: Sequence[Check] = (),
+    **meta: Any,
+) -> Api:
+    """A JSON API. With a `cursor` column its last value is sent as `cursor_param` (default: the column's name)."""
+    return Api(
+        url=url,
+        records=records,
+        key=names(key),
+        time=time,
+        known=known,
+        schema=schema,
+        cursor=cursor,
+        cursor_param=cursor_param or cursor,
+        params=dict(params or {}),
+        headers=dict(headers or {}),
+        paging=paging,
+        checks=tuple(checks),
+        **meta,
+    )
+
+
+def web(
+    url: str,
+    *,
+    rows: str,
+    fields: Mapping[str, str],
+    key: str | Sequence[str] | None = None,
+    known: KnownSpec = None,
+    schema: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = (),
+    **meta: Any,
+) -> Web:
+    """Rows of an HTML page: one per element matching the CSS selector `rows`, one column per entry of `fields`."""
+    return Web(
+        url=url,
+        rows=rows,
+        fields=dict(fields),
+        key=names(key),
+        known=known,
+        schema=schema,
+        checks=tuple(checks),
+        **meta,
+    )
+
+
+def stream(
+    name: str,
+    *,
+    schema: Mapping[str, str],
+    time: str,
+    key: str | Sequence[str] | None = None,
+    known: KnownSpec = None,
+    history: NodeRef | None = None,
+    checks: Sequence[Check] = (),
+    **meta: Any,
+) -> Stream:
+    """Events posted to `/events/NAME`; `schema` maps their fields to Ibis types, `time` is when they happened."""
+    return Stream(
+        name=name,
+        schema=dict(schema),
+        time=time,
+        key=names(key),
+        known=known,
+        history=history,
+        checks=tuple(checks),
+        **meta,
+    )

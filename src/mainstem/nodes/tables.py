@@ -1,0 +1,87 @@
+"""Tables: named relations, written as functions from Ibis tables to an Ibis table, or as SQL."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstem.nodes.base import Node, NodeRef, Origin, names
+from mainstem.nodes.checks import Check
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table(Node):
+    """A named relation. Its function stays callable; each parameter names another node unless `inputs` says which."""
+
+    function: Callable[..., Any] | None = None
+    sql: str | None = None
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    checks: tuple[Check, ...] = ()
+    inputs: Mapping[str, NodeRef] = field(default_factory=dict)
+    assume_known: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.function is None:
+            raise TypeError(f"table {self.name!r} is SQL and cannot be called")
+        return self.function(*args, **kwargs)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The function's parameter names, in order; empty for SQL."""
+        return tuple(inspect.signature(self.function).parameters) if self.function else ()
+
+
+def table(
+    function: Callable[..., Any] | None = None,
+    *,
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    checks: Sequence[Check] = (),
+    inputs: Mapping[str, NodeRef] | None = None,
+    assume_known: Mapping[str, str] | None = None,
+    name: str | None = None,
+    owner: str | None = None,
+    description: str | None = None,
+) -> Any:
+    """Declare the decorated function as a table, with or without arguments: `@ms.table` or `@ms.table(key=…)`.
+
+    The function takes Ibis tables and returns one. `time` names the column saying when a row happened;
+    `assume_known` maps a column to the reason why it may be used although its availability cannot be shown.
+    """
+
+    def declare(body: Callable[..., Any]) -> Table:
+        return Table(
+            name=name or body.__name__,
+            function=body,
+            description=description or inspect.getdoc(body),
+            owner=owner,
+            key=names(key),
+            time=time,
+            checks=tuple(checks),
+            inputs=dict(inputs or {}),
+            assume_known=dict(assume_known or {}),
+            origin=_origin(body),
+        )
+
+    return declare if function is None else declare(function)
+
+
+def sql(
+    name: str,
+    text: str,
+    *,
+    origin: Origin,
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    checks: Sequence[Check] = (),
+) -> Table:
+    """A table written in SQL (DuckDB's dialect); its inputs are read from the FROM clauses."""
+    return Table(name=name, sql=text, key=names(key), time=time, checks=tuple(checks), origin=origin)
+
+
+def _origin(body: Callable[..., Any]) -> Origin:
+    code = body.__code__
+    return Origin(code.co_filename, code.co_firstlineno, f"def {body.__name__}(…)")

@@ -1,0 +1,87 @@
+"""What a runner hands to an executor, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from mainstem.errors import StorageError
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.records import CheckResult, Release
+from mainstem.planning.plan import Step
+from mainstem.ports import Engine, Lake, Session, Snapshot, State
+
+MAKERS = frozenset({"collect", "drain", "build", "materialise", "train"})
+"""The steps that bring a node to its declared state."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step brought about. Nothing of it is visible to readers before the run publishes its release.
+
+    `tables` maps stored relations (also `quarantine.legs`, `dataset.late`, `predictions.arrivals`) to new
+    snapshots; the other mappings extend the release's fields of the same names.
+    """
+
+    tables: Mapping[str, Snapshot] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    cutovers: Mapping[str, datetime] = field(default_factory=dict)
+    online: Mapping[str, str] = field(default_factory=dict)
+    rows_in: int | None = None
+    published: int | None = None
+    quarantined: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    message: str = ""
+    findings: tuple[str, ...] = ()
+
+
+@dataclass
+class Context:
+    """One run, as its executors see it. `release` is the release in the making: reads resolve through it."""
+
+    run: str
+    branch: str
+    graph: Graph
+    release: Release
+    engine: Engine
+    lake: Lake
+    state: State
+    report: Callable[[str], None] = lambda _: None
+
+    def absorb(self, step: Step, outcome: Outcome) -> None:
+        """Take a finished step's results into the release in the making."""
+        grown: dict[str, Any] = {
+            name: {**getattr(self.release, name), **getattr(outcome, name)}
+            for name in ("tables", "models", "endpoints", "cutovers", "online")
+        }
+        fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
+        if step.kind in MAKERS:
+            fingerprints[step.node] = self.graph[step.node].fingerprint
+        if step.kind != "promote":
+            inputs[step.key] = self.read_by(step.node)
+        self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
+
+    def read_by(self, node: str) -> dict[str, int]:
+        """The stored relations that a node is made from, each with the snapshot this run reads."""
+        stored = self.graph.stored_inputs(node)
+        return {name: self.release.tables[name].id for name in stored if name in self.release.tables}
+
+    def snapshot(self, table: str) -> Snapshot:
+        """The snapshot this run reads for a stored relation. Raises `StorageError` if there is none yet."""
+        if table not in self.release.tables:
+            raise StorageError(f"{table!r} has no data on branch {self.branch!r} yet", hint="mainstem run")
+        return self.release.tables[table]
+
+    def session(self, names: Iterable[str]) -> AbstractContextManager[Session]:
+        """An engine session over stored relations. Use `graph[name].read` in it to read a node as others do."""
+        return self.engine.session({name: self.lake.scan(self.snapshot(name)) for name in names})
+
+
+class Executor(Protocol):
+    """Does one kind of step. Raises a `MainstemError` when it cannot; whatever it wrote by then stays unseen."""
+
+    def __call__(self, step: Step, context: Context) -> Outcome: ...

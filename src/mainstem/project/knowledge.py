@@ -1,0 +1,53 @@
+"""When a source's columns become known, from its `known=` and `time=`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.graph.known import ALWAYS, Known
+from mainstem.graph.lineage import moment_of
+from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.sources import Source
+
+if TYPE_CHECKING:
+    import ibis
+
+
+def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
+    """For each column of a source when it becomes known. Raises `SchemaError` for what is no moment.
+
+    A column that says when others become known happens rather than being planned: nobody knows it before it is there,
+    so unless it is listed itself it is known at its own instant.
+    """
+    spec = node.known if isinstance(node.known, Mapping) else {"*": node.known}
+    unlisted = [column for column in spec if column != "*" and column not in table.columns]
+    if unlisted:
+        raise UnknownName.among("column", unlisted[0], table.columns)
+    rest = _known(spec.get("*"), node, table)
+    known = {column: _known(spec[column], node, table) if column in spec else rest for column in table.columns}
+    for moment in (m for column in spec for m in _known(spec[column], node, table).moments):
+        if moment.offset >= 0 and moment.column not in spec:
+            known[moment.column] = Known.at(moment.column)
+    return known
+
+
+def _known(spec: Any, node: Source, table: ibis.Table) -> Known:
+    if spec is None:
+        if node.time is None:
+            return Known.never_said('the source has neither a time nor known= (reference data: known="always")')
+        return Known.at(node.time)
+    if isinstance(spec, str) and spec == "always":
+        return ALWAYS
+    value = resolve_column(table, spec)
+    if not value.type().is_timestamp():
+        raise SchemaError("known= is not an instant", got=f"{spec!r}: {value.type()}", expected="timestamp('UTC', 6)")
+    moment = moment_of(value)
+    if moment is None:
+        raise SchemaError(
+            "known= cannot be compared",
+            got=repr(spec),
+            expected="an instant column, or one plus or minus a constant interval",
+        )
+    return Known.at(moment.column, moment.offset)

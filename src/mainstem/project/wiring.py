@@ -1,0 +1,119 @@
+"""The composition root: the only place that names concrete adapters."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainstem.errors import SettingsError
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Rule
+from mainstem.planning.execution import Executor
+from mainstem.planning.plan import StepKind
+from mainstem.settings import Settings
+
+if TYPE_CHECKING:
+    from mainstem.engines.duckdb import DuckdbEngine
+    from mainstem.lake.iceberg import IcebergLake
+    from mainstem.state.sql import SqlState
+    from mainstem.stores.lmdb import LmdbStore
+
+Regraph = Callable[[Sequence[Rule]], Graph]
+"""The project resolved again, with these remedies in force beside those it has."""
+
+
+class Adapters:
+    """A profile's engine, lake, state and online store, each made when it is first used."""
+
+    def __init__(self, settings: Settings, branch: str) -> None:
+        self.settings = settings
+        self.branch = branch
+
+    @cached_property
+    def engine(self) -> DuckdbEngine:
+        from mainstem.engines.duckdb import DuckdbEngine
+
+        profile = self.settings.profile
+        if profile.engine != "duckdb":
+            raise SettingsError("no such engine", got=profile.engine, expected="duckdb")
+        return DuckdbEngine(profile.memory, profile.threads, self.lake_root / "tmp")
+
+    @property
+    def lake_root(self) -> Path:
+        return self.settings.path(self.settings.profile.lake)
+
+    @cached_property
+    def lake(self) -> IcebergLake:
+        from mainstem.lake.iceberg import IcebergLake
+
+        catalog = self.settings.profile.catalog
+        return IcebergLake(self.lake_root, catalog) if catalog else IcebergLake(self.lake_root)
+
+    @cached_property
+    def state(self) -> SqlState:
+        from mainstem.state.sql import SqlState
+
+        url = self.settings.state_url
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return SqlState(url)
+
+    @cached_property
+    def store(self) -> LmdbStore:
+        from mainstem.stores.lmdb import LmdbStore
+
+        return LmdbStore(self.online_path(self.branch))
+
+    def online_path(self, branch: str) -> Path:
+        """The directory of a branch's online state and logs."""
+        return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
+
+    @property
+    def has_store(self) -> bool:
+        return "store" in vars(self) or self.online_path(self.branch).exists()
+
+    def fork(self, origin: str) -> None:
+        """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
+        source, target = self.online_path(origin), self.online_path(self.branch)
+        if source.exists() and not target.exists():
+            from mainstem.stores.lmdb import LmdbStore
+
+            draft = target.with_name(f"{target.name}.part")
+            shutil.rmtree(draft, ignore_errors=True)
+            store = LmdbStore(source)
+            store.copy(draft)
+            store.close()
+            draft.rename(target)
+
+    def executors(self, regraph: Regraph) -> Mapping[StepKind, Executor]:
+        """An executor for every kind of step."""
+        from mainstem.features.materialise import Materialise
+        from mainstem.feedback.attribute import Attribute
+        from mainstem.models.registry import Promote
+        from mainstem.models.train import Train
+        from mainstem.monitoring.monitor import Monitor
+        from mainstem.sources.collect import Collect
+        from mainstem.streaming.drain import Drain
+        from mainstem.tables.build import Build
+
+        root = self.settings.root
+        return {
+            "collect": Collect(root),
+            "drain": Drain(self.store),
+            "build": Build(),
+            "materialise": Materialise(self.store),
+            "train": Train(self.lake_root),
+            "promote": Promote(self.lake_root),
+            "monitor": Monitor(self.lake_root),
+            "attribute": Attribute(root, self.lake_root, regraph),
+        }
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("store", "state"):
+            adapter = vars(self).pop(name, None)
+            if adapter is not None and hasattr(adapter, "close"):
+                adapter.close()

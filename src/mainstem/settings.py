@@ -1,0 +1,157 @@
+"""The settings of a project: `mainstem.toml`, a profile of it, and what the environment overrides.
+
+    [project]
+    name = "flights"
+    modules = ["flights"]
+
+    [profile.default]
+    lake = ".mainstem/lake"
+
+Every value may hold `${env:NAME}`; a value of the profile is overridden by MAINSTEM_NAME, such as MAINSTEM_LAKE.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import SettingsError, UnknownName
+
+FILE = "mainstem.toml"
+
+
+class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the project is called and which modules hold its definitions."""
+
+    name: str
+    modules: tuple[str, ...]
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where things live. Paths are relative to the project.
+
+    `lake` is the directory of stored tables and artifacts, `catalog` the URL of the Iceberg catalog (default: SQLite in
+    the lake), `engine` what computes, `memory` and `threads` its bounds, `online` the directory of online state and
+    logs, `state` the URL of runs, releases and findings.
+    """
+
+    lake: str = ".mainstem/lake"
+    catalog: str | None = None
+    engine: str = "duckdb"
+    memory: str | None = None
+    threads: int | None = None
+    online: str = ".mainstem/online"
+    state: str = "sqlite:///.mainstem/state.db"
+
+
+class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens, and its bounds: request size in bytes, rows per request."""
+
+    host: str = "127.0.0.1"
+    port: int = 8100
+    max_bytes: int = 4_194_304
+    max_rows: int = 10_000
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    project: ProjectSettings
+    profile: dict[str, Profile] = {}
+    serve: Serve = Serve()
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A project's settings under one profile. `root` is the directory of mainstem.toml."""
+
+    root: Path
+    project: ProjectSettings
+    profile: Profile
+    profile_name: str
+    serve: Serve
+
+    def path(self, text: str) -> Path:
+        """A path of the profile, made absolute."""
+        return (self.root / text).resolve()
+
+    @property
+    def state_url(self) -> str:
+        """The state's URL, with a relative SQLite path made absolute."""
+        prefix = "sqlite:///"
+        url = self.profile.state
+        return prefix + str(self.path(url.removeprefix(prefix))) if url.startswith(prefix) else url
+
+
+def load(path: str | Path = ".", profile: str | None = None) -> Settings:
+    """Read the settings of the project at `path`: its directory, or one below it.
+
+    The profile is the given one, else MAINSTEM_PROFILE, else `default`. Raises `SettingsError`.
+    """
+    root = find_root(Path(path))
+    file = _read(root / FILE)
+    name = profile or os.environ.get("MAINSTEM_PROFILE") or "default"
+    if name != "default" and name not in file.profile:
+        raise SettingsError(str(UnknownName.among("profile", name, file.profile, where=str(root / FILE))))
+    chosen = file.profile.get(name, Profile())
+    return Settings(root, file.project, _overridden(chosen), name, file.serve)
+
+
+def find_root(path: Path) -> Path:
+    """The nearest directory at or above `path` that holds mainstem.toml."""
+    start = path.resolve()
+    for directory in (start, *start.parents):
+        if (directory / FILE).is_file():
+            return directory
+    raise SettingsError(f"there is no {FILE} here", where=str(start), hint="mainstem init flights DIR makes a project")
+
+
+def expand(text: str) -> str:
+    """`text` with every `${env:NAME}` replaced. Raises `SettingsError` if one is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            raise SettingsError(f"the environment variable {name} is not set", got=text, hint=f"export {name}=…")
+        return os.environ[name]
+
+    return re.sub(r"\$\{env:(\w+)\}", value, text)
+
+
+def _read(file: Path) -> _File:
+    try:
+        data = tomllib.loads(file.read_text())
+        return msgspec.convert(_expanded(data), _File)
+    except tomllib.TOMLDecodeError as problem:
+        raise SettingsError("mainstem.toml is not TOML", where=str(file), got=str(problem)) from None
+    except msgspec.ValidationError as problem:
+        raise SettingsError(
+            "mainstem.toml has a value that is not understood",
+            where=str(file),
+            got=str(problem),
+            hint="docs/settings.md lists every setting",
+        ) from None
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, str):
+        return expand(value)
+    if isinstance(value, Mapping):
+        return {key: _expanded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return value
+
+
+def _overridden(profile: Profile) -> Profile:
+    fields = {f: os.environ.get(f"MAINSTEM_{f.upper()}") for f in profile.__struct_fields__}
+    given = {name: value for name, value in fields.items() if value is not None}
+    if not given:
+        return profile
+    try:
+        return msgspec.convert({**msgspec.structs.asdict(profile), **given}, Profile, strict=False)
+    except msgspec.ValidationError as problem:
+        raise SettingsError("an environment variable is not understood", got=str(problem)) from None
