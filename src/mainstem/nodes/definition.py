@@ -51,10 +51,11 @@ class Definition:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Every definition of a project by name, and how they depend on each other."""
+    """Every definition of a project by name, and how they depend on each other. `names` knows stand-ins' originals."""
 
     definitions: Mapping[str, Definition]
     dag: Dag
+    names: Mapping[Node, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Definition:
         if name not in self.definitions:
@@ -92,4 +93,4 @@ class Graph:
 
     @cached_property
     def _names(self) -> dict[Node, str]:
-        return {definition.node: name for name, definition in self.definitions.items()}
+        return {**self.names, **{definition.node: name for name, definition in self.definitions.items()}}

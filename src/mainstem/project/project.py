@@ -46,9 +46,18 @@ class Project:
     remedies have changed.
     """
 
-    def __init__(self, settings: Settings, nodes: Mapping[str, Node], *, branch: str = MAIN) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        nodes: Mapping[str, Node],
+        *,
+        branch: str = MAIN,
+        aliases: Mapping[Node, str] | None = None,
+    ) -> None:
+        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do."""
         self.settings = settings
         self.nodes = nodes
+        self.aliases = aliases or {}
         self.branch = branch
         self.adapters = Adapters(settings, branch)
         self._graph: tuple[Any, Graph] | None = None
@@ -72,7 +81,7 @@ class Project:
         key = (remedies, tuple(sorted(cutovers.items())))
         if self._graph is None or self._graph[0] != key:
             rules = [remedy.rule for remedy in remedies]
-            self._graph = (key, resolve(self.nodes, self._schemas(), rules=rules, cutovers=cutovers))
+            self._graph = (key, self._resolve(rules, cutovers))
         return self._graph[1]
 
     @property
@@ -99,7 +108,10 @@ class Project:
     def _regraph(self, rules: Sequence[Rule]) -> Graph:
         """The project resolved with more remedies than it has."""
         in_force = [*(remedy.rule for remedy in self.remedies), *rules]
-        return resolve(self.nodes, self._schemas(), rules=in_force, cutovers=dict(self.release.cutovers))
+        return self._resolve(in_force, self.release.cutovers)
+
+    def _resolve(self, rules: Sequence[Rule], cutovers: Mapping[str, datetime]) -> Graph:
+        return resolve(self.nodes, self._schemas(), rules=rules, cutovers=cutovers, aliases=self.aliases)
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -36,6 +36,11 @@ class Relation:
             session.add("_relation", session.fetch(self._expression()))
             return session.fetch(f"SELECT * FROM _relation WHERE {self.condition}")
 
+    def head(self, rows: int = 10) -> pa.Table:
+        """The first rows, in no particular order."""
+        with self.context.session(self._stored()) as session:
+            return session.fetch(self._expression().limit(rows))
+
     def to_pandas(self) -> Any:
         """All rows as a pandas DataFrame."""
         return self.to_pyarrow().to_pandas()

@@ -43,13 +43,14 @@ def resolve(
     *,
     rules: Sequence[Rule] = (),
     cutovers: Mapping[str, datetime] | None = None,
+    aliases: Mapping[Node, str] | None = None,
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
-    `rules` are the remedies in force, `cutovers` the instants from which streams' events count. Raises
-    `DefinitionError` and its kinds, each naming the node and its line.
+    `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
+    nodes that others stand in for. Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
-    return _Resolver(nodes, schemas, rules, cutovers or {}).graph()
+    return _Resolver(nodes, schemas, rules, cutovers or {}, aliases or {}).graph()
 
 
 @dataclass
@@ -58,11 +59,12 @@ class _Resolver:
     schemas: Schemas
     rules: Sequence[Rule]
     cutovers: Mapping[str, datetime]
+    aliases: Mapping[Node, str]
     done: dict[str, Definition] = field(default_factory=dict)
     declared: dict[str, str] = field(default_factory=dict)
 
     def graph(self) -> Graph:
-        self._names = {node: name for name, node in self.nodes.items()}
+        self._names = {**self.aliases, **{node: name for name, node in self.nodes.items()}}
         inputs = {name: self._inputs(name, node) for name, node in self.nodes.items()}
         dag = Dag(inputs)
         for name in dag.order:
@@ -71,7 +73,7 @@ class _Resolver:
                 self.done[name] = self._define(name, node, inputs[name])
             except DefinitionError as problem:
                 raise problem.at(f"{name} ({node.origin})") from None
-        graph = Graph(self.done, dag)
+        graph = Graph(self.done, dag, self._names)
         self._check_models(graph)
         return graph
 

@@ -1,0 +1,67 @@
+"""A project in a temporary directory, its sources given as rows: for the unit tests of a project's definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import UnknownName
+from mainstem.nodes.base import Node
+from mainstem.nodes.sources import Files, Source, Stream
+from mainstem.project.project import Project
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@contextmanager
+def project(nodes: Mapping[str, Node], data: Mapping[str, Rows | pa.Table]) -> Iterator[Project]:
+    """A project of `nodes` whose sources deliver `data`: rows as mappings, or an Arrow table.
+
+    Streams get theirs as past events, through the same door as live ones. Everything else is real: the lake, the state
+    and the online store are in a temporary directory, deleted on exit.
+    """
+    unknown = [name for name in data if not isinstance(nodes.get(name), Source)]
+    if unknown:
+        raise UnknownName.among("source", unknown[0], [n for n, node in nodes.items() if isinstance(node, Source)])
+    with TemporaryDirectory(prefix="mainstem-") as directory:
+        root = Path(directory)
+        settings = Settings(root, ProjectSettings("test", ()), Profile(), "default", Serve())
+        stood_in = {name: _on_disk(root, name, nodes[name], data[name]) for name in data if _landed(nodes[name])}
+        with Project(settings, {**nodes, **stood_in}, aliases={node: name for name, node in nodes.items()}) as made:
+            streams = {name: rows for name, rows in data.items() if not _landed(nodes[name])}
+            if streams:
+                made.run(" ".join(f"+{name}" for name in streams))
+            for name, rows in streams.items():
+                made.ingest(name, rows if isinstance(rows, Sequence) else rows.to_pylist(), replay=True)
+            yield made
+
+
+def _landed(node: Node) -> bool:
+    return not isinstance(node, Stream)
+
+
+def _on_disk(root: Path, name: str, node: Node, rows: Rows | pa.Table) -> Files:
+    """The same source, but for where its data is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert isinstance(node, Source)
+    if not isinstance(rows, pa.Table):
+        rows = pa.Table.from_pylist([dict(row) for row in rows], schema=_arrow(node.schema))
+    pq.write_table(rows, root / f"{name}.parquet")
+    common = {f.name: getattr(node, f.name) for f in fields(Source)}
+    return Files(**{**common, "cursor": None}, path=f"{name}.parquet", format="parquet")
+
+
+def _arrow(schema: Mapping[str, str] | None) -> pa.Schema | None:
+    import ibis
+
+    return None if schema is None else ibis.schema(dict(schema)).to_pyarrow()

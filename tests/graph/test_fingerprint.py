@@ -1,0 +1,53 @@
+"""A fingerprint changes with the meaning and with nothing else."""
+
+import ibis
+from ibis import _
+
+from mainstem.graph.fingerprint import canonical, digest, of_expression
+
+t = ibis.table({"key": "string", "x": "float64"}, name="t")
+
+
+def test_formatting_and_names_of_variables_do_not_count() -> None:
+    table = t
+    assert of_expression(t.filter(_.x > 1).mutate(y=_.x * 2)) == of_expression(
+        table.filter(table["x"] > 1).mutate(y=ibis._.x * 2)
+    )
+
+
+def test_what_is_computed_counts() -> None:
+    prints = {
+        of_expression(e)
+        for e in (
+            t,
+            t.filter(_.x > 1),
+            t.filter(_.x > 2),
+            t.filter(_.x >= 1),
+            t.rename(z="x"),
+            t.mutate(y=_.x),
+            t.group_by("key").agg(n=_.count()),
+            t.group_by("key").agg(n=_.x.count()),
+        )
+    }
+    assert len(prints) == 8
+
+
+def test_a_self_join_is_the_same_at_every_load() -> None:
+    def load() -> str:
+        other = t.view()
+        return of_expression(t.join(other, t.key == other.key))
+
+    assert load() == load()
+
+
+def test_the_body_of_a_function_counts() -> None:
+    def made(body: object) -> str:
+        function = ibis.udf.scalar.python(body, name="f", signature=((float,), float))  # type: ignore[call-overload]
+        return of_expression(t.mutate(y=function(t.x)))
+
+    assert made(lambda x: x + 1) != made(lambda x: x + 2)
+
+
+def test_borders_and_order_count_in_digests() -> None:
+    assert digest("ab", "c") != digest("a", "bc")
+    assert canonical({"b": 1, "a": (1, 2)}) == canonical({"a": [1, 2], "b": 1})
