@@ -1,5 +1,9 @@
 """A fingerprint changes with the meaning and with nothing else."""
 
+import os
+import subprocess
+import sys
+
 import ibis
 from ibis import _
 
@@ -51,3 +55,21 @@ def test_the_body_of_a_function_counts() -> None:
 def test_borders_and_order_count_in_digests() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert canonical({"b": 1, "a": (1, 2)}) == canonical({"a": [1, 2], "b": 1})
+
+
+def test_every_process_finds_the_same() -> None:
+    program = """
+import ibis
+from mainstem.graph.fingerprint import of_expression
+t = ibis.table({name: "string" for name in "abcdefgh"}, name="t")
+print(of_expression(t.left_join(t.view(), "a").drop("b", "c", "d", "e").filter(ibis._.f.isin(["x", "y", "z"]))))
+"""
+
+    def run(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert run("1") == run("2") == run("3")

@@ -48,6 +48,8 @@ def of_expression(expression: ibis.Expr) -> str:
             return f"#{visit(value)}"
         if isinstance(value, Mapping):
             return "{" + ",".join(f"{k!r}:{describe(v)}" for k, v in value.items()) + "}"
+        if isinstance(value, frozenset):
+            return "{" + ",".join(sorted(map(describe, value))) + "}"
         if isinstance(value, tuple):
             return "(" + ",".join(map(describe, value)) + ")"
         return repr(value)

@@ -12,6 +12,7 @@ from mainstem.graph.dag import Dag
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
+from mainstem.nodes.features import FeatureView
 
 if TYPE_CHECKING:
     import ibis
@@ -42,6 +43,11 @@ class Definition:
     read: ibis.Table | None = None
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def made_by(self) -> str:
+        """The fingerprint that a run remembers for what it made: online state is made of what reading gives."""
+        return self.read_fingerprint if isinstance(self.node, FeatureView) else self.fingerprint
 
     @property
     def where(self) -> str:

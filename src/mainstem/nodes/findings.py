@@ -15,8 +15,9 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 
 @dataclass(frozen=True)
 class Rule:
-    """A cleaning rule. `rescale` multiplies the column by `factor`, for the rows `where` (SQL over the source's
-    columns) holds; the `guard` (SQL too) must hold on the corrected rows, or the cause is gone and the run says so."""
+    """A cleaning rule. `rescale` turns the column into `column * factor + offset` in the rows for which `where` (SQL over
+    the source's columns) holds. The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the cause
+    is gone and the run says so."""
 
     kind: Literal["rescale"]
     node: str
@@ -24,6 +25,7 @@ class Rule:
     factor: float
     where: str
     guard: str
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)

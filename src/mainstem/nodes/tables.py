@@ -77,9 +77,10 @@ def sql(
     key: str | Sequence[str] | None = None,
     time: str | None = None,
     checks: Sequence[Check] = (),
+    **meta: Any,
 ) -> Table:
     """A table written in SQL (DuckDB's dialect); its inputs are read from the FROM clauses."""
-    return Table(name=name, sql=text, key=names(key), time=time, checks=tuple(checks), origin=origin)
+    return Table(name=name, sql=text, key=names(key), time=time, checks=tuple(checks), origin=origin, **meta)
 
 
 def _origin(body: Callable[..., Any]) -> Origin:

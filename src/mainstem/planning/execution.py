@@ -60,7 +60,7 @@ class Context:
         }
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
         if step.kind in MAKERS:
-            fingerprints[step.node] = self.graph[step.node].fingerprint
+            fingerprints[step.node] = self.graph[step.node].made_by
         if step.kind != "promote":
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)

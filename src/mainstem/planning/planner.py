@@ -83,7 +83,7 @@ class _Planner:
         made = self.release.fingerprints.get(name)
         if made is None:
             return {"collect": "never collected", "drain": "never drained", "build": "never built"}[kind]
-        return "its definition changed" if made != self.graph[name].fingerprint else None
+        return "its definition changed" if made != self.graph[name].made_by else None
 
     def _observed(self, name: str) -> str | None:
         seen = self.situation.observed.get(name)
@@ -109,8 +109,8 @@ class _Planner:
         online = self.release.online.get(name)
         if online is None:
             return "never brought online"
-        if self.release.fingerprints.get(name) != self.graph[name].fingerprint:
-            return "its definition changed"
+        if self.release.fingerprints.get(name) != self.graph[name].made_by:
+            return "its definition, or how its source is read, changed"
         source = self.graph[self.graph[name].inputs[0]]
         if isinstance(source.node, Stream):
             return None  # live events reach the online state by themselves
@@ -119,7 +119,7 @@ class _Planner:
     def _model(self, name: str, node: Model) -> str | None:
         if name not in self.release.models:
             return "never trained"
-        if self.release.fingerprints.get(name) != self.graph[name].fingerprint:
+        if self.release.fingerprints.get(name) != self.graph[name].made_by:
             return "its definition changed"
         return self._inputs(name, "train") if node.retrain == "data" else None
 

@@ -19,7 +19,7 @@ from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
-from mainstem.planning.planner import OBSERVED, Situation, plan
+from mainstem.planning.planner import Situation, plan
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project.collect import from_project
 from mainstem.project.reading import Relation
@@ -220,7 +220,7 @@ class Project:
 
         if isinstance(node, Stream) or name not in release.tables:
             return None
-        return observe(node, self.settings.root, release.tables[name].properties.get(OBSERVED))
+        return observe(node, self.settings.root, release.tables[name].cursor)
 
     def _pending(self, release: Release) -> dict[str, int]:
         if not self.adapters.has_store:

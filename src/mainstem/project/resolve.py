@@ -227,9 +227,9 @@ class _Resolver:
         return Definition(name, node, inputs, self.declared[name], self.declared[name])
 
     def _check_models(self, graph: Graph) -> None:
-        from mainstem.features.dataset import check_leaks
-
         for name in graph.of(Model):
+            from mainstem.features.dataset import check_leaks
+
             try:
                 check_leaks(graph, name)
             except (LeakError, SchemaError, UnknownName) as problem:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import SettingsError
 from mainstem.nodes.definition import Graph
@@ -89,26 +90,17 @@ class Adapters:
             draft.rename(target)
 
     def executors(self, regraph: Regraph) -> Mapping[StepKind, Executor]:
-        """An executor for every kind of step."""
-        from mainstem.features.materialise import Materialise
-        from mainstem.feedback.attribute import Attribute
-        from mainstem.models.registry import Promote
-        from mainstem.models.train import Train
-        from mainstem.monitoring.monitor import Monitor
-        from mainstem.sources.collect import Collect
-        from mainstem.streaming.drain import Drain
-        from mainstem.tables.build import Build
-
+        """An executor for every kind of step, made when the first such step comes: most runs need few of them."""
         root = self.settings.root
         return {
-            "collect": Collect(root),
-            "drain": Drain(self.store),
-            "build": Build(),
-            "materialise": Materialise(self.store),
-            "train": Train(self.lake_root),
-            "promote": Promote(self.lake_root),
-            "monitor": Monitor(self.lake_root),
-            "attribute": Attribute(root, self.lake_root, regraph),
+            "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
+            "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
+            "build": _late("mainstem.tables.build:Build", lambda: ()),
+            "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store,)),
+            "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
+            "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),
+            "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
+            "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
         }
 
     def close(self) -> None:
@@ -117,3 +109,15 @@ class Adapters:
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()
+
+
+def _late(home: str, arguments: Callable[[], tuple[Any, ...]]) -> Executor:
+    """The executor `module:Class`, imported and made at its first step."""
+
+    @cache
+    def made() -> Executor:
+        module, _, name = home.partition(":")
+        executor: Executor = getattr(import_module(module), name)(*arguments())
+        return executor
+
+    return lambda step, context: made()(step, context)

@@ -1,0 +1,170 @@
+"""DuckDB: the embedded engine. Every session is an in-memory database that sees files and Arrow as views."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from uuid import uuid4
+
+import ibis
+import pyarrow as pa
+
+from mainstem.engines.failures import explained
+from mainstem.engines.interrupts import interruptible
+from mainstem.engines.relations import raw_sql, scan_sql
+from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
+from mainstem.errors import EngineError
+from mainstem.ports import DataFile, RawFiles, Relation, Scan, Session, Target
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from ibis.backends import BaseBackend
+
+Query: TypeAlias = "ibis.Table | str"
+
+
+class DuckdbEngine:
+    """Sessions on DuckDB, in UTC, without network.
+
+    Parameters: `memory_limit` such as `4GB` (default: 80 % of the machine's), `threads` (default: one per core),
+    and the `temp_directory` where queries larger than memory spill to.
+    """
+
+    dialect: ClassVar[str] = "duckdb"
+
+    def __init__(
+        self,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        temp_directory: str | Path | None = None,
+    ) -> None:
+        self._config: dict[str, Any] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",  # a query sees relations, never Python's variables
+        }
+        given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
+        self._config |= {name: str(value) for name, value in given.items() if value is not None}
+
+    @contextmanager
+    def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
+        """A session that sees `relations`. Raises `EngineError` when DuckDB refuses the settings."""
+        import duckdb
+
+        # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
+        spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
+        with explained("connect"):
+            connection = duckdb.connect(config={"temp_directory": spill, **self._config})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            session = DuckdbSession(connection)
+            for name, relation in relations.items():
+                session.add(name, relation)
+            yield session
+        finally:
+            connection.close()
+
+
+class DuckdbSession:
+    """One DuckDB connection and the relations it sees."""
+
+    def __init__(self, connection: DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._relations: dict[str, str] = {}
+
+    def add(self, name: str, relation: Relation) -> None:
+        """Show `relation` as `name`; `quarantine.legs` is found quoted as a whole and as schema and table."""
+        if self._relations.setdefault(name.lower(), name) != name:
+            raise EngineError(f"{name!r} and {self._relations[name.lower()]!r} differ in case only", hint="rename one")
+        self._execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {self._select(relation)}")
+        schema, dot, table = name.partition(".")
+        if dot and "." not in table:
+            self._execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
+            qualified = f"{identifier(schema)}.{identifier(table)}"
+            self._execute(f"CREATE OR REPLACE VIEW {qualified} AS SELECT * FROM main.{identifier(name)}")
+
+    def write(self, query: Query, target: Target) -> tuple[DataFile, ...]:
+        """Write the rows as one Parquet file with the target's field ids; no file at all for no rows.
+
+        Columns that the target does not name are left out; one that the query lacks is an `EngineError`.
+        """
+        directory = Path(target.directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{uuid4().hex}.parquet"
+        columns = ", ".join(
+            f"CAST({identifier(f.name)} AS {stored(f.type)}) AS {identifier(f.name)}" for f in target.fields
+        )
+        ids = literal({f.name: f.id for f in target.fields})
+        copy = (
+            f"COPY (SELECT {columns} FROM (\n{self._sql(query)}\n)) TO {literal(path)} "
+            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {ids})"
+        )
+        try:
+            (rows,) = self._execute(copy).fetchone() or (0,)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if not rows:
+            path.unlink()
+            return ()
+        return (DataFile(str(path), rows),)
+
+    def fetch(self, query: Query) -> pa.Table:
+        sql = self._exact(query)
+        with explained(sql):
+            return interruptible(self._connection, lambda: self._connection.sql(sql).to_arrow_table())
+
+    def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
+        sql = self._exact(query)
+        with explained(sql):
+            return self._connection.sql(sql).to_arrow_reader(rows)
+
+    def schema(self, query: Query) -> ibis.Schema:
+        """An expression's own schema; for SQL, what DuckDB binds it to."""
+        if isinstance(query, ibis.Expr):
+            return query.as_table().schema()
+        described = self._execute(f"DESCRIBE {query}").fetchall()
+        return ibis.schema({name: from_duckdb(dtype) for name, dtype, *_ in described})
+
+    def backend(self) -> BaseBackend:
+        """The Ibis backend over this connection; it ends with the session."""
+        return ibis.duckdb.from_connection(self._connection)
+
+    def _execute(self, sql: str) -> DuckDBPyConnection:
+        with explained(sql):
+            return interruptible(self._connection, lambda: self._connection.execute(sql))
+
+    def _select(self, relation: Relation) -> str:
+        match relation:
+            case Scan():
+                return scan_sql(relation)
+            case RawFiles():
+                return raw_sql(relation)
+            case pa.Table() | pa.RecordBatch() | pa.RecordBatchReader():
+                return f"SELECT * FROM {identifier(self._register(relation))}"
+            case _:
+                expected = "a Scan, RawFiles, a pyarrow.Table or a pyarrow.RecordBatchReader"
+                raise EngineError("the engine cannot read this", got=type(relation).__name__, expected=expected)
+
+    def _register(self, data: Any) -> str:
+        name = f"_arrow_{uuid4().hex}"
+        with explained(name):
+            self._connection.register(name, data)
+        return name
+
+    def _sql(self, query: Query) -> str:
+        """SQL for a query; data held by the expression (`ibis.memtable`) is registered on the way."""
+        if isinstance(query, str):
+            return query.strip().rstrip(";")
+        expression = query.as_table()
+        for held in expression.op().find(ibis.expr.operations.InMemoryTable):
+            self.add(held.name, held.data.to_pyarrow(held.schema))
+        return str(ibis.to_sql(expression, dialect="duckdb"))
+
+    def _exact(self, query: Query) -> str:
+        """SQL whose columns have the types that Ibis says: DuckDB's sum of int64, for one, is a HUGEINT."""
+        columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
+        return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"

@@ -1,0 +1,99 @@
+"""DuckDB's exceptions as Mainstem's errors: the file and line of a bad row, the reason of a refused query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mainstem.errors import EngineError, MainstemError, SourceError, StorageError
+
+_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+_ROW = re.compile(r"Original Line: (.*)")
+_COUNT = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_VALUE = re.compile(
+    r"Error when converting column \"(.+)\"\. Could not convert string \"(.*?)\" to '([^']+)'", re.DOTALL
+)
+_CUT = re.compile(r"Unexpected end of GZIP stream: (.+)|Input is not a GZIP stream: (.+)")
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Could not write")
+
+
+@contextmanager
+def explained(query: str) -> Iterator[None]:
+    """Raise what DuckDB raises inside as `EngineError`, `SourceError` or `StorageError`."""
+    import duckdb
+
+    try:
+        yield
+    except MainstemError:
+        raise
+    except duckdb.Error as error:
+        raise explain(str(error), query, type(error).__name__) from error
+
+
+def explain(message: str, query: str, kind: str) -> MainstemError:
+    """The error for DuckDB's `message` on `query`."""
+    if "CSV Error on Line" in message:
+        return _bad_row(message)
+    if cut := _CUT.search(message):
+        return SourceError("a compressed file is cut or damaged", where=cut[1] or cut[2], hint="fetch it again")
+    if any(words in message for words in _FULL):
+        return StorageError("the disk is full", got=_first(message), hint="free some space, then run again")
+    if kind == "OutOfMemoryException":
+        return EngineError(
+            "the query needs more memory than it may use",
+            got=_first(message),
+            hint="raise the engine's memory_limit, or give it a temp_directory on a larger disk",
+        )
+    what = "the engine is at fault" if kind == "InternalException" else "the engine refused the query"
+    return EngineError(what, where=_excerpt(query), got=_first(message), hint=_hint(message))
+
+
+def _bad_row(message: str) -> SourceError:
+    line, file, row = _LINE.search(message), _FILE.search(message), _ROW.search(message)
+    where = f"{file[1].strip() if file else '?'}, line {line[1] if line else '?'}"
+    got = row[1].strip() if row else None
+    if count := _COUNT.search(message):
+        return SourceError(
+            f"a row has {count[2]} columns instead of {count[1]}",
+            where=where,
+            got=got,
+            expected=f"{count[1]} columns",
+            hint="if it is the last line, the file is cut: fetch it again",
+        )
+    if value := _VALUE.search(message):
+        return SourceError(
+            f"{value[2]!r} in column {value[1]!r} is not a {value[3]}",
+            where=where,
+            got=got,
+            expected=value[3],
+            hint="correct the file, or declare the column as string and clean it in a table",
+        )
+    if "unterminated quote" in message:
+        hint = "if it is the last line, the file is cut: fetch it again"
+        return SourceError("a quoted value has no end", where=where, got=got, expected="a closing quote", hint=hint)
+    if "not utf-8" in message:
+        hint = 'options={"encoding": "latin-1"}'
+        return SourceError("a row is not UTF-8 text", where=where, got=got, expected="utf-8", hint=hint)
+    return SourceError("a row cannot be read", where=where, got=_reason(message))
+
+
+def _reason(message: str) -> str:
+    """The line of the message behind `Original Line`, which says what is wrong."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return next((line for line in lines[1:] if not line.startswith("Original Line")), lines[0])
+
+
+def _first(message: str) -> str:
+    return message.split("\n\n")[0].split("\nLINE ")[0].strip()
+
+
+def _hint(message: str) -> str | None:
+    found = re.search(r"Candidate bindings: (.+)|Did you mean (.+)", message)
+    return f"did you mean {found[1] or found[2]}" if found else None
+
+
+def _excerpt(query: str, length: int = 160) -> str:
+    flat = " ".join(query.split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"

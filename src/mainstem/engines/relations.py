@@ -1,0 +1,123 @@
+"""What a session reads: SQL over the files of a snapshot, or over files as a source offers them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mainstem.engines.types import identifier, literal, literals, to_duckdb
+from mainstem.errors import EngineError, SourceError, close_matches
+from mainstem.ports import RawFiles, Scan
+
+
+def scan_sql(scan: Scan) -> str:
+    """The rows of a snapshot, read by field id; without files, an empty relation with its types."""
+    if not scan.files:
+        return _nothing({field.name: field.type for field in scan.fields})
+    columns = ", ".join(
+        f"{f.id}: {{name: {literal(f.name)}, type: {literal(to_duckdb(f.type))}, default_value: NULL}}"
+        for f in scan.fields
+    )
+    return f"SELECT * FROM read_parquet({literals(scan.files)}, schema=MAP{{{columns}}})"
+
+
+def raw_sql(raw: RawFiles) -> str:
+    """The rows of source files, in the order of the files and their lines. Raises `SourceError`."""
+    for name in raw.options:
+        if not name.isidentifier():
+            raise EngineError(f"{name!r} is not the name of a reader's option", hint="such as delim or nullstr")
+    if not raw.paths:
+        if raw.columns is None:
+            raise SourceError("there is no file to read", expected=f"at least one {raw.format} file")
+        return _nothing(raw.columns)
+    if raw.format == "parquet":
+        return _select(raw.columns, f"read_parquet({literals(raw.paths)}{_options(raw.options)})")
+    if raw.format == "json":
+        return _json(raw)
+    if raw.columns is None:
+        return f"SELECT * FROM read_csv({literals(raw.paths)}, header=true{_options(raw.options, 'header')})"
+    groups = groupby(raw.paths, key=lambda path: _header(path, raw))
+    return " UNION ALL ".join(_csv(tuple(paths), header, raw) for header, paths in groups)
+
+
+def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
+    # Every column is declared and nothing is sniffed: the sniffer guesses from the first rows, takes a cut file
+    # for one of another dialect, and loses given types when files order their columns differently (DuckDB 2.0).
+    columns = raw.columns or {}
+    _require(paths[0], header, columns)
+    types = {name: to_duckdb(columns.get(name, "string")) for name in header}
+    fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(raw.options)
+    fixed["delim"] = fixed.pop("sep", fixed["delim"])
+    fixed |= {"columns": types, "auto_detect": False, "strict_mode": True}
+    return _select(columns, f"read_csv({literals(paths)}{_options(fixed)})")
+
+
+def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
+    """The column names of a CSV file, as its first line gives them."""
+    options = raw.options
+    if not options.get("header", True):
+        return tuple(raw.columns or ())
+    try:
+        with _text(path, str(options.get("encoding", "utf-8"))) as lines:
+            for _ in range(int(options.get("skip", 0))):
+                next(lines, None)
+            delimiter = str(options.get("delim", options.get("sep", ",")))
+            first = next(csv.reader(lines, delimiter=delimiter, quotechar=str(options.get("quote", '"')) or None), [])
+    except FileNotFoundError as error:
+        raise SourceError("a file of the source is gone", where=path, hint="run again") from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise SourceError("the header of a CSV file cannot be read", where=path, got=str(error)) from error
+    return tuple(first)
+
+
+def _text(path: str, encoding: str) -> Any:
+    encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    if path.endswith(".gz"):
+        return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
+    return Path(path).open(encoding=encoding, errors="replace", newline="")
+
+
+def _require(path: str, header: tuple[str, ...], columns: Mapping[str, str]) -> None:
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise SourceError(
+            f"a CSV file lacks the column {missing[0]!r}",
+            where=f"{path}, line 1",
+            got=", ".join(header) or "an empty file",
+            expected=", ".join(columns),
+            hint=close_matches(missing[0], header) or "if the source has changed, change its schema too",
+        )
+
+
+def _json(raw: RawFiles) -> str:
+    columns = raw.columns
+    if columns is None:
+        return f"SELECT * FROM read_json({literals(raw.paths)}{_options(raw.options)})"
+    types = literal({name: to_duckdb(dtype) for name, dtype in columns.items()})
+    return _select(columns, f"read_json({literals(raw.paths)}, columns={types}{_options(raw.options)})")
+
+
+def _select(columns: Mapping[str, str] | None, reader: str) -> str:
+    if columns is None:
+        return f"SELECT * FROM {reader}"
+    chosen = ", ".join(
+        f"CAST({identifier(name)} AS {to_duckdb(dtype)}) AS {identifier(name)}" for name, dtype in columns.items()
+    )
+    return f"SELECT {chosen} FROM {reader}"
+
+
+def _nothing(columns: Mapping[str, str]) -> str:
+    chosen = ", ".join(f"CAST(NULL AS {to_duckdb(dtype)}) AS {identifier(name)}" for name, dtype in columns.items())
+    return f"SELECT {chosen} WHERE false"
+
+
+def _options(options: Mapping[str, Any], *but: str) -> str:
+    return "".join(f", {name}={literal(value)}" for name, value in _except(options, but))
+
+
+def _except(options: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in options.items() if name not in names)

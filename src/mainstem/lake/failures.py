@@ -1,0 +1,68 @@
+"""What goes wrong in the lake, as Mainstem's errors."""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from mainstem.errors import ConflictError, MainstemError, StorageError
+
+T = TypeVar("T")
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_ATTEMPTS = 12
+_LONGEST_WAIT = 1.0  # seconds
+
+
+def retried(attempt: Callable[[], T]) -> T:
+    """`attempt()`, again after a short random wait while another writer was faster; the last failure is raised."""
+    from pyiceberg.exceptions import CommitFailedException
+    from sqlalchemy.exc import OperationalError
+
+    for tried in range(_ATTEMPTS):
+        try:
+            return attempt()
+        except (CommitFailedException, OperationalError, ValueError) as error:
+            if tried == _ATTEMPTS - 1 or not _stale(error):
+                raise
+        time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.01 * 2**tried)))
+    raise AssertionError("unreachable")
+
+
+def _stale(error: Exception) -> bool:
+    # The SQL catalog applies a change to the metadata of the moment, and its sequence number is then a past one.
+    return not isinstance(error, ValueError) or "sequence number" in str(error)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Raise what PyIceberg, its catalog and the file system raise inside as `StorageError`."""
+    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MainstemError:
+        raise
+    except CommitFailedException as error:
+        hint = "run again"
+        raise ConflictError("other writers were faster, again and again", where=where, hint=hint) from error
+    except NoSuchTableError as error:
+        raise StorageError("the lake has no such table", where=where, got=str(error)) from error
+    except FileNotFoundError as error:
+        hint = "it was swept; use a later snapshot"
+        raise StorageError("a file of the lake is gone", where=where, got=str(error), hint=hint) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            hint = "free some space, then run again"
+            raise StorageError("the disk is full", where=where, got=str(error), hint=hint) from error
+        raise StorageError("the lake cannot be read or written", where=where, got=str(error)) from error
+    except SQLAlchemyError as error:
+        got = str(error).splitlines()[0]
+        raise StorageError("the lake's catalog cannot be used", where=where, got=got) from error
+    except (ValueError, EOFError) as error:  # PyArrow's ArrowInvalid and a cut manifest among them
+        raise StorageError("the lake is damaged or refused a file", where=where, got=str(error)) from error

@@ -1,0 +1,88 @@
+"""Ibis types as Iceberg types, and the name of the physical table that a schema gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from mainstem.errors import SchemaError
+from mainstem.graph.fingerprint import canonical, digest
+from mainstem.ports import Field
+
+if TYPE_CHECKING:
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import IcebergType
+
+_HASH = 8
+
+
+def fields_of(schema: Mapping[str, str]) -> tuple[Field, ...]:
+    """The columns of a stored table: ids from 1 on, instants in microseconds. Raises `SchemaError`."""
+    return tuple(Field(id, name, _normal(name, type)) for id, (name, type) in enumerate(schema.items(), start=1))
+
+
+def physical_name(table: str, fields: tuple[Field, ...]) -> str:
+    """`legs` with some schema → `legs__3f9a2c1b`. Another name or another schema is another table."""
+    readable = re.sub(r"\W", "_", table.replace(".", "__"))
+    columns = canonical([(field.name, field.type) for field in fields])
+    return f"{readable}__{digest(table, columns)[:_HASH]}"
+
+
+def iceberg_schema(fields: tuple[Field, ...]) -> Schema:
+    """The Iceberg schema; every column is optional, since nullability is what checks are for."""
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import NestedField
+
+    return Schema(*(NestedField(f.id, f.name, _iceberg(f.name, ibis.dtype(f.type)), required=False) for f in fields))
+
+
+def _normal(column: str, type: str) -> str:
+    """The type as it is stored: instants are UTC and in microseconds."""
+    dtype = ibis.dtype(type)
+    _iceberg(column, dtype)
+    if isinstance(dtype, dt.Timestamp):
+        return str(dt.Timestamp(timezone="UTC" if dtype.timezone else None, scale=6))
+    return str(dtype)
+
+
+def _iceberg(column: str, dtype: dt.DataType) -> IcebergType:
+    from pyiceberg import types
+
+    match dtype:
+        case dt.Boolean():
+            return types.BooleanType()
+        case dt.Int64() | dt.UInt32():
+            return types.LongType()
+        case dt.UInt64():
+            return types.DecimalType(20, 0)
+        case dt.Integer():
+            return types.IntegerType()
+        case dt.Float64():
+            return types.DoubleType()
+        case dt.Float32():
+            return types.FloatType()
+        case dt.Decimal():
+            precision, scale = (dtype.precision, dtype.scale) if dtype.precision is not None else (18, 3)
+            return types.DecimalType(precision, scale or 0)
+        case dt.String() | dt.JSON():
+            return types.StringType()
+        case dt.Binary():
+            return types.BinaryType()
+        case dt.UUID():
+            return types.UUIDType()
+        case dt.Date():
+            return types.DateType()
+        case dt.Time():
+            return types.TimeType()
+        case dt.Timestamp():
+            return types.TimestamptzType() if dtype.timezone else types.TimestampType()
+        case _:
+            raise SchemaError(
+                f"column {column!r} of type {dtype} cannot be stored",
+                expected="a boolean, number, decimal, string, binary, uuid, date, time or timestamp",
+                hint="unnest it, or cast it to string or json",
+            )

@@ -1,0 +1,63 @@
+"""Expiring what no release needs, and deleting the files that only it had."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainstem.lake.manifests import data_files, manifests
+from mainstem.ports import Snapshot
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
+
+def sweep_table(table: Table, keep: Sequence[Snapshot], older_than_hours: float) -> int:
+    """Expire and delete, for one table; the number of data files deleted."""
+    before = time.time() - older_than_hours * 3600
+    # Listed before the references are read: what is committed in between is then found referenced.
+    location = Path(table.location())
+    found = [path for folder in ("data", "metadata") for path in (location / folder).glob("*") if path.is_file()]
+    _expire(table, {snapshot.id for snapshot in keep}, before)
+    table.refresh()
+    live = _referenced(table) | {snapshot.metadata for snapshot in keep}
+    orphans = [path for path in found if str(path) not in live and path.stat().st_mtime < before]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return sum(path.suffix == ".parquet" for path in orphans)
+
+
+def _expire(table: Table, keep: set[int], before: float) -> None:
+    """Drop old snapshots that are neither kept nor held by a tag or `main`, and the branches their commits made."""
+    from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
+
+    refs = table.metadata.refs
+    held = {ref.snapshot_id for name, ref in refs.items() if ref.snapshot_ref_type == "tag" or name == "main"}
+    expired = {
+        snapshot.snapshot_id
+        for snapshot in table.metadata.snapshots
+        if snapshot.timestamp_ms < before * 1000 and snapshot.snapshot_id not in keep | held
+    }
+    if not expired:
+        return
+    with table.transaction() as transaction:
+        loose = [name for name, ref in refs.items() if ref.snapshot_id in expired]
+        for name in loose:
+            ManageSnapshots(transaction).remove_branch(name).commit()
+        ExpireSnapshots(transaction).by_ids(sorted(expired)).commit()
+
+
+def _referenced(table: Table) -> set[str]:
+    """Every file that the table's metadata leads to."""
+    live = {table.metadata_location}
+    seen: set[str] = set()
+    for snapshot in table.metadata.snapshots:
+        live.add(snapshot.manifest_list)
+        for manifest in manifests(snapshot.manifest_list):
+            live.add(manifest.manifest_path)
+            if manifest.manifest_path not in seen:
+                seen.add(manifest.manifest_path)
+                live.update(file.file_path for file in data_files(manifest))
+    return live

@@ -1,0 +1,110 @@
+"""Write, audit: the part that sources and tables share.
+
+Rows are written once. Only where a quarantine check finds violations are they written again, split in two; then the
+remaining checks are judged on what would be published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import ibis
+
+from mainstem.graph.lineage import leaves
+from mainstem.nodes.checks import Check, ForeignKey
+from mainstem.nodes.records import CheckResult, now
+from mainstem.planning.checks import Subject, examine, quarantine_schema, split
+from mainstem.planning.execution import Context
+from mainstem.ports import DataFile, Scan, Session, Snapshot, Target
+
+QUARANTINE = "quarantine."
+"""Before a table's name: the relation of the rows set aside."""
+
+
+def subject_of(context: Context, name: str, checks: Sequence[Check]) -> Subject:
+    """The stored relation `name` as the subject of checks."""
+    definition = context.graph[name]
+    node: Any = definition.node
+    table = ibis.table(dict(definition.schema or {}), name=name)
+    references: dict[Check, ibis.Table] = {
+        check: table if context.graph.name_of(check.to) == name else context.graph[context.graph.name_of(check.to)].read
+        for check in checks
+        if isinstance(check, ForeignKey)
+    }
+    return Subject(table, tuple(checks), node.key, definition.where, references)
+
+
+def reveal(session: Session, context: Context, subject: Subject) -> None:
+    """Let a session that sees the subject see what its foreign keys refer to."""
+    own = subject.table.get_name()
+    for relation in {leaf for read in subject.references.values() for leaf in leaves(read)} - {own}:
+        session.add(relation, context.lake.scan(context.snapshot(relation)))
+
+
+def set_aside(
+    context: Context, subject: Subject, files: Sequence[DataFile], target: Target
+) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...], tuple[CheckResult, ...]]:
+    """Judge the quarantine checks on files just written: those to publish, those to set aside, what was found."""
+    doubtful = replace(subject, checks=tuple(c for c in subject.checks if c.severity == "quarantine"))
+    if not doubtful.checks or not files:
+        return tuple(files), (), ()
+    name = subject.table.get_name()
+    with context.engine.session({name: scan_of(files, target)}) as session:
+        reveal(session, context, doubtful)
+        results = examine(session, doubtful)
+        if all(result.passed for result in results):
+            return tuple(files), (), results
+        good, bad = split(doubtful, run=context.run, at=now())
+        aside = context.lake.target(QUARANTINE + name, quarantine_schema(_types(target)))
+        return session.write(good, target), session.write(bad, aside), results
+
+
+def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:
+    """What the checks other than quarantine find in a snapshot."""
+    checks = tuple(c for c in subject.checks if c.severity != "quarantine")
+    if not checks:
+        return ()
+    name = subject.table.get_name()
+    with context.engine.session({name: context.lake.scan(snapshot)}) as session:
+        remaining = replace(subject, checks=checks)
+        reveal(session, context, remaining)
+        return examine(session, remaining)
+
+
+def keep_aside(
+    context: Context, name: str, files: Sequence[DataFile], *, remove: Literal["all"] | frozenset[str] = "all"
+) -> dict[str, Snapshot]:
+    """Commit the rows set aside, beside those that stay: all but the data files called as `remove` says.
+
+    An empty mapping where nothing changes.
+    """
+    relation = QUARANTINE + name
+    base = context.release.tables.get(relation)
+    if not files and base is None:
+        return {}
+    target = context.lake.target(relation, quarantine_schema(dict(context.graph[name].schema or {})))
+    everything = remove == "all" or base is None or base.fields != target.fields
+    held = [] if base is None else context.lake.scan(base).files
+    gone = list(held) if everything else [path for path in held if Path(path).name in remove]
+    if not files and not gone:
+        return {}
+    leaving: Any = "all" if everything else gone or "nothing"
+    return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, remove=leaving)}
+
+
+def scan_of(files: Sequence[DataFile], target: Target) -> Scan:
+    """Files that no snapshot refers to yet, to be read."""
+    return Scan(tuple(file.path for file in files), target.fields, sum(file.rows for file in files))
+
+
+def ordered(checks: Sequence[Check], *found: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Results in the order in which their checks are declared."""
+    place = {check.label: number for number, check in enumerate(checks)}
+    return tuple(sorted((result for results in found for result in results), key=lambda r: place[r.label]))
+
+
+def _types(target: Target) -> dict[str, str]:
+    return {field.name: field.type for field in target.fields}

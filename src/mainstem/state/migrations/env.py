@@ -1,0 +1,8 @@
+"""Run by Alembic: migrates over the connection that `upgrade` hands in, within its transaction."""
+
+from alembic import context
+
+from mainstem.state.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

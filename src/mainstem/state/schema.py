@@ -1,0 +1,85 @@
+"""The tables of the state as the present code expects them; `migrations` brings a database there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement, literal
+from sqlalchemy.sql.functions import FunctionElement
+
+REVISION = "0001"
+"""The revision of `migrations/versions` that this module describes."""
+
+metadata = MetaData()
+
+records = Table(
+    "records",
+    metadata,
+    # SQLite numbers rows by itself only if the type is INTEGER.
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("kind", "id", name="records_kind_id"),
+    sqlite_autoincrement=True,
+)
+
+branches = Table(
+    "branches",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("release", String, nullable=False),
+)
+
+
+def revision(engine: Engine) -> str | None:
+    """The revision that a database is at; None if it has no tables yet."""
+    try:
+        with engine.connect() as connection:
+            found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return found
+    except DBAPIError:
+        with engine.connect():  # a database that cannot be reached at all fails again, and says why
+            return None
+
+
+class json_text(FunctionElement[str]):
+    """A top-level field of a JSON document as text: strings bare, numbers and booleans as JSON writes them."""
+
+    type = String()
+    name = "json_text"
+    inherit_cache = True
+
+    def __init__(self, document: ColumnElement[str], field: str) -> None:
+        super().__init__(document, literal(field))
+
+
+@compiles(json_text, "sqlite")
+def _sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    document, field = (compiler.process(clause, **options) for clause in element.clauses)
+    path = f"'$.\"' || {field} || '\"'"
+    # SQLite's own text of a boolean is 1 or 0.
+    return (
+        f"CASE json_type({document}, {path}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
+        f"ELSE CAST(json_extract({document}, {path}) AS TEXT) END"
+    )
+
+
+@compiles(json_text, "postgresql")
+def _postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    document, field = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"(CAST({document} AS JSON) ->> {field})"

@@ -1,0 +1,157 @@
+"""The state in SQLite or PostgreSQL: records as JSON, and branch heads that move by compare-and-swap."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, create_engine, event, make_url, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import NoSuchModuleError
+
+from mainstem.errors import ConflictError, MissingExtra, SettingsError
+from mainstem.ports import R, Record
+from mainstem.state.codec import decode, encode
+from mainstem.state.failures import explained
+from mainstem.state.schema import REVISION, branches, json_text, records, revision
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+
+_BUSY = 30_000  # ms that a writer of SQLite waits for another
+
+
+class SqlState:
+    """Records and branches in the database at `url`: `sqlite:///PATH` or `postgresql://…`.
+
+    Opening touches nothing; the first use makes or upgrades the tables. Raises `SettingsError` for a URL that is none,
+    `MissingExtra` without PostgreSQL's driver; every method raises `StorageError` when the database fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+
+    def save(self, *records: Record) -> None:
+        if not records:
+            return
+        rows = [{"kind": type(r).__name__, "id": r.id, "body": encode(r)} for r in records]
+        with explained(self.where), self._connect().begin() as connection:
+            for row in rows:
+                connection.execute(_upsert(connection, row))
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        query = select(records.c.body).where(records.c.kind == kind.__name__, records.c.id == id)
+        with explained(self.where), self._connect().connect() as connection:
+            body = connection.execute(query).scalar()
+        return None if body is None else decode(body, kind)
+
+    def find(self, kind: type[R], *, newest: int | None = None, **fields: str) -> list[R]:
+        """Oldest first, by when a record was first saved; numbers and booleans are compared as JSON writes them."""
+        query = select(records.c.body).where(records.c.kind == kind.__name__)
+        for name, text in fields.items():
+            query = query.where(json_text(records.c.body, name) == text)
+        with explained(self.where), self._connect().connect() as connection:
+            bodies = connection.execute(_ordered(query, newest)).scalars().all()
+        return [decode(body, kind) for body in (bodies if newest is None else reversed(bodies))]
+
+    def head(self, branch: str) -> str | None:
+        query = select(branches.c.release).where(branches.c.name == branch)
+        with explained(self.where), self._connect().connect() as connection:
+            release: str | None = connection.execute(query).scalar()
+        return release
+
+    def move(self, branch: str, to: str, *, expect: str | None) -> None:
+        with explained(self.where), self._connect().begin() as connection:
+            moved = _move(connection, branch, to, expect).returning(branches.c.name)
+            if connection.execute(moved).scalar() is None:
+                query = select(branches.c.release).where(branches.c.name == branch)
+                raise ConflictError(
+                    f"branch {branch!r} has moved",
+                    got=connection.execute(query).scalar() or "no release",
+                    expected=expect or "no release",
+                    hint="another run published first; run again",
+                )
+
+    def branches(self) -> dict[str, str]:
+        query = select(branches.c.name, branches.c.release).order_by(branches.c.name)
+        with explained(self.where), self._connect().connect() as connection:
+            return {row.name: row.release for row in connection.execute(query)}
+
+    def close(self) -> None:
+        """Close the connections; the state opens them again when it is used."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    @property
+    def where(self) -> str:
+        """The URL, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def _connect(self) -> Engine:
+        if self._engine is None:
+            with self._opening:
+                self._engine = self._engine or self._opened()
+        return self._engine
+
+    def _opened(self) -> Engine:
+        lite = self._url.get_backend_name() == "sqlite"
+        if lite and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            engine = create_engine(self._url, pool_pre_ping=not lite)
+        except ModuleNotFoundError as error:
+            raise MissingExtra.named("postgres", error.name or "psycopg") from error
+        if lite:
+            event.listen(engine, "connect", _tune)
+        if revision(engine) != REVISION:
+            # Alembic takes longer to import than a run with nothing to do may take.
+            from mainstem.state.migrations import upgrade
+
+            upgrade(engine)
+        return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise NoSuchModuleError(parsed.drivername)
+    except Exception as error:
+        expected = "sqlite:///PATH or postgresql://USER@HOST/NAME"
+        raise SettingsError("the state's URL cannot be used", got=str(error), expected=expected) from error
+    return parsed
+
+
+def _tune(connection: Any, _: object) -> None:
+    """Readers beside a writer, writers that wait, and commits that survive a power cut."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY}", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _upsert(connection: Connection, row: dict[str, str]) -> Any:
+    statement: Any = _dialect(connection).insert(records).values(row)
+    return statement.on_conflict_do_update(index_elements=["kind", "id"], set_={"body": row["body"]})
+
+
+def _move(connection: Connection, branch: str, to: str, expect: str | None) -> Any:
+    if expect is None:
+        return _dialect(connection).insert(branches).values(name=branch, release=to).on_conflict_do_nothing()
+    return update(branches).where(branches.c.name == branch, branches.c.release == expect).values(release=to)
+
+
+def _dialect(connection: Connection) -> Any:
+    return sqlite if connection.dialect.name == "sqlite" else postgresql
+
+
+def _ordered(query: Select[Any], newest: int | None) -> Select[Any]:
+    if newest is None:
+        return query.order_by(records.c.position)
+    return query.order_by(records.c.position.desc()).limit(newest)

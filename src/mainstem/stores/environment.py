@@ -1,0 +1,112 @@
+"""An LMDB environment as one process sees it: opened once, grown when it is full, followed when others grow it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import lmdb
+
+from mainstem.errors import MainstemError, StorageError
+
+Transaction: TypeAlias = Any
+"""An LMDB transaction. Its own types admit memoryviews, which only `buffers=True` would give."""
+
+_open: dict[Path, Environment] = {}
+_opening = threading.Lock()
+_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)]
+
+
+class Environment:
+    """The databases of one directory.
+
+    LMDB forbids to open a directory twice in a process and to resize the map while a transaction of the process is
+    active: so environments are shared, writers of the process hold `writing`, and readers `reading`, briefly.
+    """
+
+    def __init__(self, path: Path, map_size: int, sync: bool) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.users = 0
+        self.ids: dict[tuple[bytes, str], bytes] = {}
+        self.writing = threading.Lock()
+        self.reading = threading.Lock()
+        self.writer: int | None = None
+        self.env = lmdb.open(
+            str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
+        )
+        self.env.reader_check()  # frees the slots of readers that were killed
+        self.names = self.env.open_db(b"names")
+        self.values = self.env.open_db(b"values")
+        self.events = self.env.open_db(b"events")
+        self.ends = self.env.open_db(b"ends")
+
+    def view(self) -> Transaction:
+        """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
+        try:
+            return self.env.begin()
+        except lmdb.MapResizedError:
+            self.env.set_mapsize(0)
+            return self.env.begin()
+
+    def begin(self) -> Transaction:
+        """A write transaction; waits for the writers of other processes."""
+        while True:
+            try:
+                return self.env.begin(write=True)
+            except lmdb.MapResizedError:
+                with self.reading:
+                    self.env.set_mapsize(0)
+
+    def grow(self) -> None:
+        """Double the map, unless another process has done more. No transaction of this process may be active."""
+        with self.reading:
+            before = self.env.info()["map_size"]
+            self.env.set_mapsize(0)
+            if self.env.info()["map_size"] <= before:
+                self.env.set_mapsize(before * 2)
+
+
+def acquire(path: Path, map_size: int, sync: bool) -> Environment:
+    """The process' environment of a directory, opened by its first user."""
+    with _opening:
+        if path not in _open:
+            with explained(str(path)):
+                _open[path] = Environment(path, map_size, sync)
+        _open[path].users += 1
+        return _open[path]
+
+
+def release(environment: Environment) -> None:
+    """Close the environment with its last user."""
+    with _opening:
+        environment.users -= 1
+        if environment.users == 0:
+            del _open[environment.path]
+            environment.env.close()
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Raise what LMDB raises inside as `StorageError`."""
+    try:
+        yield
+    except MainstemError:
+        raise
+    except (lmdb.Error, OSError) as error:
+        raise explain(error, where) from error
+
+
+def explain(error: Exception, where: str) -> StorageError:
+    """The error for what LMDB raised."""
+    if any(text in str(error) for text in _FULL):
+        hint = "free some space; nothing of this write was kept"
+        # LMDB calls a write that was cut short, as on a full disk, an input/output error.
+        what = "the disk is damaged or full" if os.strerror(errno.EIO) in str(error) else "the disk is full"
+        return StorageError(what, where=where, got=str(error), hint=hint)
+    return StorageError("the online store cannot be used", where=where, got=str(error))

@@ -1,0 +1,35 @@
+"""How spaces, logs and keys become LMDB keys, which are at most 511 bytes long.
+
+All spaces share one database, and each has a number that its keys begin with: LMDB's named databases are bounded when
+the environment is opened and each costs every transaction, while a space is made for every fingerprint of a view.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+LONGEST = 511
+PREFIX = 4
+_ROOM = LONGEST - PREFIX
+_LITERAL, _HASHED = b"\x00", b"\x01"
+
+
+def encoded(prefix: bytes, key: bytes) -> bytes:
+    """`prefix` and `key`; a key that is too long by its 256-bit hash, for no two keys of one hash are known."""
+    if len(key) < _ROOM:
+        return prefix + _LITERAL + key
+    return prefix + _HASHED + blake2b(key, digest_size=32).digest()
+
+
+def offset_key(log: bytes, offset: int) -> bytes:
+    """Big-endian, so that LMDB's order of bytes is the order of offsets."""
+    return log + offset.to_bytes(8, "big")
+
+
+def number(value: int) -> bytes:
+    return value.to_bytes(PREFIX, "big")
+
+
+def after(prefix: bytes) -> bytes:
+    """The first key that is beyond all that begin with `prefix`."""
+    return number(int.from_bytes(prefix, "big") + 1)

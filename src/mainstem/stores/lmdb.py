@@ -1,0 +1,256 @@
+"""Online store and event log in one LMDB environment, so that an event and what it changes are one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from mainstem.errors import ConflictError, StorageError
+from mainstem.ports import Writer
+from mainstem.stores.environment import Environment, Transaction, acquire, explain, explained, release
+from mainstem.stores.keys import PREFIX, after, encoded, number, offset_key
+
+R = TypeVar("R")
+
+_SPACE, _LOG = b"s", b"l"
+_CHUNK = 1_000  # payloads that a replay reads at a time
+
+
+class LmdbStore:
+    """Bytes per (space, key), and logs, below the directory `path`. Safe in several processes and threads.
+
+    `map_size` (bytes of address space, not of disk) is where the map begins; it doubles when it is full. With `sync`
+    off a crash of the machine, not of the process, may lose the last transactions. Reads take microseconds.
+    """
+
+    def __init__(self, path: Path | str, map_size: int = 1 << 30, sync: bool = True) -> None:
+        self._path = Path(path).resolve()
+        self._environment: Environment | None = acquire(self._path, map_size, sync)
+
+    # ── online store ──────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        """One writer at a time; on disk on exit, rolled back on an exception. Raises `StorageError`."""
+        environment = self._env
+        if environment.writer == threading.get_ident():
+            hint = "use the Writer that the outer one gave"
+            raise StorageError("a transaction inside a transaction", where=str(self._path), hint=hint)
+        with explained(str(self._path)), environment.writing:
+            environment.writer = threading.get_ident()
+            writer = LmdbWriter(environment)
+            try:
+                yield writer
+                writer.commit()
+            finally:
+                writer.abort()
+                environment.writer = None
+
+    def read(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        # The hot path: no generator of a context manager stands in it, they cost more than the read.
+        environment = self._env
+        try:
+            with environment.reading, environment.view() as transaction:
+                prefix = _known(environment, transaction, _SPACE, space)
+                if prefix is None:
+                    return [None] * len(keys)
+                get, values = transaction.get, environment.values
+                return [get(encoded(prefix, key), None, values) for key in keys]
+        except lmdb.Error as error:
+            raise explain(error, str(self._path)) from error
+
+    def count(self, space: str) -> int:
+        """The number of keys, by counting them."""
+        environment = self._env
+        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+            prefix = _known(environment, transaction, _SPACE, space)
+            return 0 if prefix is None else sum(1 for _ in _keys(transaction, environment.values, prefix, prefix))
+
+    def close(self) -> None:
+        if self._environment is not None:
+            release(self._environment)
+            self._environment = None
+
+    # ── event log ─────────────────────────────────────────────────────────────────────────────────────
+
+    def replay(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """(offset, payload) from `start` to what was the end when the replay began; from the first one kept, if
+        those before were trimmed."""
+        end = self.end(log)
+        stop = end if limit is None else min(end, start + limit)
+        while start < stop:
+            chunk = self._chunk(log, start, min(stop, start + _CHUNK))
+            yield from chunk
+            start = chunk[-1][0] + 1 if chunk else start + _CHUNK
+
+    def end(self, log: str) -> int:
+        environment = self._env
+        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+            prefix = _known(environment, transaction, _LOG, log)
+            return 0 if prefix is None else _end(environment, transaction, prefix)
+
+    def trim(self, log: str, before: int) -> None:
+        with self.transaction() as writer:
+            writer.trim(log, before)  # type: ignore[attr-defined]
+
+    def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
+        environment = self._env
+        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+            prefix = _known(environment, transaction, _LOG, log)
+            if prefix is None:
+                return []
+            found = []
+            with transaction.cursor(environment.events) as cursor:
+                positioned = cursor.set_range(offset_key(prefix, start))
+                last = offset_key(prefix, stop)
+                while positioned and cursor.key() < last:
+                    found.append((int.from_bytes(cursor.key()[PREFIX:], "big"), cursor.value()))
+                    positioned = cursor.next()
+            return found
+
+    @property
+    def _env(self) -> Environment:
+        if self._environment is None:
+            raise StorageError("the online store is closed", where=str(self._path))
+        return self._environment
+
+
+class LmdbWriter:
+    """One write transaction.
+
+    When the map is full LMDB can only abort, so every operation is kept with its result: on a grown map they are done
+    again, and the transaction goes on if each still has the result it had.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._transaction: Transaction | None = None
+        self._ids: dict[tuple[bytes, str], bytes] = {}
+        self._done: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
+
+    def get(self, space: str, key: bytes) -> bytes | None:
+        return self._apply(self._get, space, key)
+
+    def put(self, space: str, key: bytes, value: bytes) -> None:
+        self._apply(self._put, space, key, value)
+
+    def delete(self, space: str, key: bytes) -> None:
+        self._apply(self._delete, space, key)
+
+    def clear(self, space: str) -> None:
+        self._apply(self._clear, space)
+
+    def append(self, log: str, payloads: Sequence[bytes]) -> int:
+        return self._apply(self._append, log, payloads)
+
+    def trim(self, log: str, before: int) -> None:
+        """Forget payloads below an offset; the log's end stays."""
+        self._apply(self._trim, log, before)
+
+    def commit(self) -> None:
+        self._apply(self._commit)
+
+    def abort(self) -> None:
+        """Roll back, unless committed."""
+        if self._transaction is not None:
+            self._transaction.abort()
+            self._transaction = None
+
+    def _apply(self, operation: Callable[..., R], *arguments: Any) -> R:
+        while True:
+            try:
+                result = operation(self._transaction or self._begin(), *arguments)
+            except lmdb.MapFullError:
+                self.abort()
+                self._environment.grow()
+            else:
+                self._done.append((operation, arguments, result))
+                return result
+
+    def _begin(self) -> Transaction:
+        transaction = self._transaction = self._environment.begin()
+        self._ids.clear()
+        for operation, arguments, result in self._done:
+            if operation(transaction, *arguments) != result:
+                hint = "do it again"
+                raise ConflictError("another process wrote while the map grew", hint=hint)
+        return transaction
+
+    def _get(self, transaction: Transaction, space: str, key: bytes) -> bytes | None:
+        prefix = self._id(transaction, _SPACE, space)
+        value: bytes | None = transaction.get(encoded(prefix, key), db=self._environment.values)
+        return value
+
+    def _put(self, transaction: Transaction, space: str, key: bytes, value: bytes) -> None:
+        prefix = self._id(transaction, _SPACE, space)
+        transaction.put(encoded(prefix, key), value, db=self._environment.values)
+
+    def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
+        prefix = self._id(transaction, _SPACE, space)
+        transaction.delete(encoded(prefix, key), db=self._environment.values)
+
+    def _clear(self, transaction: Transaction, space: str) -> None:
+        prefix = self._id(transaction, _SPACE, space)
+        _drop(transaction, self._environment.values, prefix, after(prefix))
+
+    def _append(self, transaction: Transaction, log: str, payloads: Sequence[bytes]) -> int:
+        prefix = self._id(transaction, _LOG, log)
+        first = _end(self._environment, transaction, prefix)
+        for offset, payload in enumerate(payloads, start=first):
+            transaction.put(offset_key(prefix, offset), payload, db=self._environment.events)
+        transaction.put(prefix, (first + len(payloads)).to_bytes(8, "big"), db=self._environment.ends)
+        return first
+
+    def _trim(self, transaction: Transaction, log: str, before: int) -> None:
+        prefix = self._id(transaction, _LOG, log)
+        _drop(transaction, self._environment.events, prefix, offset_key(prefix, before))
+
+    def _commit(self, transaction: Transaction) -> None:
+        transaction.commit()
+        self._transaction = None
+        self._environment.ids.update(self._ids)
+
+    def _id(self, transaction: Transaction, kind: bytes, name: str) -> bytes:
+        """The number of a space or log, given to it on first use. Numbers are never given again."""
+        prefix = self._ids.get((kind, name)) or _known(self._environment, transaction, kind, name)
+        if prefix is None:
+            names = self._environment.names
+            prefix = self._ids[kind, name] = number(transaction.stat(names)["entries"])
+            transaction.put(encoded(kind, name.encode()), prefix, db=names)
+        return prefix
+
+
+def _known(environment: Environment, transaction: Transaction, kind: bytes, name: str) -> bytes | None:
+    prefix: bytes | None = environment.ids.get((kind, name))
+    if prefix is None:
+        prefix = transaction.get(encoded(kind, name.encode()), db=environment.names)
+        # What a write transaction sees may be rolled back: only readers remember.
+        if prefix is not None and environment.writer != threading.get_ident():
+            environment.ids[kind, name] = prefix
+    return prefix
+
+
+def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
+    return int.from_bytes(transaction.get(log, default=b"", db=environment.ends), "big")
+
+
+def _keys(transaction: Transaction, db: Any, prefix: bytes, start: bytes) -> Iterator[bytes]:
+    """The keys from `start` on that begin with `prefix`."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(start)
+        while positioned and cursor.key().startswith(prefix):
+            yield cursor.key()
+            positioned = cursor.next()
+
+
+def _drop(transaction: Transaction, db: Any, start: bytes, stop: bytes) -> None:
+    """Delete all keys in `start <= key < stop`."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(start)
+        while positioned and cursor.key() < stop:
+            positioned = cursor.delete()

@@ -1,0 +1,198 @@
+"""The contract of the `OnlineStore` and `EventLog` ports, which one adapter implements together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+
+from mainstem.errors import StorageError
+from mainstem.ports import EventLog, OnlineStore
+
+
+class Store(OnlineStore, EventLog, Protocol):
+    """Both ports over one transaction."""
+
+
+OpenStore = Callable[[], Store]
+
+
+class StoreContract:
+    """Define the fixture `open_store`: a function that opens the same, at first empty, store once more."""
+
+    def test_values_are_read_in_the_order_of_the_keys(self, open_store: OpenStore) -> None:
+        with open_store().transaction() as writer:
+            writer.put("a", b"1", b"one")
+            writer.put("a", b"2", b"")
+            writer.put("b", b"1", b"other")
+        store = open_store()
+        assert store.read("a", [b"2", b"3", b"1", b"1"]) == [b"", None, b"one", b"one"]
+        assert store.read("b", [b"1"]) == [b"other"]
+        assert store.read("never written", [b"1", b"2"]) == [None, None]
+        assert store.read("a", []) == []
+
+    def test_a_writer_sees_what_it_wrote_and_others_do_not_yet(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"v")
+            assert writer.get("a", b"k") == b"v"
+            assert writer.get("a", b"none") is None
+            assert store.read("a", [b"k"]) == [None]
+        assert store.read("a", [b"k"]) == [b"v"]
+
+    def test_an_exception_rolls_all_back(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"old")
+            writer.append("log", [b"0"])
+        with pytest.raises(ZeroDivisionError), store.transaction() as writer:
+            writer.put("a", b"k", b"new")
+            writer.put("new space", b"k", b"new")
+            writer.append("log", [b"1"])
+            writer.append("new log", [b"1"])
+            _ = 1 / 0
+        assert store.read("a", [b"k"]) == [b"old"]
+        assert store.read("new space", [b"k"]) == [None]
+        assert (store.end("log"), store.end("new log")) == (1, 0)
+        with store.transaction() as writer:
+            writer.put("another", b"k", b"v")
+            assert writer.append("another log", [b"x"]) == 0
+        assert store.read("new space", [b"k"]) == [None]
+        assert list(store.replay("another log", 0)) == [(0, b"x")]
+
+    def test_delete_clear_and_count(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            for space in ("a", "b"):
+                for n in range(300):
+                    writer.put(space, b"%d" % n, b"v")
+            writer.put("a", b"5", b"again")
+            writer.delete("a", b"7")
+            writer.delete("a", b"never there")
+            writer.delete("no such space", b"x")
+        assert (store.count("a"), store.count("b"), store.count("none")) == (299, 300, 0)
+        with store.transaction() as writer:
+            writer.clear("a")
+            writer.clear("no such space")
+            writer.put("a", b"new", b"v")
+        assert (store.count("a"), store.count("b")) == (1, 300)
+        assert store.read("a", [b"5", b"new"]) == [None, b"v"]
+
+    def test_keys_of_any_bytes_and_length(self, open_store: OpenStore) -> None:
+        store = open_store()
+        keys = [b"", b"\x00", b"\x00\x00", b"\xff" * 4, b"k" * 505, b"k" * 506, b"k" * 507, b"k" * 5000, b"k" * 5001]
+        with store.transaction() as writer:
+            for n, key in enumerate(keys):
+                writer.put("a", key, b"%d" % n)
+        assert store.read("a", keys) == [b"%d" % n for n in range(len(keys))]
+        assert store.count("a") == len(keys)
+        with store.transaction() as writer:
+            writer.delete("a", keys[-1])
+        assert store.read("a", keys[-2:]) == [b"%d" % (len(keys) - 2), None]
+
+    def test_spaces_without_number(self, open_store: OpenStore) -> None:
+        store = open_store()
+        spaces = [f"view/Größe/{n:064x}" for n in range(2_000)] + ["s" * 600, "s" * 601, ""]
+        with store.transaction() as writer:
+            for n, space in enumerate(spaces):
+                writer.put(space, b"k", b"%d" % n)
+        assert [store.read(space, [b"k"])[0] for space in spaces] == [b"%d" % n for n in range(len(spaces))]
+
+    def test_a_large_value(self, open_store: OpenStore) -> None:
+        value = bytes(range(256)) * 40_000
+        with open_store().transaction() as writer:
+            writer.put("a", b"k", value)
+        assert open_store().read("a", [b"k"]) == [value]
+
+    def test_offsets_have_no_gap(self, open_store: OpenStore) -> None:
+        store = open_store()
+        assert store.end("log") == 0
+        firsts = []
+        for size in (1, 3, 0, 2):
+            with store.transaction() as writer:
+                firsts.append(writer.append("log", [b"p"] * size))
+        assert firsts == [0, 1, 4, 4]
+        assert store.end("log") == 6
+        assert [offset for offset, _ in store.replay("log", 0)] == [0, 1, 2, 3, 4, 5]
+
+    def test_replay_from_and_with_a_limit(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.append("log", [b"%d" % n for n in range(2_500)])
+            writer.append("log2", [b"other"])
+        assert list(store.replay("log", 2_498)) == [(2_498, b"2498"), (2_499, b"2499")]
+        assert [offset for offset, _ in store.replay("log", 990, limit=20)] == list(range(990, 1_010))
+        assert list(store.replay("log", 2_500)) == []
+        assert list(store.replay("none", 0)) == []
+        assert len(list(store.replay("log", 0))) == 2_500
+
+    def test_what_is_appended_during_a_replay_is_left_for_the_next(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.append("log", [b"0", b"1"])
+        replay = store.replay("log", 0)
+        assert next(replay) == (0, b"0")
+        with store.transaction() as writer:
+            writer.append("log", [b"2"])
+        assert list(replay) == [(1, b"1")]
+
+    def test_trimming_keeps_the_offsets(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.append("log", [b"%d" % n for n in range(3_000)])
+        store.trim("log", 2_900)
+        assert store.end("log") == 3_000
+        assert next(iter(store.replay("log", 0))) == (2_900, b"2900")
+        store.trim("log", 10_000)
+        assert list(store.replay("log", 0)) == []
+        with store.transaction() as writer:
+            assert writer.append("log", [b"next"]) == 3_000
+        assert list(open_store().replay("log", 0)) == [(3_000, b"next")]
+
+    def test_writers_take_turns(self, open_store: OpenStore) -> None:
+        def add() -> None:
+            store = open_store()
+            for _ in range(25):
+                with store.transaction() as writer:
+                    writer.put("a", b"n", b"%d" % (int(writer.get("a", b"n") or b"0") + 1))
+                    writer.append("log", [b"x"])
+
+        threads = [threading.Thread(target=add) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        store = open_store()
+        assert store.read("a", [b"n"]) == [b"100"]
+        assert store.end("log") == 100
+
+    def test_one_read_sees_one_state(self, open_store: OpenStore) -> None:
+        keys = [b"%d" % n for n in range(50)]
+        stop = threading.Event()
+
+        def write() -> None:
+            store, turn = open_store(), 0
+            while not stop.is_set():
+                turn += 1
+                with store.transaction() as writer:
+                    for key in keys:
+                        writer.put("a", key, b"%d" % turn)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            store = open_store()
+            assert all(len(set(store.read("a", keys))) == 1 for _ in range(500))
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_a_closed_store_says_so(self, open_store: OpenStore) -> None:
+        store, other = open_store(), open_store()
+        store.close()
+        store.close()
+        with pytest.raises(StorageError):
+            store.read("a", [b"k"])
+        assert other.read("a", [b"k"]) == [None]

@@ -1,0 +1,137 @@
+"""A run publishes all of its steps or none, and says what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.errors import CheckFailed, ConflictError, RunFailed
+from mainstem.graph.dag import Dag
+from mainstem.lake.iceberg import IcebergLake
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.records import Release, RunRecord
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Plan, Step
+from mainstem.planning.runner import Event, Runner
+from mainstem.ports import State
+from mainstem.state.sql import SqlState
+
+Work = Callable[[Step, Context], Outcome]
+
+
+class OnlyProbes(Context):
+    """Steps here are not nodes of a graph: nothing of them is remembered but what they return."""
+
+    def read_by(self, node: str) -> dict[str, int]:
+        return {}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> SqlState:
+    return SqlState(f"sqlite:///{tmp_path / 'state.db'}")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> IcebergLake:
+    return IcebergLake(tmp_path / "lake")
+
+
+def context(state: State, lake: IcebergLake, run: str = "run-1", release: Release | None = None) -> Context:
+    start = release or Release(id="", branch="main", run="")
+    return OnlyProbes(run, "main", Graph({}, Dag({})), start, DuckdbEngine(), lake, state)
+
+
+def write(rows: int) -> Work:
+    """Store `rows` rows under the step's node."""
+
+    def work(step: Step, context: Context) -> Outcome:
+        target = context.lake.target(step.node, {"x": "int64"})
+        with context.engine.session({}) as session:
+            files = session.write(f"SELECT i AS x FROM range({rows}) AS t(i)", target)
+        base = context.release.tables.get(step.node)
+        snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, remove="all")
+        return Outcome(tables={step.node: snapshot}, rows_in=rows, published=rows)
+
+    return work
+
+
+def fail(step: Step, context: Context) -> Outcome:
+    raise CheckFailed(f"{step.node} is wrong", where=step.node)
+
+
+def interrupt(step: Step, context: Context) -> Outcome:
+    raise KeyboardInterrupt
+
+
+def runner(**by_node: Work) -> Runner:
+    """Steps named by node, all of kind `promote` so that no definition is looked up, each done as given."""
+
+    def executor(step: Step, context: Context) -> Outcome:
+        return by_node[step.node](step, context)
+
+    return Runner({"promote": executor})
+
+
+def steps(*nodes: str, **needs: str) -> Plan:
+    made = [Step("promote", n, "asked for", (f"promote {needs[n]}",) if n in needs else ()) for n in nodes]
+    return Plan("main", tuple(made))
+
+
+def test_a_run_publishes_everything_at_once(state: SqlState, lake: IcebergLake) -> None:
+    heard: list[Event] = []
+    record = runner(a=write(3), b=write(5)).run(steps("a", "b"), context(state, lake), heard.append)
+    head = state.get(Release, state.head("main") or "")
+    assert head is not None and record.release == head.id
+    assert {name: snapshot.rows for name, snapshot in head.tables.items()} == {"a": 3, "b": 5}
+    assert [event.kind for event in heard] == ["started", "ended", "started", "ended"]
+    assert state.get(RunRecord, "run-1") == record and record.status == "published"
+
+
+def test_a_failed_step_keeps_everything_unpublished(state: SqlState, lake: IcebergLake) -> None:
+    runner(a=write(1)).run(steps("a"), context(state, lake))
+    before = state.head("main")
+    release = state.get(Release, before or "")
+    work = runner(a=write(9), bad=fail, after=write(1))
+    with pytest.raises(RunFailed, match="nothing was published") as error:
+        work.run(steps("a", "bad", "after", after="bad"), context(state, lake, "run-2", release))
+    assert state.head("main") == before
+    assert [step.status for step in error.value.run.steps] == ["done", "failed", "skipped"]
+    assert error.value.run.steps[2].message == "promote bad failed"
+    assert lake.scan(release.tables["a"]).rows == 1 if release else False
+
+
+def test_an_interrupt_is_recorded_and_goes_on(state: SqlState, lake: IcebergLake) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        runner(a=write(1), stop=interrupt).run(steps("a", "stop"), context(state, lake))
+    record = state.get(RunRecord, "run-1")
+    assert record is not None and record.status == "interrupted"
+    assert state.head("main") is None
+    assert runner(a=write(1)).run(steps("a"), context(state, lake, "run-2")).status == "published"
+
+
+def test_the_slower_of_two_runs_conflicts(state: SqlState, lake: IcebergLake) -> None:
+    slow = context(state, lake, "run-slow")
+
+    def overtaken(step: Step, inner: Context) -> Outcome:
+        runner(b=write(2)).run(steps("b"), context(state, lake, "run-fast"))
+        return write(1)(step, inner)
+
+    with pytest.raises(ConflictError):
+        runner(a=overtaken).run(steps("a"), slow)
+    head = state.get(Release, state.head("main") or "")
+    assert head is not None and set(head.tables) == {"b"}
+    slower = state.get(RunRecord, "run-slow")
+    assert slower is not None and slower.status == "failed"
+
+
+def test_a_bug_is_not_swallowed(state: SqlState, lake: IcebergLake) -> None:
+    def bug(step: Step, context: Context) -> Outcome:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        runner(a=bug).run(steps("a"), context(state, lake))
+    record = state.get(RunRecord, "run-1")
+    assert record is not None and record.status == "failed"

@@ -1,0 +1,187 @@
+"""What is refused when a project loads, and how the errors help; what changes a fingerprint, and what it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import ibis
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.errors import CycleError, DefinitionError, MainstemError, SchemaError, UnknownName
+from mainstem.graph.known import Known
+from mainstem.nodes.base import Node
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Rule
+from mainstem.project.resolve import resolve
+
+INSTANT = "timestamp('UTC', 6)"
+FLIGHTS = {"flight_id": "string", "origin": "string", "delay": "float64", "scheduled_at": INSTANT, "departed_at": INSTANT}
+DAY = 86_400_000_000
+
+
+def flights_source(**changed: object) -> ms.Project:
+    given: dict[str, object] = {
+        "key": "flight_id",
+        "time": "scheduled_at",
+        "known": {"*": _.scheduled_at - ibis.interval(days=30), "delay": "departed_at"},
+        "schema": FLIGHTS,
+    }
+    return ms.files("flights.csv", **{**given, **changed})  # type: ignore[arg-type]
+
+
+def resolved(**nodes: Node) -> Graph:
+    return resolve(nodes, {})
+
+
+def refused(error: type[MainstemError], **nodes: Node) -> MainstemError:
+    with pytest.raises(error) as caught:
+        resolved(**nodes)
+    return caught.value
+
+
+def test_names_types_and_knowledge() -> None:
+    @ms.table(key="flight_id")
+    def legs(flights):  # type: ignore[no-untyped-def]
+        return flights.mutate(late=_.delay > 15)
+
+    graph = resolved(flights=flights_source(), legs=legs)
+    assert graph["legs"].schema == {**FLIGHTS, "late": "boolean"}
+    assert graph["legs"].inputs == ("flights",)
+    assert graph["legs"].known["late"] == Known.at("departed_at")
+    assert graph["legs"].known["origin"] == Known.at("scheduled_at", -30 * DAY)
+    assert graph["legs"].columns["late"] == ("flights.delay",)
+    assert "_seq" in (graph["flights"].schema or {}) and "_seq" not in (graph["legs"].schema or {})
+
+
+def test_an_instant_that_tells_when_others_are_known_is_known_itself_only_then() -> None:
+    graph = resolved(flights=flights_source())
+    assert graph["flights"].known["departed_at"] == Known.at("departed_at")
+
+
+def test_a_wrong_parameter_names_the_line_and_what_there_is() -> None:
+    @ms.table
+    def legs(flightz):  # type: ignore[no-untyped-def]
+        return flightz
+
+    error = refused(UnknownName, flights=flights_source(), legs=legs)
+    assert "flightz" in error.what and "'flights'" in str(error.hint)
+    assert "test_resolve.py:" in str(error.where) and "legs" in str(error.where)
+
+
+def test_a_parameter_can_be_told_what_it_is() -> None:
+    source = flights_source()
+    legs = ms.table(lambda f: f, name="legs", inputs={"f": source})
+    assert resolved(flights=source, legs=legs)["legs"].inputs == ("flights",)
+
+
+def test_a_wrong_column_names_the_line_and_close_matches() -> None:
+    @ms.table
+    def legs(flights):  # type: ignore[no-untyped-def]
+        return flights.mutate(late=_.delya > 15)
+
+    error = refused(DefinitionError, flights=flights_source(), legs=legs)
+    assert "delya" in str(error) and "delay" in str(error.hint) and "test_resolve.py" in str(error.where)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"key": "flightid"}, UnknownName),
+        ({"time": "scheduled"}, UnknownName),
+        ({"time": "origin"}, SchemaError),
+        ({"schema": {**FLIGHTS, "scheduled_at": "timestamp(6)"}}, SchemaError),
+        ({"known": {"dely": "departed_at"}}, UnknownName),
+        ({"known": "origin"}, SchemaError),
+        ({"known": ibis.greatest(_.scheduled_at, _.departed_at)}, DefinitionError),
+    ],
+)
+def test_a_source_that_says_what_cannot_be(changed: Mapping[str, object], error: type[MainstemError]) -> None:
+    assert "flights" in str(refused(error, flights=flights_source(**changed)).where)
+
+
+def test_a_join_on_unlike_types() -> None:
+    planes = ms.files("planes.csv", known="always", schema={"flight_id": "int64", "seats": "int64"})
+
+    @ms.table
+    def legs(flights, planes):  # type: ignore[no-untyped-def]
+        return flights.left_join(planes, "flight_id")
+
+    error = refused(DefinitionError, flights=flights_source(), planes=planes, legs=legs)
+    assert "test_resolve.py" in str(error.where)
+
+
+def test_a_cycle() -> None:
+    a = ms.table(lambda b: b, name="a")
+    b = ms.table(lambda a: a, name="b")
+    assert "→" in str(refused(CycleError, a=a, b=b).got)
+
+
+def test_a_node_of_nobody() -> None:
+    stray = flights_source()
+    legs = ms.table(lambda f: f, name="legs", inputs={"f": stray})
+    assert "not part of the project" in refused(DefinitionError, legs=legs).what
+
+
+def test_two_nodes_of_one_name() -> None:
+    from mainstem.project.collect import from_namespace
+
+    with pytest.raises(DefinitionError, match="two nodes are called 'legs'"):
+        from_namespace({"a": ms.table(lambda: None, name="legs"), "b": ms.table(lambda: None, name="legs")})
+
+
+# ── streams and their history ─────────────────────────────────────────────────────────────────────────
+
+
+def stream_and_history(**history: object) -> dict[str, Node]:
+    past = ms.table(lambda flights: flights.select("origin", "delay", "departed_at"), name="past")
+    schema = {"origin": "string", "delay": "float64", "departed_at": INSTANT}
+    departures = ms.stream("departures", schema=schema, time="departed_at", history="past")
+    return {"flights": flights_source(), "past": past, "departures": departures, **history}  # type: ignore[dict-item]
+
+
+def test_a_stream_is_read_with_its_history_up_to_the_cutover() -> None:
+    nodes = stream_and_history()
+    cutover = datetime(2013, 12, 1, tzinfo=UTC)
+    graph = resolve(nodes, {}, cutovers={"departures": cutover})
+    assert graph.stored("departures") == {"past", "departures"}
+    sql = ibis.to_sql(graph["departures"].read, dialect="duckdb")
+    assert "(2013, 12, 1" in sql and "UNION ALL" in sql
+    assert graph["departures"].read_fingerprint == resolve(nodes, {})["departures"].read_fingerprint
+
+
+def test_a_history_without_the_streams_columns() -> None:
+    short = ms.table(lambda flights: flights.select("origin", "departed_at"), name="past")
+    error = refused(SchemaError, **{**stream_and_history(), "past": short})
+    assert "delay" in str(error.expected) and "departures" in str(error.where)
+
+
+# ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def prints(graph: Graph) -> dict[str, str]:
+    return {definition.name: definition.fingerprint for definition in graph}
+
+
+def project(threshold: int, *, doc: str = "", known: object = "always") -> dict[str, Node]:
+    source = flights_source(known=known)
+    legs = ms.table(lambda flights: flights.mutate(late=_.delay > threshold), name="legs", description=doc)
+    return {"flights": source, "legs": legs, "days": ms.table(lambda legs: legs.limit(1), name="days")}
+
+
+def test_words_change_nothing_and_meaning_flows_down() -> None:
+    base = prints(resolved(**project(15)))
+    assert prints(resolved(**project(15, doc="other words"))) == base
+    changed = prints(resolved(**project(20)))
+    assert {name for name in base if base[name] != changed[name]} == {"legs", "days"}
+
+
+def test_a_remedy_changes_what_is_read_and_all_below_but_not_what_is_stored() -> None:
+    nodes = project(15)
+    rule = Rule("rescale", "flights", "delay", 1 / 60, "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
+    plain, remedied = resolve(nodes, {}), resolve(nodes, {}, rules=[rule])
+    assert plain["flights"].fingerprint == remedied["flights"].fingerprint
+    assert plain["flights"].read_fingerprint != remedied["flights"].read_fingerprint
+    assert plain["days"].fingerprint != remedied["days"].fingerprint

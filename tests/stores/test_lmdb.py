@@ -1,0 +1,238 @@
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import ConflictError, StorageError
+from mainstem.stores.lmdb import LmdbStore
+from mainstem.testing.contracts.store import StoreContract
+
+SMALL = 1 << 17
+
+
+def run(script: str, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, input=input, timeout=120)
+
+
+@pytest.fixture
+def open_store(tmp_path: Path):
+    opened: list[LmdbStore] = []
+
+    def open_once_more() -> LmdbStore:
+        opened.append(LmdbStore(tmp_path / "store", sync=False))
+        return opened[-1]
+
+    yield open_once_more
+    for store in opened:
+        store.close()
+
+
+class TestLmdb(StoreContract):
+    pass
+
+
+@pytest.fixture
+def small(tmp_path: Path):
+    store = LmdbStore(tmp_path / "store", map_size=SMALL, sync=False)
+    yield store
+    store.close()
+
+
+def test_a_full_map_grows_within_the_transaction(small: LmdbStore):
+    with small.transaction() as writer:
+        writer.put("a", b"first", b"1")
+        assert writer.get("a", b"first") == b"1"
+        assert writer.append("log", [b"0"]) == 0
+        for n in range(2_000):
+            writer.put("a", b"%d" % n, b"v" * 1_000)
+            writer.append("log", [b"%d" % n])
+        writer.delete("a", b"7")
+        writer.put("big", b"k", b"x" * (20 * SMALL))
+    assert small.count("a") == 2_000
+    assert small.read("a", [b"first", b"7", b"1999"]) == [b"1", None, b"v" * 1_000]
+    assert small.read("big", [b"k"]) == [b"x" * (20 * SMALL)]
+    assert [offset for offset, _ in small.replay("log", 0)] == list(range(2_001))
+
+
+def test_a_map_that_fills_at_the_commit_or_while_clearing(small: LmdbStore):
+    for turn in range(30):
+        with small.transaction() as writer:
+            writer.clear("a")
+            for n in range(100 * turn):
+                writer.put("a", b"%d" % n, b"%d" % turn)
+        assert small.count("a") == 100 * turn
+
+
+def test_another_process_has_grown_the_map(small: LmdbStore, tmp_path: Path):
+    with small.transaction() as writer:
+        writer.put("a", b"k", b"old")
+    done = run(
+        """
+        import sys
+        from mainstem.stores.lmdb import LmdbStore
+        store = LmdbStore(sys.argv[1], map_size=int(sys.argv[2]), sync=False)
+        with store.transaction() as writer:
+            writer.put("a", b"big", b"x" * 10_000_000)
+        store.close()
+        """,
+        str(tmp_path / "store"),
+        str(SMALL),
+    )
+    assert done.returncode == 0, done.stderr
+    assert small.read("a", [b"k", b"big"]) == [b"old", b"x" * 10_000_000]
+    with small.transaction() as writer:
+        writer.put("a", b"k", b"new")
+    assert small.read("a", [b"k"]) == [b"new"]
+
+
+@pytest.mark.parametrize("touched", [b"read", b"other"])
+def test_another_writer_while_the_map_grows(small: LmdbStore, tmp_path: Path, touched: bytes, monkeypatch):
+    """The transaction goes on only if all that it has read still holds."""
+    with small.transaction() as writer:
+        writer.put("a", b"read", b"1")
+    environment = small._env
+    grow, grown = environment.grow, []
+
+    def interrupted() -> None:
+        grow()
+        if not grown:
+            grown.append(True)
+            with environment.begin() as transaction:
+                prefix = environment.ids.get((b"s", "a")) or transaction.get(b"s\x00a", db=environment.names)
+                transaction.put(prefix + b"\x00" + touched, b"2", db=environment.values)
+
+    monkeypatch.setattr(environment, "grow", interrupted)
+
+    def transact() -> None:
+        with small.transaction() as writer:
+            before = int(writer.get("a", b"read") or b"0")
+            writer.put("a", b"sum", b"%d" % (before + 1))
+            writer.put("a", b"big", b"x" * (4 * SMALL))
+
+    if touched == b"read":
+        with pytest.raises(ConflictError):
+            transact()
+        assert small.read("a", [b"read", b"sum"]) == [b"2", None]
+    else:
+        transact()
+        assert small.read("a", [b"read", b"sum", b"other"]) == [b"1", b"2", b"2"]
+    with small.transaction() as writer:  # and the store can still be written
+        writer.put("a", b"k", b"v")
+
+
+def test_a_transaction_inside_a_transaction_is_refused(small: LmdbStore):
+    with small.transaction() as writer:
+        writer.put("a", b"k", b"v")
+        with pytest.raises(StorageError, match="inside"), small.transaction():
+            pass
+    assert small.read("a", [b"k"]) == [b"v"]
+
+
+KILLED = """
+    import os, signal, sys
+    from mainstem.stores.lmdb import LmdbStore
+    store = LmdbStore(sys.argv[1])
+    for n in range(1, 1_000):
+        with store.transaction() as writer:
+            writer.append("log", [b"x" * 100] * n)
+            writer.put("a", b"n", str(n).encode())
+            if n == 20:
+                print("in the middle", flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+        print(n, flush=True)
+"""
+
+
+def test_killed_in_the_middle_of_a_transaction(tmp_path: Path):
+    done = run(KILLED, str(tmp_path / "store"))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    acknowledged = done.stdout.split("\n")
+    assert acknowledged[-2] == "in the middle"
+    store = LmdbStore(tmp_path / "store")
+    assert store.read("a", [b"n"]) == [acknowledged[-3].encode()] == [b"19"]
+    assert store.end("log") == sum(range(20)) == len(list(store.replay("log", 0)))
+    with store.transaction() as writer:
+        assert writer.append("log", [b"next"]) == sum(range(20))
+    store.close()
+
+
+def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path):
+    script = KILLED.replace("if n == 20", "if False")
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "store")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "40":
+                process.kill()
+                break
+        later = process.stdout.read().split()
+    acknowledged = int(later[-1]) if later else 40
+    store = LmdbStore(tmp_path / "store")
+    (found,) = store.read("a", [b"n"])
+    assert found is not None
+    # It may have been killed between the commit and the line that acknowledges it.
+    assert int(found) in (acknowledged, acknowledged + 1)
+    assert store.end("log") == sum(range(int(found) + 1)) == len(list(store.replay("log", 0)))
+    store.close()
+
+
+def test_a_full_disk_keeps_what_there_was(tmp_path: Path):
+    done = run(
+        """
+        import resource, sys
+        from mainstem.errors import StorageError
+        from mainstem.stores.lmdb import LmdbStore
+        store = LmdbStore(sys.argv[1])
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"old")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+        try:
+            with store.transaction() as writer:
+                writer.put("a", b"k", b"new")
+                writer.put("a", b"big", b"x" * 1_000_000)
+        except StorageError as error:
+            print(error.what, bool(error.hint))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert store.read("a", [b"k", b"big"]) == [b"old", None]
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"newer")
+        assert store.read("a", [b"k"]) == [b"newer"]
+        print("unharmed")
+        """,
+        str(tmp_path / "store"),
+    )
+    assert done.stdout == "the disk is damaged or full True\nunharmed\n", done.stderr
+
+
+def test_two_processes_append_without_a_gap(tmp_path: Path):
+    script = """
+        import sys
+        from mainstem.stores.lmdb import LmdbStore
+        store = LmdbStore(sys.argv[1], map_size=1 << 17, sync=False)
+        for n in range(300):
+            with store.transaction() as writer:
+                first = writer.append("log", [sys.argv[2].encode() * 100] * 3)
+                assert first % 3 == 0
+                writer.put("a", b"n", str(int(writer.get("a", b"n") or b"0") + 1).encode())
+        store.close()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "store")]
+    running = [subprocess.Popen([*command, letter], stderr=subprocess.PIPE) for letter in "xy"]
+    for process in running:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr.decode()
+    store = LmdbStore(tmp_path / "store", sync=False)
+    assert store.read("a", [b"n"]) == [b"600"]
+    assert [offset for offset, _ in store.replay("log", 0)] == list(range(1_800))
+    store.close()
+
+
+def test_a_path_that_is_a_file(tmp_path: Path):
+    (tmp_path / "store").write_text("not a directory")
+    with pytest.raises(StorageError):
+        LmdbStore(tmp_path / "store")

@@ -1,0 +1,84 @@
+"""mainstem.toml, its profiles, and what the environment overrides."""
+
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import SettingsError
+from mainstem.settings import expand, load
+
+TOML = """
+[project]
+name = "flights"
+modules = ["flights"]
+
+[profile.default]
+threads = 2
+
+[profile.prod]
+lake = "${env:LAKE_ROOT}/lake"
+state = "postgresql://db/mainstem"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "mainstem.toml").write_text(TOML)
+    return tmp_path
+
+
+def test_defaults_and_profiles(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_ROOT", "/mnt")
+    settings = load(root)
+    assert settings.project.name == "flights" and settings.profile.threads == 2
+    assert settings.path(settings.profile.lake) == root / ".mainstem/lake"
+    assert settings.state_url == f"sqlite:///{root}/.mainstem/state.db"
+    prod = load(root, "prod")
+    assert prod.profile.lake == "/mnt/lake" and prod.state_url == "postgresql://db/mainstem"
+
+
+def test_a_project_is_found_from_below(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_ROOT", "/mnt")
+    (root / "sql").mkdir()
+    assert load(root / "sql").root == root
+
+
+def test_the_environment_overrides_the_profile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_ROOT", "/mnt")
+    monkeypatch.setenv("MAINSTEM_THREADS", "7")
+    monkeypatch.setenv("MAINSTEM_PROFILE", "prod")
+    settings = load(root)
+    assert settings.profile_name == "prod" and settings.profile.threads == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "not TOML"),
+        ("[project]\nname = 'x'", "modules"),
+        ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nlaek = 'x'", "laek"),
+        ("[project]\nname = 'x'\nmodules = []\n[serve]\nport = 'high'", "port"),
+        ("[project]\nname = '${env:NOT_SET_ANYWHERE}'\nmodules = []", "NOT_SET_ANYWHERE"),
+    ],
+)
+def test_what_is_not_understood_is_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mainstem.toml").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load(tmp_path)
+    assert said in str(error.value)
+
+
+def test_no_project_here(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no mainstem\.toml"):
+        load(tmp_path)
+
+
+def test_an_unknown_profile_suggests(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_ROOT", "/mnt")
+    with pytest.raises(SettingsError, match="prod"):
+        load(root, "prodd")
+
+
+def test_expand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    assert expand("Bearer ${env:TOKEN}") == "Bearer s3cret"
