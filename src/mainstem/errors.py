@@ -16,6 +16,7 @@
     ├── EngineError              the engine refused or failed a query
     ├── ModelError               training, export or scoring failed
     │   └── GateError            the exported artifact does not score as the fitted model does
+    ├── Unavailable              the server has nothing to answer with yet
     ├── RequestError             a request to the server is not what its schema says
     │   ├── NotFound             nothing has that name
     │   └── Forbidden            the key is missing, wrong or lacks the scope
@@ -151,6 +152,10 @@ class ModelError(MainstemError):
 
 class GateError(ModelError):
     """The exported artifact does not score as the fitted model does."""
+
+
+class Unavailable(MainstemError):
+    """The server has nothing to answer with yet."""
 
 
 class RequestError(MainstemError):

@@ -38,9 +38,7 @@ def resolve_boolean(table: ibis.Table, value: Any, where: str | None = None) -> 
     """As `resolve_column`, for a condition. Raises `SchemaError` if it is not boolean."""
     found = resolve_column(table, value, where)
     if not isinstance(found, ibis.expr.types.BooleanValue):
-        raise SchemaError(
-            f"{value!r} is not a condition", where=where, got=str(found.type()), expected="boolean"
-        )
+        raise SchemaError(f"{value!r} is not a condition", where=where, got=str(found.type()), expected="boolean")
     return found
 
 
@@ -119,11 +117,5 @@ def _known(table: ibis.Table, name: str, where: str | None) -> str:
 
 
 def _refused(value: Any, got: str, where: str | None) -> SchemaError:
-    hint = (
-        '_["name"] reads a column that is called like a method'
-        if "function" in got or "method" in got
-        else None
-    )
-    return SchemaError(
-        f"{value!r} does not resolve to a column", where=where, got=got.split("\n")[0], hint=hint
-    )
+    hint = '_["name"] reads a column that is called like a method' if "function" in got or "method" in got else None
+    return SchemaError(f"{value!r} does not resolve to a column", where=where, got=got.split("\n")[0], hint=hint)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import ibis
 
 from mainstem.graph.lineage import leaves
-from mainstem.nodes.checks import Check, ForeignKey
+from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
 from mainstem.planning.checks import Subject, examine, quarantine_schema, split
 from mainstem.planning.execution import Context
@@ -45,14 +45,21 @@ def reveal(session: Session, context: Context, subject: Subject) -> None:
 
 
 def set_aside(
-    context: Context, subject: Subject, files: Sequence[DataFile], target: Target
+    context: Context, subject: Subject, files: Sequence[DataFile], target: Target, earlier: Sequence[str] = ()
 ) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...], tuple[CheckResult, ...]]:
-    """Judge the quarantine checks on files just written: those to publish, those to set aside, what was found."""
+    """Judge the quarantine checks on files just written: those to publish, those to set aside, what was found.
+
+    `earlier` are paths of files that hold rows of the same relation, written before.
+    """
     doubtful = replace(subject, checks=tuple(c for c in subject.checks if c.severity == "quarantine"))
     if not doubtful.checks or not files:
         return tuple(files), (), ()
     name = subject.table.get_name()
-    with context.engine.session({name: scan_of(files, target)}) as session:
+    relations = {name: scan_of(files, target)}
+    if earlier and any(isinstance(check, Unique) for check in doubtful.checks):
+        relations["earlier rows"] = Scan(tuple(earlier), target.fields, 0)
+        doubtful = replace(doubtful, earlier=ibis.table(_types(target), name="earlier rows"))
+    with context.engine.session(relations) as session:
         reveal(session, context, doubtful)
         results = examine(session, doubtful)
         if all(result.passed for result in results):

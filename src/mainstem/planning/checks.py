@@ -26,13 +26,17 @@ SAMPLE = 5
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A relation under test: its rows, their key, what is checked, and by which expressions foreign keys are read."""
+    """A relation under test: its rows, their key, what is checked, and by which expressions foreign keys are read.
+
+    `earlier` are rows of the same relation that stand before these: what is unique must not occur there either.
+    """
 
     table: ibis.Table
     checks: tuple[Check, ...]
     key: tuple[str, ...] = ()
     where: str | None = None
     references: Mapping[Check, ibis.Table] = field(default_factory=dict)
+    earlier: ibis.Table | None = None
 
 
 def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
@@ -108,7 +112,7 @@ def _count(session: Session, subject: Subject) -> dict[str, Any]:
     table = subject.table
     measures = {"rows": table.count()}
     for number, check in enumerate(subject.checks):
-        measure = _measure(table, check, subject.where)
+        measure = None if _repeated(subject, check) else _measure(table, check, subject.where)
         if measure is not None:
             measures[f"c{number}"] = measure
     row: dict[str, Any] = session.fetch(table.aggregate(**measures)).to_pylist()[0]
@@ -145,6 +149,10 @@ def _result(
             missing = _orphans(subject, check)
             violations = session.fetch(missing.aggregate(n=missing.count()))["n"][0].as_py()
             sample = _sampled(session, missing.select(*check.columns).distinct()) if violations else ()
+        case Unique() if _repeated(subject, check):
+            again = _flag(subject, subject.table, check, "_again").filter(ibis._["_again"])
+            violations = session.fetch(again.aggregate(n=again.count()))["n"][0].as_py()
+            sample = _sampled(session, again.select(*check.columns)) if violations else ()
         case _:
             violations = int(measured or 0)
             sample = _sampled(session, _violating(subject, check)) if violations else ()
@@ -170,6 +178,11 @@ def _read_by(check: Check) -> tuple[str, ...]:
     if isinstance(check, Expression):
         return tuple(sorted(names_in(check.condition)))
     return check.columns if isinstance(check, NotNull) else (getattr(check, "column", ""),)
+
+
+def _repeated(subject: Subject, check: Check) -> bool:
+    """Whether a check compares rows with earlier ones, which one pass over the table cannot."""
+    return isinstance(check, Unique) and subject.earlier is not None
 
 
 def _orphans(subject: Subject, check: ForeignKey) -> ibis.Table:
@@ -222,10 +235,7 @@ def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:
 def _flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.Table:
     match check:
         case Unique():
-            columns = [table[c] for c in check.columns]
-            order = ["_seq"] if "_seq" in table.columns else list(subject.table.columns)
-            later = ibis.row_number().over(group_by=columns, order_by=[table[c] for c in order]) > 0
-            return table.mutate(**{flag: later & ibis.and_(*(c.notnull() for c in columns))})
+            return _flag_repeated(subject, table, check, flag)
         case ForeignKey():
             theirs = _referred(subject, check).mutate(_found=True)
             joined = table.left_join(theirs, [table[a] == theirs[b] for a, b in _pairs(check)])
@@ -233,6 +243,19 @@ def _flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.
             return joined.mutate(**{flag: whole & joined["_found"].isnull()}).select(*table.columns, flag)
         case _:
             return table.mutate(**{flag: violation(table, check, subject.where)})
+
+
+def _flag_repeated(subject: Subject, table: ibis.Table, check: Unique, flag: str) -> ibis.Table:
+    columns = [table[c] for c in check.columns]
+    order = ["_seq"] if "_seq" in table.columns else list(subject.table.columns)
+    later = ibis.row_number().over(group_by=columns, order_by=[table[c] for c in order]) > 0
+    marked = table.mutate(**{flag: later & ibis.and_(*(c.notnull() for c in columns))})
+    if subject.earlier is None:
+        return marked
+    names = {f"_had{number}": column for number, column in enumerate(check.columns)}
+    had = subject.earlier.select({name: subject.earlier[column] for name, column in names.items()}).distinct()
+    joined = marked.left_join(had.mutate(_had=True), [marked[c] == had[n] for n, c in names.items()])
+    return joined.mutate(**{flag: joined[flag] | joined["_had"].notnull()}).select(*marked.columns)
 
 
 # ── small parts ───────────────────────────────────────────────────────────────────────────────────────

@@ -82,14 +82,14 @@ class Runner:
     def _publish(self, context: Context, parent: str) -> None:
         release = replace(context.release, id=new_id("rel"), run=context.run, parent=parent or None, created_at=now())
         context.release = release
-        fresh = [snapshot for snapshot in release.tables.values() if snapshot.run == context.run]
-        for snapshot in fresh:
-            context.lake.pin(snapshot, release.id)
         context.state.save(release)
         context.state.move(context.branch, release.id, expect=parent or None)
-        if context.branch == "main":
-            for snapshot in fresh:
-                context.lake.publish(snapshot)
+        # Outside readers and the sweep may learn of it later: until then the commits' own branches keep the files.
+        for snapshot in release.tables.values():
+            if snapshot.run == context.run:
+                context.lake.pin(snapshot, release.id)
+                if context.branch == "main":
+                    context.lake.publish(snapshot)
 
     def _close(self, context: Context, record: RunRecord, steps: list[StepRecord], status: RunStatus) -> RunRecord:
         release = context.release.id if status == "published" else None

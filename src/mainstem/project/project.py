@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import Situation, plan
 from mainstem.planning.runner import Listener, Runner
+from mainstem.project import live
 from mainstem.project.collect import from_project
+from mainstem.project.live import Online, Rows
 from mainstem.project.reading import Relation
 from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
@@ -29,6 +31,9 @@ from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mainstem.features.parity import ParityReport
+    from mainstem.serving.keys import KeyInfo
 
 MAIN = "main"
 
@@ -160,15 +165,27 @@ class Project:
             release = promote(release, endpoint, chosen)
         return self._publish(release)
 
+    def demote(self, name: str) -> Release:
+        """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
+        now_live = dict(self.release.endpoints)
+        wanted = [e for e, n in self.graph.of(Endpoint).items() if name in (e, self.graph.name_of(n.model))]
+        for older in self.releases():
+            before = {
+                e: older.endpoints[e] for e in wanted if older.endpoints.get(e, now_live.get(e)) != now_live.get(e)
+            }
+            if before:
+                return self._publish(replace(self.release, endpoints={**now_live, **before}))
+        raise NotFound(f"nothing was live before at {name!r}", hint="mainstem show NAME lists a model's versions")
+
     def _publish(self, content: Release) -> Release:
         """Move the branch's head to a release with the given content."""
-        current = self._claim()
+        current = self.claim()
         release = replace(content, id=new_id("rel"), branch=self.branch, parent=current.id or None, created_at=now())
         self.adapters.state.save(release)
         self.adapters.state.move(self.branch, release.id, expect=current.id or None)
         return release
 
-    def _claim(self) -> Release:
+    def claim(self) -> Release:
         """The branch's release; a branch that has none yet is forked from main."""
         release = self.release
         if release.id and self.adapters.state.head(self.branch) is None:
@@ -190,7 +207,7 @@ class Project:
         work = self.plan(select)
         if not work:
             return RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id)
-        release = self._claim()
+        release = self.claim()
         context = self._context(new_id("run"), release)
         executors = self.adapters.executors(self._regraph)
         return Runner(executors).run(work, context, report or (lambda _: None))
@@ -256,12 +273,78 @@ class Project:
 
         return query(self._context("query", self.release), sql)
 
+    # ── live ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def online(self, view: str) -> Online:
+        """The online state of a feature view: `.get([{"origin": "JFK"}])`."""
+        return Online(self, view)
+
+    def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+        """Score rows as the server would, without logging them; one answer per row. Raises `RequestError`."""
+        return live.predict(self, endpoint, rows, time)
+
+    def ingest(self, stream: str, rows: Rows, *, replay: bool = False) -> int:
+        """Take events as the server would; replayed ones arrive when they happened. Raises `RequestError`."""
+        return live.ingest(self, stream, rows, replay=replay)
+
+    def serve(
+        self, host: str | None = None, port: int | None = None, started: Callable[[str], None] = lambda url: None
+    ) -> None:
+        """Answer over HTTP until SIGTERM or Ctrl-C, by default where mainstem.toml says; `started` is told the URL."""
+        listen = self.settings.serve
+        live.serve(self, host or listen.host, listen.port if port is None else port, started)
+
+    def parity(self, name: str | None = None, sample: int | None = None) -> ParityReport:
+        """Logged reads of an endpoint (or of the view `name`), recomputed offline as of then, and compared."""
+        from mainstem.features.parity import compare
+
+        endpoint = live.endpoint_of(self, name)
+        view = name if live.is_view(self, name) else None
+        return compare(self._context("parity", self.release), endpoint, view=view, sample=sample)
+
+    def create_key(self, name: str, scopes: Sequence[str]) -> str:
+        """A new API key: shown this once."""
+        from mainstem.serving.keys import create
+
+        return create(self.adapters.state, name, scopes)
+
+    def keys(self) -> list[KeyInfo]:
+        """The API keys that are valid, without what is secret."""
+        from mainstem.serving.keys import shown
+
+        return shown(self.adapters.state)
+
+    def revoke_key(self, name: str) -> None:
+        """End a key's validity. Raises `NotFound`."""
+        from mainstem.serving.keys import revoke
+
+        revoke(self.adapters.state, name)
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────────
+
+    def status(self) -> dict[str, Any]:
+        """Every node with its state, endpoints, findings and runs, as plain data."""
+        from mainstem.project.status import status
+
+        return status(self)
+
+    def show(self, name: str, limit: int = 10) -> dict[str, Any]:
+        """What there is to say about one node, with some of its rows. Raises `UnknownName`."""
+        from mainstem.project.show import show
+
+        return show(self, name, limit)
+
+    def gc(self) -> int:
+        """Delete data files that no release of any branch refers to; the number deleted."""
+        kept = self.adapters.state.find(Release)
+        return self.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
+
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 
     def findings(self, state: str | None = None) -> list[Finding]:
         """The branch's findings, oldest first."""
-        fields = {"branch": self.branch, **({"state": state} if state else {})}
-        return self.adapters.state.find(Finding, **fields)
+        found = self.adapters.state.find(Finding, branch=self.branch)
+        return [finding for finding in found if state in (None, finding.state)]
 
     def finding(self, id: str) -> Finding:
         """One finding. Raises `NotFound`."""

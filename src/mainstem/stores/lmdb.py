@@ -71,6 +71,13 @@ class LmdbStore:
             prefix = _known(environment, transaction, _SPACE, space)
             return 0 if prefix is None else sum(1 for _ in _keys(transaction, environment.values, prefix, prefix))
 
+    def copy(self, path: Path) -> None:
+        """Write a consistent, compacted copy of everything into the empty directory `path`, while others go on."""
+        environment = self._env
+        with explained(str(path)):
+            path.mkdir(parents=True, exist_ok=True)
+            environment.env.copy(str(path), compact=True)
+
     def close(self) -> None:
         if self._environment is not None:
             release(self._environment)

@@ -1,0 +1,21 @@
+"""The console script. `--version` is answered before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit code: 0, 1 (it failed), 2 (usage), 130 (interrupted)."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        from mainstem import __version__
+
+        sys.stdout.write(f"mainstem {__version__}\n")
+        return 0
+    from mainstem.cli.app import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

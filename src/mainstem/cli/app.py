@@ -1,0 +1,39 @@
+"""The Typer application, put together from one module per group of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from mainstem.cli.commands import demo, finding, init, key, look, ship, work
+
+app = typer.Typer(
+    name="mainstem",
+    help="One graph from raw data to live predictions and back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for module in (init, work, look, ship, demo):
+    module.register(app)
+app.add_typer(finding.app, name="finding")
+app.add_typer(key.app, name="key")
+
+
+@app.callback(
+    epilog="mainstem --version prints the version. Exit codes: 0, 1 (it failed), 2 (usage), 130 (interrupted)."
+)
+def _root() -> None:
+    """One graph from raw data to live predictions and back."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        app(args=list(arguments), prog_name="mainstem")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0

@@ -1,0 +1,32 @@
+"""`mainstem demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import FAILED, Json, command
+from mainstem.cli.render import output
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "mainstem demo --serve")(demo)
+
+
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where to write the project; begun afresh.")
+    ] = Path("demo"),
+    serve: Annotated[bool, typer.Option("--serve", help="Leave the server up afterwards, until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """The flights project, end to end, in two minutes."""
+    from mainstem.cli.demo import Demo
+
+    done = Demo(directory, quiet=json).play(stay=serve)
+    if json:
+        output(json).said("", **done.facts())
+    if not done.ok:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,43 @@
+"""`mainstem key`: who may ask the server for what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import HERE, Directory, Json, Profile, command, opened
+from mainstem.cli.render import output
+
+app = typer.Typer(help="API keys of the server: create, list or revoke them.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Whose key it is.")]
+
+
+@command(app, "mainstem key create airport-display --scope predict --scope read")
+def create(
+    name: Name,
+    scope: Annotated[list[str], typer.Option(help="predict, ingest, read or admin; may be repeated.")],
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Make a key. It is shown this once; only its hash is kept."""
+    with opened(directory, profile) as project:
+        secret = project.create_key(name, tuple(scope))
+    output(json).said(secret, hint="it is shown this once; send it as `Authorization: Bearer …`", key=secret)
+
+
+@command(app, "mainstem key list", name="list")
+def list_(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
+    """The keys there are, without their secrets."""
+    with opened(directory, profile) as project:
+        output(json).keys(project.keys())
+
+
+@command(app, "mainstem key revoke airport-display")
+def revoke(name: Name, directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
+    """End a key's validity at once."""
+    with opened(directory, profile) as project:
+        project.revoke_key(name)
+    output(json).said(f"the key {name!r} is revoked", revoked=name)

@@ -1,0 +1,70 @@
+"""`mainstem status`, `show`, `query` and `parity`: what there is, and whether it is the same online."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, command, opened
+from mainstem.cli.render import output
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "mainstem status --json")(status)
+    command(app, "mainstem show legs -n 3")(show)
+    command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
+    command(app, "mainstem parity airport")(parity)
+
+
+def status(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
+    """What there is: nodes, endpoints, findings and runs."""
+    with opened(directory, profile, branch) as project:
+        output(json).status(project.status())
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, max=1000, help="How many rows.")] = 10,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """One node: its schema, lineage, versions and some rows."""
+    with opened(directory, profile, branch) as project:
+        output(json).shown(project.show(name, limit))
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="A SELECT over published tables, in DuckDB's dialect.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many rows to print.")] = 50,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Look into published tables with SQL."""
+    with opened(directory, profile, branch) as project:
+        output(json).table(project.query(sql), limit)
+
+
+def parity(
+    name: Annotated[str | None, typer.Argument(metavar="[VIEW|ENDPOINT]", help="All endpoints unless given.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="How many logged reads to recompute; all by default.")
+    ] = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Recompute logged online reads offline, and compare.
+
+    Exits with 1 if any differs.
+    """
+    with opened(directory, profile, branch) as project:
+        report = project.parity(name, sample)
+    output(json).parity(report)
+    if not report.ok:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,72 @@
+"""`mainstem promote`, `rollback`, `serve` and `gc`: what is live, and what is no longer needed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import HERE, Branch, Directory, Json, Profile, command, opened
+from mainstem.cli.render import output
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "mainstem promote late")(promote)
+    command(app, "mainstem rollback")(rollback)
+    command(app, "mainstem serve --port 8100")(serve)
+    command(app, "mainstem gc")(gc)
+
+
+def promote(
+    name: Annotated[str, typer.Argument(metavar="MODEL|ENDPOINT", help="A model, or one endpoint of it.")],
+    version: Annotated[str | None, typer.Option(metavar="VERSION", help="This version, not the challenger.")] = None,
+    back: Annotated[bool, typer.Option("--rollback", help="Ship again what was live before.")] = False,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Ship a model's challenger: its endpoints answer with it."""
+    if back and version:
+        raise typer.BadParameter("--rollback and --version exclude each other")
+    with opened(directory, profile, branch) as project:
+        release = project.demote(name) if back else project.promote(name, version)
+    output(json).release(release, f"{name} is shipped")
+
+
+def rollback(
+    to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Which; the one before unless given.")] = None,
+    releases: Annotated[bool, typer.Option("--list", help="Only list the releases there are.")] = False,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Publish an older release again, all of it."""
+    with opened(directory, profile, branch) as project:
+        if releases:
+            output(json).releases(project.releases())
+        else:
+            output(json).release(project.rollback(to), "rolled back")
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen; default: mainstem.toml, else 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: mainstem.toml, else 8100.")] = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+) -> None:
+    """Answer predictions, take events, show the page.
+
+    Runs until Ctrl-C. The API is described at /docs.
+    """
+    with opened(directory, profile, branch) as project:
+        project.serve(host, port, started=lambda url: output(json=False).said(f"{url}  until Ctrl-C"))
+
+
+def gc(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
+    """Delete data files that nothing refers to."""
+    with opened(directory, profile) as project:
+        deleted = project.gc()
+    output(json).said(f"{deleted} files deleted", deleted=deleted)

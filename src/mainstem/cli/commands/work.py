@@ -1,0 +1,93 @@
+"""`mainstem plan`, `run`, `check` and `test`: what would change, doing it, and tests of data and definitions."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, Select, command, opened
+from mainstem.cli.render import output
+from mainstem.errors import MissingExtra, NotFound, RunFailed
+
+
+def register(app: typer.Typer) -> None:
+    command(app, 'mainstem plan -s "legs+"')(plan)
+    command(app, 'mainstem run -s "legs+ airport" --branch dev')(run)
+    command(app, "mainstem check -s legs")(check)
+    command(app, "mainstem test -- -k legs", context_settings={"ignore_unknown_options": True})(test)
+
+
+def plan(
+    select: Select = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """What a run would do, and why."""
+    with opened(directory, profile, branch) as project:
+        output(json).plan(project.plan(select), project.remedies)
+
+
+def run(
+    select: Select = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Bring a branch to what the project declares, and publish it.
+
+    It collects, builds, checks, brings online, trains and monitors whatever is not as declared. It never ships a model:
+    it makes a challenger at most, and `mainstem promote` ships it. If a step or a check of severity `error` fails,
+    nothing is published.
+    """
+    out = output(json)
+    with opened(directory, profile, branch) as project:
+        try:
+            with out.progress() as listener:
+                record = project.run(select, report=listener)
+        except RunFailed as failure:
+            if failure.run is not None:
+                out.run(failure.run, {})
+            raise
+        ids = set(record.findings)
+        out.run(record, {f.id: f for f in project.findings() if f.id in ids} if ids else {})
+
+
+def check(
+    select: Select = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Test the published tables.
+
+    Exits with 1 if a check of severity `error` finds violations.
+    """
+    with opened(directory, profile, branch) as project:
+        results = project.check(select)
+    output(json).checks(results)
+    if any(not result.passed and result.severity == "error" for found in results.values() for result in found):
+        raise typer.Exit(FAILED)
+
+
+def test(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST ARGUMENTS]")] = None,
+    directory: Directory = HERE,
+) -> None:
+    """Run the project's unit tests, those in tests/."""
+    from mainstem.settings import find_root
+
+    root = find_root(directory)
+    if not (root / "tests").is_dir():
+        raise NotFound("the project has no unit tests", where=str(root), expected="tests/test_*.py")
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingExtra.named("dev", "pytest")
+    ended = subprocess.run([sys.executable, "-m", "pytest", "tests", *(arguments or ())], cwd=root, check=False)
+    raise typer.Exit(0 if ended.returncode == 0 else FAILED)

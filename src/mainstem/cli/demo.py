@@ -1,0 +1,221 @@
+"""The flights project end to end, told as a story: every step is a command that a user would type, and is shown.
+
+begin     a project from the template, and the world of 2013 that offers its data
+learn     collect, build, check, train a challenger; ship it; ask for a prediction
+believe   an untouched December is replayed on a branch: nothing is found, and offline equals online
+break     the same December on main, with two faults in the data; a finding names the one that costs something
+mend      the finding is accepted; the next run applies the remedy and measures it
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from mainstem.cli.processes import Background, call, free_port, mainstem, post, python
+from mainstem.cli.render.words import seconds
+from mainstem.errors import SettingsError
+
+FLIGHT = "UA-1545-2013-12-02"
+ASKED_AT = "2013-12-02T09:15:00Z"
+DECEMBER, OVER = "2013-12-01T05:00", "2014-01-03T05:00"
+
+
+class Demo:
+    """One telling of the story in a project at `directory`, which is begun afresh."""
+
+    def __init__(self, directory: Path, *, quiet: bool = False) -> None:
+        self.directory = directory.resolve()
+        self.quiet = quiet
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.took: dict[str, float] = {}
+        self.seen: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
+        self.running = ExitStack()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the story came out as it should."""
+        return not self.missing()
+
+    def play(self, *, stay: bool = False) -> Demo:
+        """Tell it; with `stay` the server is left up until Ctrl-C. Raises `MainstemError` when a command fails."""
+        began = time.perf_counter()
+        with self.running:
+            for chapter in (self._begin, self._learn, self._believe, self._break, self._mend):
+                chapter()
+            self.took["total"] = time.perf_counter() - began
+            self._close(stay)
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """What happened, for programs."""
+        return {"ok": self.ok, "missing": self.missing(), "seconds": self.took, **self.seen}
+
+    def missing(self) -> list[str]:
+        """What the story should have shown and did not."""
+        costly = self.seen.get("finding") or {}
+        rule = costly.get("rule") or {}
+        expected = {
+            "a prediction over HTTP": "prediction" in self.seen,
+            "no finding on an untouched December": self.seen.get("untouched") == [],
+            "parity without a difference": bool((self.seen.get("parity") or {}).get("ok")),
+            "the finding names departures.dep_delay": (costly.get("node"), costly.get("column"))
+            == ("departures", "dep_delay"),
+            "its remedy rescales by 1/60": abs(rule.get("factor", 0) * 60 - 1) < 0.05,
+            "the wind is a drift that costs nothing": any(
+                f["harmless"] and f["column"] == "wind_speed" for f in self.seen.get("findings", [])
+            ),
+            "the finding is verified": (self.seen.get("verified") or {}).get("state") == "verified",
+        }
+        return [what for what, shown in expected.items() if not shown]
+
+    # ── the chapters ─────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        self._title("A project, and a world that offers its data")
+        with self._step("init", f"$ mainstem init flights {self.directory.name}"):
+            _clear(self.directory)
+            call(mainstem("init", "flights", str(self.directory)), self.directory.parent, {}, captured=True)
+        port = free_port(8111)
+        self.environment = {"WORLD_URL": f"http://127.0.0.1:{port}", "WORLD_PORT": str(port)}
+        with self._step("world", "$ python world.py &"):
+            self._start("world", python("world.py"), self.environment["WORLD_URL"], "/robots.txt")
+        self._say("All flights that left New York in 2013: monthly CSV files, a database of aircraft, weather by HTTP,")
+        self._say(
+            "airlines on a web page. It is midnight on 1 December: of December there is no more than the schedule."
+        )
+
+    def _learn(self) -> None:
+        self._title("Learn from eleven months")
+        self._run("first run", "run")
+        self._run("nothing to do", "run")
+        self._run("promote", "promote", "late")
+        self._run("status", "status")
+        server = self._serve("serve", "main", 8100)
+        question = {"rows": [{"flight_id": FLIGHT}], "time": ASKED_AT}
+        with self._step("prediction", f"$ curl {server.url}/predict/arrivals -d '{json.dumps(question)}'"):
+            self.seen["prediction"] = post(f"{server.url}/predict/arrivals", question)
+        self._say(json.dumps(self.seen["prediction"], indent=2, ensure_ascii=False))
+        self.seen["url"] = server.url
+
+    def _believe(self) -> None:
+        self._title("An untouched December, on a branch: nothing should be found")
+        self._world("weather", OVER)
+        self._run("untouched: weather", "run", "--branch", "untouched")
+        server = self._serve("untouched: serve", "untouched", 8101)
+        self._python("untouched: replay", "replay.py", server.url)
+        server.stop()
+        self._world("now", OVER)
+        self._run("untouched: judge", "run", "--branch", "untouched")
+        self.seen["untouched"] = self._ask("finding", "list", "--branch", "untouched")
+        self._say(f"Findings on the untouched December: {len(self.seen['untouched']) or 'none'}.")
+        with self._step("parity", "$ mainstem parity --branch untouched"):
+            self._show(mainstem("parity", "--branch", "untouched"))
+        self.seen["parity"] = self._ask("parity", "--branch", "untouched", "--sample", "200")
+
+    def _break(self) -> None:
+        self._title("The same December on main, with two faults in the data")
+        self._world("now", DECEMBER)
+        self._world("wind", "m/s")
+        self._world("weather", OVER)
+        self._run("faulty: weather", "run")
+        self._say("And the departures feed sends delays in seconds instead of minutes:")
+        self._python("faulty: replay", "replay.py", self.seen["url"], "--faulty")
+        self._world("now", OVER)
+        self._run("faulty: judge", "run")
+        self.seen["findings"] = self._ask("finding", "list")
+        self._run("finding list", "finding", "list")
+
+    def _mend(self) -> None:
+        self._title("Accept the finding that costs something")
+        fixable = [f for f in self.seen["findings"] if f.get("rule") and not f["harmless"]]
+        if not fixable:
+            return
+        self.seen["finding"] = finding = fixable[0]
+        self._run("finding show", "finding", "show", finding["id"])
+        self._run("finding accept", "finding", "accept", finding["id"])
+        self._run("mended run", "run")
+        self._run("verified", "finding", "show", finding["id"])
+        self.seen["verified"] = self._ask("finding", "show", finding["id"])
+        self.seen["status"] = self._ask("status")
+
+    def _close(self, stay: bool) -> None:
+        self._title("What it took")
+        for name, value in self.took.items():
+            self._say(f"{name:<22} {seconds(value):>9}")
+        for text in self.missing():
+            self.console.print(f"[red]not shown: {escape(text)}[/]")
+        if not stay:
+            self._say(f"\nThe project is in {self.directory}. SERVE=1 make demo leaves the page up.")
+            return
+        self._say(f"\nThe page is at {self.seen['url']} until Ctrl-C.")
+        try:
+            self.server.process.wait()
+        except KeyboardInterrupt:
+            self._say("ended")
+
+    # ── how they are told ────────────────────────────────────────────────────────────────────────────
+
+    def _title(self, text: str) -> None:
+        self.console.print(f"\n[bold]── {escape(text)} ──[/]")
+
+    def _say(self, text: str) -> None:
+        self.console.print(escape(text))
+
+    @contextmanager
+    def _step(self, name: str, line: str) -> Iterator[None]:
+        """Print the command line; afterwards, what it took is known under `name`."""
+        self.console.print(f"\n[bold cyan]{escape(line)}[/]")
+        began = time.perf_counter()
+        yield
+        self.took[name] = time.perf_counter() - began
+
+    def _run(self, name: str, *arguments: str) -> None:
+        with self._step(name, f"$ mainstem {' '.join(arguments)}"):
+            self._show(mainstem(*arguments))
+
+    def _python(self, name: str, *arguments: str) -> None:
+        with self._step(name, f"$ python {' '.join(arguments)}"):
+            self._show(python(*arguments))
+
+    def _world(self, what: str, value: str) -> None:
+        self._python(f"world {what} {value[:10]}", "world.py", what, value)
+
+    def _show(self, command: list[str]) -> None:
+        call(command, self.directory, self.environment, captured=self.quiet)
+
+    def _ask(self, *arguments: str) -> Any:
+        """The JSON of a command that is not part of the story."""
+        return json.loads(call(mainstem(*arguments, "--json"), self.directory, self.environment, captured=True))
+
+    def _serve(self, name: str, branch: str, port: int) -> Background:
+        url = f"http://127.0.0.1:{free_port(port)}"
+        command = ["serve", "--port", url.rsplit(":", 1)[1], *(("--branch", branch) if branch != "main" else ())]
+        with self._step(name, f"$ mainstem {' '.join(command)} &"):
+            self.server = self._start(name.replace(": ", "-"), mainstem(*command), url, "/ready")
+        return self.server
+
+    def _start(self, name: str, command: list[str], url: str, path: str) -> Background:
+        log = self.directory / ".mainstem" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        started = Background(command, self.directory, self.environment, url, path, log)
+        self.running.callback(started.stop)
+        return started
+
+
+def _clear(directory: Path) -> None:
+    """Remove an earlier demo; never anything else."""
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not ((directory / "mainstem.toml").exists() and (directory / "world.py").exists()):
+        raise SettingsError("the demo begins afresh, and this is not an earlier one", where=str(directory))
+    shutil.rmtree(directory)

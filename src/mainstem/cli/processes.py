@@ -1,0 +1,122 @@
+"""Programs that the demo starts, waits for and ends: the commands that a user would type."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mainstem.errors import RunFailed
+
+PATIENCE = 60.0
+"""Seconds a server may take to be ready."""
+
+
+def python(*arguments: str) -> list[str]:
+    """A command for this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def mainstem(*arguments: str) -> list[str]:
+    """A command of Mainstem."""
+    return python("-m", "mainstem", *arguments)
+
+
+def call(command: Sequence[str], directory: Path, environment: Mapping[str, str], *, captured: bool) -> str:
+    """Run a command to its end; its output, if captured, else "". Raises `RunFailed` with what it said."""
+    pipe = subprocess.PIPE if captured else None
+    ended = subprocess.run(
+        command, cwd=directory, env={**os.environ, **environment}, stdout=pipe, stderr=pipe, text=True, check=False
+    )
+    if ended.returncode:
+        raise RunFailed(
+            f"the command ended with {ended.returncode}",
+            where=" ".join(command[2:] if command[1] == "-m" else command[1:]),
+            got=(ended.stderr or ended.stdout or "").strip() or None,
+        )
+    return ended.stdout or ""
+
+
+class Background:
+    """A server started by a command; ready when `url` + `path` is answered."""
+
+    def __init__(
+        self, command: Sequence[str], directory: Path, environment: Mapping[str, str], url: str, path: str, log: Path
+    ) -> None:
+        self.url = url
+        self.log = log
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env={**os.environ, **environment},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the demo, which then ends this
+            )
+        self._wait(path)
+
+    def _wait(self, path: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if request("GET", self.url + path)[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        self.stop()
+        raise RunFailed(f"{self.url} did not come up", where=path, got=self.log.read_text().strip()[-2_000:] or None)
+
+    def stop(self) -> None:
+        """End it politely; harshly if it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def request(method: str, url: str, body: Any = None) -> tuple[int, bytes]:
+    """One HTTP request; status and body."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=30)
+    try:
+        payload = None if body is None else json.dumps(body)
+        connection.request(method, place.path or "/", payload, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def post(url: str, body: Any) -> Any:
+    """The JSON answer to a JSON request. Raises `RunFailed`."""
+    status, answer = request("POST", url, body)
+    if status >= 300:
+        raise RunFailed(f"answered with {status}", where=f"POST {url}", got=answer.decode()[:1_000])
+    return json.loads(answer)
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nothing listens there, else a free port."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise RunFailed("no port is free on 127.0.0.1")

@@ -1,0 +1,97 @@
+"""JSON output: each command prints one value."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
+
+from mainstem.cli.render.base import INTERRUPTED, Parity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mainstem.errors import MainstemError
+    from mainstem.nodes.findings import Finding, Remedy
+    from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.planning.plan import Plan
+    from mainstem.planning.runner import Event
+
+
+class JsonOutput:
+    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
+        _print(
+            {"branch": plan.branch, "steps": plan.steps, "unchanged": plan.unchanged, "remedies": remedies},
+        )
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Event], None]]:
+        yield lambda _: None
+
+    def run(self, record: RunRecord, findings: Mapping[str, Finding]) -> None:
+        _print({**_plain(record), "findings": findings})
+
+    def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
+        _print({node: [{**_plain(r), "passed": r.passed} for r in found] for node, found in results.items()})
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        _print(status)
+
+    def shown(self, node: Mapping[str, Any]) -> None:
+        _print(node)
+
+    def table(self, table: pa.Table, limit: int) -> None:
+        _print({"columns": table.column_names, "rows": table.slice(0, limit).to_pylist(), "total": table.num_rows})
+
+    def parity(self, report: Parity) -> None:
+        _print({"ok": report.ok, "report": report})
+
+    def release(self, release: Release, what: str) -> None:
+        _print(release)
+
+    def releases(self, releases: Sequence[Release]) -> None:
+        _print(releases)
+
+    def findings(self, findings: Sequence[Finding]) -> None:
+        _print(findings)
+
+    def finding(self, finding: Finding) -> None:
+        _print(finding)
+
+    def remedy(self, remedy: Remedy) -> None:
+        _print(remedy)
+
+    def keys(self, keys: Sequence[Any]) -> None:
+        _print(keys)
+
+    def said(self, text: str, hint: str | None = None, **facts: Any) -> None:
+        _print(facts)
+
+    def error(self, error: MainstemError) -> None:
+        fields = ("kind", "what", "where", "got", "expected", "hint")
+        _print({"error": {name: getattr(error, name) for name in fields if getattr(error, name)}}, sys.stderr)
+
+    def interrupted(self) -> None:
+        _print({"error": {"kind": "Interrupted", "what": INTERRUPTED}}, sys.stderr)
+
+
+def _print(value: Any, to: TextIO | None = None) -> None:
+    text = msgspec.json.format(msgspec.json.encode(_plain(value)), indent=2)
+    (to or sys.stdout).write(text.decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has; NaN and infinity, which it has not, become null."""
+    return _finite(msgspec.to_builtins(value, enc_hook=str, str_keys=True))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

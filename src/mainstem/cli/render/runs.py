@@ -1,0 +1,73 @@
+"""Plans and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from mainstem.cli.render.tables import grid, verdict
+from mainstem.cli.render.words import MARKS, STYLES, count, seconds, styled
+
+if TYPE_CHECKING:
+    from mainstem.nodes.records import CheckResult, RunRecord, StepRecord
+    from mainstem.planning.plan import Plan
+    from mainstem.planning.runner import Event
+
+NODE_WIDTH = 28
+
+
+def plan(plan: Plan) -> RenderableType:
+    """The steps and why; or that there is nothing to do."""
+    if not plan:
+        return f"nothing to do: branch {escape(plan.branch)} is as declared"
+    return grid(("step", "node", "why"), [(step.kind, step.node, step.reason) for step in plan.steps])
+
+
+def under_way(event: Event) -> str:
+    """What the run does now."""
+    more = f": {event.message}" if event.message else ""
+    return escape(f"{event.step.kind} {event.step.node}{more}")
+
+
+def ended(event: Event) -> Iterator[str]:
+    """The lines of a step that has ended; none before."""
+    if event.record is not None:
+        yield _step(event.record)
+        yield from (_check(result) for result in event.record.checks if not result.passed)
+        if event.record.error:
+            yield from (f"    [red]{escape(line)}[/]" for line in event.record.error.splitlines())
+
+
+def summary(record: RunRecord) -> Iterator[str]:
+    """How the run ended."""
+    if record.status == "unchanged":
+        yield f"nothing to do: branch {escape(record.branch)} is as declared"
+        return
+    took = seconds((record.ended_at - record.started_at).total_seconds()) if record.ended_at else ""
+    release = f", release {record.release}" if record.release else ""
+    yield f"{styled(record.status)} in {took}: run {record.id} on branch {escape(record.branch)}{release}"
+
+
+def _step(record: StepRecord) -> str:
+    style = STYLES[record.status]
+    name = f"{record.kind} {record.node}"
+    told = "; ".join(text for text in (_rows(record), record.message) if text)
+    line = f"{escape(name):<{NODE_WIDTH}} {seconds(record.seconds):>9}  {escape(told)}"
+    return f"[{style}]{MARKS[record.status]}[/] {line}".rstrip()
+
+
+def _rows(record: StepRecord) -> str:
+    """Rows in, published and quarantined: the first is always the sum of the others."""
+    if record.rows_in is None:
+        return ""
+    if not record.quarantined:
+        return f"{count(record.rows_in)} rows"
+    parts = f"{count(record.published)} published + {count(record.quarantined)} quarantined"
+    return f"{count(record.rows_in)} rows in = {parts}"
+
+
+def _check(result: CheckResult) -> str:
+    return f"    {verdict(result)} of {escape(result.label)} ({result.severity})"

@@ -1,0 +1,67 @@
+"""Tables of rows and of check results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from mainstem.cli.render.words import cell, count
+
+if TYPE_CHECKING:
+    from mainstem.nodes.records import CheckResult
+
+NUMBER = (int, float)
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, markup: bool = False) -> Table:
+    """A plain table: a head, a line, rows; columns of numbers to the right."""
+    values = list(rows)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for index, name in enumerate(columns):
+        numeric = bool(values) and all(isinstance(row[index], NUMBER) or row[index] in (None, "") for row in values)
+        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+    for row in values:
+        table.add_row(*(_text(value, markup) for value in row))
+    return table
+
+
+def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: int) -> Iterator[RenderableType]:
+    """Rows of data: as a table where that fits into `width` characters, else one block of lines for each row."""
+    values = [[record.get(name) for name in columns] for record in records]
+    widest = [max(map(len, (name, *(cell(row[i]) for row in values)))) for i, name in enumerate(columns)]
+    if sum(widest) + 3 * len(widest) <= width:
+        yield grid(columns, values)
+        return
+    names = [f"{name:<{max(map(len, columns))}}" for name in columns]
+    for number, row in enumerate(values, 1):
+        yield f"[dim]── row {number} ──[/]"
+        yield from (f"  [dim]{escape(name)}[/]  {escape(cell(value))}" for name, value in zip(names, row, strict=True))
+
+
+def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
+    """What each check of each node found."""
+    lines = [
+        (node, result.label, result.severity, verdict(result), count(result.rows))
+        for node, found in results.items()
+        for result in found
+    ]
+    return grid(("node", "check", "severity", "found", "of rows"), lines, markup=True)
+
+
+def verdict(result: CheckResult) -> str:
+    """`passed`, or how many rows violate the check."""
+    if result.passed:
+        return "[green]passed[/]"
+    style = "red" if result.severity == "error" else "yellow"
+    return f"[{style}]{count(result.violations)} violation{'s' if result.violations > 1 else ''}[/]"
+
+
+def _text(value: Any, markup: bool) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if markup and isinstance(value, str) else escape(cell(value))

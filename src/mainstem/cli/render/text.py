@@ -1,0 +1,120 @@
+"""Text output for people: tables and colours on a terminal, the same words without them in a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+
+from mainstem.cli.render import findings as findings_
+from mainstem.cli.render import nodes, runs, tables
+from mainstem.cli.render.base import INTERRUPTED, Parity
+from mainstem.cli.render.words import count, instant
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mainstem.errors import MainstemError
+    from mainstem.nodes.findings import Finding, Remedy
+    from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.planning.plan import Plan
+    from mainstem.planning.runner import Event
+
+WIDTH_IN_A_PIPE = 120
+
+
+class TextOutput:
+    def __init__(self) -> None:
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
+
+    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
+        self._show(runs.plan(plan), *findings_.in_force(remedies))
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Event], None]]:
+        """Each step's line when it has ended; on a terminal also the one that is under way."""
+        if not self.err.is_terminal:
+            yield lambda event: self._show(*runs.ended(event))
+            return
+        with self.err.status("planning") as status:
+
+            def listen(event: Event) -> None:
+                status.update(runs.under_way(event))
+                self._show(*runs.ended(event))
+
+            yield listen
+
+    def run(self, record: RunRecord, findings: Mapping[str, Finding]) -> None:
+        self._show(*runs.summary(record), *map(findings_.line, findings.values()))
+
+    def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
+        self._show(tables.checks(results) if results else "no published table has checks")
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        self._show(*nodes.status(status))
+
+    def shown(self, node: Mapping[str, Any]) -> None:
+        self._show(*nodes.shown(node, self.out.width))
+
+    def table(self, table: pa.Table, limit: int) -> None:
+        self._show(*tables.rows(table.column_names, table.slice(0, limit).to_pylist(), self.out.width))
+        if table.num_rows > limit:
+            self._show(f"the first {count(limit)} of {count(table.num_rows)} rows")
+
+    def parity(self, report: Parity) -> None:
+        self._show(*map(escape, report.lines()))
+
+    def release(self, release: Release, what: str) -> None:
+        live = ", ".join(f"{endpoint} answers with {version}" for endpoint, version in release.endpoints.items())
+        self._show(escape(f"{what}: branch {release.branch} publishes {release.id}" + (f"; {live}" if live else "")))
+
+    def releases(self, releases: Sequence[Release]) -> None:
+        rows = [
+            (r.id, instant(r.created_at), r.run, len(r.tables), ", ".join(r.endpoints.values()) or "–")
+            for r in releases
+        ]
+        self._show(tables.grid(("release", "created", "run", "tables", "live"), rows))
+
+    def findings(self, findings: Sequence[Finding]) -> None:
+        self._show(*(findings_.table(findings) if findings else ["no findings"]))
+
+    def finding(self, finding: Finding) -> None:
+        self._show(*findings_.card(finding))
+
+    def remedy(self, remedy: Remedy) -> None:
+        self._show(*findings_.accepted(remedy))
+
+    def keys(self, keys: Sequence[Any]) -> None:
+        rows = [(k.name, ", ".join(k.scopes), instant(k.created_at)) for k in keys]
+        self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
+
+    def said(self, text: str, hint: str | None = None, **facts: Any) -> None:
+        self._show(escape(text))
+        if hint:
+            self._show(f"[dim]{escape(hint)}[/]")
+
+    def error(self, error: MainstemError) -> None:
+        self.err.print(f"[bold red]{error.kind}[/]: {escape(error.what)}")
+        for name in ("where", "got", "expected", "hint"):
+            if text := getattr(error, name):
+                self.err.print(f"  [dim]{name:>8}[/]  {escape(str(text)).replace(chr(10), chr(10) + ' ' * 12)}")
+
+    def interrupted(self) -> None:
+        self.err.print(f"[red]{INTERRUPTED}[/]")
+
+    def _show(self, *parts: RenderableType) -> None:
+        for part in parts:
+            self.out.print(part)
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console; in a pipe it is as wide as `COLUMNS` says, or 120, and nothing is wrapped within words."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_PIPE
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, emoji=False)

@@ -1,0 +1,35 @@
+"""The projects that `mainstem init` can write, each a directory beside this file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mainstem.errors import NotFound, SettingsError, close_matches
+
+HOME = Path(__file__).parent
+RENAMED = {"gitignore": ".gitignore"}  # a real one would hide files of this repository
+
+
+def names() -> list[str]:
+    """The templates there are."""
+    return sorted(path.parent.name for path in HOME.glob("*/mainstem.toml"))
+
+
+def copy(template: str, directory: Path) -> list[str]:
+    """Copy a template into a directory that is empty or new; the files written. Raises `MainstemError`."""
+    if template not in names():
+        expected = f"one of {', '.join(names())}"
+        raise NotFound(f"no template is called {template!r}", expected=expected, hint=close_matches(template, names()))
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise SettingsError("a project is only begun in an empty directory", where=str(directory))
+    sources = [p for p in sorted((HOME / template).rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    targets = [_target(source.relative_to(HOME / template)) for source in sources]
+    for source, target in zip(sources, targets, strict=True):
+        (directory / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, directory / target)
+    return [str(target) for target in targets]
+
+
+def _target(relative: Path) -> Path:
+    return relative.with_name(RENAMED.get(relative.name, relative.name))

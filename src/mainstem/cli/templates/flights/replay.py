@@ -1,0 +1,113 @@
+"""Live a month again: every departure and every prediction of an hour, hour by hour, against a running server.
+
+    python replay.py http://127.0.0.1:8100 --faulty
+
+Events are sent with `"replay": true`, so each counts as having arrived when it happened; predictions carry the
+time at which they would have been asked for. So 2013 is served as it would have been.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from world import END, START, World
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How many of each were sent and answered."""
+
+    events: int
+    predictions: int
+
+
+class Server:
+    """One keep-alive connection to `mainstem serve`."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        place = urlsplit(url)
+        self.connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=60)
+        self.headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+
+    def post(self, path: str, body: Any) -> Any:
+        self.connection.request("POST", path, json.dumps(body), self.headers)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise SystemExit(f"POST {path} was answered with {answer.status}: {text.decode()[:500]}")
+        return json.loads(text)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def replay(
+    world: World,
+    url: str,
+    *,
+    start: datetime = START,
+    end: datetime = END,
+    faulty: bool = False,
+    key: str | None = None,
+    report: Callable[[datetime, Replayed], None] | None = None,
+) -> Replayed:
+    """Post what happened in [start, end), hour by hour: the departures first, then the predictions asked for."""
+    events, asked = 0, 0
+    departures = _by_hour(world.departures(start, end, faulty=faulty), "departed_at")
+    predictions = _by_hour(world.predictions(start, end), "time")
+    with closing(Server(url, key)) as server:
+        for hour in sorted({*departures, *predictions}):
+            if rows := departures.get(hour):
+                server.post("/events/departures", {"events": rows, "replay": True})
+                events += len(rows)
+            if rows := predictions.get(hour):
+                server.post("/predict/arrivals", {"rows": rows})
+                asked += len(rows)
+            if report is not None:
+                report(datetime.fromisoformat(f"{hour}:00:00+00:00"), Replayed(events, asked))
+    return Replayed(events, asked)
+
+
+def _by_hour(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
+    return {hour: list(group) for hour, group in groupby(rows, lambda row: str(row[instant])[:13])}
+
+
+def _progress() -> Callable[[datetime, Replayed], None] | None:
+    """One line that changes, on a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(hour: datetime, done: Replayed) -> None:
+        sys.stderr.write(f"\r{hour:%d %B %H:00}  {done.events:,} departures, {done.predictions:,} predictions \r")
+
+    return show
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url", nargs="?", default="http://127.0.0.1:8100")
+    parser.add_argument("--faulty", action="store_true", help="delays in seconds")
+    parser.add_argument("--days", type=float, help="so many days only")
+    asked = parser.parse_args()
+    end = START + timedelta(days=asked.days) if asked.days else END
+    world, key = World(Path(__file__).parent), os.environ.get("MAINSTEM_KEY")
+    done = replay(world, asked.url, end=end.astimezone(UTC), faulty=asked.faulty, key=key, report=_progress())
+    print(f"{done.events:,} departures and {done.predictions:,} predictions replayed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The dataset of a model: one row per example, with every feature as it was known when the prediction was due."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+
+from mainstem.features.instants import INSTANT
+from mainstem.features.leaks import check_leaks
+from mainstem.features.offline import AsOf, Lookup, join
+from mainstem.features.on_demand import expressions
+from mainstem.features.plan import FeaturePlan, plan_features
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.expressions import resolve_column
+
+__all__ = ["check_leaks", "dataset", "plan_features", "with_features"]
+
+
+def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:
+    """The dataset as an unbound Ibis table over stored relations, each example exactly once, in order of time and key.
+
+    Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and `_target`,
+    null where the outcome is not known yet. `examples` stands in for the node's own rows, which must have its columns.
+    """
+    plan = plan_features(graph, model)
+    node: Any = graph[model].node
+    definition: Any = graph[plan.examples]
+    rows = definition.read if examples is None else examples
+    key = getattr(definition.node, "key", ())
+    kept = list(dict.fromkeys((*key, *plan.request)))
+    time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
+    target = resolve_column(rows, node.target, definition.where)
+    chosen = rows.select(**{c: rows[c] for c in kept}, _t=time, _target=target)
+    found = with_features(chosen, plan, as_of)
+    return found.select(*kept, "_t", *(c for c in plan.columns if c not in kept), "_target").order_by("_t", *kept)
+
+
+def with_features(rows: ibis.Table, plan: FeaturePlan, as_of: AsOf = "arrived") -> ibis.Table:
+    """`rows` (request fields and `_t`) with every model column beside them."""
+    rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in plan.request.items()})
+    for step in plan.steps:
+        if isinstance(step, Lookup):
+            rows = join(rows, "_t", [step], as_of)
+        else:
+            rows = rows.mutate(**expressions(step.node.features, rows))
+    return rows

@@ -1,0 +1,177 @@
+"""Features computed when asked: one Ibis expression, run by the engine offline and as a Python closure live.
+
+Both sides evaluate the same canonical tree: integers are brought to int64 and floats to float64 where they are read,
+for DuckDB's own types depend on how a literal is written (`1` is as narrow as what it meets, `3.5` is a decimal).
+What has no closure (`rowwise.COMPILERS`) is computed by DuckDB live as well, which costs about a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import pyarrow as pa
+
+from mainstem.errors import RequestError, SchemaError
+from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value
+from mainstem.nodes.base import Deferred
+from mainstem.nodes.expressions import resolve_column
+
+
+def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
+    """The on-demand features as canonical Ibis values over `table`, for a query over many rows.
+
+    Raises `UnknownName` and `SchemaError` as `resolve_column` does.
+    """
+    return {name: _expression(name, value, table) for name, value in features.items()}
+
+
+def compile_on_demand(features: Mapping[str, Deferred], columns: Mapping[str, str]) -> RowFunction:
+    """The features as a function of one row. `columns` maps what they may read to Ibis types."""
+    return RowFunction(expressions(features, ibis.table(dict(columns), name="row")), columns)
+
+
+class RowFunction:
+    """On-demand features of one row: column → value in, feature → value out; instants are int µs.
+
+    `fallbacks` says which features have no closure, and because of what operation.
+    """
+
+    def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
+        self.columns = dict(columns)
+        self.names = tuple(values)
+        self.types = {name: str(value.type()) for name, value in values.items()}
+        self.fallbacks: dict[str, str] = {}
+        self._computes: dict[str, Compute] = {}
+        for name, value in values.items():
+            try:
+                self._computes[name] = compile_value(value.op())
+            except Unsupported as reason:
+                self.fallbacks[name] = str(reason)
+        self._engine = _Engine({n: values[n] for n in self.fallbacks}, self.columns) if self.fallbacks else None
+
+    def __call__(self, row: Row) -> dict[str, Any]:
+        """Raises `RequestError` where DuckDB would fail: an integer overflow, a remainder by zero, a bad cast."""
+        found = {name: _guarded(name, compute, row) for name, compute in self._computes.items()}
+        if self._engine is None:
+            return found
+        found |= {name: values[0] for name, values in self._engine({c: [row[c]] for c in self.columns}).items()}
+        return {name: found[name] for name in self.names}
+
+    def batch(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """The features of many rows, given and returned as columns of equal length."""
+        names = [name for name in self.columns if name in columns]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*(columns[n] for n in names), strict=True)]
+        found = {n: [_guarded(n, compute, row) for row in rows] for n, compute in self._computes.items()}
+        if self._engine is not None:
+            found |= self._engine(columns)
+        return {name: found[name] for name in self.names}
+
+
+def _guarded(name: str, compute: Compute, row: Row) -> Any:
+    try:
+        return compute(row)
+    except (ArithmeticError, ValueError) as error:
+        raise RequestError(f"the on-demand feature {name!r} cannot be computed", got=str(error)) from None
+
+
+# ── the canonical tree ────────────────────────────────────────────────────────────────────────────────
+
+_NOT_OF_ONE_ROW = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery, ops.Impure)
+
+
+def _expression(name: str, value: Deferred, table: ibis.Table) -> ibis.Value:
+    raw = resolve_column(table, value, where=f"on-demand feature {name!r}").op()
+    _of_one_row(name, raw)
+    try:
+        canonical = _canonical(raw)
+        compile_value(canonical)
+    except Unsupported:
+        canonical = _wide(raw)
+    found: ibis.Value = canonical.to_expr().name(name)
+    return found
+
+
+def _of_one_row(name: str, op: Any) -> None:
+    if isinstance(op, _NOT_OF_ONE_ROW):
+        raise SchemaError(
+            f"the on-demand feature {name!r} is not a function of one row",
+            got=type(op).__name__,
+            expected="an expression of one row's values",
+            hint="declare reductions in a feature view",
+        )
+    for child in _children(op):
+        _of_one_row(name, child)
+
+
+def _children(op: Any) -> list[Any]:
+    flat = [part for arg in op.args for part in (arg if isinstance(arg, tuple) else (arg,))]
+    return [part for part in flat if isinstance(part, ops.Value)]
+
+
+def _canonical(op: Any) -> Any:
+    if isinstance(op, ops.Literal):
+        return _canonical_literal(op)
+    if isinstance(op, ops.Field):
+        return _wide(op)
+    kept = {"digits", "part"}  # SQL wants these as they are written
+    changed = {name: arg if name in kept else _map(arg) for name, arg in zip(op.argnames, op.args, strict=True)}
+    return _wide(type(op)(**changed))
+
+
+def _map(arg: Any) -> Any:
+    if isinstance(arg, tuple):
+        return tuple(map(_map, arg))
+    return _canonical(arg) if isinstance(arg, ops.Value) else arg
+
+
+def _canonical_literal(op: Any) -> Any:
+    if op.value is None or not op.dtype.is_floating():
+        return _wide(op)
+    return ops.Cast(ops.Literal(repr(float(op.value)), dt.string), dt.float64)
+
+
+def _wide(op: Any) -> Any:
+    if op.dtype.is_integer() and not isinstance(op.dtype, (dt.Int64, dt.UInt64)):
+        return ops.Cast(op, dt.int64)
+    return ops.Cast(op, dt.float64) if isinstance(op.dtype, dt.Float32) else op
+
+
+# ── the fallback ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Engine:
+    """The features without a closure, through one DuckDB connection of their own."""
+
+    def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
+        table = ibis.table(dict(columns), name="row")
+        self._sql = str(ibis.to_sql(table.select(**values), dialect="duckdb"))
+        self._schema = ibis.schema(dict(columns)).to_pyarrow()
+        self._connection: Any = None
+
+    def __call__(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        import duckdb
+
+        if self._connection is None:
+            self._connection = duckdb.connect()
+            self._connection.execute("SET TimeZone = 'UTC'")
+        cursor = self._connection.cursor()
+        arrays = [pa.array(columns[field.name], type=field.type) for field in self._schema]
+        cursor.register("row", pa.table(arrays, schema=self._schema))
+        try:
+            found = cursor.sql(self._sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise RequestError("an on-demand feature cannot be computed", got=str(error).split("\n")[0]) from None
+        finally:
+            cursor.close()
+        return {name: _plain(found[name]) for name in found.column_names}
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+    values: list[Any] = column.to_pylist()
+    return values

@@ -1,0 +1,187 @@
+"""How a model's features are found: an ordered list of lookups and computations, from a request or from an example.
+
+One plan serves all: the dataset follows it over tables, the server over single rows, and parity over logged reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import ibis
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.offline import Lookup
+from mainstem.features.on_demand import RowFunction, compile_on_demand
+from mainstem.features.view import CompiledView, compile_view
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.expressions import names_in
+from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.models import Model
+
+TIME = "time"
+"""The reserved name by which a request may carry the time of its prediction."""
+
+
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """On-demand features, and the columns found before that they may read, with their types."""
+
+    node: OnDemand
+    inputs: Mapping[str, str]
+
+    @cached_property
+    def function(self) -> RowFunction:
+        return compile_on_demand(self.node.features, self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturePlan:
+    """How to get from a request to the model's inputs.
+
+    `steps` are taken in order; each reads what the request or an earlier step brought. `request` maps the fields of a
+    request to Ibis types, `columns` the model's inputs in order; a name may be both.
+    """
+
+    model: str
+    examples: str
+    steps: tuple[Lookup | Computation, ...]
+    request: Mapping[str, str]
+    columns: Mapping[str, str]
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Lookup))
+
+
+_VIEWS: WeakKeyDictionary[Graph, dict[str, CompiledView]] = WeakKeyDictionary()
+_PLANS: WeakKeyDictionary[Graph, dict[str, FeaturePlan]] = WeakKeyDictionary()
+
+
+def compiled(graph: Graph, view: str) -> CompiledView:
+    """A view of the graph in its normal form. What a model's `assume_known` vouches for counts as known at any time."""
+    views = _VIEWS.setdefault(graph, {})
+    if view not in views:
+        node: Any = graph[view].node
+        source = graph[graph.name_of(node.source)]
+        views[view] = compile_view(node, view, source, _assumed(graph, view))
+    return views[view]
+
+
+def plan_features(graph: Graph, model: str) -> FeaturePlan:
+    """The feature plan of a model. Raises `UnknownName` or `SchemaError` where a key or a field cannot be found."""
+    plans = _PLANS.setdefault(graph, {})
+    if model not in plans:
+        plans[model] = _Planner(graph, model).plan()
+    return plans[model]
+
+
+def uses(graph: Graph, model: str) -> Iterator[tuple[str, ViewUse]]:
+    """The views that a model uses: each name, and how it is used."""
+    node: Any = graph[model].node
+    for feature in node.features:
+        if isinstance(feature, (FeatureView, ViewUse)):
+            used = use(feature)
+            yield graph.name_of(used.view), used
+
+
+def _assumed(graph: Graph, view: str) -> set[str]:
+    """The columns of a view's source that some model vouches for: `leg__tailnum` in `assume_known` is `tailnum`."""
+    prefixes = {
+        (model, used.prefix(name)) for model in graph.of(Model) for name, used in uses(graph, model) if name == view
+    }
+    return {
+        column.removeprefix(f"{prefix}__")
+        for model, prefix in prefixes
+        for column in graph.of(Model)[model].assume_known
+        if column.startswith(f"{prefix}__")
+    }
+
+
+@dataclass
+class _Planner:
+    graph: Graph
+    model: str
+    steps: list[Lookup | Computation] = field(default_factory=list)
+    request: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+
+    def plan(self) -> FeaturePlan:
+        node: Any = self.graph[self.model].node
+        self.examples = self.graph[self.graph.name_of(node.examples)]
+        for feature in node.features:
+            match feature:
+                case str():
+                    self._brings(feature, self._field(feature), "two features")
+                case OnDemand():
+                    self._compute(feature)
+                case _:
+                    used = use(feature)
+                    self._look_up(self.graph.name_of(used.view), used)
+        return FeaturePlan(self.model, self.examples.name, tuple(self.steps), self.request, self.columns)
+
+    def _look_up(self, name: str, used: ViewUse) -> None:
+        view = compiled(self.graph, name)
+        on = tuple(self._key(column, kind, name) for column, kind in zip(used.on, view.key.values(), strict=True))
+        step = Lookup(view, on, used.prefix(name))
+        self.steps.append(step)
+        for column, feature in step.columns.items():
+            self._brings(column, feature.type, f"two uses of {name!r}")
+
+    def _compute(self, feature: OnDemand) -> None:
+        for value in feature.features.values():
+            for name in sorted(names_in(value) - set(self.columns)):
+                self._field(name)
+        inputs = {**self.request, **self.columns}
+        types = ibis.table(inputs, name="row")
+        step = Computation(feature, inputs)
+        self.steps.append(step)
+        for name, kind in _types(step, types).items():
+            self._brings(name, kind, "two features")
+
+    def _key(self, column: str, kind: str, view: str) -> str:
+        """Where the value of a key column comes from: an earlier model column, or else a field of the request."""
+        earlier = [c for c in self.columns if c == column or c.endswith(f"__{column}")]
+        if len(earlier) > 1:
+            raise SchemaError(
+                f"the key {column!r} of {view!r} could come from several columns",
+                got=", ".join(earlier),
+                hint=f'.on("{earlier[0]}") says which',
+            )
+        found = earlier[0] if earlier else column
+        given = self.columns[found] if earlier else self._field(column)
+        if given != kind:
+            raise SchemaError(f"{found!r} is looked up as the key of {view!r}", got=given, expected=kind)
+        return found
+
+    def _field(self, name: str) -> str:
+        """A field of the request, which offline is a column of the examples; its type."""
+        schema = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
+        if name not in schema:
+            raise UnknownName.among("column of the examples, or earlier feature,", name, [*schema, *self.columns])
+        if name == TIME:
+            raise SchemaError("a request field cannot be called 'time': it says when the prediction is made")
+        self.request.setdefault(name, _plain(schema[name]))
+        return self.request[name]
+
+    def _brings(self, column: str, kind: str, what: str) -> None:
+        if column in self.columns:
+            raise SchemaError(f"{what} are called {column!r}", hint=".on(…) gives a use of a view a name of its own")
+        self.columns[column] = kind
+
+
+def _types(step: Computation, row: ibis.Table) -> dict[str, str]:
+    from mainstem.features.on_demand import expressions
+
+    return {name: str(value.type()) for name, value in expressions(step.node.features, row).items()}
+
+
+def _plain(kind: str) -> str:
+    """A column's type as features have it."""
+    dtype = ibis.dtype(kind)
+    if dtype.is_integer():
+        return "int64"
+    return "float64" if dtype.is_floating() or dtype.is_decimal() else str(dtype.copy(nullable=True))

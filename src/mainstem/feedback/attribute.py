@@ -1,0 +1,187 @@
+"""The executor of `attribute` steps: verifies accepted findings, and opens new ones where a model loses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mainstem.feedback import guards, remedies, reporting
+from mainstem.feedback.attribution import Score
+from mainstem.feedback.case import Case
+from mainstem.feedback.changes import Window, series
+from mainstem.feedback.decisions import muted
+from mainstem.feedback.replay import replayed
+from mainstem.feedback.search import Found, search
+from mainstem.models.metrics import Array
+from mainstem.models.scorer import Scorer
+from mainstem.monitoring.partition import Batch, Watched, micros
+from mainstem.monitoring.verdicts import Verdict
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Finding, Rule
+from mainstem.nodes.records import ModelVersion, new_id, now
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Step
+
+Regraph = Callable[[Sequence[Rule]], Graph]
+"""The project resolved again, with these rules in force beside those it has."""
+
+ATTRIBUTION = "attribution"
+FEWEST = 500
+"""Rows with outcomes below which nothing is said."""
+
+
+class Attribute:
+    """Searches what an endpoint has predicted since the last search, once its outcomes are there.
+
+    Parameters: the project's `root` (where remedies.toml is), the lake's, where artifacts are, and `regraph`.
+    """
+
+    def __init__(self, root: Path, lake_root: Path, regraph: Regraph) -> None:
+        self.root = root
+        self.lake_root = lake_root
+        self.regraph = regraph
+
+    def __call__(self, step: Step, context: Context) -> Outcome:
+        watched = Watched.of(context, step.node)
+        if watched is None:
+            return Outcome(message="nothing is live yet")
+        in_force = remedies.read(self.root / remedies.FILE)
+        warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
+        closed = self._verify(watched, {r.finding for r in in_force})
+        opened, said = self._search(watched)
+        told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
+        return Outcome(message="; ".join(t for t in told if t), findings=tuple(f.id for f in (*closed, *opened)))
+
+    # ── what was accepted ────────────────────────────────────────────────────────────────────────────
+
+    def _verify(self, watched: Watched, in_force: set[str]) -> list[Finding]:
+        """Close the accepted findings whose remedies this run's graph applies, by the metric on the same rows."""
+        accepted = watched.context.state.find(
+            Finding, endpoint=watched.name, branch=watched.context.branch, state="accepted"
+        )
+        closed = []
+        for finding in accepted:
+            if finding.id in in_force:
+                watched.context.report(f"verifying {finding.id} …")
+                closed += self._realised(watched, finding)
+        if closed:
+            watched.context.state.save(*closed)
+        return closed
+
+    def _realised(self, watched: Watched, finding: Finding) -> list[Finding]:
+        version = watched.context.state.get(ModelVersion, finding.model_version)
+        if version is None:
+            return [replace(finding, state="failed", reason=f"{finding.model_version} is gone")]
+        then = replace(watched, version=version)
+        batch = _within(then.predictions(), finding.window)
+        batch = batch.take(batch.known)
+        if not len(batch):
+            return [replace(finding, state="failed", reason="its predictions are gone")]
+        case = Case.of(then, batch, self._scorer(then))
+        columns = replayed(then, batch, watched.context.graph, {f"{finding.node}.{finding.column}"})
+        return [reporting.verified(finding, case.recovery(case.rescored(columns)))]
+
+    def _scorer(self, watched: Watched) -> Score:
+        return Scorer.load(self.lake_root / watched.version.artifact).score
+
+    # ── what is new ──────────────────────────────────────────────────────────────────────────────────
+
+    def _search(self, watched: Watched) -> tuple[list[Finding], str]:
+        batch = watched.fresh(watched.predictions(), ATTRIBUTION, labelled=True)
+        if not len(batch):
+            return [], ""
+        if watched.version.task == "multiclass":
+            return [], "causes are not searched for multiclass models: the log keeps one number per prediction"
+        known = batch.take(batch.known)
+        if len(known) < FEWEST:
+            return [], f"not enough rows to tell: {len(known):,} outcomes, {FEWEST:,} are needed"
+        watched.context.report("searching for causes …")
+        before = watched.context.state.find(Finding, endpoint=watched.name, branch=watched.context.branch)
+        case = Case.of(watched, known, self._scorer(watched))
+        read = partial(series, watched.context)
+        found = search(case, read, _Replays(watched, known, self.regraph), _suspect(before))
+        opened = _new(watched, case, found, before)
+        alarms = sum(not finding.harmless for finding in opened)
+        text = _told(opened, alarms, len(known))
+        watched.context.state.save(*opened, _mark(watched, batch, text, failing=bool(alarms)))
+        return opened, text
+
+
+class _Replays:
+    """Replays of some predictions by the rules in force, each done once."""
+
+    def __init__(self, watched: Watched, batch: Batch, regraph: Regraph) -> None:
+        self.watched = watched
+        self.batch = batch
+        self.regraph = regraph
+        self.done: dict[tuple[Rule, ...], Mapping[str, Array]] = {}
+
+    def __call__(self, rules: Sequence[Rule]) -> Mapping[str, Array]:
+        key = tuple(rules)
+        if key not in self.done:
+            places = {f"{rule.node}.{rule.column}" for rule in rules}
+            self.done[key] = replayed(self.watched, self.batch, self.regraph(rules), places)
+        return self.done[key]
+
+
+def _within(batch: Batch, window: Window) -> Batch:
+    times = batch.inputs.times
+    return batch.take((times >= micros(window[0])) & (times <= micros(window[1])))
+
+
+def _suspect(findings: Sequence[Finding]) -> dict[str, list[Window]]:
+    """The windows of findings that were not put right: no reference for their columns."""
+    windows: dict[str, list[Window]] = {}
+    for finding in findings:
+        if finding.state not in ("accepted", "verified"):
+            windows.setdefault(f"{finding.node}.{finding.column}", []).append(finding.window)
+    return windows
+
+
+def _new(watched: Watched, case: Case, found: Found, before: Sequence[Finding]) -> list[Finding]:
+    """What was found, as findings, without what is open, accepted or muted already."""
+    drafts = [
+        *(reporting.of_repair(watched, case, repair, "") for repair in found.repairs),
+        *(reporting.of_loss(watched, case, loss, "") for loss in found.losses),
+    ]
+    drafts.sort(key=lambda f: (f.harmless, -(f.cost.value if f.cost else 0.0)))
+    moment, number = now(), _highest(watched.context) + 1
+    opened: list[Finding] = []
+    for draft in drafts:
+        if muted(before, moment, draft.kind, draft.node, draft.column, draft.model_version) is None:
+            opened.append(replace(draft, id=f"F{number + len(opened)}"))
+    return opened
+
+
+def _highest(context: Context) -> int:
+    numbers = [int(f.id[1:]) for f in context.state.find(Finding) if f.id[1:].isdigit()]
+    return max(numbers, default=0)
+
+
+def _told(opened: Sequence[Finding], alarms: int, rows: int) -> str:
+    if not opened:
+        return f"no cause for concern in {rows:,} predictions with outcomes"
+    count = f"{alarms} finding{'s' if alarms != 1 else ''}" if alarms else "no finding"
+    harmless = len(opened) - alarms
+    more = f", {harmless} harmless drift{'s' if harmless != 1 else ''}" if harmless else ""
+    return f"{count}{more}: " + "; ".join(f"{f.id} {f.summary}" for f in opened)
+
+
+def _mark(watched: Watched, batch: Batch, text: str, *, failing: bool) -> Verdict:
+    return Verdict(
+        id=new_id("vdt"),
+        endpoint=watched.name,
+        monitor=ATTRIBUTION,
+        judgement="failing" if failing else "fine",
+        text=text,
+        window=batch.window,
+        rows=len(batch),
+        outcomes=int(np.sum(batch.known)),
+        model_version=watched.version.id,
+        branch=watched.context.branch,
+        run=watched.context.run,
+    )

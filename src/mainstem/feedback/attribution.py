@@ -1,0 +1,163 @@
+"""Attribution: which upstream column costs a live model its accuracy.
+
+The statistic is the gain of a column j:
+
+    [L(batch) − L(batch, j replaced by its reference)] − [L(reference) − L(reference, j replaced)]
+
+L is the loss of a row (logarithmic, or squared for regression). It is large where replacing the column by draws from
+the reference hurts less now than it used to: what the column said has been lost, as by a broken join. It is compared
+day by day with Welch's test, since rows of one day are no independent witnesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.metrics import Array, row_loss
+from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.history import clusters
+from mainstem.monitoring.statistics import benjamini_hochberg, student_quantile, welch
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import InputColumn, Measure
+
+Floats = NDArray[np.float64]
+Score = Callable[[Mapping[str, Array]], Array]
+"""Scores a matrix given by columns [n], as the artifact does."""
+
+ROWS = 4000
+"""Rows of a side that are scored; more would add time, and little certainty beside the days' own variation."""
+DRAWS = 2
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows whose truth is known: inputs and outcomes [n]."""
+
+    inputs: Sample
+    outcomes: Floats
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def take(self, rows: Array) -> Labelled:
+        """Some of the rows."""
+        return Labelled(self.inputs.take(rows), self.outcomes[rows])
+
+    def with_columns(self, columns: Mapping[str, Array]) -> Labelled:
+        """The rows with some columns exchanged."""
+        return Labelled(Sample({**self.inputs.columns, **columns}, self.inputs.times), self.outcomes)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The gain of the upstream column(s) `sources`, which the model reads as `inputs`, in loss per row.
+
+    `kept` and `used` are what the column is worth in the batch and the reference: how much the loss grows without it.
+    """
+
+    sources: tuple[str, ...]
+    inputs: tuple[str, ...]
+    gain: Measure
+    kept: float
+    used: float
+    p: float
+    adjusted_p: float = 1.0
+    detectable: float = field(default=float("nan"))
+
+
+def grouped(inputs: Sequence[InputColumn]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Inputs by the upstream column they derive from; columns that feed the very same inputs cannot be told apart
+    and share one entry."""
+    fed: dict[str, list[str]] = {}
+    for column in inputs:
+        for source in column.sources or (column.name,):
+            fed.setdefault(source, []).append(column.name)
+    together: dict[tuple[str, ...], list[str]] = {}
+    for source, names in fed.items():
+        together.setdefault(tuple(names), []).append(source)
+    return {tuple(sources): names for names, sources in together.items()}
+
+
+def gains(
+    batch: Labelled,
+    reference: Labelled,
+    inputs: Sequence[InputColumn],
+    score: Score,
+    *,
+    task: Task = "binary",
+    rows: int = ROWS,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[Gain, ...]:
+    """The gain of every upstream column, largest first, with p adjusted over all of them.
+
+    Inputs of one column are replaced together, by whole rows drawn from the reference; the loss is averaged over
+    `draws`. At most `rows` of each side are scored. Deterministic for a seed.
+    """
+    random = np.random.default_rng(seed)
+    sides = [_Side.of(side.take(sampled(len(side), rows, random)), score, task) for side in (batch, reference)]
+    found = []
+    for sources, names in grouped(inputs).items():
+        losses = [side.without(names, reference.inputs, score, draws, random) for side in sides]
+        found.append(_gain(sources, names, sides, losses))
+    adjusted = benjamini_hochberg([g.p for g in found])
+    both = [_adjusted(g, p) for g, p in zip(found, adjusted, strict=True)]
+    return tuple(sorted(both, key=lambda g: (g.adjusted_p, -g.gain.value)))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Rows with their loss as they are."""
+
+    rows: Labelled
+    loss: Floats
+    task: Task
+    days: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Labelled, score: Score, task: Task) -> _Side:
+        loss = row_loss(task, rows.outcomes, score(rows.inputs.columns))
+        return cls(rows, loss, task, clusters(rows.inputs.times))
+
+    def without(
+        self, names: Iterable[str], pool: Sample, score: Score, draws: int, random: np.random.Generator
+    ) -> Floats:
+        """What each row would gain from the columns being replaced: its loss now, minus its mean loss without."""
+        total = np.zeros(len(self.loss))
+        for _ in range(draws):
+            drawn = random.integers(0, len(pool), len(self.loss))
+            columns = {**self.rows.inputs.columns, **{name: pool.columns[name][drawn] for name in names}}
+            total += row_loss(self.task, self.rows.outcomes, score(columns))
+        return self.loss - total / draws
+
+
+def _gain(sources: tuple[str, ...], names: tuple[str, ...], sides: Sequence[_Side], change: Sequence[Floats]) -> Gain:
+    now, then = (by_cluster(c, side.days) for c, side in zip(change, sides, strict=True))
+    difference, error, freedom, p = welch(now, then)
+    half = student_quantile(freedom) * error if np.isfinite(error) else float("inf")
+    measured = Measure(difference, difference - half, difference + half, len(sides[0].rows))
+    detectable = (student_quantile(freedom) + student_quantile(freedom, 0.8)) * error
+    return Gain(sources, names, measured, float(-now.mean()), float(-then.mean()), p, detectable=detectable)
+
+
+def by_cluster(values: Floats, cluster: NDArray[np.int64]) -> Floats:
+    """The mean of each cluster."""
+    counts = np.bincount(cluster)
+    return np.bincount(cluster, values)[counts > 0] / counts[counts > 0]
+
+
+def _adjusted(gain: Gain, p: float) -> Gain:
+    from dataclasses import replace
+
+    return replace(gain, adjusted_p=p)
+
+
+def sampled(available: int, wanted: int, random: np.random.Generator) -> NDArray[np.intp]:
+    """Row numbers, in order; all if there are no more than wanted."""
+    if available <= wanted:
+        return np.arange(available)
+    return np.sort(random.choice(available, wanted, replace=False))

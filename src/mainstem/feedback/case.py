@@ -1,0 +1,77 @@
+"""A case: predictions with their outcomes, and all that is needed to search for what they lose. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+import numpy as np
+
+from mainstem.feedback.attribution import Floats, Labelled, Score
+from mainstem.models.metrics import Array, Metric, difference, metric
+from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.history import clusters
+from mainstem.monitoring.partition import Batch, Watched, instant, reference
+from mainstem.nodes.endpoints import Drift
+from mainstem.nodes.findings import Recovery
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import InputColumn
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows with outcomes in order of time, and the scores that were `served` for them.
+
+    `reference` are the held-out rows of the version that served, `history` the inputs of all its labelled rows;
+    `score` is its artifact.
+    """
+
+    rows: Labelled
+    served: Floats
+    reference: Labelled
+    history: Sample
+    inputs: tuple[InputColumn, ...]
+    score: Score
+    metric: Metric
+    task: Task = "binary"
+    drift: Drift = field(default_factory=lambda: Drift())
+
+    @classmethod
+    def of(cls, watched: Watched, batch: Batch, score: Score) -> Case:
+        """The rows of `batch` whose outcomes are known."""
+        version, known = watched.version, batch.take(batch.known)
+        dataset = watched.dataset()
+        held_out = reference(dataset)
+        task = cast(Task, version.task)
+        return cls(
+            Labelled(known.inputs, known.outcomes),
+            known.scores,
+            Labelled(held_out.inputs, held_out.outcomes),
+            dataset.inputs,
+            version.inputs,
+            score,
+            metric(version.metric, task),
+            task,
+            next((m for m in watched.endpoint.monitors if isinstance(m, Drift)), Drift()),
+        )
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """The first and last prediction time."""
+        return instant(int(self.rows.inputs.times[0])), instant(int(self.rows.inputs.times[-1]))
+
+    def rescored(self, columns: Mapping[str, Array]) -> Array:
+        """The scores the same artifact gives with some inputs exchanged."""
+        return self.score(self.rows.with_columns(columns).inputs.columns)
+
+    def value(self, scores: Array) -> float:
+        """The metric on the rows."""
+        return self.metric.value(self.rows.outcomes, scores)
+
+    def recovery(self, scores: Array) -> Recovery:
+        """The metric as served and with other scores, and their difference; days are resampled as wholes."""
+        groups = clusters(self.rows.inputs.times)
+        gained = difference(self.metric, self.rows.outcomes, np.asarray(scores), self.served, groups=groups)
+        return Recovery(self.value(self.served), self.value(scores), gained)

@@ -1,0 +1,128 @@
+"""Changes of sources: what a suspected column of a source itself says, before it became a feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.feedback import guards
+from mainstem.feedback.conditions import instant_sql, quoted
+from mainstem.feedback.onset import onset
+from mainstem.feedback.units import Match, match
+from mainstem.monitoring.history import DAY, Micros, stretch, stretches
+from mainstem.monitoring.partition import floats, instant, micros, times_of
+from mainstem.nodes.findings import Rule
+from mainstem.nodes.sources import Source
+from mainstem.planning.execution import Context
+
+if TYPE_CHECKING:
+    from mainstem.nodes.definition import Definition
+
+Window = tuple[datetime, datetime]
+RECENT = 56 * DAY
+"""How far back the reference of a source's column reaches: enough for a distribution, short beside a season."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A source's column whose unit has changed: the match, since when (until when), and the rule that undoes it.
+
+    `reference` and `current` are its medians.
+    """
+
+    node: str
+    column: str
+    match: Match
+    since: datetime
+    until: datetime | None
+    rule: Rule
+    reference: float
+    current: float
+    rows: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.node}.{self.column}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A column of a source in order of `time`: times [n] in µs, values [n] with NaN for null."""
+
+    time: str
+    times: Micros
+    values: NDArray[np.float64]
+
+    def between(self, start: int, end: int) -> Series:
+        """The rows from `start` to `end`, both included."""
+        chosen = (self.times >= start) & (self.times <= end)
+        return Series(self.time, self.times[chosen], self.values[chosen])
+
+    def without(self, windows: list[Window]) -> Series:
+        """The rows outside some windows."""
+        keep = np.ones(len(self.times), bool)
+        for start, end in windows:
+            keep &= (self.times < micros(start)) | (self.times > micros(end))
+        return Series(self.time, self.times[keep], self.values[keep])
+
+
+def series(context: Context, node: str, column: str) -> Series | None:
+    """A source's column as others read it, remedies included; None unless it is a number with a time."""
+    if node not in context.graph:
+        return None
+    definition = context.graph[node]
+    time = _time(definition, column)
+    if definition.read is None or time is None:
+        return None
+    read = definition.read
+    query = read.filter(read[time].notnull()).select(_time=read[time], _value=read[column].cast("float64"))
+    with context.session(context.graph.stored(node)) as session:
+        table = session.fetch(query.order_by("_time"))
+    return Series(time, times_of(table, "_time"), floats(table["_value"]))
+
+
+def unit_change(node: str, column: str, rows: Series, window: Window, suspect: list[Window]) -> Change | None:
+    """Whether the column's unit has changed in `window`; windows of earlier findings, `suspect`, are no reference."""
+    start, end = micros(window[0]), micros(window[1])
+    past = rows.between(-(2**62), start - 1).without(suspect)
+    present = rows.between(start, end)
+    if not len(past.times) or not len(present.times):
+        return None
+    span = end - start
+    recent = past.between(start - max(RECENT, 2 * span), start)
+    length = stretch(span, int(np.ptp(past.times)))
+    parts = [past.values[part] for part in stretches(past.times, length)]
+    found = match(recent.values, present.values, parts)
+    if found is None:
+        return None
+    searched = rows.between(start - min(length, 7 * DAY), end)
+    holds = onset(recent.values, searched.values, found)
+    since = instant(int(searched.times[holds.first]))
+    until = None if holds.last is None else instant(int(searched.times[holds.last]))
+    rule = _rule(node, column, rows.time, found, recent, since, until)
+    affected = searched.values[holds.first : None if holds.last is None else holds.last + 1]
+    medians = (float(np.nanmedian(recent.values)), float(np.nanmedian(affected)))
+    return Change(node, column, found, since, until, rule, *medians, len(affected))
+
+
+def _rule(
+    node: str, column: str, time: str, found: Match, clean: Series, since: datetime, until: datetime | None
+) -> Rule:
+    factor, offset = found.conversion.inverse()
+    where = f"{quoted(time)} >= {instant_sql(since)}"
+    if until is not None:
+        where += f" AND {quoted(time)} <= {instant_sql(until)}"
+    guard = guards.written(column, clean.values, clean.times, factor)
+    return Rule("rescale", node, column, factor, where, guard, offset)
+
+
+def _time(definition: Definition, column: str) -> str | None:
+    if definition.schema is None or not isinstance(definition.node, Source):
+        return None
+    kind = definition.schema.get(column, "")
+    numeric = kind.lstrip("!").startswith(("int", "uint", "float", "decimal"))
+    return definition.node.time if numeric else None

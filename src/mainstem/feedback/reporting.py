@@ -1,0 +1,158 @@
+"""From what a search found to findings: the records, and the sentences people read."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from mainstem.feedback.case import Case
+from mainstem.feedback.changes import Change
+from mainstem.feedback.remedies import ratio
+from mainstem.feedback.search import Loss, Repair
+from mainstem.monitoring.partition import Watched
+from mainstem.monitoring.verdicts import Shift
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Evidence, Finding, Recovery
+from mainstem.nodes.records import Measure
+
+
+def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
+    """The finding of a change of unit: a `source_change`, or a harmless `drift` if it costs nothing."""
+    change, recovery = repair.change, repair.recovery
+    finding = _base(watched, case, id, change.node, change.column)
+    inputs = [s.input for s in repair.shifts]
+    return replace(
+        finding,
+        kind="drift" if repair.harmless else "source_change",
+        harmless=repair.harmless,
+        rows=change.rows,
+        evidence=_evidence(repair),
+        summary=f"{said(change)}; {cost(case, recovery.recovered, repair.harmless)}",
+        cost=recovery.recovered,
+        detectable=detectable(recovery.recovered),
+        rivals=repair.rivals,
+        lineage=(*inputs, *_way(watched, change.node), change.place),
+        rule=change.rule,
+        promised=recovery,
+    )
+
+
+def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
+    """The finding of a column that has lost its worth; there is no remedy that could be replayed."""
+    place = loss.gain.sources[0]
+    node, _, column = place.rpartition(".")
+    gain = loss.gain
+    finding = _base(watched, case, id, node, column)
+    worth = f"it says {gain.kept:+.4f} a row of log loss now, {gain.used:+.4f} on the reference"
+    return replace(
+        finding,
+        evidence=(Evidence("gain (Welch, by day)", gain.gain.value, gain.used, gain.kept, gain.adjusted_p),),
+        summary=f"{place} no longer tells {watched.name} what it told: {worth}; {cost(case, loss.cost, False)}",
+        cost=loss.cost,
+        detectable=detectable(loss.cost),
+        rivals=loss.rivals,
+        lineage=(*gain.inputs, *_way(watched, node), *gain.sources),
+    )
+
+
+def said(change: Change) -> str:
+    """`departures.dep_delay is in seconds, not minutes, since 2013-12-01 05:11 UTC`."""
+    conversion = change.match.conversion
+    old, _, new = conversion.name.partition(" → ")
+    shape = f"× {conversion.factor:.6g}" + (f" + {conversion.offset:g}" if conversion.offset else "")
+    since = f"since {change.since:%Y-%m-%d %H:%M} UTC"
+    until = f" until {change.until:%Y-%m-%d %H:%M} UTC" if change.until else ""
+    return f"{change.place} is {shape} of what it was, as from {old} to {new}, {since}{until}"
+
+
+def cost(case: Case, measure: Measure, harmless: bool) -> str:
+    """What it costs, in the model's metric."""
+    words = case.metric.name.replace("_", " ")
+    size = f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
+    return f"it costs nothing worth mentioning: {size} of {words}" if harmless else f"it costs {size} of {words}"
+
+
+def detectable(measure: Measure) -> float:
+    """The smallest cost that would have been seen four times in five, at 5 %: 2.8 standard errors."""
+    return (measure.high - measure.low) / 3.92 * 2.8
+
+
+def verified(finding: Finding, realised: Recovery) -> Finding:
+    """An accepted finding, closed by what its remedy brought when it was in force.
+
+    It is verified if the metric recovered (no harmless one needs to), and by no less than the promise's lower end.
+    """
+    promised = finding.promised
+    enough = promised is None or realised.recovered.high >= promised.recovered.low
+    better = finding.harmless or realised.recovered.low > 0
+    return replace(finding, realised=realised, state="verified" if enough and better else "failed")
+
+
+def _base(watched: Watched, case: Case, id: str, node: str, column: str) -> Finding:
+    window = case.window
+    owner = watched.context.graph[node].node.owner if node in watched.context.graph else None
+    return Finding(
+        id=id,
+        kind="source_change",
+        node=node,
+        column=column,
+        partition=f"predictions.{watched.name} {window[0]:%Y-%m-%d}…{window[1]:%Y-%m-%d}",
+        rows=len(case.rows),
+        endpoint=watched.name,
+        model_version=watched.version.id,
+        window=window,
+        evidence=(),
+        summary="",
+        metric=case.metric.name,
+        owner=owner,
+        branch=watched.context.branch,
+        run=watched.context.run,
+    )
+
+
+def _evidence(repair: Repair) -> tuple[Evidence, ...]:
+    change, match = repair.change, repair.change.match
+    p = min((s.adjusted_p for s in repair.shifts), default=1.0)
+    turned = ratio(change.rule.factor) or f"{change.rule.factor:.6g}"
+    found = [
+        Evidence(f"KS of {change.place}", match.before, change.reference, change.current, p),
+        Evidence(f"KS after × {turned}", match.after, change.reference, _undone(change), p),
+    ]
+    if match.shares is not None:
+        found.append(Evidence("values off the usual grid", 1 - match.shares[0], 0.0, 1 - match.shares[1], p))
+    found += [_of_shift(shift) for shift in repair.shifts]
+    gain = repair.gain
+    if gain is not None:
+        found.append(Evidence("gain (Welch, by day)", gain.gain.value, gain.used, gain.kept, gain.adjusted_p))
+    return tuple(found)
+
+
+def _undone(change: Change) -> float:
+    return change.current * change.rule.factor + change.rule.offset
+
+
+def _of_shift(shift: Shift) -> Evidence:
+    return Evidence(f"PSI of {shift.input}", shift.effect, shift.reference, shift.current, shift.adjusted_p)
+
+
+def _way(watched: Watched, node: str) -> tuple[str, ...]:
+    """The nodes between the model and a source, the model's side first."""
+    return way(watched.context.graph, watched.model, node)
+
+
+def way(graph: Graph, start: str, end: str) -> tuple[str, ...]:
+    """The shortest way from a node to one that it needs, without its two ends; empty if there is none."""
+    before: dict[str, str | None] = {start: None}
+    waiting = deque([start])
+    while waiting and end not in before:
+        name = waiting.popleft()
+        for needed in graph.dag.needs.get(name, ()):
+            if needed not in before:
+                before[needed] = name
+                waiting.append(needed)
+    steps: list[str] = []
+    at = before.get(end)
+    while at is not None and at != start:
+        steps.append(at)
+        at = before[at]
+    return tuple(reversed(steps))

@@ -1,0 +1,102 @@
+"""A model, resolved: its dataset as an expression, and its inputs with the source columns they derive from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.operations as ops
+
+from mainstem.errors import ModelError
+from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.expressions import names_in
+from mainstem.nodes.models import Model
+from mainstem.nodes.records import InputColumn
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mainstem.features.offline import Lookup
+    from mainstem.features.plan import FeaturePlan
+    from mainstem.features.view import Feature
+
+Sources = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Blueprint:
+    """What training reads: `dataset` has the examples' key, `_t`, the inputs and `_target`."""
+
+    name: str
+    model: Model
+    dataset: ibis.Table
+    inputs: tuple[InputColumn, ...]
+
+
+def blueprint(graph: Graph, name: str) -> Blueprint:
+    """The model's dataset and inputs. Raises `ModelError` if `name` is no model, or has no input."""
+    from mainstem.features.dataset import dataset, plan_features
+
+    model = graph[name].node
+    if not isinstance(model, Model):
+        raise ModelError(f"{name!r} is no model", got=type(model).__name__)
+    plan = plan_features(graph, name)
+    inputs = inputs_of(plan.columns, sources_of(graph, plan))
+    if not inputs:
+        raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
+    return Blueprint(name, model, dataset(graph, name), inputs)
+
+
+def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:
+    """The model columns (name → Ibis type) that are inputs: numbers, truth values and texts.
+
+    An instant is none by itself: what an on-demand feature makes of it (a difference, the hour) is. Raises
+    `ModelError` for any other type.
+    """
+    found = ((name, _kind(name, kind)) for name, kind in columns.items())
+    return tuple(InputColumn(name, kind, sources.get(name, ())) for name, kind in found if kind is not None)
+
+
+def _kind(name: str, kind: str) -> Any:
+    import ibis.expr.datatypes as dt
+
+    dtype = dt.dtype(kind)
+    if dtype.is_temporal():
+        return None
+    if dtype.is_string():
+        return "string"
+    if dtype.is_numeric() or dtype.is_boolean():
+        return "float"
+    raise ModelError(f"the model column {name!r} is neither a number nor a text", got=kind)
+
+
+def sources_of(graph: Graph, plan: FeaturePlan) -> dict[str, Sources]:
+    """For each field of the request and each model column the `source.column`s that it derives from, sorted."""
+    from mainstem.features.offline import Lookup
+
+    examples = graph[plan.examples]
+    found: dict[str, Sources] = {field: examples.columns.get(field, ()) for field in plan.request}
+    for step in plan.steps:
+        if isinstance(step, Lookup):
+            found.update(_looked_up(graph[step.view.source], step))
+        else:
+            for name, value in step.node.features.items():
+                found[name] = _union(found.get(column, ()) for column in names_in(value))
+    return found
+
+
+def _looked_up(source: Definition, step: Lookup) -> Iterator[tuple[str, Sources]]:
+    for column, feature in step.columns.items():
+        yield column, _union(source.columns.get(name, ()) for name in _read(step, feature))
+
+
+def _read(step: Lookup, feature: Feature) -> list[str]:
+    """The source's columns that a feature reads. A count reads none: it depends on when rows happened."""
+    if feature.argument is None:
+        return [moment.column for moment in step.view.known.moments]
+    return [field.name for field in step.view.rows[feature.argument].op().find(ops.Field)]
+
+
+def _union(parts: Iterable[Sources]) -> Sources:
+    return tuple(sorted({source for part in parts for source in part}))

@@ -1,0 +1,71 @@
+"""From a fitted estimator to an artifact on disk: the graph, its manifest, and a directory that is there or is not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from mainstem.errors import ModelError, StorageError
+from mainstem.models.builder import Builder
+from mainstem.models.learning import Estimator
+from mainstem.models.manifest import FILE, MODEL, Manifest, encode
+from mainstem.nodes.models import Task
+
+
+class NumberTaken(ModelError):
+    """Another run has saved a version of this number."""
+
+
+def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: int = 0) -> bytes:
+    """The ONNX model: `floats` [rows, F] float32 and `strings` [rows, S] to `score` float64. An input of width 0 is
+    left out."""
+    builder = Builder()
+    score = estimator.onnx(builder)
+    shape: list[int | str] = ["rows", classes] if task == "multiclass" else ["rows"]
+    return builder.model({builder.floats: floats, builder.strings: strings}, score, shape)
+
+
+def digest(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()
+
+
+def save(root: Path, manifest: Manifest, model: bytes) -> Path:
+    """Write `models/NAME/NUMBER` below `root` in one step: readers see all of it or nothing; the relative path.
+
+    Raises `NumberTaken`, `StorageError` if the disk refuses.
+    """
+    relative = Path("models", manifest.model, str(manifest.number))
+    target = root / relative
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
+        try:
+            _write(draft / MODEL, model)
+            _write(draft / FILE, encode(manifest))
+            draft.chmod(0o755)
+            draft.rename(target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    except OSError as problem:
+        if target.exists():
+            raise NumberTaken("this version exists already", where=str(target)) from problem
+        raise StorageError("the model could not be saved", where=str(target), got=str(problem)) from problem
+    return relative
+
+
+def next_number(root: Path, name: str, known: int) -> int:
+    """The number after the last `known` one, and after any that a run left on disk without a record."""
+    home = root / "models" / name
+    found = [int(path.name) for path in home.iterdir() if path.name.isdigit()] if home.is_dir() else []
+    return max([known, *found]) + 1
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

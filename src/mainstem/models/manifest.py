@@ -1,0 +1,97 @@
+"""What stands beside model.onnx: everything needed to use it, to check it, and to know where it came from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from mainstem.errors import ModelError
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import InputColumn, Measure, now
+
+FORMAT = 1
+FILE = "manifest.json"
+MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The gate's proof: on `rows` rows the artifact's scores were at most `largest` from the fitted model's, where
+    1 is the tolerance 1e-6 + 1e-5·|y|."""
+
+    rows: int
+    largest: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The signature (`inputs` → `score`), the measurements and the lineage of one artifact; `sha256` is its model's.
+
+    `importances` are shares per input. `settings` are the algorithm's; `evaluation` says in words how it was measured.
+    """
+
+    model: str
+    number: int
+    task: Task
+    algorithm: str
+    metric: str
+    inputs: tuple[InputColumn, ...]
+    sha256: str
+    classes: tuple[str, ...] = ()
+    format: int = FORMAT
+    created_at: datetime = field(default_factory=now)
+    run: str = ""
+    fingerprint: str = ""
+    metrics: Mapping[str, Measure] = field(default_factory=dict)
+    baseline: Mapping[str, Measure] = field(default_factory=dict)
+    folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
+    evaluation: Mapping[str, str] = field(default_factory=dict)
+    importances: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    trained_until: datetime | None = None
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    gate: Agreement | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(directory: Path) -> Manifest:
+    """The manifest of an artifact. Raises `ModelError` if it is missing, damaged, or of a later Mainstem."""
+    path = directory / FILE
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise ModelError("no model artifact here", where=str(directory), expected=FILE, hint="mainstem run") from None
+    except (OSError, msgspec.MsgspecError) as problem:
+        hint = "roll back to an older version, or train again"
+        raise ModelError("the manifest cannot be read", where=str(path), got=str(problem), hint=hint) from problem
+    if found.format > FORMAT:
+        raise ModelError(
+            "the artifact was written by a later Mainstem",
+            where=str(path),
+            got=f"format {found.format}",
+            expected=f"at most {FORMAT}",
+        )
+    return found
+
+
+def encode(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that a model depends on, where they are installed."""
+    found = {"python": platform.python_version()}
+    for library in ("mainstem", "numpy", "scikit-learn", "lightgbm", "onnx", "onnxruntime"):
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

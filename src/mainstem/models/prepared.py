@@ -1,0 +1,126 @@
+"""A dataset, ready to learn from: labels, splits and inputs of the rows whose target is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models import splits
+from mainstem.models.columns import rows_of, split_inputs
+from mainstem.models.learning import Examples
+from mainstem.models.task import Labels, infer, labels
+from mainstem.nodes.models import Model, Task
+from mainstem.nodes.records import InputColumn
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+TIME, TARGET, SPLIT = "_t", "_target", "_split"
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """`table` is the dataset with `_split`; `train` and `test` are its labelled rows outside the gap, as numbers."""
+
+    table: pa.Table
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    rows: dict[str, int]
+    cut: int | None
+
+
+def task_of(model: Model, dataset: ibis.Table) -> Task:
+    """The declared task, or the one its target's type asks for."""
+    return model.task or infer(dataset[TARGET].type())
+
+
+def prepare(model: Model, task: Task, table: pa.Table, inputs: Sequence[InputColumn]) -> Prepared:
+    """Labels, time split and matrix of a fetched dataset. Raises `ModelError` where nothing can be learnt."""
+    times, timed = _times(table)
+    found = labels(_nulled(table, ~timed), task)
+    known = np.flatnonzero(found.known)
+    parts = splits.split(times[known], found.y, test=model.test, gap=model.gap, seed=model.seed)
+    examples = Examples(
+        rows_of(table.select([c.name for c in inputs]).take(known), inputs),
+        found.y,
+        times[known],
+        task,
+        len(found.classes) if task == "multiclass" else 0,
+        model.seed,
+    )
+    _no_input_is_the_target(examples, found, inputs)
+    train, test = examples.take(parts.train), examples.take(parts.test)
+    _both_classes(train, found.classes)
+    named = _named(len(table), known, parts)
+    rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
+    return Prepared(_with_split(table, named), train, test, found.classes, rows, parts.cut)
+
+
+KINDS = ("train", "gap", "test", "unlabelled")
+"""What `_split` says. Rows in the gap are labelled, but belong to neither side."""
+
+
+def _named(rows: int, known: NDArray[np.intp], parts: splits.Split) -> NDArray[np.object_]:
+    named = np.full(rows, "unlabelled", object)
+    for kind, members in (("train", parts.train), ("gap", parts.gap), ("test", parts.test)):
+        named[known[members]] = kind
+    return named
+
+
+def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The prediction time of each row in microseconds, and whether it has one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = table[TIME].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), np.asarray(pc.is_valid(column).to_numpy())
+
+
+def _nulled(table: pa.Table, rows: NDArray[np.bool_]) -> pa.ChunkedArray:
+    """The target; null for `rows`: without a time of prediction there is no example."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    target = table[TARGET]
+    return pc.if_else(pa.array(rows), pa.scalar(None, target.type), target) if rows.any() else target
+
+
+def _with_split(table: pa.Table, named: NDArray[np.object_]) -> pa.Table:
+    import pyarrow as pa
+
+    return table.append_column(SPLIT, pa.array(named, pa.string()))
+
+
+def _both_classes(train: Examples, classes: tuple[str, ...]) -> None:
+    distinct = np.unique(train.y)
+    if len(distinct) < 2:
+        value = classes[int(distinct[0])] if classes else distinct[0]
+        kind = "has one class only" if classes else "is constant"
+        raise ModelError(
+            f"the target {kind} before the test begins",
+            got=f"{value} in all {len(train)} training rows",
+            hint="a smaller `test`, or more examples",
+        )
+
+
+def _no_input_is_the_target(examples: Examples, found: Labels, inputs: Sequence[InputColumn]) -> None:
+    floats, strings = split_inputs(inputs)
+    y = found.y.astype(np.float32)
+    same = [name for j, name in enumerate(floats) if np.array_equal(examples.rows.floats[:, j], y)]
+    if found.task == "multiclass":
+        texts = np.array(found.classes, object)[found.y]
+        same += [name for j, name in enumerate(strings) if np.array_equal(examples.rows.strings[:, j], texts)]
+    if same:
+        raise ModelError(
+            f"the input {same[0]!r} is the target itself",
+            got=f"the same value in all {len(y)} labelled rows",
+            expected="inputs that are known before the outcome",
+            hint="leave it out of features=[…]",
+        )

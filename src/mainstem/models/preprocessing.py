@@ -1,0 +1,306 @@
+"""From inputs to a float32 matrix: fitted inside the fold, the same in numpy and as an ONNX subgraph.
+
+A preprocessor sees `floats` [n, F] float32, where NaN is missing, and `strings` [n, S], where `NULL` is. The subgraphs
+are composed here, never converted: conversions of encoders go wrong without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.builder import ML, Builder
+
+Matrix = NDArray[np.float32]
+Strings = NDArray[np.object_]
+
+NULL = "␀"
+"""The text that stands for a missing one (U+2400): ONNX has no null. It is a level like any other."""
+
+FEWEST_ROWS = 20
+"""A level seen in fewer training rows is counted among the others, where unknown levels go too."""
+
+FAR = 20.0
+"""Standardised values are clipped here, so that no single input, however wrong, decides a linear score alone."""
+
+SMOOTHING = 50.0
+
+
+class Fitted(Protocol):
+    """A fitted preprocessor. `origins` says for each matrix column which input it comes from: 0 … F−1 are the
+    floats, F … F+S−1 the strings."""
+
+    @property
+    def origins(self) -> tuple[int, ...]: ...
+
+    def transform(self, floats: Matrix, strings: Strings) -> Matrix:
+        """The matrix [n, len(origins)]."""
+
+    def onnx(self, builder: Builder, floats: str, strings: str) -> str:
+        """The same as a subgraph; the name of the matrix."""
+
+
+class Preprocessor(Protocol):
+    def fit(self, floats: Matrix, strings: Strings, targets: NDArray[np.float64]) -> Fitted:
+        """Fit on training rows; `targets` [n, T] are the values, or one indicator column per class."""
+
+
+# ── floats ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Floats as they are, for trees: NaN stays where training had it, else it becomes the median."""
+
+    fill: Matrix
+
+    @classmethod
+    def fit(cls, floats: Matrix) -> Filled:
+        missing = np.isnan(floats).any(0)
+        return cls(np.where(missing, np.nan, _medians(floats)).astype(np.float32))
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        return tuple(range(len(self.fill)))
+
+    def transform(self, floats: Matrix) -> Matrix:
+        return np.where(np.isnan(floats), self.fill, floats)
+
+    def onnx(self, builder: Builder, floats: str) -> str:
+        return builder.add("Where", builder.add("IsNaN", floats), builder.constant(self.fill), floats)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Floats for linear models: the median for NaN, standardised, clipped; and an indicator for each column that had
+    NaN in training."""
+
+    fill: Matrix
+    mean: Matrix
+    inverse: Matrix
+    flagged: NDArray[np.int64]
+
+    @classmethod
+    def fit(cls, floats: Matrix) -> Scaled:
+        fill = _medians(floats)
+        dense = np.where(np.isfinite(floats), floats, fill).astype(np.float64)
+        spread = dense.std(0)
+        constant = spread <= np.maximum(1e-6 * np.abs(dense.mean(0)), 1e-30)
+        inverse = 1 / np.where(constant, 1.0, spread)
+        flagged = np.flatnonzero(np.isnan(floats).any(0))
+        return cls(fill, dense.mean(0).astype(np.float32), inverse.astype(np.float32), flagged)
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        return (*range(len(self.fill)), *(int(i) for i in self.flagged))
+
+    def transform(self, floats: Matrix) -> Matrix:
+        missing = np.isnan(floats)
+        with np.errstate(over="ignore"):
+            scaled = (np.where(missing, self.fill, floats) - self.mean) * self.inverse
+        return np.asarray(np.hstack([np.clip(scaled, -FAR, FAR), missing[:, self.flagged]]), np.float32)
+
+    def onnx(self, builder: Builder, floats: str) -> str:
+        missing = builder.add("IsNaN", floats)
+        dense = builder.add("Where", missing, builder.constant(self.fill), floats)
+        centred = builder.add("Sub", dense, builder.constant(self.mean))
+        scaled = builder.add("Mul", centred, builder.constant(self.inverse))
+        far = np.float32(FAR)
+        clipped = builder.add("Clip", scaled, builder.constant(np.array(-far)), builder.constant(np.array(far)))
+        if not len(self.flagged):
+            return clipped
+        flags = builder.add("Gather", builder.cast(missing, "FLOAT"), builder.constant(self.flagged), axis=1)
+        return builder.concat([clipped, flags])
+
+
+def _medians(floats: Matrix) -> Matrix:
+    """The median of each column's finite values; 0 where there is none."""
+    finite = (column[np.isfinite(column)].astype(np.float64) for column in floats.T)
+    return np.asarray([np.median(column) if len(column) else 0.0 for column in finite], np.float32)
+
+
+# ── strings ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of one text column that were seen often enough, each with a code; `other` is that of all the rest."""
+
+    column: int
+    names: tuple[str, ...]
+    codes: tuple[int, ...]
+    other: int
+
+    def of(self, strings: Strings) -> NDArray[np.int64]:
+        """The code of each row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = np.array([*self.codes, self.other], np.int64)
+        names = pa.array(self.names, pa.string())
+        found = pc.index_in(pa.array(strings[:, self.column], pa.string()), value_set=names)
+        return np.asarray(table[found.fill_null(len(self.codes)).to_numpy(zero_copy_only=False)])
+
+    def onnx(self, builder: Builder, strings: str) -> str:
+        """The codes as int64 [n]."""
+        column = builder.add("Gather", strings, builder.constant(np.array(self.column, np.int64)), axis=1)
+        return builder.add(
+            "LabelEncoder",
+            column,
+            domain=ML,
+            keys_strings=list(self.names),
+            values_int64s=list(self.codes),
+            default_int64=self.other,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OneHot:
+    """One indicator column per frequent level, and one for all others."""
+
+    levels: tuple[Levels, ...]
+    offset: int
+
+    @classmethod
+    def fit(cls, strings: Strings, offset: int, *, cap: int) -> OneHot:
+        found = (_frequent(strings[:, j], cap) for j in range(strings.shape[1]))
+        kept = [
+            Levels(j, names, tuple(range(len(names))), len(names)) for j, (names, _, _) in enumerate(found) if names
+        ]
+        return cls(tuple(kept), offset)
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        return tuple(self.offset + level.column for level in self.levels for _ in range(level.other + 1))
+
+    def transform(self, strings: Strings) -> Matrix:
+        matrix = np.zeros((len(strings), len(self.origins)), np.float32)
+        start = 0
+        for level in self.levels:
+            matrix[np.arange(len(strings)), start + level.of(strings)] = 1
+            start += level.other + 1
+        return matrix
+
+    def onnx(self, builder: Builder, strings: str) -> list[str]:
+        zero_one = builder.constant(np.array([0, 1], np.float32)) if self.levels else ""
+        return [
+            builder.add(
+                "OneHot",
+                level.onnx(builder, strings),
+                builder.constant(np.array(level.other + 1, np.int64)),
+                zero_one,
+                axis=-1,
+            )
+            for level in self.levels
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Ordinal:
+    """One code per text column, for trees: its levels ordered by their smoothed mean target.
+
+    With several classes, by their first principal component (Coppersmith, Hong and Hosking, 1999), which for two is
+    the same. Others have the place of their pooled rows, or the prior's when there were none.
+    """
+
+    levels: tuple[Levels, ...]
+    offset: int
+
+    @classmethod
+    def fit(cls, strings: Strings, targets: NDArray[np.float64], offset: int, *, cap: int) -> Ordinal:
+        kept = []
+        for j in range(strings.shape[1]):
+            names, codes, counts = _frequent(strings[:, j], cap)
+            if names:
+                place = np.argsort(np.argsort(_positions(codes, counts, targets), kind="stable"))
+                kept.append(Levels(j, names, tuple(int(p) for p in place[:-1]), int(place[-1])))
+        return cls(tuple(kept), offset)
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        return tuple(self.offset + level.column for level in self.levels)
+
+    def transform(self, strings: Strings) -> Matrix:
+        columns = [level.of(strings).astype(np.float32) for level in self.levels]
+        return np.column_stack(columns) if columns else np.empty((len(strings), 0), np.float32)
+
+    def onnx(self, builder: Builder, strings: str) -> list[str]:
+        if not self.levels:
+            return []
+        axis = builder.constant(np.array([1], np.int64))
+        codes = [builder.add("Unsqueeze", level.onnx(builder, strings), axis) for level in self.levels]
+        return [builder.cast(builder.concat(codes), "FLOAT")]
+
+
+def _frequent(column: NDArray[Any], cap: int) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """The at most `cap` most frequent levels with enough rows, each row's number among them (the last: other), and
+    the rows of each (other included)."""
+    import pyarrow as pa
+
+    encoded = pa.array(column, pa.string()).fill_null(NULL).dictionary_encode()
+    numbers, names = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+    counts = np.bincount(numbers, minlength=len(names))
+    order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))[:cap]
+    kept = [i for i in order if counts[i] >= FEWEST_ROWS]
+    number = np.full(len(names), len(kept), np.int64)
+    number[kept] = np.arange(len(kept))
+    codes = number[numbers]
+    return tuple(names[i] for i in kept), codes, np.bincount(codes, minlength=len(kept) + 1)
+
+
+def _positions(codes: NDArray[np.int64], counts: NDArray[np.int64], targets: NDArray[np.float64]) -> NDArray[Any]:
+    prior = targets.mean(0)
+    sums = np.column_stack([np.bincount(codes, t, minlength=len(counts)) for t in targets.T])
+    away = (sums - counts[:, None] * prior) / (counts[:, None] + SMOOTHING)
+    if targets.shape[1] == 1:
+        return np.asarray(away[:, 0])
+    _, _, components = np.linalg.svd(away * np.sqrt(counts[:, None]), full_matrices=False)
+    first = components[0] * np.sign(components[0][np.argmax(np.abs(components[0]))])
+    return np.asarray(away @ first)
+
+
+# ── both ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Both:
+    """A block of floats beside a block of strings."""
+
+    floats: Filled | Scaled
+    strings: OneHot | Ordinal
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        return (*self.floats.origins, *self.strings.origins)
+
+    def transform(self, floats: Matrix, strings: Strings) -> Matrix:
+        blocks: Sequence[Matrix] = (self.floats.transform(floats), self.strings.transform(strings))
+        return np.ascontiguousarray(np.hstack(blocks), np.float32)
+
+    def onnx(self, builder: Builder, floats: str, strings: str) -> str:
+        numbers = [self.floats.onnx(builder, floats)] if self.floats.origins else []
+        return builder.concat([*numbers, *self.strings.onnx(builder, strings)])
+
+
+@dataclass(frozen=True)
+class ForLinear:
+    """Scaled floats and indicators; at most `cap` levels of a text."""
+
+    cap: int = 100
+
+    def fit(self, floats: Matrix, strings: Strings, targets: NDArray[np.float64]) -> Both:
+        return Both(Scaled.fit(floats), OneHot.fit(strings, floats.shape[1], cap=self.cap))
+
+
+@dataclass(frozen=True)
+class ForTrees:
+    """Floats as they are and ordinal codes; at most `cap` levels of a text."""
+
+    cap: int = 250
+
+    def fit(self, floats: Matrix, strings: Strings, targets: NDArray[np.float64]) -> Both:
+        return Both(Filled.fit(floats), Ordinal.fit(strings, targets, floats.shape[1], cap=self.cap))

@@ -1,0 +1,146 @@
+"""Splits follow the data: by time with a gap as long as outcomes take, by group when keys repeat, stratified else.
+
+Pure functions over int64 microseconds. A cut is an instant, never a row, so rows of one instant stay together:
+a row is in training iff its time is before the cut minus the gap, and behind the cut iff its time is at or after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.nodes.durations import microseconds
+
+Times = NDArray[np.int64]
+Rows = NDArray[np.intp]
+
+SMALLEST = 20
+"""Fewer rows than this on one side of a split measure nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers, ascending, of the two sides; `gap` rows are on neither. `cut` is None unless split by time."""
+
+    train: Rows
+    test: Rows
+    gap: Rows
+    cut: int | None = None
+
+
+def split(times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0) -> Split:
+    """The latest `test` (a share of the rows, or a duration such as `60d`) against what is `gap` before it.
+
+    Where all rows have one time, a stratified share instead. Raises `ModelError` where a side is too small.
+    """
+    if len(times) and times.min() < times.max():
+        found = by_time(times, cut_of(times, test), microseconds(gap))
+    else:
+        found = stratified(y, test if isinstance(test, float) else 0.2, seed)
+    return _checked(found, f"test={test!r}, gap={gap!r}")
+
+
+def cut_of(times: Times, test: float | str) -> int:
+    """The instant from which rows are the latest `test`: a share of the rows, or a duration up to the last one."""
+    if isinstance(test, str):
+        return int(times.max()) - microseconds(test)
+    if not 0 < test < 1:
+        raise ModelError("the share of test rows is between 0 and 1", got=str(test), hint="test=0.2, or test='60d'")
+    ordered = np.sort(times)
+    return int(ordered[min(len(ordered) - 1, int(np.ceil(len(ordered) * (1 - test))))])
+
+
+def by_time(times: Times, cut: int, gap: int) -> Split:
+    """Train before `cut − gap`, test from `cut` on."""
+    train, test = times < cut - gap, times >= cut
+    return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(~train & ~test), cut)
+
+
+def folds(times: Times, y: NDArray[Any], *, count: int, gap: str, seed: int = 0) -> list[Split]:
+    """Expanding folds: the time is cut into `count` + 1 blocks of like size; each but the first is predicted from
+    all before it, less the gap. Stratified folds where all rows have one time. Raises `ModelError` if too few."""
+    if count < 1:
+        raise ModelError("cross-validation needs at least one fold", got=f"folds={count}")
+    if len(times) and times.min() < times.max():
+        found = _expanding(times, count, microseconds(gap))
+    else:
+        found = _stratified_folds(y, max(count, 2), seed)
+    return [_checked(fold, f"folds={count}, gap={gap!r}") for fold in found]
+
+
+def _expanding(times: Times, count: int, gap: int) -> list[Split]:
+    ordered = np.sort(times)
+    starts = [int(ordered[len(ordered) * k // (count + 1)]) for k in range(1, count + 1)]
+    ends = [*starts[1:], int(ordered[-1]) + 1]
+    found = []
+    for start, end in zip(starts, ends, strict=True):
+        train, test = times < start - gap, (times >= start) & (times < end)
+        between = (times >= start - gap) & (times < start)
+        found.append(Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(between), start))
+    return found
+
+
+def stratified(y: NDArray[Any], share: float, seed: int) -> Split:
+    """A random `share` of the rows, of each class alike."""
+    return _one(_dealt(y, seed) < share)
+
+
+def by_group(groups: NDArray[Any], share: float, seed: int) -> Split:
+    """A random `share` of the groups: rows whose key repeats stay on one side."""
+    _, of_row = np.unique(groups, return_inverse=True)
+    places = np.random.default_rng(seed).permutation(int(of_row.max(initial=-1)) + 1)
+    return _one(places[of_row] < max(1, round(share * len(places))))
+
+
+def latest(times: Times, limit: int, seed: int = 0) -> Rows:
+    """At most `limit` row numbers, ascending: later rows likelier, but all of the past represented.
+
+    The time is cut into ten blocks of like size; the latest keep most of theirs (weights 1, 2, … 10), as what is
+    predicted comes after the latest.
+    """
+    if len(times) <= limit:
+        return np.arange(len(times))
+    random = np.random.default_rng(seed)
+    blocks = np.array_split(np.argsort(times, kind="stable"), 10)
+    chosen, left, weight = [], limit, sum(range(1, 11))
+    for number, block in zip(range(10, 0, -1), reversed(blocks), strict=True):
+        take = min(len(block), round(left * number / weight))
+        chosen.append(random.choice(block, take, replace=False))
+        left, weight = left - take, weight - number
+    return np.sort(np.concatenate(chosen))
+
+
+def _stratified_folds(y: NDArray[Any], count: int, seed: int) -> list[Split]:
+    dealt = _dealt(y, seed)
+    return [_one((dealt >= k / count) & (dealt < (k + 1) / count)) for k in range(count)]
+
+
+def _dealt(y: NDArray[Any], seed: int) -> NDArray[np.float64]:
+    """A place in [0, 1) for each row: each class (or, of many distinct numbers, all rows) is dealt out evenly."""
+    random = np.random.default_rng(seed)
+    distinct, of_row = np.unique(y, return_inverse=True)
+    kinds = of_row if len(distinct) <= 50 else np.zeros(len(y), int)
+    places = np.empty(len(y))
+    for kind in range(int(kinds.max(initial=-1)) + 1):
+        rows = np.flatnonzero(kinds == kind)
+        places[random.permutation(rows)] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return places
+
+
+def _one(test: NDArray[np.bool_]) -> Split:
+    return Split(np.flatnonzero(~test), np.flatnonzero(test), np.empty(0, np.intp))
+
+
+def _checked(found: Split, what: str) -> Split:
+    if min(len(found.train), len(found.test)) < SMALLEST:
+        raise ModelError(
+            "too few labelled rows to split",
+            got=f"{len(found.train)} before, {len(found.gap)} in the gap, {len(found.test)} after ({what})",
+            expected=f"at least {SMALLEST} on each side",
+            hint="more examples, fewer folds, or a shorter gap",
+        )
+    return found

@@ -1,0 +1,120 @@
+"""What kind of learning a target asks for, and its labels as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.nodes.models import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from ibis.expr.datatypes import DataType
+
+DEFAULT_METRIC: dict[Task, str] = {"binary": "average_precision", "multiclass": "log_loss", "regression": "rmse"}
+
+MOST_CLASSES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A target as numbers: `y` is 0/1 or a class index (int64), or a value (float64), for the rows `known`.
+
+    Rows whose target is null, or not a finite number, are not known: unlabelled, never negative.
+    """
+
+    task: Task
+    y: NDArray[Any]
+    known: NDArray[np.bool_]
+    classes: tuple[str, ...] = ()
+
+
+def infer(target: DataType | str) -> Task:
+    """The task for a target of an Ibis type: boolean → binary, text → multiclass, number → regression."""
+    import ibis.expr.datatypes as dt
+
+    kind = dt.dtype(target)
+    if kind.is_boolean():
+        return "binary"
+    if kind.is_string():
+        return "multiclass"
+    if kind.is_numeric():
+        return "regression"
+    raise ModelError(
+        "this target cannot be learnt",
+        got=str(kind),
+        expected="a boolean, a text or a number",
+        hint="compare it with something: target=_.arr_delay > 15",
+    )
+
+
+def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
+    """The labels of a target column. Raises `ModelError` where there is nothing to learn from them."""
+    import pyarrow.compute as pc
+
+    if task == "regression":
+        values = _numbers(target)
+        known = np.isfinite(values)
+        found = Labels(task, values[known], known)
+    else:
+        y, classes = _classes(target.drop_null(), task)
+        found = Labels(task, y, np.asarray(pc.is_valid(target)), classes)
+    _teachable(found, len(target))
+    return found
+
+
+def _numbers(target: Any) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    return np.asarray(_one_chunk(target).cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+
+
+def _classes(target: Any, task: Task) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    import pyarrow as pa
+
+    encoded = _one_chunk(target.cast(pa.string())).dictionary_encode()
+    found = encoded.dictionary.to_pylist()
+    classes = tuple(sorted(found))
+    if task == "binary" and len(classes) == 2:
+        _two(classes)
+    if len(classes) > MOST_CLASSES:
+        raise ModelError("too many classes", got=f"{len(classes)} distinct targets", expected=f"at most {MOST_CLASSES}")
+    number = {name: index for index, name in enumerate(classes)}
+    numbers = np.array([number[name] for name in found], np.int64)
+    return numbers[encoded.indices.to_numpy(zero_copy_only=False)], classes
+
+
+def _one_chunk(column: Any) -> Any:
+    return column.combine_chunks() if hasattr(column, "combine_chunks") else column
+
+
+def _two(classes: tuple[str, ...]) -> None:
+    if classes not in (("false", "true"), ("0", "1")):
+        raise ModelError(
+            "a binary target is true or false",
+            got=", ".join(classes),
+            hint='a comparison makes it one: target=_.status == "late"',
+        )
+
+
+def _teachable(found: Labels, rows: int) -> None:
+    if not len(found.y):
+        raise ModelError(
+            "no row has a known target",
+            got=f"{rows} examples, all unlabelled",
+            hint="outcomes arrive later: is the target's source collected, and its `known` right?",
+        )
+    distinct = found.classes or np.unique(found.y)
+    if found.task == "binary" and len(distinct) > 2:
+        raise ModelError("a binary target has two values", got=f"{len(distinct)}", hint='task="multiclass"')
+    if len(distinct) < 2:
+        kind = "is constant" if found.task == "regression" else "has one class only"
+        raise ModelError(
+            f"the target {kind}",
+            got=f"{distinct[0]} in all {len(found.y)} labelled rows",
+            hint="look at the target expression, and at what `arrives` for the other class",
+        )

@@ -1,0 +1,218 @@
+"""The executor of `train`: a dataset becomes a measured, gated, immutable model version — a challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ibis
+import numpy as np
+
+from mainstem.errors import ModelError
+from mainstem.graph.lineage import leaves
+from mainstem.models import evaluation, export, gate
+from mainstem.models.algorithms import algorithm
+from mainstem.models.blueprint import Blueprint, blueprint
+from mainstem.models.evaluation import Comparison, Report
+from mainstem.models.learning import Estimator
+from mainstem.models.manifest import Manifest, versions
+from mainstem.models.metrics import Metric, metric
+from mainstem.models.prepared import SPLIT, Prepared, prepare, task_of
+from mainstem.models.report import headline
+from mainstem.models.scorer import run, session
+from mainstem.models.task import DEFAULT_METRIC
+from mainstem.nodes.models import Model, Task
+from mainstem.nodes.records import Measure, ModelVersion
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Step
+
+if TYPE_CHECKING:
+    from mainstem.ports import Session, Snapshot
+
+BASELINE = "naive"
+
+Measures = Mapping[str, Measure]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Trains a model of the graph. Artifacts go to `models/NAME/NUMBER` below `root`."""
+
+    root: Path
+
+    def __call__(self, step: Step, context: Context) -> Outcome:
+        """Make a new version. Raises `ModelError`, and `GateError` when the artifact does not score as the model."""
+        plan = blueprint(context.graph, step.node)
+        task, judge = _asked(plan)
+        prepared, stored = _dataset(plan, task, context)
+        made = learn(plan, task, judge, prepared, context.report)
+        version = self._save(_traced(made.manifest, plan, stored, context), made.onnx, context)
+        context.lake.pin(stored, version.id)
+        context.state.save(version)
+        rows = len(prepared.table)
+        return Outcome(
+            tables={stored.table: stored},
+            models={step.node: version.id},
+            rows_in=rows,
+            published=rows,
+            message=headline(version),
+        )
+
+    def _save(self, manifest: Manifest, onnx: bytes, context: Context) -> ModelVersion:
+        """Save under the next number that is free: a directory is made in one step, so only one run can have it."""
+        known = context.state.find(ModelVersion, model=manifest.model)
+        last = max((version.number for version in known), default=0)
+        for _ in range(100):
+            numbered = replace(manifest, number=export.next_number(self.root, manifest.model, last))
+            try:
+                return version_of(numbered, export.save(self.root, numbered, onnx))
+            except export.NumberTaken:
+                continue
+        raise ModelError("no version number is free", where=str(self.root / "models" / manifest.model))
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A gated, measured artifact, not yet saved; its manifest has neither number nor lineage."""
+
+    manifest: Manifest
+    onnx: bytes
+
+
+def learn(plan: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
+    """Compare, fit, export, pass the gate, and measure what will ship on the test rows, once."""
+    model, train = plan.model, prepared.train
+    compared = evaluation.compare(train, model.candidates, judge, folds=model.folds, gap=model.gap, report=report)
+    report(f"{compared.chosen} on {len(train):,} rows …")
+    fitted = evaluation.fit(train, compared)
+    report("export and gate …")
+    widths = prepared.test.rows.floats.shape[1], prepared.test.rows.strings.shape[1]
+    onnx = export.graph(fitted, *widths, task, train.classes)
+    agreement = gate.check(fitted, onnx, prepared.test.rows, seed=model.seed)
+    report("measured on the test rows …")
+    naive = algorithm(BASELINE).fit(train)
+    metrics = evaluation.measured(prepared.test, run(session(onnx), prepared.test.rows))
+    baseline = evaluation.measured(prepared.test, naive.scores(prepared.test.rows))
+    _defined(judge, metrics, baseline, prepared)
+    manifest = Manifest(
+        model=plan.name,
+        number=0,
+        task=task,
+        algorithm=compared.chosen,
+        metric=judge.name,
+        inputs=plan.inputs,
+        sha256=export.digest(onnx),
+        classes=prepared.classes,
+        metrics=metrics,
+        baseline=baseline,
+        folds=compared.scores,
+        settings=fitted.settings,
+        evaluation=_evaluation(model, prepared, compared),
+        importances=_importances(plan, fitted),
+        rows=prepared.rows | {"compared_on": compared.rows},
+        trained_until=_instant(int(train.times.max())),
+        gate=agreement,
+        versions=versions(),
+    )
+    return Made(manifest, onnx)
+
+
+def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
+    """The record of an artifact: what its manifest says, and where it is."""
+    return ModelVersion(
+        id=f"{manifest.model}-{manifest.number}",
+        model=manifest.model,
+        number=manifest.number,
+        run=manifest.run,
+        fingerprint=manifest.fingerprint,
+        artifact=artifact.as_posix(),
+        task=manifest.task,
+        algorithm=manifest.algorithm,
+        metric=manifest.metric,
+        inputs=manifest.inputs,
+        classes=manifest.classes,
+        created_at=manifest.created_at,
+        metrics=manifest.metrics,
+        baseline=manifest.baseline,
+        folds=evaluation.means(manifest.folds),
+        rows=manifest.rows,
+        trained_until=manifest.trained_until,
+        snapshots=manifest.snapshots,
+        definitions=manifest.definitions,
+    )
+
+
+def _asked(plan: Blueprint) -> tuple[Task, Metric]:
+    """The task and the metric; refuses what the declaration got wrong before any data is read."""
+    task = task_of(plan.model, plan.dataset)
+    for candidate in plan.model.candidates:
+        algorithm(candidate)
+    if not plan.model.candidates:
+        raise ModelError("the model has no candidates", hint='candidates=["linear", "lightgbm"]')
+    return task, metric(plan.model.metric or DEFAULT_METRIC[task], task)
+
+
+def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Prepared) -> None:
+    if judge.name not in metrics or judge.name not in baseline:
+        raise ModelError(
+            f"{judge.name} is undefined on the test rows",
+            got=f"{len(prepared.test)} rows, {len(np.unique(prepared.test.y))} distinct targets",
+            hint="a larger `test`, so that every class is in it",
+        )
+
+
+def _dataset(plan: Blueprint, task: Task, context: Context) -> tuple[Prepared, Snapshot]:
+    context.report("dataset …")
+    with context.session(leaves(plan.dataset)) as opened:
+        prepared = prepare(plan.model, task, opened.fetch(plan.dataset), plan.inputs)
+        return prepared, _store(plan, prepared, opened, context)
+
+
+def _store(plan: Blueprint, prepared: Prepared, opened: Session, context: Context) -> Snapshot:
+    name = f"dataset.{plan.name}"
+    schema = {column: str(kind.copy(nullable=True)) for column, kind in plan.dataset.schema().items()}
+    schema[SPLIT] = "string"
+    target = context.lake.target(name, schema)
+    opened.add(name, prepared.table)
+    files = opened.write(ibis.table(schema, name=name), target)
+    base = context.release.tables.get(name)
+    return context.lake.commit(name, target, files, base=base, run=context.run, remove="all")
+
+
+def _traced(manifest: Manifest, plan: Blueprint, stored: Snapshot, context: Context) -> Manifest:
+    """With its lineage: the run, what it read, and the definitions upstream."""
+    read = {leaf: context.snapshot(leaf).id for leaf in sorted(leaves(plan.dataset))}
+    upstream = sorted({*context.graph.dag.upstream(plan.name), plan.name})
+    return replace(
+        manifest,
+        run=context.run,
+        fingerprint=context.graph[plan.name].fingerprint,
+        snapshots=read | {stored.table: stored.id},
+        definitions={name: context.graph[name].fingerprint for name in upstream},
+    )
+
+
+def _importances(plan: Blueprint, fitted: Estimator) -> dict[str, float]:
+    """By input, the largest first. The blocks are floats, then strings."""
+    order = sorted(plan.inputs, key=lambda column: column.type != "float")
+    shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[str, str]:
+    rows = f"{compared.rows:,} of {len(prepared.train):,} training rows"
+    whole_days = evaluation.days(prepared.test.times) is not None
+    return {
+        "test": f"from {_instant(prepared.cut):%Y-%m-%d %H:%M} on" if prepared.cut is not None else "stratified",
+        "gap": model.gap,
+        "compared on": rows if compared.rows == len(prepared.train) else f"{rows}, later ones likelier",
+        "folds": f"{model.folds}, each from all before it" if prepared.cut is not None else f"{model.folds}",
+        "intervals": f"95 %, bootstrap of {'whole days' if whole_days else 'rows'}",
+    }
+
+
+def _instant(micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

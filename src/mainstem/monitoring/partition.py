@@ -1,0 +1,206 @@
+"""Partitions: the predictions a monitor has not judged yet, with their outcomes, and the reference beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import StorageError
+from mainstem.models.metrics import Array
+from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.verdicts import Verdict
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.models import Model
+from mainstem.nodes.records import InputColumn, ModelVersion, Release, RunRecord
+from mainstem.nodes.tables import Table
+from mainstem.planning.execution import Context
+from mainstem.ports import Snapshot
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
+
+OUTCOME = "_outcome"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a model's inputs with times [n] in µs, scores [n] and outcomes [n] (NaN where not known).
+
+    `table` are the same rows as they were logged: keys, request columns, `_id`, `_t`.
+    """
+
+    inputs: Sample
+    scores: NDArray[np.float64]
+    outcomes: NDArray[np.float64]
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which rows have an outcome."""
+        return ~np.isnan(self.outcomes)
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """The first and last prediction time."""
+        times = self.inputs.times
+        return instant(int(times.min())), instant(int(times.max()))
+
+    def take(self, rows: Array) -> Batch:
+        """Some of the rows: a mask [n] or row numbers, in their order."""
+        numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return Batch(self.inputs.take(numbers), self.scores[numbers], self.outcomes[numbers], self.table.take(numbers))
+
+
+def instant(micros: int) -> datetime:
+    """Microseconds since the epoch as an instant."""
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+
+
+def micros(value: datetime) -> int:
+    """An instant as microseconds since the epoch."""
+    return round(value.timestamp() * 1_000_000)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An endpoint with the version that answers, on one run."""
+
+    context: Context
+    name: str
+    endpoint: Endpoint
+    version: ModelVersion
+
+    @classmethod
+    def of(cls, context: Context, name: str) -> Watched | None:
+        """The endpoint `name` as it is live on this branch; None while nothing is."""
+        node = context.graph[name].node
+        id = context.release.endpoints.get(name)
+        version = context.state.get(ModelVersion, id) if id else None
+        if version is None or not isinstance(node, Endpoint) or f"predictions.{name}" not in context.release.tables:
+            return None
+        return cls(context, name, node, version)
+
+    @property
+    def model(self) -> str:
+        return self.context.graph.name_of(self.endpoint.model)
+
+    def predictions(self) -> Batch:
+        """Every logged prediction of the live version with its outcome, by time."""
+        relation = f"predictions.{self.name}"
+        model: Model = self.endpoint.model
+        examples = self.context.graph.name_of(model.examples)
+        query = self._joined(self.context.snapshot(relation), relation, model, examples)
+        with self.context.session({relation, *self.context.graph.stored(examples)}) as session:
+            table = session.fetch(query)
+        inputs = inputs_of(table, self.version.inputs)
+        return Batch(Sample(inputs, times_of(table, "_t")), floats(table["score"]), floats(table[OUTCOME]), table)
+
+    def _joined(self, snapshot: Snapshot, relation: str, model: Model, examples: str) -> ibis.Table:
+        import ibis
+
+        key = _key(self.context.graph, examples)
+        logged = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
+        logged = logged.filter(logged["_version"] == self.version.id)
+        read = self.context.graph[examples].read
+        assert read is not None
+        target = resolve_column(read, model.target).cast("float64")
+        truths = read.select(**{f"_key_{k}": read[k] for k in key}, **{OUTCOME: target})
+        matches = [logged[k] == truths[f"_key_{k}"] for k in key]
+        joined = logged.left_join(truths, matches)
+        return joined.select(*logged.columns, OUTCOME).order_by("_t", "_id")
+
+    def dataset(self) -> Batch:
+        """The labelled rows the version was trained and tested on, by time; `table` has `_split`. Not scored."""
+        relation = f"dataset.{self.model}"
+        snapshot = self._pinned(relation)
+        with self.context.engine.session({relation: self.context.lake.scan(snapshot)}) as session:
+            import ibis
+
+            stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
+            table = session.fetch(stored.filter(stored["_split"].isin(["train", "test"])).order_by("_t"))
+        inputs = inputs_of(table, self.version.inputs)
+        scores = np.full(table.num_rows, np.nan)
+        return Batch(Sample(inputs, times_of(table, "_t")), scores, floats(table["_target"]), table)
+
+    def _pinned(self, relation: str) -> Snapshot:
+        """The snapshot the version was made with: the release's, or that of the release in which it was."""
+        wanted = self.version.snapshots.get(relation)
+        candidates = [self.context.release, *reversed(self.context.state.find(Release))]
+        for release in candidates:
+            snapshot = release.tables.get(relation)
+            if snapshot is not None and wanted in (None, snapshot.id):
+                return snapshot
+        raise StorageError(
+            f"the rows that {self.version.id} was trained on are gone",
+            got=f"no release with snapshot {wanted} of {relation}",
+            hint="mainstem run, then mainstem promote: a new version has its own",
+        )
+
+    def judged_until(self, monitor: str) -> int | None:
+        """The last prediction time (µs) that a published run has judged on this branch for this version."""
+        found = self.context.state.find(
+            Verdict, endpoint=self.name, monitor=monitor, branch=self.context.branch, model_version=self.version.id
+        )
+        ends = [micros(v.window[1]) for v in found if v.judgement != "not enough rows" and self._published(v.run)]
+        return max(ends, default=None)
+
+    def _published(self, run: str) -> bool:
+        record = self.context.state.get(RunRecord, run)
+        return record is not None and record.status == "published"
+
+    def fresh(self, batch: Batch, monitor: str, *, labelled: bool) -> Batch:
+        """What the monitor has not judged yet; if `labelled`, only up to the last prediction whose outcome is known."""
+        after = self.judged_until(monitor)
+        times = batch.inputs.times
+        chosen = np.ones(len(batch), bool) if after is None else times > after
+        if labelled:
+            known = chosen & batch.known
+            chosen &= times <= (times[known].max() if known.any() else -(2**62))
+        return batch.take(chosen)
+
+
+def reference(dataset: Batch) -> Batch:
+    """The held-out rows of a version's dataset."""
+    import pyarrow.compute as pc
+
+    return dataset.take(pc.equal(dataset.table["_split"], "test").to_numpy(zero_copy_only=False).astype(bool))
+
+
+def floats(column: Any) -> NDArray[np.float64]:
+    """An Arrow column as float64, null as NaN."""
+    return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), np.float64)
+
+
+def texts(column: Any) -> Array:
+    """An Arrow column as objects, null as None."""
+    return np.asarray(column.cast("string").to_numpy(zero_copy_only=False), object)
+
+
+def times_of(table: pa.Table, column: str) -> NDArray[np.int64]:
+    """An instant column as µs since the epoch; nulls are not expected."""
+    import pyarrow as pa
+
+    return np.asarray(
+        table[column].cast(pa.timestamp("us", "UTC")).cast("int64").to_numpy(zero_copy_only=False), np.int64
+    )
+
+
+def inputs_of(table: pa.Table, columns: Sequence[InputColumn]) -> Mapping[str, Array]:
+    return {c.name: floats(table[c.name]) if c.type == "float" else texts(table[c.name]) for c in columns}
+
+
+def _key(graph: Graph, examples: str) -> Iterable[str]:
+    node = graph[examples].node
+    assert isinstance(node, Table) or hasattr(node, "key")
+    return tuple(node.key)

@@ -1,0 +1,60 @@
+"""Performance: a model's metric on joined outcomes against a floor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mainstem.models.metrics import Array, Metric, measure, metric
+from mainstem.monitoring.history import Micros, clusters
+from mainstem.monitoring.verdicts import Judgement
+from mainstem.nodes.endpoints import Performance
+from mainstem.nodes.records import Measure
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The metric, measured on rows with outcomes, and how it stands to the floor."""
+
+    judgement: Judgement
+    metric: str
+    measure: Measure | None
+    text: str
+
+
+def grade(
+    rule: Performance,
+    y: Array,
+    scores: Array,
+    times: Micros,
+    *,
+    task: Literal["binary", "multiclass", "regression"] = "binary",
+    default: str = "average_precision",
+) -> Grade:
+    """Judge served `scores` [n] by their outcomes `y` [n]; days are resampled as wholes.
+
+    Only the end of the interval that is kind to the model is held against the floor (the upper end where higher is
+    better), so that a small partition does not raise an alarm by its noise.
+    """
+    chosen = metric(rule.metric or default, task)
+    words = chosen.name.replace("_", " ")
+    if len(y) < rule.min_rows:
+        text = f"{words} not judged: {len(y):,} outcomes, {rule.min_rows:,} are needed"
+        return Grade("not enough rows", chosen.name, None, text)
+    if task == "binary" and len(np.unique(y)) < 2:
+        return Grade("not enough rows", chosen.name, None, f"{words} not judged: all outcomes are alike")
+    found = measure(chosen, y, scores, groups=clusters(times))
+    kind = found.high if chosen.higher_is_better else found.low
+    failing = kind < rule.floor if chosen.higher_is_better else kind > rule.floor
+    text = f"{words} {found.value:.3f} ({found.low:.3f}–{found.high:.3f}), {_side(found, rule.floor, chosen, failing)}"
+    return Grade("failing" if failing else "fine", chosen.name, found, text)
+
+
+def _side(found: Measure, floor: float, chosen: Metric, failing: bool) -> str:
+    good, bad, edge = ("above", "below", "floor") if chosen.higher_is_better else ("below", "above", "ceiling")
+    if failing:
+        return f"{bad} the {edge} of {floor:g}"
+    surely = chosen.sign * (found.value - floor) >= 0
+    return f"{good} the {edge} of {floor:g}" if surely else f"not surely {bad} the {edge} of {floor:g}"

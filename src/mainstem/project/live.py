@@ -1,0 +1,150 @@
+"""The project as it answers: events in, predictions out, features online, and the server around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import NotFound, Unavailable
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.features import FeatureView
+from mainstem.nodes.records import Release, now
+
+if TYPE_CHECKING:
+    from mainstem.project.project import Project
+    from mainstem.serving.service import Service
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def service(project: Project) -> Service:
+    """What the server answers from; the project's methods use the same."""
+    from mainstem.serving.limits import Limits
+    from mainstem.serving.service import Service
+
+    serve, adapters = project.settings.serve, project.adapters
+
+    def load() -> tuple[Graph, Release]:
+        return project.graph, project.release
+
+    def head() -> str | None:
+        return project.release.id or None
+
+    return Service(
+        project.settings.project.name,
+        load,
+        head,
+        state=adapters.state,
+        store=adapters.store,
+        artifacts=adapters.lake_root,
+        limits=Limits(max_bytes=serve.max_bytes, max_rows=serve.max_rows),
+    )
+
+
+def serve(project: Project, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL. Raises `SettingsError` for an address that
+    may not be used."""
+    from mainstem.project.status import status
+    from mainstem.serving.app import create_app
+    from mainstem.serving.server import check_binding, listen, run
+    from mainstem.web.routes import routes
+
+    check_binding(host, project.adapters.state)
+    project.claim()
+    app = create_app(service(project), routes(lambda: status(project)))
+    run(app, listen(host, port), started)
+
+
+def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+    """Score rows as the server would, in this process; nothing is logged."""
+    from mainstem.features.instants import micros_of
+
+    predictor = _live(project).predictor(endpoint)
+    answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
+    return [
+        {
+            "score": answer.score,
+            "decision": answer.decision,
+            "label": answer.label,
+            "version": predictor.version.id,
+            "flags": list(answer.flags),
+            "features": dict(answer.features),
+        }
+        for answer in answers
+    ]
+
+
+def ingest(project: Project, stream: str, rows: Rows, *, replay: bool = False) -> int:
+    """Take events as the server would; the offset of the first. Raises `RequestError`; then none was taken."""
+    taker = _live(project).ingest(stream)
+    events = taker.accept([dict(row) for row in rows], replay=replay)
+    with project.adapters.store.transaction() as writer:
+        return taker.write(writer, events)
+
+
+def _live(project: Project) -> Any:
+    served = service(project)
+    served.start()
+    served.close()
+    if served.trouble is not None:
+        raise served.trouble
+    if not served.live.release.id:
+        raise Unavailable("nothing is published yet", hint="mainstem run")
+    return served.live
+
+
+@dataclass(frozen=True)
+class Online:
+    """A feature view's online state."""
+
+    project: Project
+    name: str
+
+    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+        """One row per key: its features, `effective` (when the newest event seen became usable), `start` (of the
+        longest window) and `missing`, as of `time` (default: now). Instants are UTC. Raises `RequestError`."""
+        from mainstem.features.instants import instant_of, micros_of
+        from mainstem.features.online import OnlineView
+        from mainstem.features.plan import compiled
+
+        view = compiled(self.project.graph, self.name)
+        fingerprint = self.project.release.online.get(self.name)
+        if fingerprint is None:
+            raise Unavailable(f"the view {self.name!r} is not online yet", hint="mainstem run")
+        online = OnlineView(view, self.project.adapters.store, fingerprint)
+        wanted = [tuple(_plain(row[column]) for column in view.key) for row in keys]
+        readings = online.read(wanted, micros_of(time or now()))
+        return [
+            {
+                **reading.values,
+                "effective": None if reading.effective is None else instant_of(reading.effective),
+                "start": None if reading.start is None else instant_of(reading.start),
+                "missing": reading.missing,
+            }
+            for reading in readings
+        ]
+
+
+def _plain(value: Any) -> Any:
+    from mainstem.features.instants import micros_of
+
+    return micros_of(value) if isinstance(value, datetime) else value
+
+
+def endpoint_of(project: Project, name: str | None) -> str:
+    """The endpoint that a name means: itself, the only one, or one whose model uses the view or is the model."""
+    endpoints = project.graph.of(Endpoint)
+    if name in endpoints:
+        return str(name)
+    upstream = {e: project.graph.dag.upstream(e) for e in endpoints}
+    found = [e for e in endpoints if name is None or name in upstream[e]]
+    if not found:
+        raise NotFound(f"no endpoint reads {name!r}", expected=f"one of {', '.join(endpoints)}" if endpoints else None)
+    return found[0]
+
+
+def is_view(project: Project, name: str | None) -> bool:
+    return name is not None and isinstance(project.graph[name].node, FeatureView)

@@ -1,0 +1,1 @@
+"""Live answers: predictions and events over HTTP, from one release at a time."""

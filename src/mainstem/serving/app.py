@@ -1,0 +1,102 @@
+"""The server as an ASGI application: routes, who may use them, errors as answers, and a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+
+from mainstem.errors import NotFound, Unavailable, close_matches
+from mainstem.serving.http import docs, events, guard, health, metrics, openapi, predict
+from mainstem.serving.http.errors import WrongMethod, answer
+from mainstem.serving.http.messages import Receive, Request, Response, Route, Scope, Send
+from mainstem.serving.service import Service
+
+
+def create_app(service: Service, extra: Iterable[Route] = ()) -> App:
+    """The application over a service; `extra` are further routes, such as those of the web page."""
+    return App(service, [*_routes(service), *extra])
+
+
+def _routes(service: Service) -> list[Route]:
+    resources = (predict, events, health, metrics, docs, openapi)
+    return [route for resource in resources for route in resource.routes(service)]
+
+
+class App:
+    """Dispatches; see `create_app`."""
+
+    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
+        self.service = service
+        self.routes = list(routes)
+        self._paths: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            self._paths.setdefault(route.path, {})[route.method] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._http(Request(scope, receive), send)
+
+    async def _http(self, request: Request, send: Send) -> None:
+        began, label = time.perf_counter(), "none"
+        try:
+            route, request.name = self._find(request)
+            label = route.label
+            response = await self._handle(route, request)
+        except TimeoutError:
+            hint = "is a run holding the online store? send it again"
+            response = answer(Unavailable("the answer was not ready in time", hint=hint))
+        except Exception as error:
+            response = answer(error)
+        seconds = time.perf_counter() - began
+        self.service.metrics.answered(label, request.method, response.status, seconds)
+        await response.send(send, head=request.method == "HEAD")
+
+    async def _handle(self, route: Route, request: Request) -> Response:
+        guard.admit(request, route.scope, self.service.keys)
+        if route.method == "POST":
+            guard.json_only(request)
+        async with asyncio.timeout(self.service.limits.seconds):
+            return await route.handler(request)
+
+    def _find(self, request: Request) -> tuple[Route, str]:
+        path, name = request.path, ""
+        if path not in self._paths:
+            parent, _, name = path.rpartition("/")
+            path = f"{parent}/"
+        methods = self._paths.get(path) if path != "/" or not name else None
+        if methods is None:
+            known = sorted({route.label for route in self.routes})
+            near = close_matches(request.path, known)
+            raise NotFound(f"there is nothing at {request.path}", expected=", ".join(known), hint=near or "see /docs")
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+            raise WrongMethod(request.method, request.path, allowed)
+        return methods[method], name
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        watching: asyncio.Task[None] | None = None
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await asyncio.to_thread(self.service.start)
+                watching = asyncio.create_task(self._watch())
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if watching is not None:
+                    watching.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await watching
+                await asyncio.to_thread(self.service.close)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _watch(self) -> None:
+        """Follow the branch: what another process publishes is served within a second."""
+        while True:
+            await asyncio.sleep(self.service.limits.poll)
+            await asyncio.to_thread(self.service.refresh)

@@ -1,0 +1,73 @@
+"""Durable writes for many requests at once: what waits together is committed together.
+
+A commit waits for the disk, so it happens on a thread of its own and the event loop goes on answering; requests that
+come meanwhile share the next commit. (Inline, each waits for every other's disk: see benchmarks/serving.py.)
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from mainstem.errors import Unavailable
+from mainstem.ports import OnlineStore, Writer
+
+T = TypeVar("T")
+Work = Callable[[Writer], Any]
+
+LARGEST = 256
+"""Requests that share one commit at most."""
+
+
+class Committer:
+    """One thread that writes. `submit` gives a future that is done when the write is on disk, or has failed."""
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+        self._waiting: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    def submit(self, work: Callable[[Writer], T]) -> Future[T]:
+        """Do `work` in a transaction, perhaps after and before others' in the same one."""
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(Unavailable("the server is stopping", hint="send it again"))
+        else:
+            self._waiting.put((work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what waits."""
+        self._closed = True
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group = [self._waiting.get()]
+            while len(group) < LARGEST and not self._waiting.empty():
+                group.append(self._waiting.get())
+            running = None not in group
+            items = [item for item in group if item is not None]
+            if items:
+                self._commit(items)
+
+    def _commit(self, items: list[tuple[Work, Future[Any]]]) -> None:
+        try:
+            with self._store.transaction() as writer:
+                results = [work(writer) for work, _ in items]
+        except Exception as error:
+            if len(items) == 1:
+                items[0][1].set_exception(error)
+                return
+            for item in items:  # one of them failed and took the others along: each on its own
+                self._commit([item])
+            return
+        for (_, future), result in zip(items, results, strict=True):
+            future.set_result(result)

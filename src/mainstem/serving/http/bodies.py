@@ -1,0 +1,45 @@
+"""JSON bodies, bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import RequestError
+from mainstem.serving.http.errors import TooLarge
+from mainstem.serving.http.messages import Request
+from mainstem.serving.limits import Limits
+
+_decode = msgspec.json.Decoder().decode
+
+
+async def read_json(request: Request, limits: Limits) -> Any:
+    """The body's JSON value. Raises `RequestError` if it is none, `TooLarge`, `TooSlow`."""
+    body = await request.body(limits.max_bytes, limits.seconds)
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("the body is not JSON", where=request.path, got=str(error), hint="see /docs") from None
+
+
+def rows_in(
+    body: Any, field: str, options: frozenset[str], limits: Limits, where: str
+) -> tuple[list[Any], dict[str, Any]]:
+    """The rows of `{…}`, `[{…}, …]` or `{"<field>": [{…}, …], …}`, and the options beside them."""
+    given: dict[str, Any] = {}
+    if isinstance(body, dict) and isinstance(body.get(field), list):
+        given = {name: value for name, value in body.items() if name != field}
+        unknown = sorted(given.keys() - options)
+        if unknown:
+            allowed = ", ".join((field, *sorted(options)))
+            raise RequestError(f"there is no option {unknown[0]!r}", where=where, got=unknown[0], expected=allowed)
+        body = body[field]
+    rows = body if isinstance(body, list) else [body]
+    if not rows:
+        raise RequestError("there are no rows", where=where, expected="at least one")
+    if len(rows) > limits.max_rows:
+        raise TooLarge(
+            "there are too many rows", where=where, got=str(len(rows)), expected=f"at most {limits.max_rows}"
+        )
+    return rows, given

@@ -1,0 +1,62 @@
+"""GET /docs: the API for people, with an example to copy for each; it works offline."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from mainstem.errors import MissingExtra
+from mainstem.serving.http.messages import HTML, Request, Response, Route
+from mainstem.serving.service import Live, Service
+from mainstem.streaming.rows import RowSchema
+
+
+def routes(service: Service) -> list[Route]:
+    async def get(request: Request) -> Response:
+        base = f"http://{request.header('host') or '127.0.0.1:8100'}"
+        page = render(service.live, service.project, base, locked=bool(service.keys))
+        return Response(page.encode(), type=HTML)
+
+    return [Route("GET", "/docs", get)]
+
+
+def render(live: Live, project: str, base: str, *, locked: bool = False) -> str:
+    """The page."""
+    try:
+        from jinja2 import Environment
+    except ImportError:
+        raise MissingExtra.named("serve", "jinja2") from None
+    source = resources.files("mainstem.serving.http").joinpath("docs.html").read_text()
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    endpoints = [
+        _described(f"/predict/{name}", predictor.schema, base, locked, predictor.description, predictor.version.id)
+        for name, predictor in live.predictors.items()
+    ]
+    streams = [
+        _described(f"/events/{name}", ingest.schema, base, locked, ingest.stream.description, None)
+        for name, ingest in live.ingests.items()
+    ]
+    return template.render(project=project, endpoints=endpoints, streams=streams, missing=live.missing, locked=locked)
+
+
+def _described(
+    path: str, schema: RowSchema, base: str, locked: bool, description: str | None, version: str | None
+) -> dict[str, Any]:
+    fields = [(name, type, name in schema.required, True) for name, type in schema.columns.items()]
+    fields += [(name, type, False, False) for name, type in schema.optional.items()]
+    example = {name: _example(type) for name, type in schema.columns.items()}
+    key = " -H 'Authorization: Bearer '$MAINSTEM_KEY" if locked else ""
+    call = f"curl {base}{path}{key} -H 'Content-Type: application/json' \\\n  -d '{json.dumps(example)}'"
+    return {"path": path, "description": description, "version": version, "fields": fields, "call": call}
+
+
+def _example(type: str) -> Any:
+    parsed = dt.dtype(type)
+    if parsed.is_timestamp():
+        return "2013-12-01T10:00:00Z"
+    if parsed.is_boolean():
+        return True
+    return 1 if parsed.is_integer() else 1.5 if parsed.is_floating() else "text"

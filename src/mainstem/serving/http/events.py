@@ -1,0 +1,31 @@
+"""POST /events/NAME: events of a stream. All rows of a request are taken, or none; taken means on disk."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mainstem.errors import RequestError
+from mainstem.serving.http.bodies import read_json, rows_in
+from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.service import Service
+
+
+def routes(service: Service) -> list[Route]:
+    async def post(request: Request) -> Response:
+        return await _take(service, request)
+
+    return [Route("POST", "/events/", post, scope="ingest")]
+
+
+async def _take(service: Service, request: Request) -> Response:
+    where = f"stream {request.name}"
+    ingest = service.live.ingest(request.name)
+    body = await read_json(request, service.limits)
+    rows, options = rows_in(body, "events", frozenset({"replay"}), service.limits, where)
+    replay = options.get("replay", False)
+    if not isinstance(replay, bool):
+        raise RequestError("`replay` is true or false", where=where, got=repr(replay)[:80], expected="true or false")
+    events = ingest.accept(rows, replay=replay)
+    offset = await asyncio.wrap_future(service.committer.submit(service.ingesting(request.name, events)))
+    service.metrics.ingested(request.name, len(events))
+    return Response(encode({"stream": request.name, "accepted": len(events), "offset": offset}), status=202)

@@ -1,0 +1,29 @@
+"""GET /health: the process answers. GET /ready: it has a release to answer from."""
+
+from __future__ import annotations
+
+from mainstem.serving.http.errors import described
+from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.service import Service
+
+
+def routes(service: Service) -> list[Route]:
+    async def health(request: Request) -> Response:
+        return Response(encode({"status": "ok"}))
+
+    async def ready(request: Request) -> Response:
+        live = service.live
+        trouble = service.trouble
+        state = {
+            "ready": bool(live.release.id),
+            "release": live.release.id or None,
+            "endpoints": {
+                **{name: predictor.version.id for name, predictor in live.predictors.items()},
+                **dict.fromkeys(live.missing),
+            },
+            "streams": sorted(live.ingests),
+            **({"trouble": described(trouble)} if trouble else {}),
+        }
+        return Response(encode(state), status=200 if live.release.id else 503)
+
+    return [Route("GET", "/health", health, scope=None), Route("GET", "/ready", ready, scope=None)]

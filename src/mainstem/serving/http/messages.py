@@ -1,0 +1,111 @@
+"""Requests and responses over ASGI, no more of them than the server needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Scope = Mapping[str, Any]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+@dataclass
+class Request:
+    """One request. `name` is the last part of a path such as `/predict/NAME`."""
+
+    scope: Scope
+    receive: Receive
+    name: str = ""
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, whose name is given in lower case."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
+
+    async def body(self, limit: int, seconds: float) -> bytes:
+        """The whole body. Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`."""
+        from mainstem.serving.http.errors import TooLarge, TooSlow
+
+        declared = self.header("content-length") or "0"
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLarge("the body is too large", got=f"{declared} bytes", expected=f"at most {limit}")
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(seconds):
+                more = True
+                while more:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise TooSlow("the client went away before its request was complete")
+                    parts.append(message.get("body", b""))
+                    more = message.get("more_body", False)
+                    if sum(map(len, parts)) > limit:
+                        raise TooLarge("the body is too large", expected=f"at most {limit} bytes")
+        except TimeoutError:
+            raise TooSlow("the body did not arrive in time", expected=f"within {seconds:g} s") from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass
+class Response:
+    """An answer."""
+
+    body: bytes
+    status: int = 200
+    type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def send(self, send: Send, *, head: bool = False) -> None:
+        """Send it; without its body to HEAD."""
+        headers = [
+            (b"content-type", self.type.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            (b"x-content-type-options", b"nosniff"),
+            *((name.encode(), value.encode()) for name, value in self.headers.items()),
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else self.body})
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers a method and a path; a path that ends in `/` takes one more part, the request's `name`.
+
+    `scope` is what a key must allow; None is open to everybody. `label` stands for the path in metrics.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str | None = "read"
+
+    @property
+    def label(self) -> str:
+        return f"{self.path}NAME" if self.takes_name else self.path
+
+    @property
+    def takes_name(self) -> bool:
+        return len(self.path) > 1 and self.path.endswith("/")

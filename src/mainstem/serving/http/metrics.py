@@ -1,0 +1,13 @@
+"""GET /metrics: what Prometheus scrapes."""
+
+from __future__ import annotations
+
+from mainstem.serving.http.messages import Request, Response, Route
+from mainstem.serving.service import Service
+
+
+def routes(service: Service) -> list[Route]:
+    async def get(request: Request) -> Response:
+        return Response(service.metrics.text(), type="text/plain; version=0.0.4; charset=utf-8")
+
+    return [Route("GET", "/metrics", get)]

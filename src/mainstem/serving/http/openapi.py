@@ -1,0 +1,100 @@
+"""GET /openapi.json: the API as OpenAPI 3.1, made from the request schemas of endpoints and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.service import Live, Service
+from mainstem.streaming.rows import RowSchema
+
+
+def routes(service: Service) -> list[Route]:
+    async def get(request: Request) -> Response:
+        return Response(encode(document(service.live, service.project)))
+
+    return [Route("GET", "/openapi.json", get)]
+
+
+def document(live: Live, title: str) -> dict[str, Any]:
+    """The OpenAPI document."""
+    paths: dict[str, Any] = {}
+    for name, predictor in live.predictors.items():
+        schema = _rows(predictor.schema, "rows", {"time": _instant()})
+        paths[f"/predict/{name}"] = _post(f"Predict with {predictor.version.id}.", schema, 200)
+    for name, ingest in live.ingests.items():
+        schema = _rows(ingest.schema, "events", {"replay": {"type": "boolean", "default": False}})
+        paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
+    for path, said in (("/health", "The process answers."), ("/ready", "It has a release."), ("/metrics", "Counters.")):
+        paths[path] = {"get": {"summary": said, "responses": {"200": {"description": "as said"}}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": live.release.id or "none"},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": _ERROR},
+        },
+        "security": [{"key": []}, {}],
+    }
+
+
+_ERROR = {
+    "type": "object",
+    "required": ["error", "what"],
+    "properties": {name: {"type": "string"} for name in ("error", "what", "where", "got", "expected", "hint")},
+}
+
+
+def _post(summary: str, schema: Mapping[str, Any], status: int) -> dict[str, Any]:
+    failed = {"$ref": "#/components/schemas/Error"}
+    return {
+        "post": {
+            "summary": summary,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+            "responses": {
+                str(status): {"description": "done, and on disk"},
+                "default": {"description": "refused", "content": {"application/json": {"schema": failed}}},
+            },
+        }
+    }
+
+
+def _rows(schema: RowSchema, field: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    row = row_schema(schema)
+    many = {"type": "array", "items": row, "minItems": 1}
+    wrapped = {
+        "type": "object",
+        "required": [field],
+        "properties": {field: many, **options},
+        "additionalProperties": False,
+    }
+    return {"oneOf": [row, many, wrapped]}
+
+
+def row_schema(schema: RowSchema) -> dict[str, Any]:
+    """One row as JSON Schema."""
+    properties = {name: json_type(type, name not in schema.required) for name, type in schema.columns.items()}
+    properties |= {name: json_type(type, True) for name, type in schema.optional.items()}
+    return {
+        "type": "object",
+        "required": list(schema.columns),
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def json_type(type: str, nullable: bool) -> dict[str, Any]:
+    """An Ibis type as JSON Schema."""
+    parsed = dt.dtype(type)
+    if parsed.is_timestamp():
+        return _instant(nullable)
+    word = "integer" if parsed.is_integer() else "number" if parsed.is_floating() else str(parsed)
+    return {"type": [word, "null"] if nullable else word}
+
+
+def _instant(nullable: bool = True) -> dict[str, Any]:
+    return {"type": ["string", "null"] if nullable else "string", "format": "date-time"}

@@ -1,0 +1,66 @@
+"""POST /predict/NAME: predictions for one row or many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mainstem.errors import RequestError
+from mainstem.serving.http.bodies import read_json, rows_in
+from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.predictor import Answer
+from mainstem.serving.service import Service
+from mainstem.streaming.rows import moment, parse_instant
+
+_LARGE = 64
+"""Rows from which on scoring leaves the event loop."""
+
+
+def routes(service: Service) -> list[Route]:
+    async def post(request: Request) -> Response:
+        return await _predict(service, request)
+
+    return [Route("POST", "/predict/", post, scope="predict")]
+
+
+async def _predict(service: Service, request: Request) -> Response:
+    where = f"endpoint {request.name}"
+    predictor = service.live.predictor(request.name)
+    body = await read_json(request, service.limits)
+    rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
+    at = None if options.get("time") is None else _instant(options["time"], where)
+    if len(rows) < _LARGE:
+        answers = predictor.predict(rows, at)
+    else:
+        answers = await asyncio.to_thread(predictor.predict, rows, at)
+    await asyncio.wrap_future(service.committer.submit(predictor.logged(answers)))
+    unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
+    service.metrics.predicted(request.name, predictor.version.id, len(answers), unknown)
+    head = {"endpoint": request.name, "model": predictor.version.model, "version": predictor.version.id}
+    if isinstance(body, dict) and "rows" not in body:
+        return Response(encode({**head, **shown(answers[0])}))
+    return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
+
+
+def shown(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON. A binary score is P(true); `decision` is there if the endpoint has a threshold."""
+    found: dict[str, Any] = {
+        "id": answer.id,
+        "time": _iso(answer.time),
+        "score": answer.score,
+        **({} if answer.decision is None else {"decision": answer.decision}),
+        **({} if answer.label is None else {"label": answer.label}),
+        "features": answer.features,
+    }
+    return {**found, "flags": list(answer.flags)} if answer.flags else found
+
+
+def _iso(micros: int) -> str:
+    return moment(micros).isoformat().replace("+00:00", "Z")
+
+
+def _instant(value: Any, where: str) -> int:
+    try:
+        return parse_instant(value)
+    except ValueError as problem:
+        raise RequestError("`time` is not an instant", where=where, got=repr(value)[:80], hint=str(problem)) from None

@@ -1,0 +1,62 @@
+"""What the server counts, for Prometheus."""
+
+from __future__ import annotations
+
+from mainstem.errors import MissingExtra
+
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """Counters and histograms in a registry of their own."""
+
+    def __init__(self) -> None:
+        try:
+            from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        except ImportError:
+            raise MissingExtra.named("serve", "prometheus-client") from None
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self._requests = Counter("mainstem_requests", "Requests answered.", ["path", "method", "status"], registry=own)
+        self._seconds = Histogram(
+            "mainstem_request_seconds", "Time to answer.", ["path"], buckets=_SECONDS, registry=own
+        )
+        self._predictions = Counter(
+            "mainstem_predictions", "Rows predicted and logged.", ["endpoint", "version"], registry=own
+        )
+        self._unknown = Counter(
+            "mainstem_unknown_entities",
+            "Predicted rows with an entity that a view does not know.",
+            ["endpoint"],
+            registry=own,
+        )
+        self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
+        self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
+        self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
+
+    def answered(self, path: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(path, method if method in _METHODS else "other", str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def predicted(self, endpoint: str, version: str, rows: int, unknown: int) -> None:
+        self._predictions.labels(endpoint, version).inc(rows)
+        if unknown:
+            self._unknown.labels(endpoint).inc(unknown)
+
+    def ingested(self, stream: str, rows: int) -> None:
+        self._events.labels(stream).inc(rows)
+
+    def loaded(self, at: float) -> None:
+        self._release.set(at)
+
+    def failed(self) -> None:
+        self._failures.inc()
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,13 @@
+"""Predictions are logged before they are answered: an answer that somebody acted on can always be found again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mainstem.ports import Writer
+from mainstem.streaming.logs import Prediction, encode, predictions_of
+
+
+def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction]) -> int:
+    """Append predictions to the endpoint's log; the offset of the first."""
+    return writer.append(predictions_of(endpoint), [encode(prediction) for prediction in predictions])

@@ -1,0 +1,75 @@
+"""Runs the application with uvicorn: where it may listen, and how it stops."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from mainstem.errors import MissingExtra, SettingsError
+from mainstem.ports import State
+from mainstem.serving.app import App
+from mainstem.serving.http.guard import is_loopback
+from mainstem.serving.keys import valid
+
+
+def check_binding(host: str, state: State) -> None:
+    """Raises `SettingsError` for a host that others reach, while there are no API keys."""
+    if not is_loopback(host) and not valid(state):
+        raise SettingsError(
+            "without API keys the server listens on this machine only",
+            got=host,
+            expected="127.0.0.1",
+            hint="mainstem key create NAME --scope predict",
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; port 0 takes a free one. Raises `SettingsError` if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(
+            f"the server cannot listen on {host}:{port}", got=str(error), hint="--port takes another; 0 a free one"
+        ) from None
+
+
+def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
+    with at:
+        server(app, at, started).run(sockets=[at])
+
+
+def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> Any:
+    """The uvicorn server that `run` runs; setting its `should_exit` stops it gracefully."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtra.named("serve", "uvicorn") from None
+    limits = app.service.limits
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                started(url_of(at))
+
+    return Server(
+        uvicorn.Config(
+            app,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=limits.concurrency,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(limits.drain),
+        )
+    )
+
+
+def url_of(at: socket.socket) -> str:
+    """The URL of a socket that listens."""
+    host, port = at.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,208 @@
+"""What the server answers from: one release at a time, swapped as a whole when the branch moves."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mainstem.errors import MainstemError, NotFound, Unavailable, close_matches
+from mainstem.features.online import OnlineView
+from mainstem.features.plan import compiled, plan_features
+from mainstem.models.scorer import Scorer
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.features import FeatureView
+from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.sources import Stream
+from mainstem.ports import State, Writer
+from mainstem.serving import keys
+from mainstem.serving.committer import Committer
+from mainstem.serving.limits import Limits
+from mainstem.serving.metrics import Metrics
+from mainstem.serving.predictor import Predictor
+from mainstem.streaming.ingest import Ingest, Store
+from mainstem.streaming.logs import Event
+from mainstem.streaming.predictions import example_key
+
+logger = logging.getLogger(__name__)
+
+RETRY = 5.0
+"""Seconds until a release that could not be loaded is tried again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A release, ready to answer; `missing` says why an endpoint cannot."""
+
+    release: Release
+    predictors: Mapping[str, Predictor] = field(default_factory=dict)
+    ingests: Mapping[str, Ingest] = field(default_factory=dict)
+    missing: Mapping[str, MainstemError] = field(default_factory=dict)
+
+    def predictor(self, endpoint: str) -> Predictor:
+        """Raises `NotFound`, or `Unavailable` while the endpoint has no champion."""
+        if endpoint in self.predictors:
+            return self.predictors[endpoint]
+        if endpoint in self.missing:
+            raise self.missing[endpoint].with_traceback(None)
+        raise _unknown("endpoint", endpoint, [*self.predictors, *self.missing])
+
+    def ingest(self, stream: str) -> Ingest:
+        """Raises `NotFound`."""
+        if stream in self.ingests:
+            return self.ingests[stream]
+        raise _unknown("stream", stream, list(self.ingests))
+
+
+class Service:
+    """Endpoints and streams of one branch, over its online store.
+
+    `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
+    directory that model versions' artifacts are relative to.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        load: Callable[[], tuple[Graph, Release]],
+        head: Callable[[], str | None],
+        *,
+        state: State,
+        store: Store,
+        artifacts: Path,
+        limits: Limits | None = None,
+    ) -> None:
+        self.project = project
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self.live = Live(Release(id="", branch="", run=""))
+        self.keys: Sequence[keys.ApiKey] = ()
+        self.trouble: MainstemError | None = None
+        self._load, self._head = load, head
+        self._state, self._store, self._artifacts = state, store, artifacts
+        self._scorers: dict[str, Scorer] = {}
+        self._retry_at = 0.0
+        self._committer: Committer | None = None
+
+    def start(self) -> None:
+        """Begin to write, and load the release. A release that cannot be loaded leaves `trouble`, not an exception."""
+        self._committer = Committer(self._store)
+        self.refresh(force=True)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        if self._committer is not None:
+            self._committer.close()
+
+    @property
+    def committer(self) -> Committer:
+        """Raises `Unavailable` before `start`."""
+        if self._committer is None:
+            raise Unavailable("the server has not started")
+        return self._committer
+
+    def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
+        """What takes events, within a transaction: for the release that is live when the transaction comes."""
+        return lambda writer: self.live.ingest(stream).write(writer, events)
+
+    # ── following the branch ──────────────────────────────────────────────────────────────────────────
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Serve what the branch publishes now. What was served before stays live if the new cannot be loaded."""
+        try:
+            self.keys = keys.valid(self._state)
+            moved = (self._head() or "") != self.live.release.id
+            if force or (moved and time.monotonic() >= self._retry_at):
+                self._swap()
+        except Exception as error:
+            self._troubled(error)
+
+    def _swap(self) -> None:
+        graph, release = self._load()
+        self.trouble = None
+        live = self._loaded(graph, release)
+        self.live = live
+        for ingest in live.ingests.values():
+            # What was logged while a view was built elsewhere; nothing newer is applied before.
+            self.committer.submit(partial(ingest.write, events=())).result()
+        self.metrics.loaded(time.time())
+
+    def _troubled(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + RETRY
+        self.metrics.failed()
+        logger.error("the release cannot be loaded", exc_info=error)
+        self.trouble = error if isinstance(error, MainstemError) else Unavailable(str(error) or type(error).__name__)
+
+    def _loaded(self, graph: Graph, release: Release) -> Live:
+        views = {
+            name: OnlineView(compiled(graph, name), self._store, release.online[name])
+            for name in graph.of(FeatureView)
+            if name in release.online
+        }
+        predictors: dict[str, Predictor] = {}
+        missing: dict[str, MainstemError] = {}
+        for name, node in graph.of(Endpoint).items():
+            try:
+                predictors[name] = self._predictor(graph, release, name, node, views)
+            except Unavailable as error:
+                missing[name] = error
+            except MainstemError as error:
+                if self.live.release.id:
+                    raise  # what is live answers better than an error would
+                missing[name] = self.trouble = error
+        self._scorers = {p.version.id: p.scorer for p in predictors.values()}
+        ingests = {
+            name: Ingest(
+                graph[name],
+                [v for v in views.values() if v.view.source == name],
+                self._store,
+                release.cutovers.get(name),
+            )
+            for name in graph.of(Stream)
+        }
+        return Live(release, predictors, ingests, missing)
+
+    def _predictor(
+        self, graph: Graph, release: Release, name: str, node: Endpoint, views: Mapping[str, OnlineView]
+    ) -> Predictor:
+        model = graph.name_of(node.model)
+        version = self._champion(release, name, model)
+        plan = plan_features(graph, model)
+        for lookup in plan.lookups:
+            if lookup.view.name not in views:
+                raise Unavailable(f"the view {lookup.view.name!r} is not online yet", hint="mainstem run")
+        unknown = [column.name for column in version.inputs if column.name not in {*plan.columns, *plan.request}]
+        if unknown:
+            raise Unavailable(
+                f"{version.id} takes inputs that the project no longer has",
+                got=", ".join(unknown),
+                hint="mainstem run trains a challenger for the project as it is; then mainstem promote",
+            )
+        scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
+        return Predictor(name, node, plan, views, version, scorer, example_key(graph, model))
+
+    def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
+        id = release.endpoints.get(endpoint)
+        if id is None:
+            hint = (
+                f"mainstem promote {model}"
+                if model in release.models
+                else f"mainstem run, then mainstem promote {model}"
+            )
+            raise Unavailable(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
+        version = self._state.get(ModelVersion, id)
+        if version is None:
+            raise Unavailable(f"the champion {id} of {endpoint!r} is gone", hint=f"mainstem promote {model}")
+        return version
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> NotFound:
+    return NotFound(
+        f"no {kind} is called {name!r}",
+        expected=f"one of {', '.join(sorted(known))}" if known else f"a {kind}; the project declares none",
+        hint=close_matches(name, known),
+    )

@@ -1,0 +1,235 @@
+"""Collects a source: extract, write, audit, commit, with the cursor in the same commit as the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import ibis
+
+from mainstem.errors import EngineError, SourceError
+from mainstem.graph.fingerprint import canonical, digest
+from mainstem.nodes.checks import Unique
+from mainstem.nodes.sources import Source
+from mainstem.planning.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.planning.checks import Subject, declared, refuse
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Step
+from mainstem.planning.planner import OBSERVED
+from mainstem.ports import DataFile, Snapshot, Target
+from mainstem.sources.observe import settled
+
+if TYPE_CHECKING:
+    from mainstem.nodes.records import CheckResult
+    from mainstem.sources.extraction import Extraction, Part
+
+SEQ = "_seq"
+"""The order of landing: a hidden column of every source that has a time."""
+NEXT = "mainstem.next_seq"
+PLACE = "mainstem.place"
+"""What the rows were read from; a cursor says nothing about another place."""
+
+
+class Collect:
+    """The executor of `collect` steps, for the project at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, step: Step, context: Context) -> Outcome:
+        """Read what is new. Raises `SourceError`, or `CheckFailed` for what may not be published."""
+        return _Collection(self.root, step.node, context).outcome()
+
+
+@dataclass
+class _Written:
+    """What was written of an extraction so far."""
+
+    next_seq: int
+    rows: int = 0
+    good: list[DataFile] = field(default_factory=list)
+    aside: list[DataFile] = field(default_factory=list)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    results: list[tuple[CheckResult, ...]] = field(default_factory=list)
+
+
+class _Collection:
+    """One source, being collected."""
+
+    def __init__(self, root: Path, name: str, context: Context) -> None:
+        self.root = root
+        self.name = name
+        self.context = context
+        self.definition = context.graph[name]
+        self.node: Source = self.definition.node  # type: ignore[assignment]
+        self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
+        self.place = _place(self.node)
+        self.before = context.release.tables.get(name)
+        self.base = self.before if self.before and self._continues(self.before) else None
+
+    def outcome(self) -> Outcome:
+        from mainstem.sources.extract import extract
+        from mainstem.sources.extraction import Request
+
+        observed = settled(self.node, self.root)
+        cursor = self.base.cursor if self.base else None
+        schema = {name: type for name, type in (self.definition.schema or {}).items() if not name.startswith("_")}
+        extraction = extract(Request(self.name, self.node, self.root, cursor, schema, self.context.report))
+        subject = subject_of(self.context, self.name, self._checks())
+        written = self._write(extraction, subject)
+        reached = extraction.cursor(written.names)
+        properties = {PLACE: self.place, NEXT: str(written.next_seq), **({OBSERVED: observed} if observed else {})}
+        if self.base is not None and self._nothing_new(extraction, written, reached):
+            return self._unchanged(reached, properties, extraction.message)
+        return self._commit(extraction, subject, written, reached, properties)
+
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, extraction: Extraction, subject: Subject) -> _Written:
+        start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.remove != "all" else 0
+        written, kept = _Written(start), self._kept(extraction.remove)
+        for part in extraction.parts:
+            files = self._write_part(part, written.next_seq)
+            rows = sum(file.rows for file in files)
+            earlier = [*kept, *(file.path for file in written.good)]
+            good, aside, results = set_aside(self.context, subject, files, self.target, earlier)
+            written.next_seq += rows
+            written.rows += rows
+            written.good += good
+            written.aside += aside
+            written.results.append(results)
+            written.names[part.name] = tuple(Path(file.path).name for file in (*good, *aside))
+            if part.name:
+                self.context.report(f"{written.rows:,} rows, {Path(part.name).name}")
+        return written
+
+    def _kept(self, remove: Any) -> list[str]:
+        """The data files whose rows stay beside the new ones."""
+        if self.base is None or remove == "all":
+            return []
+        return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _names(remove)]
+
+    def _write_part(self, part: Part, seq: int) -> tuple[DataFile, ...]:
+        columns = {f.name: f.type for f in self.target.fields if f.name != SEQ}
+        incoming = ibis.table(columns, name="incoming")
+        if any(f.name == SEQ for f in self.target.fields):
+            incoming = incoming.mutate(**{SEQ: ibis.row_number() + seq})
+        try:
+            with self.context.engine.session({"incoming": part.relation}) as session:
+                return session.write(incoming, self.target)
+        except (EngineError, SourceError) as error:
+            if part.feed is not None and part.feed.error is not None:
+                raise part.feed.error from error
+            raise
+
+    # ── committing ────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(
+        self,
+        extraction: Extraction,
+        subject: Subject,
+        written: _Written,
+        cursor: str | None,
+        properties: dict[str, str],
+    ) -> Outcome:
+        everything = self.base is None or extraction.remove == "all"
+        snapshot = self.context.lake.commit(
+            self.name,
+            self.target,
+            written.good,
+            base=None if everything else self.base,
+            run=self.context.run,
+            remove=self._removed(extraction.remove),
+            cursor=cursor,
+            properties=properties,
+        )
+        results = ordered(subject.checks, _summed(written.results), judge(self.context, subject, snapshot))
+        refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
+        aside = keep_aside(
+            self.context, self.name, written.aside, remove="all" if everything else _names(extraction.remove)
+        )
+        set_apart = sum(file.rows for file in written.aside)
+        return Outcome(
+            tables={self.name: snapshot, **aside},
+            rows_in=written.rows,
+            published=written.rows - set_apart,
+            quarantined=set_apart,
+            checks=results,
+            message=extraction.message,
+        )
+
+    def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> Outcome:
+        """The snapshot stays what it is; the release only remembers how the source looked."""
+        assert self.base is not None
+        kept = {**properties, NEXT: self.base.properties.get(NEXT, "0")}
+        snapshot = replace(self.base, cursor=cursor if cursor is not None else self.base.cursor, properties=kept)
+        said = "; ".join(filter(None, ("nothing new", message)))
+        return Outcome(tables={self.name: snapshot}, rows_in=0, published=0, quarantined=0, message=said)
+
+    def _nothing_new(self, extraction: Extraction, written: _Written, cursor: str | None) -> bool:
+        assert self.base is not None
+        if extraction.remove == "all":
+            return cursor is not None and cursor == self.base.cursor
+        return not written.rows and extraction.remove == "nothing"
+
+    def _removed(self, remove: Any) -> Literal["nothing", "all"] | Sequence[str]:
+        """The cursor keeps names of data files only, since a project may move; the lake wants the paths they have."""
+        if isinstance(remove, str) or self.base is None:
+            return "all" if self.base is None else remove
+        names = set(remove)
+        return [path for path in self.context.lake.scan(self.base).files if Path(path).name in names]
+
+    # ── what applies ──────────────────────────────────────────────────────────────────────────────────
+
+    def _continues(self, before: Snapshot) -> bool:
+        """Whether the cursor of the last snapshot means the same rows of the same place in the same schema."""
+        return before.fields == self.target.fields and before.properties.get(PLACE) == self.place
+
+    def _checks(self) -> tuple[Any, ...]:
+        """A source that is read from a cursor on may bring a key again: that is told, and does not block."""
+        checks = declared(self.node)
+        if not self.node.cursor:
+            return checks
+        own = set(self.node.checks)
+        return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
+
+
+def _place(node: Source) -> str:
+    what = {
+        name: getattr(node, name)
+        for name in (
+            "path",
+            "format",
+            "options",
+            "url",
+            "table",
+            "query",
+            "records",
+            "params",
+            "cursor",
+            "rows",
+            "fields",
+        )
+        if hasattr(node, name)
+    }
+    return digest(type(node).__name__, canonical(what))
+
+
+def _names(remove: Any) -> frozenset[str]:
+    return frozenset() if isinstance(remove, str) else frozenset(remove)
+
+
+def _summed(parts: Sequence[tuple[CheckResult, ...]]) -> tuple[CheckResult, ...]:
+    """The results of each part's quarantine checks, as those of all."""
+    found: dict[str, CheckResult] = {}
+    for result in (r for results in parts for r in results):
+        sofar = found.get(result.label, replace(result, violations=0, rows=0, sample=()))
+        found[result.label] = replace(
+            sofar,
+            violations=sofar.violations + result.violations,
+            rows=sofar.rows + result.rows,
+            sample=(*sofar.sample, *result.sample)[:5],
+        )
+    return tuple(found.values())

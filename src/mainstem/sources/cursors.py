@@ -1,0 +1,78 @@
+"""How far a source was read: the greatest value of its cursor column, and which rows with that value are stored.
+
+A server may answer "from this value on" or "beyond it", and more rows with the greatest value may come later. So
+rows at the last value are asked for again, and those that were seen are known by their digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class Watermark:
+    """Lets only rows through that were not read before, and remembers how far it came."""
+
+    def __init__(self, column: str, cursor: str | None) -> None:
+        self.column = column
+        state = json.loads(cursor) if cursor else {}
+        self._last: Any = state.get("last")
+        self._seen = frozenset(state.get("seen", ()))
+        self._greatest: Any = None
+        self._there: set[str] = set()
+
+    def fresh(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of a batch beyond the last value, or at it and not seen; null is beyond nothing."""
+        column = batch.column(self.column)
+        if self._last is not None:
+            last = _parsed(self._last, column.type)
+            batch = batch.filter(pc.fill_null(pc.greater_equal(column, last), False))
+            batch = batch.filter(pa.array(self._unseen(batch, last), pa.bool_()))
+        self._advance(batch)
+        return batch
+
+    def text(self) -> str | None:
+        """The cursor to keep, once every batch went through; None before any value."""
+        last, there = self._last, set(self._seen)
+        if self._greatest is not None and plain(self._greatest) != self._last:
+            last, there = plain(self._greatest), set()
+        return None if last is None else json.dumps({"last": last, "seen": sorted(there | self._there)})
+
+    def _unseen(self, batch: pa.RecordBatch, last: pa.Scalar) -> list[bool]:
+        at_last = pc.equal(batch.column(self.column), last).to_pylist()
+        return [not at or digest(batch.slice(row, 1)) not in self._seen for row, at in enumerate(at_last)]
+
+    def _advance(self, batch: pa.RecordBatch) -> None:
+        column = batch.column(self.column)
+        greatest = pc.max(column).as_py()
+        if greatest is None or (self._greatest is not None and greatest < self._greatest):
+            return
+        if greatest != self._greatest:
+            self._greatest, self._there = greatest, set()
+        there = batch.filter(pc.fill_null(pc.equal(column, _parsed(plain(greatest), column.type)), False))
+        self._there |= {digest(there.slice(row, 1)) for row in range(there.num_rows)}
+
+
+def digest(row: pa.RecordBatch) -> str:
+    """A short hash of one row."""
+    return hashlib.sha256(json.dumps(row.to_pylist(), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON keeps it: instants and dates as ISO 8601 texts, in UTC."""
+    if isinstance(value, datetime):
+        instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return instant.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _parsed(value: Any, type: pa.DataType) -> pa.Scalar:
+    if pa.types.is_timestamp(type):
+        instant = datetime.fromisoformat(value)
+        return pa.scalar(instant if type.tz else instant.replace(tzinfo=None), type)
+    return pa.scalar(date.fromisoformat(value) if pa.types.is_date(type) else value, type)

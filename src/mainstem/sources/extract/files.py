@@ -1,0 +1,98 @@
+"""Files: each that is new or has changed becomes one part; the rows a changed file brought before are replaced.
+
+The cursor maps each path to its size, time of change, digest and the data files that hold its rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mainstem.errors import SourceError
+from mainstem.ports import RawFiles
+from mainstem.sources.extraction import Extraction, Part, Request, Written
+from mainstem.sources.listing import Stamp, listing, stamp
+
+
+def extract(request: Request) -> Extraction:
+    """The files that changed since the cursor. Raises `SourceError` if none matches at all."""
+    stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
+    found = listing(request.root, request.node.path)
+    if not found and not stored:
+        raise SourceError(
+            f"no file matches {request.node.path!r}",
+            where=request.where,
+            expected=f"at least one file below {request.root}",
+        )
+    look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
+    changed = [seen for seen in look if seen.changed]
+    replaced = [name for seen in changed for name in stored.get(seen.path, {}).get("data", ())]
+    parts = [_part(request, seen.path) for seen in changed]
+    gone = [path for path in stored if path not in found]
+
+    def cursor(written: Written) -> str:
+        for seen in changed:
+            _unchanged_meanwhile(request, seen)
+        kept = {path: stored[path] for path in gone}
+        now = {s.path: s.entry(written.get(s.path, stored.get(s.path, {}).get("data", ()))) for s in look}
+        return json.dumps({**kept, **now}, sort_keys=True)
+
+    return Extraction(parts, cursor, tuple(replaced) or "nothing", _message(request, changed, gone))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    path: str
+    stamp: Stamp
+    digest: str
+    changed: bool
+
+    def entry(self, data: Any) -> dict[str, Any]:
+        size, mtime = self.stamp
+        return {"size": size, "mtime": mtime, "sha256": self.digest, "data": list(data)}
+
+
+def _look(file: Path, path: str, now: Stamp, before: dict[str, Any] | None) -> _Seen:
+    if before and (before["size"], before["mtime"]) == now:
+        return _Seen(path, now, before["sha256"], changed=False)
+    digest = _sha256(file)
+    return _Seen(path, now, digest, changed=not before or before["sha256"] != digest)
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError("a file cannot be read", where=str(file), got=error.strerror) from error
+
+
+def _part(request: Request, path: str) -> Part:
+    node = request.node
+    return Part(path, RawFiles((str(request.root / path),), node.format, dict(request.schema), dict(node.options)))
+
+
+def _unchanged_meanwhile(request: Request, seen: _Seen) -> None:
+    if stamp(request.root / seen.path) != seen.stamp:
+        raise SourceError("a file changed while it was read", where=str(request.root / seen.path), hint="run again")
+
+
+def _message(request: Request, changed: list[_Seen], gone: list[str]) -> str:
+    said = [f"{len(changed)} file{'s' if len(changed) != 1 else ''}"] if changed else []
+    if gone:
+        said.append(f"{len(gone)} no longer there, their rows stay: {', '.join(sorted(gone)[:3])}")
+    cut = [s.path for s in changed if request.node.format == "csv" and _ends_within_a_line(request.root / s.path)]
+    if cut:
+        said.append(f"no line break at the end, perhaps cut: {', '.join(cut[:3])}")
+    return "; ".join(said)
+
+
+def _ends_within_a_line(file: Path) -> bool:
+    if file.suffix == ".gz" or file.stat().st_size == 0:
+        return False
+    with file.open("rb") as stream:
+        stream.seek(-1, 2)
+        return stream.read(1) not in b"\r\n"

@@ -1,0 +1,84 @@
+"""Web pages: rows by CSS selectors, crawled by Scrapy in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mainstem.errors import MissingExtra, SourceError
+from mainstem.nodes.sources import Web
+from mainstem.sources.arrow import arrow_schema, cast
+from mainstem.sources.extraction import Extraction, Request
+from mainstem.sources.http import AGENT, TIMEOUT, refused, unreachable
+from mainstem.sources.secrets import expand, redact
+
+_PROGRAM = Path(__file__).with_name("crawl.py")
+_PATIENCE = 4 * TIMEOUT
+"""Seconds a crawl may take in all, retries included."""
+
+
+def extract(request: Request) -> Extraction:
+    """All rows of the page."""
+    return Extraction.replacing(_batches(request), arrow_schema(request.schema))
+
+
+def _batches(request: Request) -> Iterator[pa.RecordBatch]:
+    node: Web = request.node
+    schema = arrow_schema(request.schema)
+    rows = crawl(node, request.where)
+    texts = [pa.array([row.get(f.name) for row in rows], pa.string()) for f in schema]
+    columns = [cast(column, f, request.where) for column, f in zip(texts, schema, strict=True)]
+    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def crawl(node: Web, where: str) -> list[dict[str, Any]]:
+    """The rows of a page. Raises `SourceUnreachable`, and `SourceError` for a status or selectors that find nothing."""
+    if importlib.util.find_spec("scrapy") is None:
+        raise MissingExtra.named("web", "scrapy")
+    shown = redact(node.url)
+    job = {"url": expand(node.url), "rows": node.rows, "fields": dict(node.fields), "agent": AGENT, "timeout": TIMEOUT}
+    found = _run(job, shown)
+    if "status" in found:
+        raise refused(found["status"], shown)
+    if "error" in found:
+        reason = redact(found["error"], node.url)
+        if "robots" in reason.lower():
+            raise SourceError("robots.txt forbids to read this page", where=shown, hint="ask its owner")
+        raise unreachable(shown, reason)
+    if not found["rows"]:
+        raise _nothing(node, found["elements"], f"{where}, {shown}")
+    return list(found["rows"])
+
+
+def _run(job: dict[str, Any], shown: str) -> dict[str, Any]:
+    # -P keeps the program's directory, whose modules have common names, off the import path.
+    command = [sys.executable, "-P", str(_PROGRAM)]
+    try:
+        done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise unreachable(shown, f"no answer within {_PATIENCE:.0f} s") from error
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise SourceError("the crawl failed", where=shown, got=last[0])
+    return dict(json.loads(done.stdout))
+
+
+def _nothing(node: Web, elements: int, where: str) -> SourceError:
+    if elements:
+        got = f"{elements} elements, in which no field is found"
+        return SourceError(
+            "no field of the page is found", where=where, got=got, expected=f"fields={dict(node.fields)}"
+        )
+    return SourceError(
+        f"the selector {node.rows!r} finds nothing on the page",
+        where=where,
+        expected="at least one element",
+        hint="has the page changed?",
+    )

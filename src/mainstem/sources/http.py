@@ -1,0 +1,76 @@
+"""One request with the standard library: enough to look whether something is new, without loading an HTTP client."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from mainstem.errors import SourceError, SourceUnreachable
+from mainstem.sources.secrets import redact
+
+AGENT = "mainstem (+https://github.com/mainstem/mainstem)"
+TIMEOUT = 30.0
+"""Seconds that a server may take for an answer."""
+
+
+def with_params(url: str, params: Mapping[str, Any]) -> str:
+    """`url` with more query parameters."""
+    scheme, host, path, query, fragment = urlsplit(url)
+    return urlunsplit((scheme, host, path, "&".join(filter(None, (query, urlencode(params)))), fragment))
+
+
+def validators(url: str, headers: Mapping[str, str], timeout: float) -> str | None:
+    """What the server says identifies this version of a page: its ETag, or else its time of change; None without."""
+    for method in ("HEAD", "GET"):
+        try:
+            with _open(url, headers, timeout, method) as answer:
+                found = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+                return str(found) if found else None
+        except urllib.error.HTTPError as error:
+            error.close()
+            if method == "GET" or error.code not in (403, 404, 405, 501):
+                raise
+    return None
+
+
+def get_json(url: str, headers: Mapping[str, str], timeout: float = TIMEOUT, *, template: str = "") -> Any:
+    """The JSON at `url`. Raises `SourceUnreachable`, or `SourceError` for an HTTP status or what is no JSON."""
+    shown = redact(url, template or url)
+    try:
+        with _open(url, headers, timeout, "GET") as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise refused(error.code, shown) from error
+    except (OSError, HTTPException) as error:
+        raise unreachable(shown, getattr(error, "reason", error)) from error
+    except ValueError as error:
+        raise not_json(shown, str(error)) from error
+
+
+def refused(status: int, shown: str) -> SourceError:
+    """The error for an HTTP status."""
+    hint = {401: "headers={…} with a key", 403: "headers={…} with a key", 404: "is the url right?"}.get(status)
+    return SourceError(f"the server answered {status}", where=shown, expected="200", hint=hint)
+
+
+def unreachable(shown: str, reason: object) -> SourceUnreachable:
+    return SourceUnreachable(
+        "the source cannot be reached", where=shown, got=str(reason), hint="is it running, and the address right?"
+    )
+
+
+def not_json(shown: str, reason: str) -> SourceError:
+    return SourceError("the answer is not whole JSON", where=shown, got=reason, expected="JSON", hint="run again")
+
+
+def _open(url: str, headers: Mapping[str, str], timeout: float, method: str) -> Any:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SourceError("this is not the address of a web server", got=redact(url), expected="http:// or https://")
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers}, method=method)
+    return urllib.request.urlopen(request, timeout=timeout)

@@ -1,0 +1,39 @@
+"""`${env:NAME}` in urls and headers: expanded where it is used, redacted wherever it could be shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from mainstem.errors import SettingsError
+
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+_TOKEN = re.compile(r"(?i)([?&](?:api_?key|token|secret|password|sig(?:nature)?|access_token|auth)=)[^&\s'\"]+")
+
+
+def expand(text: str) -> str:
+    """`text` with its variables filled in. Raises `SettingsError` for one that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise SettingsError(
+                f"the environment variable {match[1]} is not set", got=text, hint=f"export {match[1]}=…"
+            )
+        return os.environ[match[1]]
+
+    return _VARIABLE.sub(value, text)
+
+
+def expand_all(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: expand(text) for name, text in texts.items()}
+
+
+def redact(message: str, *templates: str) -> str:
+    """`message` without passwords and tokens, and without the values that `templates` take from the environment."""
+    for template in templates:
+        for name in _VARIABLE.findall(template):
+            if os.environ.get(name):
+                message = message.replace(os.environ[name], f"${{env:{name}}}")
+    return _TOKEN.sub(r"\1…", _PASSWORD.sub(r"\1:…@", message))

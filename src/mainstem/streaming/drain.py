@@ -1,0 +1,195 @@
+"""Drains a log into the lake: what was acknowledged becomes rows, exactly once.
+
+The snapshot's cursor is the offset that comes next, so rows and cursor are one commit. The log is trimmed a run later,
+below what the *published* snapshot has: a run that fails, or a crash, finds everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mainstem.errors import SchemaError, StorageError
+from mainstem.graph.lineage import leaves
+from mainstem.nodes.checks import Check, Unique
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.records import Release
+from mainstem.nodes.sources import Stream
+from mainstem.planning.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.planning.checks import declared, refuse
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Step
+from mainstem.ports import DataFile, EventLog, Snapshot, Target
+from mainstem.streaming.logs import event_columns, events_of, prediction_columns, predictions_of
+from mainstem.streaming.predictions import prediction_schema
+
+BATCH = 50_000
+"""Rows that are in memory at a time."""
+
+Columns = Callable[[int, bytes], Mapping[str, Any]]
+
+
+class Drain:
+    """The executor of `drain` steps: a stream's events, or an endpoint's predictions."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+
+    def __call__(self, step: Step, context: Context) -> Outcome:
+        """Commit what the log has and the lake has not. Raises `StorageError`; `CheckFailed` if a check of
+        severity `error` finds violations, and then nothing is published."""
+        node = context.graph[step.node].node
+        if isinstance(node, Endpoint):
+            return self._predictions(step.node, context)
+        assert isinstance(node, Stream)
+        return self._events(step.node, node, context)
+
+    def _predictions(self, name: str, context: Context) -> Outcome:
+        schema = prediction_schema(context.graph, name)
+        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_columns, self.log, context)
+        files = draft.write()
+        snapshot = draft.commit(files)
+        return Outcome(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
+
+    def _events(self, name: str, node: Stream, context: Context) -> Outcome:
+        schema = context.graph[name].schema or {}
+        draft = _Draft(name, events_of(name), schema, event_columns, self.log, context)
+        subject = subject_of(context, name, _checks(node))
+        good, aside, results = set_aside(context, subject, draft.write(), draft.target)
+        snapshot = draft.commit(good)
+        results = ordered(subject.checks, results, judge(context, subject, snapshot))
+        refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
+        apart = keep_aside(context, name, aside, remove="all" if draft.base is None else frozenset())
+        quarantined = sum(file.rows for file in aside)
+        return Outcome(
+            tables={name: snapshot, **apart},
+            cutovers=_cutover(name, node, context),
+            rows_in=draft.rows,
+            published=draft.rows - quarantined,
+            quarantined=quarantined,
+            checks=results,
+        )
+
+
+@dataclass
+class _Draft:
+    """One log on its way into one stored relation."""
+
+    table: str
+    name: str
+    schema: Mapping[str, str]
+    columns: Columns
+    log: EventLog
+    context: Context
+
+    def __post_init__(self) -> None:
+        self.base = self._base()
+        self.start = _offset(self.base)
+        self.end = self.start
+        self.rows = 0
+        self.target: Target = self.context.lake.target(self.table, self.schema)
+        if self.base is not None and self.base.id == self._released:
+            self.log.trim(self.name, self.start)
+
+    def write(self) -> tuple[DataFile, ...]:
+        """The new rows as files; those of the base too, if its schema was another."""
+        files = self._moved()
+        entries = self.log.replay(self.name, self.start)
+        while batch := list(islice(entries, BATCH)):
+            with self.context.engine.session({"incoming": self._arrow(batch)}) as session:
+                files += session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
+            self.end = batch[-1][0] + 1
+            self.rows += len(batch)
+            self.context.report(f"{self.rows:,} rows")
+        return files
+
+    def commit(self, files: tuple[DataFile, ...]) -> Snapshot:
+        kept = self.base if self.base and self.base.fields == self.target.fields else None
+        return self.context.lake.commit(
+            self.table, self.target, files, base=kept, run=self.context.run, cursor=str(self.end)
+        )
+
+    @property
+    def _released(self) -> int | None:
+        release = self.context.state.get(Release, self.context.state.head(self.context.branch) or "")
+        held = release.tables.get(self.table) if release else None
+        return held.id if held else None
+
+    def _base(self) -> Snapshot | None:
+        """The snapshot to add to: the release's; after a rollback, the newest that any release of the branch had, since
+        going back does not take back what was acknowledged, and the log may be trimmed already."""
+        held = self.context.release.tables.get(self.table)
+        end = self.log.end(self.name)
+        first = next((offset for offset, _ in self.log.replay(self.name, 0)), end)
+        if first <= _offset(held) <= end:
+            return held
+        releases = self.context.state.find(Release, branch=self.context.branch)
+        known = [r.tables[self.table] for r in releases if self.table in r.tables]
+        fitting = [snapshot for snapshot in known if max(first, _offset(held)) <= _offset(snapshot) <= end]
+        if not fitting:
+            raise StorageError(
+                f"the log {self.name!r} does not go on where the lake ends",
+                got=f"offsets {first} to {end}",
+                expected=f"offset {_offset(held)} among them",
+                hint="the directory of the online store is not the one these rows came from",
+            )
+        return max(fitting, key=_offset)
+
+    def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
+        schema = ibis.schema(dict(self.schema)).to_pyarrow()
+        rows = [self.columns(offset, payload) for offset, payload in batch]
+        return pa.table([self._column(field, rows) for field in schema], schema=schema)
+
+    def _column(self, field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
+        values = [row.get(field.name) for row in rows]
+        try:
+            return pa.array(values, type=field.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise SchemaError(
+                f"logged values of {field.name!r} do not fit the schema any more",
+                where=self.name,
+                got=str(error),
+                expected=str(field.type),
+                hint="run once with the old schema, then change it",
+            ) from error
+
+    def _moved(self) -> tuple[DataFile, ...]:
+        """The base's rows in the new schema; a column that is new is null in them."""
+        if self.base is None or self.base.fields == self.target.fields:
+            return ()
+        old = ibis.table({f.name: f.type for f in self.base.fields}, name="before")
+        values = {
+            name: old[name].cast(type) if name in old.columns else ibis.null(type) for name, type in self.schema.items()
+        }
+        with self.context.engine.session({"before": self.context.lake.scan(self.base)}) as session:
+            return session.write(old.select(**values), self.target)
+
+
+def _offset(snapshot: Snapshot | None) -> int:
+    return int(snapshot.cursor or 0) if snapshot else 0
+
+
+def _checks(node: Stream) -> tuple[Check, ...]:
+    """A client that heard no answer sends again: a key that comes twice is told, and does not block for ever."""
+    own = set(node.checks)
+    return tuple(
+        replace(check, severity="warn") if isinstance(check, Unique) and check not in own else check
+        for check in declared(node)
+    )
+
+
+def _cutover(name: str, node: Stream, context: Context) -> dict[str, datetime]:
+    """The instant from which events count, recorded once: right after the last row of the history."""
+    if name in context.release.cutovers or node.history is None:
+        return {}
+    past = context.graph[context.graph.name_of(node.history)]
+    assert past.read is not None
+    with context.session(leaves(past.read)) as session:
+        latest = session.fetch(past.read.aggregate(latest=past.read[node.time].max()))["latest"][0].as_py()
+    return {} if latest is None else {name: latest + timedelta(microseconds=1)}

@@ -1,0 +1,109 @@
+"""Events into the log and, in the same transaction, into the features they change.
+
+What was acknowledged is on disk, and counted once: a view's state knows the offset it has come to, so what reached the
+log while the view was being built elsewhere is taken in before anything newer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from mainstem.errors import RequestError, Unavailable
+from mainstem.features.online import META, Meta, OnlineView
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.records import now
+from mainstem.nodes.sources import Stream
+from mainstem.ports import EventLog, OnlineStore, Writer
+from mainstem.streaming.corrections import corrections
+from mainstem.streaming.logs import Event, decode_event, encode, events_of
+from mainstem.streaming.rows import RowSchema, micros, moment
+
+CHUNK = 10_000
+"""Logged events that a view takes in at a time when it catches up."""
+
+_meta = msgspec.msgpack.Decoder(Meta).decode
+
+
+class Store(OnlineStore, EventLog, Protocol):
+    """Online state and event log that share their transactions."""
+
+
+class Ingest:
+    """Takes the events of one stream for the views over it.
+
+    `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
+    history has none recorded, no event is taken, for nobody could say on which side it is.
+    """
+
+    def __init__(
+        self, definition: Definition, views: Sequence[OnlineView], store: Store, cutover: datetime | None = None
+    ) -> None:
+        assert isinstance(definition.node, Stream) and definition.read is not None
+        self.name, self.stream, self.views = definition.name, definition.node, tuple(views)
+        columns = {c: t for c, t in (definition.schema or {}).items() if not c.startswith("_")}
+        self.time = str(self.stream.time)
+        required = tuple(dict.fromkeys((*self.stream.key, self.time)))
+        self.schema = RowSchema(columns, required=required, where=f"stream {self.name}")
+        self._store, self._log = store, events_of(self.name)
+        self._cutover = None if cutover is None else micros(cutover)
+        self._correct = corrections(definition.read)
+
+    def accept(self, rows: Sequence[Any], *, replay: bool = False, at: datetime | None = None) -> list[Event]:
+        """The rows, checked, as events. They arrive now (or `at`), replayed ones when they happened.
+
+        Raises `RequestError` for the first row that is not as declared, `Unavailable` before the first run.
+        """
+        checked = self.schema.check(rows, "events")
+        self._on_this_side(checked)
+        arrived = micros(at or now())
+        return [Event(row[self.time] if replay else arrived, row) for row in checked]
+
+    def write(self, writer: Writer, events: Sequence[Event]) -> int:
+        """Append events and take them into every view; the offset of the first."""
+        first = writer.append(self._log, [encode(event) for event in events])
+        for view in self.views:
+            self._catch_up(writer, view, first)
+        if events and self.views:
+            columns = self._columns(range(first, first + len(events)), events)
+            for view in self.views:
+                view.apply(writer, columns, first + len(events))
+        return first
+
+    def _catch_up(self, writer: Writer, view: OnlineView, end: int) -> None:
+        raw = writer.get(view.space, META)
+        start = _meta(raw).offset if raw else 0
+        while start < end:
+            entries = list(self._store.replay(self._log, start, min(CHUNK, end - start)))
+            if entries:
+                columns = self._columns([o for o, _ in entries], [decode_event(payload) for _, payload in entries])
+                view.apply(writer, columns, entries[-1][0] + 1)
+            start = entries[-1][0] + 1 if entries else start + CHUNK
+
+    def _columns(self, offsets: Sequence[int], events: Sequence[Event]) -> Mapping[str, Sequence[Any]]:
+        columns: dict[str, Sequence[Any]] = {
+            name: [event.row.get(name) for event in events] for name in self.schema.columns
+        }
+        columns |= {"_seq": list(offsets), "_arrived": [event.arrived for event in events]}
+        return self._correct(columns)
+
+    def _on_this_side(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.stream.history is None:
+            return
+        if self._cutover is None:
+            raise Unavailable(
+                f"stream {self.name!r} takes no events yet: where its history ends is not recorded",
+                hint="mainstem run",
+            )
+        for index, row in enumerate(rows):
+            if row[self.time] < self._cutover:
+                raise RequestError(
+                    "the event happened before the stream took over from its history",
+                    where=f"stream {self.name}, events[{index}].{self.time}",
+                    got=moment(row[self.time]).isoformat(),
+                    expected=f"at or after {moment(self._cutover).isoformat()}",
+                    hint="add it to the history instead, so that it counts once",
+                )

@@ -1,0 +1,62 @@
+"""What stands in the logs: their names, and their payloads as msgpack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event as it was acknowledged: when it reached us, and its row; instants are int µs."""
+
+    arrived: int
+    row: dict[str, Any]
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """An answer as it was given; `row` has the request's columns and every input of the model as it was used."""
+
+    id: str
+    t: int
+    logged_at: int
+    version: str
+    row: dict[str, Any]
+    score: float | None
+    flags: str = ""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_event = msgspec.msgpack.Decoder(Event).decode
+decode_prediction = msgspec.msgpack.Decoder(Prediction).decode
+
+
+def events_of(stream: str) -> str:
+    """The log of a stream's events."""
+    return f"events/{stream}"
+
+
+def predictions_of(endpoint: str) -> str:
+    """The log of an endpoint's predictions."""
+    return f"predictions/{endpoint}"
+
+
+def event_columns(offset: int, payload: bytes) -> Mapping[str, Any]:
+    """A payload of `events/NAME` as a row of the stream's stored relation."""
+    event = decode_event(payload)
+    return {**event.row, "_seq": offset, "_arrived": event.arrived}
+
+
+def prediction_columns(offset: int, payload: bytes) -> Mapping[str, Any]:
+    """A payload of `predictions/NAME` as a row of the relation `predictions.NAME`."""
+    made = decode_prediction(payload)
+    return {
+        **made.row,
+        "_id": made.id,
+        "_t": made.t,
+        "_logged_at": made.logged_at,
+        "_version": made.version,
+        "score": made.score,
+        "_flags": made.flags,
+    }

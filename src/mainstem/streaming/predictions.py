@@ -1,0 +1,47 @@
+"""The stored relation `predictions.ENDPOINT`: its columns, and which of them a request brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from mainstem.features.plan import plan_features
+from mainstem.nodes.definition import Graph
+
+INSTANT = "timestamp('UTC', 6)"
+
+HIDDEN: Mapping[str, str] = {
+    "_id": "string",
+    "_t": INSTANT,
+    "_logged_at": INSTANT,
+    "_version": "string",
+    "score": "float64",
+    "_flags": "string",
+}
+
+
+def example_key(graph: Graph, model: str) -> dict[str, str]:
+    """The key of a model's examples, by which outcomes are joined, with the types that requests have."""
+    plan = plan_features(graph, model)
+    definition = graph[plan.examples]
+    schema = definition.schema or {}
+    node: Any = definition.node
+    return {column: plan.request.get(column) or _sent(schema[column]) for column in node.key}
+
+
+def prediction_schema(graph: Graph, endpoint: str) -> dict[str, str]:
+    """Column → Ibis type: the examples' key, the request's fields, every feature as it was used, and `HIDDEN`."""
+    node: Any = graph[endpoint].node
+    model = graph.name_of(node.model)
+    plan = plan_features(graph, model)
+    return {**example_key(graph, model), **plan.request, **plan.columns, **HIDDEN}
+
+
+def _sent(type: str) -> str:
+    """A column's type as JSON has it."""
+    parsed = dt.dtype(type)
+    if parsed.is_integer():
+        return "int64"
+    return "float64" if parsed.is_floating() or parsed.is_decimal() else str(parsed.copy(nullable=True))

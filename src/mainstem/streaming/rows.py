@@ -1,0 +1,225 @@
+"""Rows as clients send them: JSON objects, checked against declared columns, instants turned into int µs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from mainstem.errors import RequestError, SchemaError, close_matches
+
+Convert = Callable[[Any], Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LARGEST_FLOAT32 = 3.4028234663852886e38
+
+
+class _Refused(Exception):
+    """A value is not what its column takes: what is expected, and a hint."""
+
+    def __init__(self, expected: str, hint: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.hint = hint
+
+
+def micros(instant: datetime) -> int:
+    """An aware datetime as µs since 1970, UTC."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """µs since 1970 as a datetime in UTC."""
+    return _EPOCH + value * _MICROSECOND
+
+
+def parse_instant(value: Any) -> int:
+    """An ISO 8601 text with its offset as int µs. Raises `ValueError` with what is wrong."""
+    try:
+        return _instant(value)
+    except _Refused as refused:
+        raise ValueError(refused.hint or refused.expected) from None
+
+
+class RowSchema:
+    """What a row must look like.
+
+    `columns` maps fields to Ibis types; each must be there and, if in `required`, not null. Fields of `optional` may be
+    left out, and are then not in the row that comes back.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, str],
+        *,
+        required: Sequence[str] = (),
+        optional: Mapping[str, str] | None = None,
+        where: str,
+    ) -> None:
+        self.columns = dict(columns)
+        self.optional = dict(optional or {})
+        self.required = frozenset(required)
+        self.where = where
+        self._fields = [(name, converter(type), name in self.required) for name, type in self.columns.items()]
+        self._extras = {name: converter(type) for name, type in self.optional.items()}
+
+    def check(self, rows: Sequence[Any], path: str = "rows") -> list[dict[str, Any]]:
+        """The rows with their values converted. Raises `RequestError` for the first that is not as declared."""
+        return [self._row(row, f"{path}[{index}]") for index, row in enumerate(rows)]
+
+    def _row(self, row: Any, place: str) -> dict[str, Any]:
+        if not isinstance(row, dict):
+            raise self._error("a row is not a JSON object", place, got=_shown(row), expected="{…}")
+        found: dict[str, Any] = {}
+        for name, convert, required in self._fields:
+            value = row.get(name)
+            if value is not None:
+                found[name] = self._value(convert, value, name, place)
+            elif required or name not in row:
+                raise self._absent(name, row, place)
+            else:
+                found[name] = None
+        if len(row) > len(found):
+            self._take_extras(row, found, place)
+        return found
+
+    def _take_extras(self, row: dict[str, Any], found: dict[str, Any], place: str) -> None:
+        for name in row:
+            if name in found:
+                continue
+            if name not in self._extras:
+                known = [*self.columns, *self.optional]
+                raise self._error(
+                    f"there is no field {name!r}",
+                    place,
+                    got=name,
+                    expected=f"the fields {', '.join(known)}",
+                    hint=close_matches(name, known),
+                )
+            if row[name] is not None:
+                found[name] = self._value(self._extras[name], row[name], name, place)
+
+    def _value(self, convert: Convert, value: Any, name: str, place: str) -> Any:
+        try:
+            return convert(value)
+        except _Refused as refused:
+            raise self._error(
+                f"the field {name!r} has the wrong type or value",
+                f"{place}.{name}",
+                got=_shown(value),
+                expected=refused.expected,
+                hint=refused.hint,
+            ) from None
+
+    def _absent(self, name: str, row: dict[str, Any], place: str) -> RequestError:
+        if name in row:
+            return self._error(f"the field {name!r} may not be null", place, got="null", expected=self.columns[name])
+        unknown = [other for other in row if other not in self.columns and other not in self.optional]
+        near = close_matches(name, unknown)
+        return self._error(
+            f"the field {name!r} is missing",
+            place,
+            got=f"the fields {', '.join(row)}" if row else "an empty object",
+            expected=f"{name!r}: {self.columns[name]}",
+            hint=near or (None if name in self.required else "send null if it is not known"),
+        )
+
+    def _error(self, what: str, place: str, **more: str | None) -> RequestError:
+        return RequestError(what, where=f"{self.where}, {place}", **more)
+
+
+def converter(type: str) -> Convert:
+    """The function that takes a JSON value of an Ibis type. Raises `SchemaError` for a type JSON cannot say."""
+    parsed = dt.dtype(type)
+    if isinstance(parsed, dt.Integer):
+        return _integer(parsed)
+    if isinstance(parsed, dt.Floating):
+        return _float32 if isinstance(parsed, dt.Float32) else _float64
+    if isinstance(parsed, dt.Timestamp) and parsed.timezone == "UTC":
+        return _instant
+    if isinstance(parsed, dt.String):
+        return _string
+    if isinstance(parsed, dt.Boolean):
+        return _boolean
+    raise SchemaError(
+        "a field of this type cannot be sent",
+        got=type,
+        expected="an integer, float, string, boolean or timestamp('UTC', 6)",
+    )
+
+
+def _integer(type: dt.Integer) -> Convert:
+    low, high = type.bounds
+
+    def convert(value: Any) -> int:
+        if value.__class__ is float and value.is_integer():
+            value = int(value)
+        if value.__class__ is not int:
+            raise _Refused("an integer")
+        if not low <= value <= high:
+            raise _Refused(f"an integer from {low} to {high}")
+        return int(value)
+
+    return convert
+
+
+def _float64(value: Any) -> float:
+    if value.__class__ is float and math.isfinite(value):
+        return float(value)
+    if value.__class__ is int:
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise _Refused("a finite number", "send null if it is not known")
+
+
+def _float32(value: Any) -> float:
+    found = _float64(value)
+    if abs(found) > _LARGEST_FLOAT32:
+        raise _Refused("a number that float32 can hold")
+    return found
+
+
+def _string(value: Any) -> str:
+    if value.__class__ is not str:
+        raise _Refused("a string")
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise _Refused("a string of whole characters", "half of a surrogate pair is no character")
+    return str(value)
+
+
+def _boolean(value: Any) -> bool:
+    if value.__class__ is not bool:
+        raise _Refused("true or false")
+    return bool(value)
+
+
+def _instant(value: Any) -> int:
+    expected = "an instant in ISO 8601, such as 2013-12-01T10:00:00Z"
+    if isinstance(value, datetime):
+        found = value
+    elif value.__class__ is str and len(value) > 10:
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            raise _Refused(expected) from None
+    else:
+        raise _Refused(expected)
+    if found.tzinfo is None:
+        raise _Refused(expected, "it has no time zone: append Z if it is UTC, or its offset, such as +01:00")
+    return (found - _EPOCH) // _MICROSECOND
+
+
+def _shown(value: Any) -> str:
+    text = (
+        {None: "null", True: "true", False: "false"}.get(value)
+        if value is None or value is True or value is False
+        else None
+    )
+    text = text or repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

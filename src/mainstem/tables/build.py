@@ -1,0 +1,55 @@
+"""Builds a table: write, audit, commit. What comes of it is unseen until the run publishes its release."""
+
+from __future__ import annotations
+
+from mainstem.graph.lineage import leaves
+from mainstem.nodes.records import CheckResult
+from mainstem.planning.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
+from mainstem.planning.checks import declared, examine, refuse
+from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.plan import Step
+from mainstem.ports import DataFile
+
+
+class Build:
+    """The executor of `build` steps."""
+
+    def __call__(self, step: Step, context: Context) -> Outcome:
+        """Build the table anew from the snapshots this run reads.
+
+        Rows in are those the expression gives; every one is published or quarantined. Raises `CheckFailed` when a
+        check of severity error finds violations; the snapshot is kept then, unpublished, for inspection.
+        """
+        definition = context.graph[step.node]
+        subject = subject_of(context, step.node, declared(definition.node))
+        target = context.lake.target(step.node, dict(definition.schema or {}))
+        with context.session(leaves(definition.build)) as session:
+            files = session.write(definition.build, target)
+        rows = _rows(files)
+        context.report(f"{rows:,} rows")
+        good, bad, doubts = set_aside(context, subject, files, target)
+        base = context.release.tables.get(step.node)
+        snapshot = context.lake.commit(step.node, target, good, base=base, run=context.run, remove="all")
+        results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
+        refuse(step.node, results, where=definition.where, kept=snapshot.id)
+        aside = keep_aside(context, step.node, bad)
+        return Outcome(
+            tables={step.node: snapshot, **aside},
+            rows_in=rows,
+            published=snapshot.rows,
+            quarantined=_rows(bad),
+            checks=results,
+        )
+
+
+def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
+    """Every check of a source or table, on what its branch publishes. Raises `StorageError` if that is nothing."""
+    node = context.graph[name].node
+    subject = subject_of(context, name, declared(node))
+    with context.session([name]) as session:
+        reveal(session, context, subject)
+        return examine(session, subject)
+
+
+def _rows(files: tuple[DataFile, ...]) -> int:
+    return sum(file.rows for file in files)

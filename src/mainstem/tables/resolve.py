@@ -1,0 +1,98 @@
+"""From a user's table function to an unbound Ibis expression, or an error that quotes the user's line."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import ibis
+
+from mainstem.errors import DefinitionError, MainstemError, SchemaError, UnknownName, close_matches
+from mainstem.nodes.tables import Table
+from mainstem.planning.checks import validate
+
+
+def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> ibis.Table:
+    """Call the function with unbound tables, one per parameter, and type-check what it gives.
+
+    Raises `UnknownName` for a column that is not there, `SchemaError` for what Ibis refuses (a join on unlike types),
+    for a naive timestamp, and for a result that is no table; and `DefinitionError` for an exception of the user's own.
+    """
+    where = f"{name} ({node.origin})"
+    given = {parameter: inputs[parameter] for parameter in node.parameters}
+    try:
+        result = node(**given)
+        if isinstance(result, ibis.Table):
+            result.schema()  # a join is only finished, and its names compared, when it is looked at
+    except MainstemError as error:
+        raise error.at(_line(error, node) or where) from None
+    except Exception as error:
+        raise _explained(error, given, _line(error, node) or where) from error
+    if not isinstance(result, ibis.Table):
+        got = "None: is the return missing?" if result is None else f"a {type(result).__name__}"
+        raise SchemaError("the function does not give a table", where=where, got=got, expected="an Ibis table")
+    check_columns(result, where)
+    validate(result, node.checks, where)
+    return result
+
+
+def check_columns(table: ibis.Table, where: str) -> None:
+    """Refuse naive timestamps and hidden names. Raises `SchemaError`."""
+    for column, type in table.schema().items():
+        if type.is_timestamp() and type.timezone is None:
+            raise SchemaError(
+                f"{column!r} is a naive timestamp, which could mean any time zone",
+                where=where,
+                got=str(type),
+                expected="timestamp('UTC', 6)",
+                hint=f"_.{column}.cast(\"timestamp('UTC', 6)\") reads it as UTC",
+            )
+        if column.startswith("_"):
+            raise SchemaError(
+                f"{column!r} is a hidden name", where=where, hint="rename it; names with _ are Mainstem's"
+            )
+
+
+def _line(error: Exception, node: Table) -> str | None:
+    """The deepest line of the user's own file on the way to an error."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == node.origin.file]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}  {frames[-1].line}" if frames else None
+
+
+_MISSING = (
+    re.compile(r"'(?:Table|Join)' object has no attribute '(?P<name>\w+)'"),
+    re.compile(r"Column '(?P<name>.+?)' is not found in table"),
+    re.compile(r"'(?P<name>.+?)' is not a field in"),
+)
+
+
+def _explained(error: Exception, inputs: Mapping[str, ibis.Table], where: str) -> DefinitionError:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    for pattern in _MISSING:
+        if match := pattern.search(text):
+            columns = {column for table in inputs.values() for column in table.columns}
+            return UnknownName.among("column", match["name"], columns, where=where)
+    if "collisions" in text:
+        return SchemaError(
+            "two columns of a join have one name",
+            where=where,
+            got=_last(text),
+            hint='rname="{name}_right", or .select(…)',
+        )
+    if method := re.search(r"'(\w+)' object has no attribute '(\w+)'", text):
+        known = dir(getattr(ibis.expr.types, method[1], object))
+        return SchemaError(
+            f"{method[2]!r} is no method of a {method[1]}", where=where, hint=close_matches(method[2], known)
+        )
+    if type(error).__module__.startswith("ibis") or "'function' object" in text or "'method'" in text:
+        hint = '_["name"] reads a column that is called like a method of tables' if "'method'" in text else None
+        return SchemaError("the expression does not fit its inputs", where=where, got=_last(text), hint=hint)
+    return DefinitionError("the function failed", where=where, got=f"{type(error).__name__}: {text}")
+
+
+def _last(text: str) -> str:
+    """What Ibis says last is what is wrong; before it stand the whole expressions."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"

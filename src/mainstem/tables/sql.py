@@ -1,0 +1,202 @@
+"""Tables written in SQL (DuckDB's dialect): their inputs, their schema, and their place in an Ibis expression.
+
+A query is kept as it is written, as one Ibis operation over its inputs. `ibis.parse_sql` was tried and rejected: it
+loses DISTINCT, adds columns for HAVING, and knows neither CASE nor window functions (12.0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+import sqlglot as sg
+import sqlglot.expressions as sge
+from ibis.backends.sql.compilers.base import SQLGlotCompiler
+from ibis.common.collections import FrozenOrderedDict
+from ibis.common.typing import VarTuple
+from ibis.expr.schema import Schema
+from sqlglot.optimizer.scope import traverse_scope
+
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.nodes import checks, tables
+from mainstem.nodes.base import Origin
+
+DIALECT = "duckdb"
+
+
+class SqlQuery(ops.Relation):  # type: ignore[misc]
+    """The rows of a SELECT over `inputs`, which it calls by `names`."""
+
+    inputs: VarTuple[ops.Relation]
+    names: VarTuple[str]
+    query: str
+    schema: Schema
+    values = FrozenOrderedDict()
+
+
+def inputs(text: str) -> tuple[str, ...]:
+    """The names that the FROM clauses read, in order, without those that WITH defines. Raises `SchemaError`."""
+    return tuple(dict.fromkeys(table.name for table in _read(_parse(text))))
+
+
+def bind(text: str, inputs: Mapping[str, ibis.Table], where: str | None = None) -> ibis.Table:
+    """The query as an unbound Ibis table over `inputs`. Raises `UnknownName` or `SchemaError`."""
+    parsed = _parse(text, where)
+    for table in _read(parsed):
+        if table.name not in inputs:
+            raise UnknownName.among("node", table.name, inputs, where=where)
+    schema = _described(text, inputs, where)
+    naive = next((name for name, type in schema.items() if type.is_timestamp() and type.timezone is None), None)
+    if naive is not None:
+        raise SchemaError(
+            f"{naive!r} is a naive timestamp, which could mean any time zone",
+            where=where,
+            got=str(schema[naive]),
+            expected="timestamp('UTC', 6)",
+            hint=f"CAST({naive} AS TIMESTAMPTZ) reads it as UTC",
+        )
+    query = parsed.sql(dialect=DIALECT, comments=False)
+    node = SqlQuery([t.op() for t in inputs.values()], tuple(inputs), query, ibis.schema(schema))
+    bound: ibis.Table = node.to_expr()
+    return bound
+
+
+def parse_file(path: Path) -> tables.Table:
+    """The table that `sql/NAME.sql` declares.
+
+    Its first comments may say more: `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
+    and any number of `-- check: not_null("origin")`, as Python would have it. Raises `DefinitionError`.
+    """
+    text = path.read_text(encoding="utf-8")
+    said: dict[str, str] = {}
+    found: list[checks.Check] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        if not line.startswith("--"):
+            break
+        match = re.fullmatch(r"--\s*(key|time|description|owner|check):\s*(.+?)\s*", line)
+        if match and match[1] == "check":
+            found.append(_check(match[2], Origin(str(path), number, line)))
+        elif match:
+            said[match[1]] = match[2]
+    key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
+    origin = Origin(str(path), 1, path.name)
+    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), checks=found, **_meta(said, text))
+
+
+def _meta(said: Mapping[str, str], text: str) -> dict[str, str]:
+    """Description and owner; an opening comment without a word before a colon describes the table."""
+    first = text.lstrip().splitlines()[0] if text.strip() else ""
+    plain = first.removeprefix("--").strip() if first.startswith("--") and not re.match(r"--\s*\w+:", first) else ""
+    described = said.get("description") or plain
+    return {k: v for k, v in (("description", described), ("owner", said.get("owner", ""))) if v}
+
+
+# ── checks in comments ────────────────────────────────────────────────────────────────────────────────
+
+_MAKERS = {
+    name: getattr(checks, name)
+    for name in ("not_null", "unique", "between", "accepted", "foreign_key", "row_count", "fresh", "expression")
+}
+
+
+def _check(text: str, origin: Origin) -> checks.Check:
+    """`not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")`: names and literals, never code."""
+    import ast
+
+    try:
+        call: Any = ast.parse(text, mode="eval").body
+        make = _MAKERS[call.func.id]
+        positional = [_argument(node) for node in call.args]
+        check: checks.Check = make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
+    except (SyntaxError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DefinitionError(
+            f"{text!r} is not a check", where=str(origin), got=str(error), expected=f"one of {', '.join(_MAKERS)}"
+        ) from error
+    return check
+
+
+def _argument(node: Any) -> Any:
+    import ast
+
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+# ── parsing ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parse(text: str, where: str | None = None) -> sge.Query:
+    try:
+        statements = [s for s in sg.parse(text, dialect=DIALECT) if s is not None]
+    except sg.errors.SqlglotError as error:
+        message = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()[0]
+        raise SchemaError("the SQL cannot be parsed", where=where, got=message) from error
+    if len(statements) != 1 or not isinstance(statements[0], sge.Query):
+        kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
+        raise SchemaError("a SQL table is one SELECT", where=where, got=kinds, expected="SELECT …")
+    return statements[0]
+
+
+def _read(query: Any) -> list[sge.Table]:
+    """The tables a query reads that are not its own: a name defined by WITH is, where that is in sight."""
+    found = [
+        source for scope in traverse_scope(query) for source in scope.sources.values() if isinstance(source, sge.Table)
+    ]
+    order = {id(table): place for place, table in enumerate(query.find_all(sge.Table))}
+    return sorted(found, key=lambda table: order.get(id(table), 0))
+
+
+def _described(text: str, inputs: Mapping[str, ibis.Table], where: str | None) -> dict[str, Any]:
+    """The columns and types that DuckDB gives the query over empty tables."""
+    import duckdb
+
+    from mainstem.engines.types import from_duckdb, identifier, to_duckdb
+
+    with duckdb.connect() as connection:
+        for name, table in inputs.items():
+            columns = ", ".join(f"{identifier(c)} {to_duckdb(str(t))}" for c, t in table.schema().items())
+            connection.execute(f"CREATE TABLE {identifier(name)} ({columns})")
+        try:
+            rows = connection.execute(f"DESCRIBE {text.strip().rstrip(';')}").fetchall()
+        except duckdb.Error as error:
+            raise _refused(str(error), inputs, where) from error
+    return {name: _kept(from_duckdb(type)) for name, type, *_ in rows}
+
+
+def _kept(type: Any) -> Any:
+    """DuckDB's sum of integers is a HUGEINT, which Parquet has not."""
+    return ibis.dtype("int64") if type.is_decimal() and type.precision == 38 and type.scale == 0 else type
+
+
+def _refused(message: str, inputs: Mapping[str, ibis.Table], where: str | None) -> DefinitionError:
+    missing = re.search(r'column "(.+?)" not found|does not have a column named "(.+?)"', message)
+    if missing:
+        columns = {column for table in inputs.values() for column in table.columns}
+        return UnknownName.among("column", missing[1] or missing[2], columns, where=where)
+    return SchemaError("the SQL does not fit its inputs", where=where, got=message.split("\n")[0])
+
+
+# ── compiling ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
+    """The query with each input in the place of its name: what Ibis' compilers call for a `SqlQuery`."""
+    parsed = sg.parse_one(query, read=DIALECT)
+    given = dict(zip(names, inputs, strict=True))
+    for table in _read(parsed):
+        alias = sg.to_identifier(table.alias or table.name, quoted=True)
+        source = given[table.name].copy()
+        source.set("alias", sge.TableAlias(this=alias))
+        for join in table.args.get("joins") or ():
+            source.append("joins", join)
+        table.replace(source)
+    return parsed
+
+
+# Ibis has no public way to add an operation; its compilers look a method up by the operation's name.
+SQLGlotCompiler.visit_SqlQuery = _visit

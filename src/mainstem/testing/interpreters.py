@@ -1,0 +1,71 @@
+"""The interpreters of a feature view, each as a function that the conformance suite can drive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mainstem.features.instants import micros_of
+from mainstem.features.offline import AsOf, Lookup, join
+from mainstem.features.online import OnlineView
+from mainstem.features.view import CompiledView
+from mainstem.ports import Engine, OnlineStore
+from mainstem.testing.features import INSTANT, SCHEMA, Event, Interpreter, Query
+
+HIDDEN = {"_seq": "int64", "_arrived": INSTANT}
+
+
+def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
+    """The point-in-time join on an engine."""
+
+    @lru_cache
+    def query(view: CompiledView) -> tuple[str, pa.Schema]:
+        examples = ibis.table({"_row": "int64", "_t": INSTANT, **view.key}, name="examples")
+        found = join(examples, "_t", [Lookup(view, tuple(view.key), "f")], as_of).order_by("_row")
+        return str(ibis.to_sql(found, dialect=engine.dialect)), found.schema().to_pyarrow()
+
+    def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
+        kinds = {"_row": "int64", "_t": INSTANT, **view.key}
+        rows = [{"_row": i, "_t": t, **dict(zip(view.key, key, strict=True))} for i, (key, t) in enumerate(queries)]
+        relations = {"events": _arrow(events, {**SCHEMA, **HIDDEN}), "examples": _arrow(rows, kinds)}
+        sql, schema = query(view)  # compiled once: that takes longer than running it
+        with engine.session(relations) as session:
+            table = session.fetch(sql).cast(schema).drop_columns(list(kinds))
+        return [{name.removeprefix("f__"): _plain(v) for name, v in row.items()} for row in table.to_pylist()]
+
+    return run
+
+
+def online(store: OnlineStore, batch: int = 3) -> Interpreter:
+    """Events taken in as they come, a few at a time; then the reads."""
+    rounds = iter(range(1 << 62))
+
+    def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
+        state = OnlineView(view, store, f"{view.fingerprint}.{next(rounds)}")
+        for start in range(0, len(events), batch):
+            few = events[start : start + batch]
+            with store.transaction() as writer:
+                state.apply(writer, {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)})
+        found = state.read([key for key, _ in queries], [t for _, t in queries])
+        return [reading.values for reading in found]
+
+    return run
+
+
+def _arrow(rows: Sequence[Event], kinds: dict[str, str]) -> pa.Table:
+    schema = ibis.schema(kinds).to_pyarrow()
+    return pa.table([_column([row[f.name] for row in rows], f) for f in schema], schema=schema)
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if pa.types.is_timestamp(field.type):
+        return pa.array(values, type=pa.int64()).cast(field.type)
+    return pa.array(values, type=field.type, from_pandas=False)
+
+
+def _plain(value: Any) -> Any:
+    return micros_of(value) if hasattr(value, "tzinfo") else value

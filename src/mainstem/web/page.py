@@ -1,0 +1,93 @@
+"""The page at `/`: the graph with the state of every node, endpoints, findings and runs, drawn from one status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainstem.errors import MissingExtra
+from mainstem.web.layout import HEIGHT, WIDTH, draw
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+LONGEST = 21
+"""Characters of a name that fit into a box."""
+
+
+def render(status: Mapping[str, Any]) -> str:
+    """The page as HTML; `status` is what `GET /api/status` answers."""
+    nodes = {node["name"]: node for node in status.get("nodes", ())}
+    drawing = draw({name: node["inputs"] for name, node in nodes.items()})
+    return _template().render(
+        status=status,
+        nodes=nodes,
+        drawing=drawing,
+        box=(WIDTH, HEIGHT),
+        states=_counts(nodes),
+        findings=_by_state(status.get("findings", ())),
+        mark=mark(status),
+        needs=_embedded({name: list(node["inputs"]) for name, node in nodes.items()}),
+    )
+
+
+def mark(status: Mapping[str, Any]) -> str:
+    """A text that changes when the page should be drawn anew."""
+    states = ",".join(f"{node['name']}:{node['state']}" for node in status.get("nodes", ()))
+    findings = ",".join(f"{finding['id']}:{finding['state']}" for finding in status.get("findings", ()))
+    runs = ",".join(f"{run['id']}:{run['status']}" for run in status.get("runs", ())[:1])
+    return "|".join((str(status.get("release")), states, findings, runs))
+
+
+def _embedded(value: Any) -> str:
+    """JSON that may stand inside a script element."""
+    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
+
+
+def _counts(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    found = dict.fromkeys(("fresh", "stale", "failed"), 0)
+    for node in nodes.values():
+        found[node["state"]] = found.get(node["state"], 0) + 1
+    return {state: count for state, count in found.items() if count}
+
+
+def _by_state(findings: Any) -> list[Mapping[str, Any]]:
+    """Open ones first, then those that are being dealt with; those that cost nothing after those that do."""
+    order = {"open": 0, "accepted": 1, "failed": 2, "verified": 3, "rejected": 4}
+    return sorted(findings, key=lambda f: (order.get(f["state"], 9), bool(f.get("harmless"))))
+
+
+def short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def number(value: Any) -> str:
+    """`336,776`, `0.627`, or `–` for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def minute(instant: str | None) -> str:
+    """`2013-12-01 10:00` in UTC, of an ISO 8601 text."""
+    return instant[:16].replace("T", " ") if instant else "–"
+
+
+@cache
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise MissingExtra.named("serve", "jinja2") from None
+    loader = PackageLoader("mainstem.web")
+    environment = Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters.update(short=short, number=number, minute=minute)
+    environment.globals["css"] = resources.files("mainstem.web").joinpath("templates/page.css").read_text()
+    environment.globals["script"] = resources.files("mainstem.web").joinpath("templates/page.js").read_text()
+    return environment.get_template("page.html")

@@ -1,0 +1,31 @@
+"""The page's routes, for `mainstem.serving.create_app(service, web.routes(status))`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mainstem.serving.http.messages import HTML, Request, Response, Route, encode
+from mainstem.web.page import mark, render
+
+Status = Callable[[], Mapping[str, Any]]
+
+
+def routes(status: Status) -> list[Route]:
+    """`GET /` and `GET /api/status`, over a function that says what there is; it is called on a thread."""
+
+    async def page(request: Request) -> Response:
+        html = await asyncio.to_thread(lambda: render(status()))
+        return Response(
+            html.encode(), type=HTML, headers={"cache-control": "no-store", "content-security-policy": _CSP}
+        )
+
+    async def api(request: Request) -> Response:
+        found = await asyncio.to_thread(status)
+        return Response(encode({**found, "mark": mark(found)}), headers={"cache-control": "no-store"})
+
+    return [Route("GET", "/", page), Route("GET", "/api/status", api)]
+
+
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"

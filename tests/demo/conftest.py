@@ -1,0 +1,7 @@
+"""The template's world and replay scripts, imported from where `mainstem init` copies them from."""
+
+import sys
+from pathlib import Path
+
+TEMPLATE = Path(__file__).parents[2] / "src/mainstem/cli/templates/flights"
+sys.path.insert(0, str(TEMPLATE))

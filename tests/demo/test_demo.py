@@ -1,0 +1,75 @@
+"""The whole way, as `make demo` goes it: one telling of the story, and what must have come of it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("demo") / "flights"
+    command = [sys.executable, "-m", "mainstem", "demo", str(directory), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stdout, ended.stderr
+    facts = json.loads(ended.stdout)
+    yield {**facts, "directory": directory, "code": ended.returncode, "stderr": ended.stderr}
+
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("demo")]
+
+
+def test_the_story_comes_out_as_it_should(told: dict[str, Any]) -> None:
+    assert told["missing"] == []
+    assert told["ok"] and told["code"] == 0
+
+
+def test_the_champion_beats_the_naive_baseline(told: dict[str, Any]) -> None:
+    [arrivals] = told["status"]["endpoints"]
+    assert arrivals["low"] > arrivals["baseline"] + 0.1
+
+
+def test_an_untouched_december_is_silent_and_online_equals_offline(told: dict[str, Any]) -> None:
+    assert told["untouched"] == []
+    assert told["parity"]["ok"]
+
+
+def test_the_finding_names_the_source_the_column_the_cost_and_the_remedy(told: dict[str, Any]) -> None:
+    finding = told["finding"]
+    assert (finding["node"], finding["column"]) == ("departures", "dep_delay")
+    assert finding["metric"] == "average_precision"
+    assert finding["cost"]["low"] > 0.03
+    assert finding["rule"]["kind"] == "rescale"
+    assert finding["rule"]["factor"] == pytest.approx(1 / 60, rel=0.05)
+    assert finding["promised"]["recovered"]["low"] > 0
+
+
+def test_the_wind_is_a_drift_that_costs_nothing(told: dict[str, Any]) -> None:
+    winds = [finding for finding in told["findings"] if finding["node"] == "weather"]
+    assert winds and all(finding["harmless"] for finding in winds)
+    assert "wind_speed" in {finding["column"] for finding in winds}
+
+
+def test_the_remedy_is_in_the_project_and_verified(told: dict[str, Any]) -> None:
+    assert "dep_delay" in (told["directory"] / "remedies.toml").read_text()
+    verified = told["verified"]
+    assert verified["state"] == "verified"
+    assert verified["realised"]["recovered"]["low"] > 0
+    assert verified["realised"]["after"] == pytest.approx(verified["promised"]["after"], abs=0.03)
+
+
+def test_what_it_leaves_is_a_project_that_has_nothing_to_do(told: dict[str, Any]) -> None:
+    """But for the sources that its world offered, which has ended."""
+    assert {path.name for path in Path(told["directory"]).iterdir()} >= {"schemas.lock", "remedies.toml", "flights.py"}
+
+
+def test_nothing_is_left_running(told: dict[str, Any]) -> None:
+    import urllib.error
+    import urllib.request
+
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(told["url"], timeout=2)

@@ -1,0 +1,322 @@
+"""On-demand features: the closures say what DuckDB says, operation by operation."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.operations as ops
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ibis import _
+
+from mainstem.errors import RequestError, SchemaError, UnknownName
+from mainstem.features.on_demand import compile_on_demand, expressions
+from mainstem.features.rowwise import COMPILERS, Unsupported, compile_value, register
+
+COLUMNS = {
+    "a": "int64",
+    "b": "int64",
+    "i": "int32",
+    "x": "float64",
+    "y": "float64",
+    "f": "float32",
+    "p": "boolean",
+    "q": "boolean",
+    "s": "string",
+    "r": "string",
+    "t": "timestamp('UTC', 6)",
+    "u": "timestamp('UTC', 6)",
+}
+TABLE = ibis.table(COLUMNS, name="row")
+HOUR = ibis.interval(hours=1)
+NOON = ibis.timestamp("2013-07-01 12:00:00", timezone="UTC")
+
+NUMERIC = {
+    "add": _.a + _.b,
+    "add narrow": _.i + 1,
+    "add mixed": _.a + _.x,
+    "add narrow float": _.f + _.a,
+    "decimal literal": _.a * 0.1,
+    "subtract": _.a - _.b,
+    "multiply": _.a * _.b,
+    "multiply floats": _.x * _.y,
+    "two literals": _.a * 0 + (ibis.literal(2_000_000_000) + ibis.literal(2_000_000_000)),
+    "divide": _.a / _.b,
+    "divide floats": _.x / _.y,
+    "floor divide": _.a // _.b,
+    "floor divide floats": _.x // _.y,
+    "modulus": _.a % _.b,
+    "modulus floats": _.x % _.y,
+    "negate": -_.a,
+    "negate float": -_.x,
+    "abs": _.a.abs(),
+    "abs float": _.x.abs(),
+    "floor": _.x.floor(),
+    "floor of integer": _.a.floor(),
+    "ceil": _.x.ceil(),
+    "round": _.x.round(),
+    "round digits": _.x.round(2),
+    "sqrt": _.x.sqrt(),
+    "exp": _.x.exp(),
+    "ln": _.x.ln(),
+    "log": _.a.log(),
+    "log2": _.x.log2(),
+    "log10": _.x.log10(),
+    "power": _.x**2,
+    "power of both": _.x**_.y,
+    "isnan": _.x.isnan(),
+    "isinf": _.x.isinf(),
+    "clip": _.x.clip(0, 1.5),
+    "clip below": _.a.clip(lower=3),
+    "clip by column": _.a.clip(_.b, _.i),
+    "greatest": ibis.greatest(_.a, _.b, 3),
+    "least": ibis.least(_.x, _.y, _.a),
+}
+LOGIC = {
+    "equals": _.a == _.b,
+    "equals mixed": _.a == _.x,
+    "not equals": _.x != _.y,
+    "less": _.x < _.y,
+    "less or equal": _.x <= _.y,
+    "greater": _.a > _.x,
+    "greater or equal": _.x >= _.y,
+    "text order": _.s < _.r,
+    "and": _.p & _.q,
+    "or": _.p | _.q,
+    "xor": _.p ^ _.q,
+    "not": ~_.p,
+    "and of comparisons": (_.a > 3) & (_.x < 2) | _.q,
+    "between": _.x.between(_.y, _.a),
+    "between half open": _.a.between(1, ibis.null("int64")),
+    "isnull": _.x.isnull(),
+    "notnull": _.s.notnull(),
+    "isin": _.a.isin([1, 2, 3]),
+    "isin mixed": _.a.isin([1.5, 2]),
+    "isin null": _.a.isin([1, None]),
+    "isin columns": _.x.isin([_.y, 1.0]),
+    "notin": _.s.notin(["a", "b"]),
+    "isin nothing": _.a.isin([]),
+    "identical": _.x.identical_to(_.y),
+    "coalesce": ibis.coalesce(_.a, _.b, 7),
+    "coalesce mixed": ibis.coalesce(_.i, _.x),
+    "fill null": _.x.fill_null(0),
+    "nullif": _.a.nullif(0),
+    "nullif float": _.x.nullif(_.y),
+    "nullif mixed": _.a.nullif(_.x),
+    "ifelse": ibis.ifelse(_.a > 1, _.x, _.i),
+    "ifelse literals": (_.x > 1).ifelse("far", "near"),
+    "cases": ibis.cases((_.a > 5, 1), (_.x > 0, 2.5), else_=None),
+    "simple case": _.a.cases((1, "x"), (2, "y"), else_="z"),
+    "guarded": ibis.ifelse(_.b != 0, _.a % _.b, 0),
+}
+CASTS = {
+    "float to int": _.x.cast("int64"),
+    "float to int32": _.x.cast("int32"),
+    "int to int8": _.a.cast("int8"),
+    "int to float": _.a.cast("float64"),
+    "float to float32": _.x.cast("float32"),
+    "int to bool": _.a.cast("boolean"),
+    "float to bool": _.x.cast("boolean"),
+    "bool to int": _.p.cast("int64") + _.q.cast("int8"),
+    "bool to string": _.p.cast("string"),
+    "int to string": _.a.cast("string"),
+    "float to string": _.x.cast("string"),
+    "string to int": _.s.cast("int64"),
+    "string to float": _.s.cast("float64"),
+    "string to bool": _.s.cast("boolean"),
+}
+TEXT = {
+    "lower": _.s.lower(),
+    "upper": _.s.upper(),
+    "length": _.s.length() * 2,
+    "strip": _.s.strip(),
+    "lstrip": _.s.lstrip(),
+    "rstrip": _.s.rstrip(),
+    "contains": _.s.contains(_.r),
+    "startswith": _.s.startswith("a"),
+    "endswith": _.s.endswith(_.r),
+    "concat": _.s + "-" + _.r,
+}
+TIME = {
+    "epoch": _.t.epoch_seconds(),
+    "epoch arithmetic": _.t.epoch_seconds() % 86_400,
+    "hour": _.t.hour(),
+    "minute": _.t.minute(),
+    "second": _.t.second(),
+    "day": _.t.day(),
+    "month": _.t.month(),
+    "year": _.t.year(),
+    "day of year": _.t.day_of_year(),
+    "day of week": _.t.day_of_week.index(),
+    "day of week name": _.t.day_of_week.full_name(),
+    "add interval": _.t + HOUR,
+    "subtract interval": _.t - ibis.interval(days=3),
+    "add column": _.t + _.i.as_interval("s"),
+    "difference": (_.t - _.u) > ibis.interval(seconds=3_600),
+    "delta seconds": _.t.delta(_.u, unit="second"),
+    "delta hours": _.t.delta(_.u, unit="hour"),
+    "delta days": _.t.delta(_.u, unit="day"),
+    "compare": _.t > NOON,
+    "between": _.t.between(NOON, _.u),
+    "latest": ibis.greatest(_.t, _.u),
+    "fill": _.t.fill_null(NOON),
+}
+ALL = {
+    f"{group}: {name}": value
+    for group, cases in {"numeric": NUMERIC, "logic": LOGIC, "cast": CASTS, "text": TEXT, "time": TIME}.items()
+    for name, value in cases.items()
+}
+
+integers = st.one_of(st.integers(-9, 9), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**53 + 1, -(2**63)]))
+floats = st.one_of(
+    st.sampled_from([0.0, -0.0, 0.5, -0.5, 1.5, 2.5, math.nan, math.inf, -math.inf, 1e308, 0.49999999999999994]),
+    st.integers(-9, 9).map(float),
+    st.floats(-1e6, 1e6),
+    st.floats(),
+)
+texts = st.one_of(
+    st.sampled_from(["", "a", "ab ", "\t1\n", "12", "-3.5", "1e3", "true", "f", "ß", "Ǆ", "İ"]),
+    st.text("aAbBéß \t", max_size=4),
+)
+instants = st.one_of(
+    st.integers(-3_000_000_000_000_000, 3_000_000_000_000_000),
+    st.integers(-9, 9).map(lambda n: n * 1_800_000_000),
+)
+STRATEGIES = {
+    **dict.fromkeys(("a", "b"), st.none() | integers),
+    "i": st.none() | st.integers(-(2**31), 2**31 - 1),
+    **dict.fromkeys(("x", "y"), st.none() | floats),
+    "f": st.none() | st.floats(width=32),
+    **dict.fromkeys(("p", "q"), st.none() | st.booleans()),
+    **dict.fromkeys(("s", "r"), st.none() | texts),
+    **dict.fromkeys(("t", "u"), st.none() | instants),
+}
+
+
+def samples(value: Any) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Rows that vary in the columns the expression reads, and are null elsewhere."""
+    read = {field.name for field in value.resolve(TABLE).op().find(ops.Field)}
+    row = st.fixed_dictionaries({name: STRATEGIES[name] for name in sorted(read)})
+    return st.lists(row.map(lambda values: dict.fromkeys(COLUMNS) | values), min_size=1, max_size=20)
+
+
+class Oracle:
+    """DuckDB itself, one query per expression over many rows, or per row where a row makes it fail."""
+
+    def __init__(self) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        self.sql = {
+            name: ibis.to_sql(TABLE.select(expressions({"v": value}, TABLE)["v"]), dialect="duckdb")
+            for name, value in ALL.items()
+        }
+
+    def __call__(self, name: str, rows: list[dict[str, Any]]) -> list[Any]:
+        schema = ibis.schema(COLUMNS).to_pyarrow()
+        arrays = [pa.array([row[f.name] for row in rows], type=f.type) for f in schema]
+        cursor = self.connection.cursor()
+        cursor.register("row", pa.table(arrays, schema=schema))
+        try:
+            found = cursor.sql(self.sql[name]).to_arrow_table()["v"]
+        except duckdb.Error:
+            return [RequestError] if len(rows) == 1 else [v for row in rows for v in self(name, [row])]
+        return (found.cast(pa.int64()) if pa.types.is_timestamp(found.type) else found).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def duck() -> Oracle:
+    return Oracle()
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    if isinstance(theirs, float) and isinstance(ours, float):
+        return (ours != ours and theirs != theirs) or ours == theirs or math.isclose(ours, theirs, rel_tol=1e-12)
+    return (type(ours) is type(theirs) and ours == theirs) or ours is theirs
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_closure_says_what_duckdb_says(name: str, duck: Oracle) -> None:
+    function = compile_on_demand({"v": ALL[name]}, COLUMNS)
+    assert function.fallbacks == {}
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(samples(ALL[name]))
+    def compare(sample: list[dict[str, Any]]) -> None:
+        for row, theirs in zip(sample, duck(name, sample), strict=True):
+            try:
+                ours = function(row)["v"]
+            except RequestError:
+                ours = RequestError
+            assert same(ours, theirs), (row, ours, theirs)
+
+    compare()
+
+
+ROW: dict[str, Any] = {
+    **dict.fromkeys(COLUMNS),
+    "a": 7,
+    "x": 2.5,
+    "s": "JFK",
+    "t": int(datetime(2013, 7, 1, 12, tzinfo=UTC).timestamp() * 1e6),
+}
+
+
+def test_an_operation_without_a_closure_falls_back_to_duckdb_and_says_so() -> None:
+    function = compile_on_demand({"month": _.t.truncate("M"), "busy": _.a > 5, "kennedy": _.s.re_search("^J")}, COLUMNS)
+    assert function.fallbacks == {"month": "TimestampTruncate", "kennedy": "RegexSearch"}
+    july = int(datetime(2013, 7, 1, tzinfo=UTC).timestamp() * 1e6)
+    assert function(ROW) == {"month": july, "busy": True, "kennedy": True}
+    assert function.batch({name: [value, value] for name, value in ROW.items()}) == {
+        "month": [july, july],
+        "busy": [True, True],
+        "kennedy": [True, True],
+    }
+
+
+def test_batch_is_the_rows_one_by_one() -> None:
+    function = compile_on_demand({"v": _.a + 1, "w": _.x.fill_null(0.0)}, {"a": "int64", "x": "float64"})
+    assert function.batch({"a": [1, None], "x": [None, 2.0]}) == {"v": [2, None], "w": [0.0, 2.0]}
+
+
+def test_an_overflow_is_a_request_error_that_names_the_feature() -> None:
+    function = compile_on_demand({"v": _.a * 2}, {"a": "int64"})
+    with pytest.raises(RequestError, match="'v' cannot be computed"):
+        function({"a": 2**62})
+
+
+def test_an_unknown_column_is_named_with_close_matches() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'delay'"):
+        compile_on_demand({"v": _.dealy > 1}, {"delay": "float64"})
+
+
+def test_a_reduction_is_refused() -> None:
+    with pytest.raises(SchemaError, match="not a function of one row"):
+        compile_on_demand({"v": _.a - _.a.mean()}, {"a": "int64"})
+
+
+def test_an_interval_of_months_has_no_closure() -> None:
+    function = compile_on_demand({"v": _.t + ibis.interval(months=1)}, COLUMNS)
+    assert "v" in function.fallbacks
+    august = datetime(2013, 8, 1, 12, tzinfo=UTC)
+    assert function(ROW)["v"] == (august - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def test_an_operation_is_added_by_register() -> None:
+    with pytest.raises(Unsupported):
+        compile_value(TABLE.s.reverse().op())
+    try:
+
+        @register(ops.Reverse)
+        def reverse(op: Any) -> Any:
+            arg = compile_value(op.arg)
+            return lambda row: arg(row)[::-1]
+
+        assert compile_on_demand({"v": _.s.reverse()}, COLUMNS)(ROW) == {"v": "KFJ"}
+    finally:
+        COMPILERS.pop(ops.Reverse)

@@ -1,0 +1,183 @@
+"""The loop back, all of it real: a feed changes its unit, the model loses, the column is named, mended and verified."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.feedback.attribute import ATTRIBUTION
+from mainstem.monitoring.verdicts import Verdict
+from mainstem.nodes.findings import Finding
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+INSTANT = pa.timestamp("us", "UTC")
+DAYS, LIVE = 120, 95
+"""Days there are, and the day from which on predictions are served."""
+FAULT = START + timedelta(days=LIVE)
+
+
+def nodes():
+    feed = ms.files("feed.parquet", key="id", time="at")
+    weather = ms.files("weather.parquet", key="id", time="at")
+    trips = ms.files(
+        "trips.parquet",
+        key="trip",
+        time="at",
+        known={"*": _.at - ibis.interval(days=300), "late": "arrived_at", "arrived_at": "arrived_at"},
+    )
+    place = ms.feature_view(feed, key="place", windows=["3h"], delay=_.delay.mean(), grace="400d")
+    sky = ms.feature_view(weather, key="place", columns=["wind"], grace="400d")
+    lateness = ms.model(
+        examples=trips,
+        prediction_time=_.at - ibis.interval(minutes=1),
+        target=_.late,
+        features=["place", place, sky],
+        candidates=["lightgbm"],
+        metric="average_precision",
+    )
+    live = ms.endpoint(lateness, monitors=[ms.drift(), ms.performance(0.5)])
+    return {
+        "feed": feed,
+        "weather": weather,
+        "trips": trips,
+        "place": place,
+        "sky": sky,
+        "lateness": lateness,
+        "live": live,
+    }
+
+
+class World:
+    """An event of the feed every half hour, the weather every hour, eight trips an hour; delays make trips late."""
+
+    def __init__(self, root: Path, seed: int = 0) -> None:
+        self.root = root
+        random = np.random.default_rng(seed)
+        n = DAYS * 48
+        slow = np.convolve(random.normal(size=n + 11), np.ones(12) / 3.5, "valid")
+        self.delay = np.round(4 + 9 * slow + random.normal(0, 3, n))
+        self.wind = np.round(random.gamma(4, 2, DAYS * 24)) * 1.15078
+        hour = np.repeat(np.arange(DAYS * 24), 8)
+        mean = np.array([self.delay[max(0, 2 * h - 6) : 2 * h + 1].mean() for h in range(DAYS * 24)])
+        z = (mean[hour] - 8) / 4
+        self.late = random.random(len(hour)) < 1 / (1 + np.exp(-z))
+        self.trip_hour = hour
+
+    def deliver(self, until: int, faults: dict[str, float] | None = None, *, outcomes_until: int | None = None) -> None:
+        """Write the sources as they are on day `until`; trips are all there, but not how they went."""
+        factors = faults or {}
+        self._series("feed", "delay", self.delay, 30, until, factors.get("delay", 1.0))
+        self._series("weather", "wind", self.wind, 60, until, factors.get("wind", 1.0))
+        at = [START + timedelta(hours=int(h), minutes=7 * (i % 8)) for i, h in enumerate(self.trip_hour)]
+        end = START + timedelta(days=until if outcomes_until is None else outcomes_until)
+        gone = [t < end for t in at]
+        table = {
+            "trip": [f"t{i}" for i in range(len(at))],
+            "place": ["here"] * len(at),
+            "at": pa.array(at, INSTANT),
+            "arrived_at": pa.array(
+                [t + timedelta(minutes=50) if g else None for t, g in zip(at, gone, strict=True)], INSTANT
+            ),
+            "late": pa.array([bool(y) if g else None for y, g in zip(self.late, gone, strict=True)]),
+        }
+        pq.write_table(pa.table(table), self.root / "trips.parquet")
+
+    def _series(self, name: str, column: str, values: np.ndarray, minutes: int, until: int, factor: float) -> None:
+        at = [START + timedelta(minutes=minutes * i) for i in range(len(values))]
+        keep = [i for i, t in enumerate(at) if t < START + timedelta(days=until)]
+        sent = [float(values[i]) * (factor if at[i] >= FAULT else 1.0) for i in keep]
+        rows = {"id": keep, "place": ["here"] * len(keep), "at": pa.array([at[i] for i in keep], INSTANT), column: sent}
+        pq.write_table(pa.table(rows), self.root / f"{name}.parquet")
+
+    def trips(self) -> list[dict[str, object]]:
+        """The requests of the live days, each with its time of prediction."""
+        rows = []
+        for i, hour in enumerate(self.trip_hour):
+            at = START + timedelta(hours=int(hour), minutes=7 * (i % 8))
+            if at >= FAULT:
+                rows.append({"trip": f"t{i}", "place": "here", "time": (at - timedelta(minutes=1)).isoformat()})
+        return rows
+
+
+@pytest.fixture
+def opened(tmp_path):
+    world = World(tmp_path)
+    world.deliver(LIVE)
+    settings = Settings(tmp_path, ProjectSettings("loop", ()), Profile(), "default", Serve())
+    with ms.Project(settings, nodes()) as project:
+        project.run()
+        project.promote("lateness")
+        yield project, world
+
+
+def serve(project, world, faults):
+    world.deliver(DAYS, faults, outcomes_until=LIVE)
+    project.run()
+    project.predict("live", world.trips())
+    world.deliver(DAYS, faults)
+    return project.run()
+
+
+def said(record, kind):
+    return next(step.message for step in record.steps if step.kind == kind)
+
+
+@pytest.mark.timeout(240)
+def test_all_the_way_round(opened):
+    project, world = opened
+    record = serve(project, world, {"delay": 60.0, "wind": 0.44704})
+    harmful, harmless = project.findings()
+
+    assert (harmful.id, harmful.node, harmful.column) == ("F1", "feed", "delay")
+    assert harmful.rule.factor == pytest.approx(1 / 60) and harmful.kind == "source_change"
+    assert harmful.cost.low > 0.02 and harmful.promised.after > harmful.promised.before
+    assert abs(datetime.fromisoformat(harmful.rule.where.split("'")[1]) - FAULT) <= timedelta(hours=1)
+    assert harmful.lineage[-1] == "feed.delay" and "place" in harmful.lineage
+    assert {"the labels are wrong", "the world changed: retrain"} <= {r.name for r in harmful.rivals}
+
+    assert (harmless.node, harmless.column, harmless.harmless) == ("weather", "wind", True)
+    assert harmless.rule.factor == pytest.approx(1 / 0.44704)
+    assert record.findings == ("F1", "F2") and "drift in" in said(record, "monitor")
+
+    project.accept("F1")
+    verified = project.run()
+    closed = project.finding("F1")
+    assert closed.state == "verified" and "F1 verified" in said(verified, "attribute")
+    assert closed.realised.recovered.value == pytest.approx(closed.promised.recovered.value, abs=0.01)
+    assert closed.realised.after == pytest.approx(closed.promised.after, abs=0.01)
+    assert [f.id for f in project.findings()] == ["F1", "F2"]
+    assert not project.plan()
+
+
+@pytest.mark.timeout(240)
+def test_an_untouched_month_is_silent(opened):
+    project, world = opened
+    record = serve(project, world, {})
+    assert project.findings() == []
+    assert said(record, "attribute").startswith("no cause for concern in")
+    assert "no drift in" in said(record, "monitor") and "above the floor" in said(record, "monitor")
+    [mark] = project.adapters.state.find(Verdict, monitor=ATTRIBUTION)
+    assert mark.outcomes == mark.rows == len(world.trips())
+
+
+@pytest.mark.timeout(240)
+def test_what_a_failed_run_judged_is_judged_again_and_what_was_published_is_not(opened):
+    project, world = opened
+    serve(project, world, {"delay": 60.0})
+    state = project.adapters.state
+    [finding] = project.findings()
+    before = len(state.find(Verdict))
+    state.save(replace(finding, state="rejected", reason="a strike", muted_until=datetime(2999, 1, 1, tzinfo=UTC)))
+    project.predict("live", world.trips()[:300])
+    record = project.run()
+    assert len(project.findings()) == 1, "what was judged is not judged twice"
+    assert len(state.find(Verdict)) == before and said(record, "monitor") == "no new predictions"
+    assert state.get(Finding, finding.id).state == "rejected"

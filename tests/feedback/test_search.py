@@ -1,0 +1,139 @@
+"""The whole search on a small world with known faults."""
+
+import numpy as np
+import pytest
+
+from mainstem.feedback.attribution import Labelled
+from mainstem.feedback.case import Case
+from mainstem.feedback.changes import Series, unit_change
+from mainstem.feedback.search import negligible, search
+from mainstem.models.metrics import metric
+from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.history import DAY
+from mainstem.monitoring.partition import instant
+from mainstem.nodes.records import InputColumn, Measure
+
+INPUTS = (InputColumn("delay", "float", ("feed.delay",)), InputColumn("wind", "float", ("weather.wind",)))
+HOURS = 24 * 150
+FAULT = 24 * 120 * 3_600_000_000
+"""The fault begins after 120 days; the batch are the 30 that follow, the reference the 30 before."""
+
+
+class World:
+    """One event of each source an hour; twelve rows an hour read the last of each."""
+
+    def __init__(self, seed, factors):
+        random = np.random.default_rng(seed)
+        self.times = np.arange(HOURS) * 3_600_000_000
+        true = {
+            "feed.delay": np.round(random.normal(3, 8, HOURS)),
+            "weather.wind": np.round(random.gamma(4, 2, HOURS)) * 1.15078,
+        }
+        self.factors = factors
+        self.sources = {place: self.as_sent(place, values, factors) for place, values in true.items()}
+        hour = np.repeat(np.arange(HOURS), 12)
+        self.hour = hour
+        z = (true["feed.delay"][hour] - 6) / 4 + 0.01 * true["weather.wind"][hour]
+        self.y = (random.random(len(hour)) < 1 / (1 + np.exp(-z))).astype(float)
+
+    def as_sent(self, place, values, factors):
+        return np.where(self.times >= FAULT, values * factors.get(place, 1.0), values)
+
+    def labelled(self, start, end, rules=()):
+        chosen = (self.hour >= start) & (self.hour < end)
+        at = self.hour[chosen]
+        columns = {}
+        for column in INPUTS:
+            values = self.sources[column.sources[0]].copy()
+            for rule in rules:
+                if f"{rule.node}.{rule.column}" == column.sources[0]:
+                    values[self.times >= FAULT] *= rule.factor
+            columns[column.name] = values[at]
+        return Labelled(Sample(columns, self.times[at] + 1), self.y[chosen])
+
+    def case(self):
+        batch = self.labelled(120 * 24, HOURS)
+        history = self.labelled(0, 120 * 24)
+        return Case(
+            batch,
+            score(batch.inputs.columns),
+            self.labelled(90 * 24, 120 * 24),
+            history.inputs,
+            INPUTS,
+            score,
+            metric("average_precision"),
+        )
+
+    def read(self, node, column):
+        return Series("at", self.times, self.sources[f"{node}.{column}"])
+
+    def search(self, batch=None):
+        def replay(rules):
+            return self.labelled(120 * 24, HOURS, rules).inputs.columns if rules else {}
+
+        return search(self.case(), self.read, replay)
+
+
+def score(columns):
+    """A model with a threshold in its head, as trees have; a monotone one would rank as before."""
+    z = np.clip((columns["delay"] - 6) / 4, -3, 3) + 0.01 * columns["wind"]
+    return 1 / (1 + np.exp(-z))
+
+
+def test_a_fault_is_named_dated_priced_and_undone():
+    found = World(0, {"feed.delay": 60.0}).search()
+    assert [r.change.place for r in found.repairs] == ["feed.delay"] and not found.losses
+    repair = found.repairs[0]
+    assert repair.change.rule.factor == pytest.approx(1 / 60)
+    assert abs((repair.change.since - instant(FAULT)).total_seconds()) <= 2 * 3600
+    assert repair.recovery.recovered.low > 0 and not repair.harmless
+    assert repair.recovery.after == pytest.approx(repair.recovery.before + repair.recovery.recovered.value)
+    assert repair.rivals[0].low > 0
+
+
+def test_a_harmless_drift_is_shown_as_one():
+    found = World(0, {"weather.wind": 0.44704}).search()
+    assert [r.change.place for r in found.repairs] == ["weather.wind"] and not found.losses
+    assert found.repairs[0].harmless
+    assert found.repairs[0].change.rule.factor == pytest.approx(1 / 0.44704)
+
+
+def test_two_faults_at_once_are_kept_apart():
+    found = World(0, {"feed.delay": 60.0, "weather.wind": 0.44704}).search()
+    assert {r.change.place: r.harmless for r in found.repairs} == {"feed.delay": False, "weather.wind": True}
+
+
+def test_an_untouched_world_is_silent_over_many_seeds():
+    found = [World(seed, {}).search() for seed in range(12)]
+    assert [(f.repairs, f.losses) for f in found] == [((), ())] * 12
+
+
+def test_a_column_that_was_shuffled_has_lost_its_worth():
+    world = World(0, {})
+    values = world.sources["feed.delay"]
+    values[world.times >= FAULT] = np.random.default_rng(1).permutation(values[world.times >= FAULT])
+    found = world.search()
+    assert [loss.gain.sources for loss in found.losses] == [("feed.delay",)] and not found.repairs
+    assert found.losses[0].cost.low > 0
+
+
+def test_windows_of_earlier_findings_are_no_reference():
+    world = World(0, {"feed.delay": 60.0})
+    rows = world.read("feed", "delay")
+    window = instant(135 * DAY), instant(149 * DAY)
+    earlier = [(instant(FAULT), instant(135 * DAY - 1))]
+    found = unit_change("feed", "delay", rows, window, earlier)
+    assert found is not None and found.rule.factor == pytest.approx(1 / 60)
+
+
+def test_a_source_without_a_past_says_nothing():
+    rows = World(0, {}).read("feed", "delay")
+    assert unit_change("feed", "delay", rows, (instant(0), instant(150 * DAY)), []) is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [((0.05, 0.03, 0.07), False), ((0.05, -0.01, 0.11), True), ((0.005, 0.003, 0.007), True)],
+)
+def test_what_counts_as_nothing(cost, expected):
+    assert negligible(Measure(*cost, 1000), metric=0.6) is expected

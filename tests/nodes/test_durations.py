@@ -1,0 +1,25 @@
+import pytest
+
+from mainstem.errors import DefinitionError
+from mainstem.nodes.durations import microseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("1us", 1),
+        ("2ms", 2_000),
+        ("90s", 90_000_000),
+        ("5min", 300_000_000),
+        ("1.5h", 5_400_000_000),
+        ("1d", 86_400_000_000),
+    ],
+)
+def test_durations(text, micros):
+    assert microseconds(text) == micros
+
+
+@pytest.mark.parametrize("text", ["", "h", "3", "-1h", "3 parsecs", "1h30min"])
+def test_what_is_none(text):
+    with pytest.raises(DefinitionError, match="is not a duration"):
+        microseconds(text)

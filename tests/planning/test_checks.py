@@ -1,0 +1,59 @@
+import ibis
+import pytest
+from ibis import _
+
+import mainstem.nodes.checks as ms
+from mainstem.errors import CheckFailed, DefinitionError, SchemaError, UnknownName
+from mainstem.nodes.base import Origin
+from mainstem.nodes.records import CheckResult
+from mainstem.nodes.tables import sql
+from mainstem.planning.checks import declared, refuse, validate, violation
+
+TABLE = ibis.table({"id": "int64", "origin": "string", "x": "float64", "at": "timestamp('UTC', 6)"}, name="t")
+
+
+def labels(**said):
+    node = sql("t", "SELECT 1", origin=Origin("t.sql", 1), **said)
+    return [(check.label, check.severity) for check in declared(node)]
+
+
+def test_a_key_brings_its_own_checks_unless_they_are_declared():
+    assert labels(key="id") == [("not_null(id)", "error"), ("unique(id)", "error")]
+    said = [ms.unique("id", severity="quarantine"), ms.not_null("origin", "id", severity="warn")]
+    assert labels(key="id", checks=said) == [("unique(id)", "quarantine"), ("not_null(origin, id)", "warn")]
+    assert labels() == []
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        (ms.not_null("orgin"), UnknownName),
+        (ms.unique("id", "orgin"), UnknownName),
+        (ms.between("orgin", 0), UnknownName),
+        (ms.accepted("orgin", []), UnknownName),
+        (ms.foreign_key("orgin", "t"), UnknownName),
+        (ms.fresh("orgin", "1d"), UnknownName),
+        (ms.fresh("at", "1 fortnight"), DefinitionError),
+        (ms.expression(_.orgin == "JFK"), UnknownName),
+        (ms.expression(_.x + 1), SchemaError),
+    ],
+)
+def test_what_the_columns_do_not_allow_is_refused(check, kind):
+    with pytest.raises(kind):
+        validate(TABLE, [check], "t.py:1")
+
+
+def test_what_the_columns_allow_passes():
+    validate(TABLE, [ms.not_null("id"), ms.unique("id"), ms.fresh("at", "1d"), ms.row_count(1), ms.expression(_.x > 1)])
+
+
+def test_checks_of_a_whole_table_have_no_violating_row():
+    assert violation(TABLE, ms.row_count(1)) is None
+    assert violation(TABLE, ms.unique("id")) is None
+
+
+def test_only_errors_refuse():
+    warned = CheckResult("unique(id)", "warn", 3, 10)
+    refuse("t", [warned, CheckResult("not_null(id)", "error", 0, 10)], where="t.py:1")
+    with pytest.raises(CheckFailed, match=r"t: not_null\(id\) is violated by 1 of 1,000 rows"):
+        refuse("t", [warned, CheckResult("not_null(id)", "error", 1, 1_000)], where="t.py:1")

@@ -1,0 +1,34 @@
+"""A server as a process of its own, for tests that kill it: `process.py ROOT [BYTES that a file may have]`."""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import signal
+import sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("mainstem_test_world", Path(__file__).parent / "world.py")
+assert spec is not None and spec.loader is not None
+worlds = importlib.util.module_from_spec(spec)
+sys.modules["mainstem_test_world"] = worlds
+spec.loader.exec_module(worlds)
+
+from mainstem.serving.app import create_app  # noqa: E402
+from mainstem.serving.server import listen, run  # noqa: E402
+
+world = worlds.open_world(Path(sys.argv[1]))
+app = create_app(world.service())
+if len(sys.argv) > 2:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+
+
+def started(url: str) -> None:
+    sys.stdout.write(url + "\n")
+    sys.stdout.flush()
+
+
+run(app, listen("127.0.0.1", 0), started)
+world.close()
+sys.stdout.write("closed\n")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import Unavailable
+from mainstem.ports import Writer
+from mainstem.serving.committer import Committer
+from mainstem.stores.lmdb import LmdbStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LmdbStore]:
+    found = LmdbStore(tmp_path)
+    yield found
+    found.close()
+
+
+def append(number: int) -> object:
+    return lambda writer: writer.append("log", [str(number).encode()])
+
+
+def test_work_of_many_threads_is_all_on_disk_once(store: LmdbStore) -> None:
+    committer = Committer(store)
+    offsets: list[int] = []
+
+    def client(number: int) -> None:
+        offsets.extend(committer.submit(append(number * 100 + i)).result() for i in range(25))
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    committer.close()
+    assert sorted(offsets) == list(range(200))
+    assert len({payload for _, payload in store.replay("log", 0)}) == 200
+
+
+def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_along(store: LmdbStore) -> None:
+    committer = Committer(store)
+    holding, held = threading.Event(), threading.Event()
+
+    def hold(writer: Writer) -> None:
+        held.set()
+        holding.wait(10)
+
+    first = committer.submit(hold)
+    assert held.wait(10)
+    transactions: list[int] = []
+
+    def note(writer: Writer) -> None:
+        transactions.append(id(writer))
+        writer.append("log", [b"good"])
+
+    def fail(writer: Writer) -> None:
+        writer.append("log", [b"bad"])
+        raise ValueError("no")
+
+    good, bad, other = committer.submit(note), committer.submit(fail), committer.submit(note)
+    holding.set()
+    first.result(10)
+    good.result(10)
+    other.result(10)
+    with pytest.raises(ValueError, match="no"):
+        bad.result(10)
+    committer.close()
+    assert [payload for _, payload in store.replay("log", 0)] == [b"good", b"good"]
+
+
+def test_close_finishes_what_waits_and_takes_no_more(store: LmdbStore) -> None:
+    committer = Committer(store)
+    futures = [committer.submit(append(i)) for i in range(50)]
+    committer.close()
+    assert [future.result(0) for future in futures] == list(range(50))
+    with pytest.raises(Unavailable):
+        committer.submit(append(51)).result(0)

@@ -1,0 +1,136 @@
+"""What was acknowledged is there once, whatever happens: real processes, real signals, a real full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mainstem.features.materialise import catch_up
+from mainstem.features.online import OnlineView
+from mainstem.features.plan import compiled
+from mainstem.planning.plan import Step
+from mainstem.streaming.rows import micros
+
+PROCESS = Path(__file__).parent / "process.py"
+
+
+@contextmanager
+def running(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen([sys.executable, str(PROCESS), str(root), *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        yield process, url
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        process.stdout.close()
+
+
+def events_per_origin(world: Any, worlds: Any) -> int:
+    online = OnlineView(compiled(world.graph, "airport"), world.store, world.release.online["airport"])
+    (reading,) = online.read([("JFK",)], micros(worlds.NOON))
+    return int(reading.values["departures_1h"])
+
+
+def test_killed_while_ingesting_every_acknowledged_event_is_there_once(world: Any, worlds: Any) -> None:
+    acknowledged: list[str] = []
+    with running(world.root) as (process, url), httpx.Client(base_url=url, timeout=10) as client:
+
+        def feed() -> None:
+            for number in range(0, 100_000, 3):
+                batch = [{**worlds.departure(0), "flight_id": f"E{n}"} for n in (number, number + 1, number + 2)]
+                try:
+                    answer = client.post("/events/departures", json={"events": batch, "replay": True})
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 202
+                acknowledged.extend(row["flight_id"] for row in batch)
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        while len(acknowledged) < 150:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+        feeding.join()
+    before = len(acknowledged)
+    with running(world.root) as (_, url), httpx.Client(base_url=url, timeout=10) as client:
+        again = {"events": [{**worlds.departure(0), "flight_id": "last"}], "replay": True}
+        assert client.post("/events/departures", json=again).status_code == 202
+    logged = world.store.end("events/departures")
+    assert before + 1 <= logged <= before + 1 + 3  # what was on its way may have arrived, but was not acknowledged
+    assert events_per_origin(world, worlds) == logged + 1  # and the one of the history
+    world.run(Step("drain", "departures", "test"))
+    stored = [row["flight_id"] for row in world.rows("departures")]
+    assert len(stored) == len(set(stored)) == logged
+    assert {*acknowledged, "last"} <= set(stored)
+
+
+def test_a_full_disk_is_said_and_takes_nothing_that_was_acknowledged(world: Any, worlds: Any) -> None:
+    data = max(file.stat().st_size for file in (world.root / "online").iterdir())
+    acknowledged = 0
+    with running(world.root, str(data + 200_000)) as (_, url), httpx.Client(base_url=url, timeout=30) as client:
+        for number in range(0, 100_000, 100):
+            batch = [{**worlds.departure(0), "flight_id": f"E{number + i:06d}"} for i in range(100)]
+            answer = client.post("/events/departures", json={"events": batch, "replay": True})
+            if answer.status_code != 202:
+                break
+            acknowledged += 100
+        assert answer.status_code == 507
+        assert "full" in answer.json()["what"]
+        assert answer.json()["hint"]
+        assert client.get("/health").status_code == 200
+    assert acknowledged > 0
+    assert world.store.end("events/departures") == acknowledged
+    assert events_per_origin(world, worlds) == acknowledged + 1
+
+
+def test_sigterm_lets_requests_in_flight_finish(world: Any, worlds: Any) -> None:
+    world.promote(worlds.artifact(world.root, 1))
+    rows = [{"flight_id": f"F{n}", "distance": 1.0, "time": worlds.NOON.isoformat()} for n in range(10_000)]
+    answers: list[httpx.Response] = []
+    with running(world.root) as (process, url):
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/predict/arrivals", json=rows, timeout=60))
+        )
+        asking.start()
+        time.sleep(0.15)
+        process.send_signal(signal.SIGTERM)
+        asking.join(60)
+        process.wait(60)
+    assert [answer.status_code for answer in answers] == [200]
+    assert len(answers[0].json()["predictions"]) == 10_000
+    assert world.store.end("predictions/arrivals") == 10_000
+
+
+@pytest.mark.parametrize("elsewhere", [3, 0])
+def test_what_was_logged_while_a_view_was_built_elsewhere_is_taken_in_first(
+    world: Any, worlds: Any, elsewhere: int
+) -> None:
+    ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
+    online = ingest.views[0]
+    events = ingest.accept([worlds.departure(n) for n in range(8)], replay=True)
+    bare = type(ingest)(world.graph["departures"], [], world.store, world.release.cutovers["departures"])
+    with world.store.transaction() as writer:
+        bare.write(writer, events[:5])
+    assert online.meta().offset == 0
+    if elsewhere:
+        catch_up(online, world.store, "departures")
+    with world.store.transaction() as writer:
+        assert ingest.write(writer, events[5:]) == 5
+    assert online.meta().offset == 8
+    assert events_per_origin(world, worlds) == 8 + 1

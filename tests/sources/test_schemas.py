@@ -1,0 +1,78 @@
+import pytest
+
+from mainstem.errors import SettingsError, SourceError
+from mainstem.nodes.sources import files, web
+from mainstem.sources.schemas import introspect, read_lock, write_lock
+
+
+def put(root, name, text):
+    (root / name).write_text(text)
+
+
+def test_the_lock_is_stable_and_read_back(tmp_path):
+    lock = tmp_path / "schemas.lock"
+    schemas = {"b": {"z": "int64", "odd name": "string"}, "a": {"at": "timestamp('UTC', 6)"}}
+    write_lock(lock, schemas)
+    text = lock.read_text()
+    assert text.endswith('[a]\nat = "timestamp(\'UTC\', 6)"\n\n[b]\nz = "int64"\n"odd name" = "string"\n')
+    assert read_lock(lock) == schemas
+    write_lock(lock, dict(reversed(schemas.items())))
+    assert lock.read_text() == text
+    assert read_lock(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("text", ["[a\n", '[a]\nx = "integr"\n', "[a]\nx = 3\n", "a = 1\n"])
+def test_a_broken_lock_is_refused(tmp_path, text):
+    put(tmp_path, "schemas.lock", text)
+    with pytest.raises(SettingsError):
+        read_lock(tmp_path / "schemas.lock")
+
+
+def test_csv_types_are_the_narrowest_that_all_texts_of_all_files_have(bench):
+    put(bench.root, "a.csv", "i,f,s,zip,at,day,ok,blank,n\n1,1,a,007,2013-01-01T10:00:00Z,2013-01-01,true,,1\n")
+    put(bench.root, "b.csv", "i,f,s,zip,at,day,ok,blank,n\n,1.5,1,123,2013-01-01 10:00:00,,false,,x\n,nan,,,,,,,\n")
+    assert introspect(files("*.csv"), bench.root, bench.engine) == {
+        "i": "int64",
+        "f": "float64",
+        "s": "string",
+        "zip": "string",
+        "at": "timestamp('UTC', 6)",
+        "day": "date",
+        "ok": "boolean",
+        "blank": "string",
+        "n": "string",
+    }
+
+
+def test_a_column_blank_in_one_file_has_its_type_from_another(bench):
+    put(bench.root, "2013-11.csv", "id,delay\n1,15\n")
+    put(bench.root, "2013-12.csv", "id,delay\n2,\n")
+    assert introspect(files("*.csv"), bench.root, bench.engine) == {"id": "int64", "delay": "int64"}
+
+
+def test_what_is_declared_wins(bench):
+    put(bench.root, "a.csv", "id,delay\n1,15\n")
+    node = files("*.csv", schema={"delay": "float64"})
+    assert introspect(node, bench.root, bench.engine) == {"id": "int64", "delay": "float64"}
+
+
+def test_another_delimiter_is_noticed(bench):
+    put(bench.root, "a.csv", "id;delay\n1;15\n")
+    with pytest.raises(SourceError, match="one column only"):
+        introspect(files("*.csv"), bench.root, bench.engine)
+    node = files("*.csv", options={"delim": ";"})
+    assert introspect(node, bench.root, bench.engine) == {"id": "int64", "delay": "int64"}
+    assert bench.collect(node).rows_in == 1
+
+
+def test_null_words(bench):
+    put(bench.root, "a.csv", "id,delay\n1,NA\n2,3\n")
+    node = files("*.csv", options={"nullstr": "NA"})
+    assert introspect(node, bench.root, bench.engine) == {"id": "int64", "delay": "int64"}
+    bench.collect(node)
+    assert bench.column("delay") == [None, 3]
+
+
+def test_a_web_page_gives_texts(bench):
+    node = web("http://127.0.0.1:9/", rows="tr", fields={"a": "td", "n": "td"}, schema={"n": "int64"})
+    assert introspect(node, bench.root, bench.engine) == {"a": "string", "n": "int64"}

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainstem.errors import CheckFailed, StorageError
+from mainstem.nodes.checks import between, not_null
+from mainstem.planning.plan import Step
+from mainstem.streaming import drain
+from mainstem.streaming.drain import Drain
+from mainstem.streaming.ingest import Ingest
+from mainstem.streaming.logs import Prediction, encode
+
+STREAM = Step("drain", "departures", "test")
+ENDPOINT = Step("drain", "arrivals", "test")
+
+
+def send(world: Any, worlds: Any, *numbers: int, **more: Any) -> None:
+    ingest = Ingest(world.graph["departures"], [], world.store, world.release.cutovers["departures"])
+    with world.store.transaction() as writer:
+        ingest.write(writer, ingest.accept([worlds.departure(n, **more) for n in numbers], replay=True))
+
+
+def stored(world: Any) -> list[tuple[int, str]]:
+    return sorted((row["_seq"], row["flight_id"]) for row in world.rows("departures"))
+
+
+def redefined(world: Any, **changes: Any) -> None:
+    """The same project with another stream."""
+    definition = world.graph["departures"]
+    schema = changes.pop("stored", definition.schema)
+    node = replace(definition.node, **changes)
+    changed = replace(definition, node=node, schema=schema)
+    world.graph = replace(world.graph, definitions={**world.graph.definitions, "departures": changed})
+
+
+def test_the_cutover_is_right_after_the_history_and_stays(world: Any, worlds: Any) -> None:
+    last = worlds.NOON - timedelta(minutes=55)
+    assert world.release.cutovers == {"departures": last + timedelta(microseconds=1)}
+    world.put("past", [{"flight_id": "P9", "origin": "JFK", "dep_delay": 1.0, "departed_at": worlds.NOON}])
+    assert Drain(world.store)(STREAM, world.context()).cutovers == {}
+
+
+def test_every_event_becomes_one_row_with_its_offset_and_arrival(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0, 1)
+    world.run(STREAM)
+    send(world, worlds, 2)
+    world.run(STREAM)
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2")]
+    rows = world.rows("departures")
+    assert all(row["_arrived"] == row["departed_at"] for row in rows)
+    assert world.release.tables["departures"].cursor == "3"
+
+
+def test_many_batches_are_one_snapshot(world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "BATCH", 3)
+    send(world, worlds, *range(10))
+    outcome = Drain(world.store)(STREAM, world.context())
+    assert (outcome.rows_in, outcome.published, outcome.quarantined) == (10, 10, 0)
+    assert outcome.tables["departures"].rows == 10
+
+
+def test_a_run_that_does_not_publish_loses_nothing(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0, 1)
+    assert Drain(world.store)(STREAM, world.context()).tables["departures"].rows == 2
+    send(world, worlds, 2)
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2")]
+
+
+def test_the_log_keeps_what_no_release_has(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0, 1)
+    world.run(STREAM)
+    assert len(list(world.store.replay("events/departures", 0))) == 2
+    send(world, worlds, 2)
+    Drain(world.store)(STREAM, world.context())
+    assert [offset for offset, _ in world.store.replay("events/departures", 0)] == [2]
+
+
+def test_a_rollback_does_not_take_back_what_was_acknowledged(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    world.run(STREAM)
+    early = world.release
+    send(world, worlds, 1, 2)
+    world.run(STREAM)
+    world.run(STREAM)
+    assert list(world.store.replay("events/departures", 0)) == []
+    world.publish(tables=early.tables)
+    send(world, worlds, 3)
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E3")]
+
+
+def test_a_log_that_does_not_go_on_where_the_lake_ends_is_refused(world: Any, worlds: Any, tmp_path: Path) -> None:
+    send(world, worlds, 0, 1)
+    world.run(STREAM)
+    other = worlds.LmdbStore(tmp_path / "other")
+    with pytest.raises(StorageError, match="does not go on where the lake ends"):
+        Drain(other)(STREAM, world.context())
+    other.close()
+
+
+def test_a_new_column_is_null_in_older_rows(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    world.run(STREAM)
+    send(world, worlds, 1)
+    wider = {**world.graph["departures"].schema, "gate": "string"}
+    redefined(world, schema={**world.graph["departures"].node.schema, "gate": "string"}, stored=wider)
+    send(world, worlds, 2, gate="A7")
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2")]
+    assert {row["flight_id"]: row["gate"] for row in world.rows("departures")} == {"E0": None, "E1": None, "E2": "A7"}
+
+
+def test_rows_in_are_rows_published_and_quarantined(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(between("dep_delay", -60, 600, severity="quarantine"),))
+    send(world, worlds, 0, 1)
+    send(world, worlds, 2, dep_delay=90_000.0)
+    world.run(STREAM)
+    send(world, worlds, 3, dep_delay=80_000.0)
+    context = world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1")]
+    assert context.release.tables["departures"].cursor == "4"
+    assert sorted(row["flight_id"] for row in world.rows("quarantine.departures")) == ["E2", "E3"]
+
+
+def test_a_check_of_severity_error_publishes_nothing(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(not_null("origin"),))
+    send(world, worlds, 0, origin=None)
+    with pytest.raises(CheckFailed):
+        world.run(STREAM)
+    assert world.rows("departures") == []
+
+
+def test_an_event_sent_twice_is_told_and_does_not_block(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    send(world, worlds, 0)
+    outcome = Drain(world.store)(STREAM, world.context())
+    (twice,) = [check for check in outcome.checks if check.label == "unique(flight_id)"]
+    assert (twice.severity, twice.violations > 0, outcome.published) == ("warn", True, 2)
+
+
+def test_predictions_become_rows(world: Any, worlds: Any) -> None:
+    features = {"leg__origin": "JFK", "airport__delay_1h": None, "airport__departures_1h": 0, "busy": False}
+    made = [
+        Prediction(f"p{n}", 10**15 + n, 10**15, "late-1", {"flight_id": f"F{n}", "distance": 1.0, **features}, 0.5, "")
+        for n in range(3)
+    ]
+    with world.store.transaction() as writer:
+        writer.append("predictions/arrivals", [encode(p) for p in made[:2]])
+    world.run(ENDPOINT)
+    with world.store.transaction() as writer:
+        writer.append("predictions/arrivals", [encode(p) for p in made[2:]])
+    world.run(ENDPOINT)
+    rows = sorted(world.rows("predictions.arrivals"), key=lambda row: row["_id"])
+    assert [row["_id"] for row in rows] == ["p0", "p1", "p2"]
+    assert rows[0]["airport__delay_1h"] is None and rows[0]["busy"] is False and rows[0]["score"] == 0.5
+    assert rows[1]["_t"].timestamp() == 10**9 + 1e-6
+    assert world.release.tables["predictions.arrivals"].cursor == "3"

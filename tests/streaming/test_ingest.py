@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mainstem.errors import RequestError, Unavailable
+from mainstem.features.online import OnlineView
+from mainstem.features.plan import compiled
+from mainstem.streaming.ingest import Ingest
+from mainstem.streaming.logs import decode_event
+from mainstem.streaming.rows import micros
+
+
+def view_of(world: Any) -> OnlineView:
+    return OnlineView(compiled(world.graph, "airport"), world.store, world.release.online["airport"])
+
+
+def ingest_of(world: Any, *views: OnlineView, definition: Any = None) -> Ingest:
+    cutover = world.release.cutovers["departures"]
+    return Ingest(definition or world.graph["departures"], views, world.store, cutover)
+
+
+def features(view: OnlineView, worlds: Any) -> dict[str, Any]:
+    (reading,) = view.read([("JFK",)], micros(worlds.NOON))
+    return reading.values
+
+
+def test_an_event_is_in_the_log_and_in_the_features(world: Any, worlds: Any) -> None:
+    view = view_of(world)
+    ingest = ingest_of(world, view)
+    events = ingest.accept([worlds.departure(0), worlds.departure(1)], replay=True)
+    with world.store.transaction() as writer:
+        assert ingest.write(writer, events) == 0
+    assert features(view, worlds) == {"delay_1h": 8.0, "departures_1h": 3}
+    logged = [decode_event(payload) for _, payload in world.store.replay("events/departures", 0)]
+    assert [(e.arrived, e.row["flight_id"]) for e in logged] == [
+        (micros(worlds.NOON - timedelta(minutes=50)), "E0"),
+        (micros(worlds.NOON - timedelta(minutes=49)), "E1"),
+    ]
+
+
+def test_a_transaction_that_fails_leaves_neither(world: Any, worlds: Any) -> None:
+    view = view_of(world)
+    ingest = ingest_of(world, view)
+    events = ingest.accept([worlds.departure(0)], replay=True)
+    with pytest.raises(RuntimeError), world.store.transaction() as writer:
+        ingest.write(writer, events)
+        raise RuntimeError("the process stops here")
+    assert world.store.end("events/departures") == 0
+    assert features(view, worlds)["departures_1h"] == 1
+
+
+def test_an_event_arrives_now_and_a_replayed_one_when_it_happened(world: Any, worlds: Any) -> None:
+    ingest = ingest_of(world)
+    later = worlds.NOON + timedelta(hours=3)
+    (live,) = ingest.accept([worlds.departure(0)], at=later)
+    (replayed,) = ingest.accept([worlds.departure(0)], replay=True, at=later)
+    assert live.arrived == micros(later)
+    assert replayed.arrived == replayed.row["departed_at"]
+
+
+def test_the_last_instant_of_the_history_and_the_first_of_the_stream(world: Any, worlds: Any) -> None:
+    ingest = ingest_of(world)
+    cutover = world.release.cutovers["departures"]
+    with pytest.raises(RequestError, match="before the stream took over") as caught:
+        ingest.accept([worlds.departure(0), {**worlds.departure(1), "departed_at": cutover - timedelta.resolution}])
+    assert caught.value.where == "stream departures, events[1].departed_at"
+    assert len(ingest.accept([{**worlds.departure(1), "departed_at": cutover}])) == 1
+
+
+def test_before_a_cutover_is_recorded_no_event_is_taken(world: Any, worlds: Any) -> None:
+    ingest = Ingest(world.graph["departures"], [], world.store, None)
+    with pytest.raises(Unavailable, match="takes no events yet"):
+        ingest.accept([worlds.departure(0)])
+
+
+def test_the_key_and_the_time_may_not_be_null_the_rest_may(world: Any, worlds: Any) -> None:
+    ingest = ingest_of(world)
+    assert ingest.accept([{**worlds.departure(0), "dep_delay": None, "origin": None}])
+    for name in ("flight_id", "departed_at"):
+        with pytest.raises(RequestError, match=f"{name!r} may not be null"):
+            ingest.accept([{**worlds.departure(0), name: None}])
+
+
+def test_events_are_corrected_as_reading_the_stream_corrects_them(world: Any, worlds: Any) -> None:
+    definition = world.graph["departures"]
+    read = definition.read
+    broken = read["departed_at"] >= worlds.NOON - timedelta(minutes=49)
+    corrected = read.mutate(dep_delay=broken.ifelse(read["dep_delay"] / 60, read["dep_delay"]))
+    corrected = corrected.mutate(dep_delay=corrected["dep_delay"] + 1)
+    view = view_of(world)
+    ingest = ingest_of(world, view, definition=replace(definition, read=corrected))
+    sent = [worlds.departure(0, dep_delay=9.0), worlds.departure(1, dep_delay=1200.0)]
+    with world.store.transaction() as writer:
+        ingest.write(writer, ingest.accept(sent, replay=True))
+    assert features(view, worlds) == {"delay_1h": (4.0 + 10.0 + 21.0) / 3, "departures_1h": 3}
+    logged = [decode_event(payload).row["dep_delay"] for _, payload in world.store.replay("events/departures", 0)]
+    assert logged == [9.0, 1200.0]
+
+
+def test_a_view_that_is_behind_catches_up_within_the_transaction(world: Any, worlds: Any) -> None:
+    view = view_of(world)
+    with world.store.transaction() as writer:
+        bare = ingest_of(world)
+        bare.write(writer, bare.accept([worlds.departure(n) for n in range(4)], replay=True))
+    assert features(view, worlds)["departures_1h"] == 1
+    ingest = ingest_of(world, view)
+    with world.store.transaction() as writer:
+        ingest.write(writer, [])
+    assert features(view, worlds)["departures_1h"] == 5
+    with world.store.transaction() as writer:
+        ingest.write(writer, [])
+    assert features(view, worlds)["departures_1h"] == 5
+    assert view.meta().offset == 4

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+NEEDS: dict[str, tuple[str, list[str]]] = {
+    "flights": ("files", []),
+    "planes": ("database", []),
+    "weather": ("api", []),
+    "airlines": ("web", []),
+    "past_departures": ("table", ["flights"]),
+    "departures": ("stream", ["past_departures"]),
+    "legs": ("table", ["flights", "planes", "airlines"]),
+    "hub_traffic": ("table", ["legs"]),
+    "leg": ("features", ["legs"]),
+    "airport": ("features", ["departures"]),
+    "wx": ("features", ["weather"]),
+    "late": ("model", ["legs", "leg", "airport", "wx"]),
+    "arrivals": ("endpoint", ["late"]),
+}
+
+
+def node(name: str, kind: str, inputs: list[str], **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "inputs": inputs,
+        "state": "fresh",
+        "due": None,
+        "rows": None if kind in ("features", "model", "endpoint") else 336_776,
+        "updated_at": "2013-12-01T10:00:00+00:00",
+        "description": None,
+        "owner": "data",
+        "where": "flights.py:12",
+        "error": None,
+        "quarantined": None,
+        "checks": [],
+        "remedies": [],
+        **more,
+    }
+
+
+@pytest.fixture
+def status() -> dict[str, Any]:
+    """What the flights project would say, with a stale node, a failed one and every other peculiarity."""
+    nodes = {name: node(name, kind, inputs) for name, (kind, inputs) in NEEDS.items()}
+    nodes["weather"] |= {"state": "stale", "due": "the source has changed"}
+    nodes["hub_traffic"] |= {
+        "state": "failed",
+        "error": "not_null(origin) found 3 violations\n  hint: look at <origin>",
+    }
+    nodes["hub_traffic"]["checks"] = [
+        {"check": "not_null(origin)", "severity": "error", "violations": 3, "rows": 336_776},
+        {"check": "row_count(1, None)", "severity": "warn", "violations": 0, "rows": 336_776},
+    ]
+    nodes["legs"]["description"] = "One row per scheduled flight, with its aircraft and airline."
+    finding = {"node": "departures", "column": "dep_delay", "metric": "average_precision"}
+    return {
+        "project": "flights",
+        "profile": "default",
+        "branch": "main",
+        "release": "rel-20131201-3f9a2c1b",
+        "nodes": list(nodes.values()),
+        "endpoints": [
+            {
+                "name": "arrivals",
+                "model": "late",
+                "champion": "late-3",
+                "challenger": "late-4",
+                "metric": "average_precision",
+                "value": 0.627,
+                "low": 0.611,
+                "high": 0.642,
+                "baseline": 0.228,
+                "algorithm": "lightgbm",
+            }
+        ],
+        "findings": [
+            {
+                **finding,
+                "id": "finding-2",
+                "kind": "drift",
+                "state": "open",
+                "harmless": True,
+                "summary": "weather.wind_speed has drifted; it costs nothing that can be measured",
+                "cost": None,
+            },
+            {
+                **finding,
+                "id": "finding-1",
+                "kind": "rescale",
+                "state": "open",
+                "harmless": False,
+                "summary": "departures.dep_delay is about 60 times what it was: seconds instead of minutes?",
+                "cost": 0.112,
+            },
+        ],
+        "runs": [
+            {
+                "id": "run-20131201-1a2b3c4d",
+                "status": "published",
+                "started_at": "2013-12-01T10:00:00+00:00",
+                "seconds": 31.4,
+                "steps": 14,
+            }
+        ],
+    }

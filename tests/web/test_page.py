@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import copy
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from mainstem.web import render
+from mainstem.web.page import mark
+
+VOID = {"meta", "link", "br", "img", "input"}
+
+
+class Balanced(HTMLParser):
+    """Raises unless every element is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_every_node_is_drawn_with_its_state(status: dict[str, Any]) -> None:
+    html = render(status)
+    for node in status["nodes"]:
+        assert f'<g class="node {node["state"]}"' in html
+        assert f'data-name="{node["name"]}"' in html
+    assert "11 fresh" in html and "1 stale" in html and "1 failed" in html
+    parser = Balanced()
+    parser.feed(html)
+    assert parser.open == []
+
+
+def test_it_needs_nothing_from_elsewhere(status: dict[str, Any]) -> None:
+    html = render(status)
+    assert "http://" not in html and "https://" not in html and "@import" not in html
+
+
+def test_names_and_errors_are_text_not_markup(status: dict[str, Any]) -> None:
+    evil = "</script><script>alert(1)</script>"
+    status["nodes"][0]["name"] = evil
+    status["nodes"][4]["inputs"] = [evil]
+    status["findings"][0]["summary"] = evil
+    html = render(status)
+    assert "<script>alert" not in html
+    assert "look at &lt;origin&gt;" in html
+
+
+def test_what_costs_nothing_stands_behind_what_does(status: dict[str, Any]) -> None:
+    html = render(status)
+    assert html.index("finding-1") < html.index("finding-2")
+    assert "costs 0.112 average precision" in html
+
+
+def test_an_empty_project_says_what_to_do(status: dict[str, Any]) -> None:
+    html = render({**status, "release": None, "nodes": [], "endpoints": [], "findings": [], "runs": []})
+    assert "mainstem run" in html
+    status["endpoints"][0] |= {"champion": None, "challenger": None}
+    assert "no champion yet: <code>mainstem promote late</code>" in render(status)
+
+
+@pytest.mark.parametrize("change", ["release", "state", "finding", "run"])
+def test_the_mark_changes_with_what_is_shown(status: dict[str, Any], change: str) -> None:
+    before = mark(copy.deepcopy(status))
+    if change == "release":
+        status["release"] = "rel-2"
+    elif change == "state":
+        status["nodes"][0]["state"] = "stale"
+    elif change == "finding":
+        status["findings"][0]["state"] = "accepted"
+    else:
+        status["runs"][0]["status"] = "running"
+    assert mark(status) != before
