@@ -88,7 +88,9 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Any]]:
     times = [e["at"] for e in events if e["at"] is not None] + [
         e["_arrived"] for e in events if e["_arrived"] is not None
     ]
-    near = st.sampled_from(times).flatmap(lambda t: st.sampled_from([t - 1, t, t + 1, t + MINUTE])) if times else instants
+    near = (
+        st.sampled_from(times).flatmap(lambda t: st.sampled_from([t - 1, t, t + 1, t + MINUTE])) if times else instants
+    )
     queries = draw(st.lists(st.tuples(keys, st.one_of(instants, near)), max_size=8))
     return events, queries
 
@@ -106,7 +108,9 @@ def view(request: pytest.FixtureRequest) -> CompiledView:
 
 
 @pytest.mark.parametrize("which", ["offline", "online"])
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(history=histories())
 def test_sees_what_the_oracle_sees(
     which: str, view: CompiledView, interpreters: dict[str, Interpreter], history: Any

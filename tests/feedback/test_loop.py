@@ -15,6 +15,7 @@ import mainstem as ms
 from mainstem.feedback.attribute import ATTRIBUTION
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.findings import Finding
+from mainstem.project.live import service
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -118,10 +119,20 @@ def opened(tmp_path):
         yield project, world
 
 
+def predict(project, rows):
+    """As the server does it: scored, and logged in one transaction."""
+    served = service(project)
+    served.start()
+    predictor = served.live.predictor("live")
+    with project.adapters.store.transaction() as writer:
+        predictor.logged(predictor.predict(rows))(writer)
+    served.close()
+
+
 def serve(project, world, faults):
     world.deliver(DAYS, faults, outcomes_until=LIVE)
     project.run()
-    project.predict("live", world.trips())
+    predict(project, world.trips())
     world.deliver(DAYS, faults)
     return project.run()
 
@@ -176,7 +187,7 @@ def test_what_a_failed_run_judged_is_judged_again_and_what_was_published_is_not(
     [finding] = project.findings()
     before = len(state.find(Verdict))
     state.save(replace(finding, state="rejected", reason="a strike", muted_until=datetime(2999, 1, 1, tzinfo=UTC)))
-    project.predict("live", world.trips()[:300])
+    predict(project, world.trips()[:300])
     record = project.run()
     assert len(project.findings()) == 1, "what was judged is not judged twice"
     assert len(state.find(Verdict)) == before and said(record, "monitor") == "no new predictions"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mainstem.errors import ModelError
+from mainstem.errors import ModelError, StorageError
 from mainstem.models import export
 from mainstem.models.algorithms import algorithm
 from mainstem.models.columns import rows_of
@@ -151,8 +151,7 @@ class TestOneTask:
     def test_saving_is_all_or_nothing(self, tmp_path, directory):
         manifest = Manifest("m", 1, "binary", "x", "log_loss", INPUTS, "0")
         before = (directory / "manifest.json").read_bytes()
-        with pytest.raises(export.NumberTaken):
-            export.save(tmp_path, manifest, b"other")
+        assert export.save(tmp_path, manifest, b"other") is None, "the number is taken"
         assert (directory / "manifest.json").read_bytes() == before
         assert [p.name for p in directory.parent.iterdir()] == ["1"], "no draft is left"
         assert export.next_number(tmp_path, "m", 0) == 2 and export.next_number(tmp_path, "m", 8) == 9
@@ -193,3 +192,11 @@ def test_arrow_tables_become_the_same_rows(worlds):
         rows.floats, np.array([[1, 2**40, np.inf], [np.nan, np.nan, np.nan], [0, -3, np.nan]], np.float32)
     )
     assert rows.strings[:, 0].tolist() == ["a", NULL, ""]
+
+
+def test_a_disk_that_refuses(tmp_path):
+    (tmp_path / "models").write_text("a file where a directory belongs")
+    manifest = Manifest("m", 1, "binary", "x", "log_loss", INPUTS, "0")
+    with pytest.raises(StorageError, match="could not be saved") as error:
+        export.save(tmp_path, manifest, b"")
+    assert "models/m/1" in error.value.where

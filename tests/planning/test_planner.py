@@ -109,6 +109,7 @@ def test_new_data_flows_down_but_does_not_retrain() -> None:
     assert steps(made) == ["collect flights", "build legs", "materialise leg", "monitor arrivals", "attribute arrivals"]
     assert made.steps[0].reason == "the source has changed"
     assert made.steps[1].reason == "flights changed"
+    assert not made.steps[0].if_changed and all(step.if_changed for step in made.steps[1:])
 
 
 def test_a_source_that_cannot_tell_is_always_read() -> None:
@@ -144,6 +145,7 @@ def test_what_a_selected_run_left_behind_is_made_up_for() -> None:
     ahead = replace(settled(), tables={**settled().tables, "flights": snapshot("flights", 2)})
     made = plan(graph(), situation(ahead))
     assert made.steps[0].key == "build legs" and made.steps[0].reason == "flights changed"
+    assert not made.steps[0].if_changed
 
 
 def test_selection_limits_the_steps() -> None:

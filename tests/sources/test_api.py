@@ -106,6 +106,12 @@ def test_a_server_that_ignores_the_page_is_found_out(bench, site):
         bench.collect(api(f"{site.url}/rows", paging="page"), SCHEMA)
 
 
+def test_one_page_is_nothing_to_warn_of(bench, site, capfd):
+    site.json("/rows", [item(1)])
+    bench.collect(api(f"{site.url}/rows"), SCHEMA)
+    assert capfd.readouterr().err == ""
+
+
 def test_without_a_cursor_everything_is_replaced_unless_it_is_the_same(bench, site):
     site.json("/rows", [item(1), item(2)])
     node = api(f"{site.url}/rows", paging="none")

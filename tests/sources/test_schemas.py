@@ -2,6 +2,7 @@ import pytest
 
 from mainstem.errors import SettingsError, SourceError
 from mainstem.nodes.sources import files, web
+from mainstem.sources import schemas
 from mainstem.sources.schemas import introspect, read_lock, write_lock
 
 
@@ -76,3 +77,12 @@ def test_null_words(bench):
 def test_a_web_page_gives_texts(bench):
     node = web("http://127.0.0.1:9/", rows="tr", fields={"a": "td", "n": "td"}, schema={"n": "int64"})
     assert introspect(node, bench.root, bench.engine) == {"a": "string", "n": "int64"}
+
+
+@pytest.mark.parametrize(("later", "type"), [("2", "int64"), ("1.5", "float64"), ("many", "string"), ("", "int64")])
+def test_rows_beyond_the_first_decide_too(bench, monkeypatch, later, type):
+    monkeypatch.setattr(schemas, "SAMPLE", 1)
+    put(bench.root, "a.csv", f"id,x,blank\n1,1,\n2,{later},\n3,,{later}\n")
+    found = introspect(files("*.csv"), bench.root, bench.engine)
+    assert found["x"] == type
+    assert found["blank"] == (type if later else "string")

@@ -58,7 +58,7 @@ def test_names_and_errors_are_text_not_markup(status: dict[str, Any]) -> None:
 
 def test_what_costs_nothing_stands_behind_what_does(status: dict[str, Any]) -> None:
     html = render(status)
-    assert html.index("finding-1") < html.index("finding-2")
+    assert html.index("<code>finding-1</code>") < html.index("<code>finding-2</code>")
     assert "costs 0.112 average precision" in html
 
 

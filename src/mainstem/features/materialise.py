@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.latest import ranked, visible
 from mainstem.features.online import META, Meta, OnlineView, encode_meta
-from mainstem.features.packing import encode_key
+from mainstem.features.packing import Array, encode_key
 from mainstem.features.plan import compiled
 from mainstem.features.view import NULL_INT, CompiledView
 from mainstem.graph.fingerprint import digest
@@ -30,8 +30,8 @@ KEYS_PER_TRANSACTION = 50_000
 EVENTS_PER_TRANSACTION = 10_000
 _SPACES = "views"
 
-Packed = tuple[bytes, bytes, int]
-"""A key, its events, and how many there are."""
+Packed = tuple[list[tuple[bytes, bytes]], int]
+"""What to store of one key, and how many events that is."""
 
 
 class Store(OnlineStore, EventLog, Protocol):
@@ -50,7 +50,7 @@ class Materialise:
 
     def __call__(self, step: Step, context: Context) -> Outcome:
         view = compiled(context.graph, step.node)
-        online = OnlineView(view, self._store, state_of(context, step.node))
+        online = OnlineView(view, self._store, fingerprint_of(context, step.node))
         meta = online.meta()
         if not meta.ready:
             meta = self._load(online, context, meta)
@@ -69,7 +69,7 @@ class Materialise:
             horizon = watermark - view.grace
             groups = _packed(online, session, _within(view, horizon))
             while batch := list(islice(groups, KEYS_PER_TRANSACTION)):
-                loaded, kept = loaded + len(batch), kept + sum(count for *_, count in batch)
+                loaded, kept = loaded + len(batch), kept + sum(count for _, count in batch)
                 if loaded > begun.loaded:
                     self._put(online, batch, Meta(watermark, loaded=loaded))
                     context.report(f"{view.name}: {loaded:,} keys")
@@ -80,8 +80,8 @@ class Materialise:
 
     def _put(self, online: OnlineView, batch: Sequence[Packed], meta: Meta) -> None:
         with self._store.transaction() as writer:
-            for key, value, _ in sorted(batch):
-                writer.put(online.space, key, value)
+            for address, value in sorted(record for records, _ in batch for record in records):
+                writer.put(online.space, address, value)
             writer.put(online.space, META, encode_meta(meta))
 
     def _forget_others(self, online: OnlineView, published: str | None) -> None:
@@ -95,7 +95,7 @@ class Materialise:
             writer.put(_SPACES, name, msgspec.json.encode(sorted(k for k in kept if k)))
 
 
-def state_of(context: Context, view: str) -> str:
+def fingerprint_of(context: Context, view: str) -> str:
     """The name of a view's online state: its definition's and, unless events go on, those of the snapshots it is of."""
     graph = context.graph
     definition = compiled(graph, view)
@@ -147,50 +147,63 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
     seen = visible(rows, view)
     settled = (seen < horizon).ifelse(rows["_rank"], 0).max().over(ibis.window(group_by=list(view.key)))
     rows = rows.mutate(_settled=settled)
+    if view.ttl is not None and view.known.moments:
+        rows = rows.filter(rows["_u"] >= horizon - view.ttl)
     return rows.filter(rows["_rank"] >= rows["_settled"]).order_by(*view.key, "_rank")
 
 
 def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterator[Packed]:
     """Every key's events, packed. A key whose events straddle two batches is put together first."""
     rest: pa.Table | None = None
-    for batch in session.batches(_stored(online.view, events)):
+    for batch in session.batches(_stored(online, events)):
         table = pa.Table.from_batches([batch])
         table = table if rest is None else pa.concat_tables([rest, table])
-        bounds = _bounds(table, online.view)
-        yield from _pack(online, table, bounds[:-1])
-        rest = table.slice(bounds[-2])
-    if rest is not None and len(rest):
-        yield from _pack(online, rest, _bounds(rest, online.view))
+        last = int(_changes(table, _keys(online.view))[-1])
+        yield from _pack(online, table.slice(0, last))
+        rest = table.slice(last)
+    if rest is not None:
+        yield from _pack(online, rest)
 
 
-def _stored(view: CompiledView, events: ibis.Table) -> ibis.Table:
-    keys = {f"_key{i}": _as_int(events[column], kind) for i, (column, kind) in enumerate(view.key.items())}
-    names = [*view.position, *(["_arrived"] if view.arrives else []), *view.arguments]
-    return events.select(**keys, **{name: events[name] for name in names})
+def _stored(online: OnlineView, events: ibis.Table) -> ibis.Table:
+    """The columns that are kept, instants in the key as int64, and the block that each event belongs to."""
+    view = online.view
+    keys = {
+        name: to_micros(events[column]) if kind.startswith("timestamp") else events[column]
+        for name, (column, kind) in zip(_keys(view), view.key.items(), strict=True)
+    }
+    return events.select(**keys, **{name: events[name] for name in online.state.layout.kinds})
 
 
-def _as_int(column: Any, kind: str) -> Any:
-    return to_micros(column) if kind.startswith("timestamp") else column
+def _keys(view: CompiledView) -> list[str]:
+    return [f"_key{i}" for i in range(len(view.key))]
 
 
-def _bounds(table: pa.Table, view: CompiledView) -> list[int]:
-    """Where each key's rows begin, and the end."""
-    changes = np.zeros(max(len(table) - 1, 0), dtype=bool)
-    for i in range(len(view.key)):
-        column = table[f"_key{i}"].combine_chunks()
-        changes |= pc.not_equal(column.slice(1), column.slice(0, max(len(column) - 1, 0))).to_numpy(
-            zero_copy_only=False
-        )
-    return [0, *(np.flatnonzero(changes) + 1).tolist(), len(table)]
+def _changes(table: pa.Table, columns: Sequence[str]) -> Array:
+    """The rows at which any of the columns differs from the row before; the first is one of them."""
+    changes = np.ones(len(table), dtype=bool)
+    if len(table) > 1:
+        different = (pc.not_equal(table[c].slice(1), table[c].slice(0, len(table) - 1)) for c in columns)
+        changes[1:] = np.any([d.to_numpy() for d in different], axis=0)
+    return np.flatnonzero(changes)
 
 
-def _pack(online: OnlineView, table: pa.Table, bounds: list[int]) -> Iterator[Packed]:
-    columns = {name: _column(table[name], kind) for name, kind in online.layout.kinds.items()}
-    starts = pa.array(bounds[:-1], type=pa.int64())
-    keys = zip(*(table[f"_key{i}"].take(starts).to_pylist() for i in range(len(online.view.key))), strict=True)
-    values = online.layout.pack_many(columns, bounds)
-    for key, value, start, end in zip(keys, values, bounds, bounds[1:], strict=False):
-        yield encode_key(key), value, end - start
+def _pack(online: OnlineView, table: pa.Table) -> Iterator[Packed]:
+    """The records of every key in a table that is sorted by key and position."""
+    if not len(table):
+        return
+    state, keys = online.state, _keys(online.view)
+    columns = {name: _column(table[name], kind) for name, kind in state.layout.kinds.items()}
+    blocks = state.block(columns["_u"])
+    starts = _changes(table, keys)
+    parts = np.union1d(starts, np.flatnonzero(np.diff(blocks, prepend=blocks[0])))
+    packed = state.layout.pack_many(columns, [*parts.tolist(), len(table)])
+    counts = np.diff(np.searchsorted(parts, [*starts, len(table)])).tolist()
+    sizes = np.diff([*starts, len(table)]).tolist()
+    names = zip(*(table[name].take(pa.array(starts)).to_pylist() for name in keys), strict=True)
+    numbers = iter(blocks[parts].tolist())
+    for key, count, size in zip(names, counts, sizes, strict=True):
+        yield state.records(encode_key(key), list(islice(numbers, count)), list(islice(packed, count))), size
 
 
 def _column(column: pa.ChunkedArray, kind: str) -> Any:

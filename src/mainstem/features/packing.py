@@ -9,6 +9,7 @@ keys are packed by cutting slices out of the whole, so loading costs little per 
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,20 +75,21 @@ class Layout:
             )
             start = end
 
-    def unpack(self, raw: bytes) -> Packed:
-        return Packed(self, raw)
+    def unpack(self, *raws: bytes) -> Events:
+        """One key's events, of packed values that follow each other in order."""
+        parts = [_Packed(self, raw) for raw in raws]
+        return parts[0] if len(parts) == 1 else _Joined(self, parts)
 
 
-class Packed:
+class Events(ABC):
     """One key's events, decoded column by column when asked."""
 
-    def __init__(self, layout: Layout, raw: bytes) -> None:
-        self._layout, self._raw = layout, raw
-        self.count, *self._sizes = layout.header.unpack_from(raw)
+    def __init__(self, layout: Layout, count: int) -> None:
+        self._layout, self._count = layout, count
         self._columns: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return int(self.count)
+        return self._count
 
     def __getitem__(self, name: str) -> Any:
         """A column: an array (nulls as NaN or the smallest int64), for texts a list (nulls as None)."""
@@ -101,18 +103,38 @@ class Packed:
         value, kind = self[name][row], self._layout.kinds[name]
         return value if kind == "string" else to_python(value, kind)
 
+    @abstractmethod
+    def _decode(self, name: str) -> Any: ...
+
+
+class _Joined(Events):
+    def __init__(self, layout: Layout, parts: Sequence[Events]) -> None:
+        super().__init__(layout, sum(map(len, parts)))
+        self._parts = parts
+
+    def _decode(self, name: str) -> Any:
+        columns = [part[name] for part in self._parts]
+        return sum(columns, []) if self._layout.kinds[name] == "string" else np.concatenate(columns)
+
+
+class _Packed(Events):
+    def __init__(self, layout: Layout, raw: bytes) -> None:
+        count, *self._sizes = layout.header.unpack_from(raw)
+        super().__init__(layout, count)
+        self._raw = raw
+
     def _decode(self, name: str) -> Any:
         layout = self._layout
         if layout.kinds[name] == "string":
             return self._decode_text(layout.texts.index(name))
-        at = layout.header.size + layout.fixed.index(name) * 8 * self.count
-        return np.frombuffer(self._raw, _dtype(layout.kinds[name]), self.count, at)
+        at = layout.header.size + layout.fixed.index(name) * 8 * self._count
+        return np.frombuffer(self._raw, _dtype(layout.kinds[name]), self._count, at)
 
     def _decode_text(self, index: int) -> list[str | None]:
-        at = self._layout.header.size + 8 * self.count * len(self._layout.fixed)
-        at += 4 * self.count * index + sum(self._sizes[:index])
-        lengths = np.frombuffer(self._raw, "<i4", self.count, at).tolist()
-        at += 4 * self.count
+        at = self._layout.header.size + 8 * self._count * len(self._layout.fixed)
+        at += 4 * self._count * index + sum(self._sizes[:index])
+        lengths = np.frombuffer(self._raw, "<i4", self._count, at).tolist()
+        at += 4 * self._count
         values: list[str | None] = []
         for length in lengths:
             values.append(None if length < 0 else self._raw[at : at + length].decode())

@@ -1,4 +1,4 @@
-"""Which events of a key are kept: old ones and new ones merged, in order, none twice, none that nobody can see."""
+"""Old and new events of a key put together: in their total order, none twice."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.features.packing import Array, Packed, to_fixed
+from mainstem.features.packing import Array, Events, to_fixed
 from mainstem.features.view import CompiledView
 
 Columns = Mapping[str, Any]
 
 
-def merged(
-    view: CompiledView, old: Packed | None, new: Mapping[str, Sequence[Any]], horizon: int
-) -> tuple[dict[str, Any], bool]:
-    """The columns to keep for queries from `horizon` on, and whether any event was forgotten."""
+def merged(view: CompiledView, old: Events | None, new: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The columns of all events in order. New ones that are among the old, by their `_seq`, are left out."""
     kinds = {**dict.fromkeys(("_u", "_arrived", "_seq"), "int64"), "_order": view.order, **view.arguments}
     fresh = {name: _column(values, str(kinds[name])) for name, values in new.items()}
     known = None if old is None else {name: _column(old[name], str(kinds[name])) for name in new}
     if view.sequenced:
         fresh = _taken(fresh, _unknown(fresh, known))
     columns = fresh if known is None else {n: np.concatenate([known[n], fresh[n]]) for n in fresh}
-    columns = _taken(columns, _order(view, columns))
-    first = first_kept(view, columns, horizon)
-    return {name: column[first:] for name, column in columns.items()}, first > 0
+    return _taken(columns, _order(view, columns))
 
 
 def first_kept(view: CompiledView, columns: Columns, horizon: int) -> int:
-    """The index of the first event, of those in order, that a query at `horizon` or later may see."""
+    """The index of the first row of a latest view, of those in order, that a query at `horizon` or later may see."""
     u = columns["_u"]
-    if view.windowed:
-        return int(np.searchsorted(u, horizon - view.reach))
     visible = np.maximum(u, columns["_arrived"]) if view.arrives else u
     settled = np.flatnonzero(visible < horizon)
     return int(settled[-1]) if len(settled) else 0

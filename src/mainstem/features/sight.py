@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mainstem.features.calculus import Scalars
-from mainstem.features.packing import Array, Packed, to_python
+from mainstem.features.packing import Array, Events, to_python
 from mainstem.features.view import NULL_INT, CompiledView, Feature
 from mainstem.features.windows import Window
 
@@ -18,7 +18,7 @@ SCALARS = Scalars()
 class Seen(Scalars):
     """The rows `rows` (a slice or an array of indices) of a key's events, for one argument; None counts rows."""
 
-    def __init__(self, view: CompiledView, events: Packed, rows: Any, argument: str | None) -> None:
+    def __init__(self, view: CompiledView, events: Events, rows: Any, argument: str | None) -> None:
         self._view, self._events, self._rows = view, events, rows
         self._argument = argument or "_u"
         self._kind = view.arguments.get(self._argument, "int64")
@@ -78,7 +78,7 @@ class Seen(Scalars):
 
 
 def windowed_at(
-    view: CompiledView, events: Packed, t: int, *, arrived: bool = True
+    view: CompiledView, events: Events, t: int, *, arrived: bool = True
 ) -> tuple[dict[str, Any], int | None]:
     """The features of a query at `t`, and when the newest event that it saw became usable."""
     u = events["_u"]
@@ -97,7 +97,7 @@ def windowed_at(
     return values, newest
 
 
-def latest_at(view: CompiledView, events: Packed, t: int, *, arrived: bool = True) -> tuple[dict[str, Any], int] | None:
+def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = True) -> tuple[dict[str, Any], int] | None:
     """The features of the last row visible at `t`, and when it became usable; None if there is none, or it is too old."""
     u = events["_u"]
     row = (bisect_right if view.inclusive else bisect_left)(u, t) - 1
@@ -125,7 +125,7 @@ def nothing(view: CompiledView) -> dict[str, Any]:
     return {f.name: None if f.aggregation is None else f.aggregation.empty for f in view.features}
 
 
-def _rows(view: CompiledView, events: Packed, window: Window, end: int, t: int, arrived: bool) -> Any:
+def _rows(view: CompiledView, events: Events, window: Window, end: int, t: int, arrived: bool) -> Any:
     start = bisect_left(events["_u"], window.start(t), 0, end)
     if not arrived or not view.arrives or start == end:
         return slice(start, end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,9 @@ def _check(context: Context, rule: Rule) -> Guarded:
     definition = context.graph[rule.node]
     read, node = definition.read, definition.node
     assert read is not None
-    rows = read.filter(condition(read, rule.where), read[rule.column].notnull())
+    column: Any = read[rule.column]
+    known = column.notnull() & ~column.isnan() if column.type().is_floating() else column.notnull()
+    rows = read.filter(condition(read, rule.where), known)
     time = node.time if isinstance(node, Source) else None
     day = read[time].truncate("D") if time else 0
     with context.session(context.graph.stored(rule.node)) as session:

@@ -25,7 +25,6 @@ def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
         finding,
         kind="drift" if repair.harmless else "source_change",
         harmless=repair.harmless,
-        rows=change.rows,
         evidence=_evidence(repair),
         summary=f"{said(change)}; {cost(case, recovery.recovered, repair.harmless)}",
         cost=recovery.recovered,

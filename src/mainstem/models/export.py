@@ -8,15 +8,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mainstem.errors import ModelError, StorageError
+from mainstem.errors import StorageError
 from mainstem.models.builder import Builder
 from mainstem.models.learning import Estimator
 from mainstem.models.manifest import FILE, MODEL, Manifest, encode
 from mainstem.nodes.models import Task
-
-
-class NumberTaken(ModelError):
-    """Another run has saved a version of this number."""
 
 
 def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: int = 0) -> bytes:
@@ -32,10 +28,10 @@ def digest(model: bytes) -> str:
     return hashlib.sha256(model).hexdigest()
 
 
-def save(root: Path, manifest: Manifest, model: bytes) -> Path:
-    """Write `models/NAME/NUMBER` below `root` in one step: readers see all of it or nothing; the relative path.
+def save(root: Path, manifest: Manifest, model: bytes) -> Path | None:
+    """Write `models/NAME/NUMBER` below `root` in one step: readers see all of it or nothing.
 
-    Raises `NumberTaken`, `StorageError` if the disk refuses.
+    The path relative to `root`; None if another run has taken the number. Raises `StorageError` if the disk refuses.
     """
     relative = Path("models", manifest.model, str(manifest.number))
     target = root / relative
@@ -52,7 +48,7 @@ def save(root: Path, manifest: Manifest, model: bytes) -> Path:
             raise
     except OSError as problem:
         if target.exists():
-            raise NumberTaken("this version exists already", where=str(target)) from problem
+            return None
         raise StorageError("the model could not be saved", where=str(target), got=str(problem)) from problem
     return relative
 

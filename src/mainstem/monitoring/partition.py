@@ -47,8 +47,8 @@ class Batch:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which rows have an outcome."""
-        return ~np.isnan(self.outcomes)
+        """Which rows have a score and an outcome."""
+        return ~np.isnan(self.outcomes) & ~np.isnan(self.scores)
 
     @property
     def window(self) -> tuple[datetime, datetime]:

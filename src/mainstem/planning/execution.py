@@ -65,6 +65,10 @@ class Context:
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
 
+    def is_current(self, step: Step) -> bool:
+        """Whether the step was last done on the very snapshots that it would read now."""
+        return self.release.inputs.get(step.key) == self.read_by(step.node)
+
     def read_by(self, node: str) -> dict[str, int]:
         """The stored relations that a node is made from, each with the snapshot this run reads."""
         stored = self.graph.stored_inputs(node)

@@ -12,12 +12,16 @@ challenger, ship it where an endpoint declares `promote="gate"`, judge an endpoi
 
 @dataclass(frozen=True)
 class Step:
-    """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs."""
+    """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs.
+
+    `if_changed` marks a step whose only reason is that its inputs may change in this run: it is left out if they do not.
+    """
 
     kind: StepKind
     node: str
     reason: str
     needs: tuple[str, ...] = ()
+    if_changed: bool = False
 
     @property
     def key(self) -> str:

@@ -40,6 +40,10 @@ def plan(graph: Graph, situation: Situation, selection: str | None = None) -> Pl
     return _Planner(graph, situation, select(graph.dag, selection)).plan()
 
 
+class _Coming(str):
+    """A reason that holds only if the steps before bring something new."""
+
+
 class _Planner:
     def __init__(self, graph: Graph, situation: Situation, chosen: frozenset[str]) -> None:
         self.graph = graph
@@ -52,7 +56,8 @@ class _Planner:
         for definition in self.graph:
             if definition.name in self.chosen:
                 for kind, reason in self._changes(definition.name, definition.node):
-                    step = Step(kind, definition.name, reason, self._needs(definition.name, kind))
+                    coming = isinstance(reason, _Coming)
+                    step = Step(kind, definition.name, reason, self._needs(definition.name, kind), coming)
                     self.steps[step.key] = step
         touched = {step.node for step in self.steps.values()}
         unchanged = tuple(n for n in self.graph.dag.order if n in self.chosen - touched)
@@ -102,8 +107,8 @@ class _Planner:
         coming = [n for n in stored if any(f"{k} {n}" in self.steps for k in ("collect", "drain", "build"))]
         before = self.release.inputs.get(f"{kind} {name}", {})
         since = [n for n in stored if n in self.release.tables and self.release.tables[n].id != before.get(n)]
-        changed = sorted({*coming, *since})
-        return f"{', '.join(changed)} changed" if changed else None
+        changed = f"{', '.join(sorted({*coming, *since}))} changed"
+        return changed if since else _Coming(changed) if coming else None
 
     def _view(self, name: str) -> str | None:
         online = self.release.online.get(name)
@@ -147,7 +152,7 @@ class _Planner:
         if name in self.situation.awaiting:
             return "an accepted finding waits to be verified"
         examples = self._inputs(name, "monitor")
-        return f"outcomes may have arrived: {examples}" if examples else None
+        return type(examples)(f"outcomes may have arrived: {examples}") if examples else None
 
     def _needs(self, name: str, kind: StepKind) -> tuple[str, ...]:
         """The steps whose success this one needs: those upstream and, for an endpoint, its own before it.

@@ -66,6 +66,8 @@ class Runner:
         blocked = _blocked(step, before)
         if blocked:
             return StepRecord(step.kind, step.node, step.reason, "skipped", message=blocked)
+        if step.if_changed and context.is_current(step):
+            return StepRecord(step.kind, step.node, step.reason, "done", message="its inputs stayed as they were")
         context.report = lambda message: listen(Event("progress", step, message))
         began = time.perf_counter()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,12 @@ from mainstem.nodes.records import Release, now
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
+    from mainstem.serving.http.messages import Route
     from mainstem.serving.service import Service
 
 Rows = Sequence[Mapping[str, Any]]
+Pages = Callable[[Callable[[], dict[str, Any]]], Iterable["Route"]]
+"""Makes routes from a function that tells the status, as `mainstem.web.routes` does."""
 
 
 def service(project: Project) -> Service:
@@ -44,17 +47,18 @@ def service(project: Project) -> Service:
     )
 
 
-def serve(project: Project, host: str, port: int, started: Callable[[str], None]) -> None:
-    """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL. Raises `SettingsError` for an address that
-    may not be used."""
+def serve(project: Project, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL.
+
+    Raises `SettingsError` for an address that may not be used.
+    """
     from mainstem.project.status import status
     from mainstem.serving.app import create_app
     from mainstem.serving.server import check_binding, listen, run
-    from mainstem.web.routes import routes
 
     check_binding(host, project.adapters.state)
     project.claim()
-    app = create_app(service(project), routes(lambda: status(project)))
+    app = create_app(service(project), pages(lambda: status(project)))
     run(app, listen(host, port), started)
 
 

@@ -23,7 +23,7 @@ from mainstem.planning.planner import Situation, plan
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.collect import from_project
-from mainstem.project.live import Online, Rows
+from mainstem.project.live import Online, Pages, Rows
 from mainstem.project.reading import Relation
 from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
@@ -101,14 +101,14 @@ class Project:
         from mainstem.sources.schemas import introspect, read_lock, write_lock
 
         lock = self.settings.root / "schemas.lock"
-        locked = dict(read_lock(lock))
+        locked: dict[str, Mapping[str, str]] = dict(read_lock(lock))
         sources = {name: node for name, node in self.nodes.items() if isinstance(node, Source)}
         missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
         for name in missing:
             locked[name] = introspect(sources[name], self.settings.root, self.adapters.engine)
         if missing:
             write_lock(lock, locked)
-        return locked
+        return {name: {**locked.get(name, {}), **(node.schema or {})} for name, node in sources.items()}
 
     def _regraph(self, rules: Sequence[Rule]) -> Graph:
         """The project resolved with more remedies than it has."""
@@ -288,11 +288,19 @@ class Project:
         return live.ingest(self, stream, rows, replay=replay)
 
     def serve(
-        self, host: str | None = None, port: int | None = None, started: Callable[[str], None] = lambda url: None
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        pages: Pages = lambda status: (),
+        started: Callable[[str], None] = lambda url: None,
     ) -> None:
-        """Answer over HTTP until SIGTERM or Ctrl-C, by default where mainstem.toml says; `started` is told the URL."""
+        """Answer over HTTP until SIGTERM or Ctrl-C, by default where mainstem.toml says.
+
+        `pages` makes further routes from a function that tells the status; `started` is told the URL.
+        """
         listen = self.settings.serve
-        live.serve(self, host or listen.host, listen.port if port is None else port, started)
+        live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
 
     def parity(self, name: str | None = None, sample: int | None = None) -> ParityReport:
         """Logged reads of an endpoint (or of the view `name`), recomputed offline as of then, and compared."""

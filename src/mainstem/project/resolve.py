@@ -26,6 +26,7 @@ from mainstem.nodes.findings import Rule
 from mainstem.nodes.models import Model
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.tables import Table
+from mainstem.planning.checks import validate
 from mainstem.project.knowledge import known_of_source
 
 if TYPE_CHECKING:
@@ -284,6 +285,8 @@ def _check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
             expected="timestamp('UTC', 6)",
             hint="give it a time zone: a naive timestamp could mean any",
         )
+    if node.checks:
+        validate(_unbound("checked", schema), node.checks)
 
 
 def _plain(node: Any, but: Sequence[str] = ()) -> str:

@@ -56,8 +56,11 @@ REDUCE: dict[str, Callable[[list[Any]], Any]] = {
 def expected(view: CompiledView, events: Sequence[Event], query: Query, *, as_of: str = "arrived") -> dict[str, Any]:
     """What a query must see, computed naively."""
     key, t = query
-    before = (lambda instant: instant <= t) if view.inclusive else (lambda instant: instant < t)
-    rows = [view.row_function(event) | event for event in events]
+
+    def before(instant: int) -> bool:
+        return instant <= t if view.inclusive else instant < t
+
+    rows = [{**event, **view.row_function(event)} for event in events]
     rows = [r for r in rows if tuple(r[c] for c in view.key) == key and r["at"] is not None and before(r["at"])]
     if as_of == "arrived":
         rows = [r for r in rows if before(r["at"] if r["_arrived"] is None else r["_arrived"])]

@@ -61,8 +61,11 @@ def serve(
 
     Runs until Ctrl-C. The API is described at /docs.
     """
+    from mainstem.web.routes import routes
+
     with opened(directory, profile, branch) as project:
-        project.serve(host, port, started=lambda url: output(json=False).said(f"{url}  until Ctrl-C"))
+        said = output(json=False).said
+        project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"))
 
 
 def gc(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:

@@ -58,6 +58,7 @@ def _pages(request: Request) -> Iterator[list[Any]]:
         request_timeout=TIMEOUT, request_max_attempts=ATTEMPTS, request_backoff_factor=BACKOFF, raise_for_status=False
     ).session
     client = client_class(address, headers={"User-Agent": AGENT, **expand_all(node.headers)}, session=session)
+    logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever it finds that an API has one page only
     templates = (node.url, *node.params.values(), *node.headers.values())
     try:
         before: Any = None
@@ -111,5 +112,4 @@ def _dlt() -> tuple[Any, Any, Any]:
         from dlt.sources.helpers.rest_client.client import RESTClient
     except ImportError as error:
         raise MissingExtra.named("api", "dlt") from error
-    logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever it finds that an API has one page only
     return RESTClient, Client, requests

@@ -41,6 +41,7 @@ weather = ms.api(
     records="items",
     key=["origin", "time_hour"],
     cursor="time_hour",
+    paging="link",
     time="time_hour",
     owner="data",
     description="Hourly observations at the three airports: wind in mph, visibility in miles.",
@@ -111,7 +112,7 @@ leg = ms.feature_view(
     legs,
     key="flight_id",
     columns=["origin", "dest", "carrier", "distance", "seats", "built", "scheduled_at", "scheduled_arrival_at"],
-    grace="70d",
+    ttl="62d",  # known for 60 days before it leaves, and of no use two days after
     description="A flight as it is scheduled.",
 )
 
@@ -141,7 +142,16 @@ late = ms.model(
     examples=legs,
     prediction_time=_.scheduled_at - ibis.interval(hours=1),
     target=_.arr_delay > 15,
-    features=[leg, airport, wx, ms.on_demand(busy=_.airport__departures_1h > 20)],
+    features=[
+        leg,
+        airport,
+        wx,
+        ms.on_demand(
+            hour=_.leg__scheduled_at.hour(),
+            weekday=_.leg__scheduled_at.day_of_week.index(),
+            busy=_.airport__departures_1h > 20,
+        ),
+    ],
     metric="average_precision",
     owner="ml",
     description="Will the flight arrive more than 15 minutes late?",
