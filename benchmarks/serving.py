@@ -4,7 +4,7 @@
 
 It prints the median and the 95th percentile of a prediction with online features (logged on disk before it is
 answered) beside the bare parts of it on this machine: an empty request to the same server, and one durable commit of
-LMDB alone; then what concurrent clients get, with one commit for all that wait and with one commit each.
+LMDB alone; then batches, events, and what eight clients get, who share commits. TMPDIR says which disk is measured.
 """
 
 from __future__ import annotations

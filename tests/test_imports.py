@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = {"duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx", "onnxruntime", "dlt", "scrapy", "scipy", "uvicorn"}
 
@@ -28,3 +29,10 @@ def test_every_public_name_is_there() -> None:
 
     assert all(getattr(ms, name) is not None for name in ms.__all__)
     assert set(ms.__all__) <= set(dir(ms))
+
+
+def test_no_room_has_the_name_of_something_public() -> None:
+    import mainstem as ms
+
+    rooms = {path.name for path in Path(str(ms.__file__)).parent.iterdir() if path.is_dir()}
+    assert rooms & set(ms.__all__) == {"testing"}

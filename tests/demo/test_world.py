@@ -141,12 +141,13 @@ def test_files_are_by_local_month_and_tell_only_what_had_happened(laid_out: Path
 def test_finishing_december_tells_all_and_going_back_forgets_it(world: World) -> None:
     january, december = (world.data / "flights" / f"2013-{month}.csv" for month in ("01", "12"))
     before, untouched = december.read_bytes(), january.stat().st_mtime_ns
+    dated = december.stat().st_mtime_ns
     world.finish_december()
     assert world.now == END
     done = rows_of(december)
     assert sum(bool(row["arr_delay"]) for row in done) == 27_020
     world.move(START)
-    assert december.read_bytes() == before
+    assert december.read_bytes() == before and december.stat().st_mtime_ns == dated
     assert january.stat().st_mtime_ns == untouched
 
 
@@ -174,7 +175,7 @@ def test_departures_come_in_order_and_faulty_ones_in_seconds(world: World) -> No
     good, bad = world.departures(START, day), world.departures(START, day, faulty=True)
     assert [row["departed_at"] for row in good] == sorted(row["departed_at"] for row in good)
     assert [row["dep_delay"] * 60 for row in good] == [row["dep_delay"] for row in bad]
-    assert set(good[0]) == {"flight_id", "origin", "dest", "carrier", "dep_delay", "departed_at"}
+    assert set(good[0]) == {"flight_id", "origin", "dest", "carrier", "tailnum", "dep_delay", "departed_at"}
 
 
 def test_every_flight_of_december_is_asked_for_an_hour_before_it_leaves(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -101,20 +104,26 @@ def test_a_full_disk_is_said_and_takes_nothing_that_was_acknowledged(world: Any,
 
 def test_sigterm_lets_requests_in_flight_finish(world: Any, worlds: Any) -> None:
     world.promote(worlds.artifact(world.root, 1))
-    rows = [{"flight_id": f"F{n}", "distance": 1.0, "time": worlds.NOON.isoformat()} for n in range(10_000)]
-    answers: list[httpx.Response] = []
+    rows = [{"flight_id": f"F{n}", "distance": 1.0, "time": worlds.NOON.isoformat()} for n in range(1_000)]
+    body = json.dumps(rows).encode()
     with running(world.root) as (process, url):
-        asking = threading.Thread(
-            target=lambda: answers.append(httpx.post(f"{url}/predict/arrivals", json=rows, timeout=60))
-        )
-        asking.start()
-        time.sleep(0.15)
+        place = urlsplit(url)
+        connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60)
+        connection.putrequest("POST", "/predict/arrivals")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:1000])
+        assert httpx.get(f"{url}/health").status_code == 200  # what came before it has been read
         process.send_signal(signal.SIGTERM)
-        asking.join(60)
-        process.wait(60)
-    assert [answer.status_code for answer in answers] == [200]
-    assert len(answers[0].json()["predictions"]) == 10_000
-    assert world.store.end("predictions/arrivals") == 10_000
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # it waits for the rest
+        connection.send(body[1000:])
+        answer = connection.getresponse()
+        predictions = json.loads(answer.read())["predictions"]
+        assert process.wait(60) == 0
+        connection.close()
+    assert (answer.status, len(predictions)) == (200, 1_000)
+    assert world.store.end("predictions/arrivals") == 1_000
 
 
 @pytest.mark.parametrize("elsewhere", [3, 0])

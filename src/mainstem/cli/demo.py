@@ -24,8 +24,8 @@ from mainstem.cli.processes import Background, call, free_port, mainstem, post, 
 from mainstem.cli.render.words import seconds
 from mainstem.errors import SettingsError
 
-FLIGHT = "UA-1545-2013-12-02"
-ASKED_AT = "2013-12-02T09:15:00Z"
+FLIGHT = "UA-1487-2013-12-01"
+ASKED_AT = "2013-12-01T09:15:00Z"
 DECEMBER, OVER = "2013-12-01T05:00", "2014-01-03T05:00"
 
 

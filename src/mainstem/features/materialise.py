@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.features.corrections import Correct, corrections
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.latest import ranked, visible
 from mainstem.features.online import META, Meta, OnlineView, encode_meta
@@ -56,7 +57,7 @@ class Materialise:
             meta = self._load(online, context, meta)
         stream = context.graph[view.source].node
         if isinstance(stream, Stream):
-            catch_up(online, self._store, view.source)
+            catch_up(online, self._store, view.source, corrections(context.graph[view.source].read))
         self._forget_others(online, context.release.online.get(step.node))
         return Outcome(
             online={view.name: online.fingerprint}, message=f"{meta.loaded:,} keys online", published=meta.loaded
@@ -106,12 +107,12 @@ def fingerprint_of(context: Context, view: str) -> str:
     return digest(*parts)
 
 
-def catch_up(online: OnlineView, store: Store, stream: str) -> int:
-    """Take in what the stream's log has beyond the state; the number of log entries."""
+def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:
+    """Take in what the stream's log has beyond the state, corrected as reading it does; the number of log entries."""
     log, taken = f"events/{stream}", 0
     while entries := list(store.replay(log, online.meta().offset, EVENTS_PER_TRANSACTION)):
         with store.transaction() as writer:
-            online.apply(writer, columns_of(entries), entries[-1][0] + 1)
+            online.apply(writer, correct(columns_of(entries)), entries[-1][0] + 1)
         taken += len(entries)
     return taken
 

@@ -8,17 +8,19 @@ What has no closure (`rowwise.COMPILERS`) is computed by DuckDB live as well, wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
-import pyarrow as pa
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
@@ -149,18 +151,20 @@ class _Engine:
     def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
         table = ibis.table(dict(columns), name="row")
         self._sql = str(ibis.to_sql(table.select(**values), dialect="duckdb"))
-        self._schema = ibis.schema(dict(columns)).to_pyarrow()
+        self._types = ibis.schema(dict(columns))
         self._connection: Any = None
 
     def __call__(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         import duckdb
+        import pyarrow as pa
 
         if self._connection is None:
             self._connection = duckdb.connect()
             self._connection.execute("SET TimeZone = 'UTC'")
         cursor = self._connection.cursor()
-        arrays = [pa.array(columns[field.name], type=field.type) for field in self._schema]
-        cursor.register("row", pa.table(arrays, schema=self._schema))
+        schema = self._types.to_pyarrow()
+        arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
+        cursor.register("row", pa.table(arrays, schema=schema))
         try:
             found = cursor.sql(self._sql).to_arrow_table()
         except duckdb.Error as error:
@@ -171,6 +175,8 @@ class _Engine:
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa
+
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
     values: list[Any] = column.to_pylist()

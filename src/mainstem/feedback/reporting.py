@@ -8,7 +8,7 @@ from dataclasses import replace
 from mainstem.feedback.case import Case
 from mainstem.feedback.changes import Change
 from mainstem.feedback.remedies import ratio
-from mainstem.feedback.search import Loss, Repair
+from mainstem.feedback.search import NEGLIGIBLE, Loss, Repair
 from mainstem.monitoring.partition import Watched
 from mainstem.monitoring.verdicts import Shift
 from mainstem.nodes.definition import Graph
@@ -65,10 +65,14 @@ def said(change: Change) -> str:
 
 
 def cost(case: Case, measure: Measure, harmless: bool) -> str:
-    """What it costs, in the model's metric."""
+    """What it costs, in the model's metric; and whether a cost was excluded, or only not shown."""
     words = case.metric.name.replace("_", " ")
-    size = f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
-    return f"it costs nothing worth mentioning: {size} of {words}" if harmless else f"it costs {size} of {words}"
+    size = f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f}) of {words}"
+    if not harmless:
+        return f"it costs {size}"
+    if measure.high <= 2 * NEGLIGIBLE * abs(case.value(case.served)):
+        return f"it costs nothing worth mentioning: {size}"
+    return f"no cost is shown: {size}; less than {detectable(measure):.3f} could have gone unseen"
 
 
 def detectable(measure: Measure) -> float:

@@ -57,7 +57,7 @@ class _Planner:
             if definition.name in self.chosen:
                 for kind, reason in self._changes(definition.name, definition.node):
                     coming = isinstance(reason, _Coming)
-                    step = Step(kind, definition.name, reason, self._needs(definition.name, kind), coming)
+                    step = Step(kind, definition.name, str(reason), self._needs(definition.name, kind), coming)
                     self.steps[step.key] = step
         touched = {step.node for step in self.steps.values()}
         unchanged = tuple(n for n in self.graph.dag.order if n in self.chosen - touched)

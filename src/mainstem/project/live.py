@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 Pages = Callable[[Callable[[], dict[str, Any]]], Iterable["Route"]]
-"""Makes routes from a function that tells the status, as `mainstem.web.routes` does."""
+"""Makes routes from a function that tells the status, as `mainstem.pages.routes` does."""
 
 
 def service(project: Project) -> Service:

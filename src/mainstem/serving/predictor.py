@@ -95,8 +95,11 @@ class Predictor:
         return columns, flags
 
     def _look_up(self, step: Lookup, columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
-        keys = list(zip(*(columns[column] for column in step.on), strict=True))
-        readings = self._views[step.view.name].read(keys, times)
+        asked = list(zip(*(columns[column] for column in step.on), times, strict=True))
+        distinct = list(dict.fromkeys(asked))  # the flights of an hour share an airport
+        found = self._views[step.view.name].read([key for *key, _ in distinct], [time for *_, time in distinct])
+        known = dict(zip(distinct, found, strict=True))
+        readings = [known[one] for one in asked]
         for name, feature in step.columns.items():
             columns[name] = [reading.values[feature.name] for reading in readings]
         for reading, said in zip(readings, flags, strict=True):

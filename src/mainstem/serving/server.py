@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mainstem.errors import MissingExtra, SettingsError
@@ -44,8 +46,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
-    with at:
+    with at, _signals_ignored():
         server(app, at, started).run(sockets=[at])
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """uvicorn raises what stopped it again, to the handlers of before; they shall not end us: stores want closing."""
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> Any:

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import msgspec
 
 from mainstem.errors import RequestError, Unavailable
+from mainstem.features.corrections import corrections
 from mainstem.features.online import META, Meta, OnlineView
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import EventLog, OnlineStore, Writer
-from mainstem.streaming.corrections import corrections
 from mainstem.streaming.logs import Event, decode_event, encode, events_of
 from mainstem.streaming.rows import RowSchema, micros, moment
 

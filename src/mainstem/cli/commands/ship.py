@@ -61,7 +61,7 @@ def serve(
 
     Runs until Ctrl-C. The API is described at /docs.
     """
-    from mainstem.web.routes import routes
+    from mainstem.pages.routes import routes
 
     with opened(directory, profile, branch) as project:
         said = output(json=False).said

@@ -21,12 +21,15 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
     yield grid(("node", "kind", "state", "rows", "updated", ""), map(_node, status["nodes"]), markup=True)
     if status.get("endpoints"):
+        yield ""
         yield grid(
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status["endpoints"])
         )
     if status.get("findings"):
+        yield ""
         yield grid(("finding", "kind", "column", "state", "summary"), map(_finding, status["findings"]), markup=True)
     if status.get("runs"):
+        yield ""
         yield grid(("run", "status", "started", "took", "steps"), map(_run, status["runs"]), markup=True)
 
 

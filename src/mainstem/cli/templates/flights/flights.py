@@ -64,6 +64,7 @@ departures = ms.stream(
         "origin": "string",
         "dest": "string",
         "carrier": "string",
+        "tailnum": "string",
         "dep_delay": "float64",
         "departed_at": "timestamp('UTC', 6)",
     },
@@ -81,7 +82,8 @@ departures = ms.stream(
 def past_departures(flights):
     "What the departures feed would have said before it began."
     gone = flights.filter(_.departed_at.notnull())
-    return gone.select("flight_id", "origin", "dest", "carrier", "departed_at", dep_delay=_.dep_delay.cast("float64"))
+    columns = ["flight_id", "origin", "dest", "carrier", "tailnum", "departed_at"]
+    return gone.select(*columns, dep_delay=_.dep_delay.cast("float64"))
 
 
 @ms.table(
@@ -111,7 +113,7 @@ def legs(flights, planes, airlines):
 leg = ms.feature_view(
     legs,
     key="flight_id",
-    columns=["origin", "dest", "carrier", "distance", "seats", "built", "scheduled_at", "scheduled_arrival_at"],
+    columns=["origin", "dest", "carrier", "tailnum", "distance", "seats", "scheduled_at", "scheduled_arrival_at"],
     ttl="62d",  # known for 60 days before it leaves, and of no use two days after
     description="A flight as it is scheduled.",
 )
@@ -127,10 +129,19 @@ airport = ms.feature_view(
     description="How an airport's departures have been going.",
 )
 
+aircraft = ms.feature_view(
+    departures,
+    key="tailnum",
+    columns=["dep_delay"],
+    ttl="12h",
+    grace="40d",
+    description="How late an aircraft last left New York.",
+)
+
 wx = ms.feature_view(
     weather,
     key="origin",
-    columns=["temp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"],
+    columns=["temp", "humid", "wind_speed", "precip", "visib"],
     ttl="6h",
     grace="40d",
     description="The latest weather at an airport.",
@@ -145,6 +156,7 @@ late = ms.model(
     features=[
         leg,
         airport,
+        aircraft,
         wx,
         ms.on_demand(
             hour=_.leg__scheduled_at.hour(),

@@ -119,8 +119,9 @@ class World:
 
     def departures(self, start: datetime, end: datetime, *, faulty: bool = False) -> list[dict[str, Any]]:
         """The events of the departures feed in [start, end), in order; `faulty` sends delays in seconds."""
+        delay = f"dep_delay * {60 if faulty else 1} AS dep_delay"
         return self._rows(
-            f"""SELECT flight_id, origin, dest, carrier, dep_delay * {60 if faulty else 1} AS dep_delay, departed_at
+            f"""SELECT flight_id, origin, dest, carrier, tailnum, departed_at, {delay}
                 FROM flights WHERE departed_at >= ? AND departed_at < ? ORDER BY departed_at, flight_id""",
             start,
             end,
@@ -194,6 +195,7 @@ class World:
                         TO '{fresh}' (HEADER, TIMESTAMPFORMAT '%Y-%m-%dT%H:%M:%SZ')""",
                     {"now": now, "month": month},
                 )
+                os.utime(fresh, (now.timestamp(), now.timestamp()))  # the same content has the same date
                 fresh.replace(file)
 
     @property

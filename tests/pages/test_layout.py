@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.web.layout import HEIGHT, WIDTH, draw
+from mainstem.pages.layout import HEIGHT, WIDTH, draw
 
 
 @st.composite

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mainstem.web import render
-from mainstem.web.page import mark
+from mainstem.pages import render
+from mainstem.pages.page import mark
 
 VOID = {"meta", "link", "br", "img", "input"}
 

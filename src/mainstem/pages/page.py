@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstem.errors import MissingExtra
-from mainstem.web.layout import HEIGHT, WIDTH, draw
+from mainstem.pages.layout import HEIGHT, WIDTH, draw
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -83,11 +83,11 @@ def _template() -> Template:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise MissingExtra.named("serve", "jinja2") from None
-    loader = PackageLoader("mainstem.web")
+    loader = PackageLoader("mainstem.pages")
     environment = Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters.update(short=short, number=number, minute=minute)
-    environment.globals["css"] = resources.files("mainstem.web").joinpath("templates/page.css").read_text()
-    environment.globals["script"] = resources.files("mainstem.web").joinpath("templates/page.js").read_text()
+    environment.globals["css"] = resources.files("mainstem.pages").joinpath("templates/page.css").read_text()
+    environment.globals["script"] = resources.files("mainstem.pages").joinpath("templates/page.js").read_text()
     return environment.get_template("page.html")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mainstem.serving.http.messages import HTML, Request, Response, Route, encode
-from mainstem.web.page import mark, render
+from mainstem.pages.page import mark, render
 
 Status = Callable[[], Mapping[str, Any]]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mainstem.web import render
-from mainstem.web.page import mark
+from mainstem.pages import render
+from mainstem.pages.page import mark
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

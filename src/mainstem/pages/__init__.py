@@ -1,6 +1,6 @@
 """Pages over the same calls that the API offers."""
 
-from mainstem.web.page import render
-from mainstem.web.routes import routes
+from mainstem.pages.page import render
+from mainstem.pages.routes import routes
 
 __all__ = ["render", "routes"]

@@ -1,0 +1,24 @@
+"""Ibis' row-level operations as Python closures over one row, with DuckDB's semantics.
+
+A closure takes a row (column → value; instants as int µs) and gives a value or None. `register` adds an operation; what
+is not registered raises `Unsupported` when it is compiled.
+"""
+
+from mainstem.features.rowwise import arithmetic, casts, comparisons, logic, text, time
+from mainstem.features.rowwise.core import COMPILERS, Compute, Row, Unsupported, compile_value, kind, register
+
+__all__ = [
+    "COMPILERS",
+    "Compute",
+    "Row",
+    "Unsupported",
+    "arithmetic",
+    "casts",
+    "comparisons",
+    "compile_value",
+    "kind",
+    "logic",
+    "register",
+    "text",
+    "time",
+]

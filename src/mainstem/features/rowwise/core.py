@@ -1,0 +1,134 @@
+"""What the closures of a row share: their types, the table of compilers, and how nulls pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+
+Row = Mapping[str, Any]
+Compute = Callable[[Row], Any]
+Compiler = Callable[[Any], Compute]
+
+COMPILERS: dict[type[ops.Node], Compiler] = {}
+"""Operation → what makes its closure."""
+
+MICROS: dict[str, int] = {
+    "W": 604_800_000_000,
+    "D": 86_400_000_000,
+    "h": 3_600_000_000,
+    "m": 60_000_000,
+    "s": 1_000_000,
+    "ms": 1_000,
+    "us": 1,
+}
+"""Units of fixed length, in µs."""
+
+
+class Unsupported(Exception):
+    """An operation that has no closure; the engine computes it."""
+
+
+def register(*operations: type[ops.Node]) -> Callable[[Compiler], Compiler]:
+    """Let the decorated function compile these operations: it takes the operation and returns its closure."""
+
+    def remember(compiler: Compiler) -> Compiler:
+        COMPILERS.update(dict.fromkeys(operations, compiler))
+        return compiler
+
+    return remember
+
+
+def compile_value(op: Any) -> Compute:
+    """The closure of an operation tree. Raises `Unsupported`."""
+    compiler = COMPILERS.get(type(op))
+    if compiler is None:
+        raise Unsupported(type(op).__name__)
+    return compiler(op)
+
+
+def kind(op: Any) -> str:
+    """`int`, `float`, `bool`, `string`, `time`, `interval` or `null`. Raises `Unsupported` for any other type."""
+    dtype = op.dtype
+    if dtype.is_integer() and not isinstance(dtype, dt.UInt64):
+        return "int"
+    if dtype.is_timestamp() and dtype.timezone == "UTC":
+        return "time"
+    for name in ("floating", "boolean", "string", "interval", "null"):
+        if getattr(dtype, f"is_{name}")():
+            return {"floating": "float", "boolean": "bool"}.get(name, name)
+    raise Unsupported(f"{type(op).__name__} of {dtype}")
+
+
+def whole(value: int) -> int:
+    """`value`, if it is an int64. Raises `OverflowError`."""
+    if -(2**63) <= value < 2**63:
+        return value
+    raise OverflowError(f"{value} is out of the range of int64")
+
+
+def lift1(function: Callable[[Any], Any], arg: Compute) -> Compute:
+    def compute(row: Row) -> Any:
+        value = arg(row)
+        return None if value is None else function(value)
+
+    return compute
+
+
+def lift2(function: Callable[[Any, Any], Any], left: Compute, right: Compute) -> Compute:
+    def compute(row: Row) -> Any:
+        a, b = left(row), right(row)
+        return None if a is None or b is None else function(a, b)
+
+    return compute
+
+
+def numeric(*args: Any) -> list[Compute]:
+    if any(kind(arg) not in ("int", "float") for arg in args):
+        raise Unsupported(f"arithmetic of {', '.join(str(arg.dtype) for arg in args)}")
+    return [compile_value(arg) for arg in args]
+
+
+def unit_of(short: str) -> int:
+    if short not in MICROS:
+        raise Unsupported(f"an interval in {short}")  # months and years have no fixed length
+    return MICROS[short]
+
+
+@lru_cache
+def _connection() -> Any:
+    import duckdb
+
+    return duckdb.connect()
+
+
+def by_engine(sql: str) -> Callable[[str], Any]:
+    """One text through DuckDB: for rules too intricate to repeat, such as how it reads and prints a float."""
+    query = f"SELECT {sql.replace('?', 'CAST(? AS VARCHAR)')}"
+
+    @lru_cache(4096)
+    def compute(value: str) -> Any:
+        import duckdb
+
+        try:
+            return _connection().cursor().execute(query, [value]).fetchone()[0]
+        except duckdb.Error as error:
+            raise ValueError(str(error).split("\n")[0]) from None
+
+    return compute
+
+
+def both(left: Compute, right: Compute) -> Compute:
+    """AND of three values."""
+
+    def compute(row: Row) -> bool | None:
+        a = left(row)
+        if a is False:
+            return False
+        b = right(row)
+        return False if b is False else None if a is None or b is None else True
+
+    return compute

@@ -1,0 +1,160 @@
+"""From the lake to the online store, and on with the log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from mainstem.errors import RequestError
+from mainstem.features.instants import micros_of
+from mainstem.features.materialise import KEYS_PER_TRANSACTION, Materialise
+from mainstem.features.online import OnlineView
+from mainstem.features.plan import compiled
+from mainstem.planning.plan import Step
+
+
+def view_of(here: Any, name: str) -> OnlineView:
+    return OnlineView(compiled(here.graph, name), here.store, here.release.online[name])
+
+
+def logged(small: Any, *rows: dict[str, Any]) -> list[bytes]:
+    """Events as the log has them."""
+    return [
+        msgspec.msgpack.encode(
+            {
+                "arrived": micros_of(row["_arrived"]),
+                "row": {
+                    "origin": row["origin"],
+                    "dep_delay": row["dep_delay"],
+                    "departed_at": micros_of(row["departed_at"]),
+                },
+            }
+        )
+        for row in rows
+    ]
+
+
+def read(here: Any, at: Any, name: str = "airport", key: str = "JFK") -> dict[str, Any]:
+    (reading,) = view_of(here, name).read([(key,)], micros_of(at))
+    return reading.values
+
+
+def test_the_state_answers_as_the_lake_does(small: Any, world: Any) -> None:
+    here = world()
+    here.put("departures", [small.departure(n) for n in range(5)])
+    here.materialise("airport")
+    eleven = small.NOON - timedelta(hours=1)
+    assert read(here, eleven) == {"delay_1h": 2.5, "departures_1h": 4}
+    assert read(here, eleven, key="LGA") == {"delay_1h": None, "departures_1h": 0}
+    (reading,) = view_of(here, "airport").read([("JFK",)], micros_of(eleven))
+    assert reading.effective == micros_of(eleven - timedelta(minutes=1))
+    assert reading.start == micros_of(eleven - timedelta(hours=1))
+    assert not reading.missing and view_of(here, "airport").read([("LGA",)], micros_of(eleven))[0].missing
+
+
+def test_logged_events_follow_the_lake_and_none_counts_twice(small: Any, world: Any) -> None:
+    """The lake has offsets 0 and 1 of the log, the log still has all of 0 to 3."""
+    here = world()
+    events = [small.departure(4 - n, _seq=n) for n in range(4)]
+    here.put("departures", events[:2], cursor="2")
+    with here.store.transaction() as writer:
+        writer.append("events/departures", logged(small, *events))
+    here.materialise("airport")
+    assert view_of(here, "airport").meta().offset == 4
+    assert read(here, small.NOON - timedelta(hours=1)) == {"delay_1h": 2.5, "departures_1h": 4}
+    with here.store.transaction() as writer:
+        again = {"_seq": [2, 3], **{c: [e[c] for e in events[2:]] for c in ("origin", "dep_delay")}}
+        for column in ("departed_at", "_arrived"):
+            again[column] = [micros_of(e[column]) for e in events[2:]]
+        view_of(here, "airport").apply(writer, again)
+    assert read(here, small.NOON - timedelta(hours=1)) == {"delay_1h": 2.5, "departures_1h": 4}
+
+
+def test_materialising_again_does_not_overwrite_newer_state(small: Any, world: Any) -> None:
+    here = world()
+    here.put("departures", [small.departure(4, _seq=0)], cursor="1")
+    first = here.materialise("airport")
+    with here.store.transaction() as writer:
+        newer = small.departure(2, _seq=1)
+        assert writer.append("events/departures", logged(small, small.departure(4), newer)) == 0
+        columns = {"origin": ["JFK"], "dep_delay": [2.0], "_seq": [1]}
+        columns |= {c: [micros_of(newer[c])] for c in ("departed_at", "_arrived")}
+        view_of(here, "airport").apply(writer, columns, 2)
+    assert here.materialise("airport") == first
+    assert read(here, small.NOON - timedelta(hours=1)) == {"delay_1h": 3.0, "departures_1h": 2}
+
+
+def test_a_new_snapshot_of_a_table_is_built_beside_the_old_one(small: Any, world: Any) -> None:
+    here = world()
+    here.put("flights", [small.flight(0), small.flight(1)])
+    first = here.materialise("leg")
+    old = view_of(here, "leg")
+    here.put("flights", [small.flight(0, seats=7)])
+    second = here.materialise("leg")
+    assert first != second
+    at = micros_of(small.NOON)
+    assert [r.values["seats"] for r in old.read([("F0",), ("F1",)], at)] == [100, 101]
+    assert [r.values["seats"] for r in view_of(here, "leg").read([("F0",), ("F1",)], at)] == [7, None]
+    here.put("flights", [small.flight(0, seats=8)])
+    here.materialise("leg")
+    assert old.read([("F0",)], at)[0].missing, "what no release can refer to any more is cleared"
+
+
+def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstem.features.materialise.KEYS_PER_TRANSACTION", 2)
+    assert KEYS_PER_TRANSACTION > 2
+    here = world()
+    here.put("flights", [small.flight(n) for n in range(7)])
+    context, puts = here.context, 0
+
+    def interrupt(message: str) -> None:
+        nonlocal puts
+        puts += 1
+        if puts == 2:
+            raise KeyboardInterrupt
+
+    context.report = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        Materialise(here.store)(Step("materialise", "leg", "test"), context)
+    done: list[str] = []
+    context.report = done.append
+    outcome = Materialise(here.store)(Step("materialise", "leg", "test"), context)
+    assert done == ["leg: 6 keys", "leg: 7 keys"]
+    state = OnlineView(compiled(here.graph, "leg"), here.store, outcome.online["leg"])
+    found = state.read([(f"F{n}",) for n in range(7)], micros_of(small.NOON))
+    assert [r.values["seats"] for r in found] == [100 + n for n in range(7)]
+
+
+def test_reads_before_the_grace_are_refused(small: Any, world: Any) -> None:
+    here = world()
+    here.put("departures", [small.departure(0), small.departure(60 * 24 * 3)])
+    here.materialise("airport")
+    with pytest.raises(RequestError, match="does not reach back so far") as caught:
+        read(here, small.NOON - timedelta(days=2))
+    assert "2013-11-30T11:00:00" in str(caught.value)
+    assert read(here, small.NOON - timedelta(hours=24)) == {"delay_1h": None, "departures_1h": 0}
+
+
+def test_old_events_are_forgotten_as_new_ones_come(small: Any, world: Any) -> None:
+    here = world()
+    here.put("departures", [small.departure(n) for n in range(3)], cursor="0")
+    here.materialise("airport")
+    view = view_of(here, "airport")
+    before = here.store.count(view.space)
+    for day in range(1, 6):
+        at = micros_of(small.NOON + timedelta(days=day))
+        with here.store.transaction() as writer:
+            columns = {
+                "origin": ["JFK"],
+                "dep_delay": [1.0],
+                "departed_at": [at],
+                "_seq": [100 + day],
+                "_arrived": [at],
+            }
+            view.apply(writer, columns, day)
+    assert here.store.count(view.space) == before + 1
+    assert view.meta().complete_from == micros_of(small.NOON + timedelta(days=4))
+    assert read(here, small.NOON + timedelta(days=5, minutes=1))["departures_1h"] == 1

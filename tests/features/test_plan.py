@@ -1,0 +1,112 @@
+"""How a model's features are found, from names alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ibis import _
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.plan import Computation, plan_features
+from mainstem.nodes.features import feature_view, on_demand
+
+
+def plan_of(small: Any, features: Any) -> Any:
+    declared = small.nodes()
+    chosen = features(declared)
+    changed = small.model(
+        examples=declared["flights"],
+        prediction_time=declared["late"].prediction_time,
+        target=declared["late"].target,
+        features=chosen,
+    )
+    return plan_features(small.graph_of(declared | {"late": changed}), "late")
+
+
+def test_a_key_comes_from_an_earlier_view_or_else_from_the_request(small: Any) -> None:
+    plan = plan_of(small, lambda n: [n["leg"], n["airport"], n["airport"].on("dest")])
+    assert [(step.prefix, step.on) for step in plan.lookups] == [
+        ("leg", ("flight_id",)),
+        ("airport", ("leg__origin",)),
+        ("airport_dest", ("leg__dest",)),
+    ]
+    assert plan.request == {"flight_id": "string"}
+    assert list(plan.columns) == [
+        "leg__origin",
+        "leg__dest",
+        "leg__seats",
+        "airport__delay_1h",
+        "airport__departures_1h",
+        "airport_dest__delay_1h",
+        "airport_dest__departures_1h",
+    ]
+    assert plan.columns["airport__departures_1h"] == "int64"
+
+
+def test_without_an_earlier_view_the_key_is_asked_for(small: Any) -> None:
+    plan = plan_of(small, lambda n: ["seats", n["airport"]])
+    assert plan.request == {"seats": "int64", "origin": "string"}
+    assert list(plan.columns) == ["seats", "airport__delay_1h", "airport__departures_1h"]
+
+
+def test_on_demand_features_may_read_fields_and_earlier_features(small: Any) -> None:
+    plan = plan_of(small, lambda n: ["origin", n["airport"], on_demand(crowd=_.airport__departures_1h * _.seats)])
+    computation = plan.steps[-1]
+    assert isinstance(computation, Computation)
+    assert plan.request == {"origin": "string", "seats": "int64"}
+    assert plan.columns["crowd"] == "int64"
+    assert computation.function(
+        {"airport__departures_1h": 3, "seats": 10, "origin": "JFK", "airport__delay_1h": 1.0}
+    ) == {"crowd": 30}
+
+
+def test_an_unknown_field_names_what_there_is(small: Any) -> None:
+    with pytest.raises(UnknownName, match="'seat'") as caught:
+        plan_of(small, lambda n: ["seat"])
+    assert caught.value.hint == "did you mean 'seats'?"
+
+
+def test_a_key_that_two_views_bring_must_be_told_apart(small: Any) -> None:
+    def features(n: Any) -> Any:
+        return [n["leg"], n["leg"].on("leg__dest"), n["airport"]]
+
+    with pytest.raises(SchemaError, match="could come from several columns"):
+        plan_of(small, features)
+
+
+def test_a_key_must_have_the_view_s_type(small: Any) -> None:
+    declared = small.nodes()
+    with pytest.raises(SchemaError, match="looked up as the key of 'airport'"):
+        changed = small.model(
+            examples=declared["flights"],
+            prediction_time=declared["late"].prediction_time,
+            target=declared["late"].target,
+            features=[declared["airport"].on("seats")],
+        )
+        small.graph_of(declared | {"late": changed})
+
+
+def test_two_features_of_one_name_are_refused(small: Any) -> None:
+    with pytest.raises(SchemaError, match="called 'leg__origin'"):
+        plan_of(small, lambda n: [n["leg"], n["leg"]])
+
+
+def test_views_take_only_what_they_know(small: Any) -> None:
+    declared = small.nodes()
+    flights = declared["flights"]
+    for broken, what in (
+        (feature_view(flights, key="flight", columns=["seats"]), "'flight'"),
+        (feature_view(flights, key="flight_id", columns=["seat"]), "'seat'"),
+        (feature_view(flights, key="flight_id", windows="1h", x=_.seat.mean()), "'seat'"),
+    ):
+        with pytest.raises(UnknownName, match=what):
+            small.graph_of({"flights": flights, "broken": broken})
+    for broken, what in (
+        (feature_view(flights, key="flight_id", windows="1h", x=_.seats + 1), "not a feature over a window"),
+        (feature_view(flights, key="flight_id", windows="1h", x=_.seats.median()), "not a feature over a window"),
+        (feature_view(flights, key="flight_id", windows="1h", x=_.origin.mean()), ""),
+        (feature_view(flights, key="dep_delay", columns=["seats"]), "cannot be a key"),
+    ):
+        with pytest.raises(SchemaError, match=what):
+            small.graph_of({"flights": flights, "broken": broken})
