@@ -112,7 +112,7 @@ def main() -> None:
         line("POST /predict: 1,000 rows", timed(lambda: send("POST", "/predict/arrivals", many), 20), 1000)
         line("POST /events: one event", timed(lambda: send("POST", "/events/departures", event), 200))
         line("POST /events: 36 events", timed(lambda: send("POST", "/events/departures", events), 100), 36)
-        line("POST /predict: 8 clients", concurrently(url, 8, 250, row))
+        line("POST /predict: 8 clients", concurrently(url, 8, 250, row), 8)
         parts = statistics.median(bare) + statistics.median(durable)
         print(f"a prediction costs {statistics.median(one) / parts:.2f} × the bare request and commit")
         process.terminate()

@@ -12,6 +12,7 @@ from mainstem.errors import LeakError
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.models import model
 from mainstem.nodes.sources import files
+from mainstem.project.resolve import resolve
 
 
 def with_leg(small: Any, columns: list[str], **settings: Any) -> Any:
@@ -84,6 +85,28 @@ def test_unknown_availability_is_a_leak_unless_vouched_for(small: Any) -> None:
     with pytest.raises(LeakError, match="'planes__runways' leaks: nobody can say when it becomes known"):
         load()
     assert load(assume_known={"planes__runways": "airports are not rebuilt overnight"})
+
+
+def test_what_is_known_as_soon_as_the_example_is_no_leak(small: Any) -> None:
+    """Two clocks cannot be compared, but nothing is predicted of a flight before its row is there."""
+    booked = {"*": "booked_at", "arr_delay": "landed_at", "dest": "landed_at"}
+    schema = {
+        "flight_id": "string",
+        "seats": "int64",
+        "dest": "string",
+        "arr_delay": "float64",
+        **dict.fromkeys(("scheduled_at", "booked_at", "landed_at"), "timestamp('UTC', 6)"),
+    }
+    flights = files("flights.csv", key="flight_id", time="scheduled_at", known=booked, schema=schema)
+
+    def load(column: str) -> Any:
+        leg = feature_view(flights, key="flight_id", columns=[column])
+        late = model(examples=flights, prediction_time=_.scheduled_at, target=_.arr_delay > 15, features=[leg])
+        return resolve({"flights": flights, "leg": leg, "late": late}, {})
+
+    assert load("seats")
+    with pytest.raises(LeakError, match="'leg__dest' leaks: it is known only at landed_at"):
+        load("dest")
 
 
 def test_a_request_field_must_be_known_too(small: Any) -> None:

@@ -126,6 +126,13 @@ def test_windows_of_earlier_findings_are_no_reference():
     assert found is not None and found.rule.factor == pytest.approx(1 / 60)
 
 
+def test_a_fault_that_began_before_the_first_prediction_is_dated_back():
+    rows = World(0, {"feed.delay": 60.0}).read("feed", "delay")
+    found = unit_change("feed", "delay", rows, (instant(FAULT + DAY // 2), instant(149 * DAY)), [])
+    assert found is not None and found.rule.factor == pytest.approx(1 / 60)
+    assert abs((found.since - instant(FAULT)).total_seconds()) <= 2 * 3600
+
+
 def test_a_source_without_a_past_says_nothing():
     rows = World(0, {}).read("feed", "delay")
     assert unit_change("feed", "delay", rows, (instant(0), instant(150 * DAY)), []) is None

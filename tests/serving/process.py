@@ -31,4 +31,3 @@ def started(url: str) -> None:
 
 run(app, listen("127.0.0.1", 0), started)
 world.close()
-sys.stdout.write("closed\n")

@@ -1,8 +1,8 @@
 """Leaks, found when the project loads: features that nobody could have known when the prediction was made.
 
-The features of other things than the example, and all windows, are looked up as of the prediction: the join itself hides
-what was not known yet. What describes the example itself must be known by then as a matter of definition, for otherwise
-it would be there in training, where the past is complete, and missing when it counts.
+The features of other things than the example, and all windows, are looked up as of the prediction: the join itself
+hides what was not known yet. What describes the example itself must be known by then as a matter of definition, for
+otherwise it would be there in training, where the past is complete, and missing when it counts.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from mainstem.nodes.models import Model
 
 
 def check_leaks(graph: Graph, model: str) -> None:
-    """Raises `LeakError` for the first model column that is not, or not certainly, known by the prediction time.
-
-    What definitions cannot decide, because two instants would have to be compared, is left to the point-in-time join.
-    """
+    """Raises `LeakError` for the first model column that is not certainly known by the prediction time."""
     _Check(graph, model).run()
 
 
@@ -80,11 +77,15 @@ class _Check:
     def _check(self, column: str, known: Known) -> None:
         if known.unknown:
             raise self._leak(column, f"nobody can say when it becomes known ({known.unknown})", known)
-        if self.moment is None:
-            return
-        # A feature is seen strictly before the prediction, so what is known at that very instant is too late.
-        if known.by(Moment(self.moment.column, self.moment.offset - 1)) == "too late":
+        verdict = "undecided" if self.moment is None else known.by(_just_before(self.moment))
+        if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
             raise self._leak(column, f"it is known only at {known}", known)
+
+    def _as_soon_as_the_example(self, known: Known) -> bool:
+        """Whether a value is known once the example's key is: nothing can be predicted of an example before that."""
+        key = Known().latest(*(self.examples.known[column] for column in self._identity()))
+        offsets = {moment.column: moment.offset for moment in key.moments}
+        return all(m.column in offsets and m.offset <= offsets[m.column] for m in known.moments)
 
     def _leak(self, column: str, why: str, known: Known) -> LeakError:
         return LeakError(
@@ -98,6 +99,11 @@ class _Check:
 
     def _at(self) -> str:
         return str(self.moment) if self.moment else repr(self.node.prediction_time)
+
+
+def _just_before(moment: Moment) -> Moment:
+    # A query sees strictly what is before it, so what becomes known at that very instant comes too late.
+    return Moment(moment.column, moment.offset - 1)
 
 
 def _unmoved(known: Known) -> Known:

@@ -88,11 +88,12 @@ def series(context: Context, node: str, column: str) -> Series | None:
 def unit_change(node: str, column: str, rows: Series, window: Window, suspect: list[Window]) -> Change | None:
     """Whether the column's unit has changed in `window`; windows of earlier findings, `suspect`, are no reference."""
     start, end = micros(window[0]), micros(window[1])
-    past = rows.between(-(2**62), start - 1).without(suspect)
+    span = end - start
+    # What a fault left behind just before the first prediction would pass for clean.
+    past = rows.between(-(2**62), start - min(span, DAY) - 1).without(suspect)
     present = rows.between(start, end)
     if not len(past.times) or not len(present.times):
         return None
-    span = end - start
     recent = past.between(start - max(RECENT, 2 * span), start)
     length = stretch(span, int(np.ptp(past.times)))
     parts = [past.values[part] for part in stretches(past.times, length)]

@@ -1,4 +1,4 @@
-"""The page's routes, for `mainstem.serving.create_app(service, web.routes(status))`."""
+"""The page's routes, for `mainstem.serving.create_app(service, pages.routes(status))`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mainstem.serving.http.messages import HTML, Request, Response, Route, encode
 from mainstem.pages.page import mark, render
+from mainstem.serving.http.messages import HTML, Request, Response, Route, encode
 
 Status = Callable[[], Mapping[str, Any]]
 

@@ -29,8 +29,8 @@ def check_binding(host: str, state: State) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address; port 0 takes a free one. Raises `SettingsError` if it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Not `socket.create_server`: asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, and with
-    # it every answer waits 40 ms for the client's delayed acknowledgement.
+    # Not `socket.create_server`: asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, and
+    # with it every answer waits 40 ms for the client's delayed acknowledgement.
     at = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,7 @@ def in_force(remedies: Iterable[Remedy]) -> Iterator[str]:
 
 
 def toml(rule: Rule) -> Iterator[str]:
-    """The rule's lines."""
-    yield f"{rule.kind} = {rule.node}.{rule.column}"
-    yield f"factor = {rule.factor:.10g}"
-    yield f"where = {rule.where}"
-    yield f"guard = {rule.guard}"
+    """The rule's lines in remedies.toml; JSON's texts are TOML's too."""
+    yield "[[remedy]]"
+    for name in ("kind", "node", "column", "factor", "where", "guard"):
+        yield f"{name} = {json.dumps(getattr(rule, name), ensure_ascii=False)}"
