@@ -15,6 +15,7 @@ import pyarrow as pa
 from mainstem.engines.failures import explained
 from mainstem.engines.interrupts import interruptible
 from mainstem.engines.relations import raw_sql, scan_sql
+from mainstem.engines.sharing import shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, RawFiles, Relation, Scan, Session, Target
@@ -74,9 +75,11 @@ class DuckdbSession:
     def __init__(self, connection: DuckDBPyConnection) -> None:
         self._connection = connection
         self._relations: dict[str, str] = {}
+        self._kept: dict[Any, Any] = {}
 
     def add(self, name: str, relation: Relation) -> None:
         """Show `relation` as `name`; `quarantine.legs` is found quoted as a whole and as schema and table."""
+        self._kept.clear()  # what was computed before may have read another relation of this name
         if self._relations.setdefault(name.lower(), name) != name:
             raise EngineError(f"{name!r} and {self._relations[name.lower()]!r} differ in case only", hint="rename one")
         self._execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {self._select(relation)}")
@@ -162,7 +165,19 @@ class DuckdbSession:
         expression = query.as_table()
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
-        return str(ibis.to_sql(expression, dialect="duckdb"))
+        return str(ibis.to_sql(self._once(expression), dialect="duckdb"))
+
+    def _once(self, expression: ibis.Table) -> ibis.Table:
+        """The expression over temporary tables of what it uses more than once; they end with the session."""
+        for relation in shared(expression):
+            if relation not in self._kept:
+                table = ibis.table(relation.schema, name=f"_kept_{uuid4().hex}")
+                rows: Any = relation.replace(self._kept).to_expr()
+                sql = f"SELECT {casts(rows.schema())} FROM (\n{ibis.to_sql(rows, dialect='duckdb')}\n)"
+                self._execute(f"CREATE TEMP TABLE {identifier(table.get_name())} AS {sql}")
+                self._kept[relation] = table.op()
+        whole: ibis.Table = expression.op().replace(self._kept).to_expr()
+        return whole
 
     def _exact(self, query: Query) -> str:
         """SQL whose columns have the types that Ibis says: DuckDB's sum of int64, for one, is a HUGEINT."""

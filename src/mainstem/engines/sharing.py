@@ -1,0 +1,51 @@
+"""What an expression uses twice, found so that it can be computed once.
+
+Ibis expressions are graphs, SQL is a tree: a relation with two users is written out twice (or as a CTE, which DuckDB
+inlines), and a chain of joins in which each link uses the one before twice doubles with every link.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+
+_ALIASES = (ops.UnboundTable, ops.InMemoryTable, ops.DatabaseTable, ops.JoinReference, ops.SelfReference)
+
+
+def shared(expression: ibis.Expr) -> list[Any]:
+    """The relations with more than one user below an expression, inputs first; those that are tables left out."""
+    users: Counter[Any] = Counter()
+    order: list[Any] = []
+    seen: set[Any] = set()
+
+    def visit(relation: Any) -> None:
+        seen.add(relation)
+        for below in dict.fromkeys(_read_by(relation)):
+            users[_aliased(below)] += 1
+            if below not in seen:
+                visit(below)
+        order.append(relation)
+
+    visit(expression.op())
+    return [relation for relation in order if users[relation] > 1 and not isinstance(relation, _ALIASES)]
+
+
+def _read_by(relation: Any) -> Iterator[Any]:
+    """The relations that a relation reads, directly or in its values."""
+    waiting = list(relation.__children__)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ops.Relation):
+            yield node
+        else:
+            waiting.extend(node.__children__)
+
+
+def _aliased(relation: Any) -> Any:
+    while isinstance(relation, (ops.JoinReference, ops.SelfReference)):
+        relation = relation.parent
+    return relation
