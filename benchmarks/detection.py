@@ -245,6 +245,7 @@ class Tally:
     harmless: int = 0
     costs: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    drifted: list[int] = field(default_factory=list)
 
 
 def partitions(number: int, weekly: bool) -> Iterator[tuple[int, int]]:
@@ -260,6 +261,7 @@ def judge(served: Served, fault_name: str, weekly: bool, tally: Tally, verbose: 
         found = served.search(fault, start, end)
         tally.seconds.append(time.perf_counter() - began)
         tally.partitions += 1
+        tally.drifted.append(sum(shift.drifted for shift in found.shifts))
         day = str(np.datetime64(start, "us"))[:10]
         for loss in found.losses:
             tally.alarms.append(f"{day} {loss.gain.sources[0]} lost its worth: {loss.cost.value:.3f}")
@@ -298,7 +300,7 @@ def main() -> None:
             judge(served, name, weekly, tally, verbose=number == 12 and not weekly)
     print(
         f"\n{'partitions':28s}{'n':>5s}{'false alarms':>14s}{'named':>8s}{'harmless':>10s}"
-        f"{'mean cost':>11s}{'s each':>8s}"
+        f"{'mean cost':>11s}{'drifted inputs':>16s}{'s each':>8s}"
     )
     for (name, weekly), tally in tallies.items():
         label = f"{'weeks' if weekly else 'months'}, {name}"
@@ -307,7 +309,7 @@ def main() -> None:
         harmless = str(tally.harmless) if FAULTS[name] else "–"
         print(
             f"{label:28s}{tally.partitions:5d}{len(tally.alarms):14d}{named:>8s}{harmless:>10s}{cost:>11s}"
-            f"{np.mean(tally.seconds):8.1f}"
+            f"{np.mean(tally.drifted):16.1f}{np.mean(tally.seconds):8.1f}"
         )
         for alarm in tally.alarms:
             print(f"    false: {alarm}")

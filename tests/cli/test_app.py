@@ -49,7 +49,7 @@ class Double:
 
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls.append((name, *args, *(v for k, v in kwargs.items() if k not in ("report", "started"))))
+            self.calls.append((name, *args, *(v for k, v in kwargs.items() if k not in ("report", "started", "pages"))))
             if self.problem and name != "opened":
                 raise self.problem
             return self.answers.get(name)

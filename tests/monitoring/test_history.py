@@ -18,9 +18,10 @@ def test_at_most_so_many_stretches_and_none_of_few_rows():
     assert list(stretches(np.array([], np.int64), DAY)) == []
 
 
-def test_a_stretch_is_as_long_as_the_partition_but_a_dozen_fit():
+def test_a_stretch_is_as_long_as_the_partition_but_at_most_a_week_and_a_dozen_fit():
     assert stretch(DAY, 365 * DAY) == DAY
-    assert stretch(100 * DAY, 120 * DAY) == 10 * DAY
+    assert stretch(31 * DAY, 365 * DAY) == 7 * DAY
+    assert stretch(31 * DAY, 60 * DAY) == 5 * DAY
 
 
 def test_days_are_witnesses_and_hours_where_days_are_few():

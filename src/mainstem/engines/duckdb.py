@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from mainstem.engines.failures import explained
 from mainstem.engines.interrupts import interruptible
+from mainstem.engines.queries import teach
 from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.sharing import shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
@@ -165,6 +166,7 @@ class DuckdbSession:
         expression = query.as_table()
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
+        teach()
         return str(ibis.to_sql(self._once(expression), dialect="duckdb"))
 
     def _once(self, expression: ibis.Table) -> ibis.Table:

@@ -14,7 +14,7 @@ from mainstem.feedback.attribution import Score
 from mainstem.feedback.case import Case
 from mainstem.feedback.changes import Window, series
 from mainstem.feedback.decisions import muted
-from mainstem.feedback.replay import replayed
+from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
 from mainstem.models.metrics import Array
 from mainstem.models.scorer import Scorer
@@ -123,9 +123,24 @@ class _Replays:
     def __call__(self, rules: Sequence[Rule]) -> Mapping[str, Array]:
         key = tuple(rules)
         if key not in self.done:
-            places = {f"{rule.node}.{rule.column}" for rule in rules}
-            self.done[key] = replayed(self.watched, self.batch, self.regraph(rules), places)
+            self.done[key] = self._merged(key) if self._apart(key) else self._replayed(key)
         return self.done[key]
+
+    def _apart(self, rules: tuple[Rule, ...]) -> bool:
+        """Whether no input derives from the columns of two rules, so that their replays can be put together."""
+        inputs = self.watched.version.inputs
+        names = [c.name for rule in rules for c in derived(inputs, {_place(rule)})]
+        return len(rules) > 1 and len(names) == len(set(names))
+
+    def _merged(self, rules: tuple[Rule, ...]) -> Mapping[str, Array]:
+        return {name: column for rule in rules for name, column in self([rule]).items()}
+
+    def _replayed(self, rules: tuple[Rule, ...]) -> Mapping[str, Array]:
+        return replayed(self.watched, self.batch, self.regraph(rules), {_place(rule) for rule in rules})
+
+
+def _place(rule: Rule) -> str:
+    return f"{rule.node}.{rule.column}"
 
 
 def _within(batch: Batch, window: Window) -> Batch:

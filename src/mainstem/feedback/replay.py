@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import ibis
+import pyarrow as pa
 
 from mainstem.features.dataset import plan_features, with_features
 from mainstem.features.instants import INSTANT
+from mainstem.features.offline import Lookup
+from mainstem.features.plan import Computation, FeaturePlan
 from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array
 from mainstem.monitoring.partition import Batch, Watched, inputs_of
@@ -26,17 +30,27 @@ def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[st
     names = derived(watched.version.inputs, places)
     if not names:
         return {}
-    import pyarrow as pa
-
-    plan = plan_features(graph, watched.model)
-    asked = batch.table.select([*plan.request, "_t"]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
-    types = {**plan.request, "_t": str(INSTANT), ROW: "int64"}
-    found = with_features(ibis.table(types, name=REQUESTS), plan)
-    query = found.select(ROW, *(column.name for column in names)).order_by(ROW)
+    plan = _only(plan_features(graph, watched.model), {column.name for column in names})
+    found = plan.columns.keys() & {name for step in plan.steps for name in brings(step)}
+    given = {**plan.request, **{c: t for c, t in plan.columns.items() if c not in found}}
+    rows = batch.table.select([*given, "_t"]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
+    asked = ibis.table({**given, "_t": str(INSTANT), ROW: "int64"}, name=REQUESTS)
+    query = with_features(asked, plan).select(ROW, *(column.name for column in names)).order_by(ROW)
     with watched.context.session(leaves(query) - {REQUESTS}) as session:
-        session.add(REQUESTS, asked)
+        session.add(REQUESTS, rows)
         table = session.fetch(query)
     return inputs_of(table, names)
+
+
+def brings(step: Lookup | Computation) -> Collection[str]:
+    """The model columns that a step of a feature plan finds."""
+    return step.columns if isinstance(step, Lookup) else step.node.features
+
+
+def _only(plan: FeaturePlan, wanted: Collection[str]) -> FeaturePlan:
+    """The steps that bring any of the wanted columns; what the others brought stands in the log."""
+    steps = tuple(step for step in plan.steps if not set(wanted).isdisjoint(brings(step)))
+    return replace(plan, steps=steps)
 
 
 def derived(inputs: Sequence[InputColumn], places: Collection[str]) -> list[InputColumn]:

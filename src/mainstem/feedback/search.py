@@ -28,7 +28,7 @@ Replay = Callable[[Sequence[Rule]], Mapping[str, Array]]
 Read = Callable[[str, str], Series | None]
 """A source's column as it is read now, given the source's name and the column's."""
 
-NEGLIGIBLE = 0.02
+NEGLIGIBLE = 0.03
 """The share of the metric below which a cost counts as nothing."""
 ALPHA = 0.01
 WORTH = 0.5

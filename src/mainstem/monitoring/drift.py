@@ -2,7 +2,7 @@
 
 An input has drifted if three things hold. Its distribution differs (KS, or χ² for texts) after Benjamini–Hochberg
 over all inputs; it differs enough to matter (population stability index at least the monitor's `effect`); and it
-differs more than any clean stretch of the training data of the same length differs from the reference. The last rule
+differs more than any clean week of the training data (or shorter stretch, for a shorter partition) does. The last rule
 keeps seasons silent: December is colder than autumn, but no colder than January.
 """
 
@@ -48,9 +48,9 @@ def shifts(
 ) -> tuple[Shift, ...]:
     """The shift of every input from `reference` to `current`, in the order of `inputs`.
 
-    `history` are all clean rows there are, the reference among them; without, or with too few stretches of the
-    length of `current`, only the other two conditions count. An input with fewer than `rule.min_rows` known values in
-    either sample is not judged: its `enough` is false.
+    `history` are all clean rows there are, the reference among them; without it, or with too few stretches of it, only
+    the other two conditions count. An input of which either sample has fewer than `rule.min_rows` rows is not judged:
+    its `enough` is false.
     """
     parts = _parts(history, current) if history is not None else []
     found = [_shift(i, reference, current, history, parts, rule) for i in inputs]

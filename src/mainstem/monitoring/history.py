@@ -16,13 +16,15 @@ Micros = NDArray[np.int64]
 
 MINUTE = 60_000_000
 DAY = 86_400_000_000
+WEEK = 7 * DAY
 FEWEST = 8
 MOST = 60
 
 
 def stretch(span: int, history: int) -> int:
-    """How long a stretch of a history to compare with: `span` µs, but at least a twelfth of it fits."""
-    return max(min(span, history // 12), MINUTE)
+    """How long the stretches are that a partition of `span` µs is compared with: as long, but at most a week, and short
+    enough that a dozen fit into the history. Shorter ones vary more, so a long partition is judged with mercy."""
+    return max(min(span, WEEK, history // 12), MINUTE)
 
 
 def stretches(times: Micros, length: int, fewest_rows: int = 50) -> Iterator[NDArray[np.intp]]:

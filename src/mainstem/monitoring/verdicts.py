@@ -15,9 +15,10 @@ Judgement = Literal["fine", "failing", "not enough rows"]
 class Shift:
     """How far one input has moved from its reference.
 
-    `effect` is the population stability index, `usual` the largest one that a clean stretch of history as long as
-    this shows (0 where there is no history to tell), `adjusted_p` controls the false discovery rate over all inputs.
-    `reference` and `current` are medians of numbers, or how often the most changed level occurs among texts.
+    `effect` is the population stability index; `usual` the largest one that a clean week of history shows, or a shorter
+    stretch for a shorter partition (0 where there is no history to tell); `adjusted_p` controls the false discovery
+    rate over all inputs. `reference` and `current` are medians of numbers, or how often the most changed level occurs
+    among texts.
     """
 
     input: str

@@ -12,41 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
-from ibis.backends.sql.compilers.base import SQLGlotCompiler
-from ibis.common.collections import FrozenOrderedDict
-from ibis.common.typing import VarTuple
-from ibis.expr.schema import Schema
-from sqlglot.optimizer.scope import traverse_scope
 
+from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.nodes import checks, tables
 from mainstem.nodes.base import Origin
 
-DIALECT = "duckdb"
-
-
-class SqlQuery(ops.Relation):  # type: ignore[misc]
-    """The rows of a SELECT over `inputs`, which it calls by `names`."""
-
-    inputs: VarTuple[ops.Relation]
-    names: VarTuple[str]
-    query: str
-    schema: Schema
-    values = FrozenOrderedDict()
-
 
 def inputs(text: str) -> tuple[str, ...]:
     """The names that the FROM clauses read, in order, without those that WITH defines. Raises `SchemaError`."""
-    return tuple(dict.fromkeys(table.name for table in _read(_parse(text))))
+    return tuple(dict.fromkeys(table.name for table in read_by(_parse(text))))
 
 
 def bind(text: str, inputs: Mapping[str, ibis.Table], where: str | None = None) -> ibis.Table:
     """The query as an unbound Ibis table over `inputs`. Raises `UnknownName` or `SchemaError`."""
     parsed = _parse(text, where)
-    for table in _read(parsed):
+    for table in read_by(parsed):
         if table.name not in inputs:
             raise UnknownName.among("node", table.name, inputs, where=where)
     schema = _described(text, inputs, where)
@@ -142,15 +125,6 @@ def _parse(text: str, where: str | None = None) -> sge.Query:
     return statements[0]
 
 
-def _read(query: Any) -> list[sge.Table]:
-    """The tables a query reads that are not its own: a name defined by WITH is, where that is in sight."""
-    found = [
-        source for scope in traverse_scope(query) for source in scope.sources.values() if isinstance(source, sge.Table)
-    ]
-    order = {id(table): place for place, table in enumerate(query.find_all(sge.Table))}
-    return sorted(found, key=lambda table: order.get(id(table), 0))
-
-
 def _described(text: str, inputs: Mapping[str, ibis.Table], where: str | None) -> dict[str, Any]:
     """The columns and types that DuckDB gives the query over empty tables."""
     import duckdb
@@ -179,24 +153,3 @@ def _refused(message: str, inputs: Mapping[str, ibis.Table], where: str | None) 
         columns = {column for table in inputs.values() for column in table.columns}
         return UnknownName.among("column", missing[1] or missing[2], columns, where=where)
     return SchemaError("the SQL does not fit its inputs", where=where, got=message.split("\n")[0])
-
-
-# ── compiling ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
-    """The query with each input in the place of its name: what Ibis' compilers call for a `SqlQuery`."""
-    parsed = sg.parse_one(query, read=DIALECT)
-    given = dict(zip(names, inputs, strict=True))
-    for table in _read(parsed):
-        alias = sg.to_identifier(table.alias or table.name, quoted=True)
-        source = given[table.name].copy()
-        source.set("alias", sge.TableAlias(this=alias))
-        for join in table.args.get("joins") or ():
-            source.append("joins", join)
-        table.replace(source)
-    return parsed
-
-
-# Ibis has no public way to add an operation; its compilers look a method up by the operation's name.
-SQLGlotCompiler.visit_SqlQuery = _visit

@@ -141,7 +141,7 @@ aircraft = ms.feature_view(
 wx = ms.feature_view(
     weather,
     key="origin",
-    columns=["temp", "humid", "wind_speed", "precip", "visib"],
+    columns=["wind_speed", "precip"],
     ttl="6h",
     grace="40d",
     description="The latest weather at an airport.",
