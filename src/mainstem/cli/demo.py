@@ -24,8 +24,8 @@ from mainstem.cli.processes import Background, call, free_port, mainstem, post, 
 from mainstem.cli.render.words import seconds
 from mainstem.errors import RunFailed, SettingsError
 
-FLIGHT = "UA-1487-2013-12-01"
-ASKED_AT = "2013-12-01T05:00:00Z"
+FIRST = ("UA-1487-2013-12-01", "2013-12-01T05:00:00Z")
+LAST = ("DL-412-2013-12-31", "2014-01-01T03:59:00Z")
 DECEMBER, OVER = "2013-12-01T05:00", "2014-01-03T05:00"
 
 
@@ -39,6 +39,7 @@ class Demo:
         self.took: dict[str, float] = {}
         self.seen: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
+        self.parity = ""
         self.running = ExitStack()
 
     @property
@@ -101,11 +102,8 @@ class Demo:
         self._run("promote", "promote", "late")
         self._run("status", "status")
         server = self._serve("serve", "main", 8100)
-        question = {"rows": [{"flight_id": FLIGHT}], "time": ASKED_AT}
-        with self._step("prediction", f"$ curl {server.url}/predict/arrivals -d '{json.dumps(question)}'"):
-            self.seen["prediction"] = post(f"{server.url}/predict/arrivals", question)
-        self._say(json.dumps(self.seen["prediction"], indent=2, ensure_ascii=False))
         self.seen["url"] = server.url
+        self._predict("prediction", *FIRST)
 
     def _believe(self) -> None:
         self._title("An untouched December, on a branch: nothing should be found")
@@ -120,6 +118,7 @@ class Demo:
         self._say(f"Findings on the untouched December: {len(self.seen['untouched']) or 'none'}.")
         with self._step("parity", "$ mainstem parity --branch untouched"):
             self.seen["parity"] = self._agrees()
+        self._say(self.parity)
 
     def _break(self) -> None:
         self._title("The same December on main, with two faults in the data")
@@ -146,11 +145,18 @@ class Demo:
         self._run("verified", "finding", "show", finding["id"])
         self.seen["verified"] = self._ask("finding", "show", finding["id"])
         self.seen["status"] = self._ask("status")
+        self._predict("last prediction", *LAST)
 
     def _close(self, stay: bool) -> None:
         self._title("What it took")
         for name, value in self.took.items():
             self._say(f"{name:<22} {seconds(value):>9}")
+        self._title("What it showed")
+        self._say(f"parity       {self.parity}")
+        for name in ("finding", "verified"):
+            if name in self.seen:
+                self._say(f"{name:<12} {_told(self.seen[name])}")
+        self._say(f"prediction   {_scored(self.seen['prediction'])}")
         for text in self.missing():
             self.console.print(f"[red]not shown: {escape(text)}[/]")
         if not stay:
@@ -163,10 +169,12 @@ class Demo:
             self._say("ended")
 
     def _agrees(self) -> bool:
-        """Show the parity of all logged reads; whether nothing differs."""
+        """Compare all logged reads; whether nothing differs."""
+        command = mainstem("parity", "--branch", "untouched")
         try:
-            self._show(mainstem("parity", "--branch", "untouched"))
-        except RunFailed:
+            self.parity = call(command, self.directory, self.environment, captured=True).strip()
+        except RunFailed as failure:
+            self.parity = str(failure.got)
             return False
         return True
 
@@ -194,6 +202,13 @@ class Demo:
         with self._step(name, f"$ python {' '.join(arguments)}"):
             self._show(python(*arguments))
 
+    def _predict(self, name: str, flight: str, at: str) -> None:
+        """Ask the server on main for a flight."""
+        url, question = f"{self.seen['url']}/predict/arrivals", {"rows": [{"flight_id": flight}], "time": at}
+        with self._step(name, f"$ curl {url} -d '{json.dumps(question)}'"):
+            self.seen["prediction"] = {"flight_id": flight, **post(url, question)}
+        self._say(json.dumps(self.seen["prediction"], indent=2, ensure_ascii=False))
+
     def _world(self, what: str, value: str) -> None:
         self._python(f"world {what} {value[:10]}", "world.py", what, value)
 
@@ -217,6 +232,19 @@ class Demo:
         started = Background(command, self.directory, self.environment, url, path, log)
         self.running.callback(started.stop)
         return started
+
+
+def _told(finding: dict[str, Any]) -> str:
+    """A finding in a line: what it said when it was opened, or what came of it."""
+    realised = finding.get("realised")
+    if not realised:
+        return f"{finding['id']} opened: {finding['summary']}"
+    return f"{finding['id']} {finding['state']}: {finding['metric']} {realised['before']:.3f} → {realised['after']:.3f}"
+
+
+def _scored(answer: dict[str, Any]) -> str:
+    score = answer["predictions"][0]["score"]
+    return f"{answer['flight_id']} will arrive late with probability {score:.2f}, says {answer['version']}"
 
 
 def _clear(directory: Path) -> None:

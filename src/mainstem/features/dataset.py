@@ -18,10 +18,10 @@ __all__ = ["check_leaks", "dataset", "plan_features", "with_features"]
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:
-    """The dataset as an unbound Ibis table over stored relations, each example exactly once, in order of time and key.
+    """The dataset as an unbound Ibis table over stored relations: each example exactly once, by time and key.
 
-    Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and `_target`,
-    null where the outcome is not known yet. `examples` stands in for the node's own rows, which must have its columns.
+    Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
+    `_target`, null where the outcome is not known yet. `examples` stands in for the node's own rows, which must have its columns.
     """
     plan = plan_features(graph, model)
     node: Any = graph[model].node

@@ -1,8 +1,8 @@
 """Latest values for many queries at once, as one Ibis query.
 
-The rows of a key have one total order `(u, order_by, _seq, values)`, hence a rank. A query wants the greatest rank among
-the rows that had become visible by then: a running maximum in the order of visibility, which is when a row was both
-usable and here. So late arrivals need no correction.
+The rows of a key have one total order `(u, order_by, _seq, values)`, hence a rank. A query wants the greatest rank
+among the rows that had become visible by then: a running maximum in the order of visibility, which is when a row was
+both usable and here. So late arrivals need no correction.
 """
 
 from __future__ import annotations

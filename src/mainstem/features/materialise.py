@@ -42,8 +42,8 @@ class Store(OnlineStore, EventLog, Protocol):
 class Materialise:
     """The executor of `materialise` steps.
 
-    The state of a view of a stream goes on from run to run; that of any other is of one snapshot, and a new one is built
-    beside it. Either way readers switch with the release, and what was interrupted goes on where it stopped.
+    The state of a view of a stream goes on from run to run; that of any other is of one snapshot, and a new one is
+    built beside it. Either way readers switch with the release, and what was interrupted goes on where it stopped.
     """
 
     def __init__(self, store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +25,11 @@ class Lookup:
     prefix: str
 
     @property
+    def keys(self) -> dict[str, str]:
+        """Key column → the examples' column that has its value."""
+        return dict(zip(self.view.key, self.on, strict=True))
+
+    @property
     def columns(self) -> dict[str, Feature]:
         """Model column → feature."""
         return {f"{self.prefix}__{feature.name}": feature for feature in self.view.features}
@@ -44,32 +48,24 @@ def join(examples: ibis.Table, time: str, lookups: list[Lookup], as_of: AsOf = "
 def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     """Features are a function of key and time, so they are computed once for each pair that occurs."""
     view = lookup.view
-    asked = {f"_on_{i}": _key(examples[column], kind) for i, (column, kind) in enumerate(_keys(lookup).items())}
+    asked = {f"_on_{column}": examples[ours].cast(view.key[column]) for column, ours in lookup.keys.items()}
     examples = examples.mutate(**asked, _asked_at=to_micros(examples[time]))
-    queries = examples.select(**{c: examples[f"_on_{i}"] for i, c in enumerate(view.key)}, _t=examples["_asked_at"])
-    queries = queries.filter(*(queries[c].notnull() for c in queries.columns)).distinct()
+    pairs = examples.select(**{c: examples[f"_on_{c}"] for c in view.key}, _t=examples["_asked_at"])
+    queries = pairs.filter(*(pairs[c].notnull() for c in pairs.columns)).distinct()
     compute = windowed if view.windowed else latest
     found = compute(queries, view, arrived=as_of == "arrived")
-    renamed = {f"_on_{i}": c for i, c in enumerate(view.key)} | {"_asked_at": "_t"}
-    found = found.select(
-        **{ours: found[theirs] for ours, theirs in renamed.items()},
-        **{name: found[feature.name] for name, feature in lookup.columns.items()},
+    brought = found.select(
+        **{f"_on_{c}": found[c] for c in view.key},
+        _asked_at=found["_t"],
+        **{column: found[feature.name] for column, feature in lookup.columns.items()},
     )
-    matched = joined(examples, found, list(renamed))
-    values = {name: _delivered(matched[name], feature) for name, feature in lookup.columns.items()}
-    return matched.mutate(**values).drop(*renamed)
-
-
-def _keys(lookup: Lookup) -> Mapping[str, str]:
-    return dict(zip(lookup.on, lookup.view.key.values(), strict=True))
-
-
-def _key(value: Any, kind: str) -> Any:
-    return value.cast(kind)
+    matched = joined(examples, brought, [*asked, "_asked_at"])
+    delivered = {column: _delivered(matched[column], feature) for column, feature in lookup.columns.items()}
+    return matched.mutate(**delivered).drop(*asked, "_asked_at")
 
 
 def _delivered(value: Any, feature: Feature) -> Any:
-    """A feature as examples get it: instants as timestamps, the value of an empty window where nothing was found."""
+    """A feature as examples get it: an instant as a timestamp, and what an empty window has where nothing was found."""
     if feature.type.startswith("timestamp"):
         return to_instant(value)
     empty = feature.aggregation and feature.aggregation.empty

@@ -29,8 +29,9 @@ META = b""
 class Meta(msgspec.Struct, frozen=True):
     """What is known of a view's state as a whole.
 
-    `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly; `offset`
-    is the first of the stream's log that is not in the state. Until a load is `ready`, `loaded` counts its keys so far.
+    `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly;
+    `offset` is the first of the stream's log that is not in the state. Until a load is `ready`, `loaded` counts its
+    keys so far.
     """
 
     watermark: int = ALWAYS
@@ -98,7 +99,7 @@ class OnlineView:
                 f"the online state of {self.view.name!r} does not reach back so far",
                 got=f"a read at {instant_of(early).isoformat()}",
                 expected=f"at or after {instant_of(complete_from).isoformat()}",
-                hint=f"grace={self.view.grace_text!r} says how far back reads are answered; datasets know all of the past",
+                hint=f"grace={self.view.grace_text!r} says how far back reads are answered; datasets know all the past",
             )
 
 

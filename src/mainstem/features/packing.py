@@ -2,8 +2,8 @@
 
     rows u32 │ size of each text column u32 … │ fixed columns, 8 bytes a value │ text columns: lengths i32, UTF-8
 
-A null is NaN among floats, the smallest int64 among integers and booleans, and a length of −1 among texts. Columns of many
-keys are packed by cutting slices out of the whole, so loading costs little per key.
+A null is NaN among floats, the smallest int64 among integers and booleans, and a length of −1 among texts. Columns of
+many keys are packed by cutting slices out of the whole, so loading costs little per key.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class _Joined(Events):
 
     def _decode(self, name: str) -> Any:
         columns = [part[name] for part in self._parts]
-        return sum(columns, []) if self._layout.kinds[name] == "string" else np.concatenate(columns)
+        if self._layout.kinds[name] == "string":
+            return [value for column in columns for value in column]
+        return np.concatenate(columns)
 
 
 class _Packed(Events):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,14 @@ class Seen(Scalars):
             valid = taken == taken if self._kind == "float64" else taken != NULL_INT
             self.x = taken if valid.all() else taken[valid]
 
-    @property
+    @cached_property
     def reference(self) -> Any:
         if not len(self.x):
             return 0.0
         mean = self.x.mean()
         return mean.item() if np.isfinite(mean) else 0.0
 
-    @property
+    @cached_property
     def deviation(self) -> Array:
         found: Array = self.x - self.reference
         return found
@@ -98,7 +99,7 @@ def windowed_at(
 
 
 def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = True) -> tuple[dict[str, Any], int] | None:
-    """The features of the last row visible at `t`, and when it became usable; None if there is none, or it is too old."""
+    """The features of the last row visible at `t`, and when it became usable; None for none, or one past its ttl."""
     u = events["_u"]
     row = (bisect_right if view.inclusive else bisect_left)(u, t) - 1
     if arrived and view.arrives:

@@ -1,8 +1,8 @@
 """Where the events of a key are kept in a view's space of the online store, and how a query finds them.
 
-A latest view keeps one record per key. A windowed view cuts time into blocks as long as its longest window reaches and keeps
-a record per key and block, so that an event changes a little record and a query reads two; beside them, an index record
-per key says which blocks there are.
+A latest view keeps one record per key. A windowed view cuts time into blocks as long as its longest window reaches and
+keeps a record per key and block, so that an event changes a little record and a query reads two; beside them, an index
+record per key says which blocks there are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Records = Mapping[bytes, bytes | None]
 class Reading(NamedTuple):
     """The features of one key at one time.
 
-    `effective` (µs) is when the newest event seen became usable, `start` (µs) where the longest window begins; `missing`
-    says that the key is unknown, or has no value yet or any more.
+    `effective` (µs) is when the newest event seen became usable, `start` (µs) where the longest window begins;
+    `missing` says that the key is unknown, or has no value yet or any more.
     """
 
     values: dict[str, Any]
@@ -52,7 +52,7 @@ class State(ABC):
 
     @abstractmethod
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
-        """Add events of a key, and forget what no query at `horizon` or later can see; whether anything was forgotten."""
+        """Add events of a key, and forget what no query from `horizon` on can see; whether anything was forgotten."""
 
     @abstractmethod
     def block(self, u: Any) -> Any:

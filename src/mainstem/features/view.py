@@ -272,16 +272,7 @@ class _Compiler:
 
     def _fingerprint(self, events: ibis.Table, features: tuple[Feature, ...]) -> str:
         node = self.node
-        parts = [
-            (
-                f.name,
-                f.type,
-                f.argument,
-                f.aggregation and repr(f.aggregation),
-                f.window and (f.window.size, f.window.resolution),
-            )
-            for f in features
-        ]
+        parts = [(f.name, f.type, f.argument, repr(f.aggregation), repr(f.window)) for f in features]
         settings = {"ttl": node.ttl, "closed": node.closed, "grace": node.grace, "key": node.key}
         return digest("view", of_expression(events), canonical(parts), canonical(settings))
 

@@ -1,6 +1,6 @@
 """Windows of time: `floor(t, resolution) − size ≤ u < t`, in int64 microseconds since 1970, UTC.
 
-A window begins on a step of its resolution and ends at the query, so it is a little longer than its size, never shorter.
+A window begins on a step of its resolution and ends at the query: a little longer than its size, never shorter.
 """
 
 from __future__ import annotations

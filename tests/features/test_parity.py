@@ -1,0 +1,101 @@
+"""Logged reads against the lake: what is equal, what is not, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mainstem.errors import NotFound
+from mainstem.features.parity import compare
+from mainstem.nodes.endpoints import endpoint
+from mainstem.nodes.records import ModelVersion
+from mainstem.streaming.predictions import prediction_schema
+
+
+@pytest.fixture
+def here(small: Any, world: Any) -> Any:
+    declared = small.nodes()
+    made = world(declared | {"arrivals": endpoint(declared["late"])})
+    made.put("flights", [small.flight(n) for n in range(3)])
+    late = small.departure(30, _arrived=small.NOON)
+    made.put("departures", [small.departure(10), small.departure(20), late])
+    return made
+
+
+def served(small: Any, here: Any, *rows: dict[str, Any]) -> None:
+    """Log reads of F0, F1, … at 11:00, each with what is right but for `rows`."""
+    right = {"leg__origin": "JFK", "leg__dest": "LAX", "airport__delay_1h": 15.0, "airport__departures_1h": 2}
+    logged = [
+        {
+            "_id": f"p{n}",
+            "_t": small.NOON - timedelta(hours=1),
+            "_logged_at": small.NOON,
+            "_version": "late-1",
+            "flight_id": f"F{n}",
+            "leg__seats": 100 + n,
+            **right,
+            **row,
+        }
+        for n, row in enumerate(rows)
+    ]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+
+
+def test_no_difference_is_no_mismatch(small: Any, here: Any) -> None:
+    served(small, here, {}, {"airport__delay_1h": 15.0 + 1e-12}, {})
+    report = compare(here.context, "arrivals")
+    assert report.ok and report.lines() == ["3 reads × 5 features: 0 mismatches"]
+    assert [f.name for f in compare(here.context, "arrivals", view="airport").features] == [
+        "airport__delay_1h",
+        "airport__departures_1h",
+    ]
+    assert compare(here.context, "arrivals", sample=2).reads == 2
+
+
+def test_each_difference_has_its_cause(small: Any, here: Any) -> None:
+    served(
+        small,
+        here,
+        {"airport__delay_1h": 20.0, "airport__departures_1h": 3},  # saw the event that arrived at noon
+        {"airport__delay_1h": 15.0 + 1e-7, "leg__dest": None},
+        {"leg__seats": 7},
+    )
+    report = compare(here.context, "arrivals")
+    assert not report.ok and report.mismatches == 5
+    by_name = {feature.name: feature for feature in report.features}
+    assert by_name["airport__departures_1h"].causes == {"late event": 1}
+    assert by_name["airport__delay_1h"].causes == {"late event": 1, "float tolerance": 1}
+    assert by_name["leg__dest"].missing == 1 and by_name["leg__dest"].example == "p1"
+    assert by_name["leg__seats"].different == 1 and by_name["leg__seats"].causes == {"data changed, or unknown": 1}
+    assert by_name["leg__origin"].equal == 3
+    assert report.lines()[0] == "3 reads × 5 features: 5 mismatches"
+    assert "  leg__dest: 0 different, 1 missing, 0 extra (1 data changed, or unknown), such as p1" in report.lines()
+
+
+def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:
+    """It arrived a second before the prediction, and was written a moment later."""
+    at = small.NOON - timedelta(hours=1, seconds=1)
+    here.put("departures", [small.departure(10), small.departure(20), small.departure(0, departed_at=at, _arrived=at)])
+    served(small, here, {})
+    report = compare(here.context, "arrivals", view="airport")
+    assert [f.causes for f in report.features] == [{"event in flight": 1}] * 2
+
+
+def test_reads_of_an_older_definition(small: Any, here: Any) -> None:
+    served(small, here, {"leg__seats": 7})
+    version = ModelVersion(
+        "late-1", "late", 1, "run", "f", "models/late/1", "binary", "linear", "-", (), definitions={"leg": "another"}
+    )
+    here.state.save(version)
+    report = compare(here.context, "arrivals", view="leg")
+    assert {f.name: dict(f.causes) for f in report.features if f.causes} == {"leg__seats": {"definition changed": 1}}
+    here.state.save(replace(version, definitions={"leg": here.graph["leg"].fingerprint}))
+    assert compare(here.context, "arrivals", view="leg").mismatches == 1
+
+
+def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:
+    with pytest.raises(NotFound, match="no predictions in the lake"):
+        compare(here.context, "arrivals")
