@@ -4,13 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx", "onnxruntime", "dlt", "scrapy", "scipy", "uvicorn"}
+HEAVY = {
+    *("duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx"),
+    *("onnxruntime", "dlt", "scrapy", "scipy", "uvicorn"),
+}
 
 
 def loaded(program: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
-    )
+    whole = f"{program}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 

@@ -13,7 +13,7 @@ from ibis import _
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.view import CompiledView
 from mainstem.stores.lmdb import LmdbStore
-from mainstem.testing.features import SCHEMA, Interpreter, example_view, expected, same
+from mainstem.testing.features import Interpreter, example_view, expected, same
 from mainstem.testing.interpreters import offline, online
 
 MINUTE = 60_000_000
@@ -98,7 +98,8 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Any]]:
 @pytest.fixture(scope="module")
 def interpreters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interpreter]]:
     store = LmdbStore(tmp_path_factory.mktemp("online"), sync=False)
-    yield {"offline": offline(DuckdbEngine()), "online": online(store)}
+    engine = DuckdbEngine()
+    yield {"offline": offline(engine), "known": offline(engine, "known"), "online": online(store)}
     store.close()
 
 
@@ -107,7 +108,7 @@ def view(request: pytest.FixtureRequest) -> CompiledView:
     return VIEWS[request.param]()
 
 
-@pytest.mark.parametrize("which", ["offline", "online"])
+@pytest.mark.parametrize("which", ["offline", "known", "online"])
 @settings(
     max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -121,11 +122,7 @@ def test_sees_what_the_oracle_sees(
     scale = max((abs(e["number"]) for e in events if e["number"] == e["number"] and e["number"]), default=0.0)
     assert len(found) == len(named)
     for query, actual in zip(named, found, strict=True):
-        wanted = expected(view, events, query)
+        wanted = expected(view, events, query, as_of="known" if which == "known" else "arrived")
         assert actual.keys() == wanted.keys()
         unlike = {n: (actual[n], wanted[n]) for n in wanted if not same(actual[n], wanted[n], scale)}
         assert not unlike, (query, unlike)
-
-
-def test_the_suite_covers_every_column() -> None:
-    assert set(SCHEMA) == {"who", "where", "at", "number", "whole", "flag", "text", "turn"}

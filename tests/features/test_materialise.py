@@ -128,6 +128,33 @@ def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest
     assert [r.values["seats"] for r in found] == [100 + n for n in range(7)]
 
 
+def test_a_view_of_nothing_knows_nobody(small: Any, world: Any) -> None:
+    here = world()
+    here.put("departures", [])
+    here.put("flights", [])
+    here.materialise("airport")
+    here.materialise("leg")
+    assert read(here, small.NOON) == {"delay_1h": None, "departures_1h": 0}
+    assert read(here, small.NOON, "leg", "F0") == {"origin": None, "dest": None, "seats": None}
+
+
+def test_a_view_of_more_keys_than_one_batch(small: Any, world: Any) -> None:
+    """Arrow comes in batches of 65,536 rows, and their borders fall within keys."""
+    here = world()
+    at = small.NOON - timedelta(hours=2)
+    rows = [
+        {"origin": f"K{n // 3}", "dep_delay": float(n), "departed_at": at, "_seq": n, "_arrived": at}
+        for n in range(150_000)
+    ]
+    here.put("departures", rows)
+    here.materialise("airport")
+    keys = [(f"K{n}",) for n in (0, 1, 21_845, 21_846, 49_999)]
+    found = view_of(here, "airport").read(keys, micros_of(at) + 1)
+    assert [r.values for r in found] == [
+        {"delay_1h": float(3 * int(key[1:]) + 1), "departures_1h": 3} for (key,) in keys
+    ]
+
+
 def test_reads_before_the_grace_are_refused(small: Any, world: Any) -> None:
     here = world()
     here.put("departures", [small.departure(0), small.departure(60 * 24 * 3)])

@@ -27,7 +27,7 @@ weather = ibis.table({"origin": "string", "time_hour": INSTANT, "wind": "float64
 PLANNED = Known.at("scheduled_at", -30 * DAY)
 KNOWN = {
     "flights": {c: Known.at("departed_at") if c in ("departed_at", "dep_delay") else PLANNED for c in flights.columns},
-    "planes": {c: ALWAYS for c in planes.columns},
+    "planes": dict.fromkeys(planes.columns, ALWAYS),
     "weather": {c: Known.at("time_hour") for c in weather.columns},
 }
 

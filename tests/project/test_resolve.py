@@ -18,7 +18,13 @@ from mainstem.nodes.findings import Rule
 from mainstem.project.resolve import resolve
 
 INSTANT = "timestamp('UTC', 6)"
-FLIGHTS = {"flight_id": "string", "origin": "string", "delay": "float64", "scheduled_at": INSTANT, "departed_at": INSTANT}
+FLIGHTS = {
+    "flight_id": "string",
+    "origin": "string",
+    "delay": "float64",
+    "scheduled_at": INSTANT,
+    "departed_at": INSTANT,
+}
 DAY = 86_400_000_000
 
 

@@ -168,6 +168,7 @@ class Last(Min):
 class Variance:
     """Count, mean and sum of squared deviations, merged after Chan, Golub and LeVeque (1983).
 
+    The mean is kept in two parts, a value and an offset from it: near 1e9 a mean in one float has lost half its digits.
     `lift` is their two-pass algorithm with its correction term, about a reference instead of the mean where an engine
     cannot know the mean in advance. Equal values have a variance of exactly 0.
     """
@@ -184,20 +185,21 @@ class Variance:
     def lift(self, events: Events) -> Partial:
         count, low, high = events.count(), events.min(), events.max()
         deviation = events.deviation * 1.0
-        total = events.sum(deviation)
-        squares = events.sum(deviation * deviation)
-        mean = events.reference + events.share(total, count)
-        within = events.greatest(low, events.least(mean, high))  # equal values are their mean, to the last digit
-        spread = events.difference(squares, events.share(total * total, count), zero=low == high)
-        return count, events.when(count > 0, within, 0.0), spread
+        total, squares = events.sum(deviation), events.sum(deviation * deviation)
+        constant = low == high
+        about = events.when(count > 0, events.when(constant, low, events.reference), 0)
+        offset = events.when(constant, 0.0, events.share(total, count))
+        return count, about, offset, events.difference(squares, events.share(total * total, count), zero=constant)
 
     def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:
-        count, apart = a[0] + b[0], b[1] - a[1]
-        mean = a[1] + apart * c.share(b[0], count)
-        return count, mean, a[2] + b[2] + apart * apart * c.share(a[0] * b[0], count)
+        count, about = a[0] + b[0], c.when(a[0] > 0, a[1], b[1])
+        left, right = (a[1] - about) + a[2], (b[1] - about) + b[2]
+        apart = right - left
+        offset = left + apart * c.share(b[0], count)
+        return count, about, offset, a[3] + b[3] + apart * apart * c.share(a[0] * b[0], count)
 
     def finalize(self, c: Calculus, partial: Partial, t: Any) -> Any:
-        count, _, squares = partial
+        count, *_, squares = partial
         freedom = count - (1 if self.sample else 0)
         return c.when(freedom > 0, c.share(squares, freedom))
 

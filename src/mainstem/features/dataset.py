@@ -21,7 +21,7 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     """The dataset as an unbound Ibis table over stored relations: each example exactly once, by time and key.
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
-    `_target`, null where the outcome is not known yet. `examples` stands in for the node's own rows, which must have its columns.
+    `_target`, null where the outcome is not known yet. `examples`, with the same columns, stand in for the node's rows.
     """
     plan = plan_features(graph, model)
     node: Any = graph[model].node

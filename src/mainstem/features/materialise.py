@@ -53,10 +53,11 @@ class Materialise:
         view = compiled(context.graph, step.node)
         online = OnlineView(view, self._store, fingerprint_of(context, step.node))
         meta = online.meta()
+        live = isinstance(context.graph[view.source].node, Stream)
         if not meta.ready:
-            meta = self._load(online, context, meta)
-        stream = context.graph[view.source].node
-        if isinstance(stream, Stream):
+            # A stream has grown since a load of it was interrupted: what came first is no longer the same.
+            meta = self._load(online, context, Meta() if live else meta)
+        if live:
             catch_up(online, self._store, view.source, corrections(context.graph[view.source].read))
         self._forget_others(online, context.release.online.get(step.node))
         return Outcome(
@@ -67,6 +68,7 @@ class Materialise:
         view, kept, loaded = online.view, 0, 0
         with context.session(leaves(view.events)) as session:
             watermark, events = _extent(session, view)
+            watermark = begun.watermark if begun.loaded else watermark
             horizon = watermark - view.grace
             groups = _packed(online, session, _within(view, horizon))
             while batch := list(islice(groups, KEYS_PER_TRANSACTION)):
@@ -157,6 +159,8 @@ def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterato
     """Every key's events, packed. A key whose events straddle two batches is put together first."""
     rest: pa.Table | None = None
     for batch in session.batches(_stored(online, events)):
+        if not len(batch):
+            continue
         table = pa.Table.from_batches([batch])
         table = table if rest is None else pa.concat_tables([rest, table])
         last = int(_changes(table, _keys(online.view))[-1])

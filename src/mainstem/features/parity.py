@@ -195,7 +195,9 @@ def _equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> Any:
     empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
     if pa.types.is_floating(a.type):
         x, y = (np.asarray(column.fill_null(np.nan)) for column in (a, b))
-        return empty | np.isclose(x, y, rtol=tolerance, atol=0)
+        # A sum of large values that cancel is near zero, and as exact as they are.
+        size = np.nanmax(np.abs(np.concatenate([x, y])), initial=0.0, where=~np.isnan(np.concatenate([x, y])))
+        return empty | np.isclose(x, y, rtol=tolerance, atol=tolerance * 1e-3 * size)
     return empty | np.asarray(pc.fill_null(pc.equal(a, b.cast(a.type)), False))
 
 

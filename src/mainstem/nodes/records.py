@@ -125,7 +125,7 @@ class ModelVersion:
     """One immutable fitted artifact with its lineage.
 
     `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
-    on the test rows; `baseline` is the naive one on the same rows; `folds` are the cross-validated scores per candidate.
+    on the test rows; `baseline` is the naive one there; `folds` are the cross-validated scores per candidate.
     `snapshots` maps each table it was trained on to its snapshot id.
     """
 

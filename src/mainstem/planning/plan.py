@@ -14,7 +14,7 @@ challenger, ship it where an endpoint declares `promote="gate"`, judge an endpoi
 class Step:
     """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs.
 
-    `if_changed` marks a step whose only reason is that its inputs may change in this run: it is left out if they do not.
+    `if_changed` marks a step whose only reason is that its inputs may change in this run: if not, it is left out.
     """
 
     kind: StepKind

@@ -16,7 +16,7 @@ from mainstem.nodes.records import Release, now
 if TYPE_CHECKING:
     from mainstem.project.project import Project
     from mainstem.serving.http.messages import Route
-    from mainstem.serving.service import Service
+    from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]
 Pages = Callable[[Callable[[], dict[str, Any]]], Iterable["Route"]]
@@ -89,7 +89,7 @@ def ingest(project: Project, stream: str, rows: Rows, *, replay: bool = False) -
         return taker.write(writer, events)
 
 
-def _live(project: Project) -> Any:
+def _live(project: Project) -> Live:
     served = service(project)
     served.start()
     served.close()

@@ -80,7 +80,7 @@ def query(context: Context, sql: str) -> pa.Table:
         session = stack.enter_context(context.session(stored))
         for name in names:
             if name in context.graph and context.graph.stored(name) != {name}:
-                session.add(name, session.fetch(context.graph[name].read))  # type: ignore[arg-type]
+                session.add(name, session.fetch(context.graph[name].read))
         return session.fetch(sql)
 
 

@@ -1,4 +1,4 @@
-"""The rules of time for features, as an oracle that a reader can check by eye, and a suite that any interpreter must pass.
+"""The rules of time for features, as an oracle to be checked by eye and a suite that any interpreter must pass.
 
     from mainstem.testing.features import example_view, expected
 

@@ -108,7 +108,7 @@ def legs(flights, planes, airlines):
 
 
 # ── features: declared once, as latest columns or as Ibis reductions over windows ─────────────────────────
-# `grace` is how far back the online store answers: a whole December is replayed against it.
+# `grace` is how far back the online store answers: December's weather is there before the month is replayed.
 
 leg = ms.feature_view(
     legs,
@@ -125,7 +125,6 @@ airport = ms.feature_view(
     delay=_.dep_delay.mean(),
     late_share=(_.dep_delay > 15).mean(),
     departures=_.count(),
-    grace="40d",
     description="How an airport's departures have been going.",
 )
 
@@ -134,7 +133,6 @@ aircraft = ms.feature_view(
     key="tailnum",
     columns=["dep_delay"],
     ttl="12h",
-    grace="40d",
     description="How late an aircraft last left New York.",
 )
 

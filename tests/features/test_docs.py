@@ -1,0 +1,69 @@
+"""Every example of docs/features-and-time.md, on every interpreter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ibis import _
+
+from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.features.instants import micros_of
+from mainstem.stores.lmdb import LmdbStore
+from mainstem.testing.features import SCHEMA, Interpreter, example_view, expected, same
+from mainstem.testing.interpreters import offline, online
+
+PAGE = Path(__file__).parents[2] / "docs" / "features-and-time.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+
+
+@pytest.fixture(scope="module")
+def interpreters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Interpreter]]:
+    store = LmdbStore(tmp_path_factory.mktemp("online"), sync=False)
+    yield [offline(DuckdbEngine()), online(store, batch=1)]
+    store.close()
+
+
+class Example:
+    """The words that the page's examples are written in."""
+
+    def __init__(self, interpreters: list[Interpreter]) -> None:
+        self.interpreters, self.events, self.asked = interpreters, [], 0
+
+    def view(self, **settings: Any) -> None:
+        self.compiled = example_view(**settings)
+
+    def event(self, at: str | None, arrived: str | None = None, seq: Any = ..., **columns: Any) -> None:
+        happened = None if at is None else _micros(at)
+        came = happened if arrived is None else _micros(arrived)
+        row = {**dict.fromkeys(SCHEMA), "who": "a", "where": 1, **columns}
+        self.events.append(row | {"at": happened, "_arrived": came, "_seq": len(self.events) if seq is ... else seq})
+
+    def ask(self, at: str, who: str = "a", where: int = 1) -> dict[str, Any]:
+        key = tuple({"who": who, "where": where}[column] for column in self.compiled.key)
+        wanted = expected(self.compiled, self.events, (key, _micros(at)))
+        for interpreter in self.interpreters:
+            (found,) = interpreter(self.compiled, self.events, [(key, _micros(at))])
+            assert found.keys() == wanted.keys() and all(same(found[name], wanted[name]) for name in wanted)
+        self.asked += 1
+        return wanted
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[0] for block in BLOCKS])
+def test_the_page_is_true(block: str, interpreters: list[Interpreter]) -> None:
+    example = Example(interpreters)
+    exec(block, {"_": _, "view": example.view, "event": example.event, "ask": example.ask})
+    assert example.asked, "an example that asks nothing shows nothing"
+
+
+def test_the_page_has_an_example_for_every_rule() -> None:
+    rules = re.findall(r"^\*\*", PAGE.read_text(), re.M)
+    assert len(BLOCKS) >= len(rules) >= 15
+
+
+def _micros(text: str) -> int:
+    return micros_of(datetime.fromisoformat(f"2013-12-01T{text}").replace(tzinfo=UTC))
