@@ -20,7 +20,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     yield {**facts, "directory": directory, "code": ended.returncode, "stderr": ended.stderr}
 
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("demo")]
 
 
 def test_the_story_comes_out_as_it_should(told: dict[str, Any]) -> None:

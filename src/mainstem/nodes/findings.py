@@ -16,8 +16,8 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 @dataclass(frozen=True)
 class Rule:
     """A cleaning rule. `rescale` turns the column into `column * factor + offset` in the rows for which `where` (SQL
-    over the source's columns) holds. The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the cause
-    is gone and the run says so."""
+    over the source's columns) holds. The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the
+    cause is gone and the run says so."""
 
     kind: Literal["rescale"]
     node: str
