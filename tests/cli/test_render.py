@@ -56,7 +56,9 @@ RECORD = RunRecord(
 
 
 @pytest.fixture
-def text(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    monkeypatch.setenv("COLUMNS", "120")
+
     def shown(method: str, *arguments: object, **more: object) -> str:
         getattr(output(json=False), method)(*arguments, **more)
         return capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 
 from mainstem.errors import RequestError
 from mainstem.features.instants import micros_of
-from mainstem.features.materialise import KEYS_PER_TRANSACTION, Materialise
+from mainstem.features.materialise import Materialise
 from mainstem.features.online import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.planning.plan import Step
@@ -104,16 +104,15 @@ def test_a_new_snapshot_of_a_table_is_built_beside_the_old_one(small: Any, world
 
 
 def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mainstem.features.materialise.KEYS_PER_TRANSACTION", 2)
-    assert KEYS_PER_TRANSACTION > 2
+    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_TRANSACTION", 2_048)
     here = world()
-    here.put("flights", [small.flight(n) for n in range(7)])
-    context, puts = here.context, 0
+    here.put("flights", [small.flight(n) for n in range(7_000)])
+    context = here.context
+    said: list[str] = []
 
     def interrupt(message: str) -> None:
-        nonlocal puts
-        puts += 1
-        if puts == 2:
+        said.append(message)
+        if len(said) == 2:
             raise KeyboardInterrupt
 
     context.report = interrupt
@@ -122,10 +121,16 @@ def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest
     done: list[str] = []
     context.report = done.append
     outcome = Materialise(here.store)(Step("materialise", "leg", "test"), context)
-    assert done == ["leg: 6 keys", "leg: 7 keys"]
+    assert said + done == [
+        "leg: 2,047 keys",
+        "leg: 4,095 keys",
+        "leg: 6,143 keys",
+        "leg: 6,999 keys",
+        "leg: 7,000 keys",
+    ]
     state = OnlineView(compiled(here.graph, "leg"), here.store, outcome.online["leg"])
-    found = state.read([(f"F{n}",) for n in range(7)], micros_of(small.NOON))
-    assert [r.values["seats"] for r in found] == [100 + n for n in range(7)]
+    found = state.read([(f"F{n}",) for n in range(7_000)], micros_of(small.NOON + timedelta(days=60)))
+    assert [r.values["seats"] for r in found] == [100 + n for n in range(7_000)]
 
 
 def test_a_view_of_nothing_knows_nobody(small: Any, world: Any) -> None:

@@ -2,8 +2,8 @@
 
 begin     a project from the template, and the world of 2013 that offers its data
 learn     collect, build, check, train a challenger; ship it; ask for a prediction
-believe   an untouched December is replayed on a branch: nothing is found, and offline equals online
-break     the same December on main, with two faults in the data; a finding names the one that costs something
+live      December is lived twice at once: untouched on a branch, and on main with two faults in the data
+judge     on the branch nothing is found, and offline equals online; on main a finding names the fault that costs
 mend      the finding is accepted; the next run applies the remedy and measures it
 """
 
@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from mainstem.errors import RunFailed, SettingsError
 
 FIRST = ("UA-1487-2013-12-01", "2013-12-01T05:00:00Z")
 LAST = ("DL-412-2013-12-31", "2014-01-01T03:59:00Z")
-DECEMBER, OVER = "2013-12-01T05:00", "2014-01-03T05:00"
+OVER = "2014-01-03T05:00"
 
 
 class Demo:
@@ -51,7 +52,7 @@ class Demo:
         """Tell it; with `stay` the server is left up until Ctrl-C. Raises `MainstemError` when a command fails."""
         began = time.perf_counter()
         with self.running:
-            for chapter in (self._begin, self._learn, self._believe, self._break, self._mend):
+            for chapter in (self._begin, self._learn, self._live, self._judge, self._mend):
                 chapter()
             self.took["total"] = time.perf_counter() - began
             self._close(stay)
@@ -105,33 +106,28 @@ class Demo:
         self.seen["url"] = server.url
         self._predict("prediction", *FIRST)
 
-    def _believe(self) -> None:
-        self._title("An untouched December, on a branch: nothing should be found")
+    def _live(self) -> None:
+        self._title("December twice: untouched on a branch, and on main with two faults in the data")
         self._world("weather", OVER)
         self._run("untouched: weather", "run", "--branch", "untouched")
         server = self._serve("untouched: serve", "untouched", 8101)
-        self._python("untouched: replay", "replay.py", server.url)
+        self._world("wind", "m/s")
+        self._run("faulty: weather", "run")
+        self._say("And on main the departures feed sends delays in seconds instead of minutes:")
+        replays = (python("replay.py", server.url), python("replay.py", self.seen["url"], "--faulty"))
+        self._both("both replays", *replays)
         server.stop()
+
+    def _judge(self) -> None:
+        self._title("The month is over: outcomes arrive, and are judged")
         self._world("now", OVER)
-        self._run("untouched: judge", "run", "--branch", "untouched")
+        self._both("both judged", mainstem("run", "--branch", "untouched"), mainstem("run"))
         self.seen["untouched"] = self._ask("finding", "list", "--branch", "untouched")
         self._say(f"Findings on the untouched December: {len(self.seen['untouched']) or 'none'}.")
         with self._step("parity", "$ mainstem parity --branch untouched"):
             self.seen["parity"] = self._agrees()
         self._say(self.parity)
-
-    def _break(self) -> None:
-        self._title("The same December on main, with two faults in the data")
-        self._world("now", DECEMBER)
-        self._world("wind", "m/s")
-        self._world("weather", OVER)
-        self._run("faulty: weather", "run")
-        self._say("And the departures feed sends delays in seconds instead of minutes:")
-        self._python("faulty: replay", "replay.py", self.seen["url"], "--faulty")
-        self._world("now", OVER)
-        self._run("faulty: judge", "run")
         self.seen["findings"] = self._ask("finding", "list")
-        self._run("finding list", "finding", "list")
 
     def _mend(self) -> None:
         self._title("Accept the finding that costs something")
@@ -142,7 +138,6 @@ class Demo:
         self._run("finding show", "finding", "show", finding["id"])
         self._run("finding accept", "finding", "accept", finding["id"])
         self._run("mended run", "run")
-        self._run("verified", "finding", "show", finding["id"])
         self.seen["verified"] = self._ask("finding", "show", finding["id"])
         self.seen["status"] = self._ask("status")
         self._predict("last prediction", *LAST)
@@ -201,6 +196,17 @@ class Demo:
     def _python(self, name: str, *arguments: str) -> None:
         with self._step(name, f"$ python {' '.join(arguments)}"):
             self._show(python(*arguments))
+
+    def _both(self, name: str, *commands: list[str]) -> None:
+        """Run commands side by side, and show each with what it said when all have ended."""
+        began = time.perf_counter()
+        with ThreadPoolExecutor() as pool:
+            said = [pool.submit(call, c, self.directory, self.environment, captured=True) for c in commands]
+        for command, output in zip(commands, said, strict=True):
+            words = " ".join(command[2:] if command[1] == "-m" else ["python", *command[1:]])
+            self.console.print(f"\n[bold cyan]$ {escape(words)} &[/]")
+            self._say(output.result().strip())
+        self.took[name] = time.perf_counter() - began
 
     def _predict(self, name: str, flight: str, at: str) -> None:
         """Ask the server on main for a flight."""

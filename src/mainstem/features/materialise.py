@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import ibis
 import msgspec
@@ -27,12 +26,17 @@ from mainstem.planning.execution import Context, Outcome
 from mainstem.planning.plan import Step
 from mainstem.ports import EventLog, OnlineStore, Session
 
-KEYS_PER_TRANSACTION = 50_000
+ROWS_PER_TRANSACTION = 65_536
 EVENTS_PER_TRANSACTION = 10_000
 _SPACES = "views"
 
-Packed = tuple[list[tuple[bytes, bytes]], int]
-"""What to store of one key, and how many events that is."""
+
+class Chunk(NamedTuple):
+    """What to store of some keys, sorted by address, and how many keys and events that is."""
+
+    keys: int
+    events: int
+    records: list[tuple[bytes, bytes]]
 
 
 class Store(OnlineStore, EventLog, Protocol):
@@ -70,20 +74,19 @@ class Materialise:
             watermark, events = _extent(session, view)
             watermark = begun.watermark if begun.loaded else watermark
             horizon = watermark - view.grace
-            groups = _packed(online, session, _within(view, horizon))
-            while batch := list(islice(groups, KEYS_PER_TRANSACTION)):
-                loaded, kept = loaded + len(batch), kept + sum(count for _, count in batch)
+            for chunk in _packed(online, session, _within(view, horizon)):
+                loaded, kept = loaded + chunk.keys, kept + chunk.events
                 if loaded > begun.loaded:
-                    self._put(online, batch, Meta(watermark, loaded=loaded))
+                    self._put(online, chunk.records, Meta(watermark, loaded=loaded))
                     context.report(f"{view.name}: {loaded:,} keys")
         complete_from = horizon if kept < events else -(2**63)
         ready = Meta(watermark, complete_from, _offset(context, view.source), loaded, ready=True)
         self._put(online, [], ready)
         return ready
 
-    def _put(self, online: OnlineView, batch: Sequence[Packed], meta: Meta) -> None:
+    def _put(self, online: OnlineView, records: Iterable[tuple[bytes, bytes]], meta: Meta) -> None:
         with self._store.transaction() as writer:
-            for address, value in sorted(record for records, _ in batch for record in records):
+            for address, value in records:
                 writer.put(online.space, address, value)
             writer.put(online.space, META, encode_meta(meta))
 
@@ -155,19 +158,18 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
     return rows.filter(rows["_rank"] >= rows["_settled"]).order_by(*view.key, "_rank")
 
 
-def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterator[Packed]:
-    """Every key's events, packed. A key whose events straddle two batches is put together first."""
+def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterator[Chunk]:
+    """Every key's events, packed, some keys at a time. One whose events straddle two batches is put together first."""
     rest: pa.Table | None = None
-    for batch in session.batches(_stored(online, events)):
-        if not len(batch):
-            continue
+    for batch in session.batches(_stored(online, events), ROWS_PER_TRANSACTION):
         table = pa.Table.from_batches([batch])
         table = table if rest is None else pa.concat_tables([rest, table])
-        last = int(_changes(table, _keys(online.view))[-1])
-        yield from _pack(online, table.slice(0, last))
-        rest = table.slice(last)
+        if len(table):
+            last = int(_changes(table, _keys(online.view))[-1])
+            yield _pack(online, table.slice(0, last))
+            rest = table.slice(last)
     if rest is not None:
-        yield from _pack(online, rest)
+        yield _pack(online, rest)
 
 
 def _stored(online: OnlineView, events: ibis.Table) -> ibis.Table:
@@ -193,22 +195,20 @@ def _changes(table: pa.Table, columns: Sequence[str]) -> Array:
     return np.flatnonzero(changes)
 
 
-def _pack(online: OnlineView, table: pa.Table) -> Iterator[Packed]:
+def _pack(online: OnlineView, table: pa.Table) -> Chunk:
     """The records of every key in a table that is sorted by key and position."""
     if not len(table):
-        return
-    state, keys = online.state, _keys(online.view)
+        return Chunk(0, 0, [])
+    state, names = online.state, _keys(online.view)
     columns = {name: _column(table[name], kind) for name, kind in state.layout.kinds.items()}
     blocks = state.block(columns["_u"])
-    starts = _changes(table, keys)
+    starts = _changes(table, names)
     parts = np.union1d(starts, np.flatnonzero(np.diff(blocks, prepend=blocks[0])))
-    packed = state.layout.pack_many(columns, [*parts.tolist(), len(table)])
-    counts = np.diff(np.searchsorted(parts, [*starts, len(table)])).tolist()
-    sizes = np.diff([*starts, len(table)]).tolist()
-    names = zip(*(table[name].take(pa.array(starts)).to_pylist() for name in keys), strict=True)
-    numbers = iter(blocks[parts].tolist())
-    for key, count, size in zip(names, counts, sizes, strict=True):
-        yield state.records(encode_key(key), list(islice(numbers, count)), list(islice(packed, count))), size
+    counts = np.diff(np.searchsorted(parts, [*starts, len(table)]))
+    packed = state.layout.pack_many(columns, [*parts, len(table)])
+    values = zip(*(table[name].take(pa.array(starts)).to_pylist() for name in names), strict=True)
+    records = state.records(map(encode_key, values), counts.tolist(), blocks[parts].tolist(), packed)
+    return Chunk(len(starts), len(table), sorted(records))
 
 
 def _column(column: pa.ChunkedArray, kind: str) -> Any:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -61,19 +62,15 @@ class Layout:
 
     def pack_many(self, columns: Mapping[str, Sequence[Any] | Array], bounds: Sequence[int]) -> Iterator[bytes]:
         """One packed value per stretch `bounds[i]:bounds[i + 1]` of the columns."""
-        fixed = [to_fixed(columns[name], self.kinds[name]).tobytes() for name in self.fixed]
+        rows = np.asarray(bounds)
         texts = [_to_text(columns[name]) for name in self.texts]
-        start = bounds[0]
-        for end in bounds[1:]:
-            blobs = [(lengths[start * 4 : end * 4], text[at[start] : at[end]]) for lengths, text, at in texts]
-            yield b"".join(
-                (
-                    self.header.pack(end - start, *(len(text) for _, text in blobs)),
-                    *(column[start * 8 : end * 8] for column in fixed),
-                    *(part for blob in blobs for part in blob),
-                )
-            )
-            start = end
+        sizes = [np.diff(rows), *(np.diff(at[rows]) for _, _, at in texts)]
+        header = np.stack(sizes, axis=1).astype("<u4").tobytes()
+        parts = [_cut(header, np.arange(len(rows)) * self.header.size)]
+        parts += [_cut(to_fixed(columns[name], self.kinds[name]).tobytes(), rows * 8) for name in self.fixed]
+        for lengths, text, at in texts:
+            parts += [_cut(lengths, rows * 4), _cut(text, at[rows])]
+        return map(b"".join, zip(*parts, strict=True))
 
     def unpack(self, *raws: bytes) -> Events:
         """One key's events, of packed values that follow each other in order."""
@@ -161,12 +158,17 @@ def to_fixed(values: Sequence[Any] | Array, kind: str) -> Array:
     return np.array([null if value is None else value for value in values], dtype=_dtype(kind))
 
 
-def _to_text(values: Sequence[str | None] | Array) -> tuple[bytes, bytes, list[int]]:
+def _cut(raw: bytes, bounds: Array) -> list[bytes]:
+    ends = bounds.tolist()
+    return [raw[start:end] for start, end in pairwise(ends)]
+
+
+def _to_text(values: Sequence[str | None] | Array) -> tuple[bytes, bytes, Array]:
     """Lengths and text as bytes, and where each value begins in the text."""
     encoded = [None if value is None else value.encode() for value in values]
     lengths = np.array([-1 if value is None else len(value) for value in encoded], dtype="<i4")
     ends = np.concatenate([[0], np.cumsum(np.maximum(lengths, 0))])
-    return lengths.tobytes(), b"".join(value for value in encoded if value is not None), ends.tolist()
+    return lengths.tobytes(), b"".join(value for value in encoded if value is not None), ends
 
 
 def _dtype(kind: str) -> str:

@@ -8,7 +8,8 @@ record per key says which blocks there are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,8 +60,10 @@ class State(ABC):
         """Which of a key's records an event belongs to: a number, for ints, arrays and Ibis columns."""
 
     @abstractmethod
-    def records(self, key: bytes, blocks: Sequence[int], packed: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """What to store of a key, given its packed events by block."""
+    def records(
+        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """What to store of many keys: of each its next `counts` of `blocks`, with their events in `packed`."""
 
     def _events(self, *raws: bytes | None) -> Events | None:
         present = [raw for raw in raws if raw is not None]
@@ -87,8 +90,10 @@ class LatestState(State):
     def block(self, u: Any) -> Any:
         return u * 0
 
-    def records(self, key: bytes, blocks: Sequence[int], packed: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        return [(key, packed[0])]
+    def records(
+        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return zip(keys, packed, strict=True)
 
 
 class WindowedState(State):
@@ -123,9 +128,14 @@ class WindowedState(State):
         start = floor(u, self.view.reach)
         return start // self.view.reach
 
-    def records(self, key: bytes, blocks: Sequence[int], packed: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        index = (key, msgspec.msgpack.encode(list(blocks)))
-        return [index, *((_address(key, block), raw) for block, raw in zip(blocks, packed, strict=True))]
+    def records(
+        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        numbered = zip(blocks, packed, strict=True)
+        for key, count in zip(keys, counts, strict=True):
+            own = list(islice(numbered, count))
+            yield key, msgspec.msgpack.encode([block for block, _ in own])
+            yield from ((_address(key, block), raw) for block, raw in own)
 
     def _by_block(self, columns: Mapping[str, Sequence[Any]]) -> dict[int, dict[str, list[Any]]]:
         rows: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Live a month again: every departure and every prediction of an hour, hour by hour, against a running server.
+"""Live a month again: every departure and every prediction, six hours at a time, against a running server.
 
     python replay.py http://127.0.0.1:8100 --faulty
 
@@ -25,6 +25,9 @@ from urllib.parse import urlsplit
 from world import END, START, World
 
 Rows = list[dict[str, Any]]
+
+SPAN = 6
+"""Hours that one request carries. Each is on disk before it is answered, which is most of what it takes."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +68,34 @@ def replay(
     key: str | None = None,
     report: Callable[[datetime, Replayed], None] | None = None,
 ) -> Replayed:
-    """Post what happened in [start, end), hour by hour: the departures first, then the predictions asked for."""
+    """Post what happened in [start, end), span by span: the departures first, then the predictions asked for.
+
+    A prediction sees what had arrived before its own time, so how many a request carries changes none of them.
+    """
     events, asked = 0, 0
-    departures = _by_hour(world.departures(start, end, faulty=faulty), "departed_at")
-    predictions = _by_hour(world.predictions(start, end), "time")
+    departures = _by_span(world.departures(start, end, faulty=faulty), "departed_at")
+    predictions = _by_span(world.predictions(start, end), "time")
     with closing(Server(url, key)) as server:
-        for hour in sorted({*departures, *predictions}):
-            if rows := departures.get(hour):
+        for span in sorted({*departures, *predictions}):
+            if rows := departures.get(span):
                 server.post("/events/departures", {"events": rows, "replay": True})
                 events += len(rows)
-            if rows := predictions.get(hour):
+            if rows := predictions.get(span):
                 server.post("/predict/arrivals", {"rows": rows})
                 asked += len(rows)
             if report is not None:
-                report(datetime.fromisoformat(f"{hour}:00:00+00:00"), Replayed(events, asked))
+                report(datetime.fromisoformat(f"{span}:00:00+00:00"), Replayed(events, asked))
     return Replayed(events, asked)
 
 
-def _by_hour(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
-    return {hour: list(group) for hour, group in groupby(rows, lambda row: str(row[instant])[:13])}
+def _by_span(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
+    """The rows by the hour in which their span begins, as `2013-12-01T06`."""
+
+    def span(row: dict[str, Any]) -> str:
+        day, hour = str(row[instant])[:13].split("T")
+        return f"{day}T{int(hour) // SPAN * SPAN:02}"
+
+    return {begins: list(group) for begins, group in groupby(rows, span)}
 
 
 def _progress() -> Callable[[datetime, Replayed], None] | None:
@@ -91,8 +103,8 @@ def _progress() -> Callable[[datetime, Replayed], None] | None:
     if not sys.stderr.isatty():
         return None
 
-    def show(hour: datetime, done: Replayed) -> None:
-        sys.stderr.write(f"\r{hour:%d %B %H:00}  {done.events:,} departures, {done.predictions:,} predictions \r")
+    def show(begun: datetime, done: Replayed) -> None:
+        sys.stderr.write(f"\r{begun:%d %B %H:00}  {done.events:,} departures, {done.predictions:,} predictions \r")
 
     return show
 
