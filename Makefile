@@ -35,7 +35,7 @@ imports: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## pytest: unit, property, end to end, the page
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS)
 
 bench: $(STAMP) ## ratios against the bare engine, measured in one run
 	$(BIN)/python -m benchmarks

@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+@contextmanager
+def _told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("demo") / "flights"
     command = [sys.executable, "-m", "mainstem", "demo", str(directory), "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -20,25 +21,22 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     yield {**facts, "directory": directory, "code": ended.returncode, "stderr": ended.stderr}
 
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("demo")]
-
-
-def test_the_story_comes_out_as_it_should(told: dict[str, Any]) -> None:
+def the_story_comes_out_as_it_should(told: dict[str, Any]) -> None:
     assert told["missing"] == []
     assert told["ok"] and told["code"] == 0
 
 
-def test_the_champion_beats_the_naive_baseline(told: dict[str, Any]) -> None:
+def the_champion_beats_the_naive_baseline(told: dict[str, Any]) -> None:
     [arrivals] = told["status"]["endpoints"]
     assert arrivals["low"] > arrivals["baseline"] + 0.1
 
 
-def test_an_untouched_december_is_silent_and_online_equals_offline(told: dict[str, Any]) -> None:
+def an_untouched_december_is_silent_and_online_equals_offline(told: dict[str, Any]) -> None:
     assert told["untouched"] == []
     assert told["parity"]
 
 
-def test_the_finding_names_the_source_the_column_the_cost_and_the_remedy(told: dict[str, Any]) -> None:
+def the_finding_names_the_source_the_column_the_cost_and_the_remedy(told: dict[str, Any]) -> None:
     finding = told["finding"]
     assert (finding["node"], finding["column"]) == ("departures", "dep_delay")
     assert finding["metric"] == "average_precision"
@@ -48,13 +46,13 @@ def test_the_finding_names_the_source_the_column_the_cost_and_the_remedy(told: d
     assert finding["promised"]["recovered"]["low"] > 0
 
 
-def test_the_wind_is_a_drift_that_costs_nothing(told: dict[str, Any]) -> None:
+def the_wind_is_a_drift_that_costs_nothing(told: dict[str, Any]) -> None:
     winds = [finding for finding in told["findings"] if finding["node"] == "weather"]
     assert winds and all(finding["harmless"] for finding in winds)
     assert "wind_speed" in {finding["column"] for finding in winds}
 
 
-def test_the_remedy_is_in_the_project_and_verified(told: dict[str, Any]) -> None:
+def the_remedy_is_in_the_project_and_verified(told: dict[str, Any]) -> None:
     assert "dep_delay" in (told["directory"] / "remedies.toml").read_text()
     verified = told["verified"]
     assert verified["state"] == "verified"
@@ -62,14 +60,31 @@ def test_the_remedy_is_in_the_project_and_verified(told: dict[str, Any]) -> None
     assert verified["realised"]["after"] == pytest.approx(verified["promised"]["after"], abs=0.03)
 
 
-def test_what_it_leaves_is_a_project_that_has_nothing_to_do(told: dict[str, Any]) -> None:
+def what_it_leaves_is_a_project_that_has_nothing_to_do(told: dict[str, Any]) -> None:
     """But for the sources that its world offered, which has ended."""
     assert {path.name for path in Path(told["directory"]).iterdir()} >= {"schemas.lock", "remedies.toml", "flights.py"}
 
 
-def test_nothing_is_left_running(told: dict[str, Any]) -> None:
+def nothing_is_left_running(told: dict[str, Any]) -> None:
     import urllib.error
     import urllib.request
 
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(told["url"], timeout=2)
+
+
+@pytest.mark.timeout(1200)
+def test_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # One test, so that the demo is told once whichever workers there are.
+    with _told(tmp_path_factory) as told:
+        for check in (
+            the_story_comes_out_as_it_should,
+            the_champion_beats_the_naive_baseline,
+            an_untouched_december_is_silent_and_online_equals_offline,
+            the_finding_names_the_source_the_column_the_cost_and_the_remedy,
+            the_wind_is_a_drift_that_costs_nothing,
+            the_remedy_is_in_the_project_and_verified,
+            what_it_leaves_is_a_project_that_has_nothing_to_do,
+            nothing_is_left_running,
+        ):
+            check(told)
