@@ -34,7 +34,9 @@ def interruptible(connection: DuckDBPyConnection, query: Callable[[], R]) -> R:
     try:
         return future.result()
     except KeyboardInterrupt:
-        connection.interrupt()
+        while thread.is_alive():  # DuckDB forgets an interrupt that comes before the query has begun
+            connection.interrupt()
+            thread.join(0.1)
         raise
     finally:
         thread.join()
