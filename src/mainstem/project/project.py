@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstem import settings as settings_module
-from mainstem.errors import NotFound
+from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding, Remedy, Rule
-from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.execution import Context
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from mainstem.serving.keys import KeyInfo
 
 MAIN = "main"
+SPLITS = ("train", "gap", "test", "unlabelled")
 
 
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
@@ -262,8 +262,12 @@ class Project:
         return Relation(self._context("read", self.release), name)
 
     def dataset(self, model: str, split: str | None = None) -> Relation:
-        """The examples a model was last trained on: one row each, point-in-time correct; of one split if given."""
-        self.graph.of(Model)
+        """The examples a model was last trained on: one row each, point-in-time correct; of one split if given.
+
+        Raises `UnknownName` for a model without a dataset, or a split that there is not.
+        """
+        if split not in (None, *SPLITS):
+            raise UnknownName.among("split", str(split), SPLITS)
         condition = None if split is None else f"_split = '{split}'"
         return Relation(self._context("read", self.release), f"dataset.{model}", condition)
 

@@ -22,7 +22,7 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Leave the server up afterwards, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """The flights project, end to end, in two minutes."""
+    """The flights project, end to end."""
     from mainstem.cli.demo import Demo
 
     done = Demo(directory, quiet=json).play(stay=serve)
