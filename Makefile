@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
+# The demo starts two dozen commands; none should compile the modules of the one before again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test lint types imports unit bench soak constraints clean
 
 help: ## what can be made

@@ -17,7 +17,10 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 50)
     from mainstem.cli.app import run
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    if "duckdb" not in sys.modules:  # whose bindings complain of what the last collection has not freed
+        gc.freeze()
+    return code
 
 
 if __name__ == "__main__":

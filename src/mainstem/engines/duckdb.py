@@ -167,21 +167,35 @@ class DuckdbSession:
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
         teach()
-        return str(ibis.to_sql(self._once(expression), dialect="duckdb"))
+        return _compiled(self._once(expression))
 
     def _once(self, expression: ibis.Table) -> ibis.Table:
         """The expression over temporary tables of what it uses more than once; they end with the session."""
-        for relation in shared(expression):
-            if relation not in self._kept:
-                table = ibis.table(relation.schema, name=f"_kept_{uuid4().hex}")
-                rows: Any = relation.replace(self._kept).to_expr()
-                sql = f"SELECT {casts(rows.schema())} FROM (\n{ibis.to_sql(rows, dialect='duckdb')}\n)"
-                self._execute(f"CREATE TEMP TABLE {identifier(table.get_name())} AS {sql}")
-                self._kept[relation] = table.op()
-        whole: ibis.Table = expression.op().replace(self._kept).to_expr()
+        repeated = frozenset(shared(expression))
+
+        def settled(node: Any, rebuilt: Mapping[str, Any] | None) -> Any:
+            if node in self._kept:
+                return self._kept[node]
+            over_tables = node.__recreate__(rebuilt) if rebuilt else node
+            if node in repeated:
+                over_tables = self._kept[node] = self._keep(over_tables.to_expr())
+            return over_tables
+
+        whole: ibis.Table = expression.op().replace(settled).to_expr()
         return whole
+
+    def _keep(self, rows: ibis.Table) -> Any:
+        """The operation that reads a new temporary table of these rows."""
+        name = f"_kept_{uuid4().hex}"
+        sql = f"SELECT {casts(rows.schema())} FROM (\n{_compiled(rows)}\n)"
+        self._execute(f"CREATE TEMP TABLE {identifier(name)} AS {sql}")
+        return ibis.table(rows.schema(), name=name).op()
 
     def _exact(self, query: Query) -> str:
         """SQL whose columns have the types that Ibis says: DuckDB's sum of int64, for one, is a HUGEINT."""
         columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
         return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"
+
+
+def _compiled(expression: ibis.Table) -> str:
+    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))

@@ -54,7 +54,7 @@ class LightGBM:
     """
 
     rounds: int = 600
-    patience: int = 30
+    patience: int = 20
     held_out: float = 0.15
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class LightGBM:
 
     def _parameters(self, examples: Examples) -> dict[str, Any]:
         return {
-            "learning_rate": 0.05,
+            "learning_rate": 0.1,
             "num_leaves": 31,
             "min_data_in_leaf": max(5, min(100, len(examples) // 200)),
             "feature_fraction": 0.7,
