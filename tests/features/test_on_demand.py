@@ -258,6 +258,13 @@ def test_a_closure_says_what_duckdb_says(name: str, duck: Oracle) -> None:
     compare()
 
 
+def test_the_smallest_integer_has_no_quotient_by_minus_one(duck: Oracle) -> None:
+    row = dict.fromkeys(COLUMNS) | {"a": -(2**63), "b": -1}
+    assert duck("numeric: modulus", [row]) == [RequestError]
+    with pytest.raises(RequestError, match="out of the range"):
+        compile_on_demand({"v": ALL["numeric: modulus"]}, COLUMNS)(row)
+
+
 ROW: dict[str, Any] = {
     **dict.fromkeys(COLUMNS),
     "a": 7,

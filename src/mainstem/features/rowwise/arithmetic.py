@@ -62,6 +62,7 @@ def _modulus(op: Any) -> Compute:
 def _int_remainder(a: int, b: int) -> int:
     if b == 0:
         raise ZeroDivisionError(f"{a} % 0")
+    whole(a // b)  # DuckDB divides to get at the remainder, and −2⁶³ / −1 is too large
     remainder = abs(a) % abs(b)
     return -remainder if a < 0 else remainder
 
