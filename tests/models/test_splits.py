@@ -86,6 +86,18 @@ def test_groups_stay_together():
     assert len(set(groups[found.test])) == 10
 
 
+def test_without_time_keys_that_repeat_stay_on_one_side():
+    groups = np.random.default_rng(0).integers(0, 100, 1000)
+    y, times = (np.arange(1000) % 3 == 0).astype(int), np.full(1000, 5, np.int64)
+    found = splits.split(times, y, test=0.2, gap="1d", groups=groups)
+    assert not set(groups[found.train]) & set(groups[found.test])
+    folds = splits.folds(times, y, count=4, gap="1d", groups=groups)
+    assert all(not set(groups[f.train]) & set(groups[f.test]) for f in folds)
+    assert sorted(np.concatenate([f.test for f in folds])) == list(range(1000))
+    alone = splits.split(times, y, test=0.2, gap="1d", groups=np.arange(1000))
+    assert len(alone.test) == 200 and abs(y[alone.test].mean() - y.mean()) < 0.01  # stratified: no key repeats
+
+
 @pytest.mark.parametrize("n", [0, 1, 10, 30])
 def test_too_few_rows_is_a_clear_error(n):
     with pytest.raises(ModelError, match="too few labelled rows") as error:

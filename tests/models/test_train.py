@@ -173,9 +173,42 @@ def test_the_card(trained):
     assert shown["top_inputs"][0]["input"] in ("trip__origin", "trip__distance")
     assert shown["top_inputs"][0]["sources"] in (["trips.origin"], ["trips.distance"])
     printed = text(made, project.adapters.lake_root)
-    assert headline(made) in [step.message for step in run.steps]
+    assert f"{headline(made)}; 50 unlabelled" in [step.message for step in run.steps]
     for part in ("50 unlabelled", "average precision", "folds, linear", "trip__origin", "gap: 1d"):
         assert part in printed
+
+
+def test_rows_that_stand_in_training_too_are_counted():
+    rows = trips()
+    rows += [{**row, "id": f"{row['id']} again", "at": row["at"] + dt.timedelta(days=42)} for row in rows[:40]]
+    rows = sorted(rows, key=lambda row: row["at"])
+    with project_of(rows, candidates=["linear"]) as project:
+        project.run()
+        told = card(version(project), project.adapters.lake_root)["evaluation"]
+        dataset = project.dataset("late").to_pyarrow().to_pylist()
+    alike = ("trip__origin", "trip__distance", "far", "hour", "_target")
+    known = {tuple(r[c] for c in alike) for r in dataset if r["_split"] == "train"}
+    again = sum(tuple(r[c] for c in alike) in known for r in dataset if r["_split"] == "test")
+    assert again and told["rows in training and test"] == f"{again}, inputs and target alike"
+
+
+def test_what_is_vouched_for_is_held_against_the_rows():
+    """`delay` is known when the trip is done, two hours after the prediction: in each labelled row."""
+    known = {"*": "known_at", "delay": "done_at", "done_at": "done_at", "kind": "done_at"}
+    source = ms.files("trips.parquet", key="id", time="at", known=known, schema=SCHEMA)
+    trip = ms.feature_view(source, key="id", columns=["origin", "distance", "kind"])
+    late = ms.model(
+        examples=source,
+        prediction_time=_.at - ibis.interval(hours=1),
+        target=_.delay > 15,
+        features=[trip],
+        candidates=["linear"],
+        assume_known={"trip__kind": "a clerk writes it down beforehand"},
+    )
+    with mainstem.testing.project({"trips": source, "trip": trip, "late": late}, data={"trips": trips()}) as project:
+        project.run()
+        told = card(version(project), project.adapters.lake_root)["evaluation"]
+    assert told["assume_known trip__kind"] == "by its own clock known too late in 1,150 of 1,150 examples"
 
 
 def context_of(project) -> Context:

@@ -3,17 +3,21 @@
 The features of other things than the example, and all windows, are looked up as of the prediction: the join itself
 hides what was not known yet. What describes the example itself must be known by then as a matter of definition, for
 otherwise it would be there in training, where the past is complete, and missing when it counts.
+
+What is vouched for by `assume_known` passes; how often the rows contradict it is counted, and shown with the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import LeakError
+from mainstem.features.instants import to_micros
 from mainstem.features.plan import plan_features
 from mainstem.graph.known import Known, Moment
 from mainstem.graph.lineage import moment_of
@@ -25,6 +29,30 @@ from mainstem.nodes.models import Model
 def check_leaks(graph: Graph, model: str) -> None:
     """Raises `LeakError` for the first model column that is not certainly known by the prediction time."""
     _Check(graph, model).run()
+
+
+@dataclass(frozen=True, eq=False)
+class Vouched:
+    """Model columns in `assume_known` that have a clock of their own: `query` gives one row, for each column its values
+    among the examples and how many of them that clock calls too late.
+    """
+
+    query: ibis.Table
+    columns: tuple[str, ...]
+
+    def told(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """Given the row of `query`: for each column that is contradicted, how often."""
+        found = {c: (counts[f"late_{i}"], counts[f"values_{i}"]) for i, c in enumerate(self.columns)}
+        return {
+            c: f"by its own clock known too late in {late:,} of {values:,} examples"
+            for c, (late, values) in found.items()
+            if late
+        }
+
+
+def vouched(graph: Graph, model: str) -> Vouched | None:
+    """What a model vouches for and the rows can be asked about; None if there is nothing of the kind."""
+    return _Check(graph, model).vouched()
 
 
 class _Check:
@@ -47,6 +75,17 @@ class _Check:
             if targets & set(derived):
                 raise self._leak(column, "it is what the target is made from", known)
             self._check(column, known)
+
+    def vouched(self) -> Vouched | None:
+        known = {c: k for c, k, _ in self._columns() if c in self.node.assume_known and k.moments and not k.unknown}
+        read: Any = self.examples.read
+        asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
+        counts: dict[str, Any] = {}
+        for number, moments in enumerate(k.moments for k in known.values()):
+            at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(moments)]
+            latest = ibis.greatest(*at) if len(at) > 1 else at[0]
+            counts |= {f"values_{number}": latest.count(), f"late_{number}": (latest >= asked).sum().fill_null(0)}
+        return Vouched(read.aggregate(**counts), tuple(known)) if known else None
 
     def _columns(self) -> Iterable[tuple[str, Known, tuple[str, ...]]]:
         """The model's columns that describe the example itself, when each is known, and what it derives from.

@@ -26,12 +26,13 @@ Sources = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class Blueprint:
-    """What training reads: `dataset` has the examples' key, `_t`, the inputs and `_target`."""
+    """What training reads: `dataset` has the examples' `key`, `_t`, the inputs and `_target`."""
 
     name: str
     model: Model
     dataset: ibis.Table
     inputs: tuple[InputColumn, ...]
+    key: tuple[str, ...] = ()
 
 
 def blueprint(graph: Graph, name: str) -> Blueprint:
@@ -45,7 +46,8 @@ def blueprint(graph: Graph, name: str) -> Blueprint:
     inputs = inputs_of(plan.columns, sources_of(graph, plan))
     if not inputs:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
-    return Blueprint(name, model, dataset(graph, name), inputs)
+    key = tuple(getattr(graph[plan.examples].node, "key", ()))
+    return Blueprint(name, model, dataset(graph, name), inputs, key)
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:

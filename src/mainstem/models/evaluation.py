@@ -39,7 +39,7 @@ def compare(
 ) -> Comparison:
     """Cross-validate the candidates on expanding folds. Raises `ModelError` where no fold can judge them."""
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
-    parts = splits.folds(sample.times, sample.y, count=folds, gap=gap, seed=train.seed)
+    parts = splits.folds(sample.times, sample.y, count=folds, gap=gap, seed=train.seed, groups=sample.groups)
     scores: dict[str, list[float]] = {name: [] for name in candidates}
     settings: dict[str, list[Settings]] = {name: [] for name in candidates}
     for number, part in enumerate(parts, 1):

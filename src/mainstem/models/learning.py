@@ -34,7 +34,10 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled rows: `y` as `task.Labels` has it, `times` in microseconds, of a task with so many `classes`."""
+    """Labelled rows: `y` as `task.Labels` has it, `times` in microseconds, of a task with so many `classes`.
+
+    `groups` [n] numbers the rows by their key, where examples have one.
+    """
 
     rows: Rows
     y: NDArray[Any]
@@ -42,12 +45,14 @@ class Examples:
     task: Task
     classes: int = 0
     seed: int = 0
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: NDArray[np.intp]) -> Examples:
-        return replace(self, rows=self.rows.take(rows), y=self.y[rows], times=self.times[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, rows=self.rows.take(rows), y=self.y[rows], times=self.times[rows], groups=groups)
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
-from mainstem.models import splits
+from mainstem.models import splits, suspects
 from mainstem.models.columns import rows_of, split_inputs
 from mainstem.models.learning import Examples
 from mainstem.models.task import Labels, infer, labels
@@ -41,12 +41,18 @@ def task_of(model: Model, dataset: ibis.Table) -> Task:
     return model.task or infer(dataset[TARGET].type())
 
 
-def prepare(model: Model, task: Task, table: pa.Table, inputs: Sequence[InputColumn]) -> Prepared:
-    """Labels, time split and matrix of a fetched dataset. Raises `ModelError` where nothing can be learnt."""
+def prepare(
+    model: Model, task: Task, table: pa.Table, inputs: Sequence[InputColumn], key: Sequence[str] = ()
+) -> Prepared:
+    """Labels, split and matrix of a fetched dataset whose examples have the columns `key`.
+
+    Raises `ModelError` where nothing can be learnt, `LeakError` for an input that is too good to be true.
+    """
     times, timed = _times(table)
     found = labels(_nulled(table, ~timed), task)
     known = np.flatnonzero(found.known)
-    parts = splits.split(times[known], found.y, test=model.test, gap=model.gap, seed=model.seed)
+    groups = _groups(table.select(list(key)).take(known))
+    parts = splits.split(times[known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=groups)
     examples = Examples(
         rows_of(table.select([c.name for c in inputs]).take(known), inputs),
         found.y,
@@ -54,10 +60,12 @@ def prepare(model: Model, task: Task, table: pa.Table, inputs: Sequence[InputCol
         task,
         len(found.classes) if task == "multiclass" else 0,
         model.seed,
+        groups,
     )
     _no_input_is_the_target(examples, found, inputs)
     train, test = examples.take(parts.train), examples.take(parts.test)
     _both_classes(train, found.classes)
+    suspects.refuse(train, inputs, model.assume_known)
     named = _named(len(table), known, parts)
     rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
     return Prepared(_with_split(table, named), train, test, found.classes, rows, parts.cut)
@@ -72,6 +80,17 @@ def _named(rows: int, known: NDArray[np.intp], parts: splits.Split) -> NDArray[n
     for kind, members in (("train", parts.train), ("gap", parts.gap), ("test", parts.test)):
         named[known[members]] = kind
     return named
+
+
+def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
+    """A number for each row, the same where all key columns are; None without a key."""
+    if not keys.num_columns:
+        return None
+    numbers = np.zeros(len(keys), np.int64)
+    for column in keys.columns:
+        codes = column.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        numbers = np.unique(numbers * (len(keys) + 1) + codes + 1, return_inverse=True)[1].astype(np.int64)
+    return numbers
 
 
 def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

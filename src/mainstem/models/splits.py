@@ -32,15 +32,21 @@ class Split:
     cut: int | None = None
 
 
-def split(times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0) -> Split:
+def split(
+    times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
+) -> Split:
     """The latest `test` (a share of the rows, or a duration such as `60d`) against what is `gap` before it.
 
-    Where all rows have one time, a stratified share instead. Raises `ModelError` where a side is too small.
+    Where all rows have one time, a share of the `groups` if any is of several rows, else a stratified share of the
+    rows. Raises `ModelError` where a side is too small.
     """
+    share = test if isinstance(test, float) else 0.2
     if len(times) and times.min() < times.max():
         found = by_time(times, cut_of(times, test), microseconds(gap))
+    elif _repeated(groups):
+        found = by_group(groups, share, seed)
     else:
-        found = stratified(y, test if isinstance(test, float) else 0.2, seed)
+        found = stratified(y, share, seed)
     return _checked(found, f"test={test!r}, gap={gap!r}")
 
 
@@ -60,15 +66,20 @@ def by_time(times: Times, cut: int, gap: int) -> Split:
     return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(~train & ~test), cut)
 
 
-def folds(times: Times, y: NDArray[Any], *, count: int, gap: str, seed: int = 0) -> list[Split]:
+def folds(
+    times: Times, y: NDArray[Any], *, count: int, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
+) -> list[Split]:
     """Expanding folds: the time is cut into `count` + 1 blocks of like size; each but the first is predicted from
-    all before it, less the gap. Stratified folds where all rows have one time. Raises `ModelError` if too few."""
+    all before it, less the gap. Where all rows have one time, folds of groups that repeat, else stratified ones.
+    Raises `ModelError` if too few."""
     if count < 1:
         raise ModelError("cross-validation needs at least one fold", got=f"folds={count}")
     if len(times) and times.min() < times.max():
         found = _expanding(times, count, microseconds(gap))
+    elif _repeated(groups):
+        found = _folds_of(_places(groups, seed), max(count, 2))
     else:
-        found = _stratified_folds(y, max(count, 2), seed)
+        found = _folds_of(_dealt(y, seed), max(count, 2))
     return [_checked(fold, f"folds={count}, gap={gap!r}") for fold in found]
 
 
@@ -89,11 +100,10 @@ def stratified(y: NDArray[Any], share: float, seed: int) -> Split:
     return _one(_dealt(y, seed) < share)
 
 
-def by_group(groups: NDArray[Any], share: float, seed: int) -> Split:
-    """A random `share` of the groups: rows whose key repeats stay on one side."""
-    _, of_row = np.unique(groups, return_inverse=True)
-    places = np.random.default_rng(seed).permutation(int(of_row.max(initial=-1)) + 1)
-    return _one(places[of_row] < max(1, round(share * len(places))))
+def by_group(groups: Any, share: float, seed: int) -> Split:
+    """A random `share` of the groups, at least one: rows whose key repeats stay on one side."""
+    places = _places(groups, seed)
+    return _one(places < max(share, float(places.min(initial=1.0)) * 2))
 
 
 def latest(times: Times, limit: int, seed: int = 0) -> Rows:
@@ -114,9 +124,18 @@ def latest(times: Times, limit: int, seed: int = 0) -> Rows:
     return np.sort(np.concatenate(chosen))
 
 
-def _stratified_folds(y: NDArray[Any], count: int, seed: int) -> list[Split]:
-    dealt = _dealt(y, seed)
-    return [_one((dealt >= k / count) & (dealt < (k + 1) / count)) for k in range(count)]
+def _folds_of(places: NDArray[np.float64], count: int) -> list[Split]:
+    return [_one((places >= k / count) & (places < (k + 1) / count)) for k in range(count)]
+
+
+def _repeated(groups: NDArray[Any] | None) -> bool:
+    return groups is not None and len(np.unique(groups)) < len(groups)
+
+
+def _places(groups: Any, seed: int) -> NDArray[np.float64]:
+    """A place in [0, 1) for each row, the same for all rows of a group."""
+    distinct, of_row = np.unique(groups, return_inverse=True)
+    return np.asarray((np.random.default_rng(seed).permutation(len(distinct))[of_row] + 0.5) / max(len(distinct), 1))
 
 
 def _dealt(y: NDArray[Any], seed: int) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import ibis
 import numpy as np
 
 from mainstem.errors import ModelError
+from mainstem.features.leaks import vouched
 from mainstem.graph.lineage import leaves
 from mainstem.models import evaluation, export, gate
 from mainstem.models.algorithms import algorithm
@@ -20,7 +21,7 @@ from mainstem.models.evaluation import Comparison, Report
 from mainstem.models.learning import Estimator
 from mainstem.models.manifest import Manifest, versions
 from mainstem.models.metrics import Metric, metric
-from mainstem.models.prepared import SPLIT, Prepared, prepare, task_of
+from mainstem.models.prepared import SPLIT, TARGET, Prepared, prepare, task_of
 from mainstem.models.report import headline
 from mainstem.models.scorer import run, session
 from mainstem.models.task import DEFAULT_METRIC
@@ -47,9 +48,11 @@ class Train:
         """Make a new version. Raises `ModelError`, and `GateError` when the artifact does not score as the model."""
         plan = blueprint(context.graph, step.node)
         task, judge = _asked(plan)
-        prepared, stored = _dataset(plan, task, context)
+        found = _dataset(plan, task, context)
+        prepared, stored = found.prepared, found.stored
         made = learn(plan, task, judge, prepared, context.report)
-        version = self._save(_traced(made.manifest, plan, stored, context), made.onnx, context)
+        manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
+        version = self._save(_traced(manifest, plan, stored, context), made.onnx, context)
         context.lake.pin(stored, version.id)
         context.state.save(version)
         rows = len(prepared.table)
@@ -58,7 +61,7 @@ class Train:
             models={step.node: version.id},
             rows_in=rows,
             published=rows,
-            message=headline(version),
+            message="; ".join([headline(version), *_unlabelled(prepared)]),
         )
 
     def _save(self, manifest: Manifest, onnx: bytes, context: Context) -> ModelVersion:
@@ -163,22 +166,57 @@ def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Pre
         )
 
 
-def _dataset(plan: Blueprint, task: Task, context: Context) -> tuple[Prepared, Snapshot]:
+@dataclass(frozen=True, eq=False)
+class _Dataset:
+    """A dataset ready to learn from, as it is stored; and what its rows say against it."""
+
+    prepared: Prepared
+    stored: Snapshot
+    doubts: Mapping[str, str]
+
+
+def _dataset(plan: Blueprint, task: Task, context: Context) -> _Dataset:
     context.report("dataset …")
     with context.session(leaves(plan.dataset)) as opened:
-        prepared = prepare(plan.model, task, opened.fetch(plan.dataset), plan.inputs)
-        return prepared, _store(plan, prepared, opened, context)
+        prepared = prepare(plan.model, task, opened.fetch(plan.dataset), plan.inputs, plan.key)
+        schema = {column: str(kind.copy(nullable=True)) for column, kind in plan.dataset.schema().items()}
+        table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{plan.name}")
+        opened.add(table.get_name(), prepared.table)
+        doubts = _shared(table, plan, opened) | _contradicted(plan, context, opened)
+        return _Dataset(prepared, _store(table, opened, context), doubts)
 
 
-def _store(plan: Blueprint, prepared: Prepared, opened: Session, context: Context) -> Snapshot:
-    name = f"dataset.{plan.name}"
-    schema = {column: str(kind.copy(nullable=True)) for column, kind in plan.dataset.schema().items()}
-    schema[SPLIT] = "string"
-    target = context.lake.target(name, schema)
-    opened.add(name, prepared.table)
-    files = opened.write(ibis.table(schema, name=name), target)
+def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
+    name = table.get_name()
+    target = context.lake.target(name, {column: str(kind) for column, kind in table.schema().items()})
+    files = opened.write(table, target)
     base = context.release.tables.get(name)
     return context.lake.commit(name, target, files, base=base, run=context.run, remove="all")
+
+
+def _shared(table: ibis.Table, plan: Blueprint, opened: Session) -> dict[str, str]:
+    """How many test rows stand in training too, inputs and target alike: they measure memory."""
+    alike = [*(column.name for column in plan.inputs), TARGET]
+    train, test = (table.filter(table[SPLIT] == side).select(alike) for side in ("train", "test"))
+    twice = test.semi_join(train, [test[c].identical_to(train[c]) for c in alike])
+    (counts,) = opened.fetch(twice.aggregate(shared=twice.count())).to_pylist()
+    return {"rows in training and test": f"{counts['shared']:,}, inputs and target alike"} if counts["shared"] else {}
+
+
+def _contradicted(plan: Blueprint, context: Context, opened: Session) -> dict[str, str]:
+    """What the model vouches for and its examples contradict."""
+    found = vouched(context.graph, plan.name)
+    if found is None:
+        return {}
+    for leaf in leaves(found.query) - leaves(plan.dataset):
+        opened.add(leaf, context.lake.scan(context.snapshot(leaf)))
+    (counts,) = opened.fetch(found.query).to_pylist()
+    return {f"assume_known {column}": told for column, told in found.told(counts).items()}
+
+
+def _unlabelled(prepared: Prepared) -> list[str]:
+    count = prepared.rows["unlabelled"]
+    return [f"{count:,} unlabelled"] if count else []
 
 
 def _traced(manifest: Manifest, plan: Blueprint, stored: Snapshot, context: Context) -> Manifest:
