@@ -11,7 +11,7 @@ import pytest
 from mainstem.errors import NotFound
 from mainstem.features.parity import compare
 from mainstem.nodes.endpoints import endpoint
-from mainstem.nodes.records import ModelVersion
+from mainstem.nodes.records import Release
 from mainstem.streaming.predictions import prediction_schema
 
 
@@ -72,7 +72,8 @@ def test_each_difference_has_its_cause(small: Any, here: Any) -> None:
     assert by_name["leg__seats"].different == 1 and by_name["leg__seats"].causes == {"data changed, or unknown": 1}
     assert by_name["leg__origin"].equal == 3
     assert report.lines()[0] == "3 reads × 5 features: 5 mismatches"
-    assert "  leg__dest: 0 different, 1 missing, 0 extra (1 data changed, or unknown), such as p1" in report.lines()
+    rates = "equal 66.67%, different 0.00%, missing 33.33%, extra 0.00%"
+    assert f"  leg__dest: {rates} (1 data changed, or unknown), such as p1" in report.lines()
 
 
 def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:
@@ -85,15 +86,31 @@ def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:
 
 
 def test_reads_of_an_older_definition(small: Any, here: Any) -> None:
-    served(small, here, {"leg__seats": 7})
-    version = ModelVersion(
-        "late-1", "late", 1, "run", "f", "models/late/1", "binary", "linear", "-", (), definitions={"leg": "another"}
-    )
-    here.state.save(version)
-    report = compare(here.context, "arrivals", view="leg")
-    assert {f.name: dict(f.causes) for f in report.features if f.causes} == {"leg__seats": {"definition changed": 1}}
-    here.state.save(replace(version, definitions={"leg": here.graph["leg"].fingerprint}))
-    assert compare(here.context, "arrivals", view="leg").mismatches == 1
+    served(small, here, {"leg__seats": 7}, {"leg__seats": 8, "_logged_at": small.NOON + timedelta(hours=2)})
+    now = here.graph["leg"].made_by
+    before = Release("r1", "main", "-", None, small.NOON - timedelta(days=1), fingerprints={"leg": "another"})
+    after = Release("r2", "main", "-", "r1", small.NOON + timedelta(hours=1), fingerprints={"leg": now})
+    here.state.save(*(replace(release, online={"leg": "-"}) for release in (before, after)))
+    context = here.context
+    context.release = replace(context.release, id="r2")
+    report = compare(context, "arrivals", view="leg")
+    causes = {f.name: dict(f.causes) for f in report.features if f.causes}
+    assert causes == {"leg__seats": {"definition changed": 1, "data changed, or unknown": 1}}
+
+
+def test_a_tie_that_was_broken_the_other_way(small: Any, here: Any) -> None:
+    """Two rows of a flight became known at once, and nothing orders them: the larger value counts."""
+    here.put("flights", [small.flight(0), {**small.flight(0), "seats": 90}])
+    served(small, here, {"leg__seats": 90})
+    assert [dict(f.causes) for f in compare(here.context, "arrivals", view="leg").features if f.causes] == [{"tie": 1}]
+
+
+def test_only_reads_logged_since(small: Any, here: Any) -> None:
+    served(small, here, {"leg__seats": 7}, {"_logged_at": small.NOON + timedelta(seconds=1)})
+    assert compare(here.context, "arrivals").until == small.NOON + timedelta(seconds=1)
+    later = compare(here.context, "arrivals", since=small.NOON)
+    assert (later.reads, later.ok) == (1, True)
+    assert compare(here.context, "arrivals", since=small.NOON + timedelta(seconds=1)).until is None
 
 
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:

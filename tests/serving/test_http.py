@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.serving.keys import create, revoke
 from mainstem.streaming.logs import decode_event, decode_prediction
 
@@ -178,6 +179,17 @@ def test_a_body_in_chunks_is_bounded_too(http: Any) -> None:
     chunks = (b"x" * 1_000_000 for _ in range(6))
     answer = http.post("/predict/arrivals", content=chunks, headers=JSON_TYPE)
     assert answer.status_code == 413
+
+
+def test_the_newest_parity_report_is_a_metric(http: Any, served: tuple[Any, Any], worlds: Any) -> None:
+    world, _ = served
+    for equal, at in ((1, worlds.NOON), (3, worlds.NOON + timedelta(hours=1))):
+        delay = FeatureParity("airport__delay_1h", 4, equal, different=4 - equal, causes={"late event": 4 - equal})
+        world.state.save(ParityReport("arrivals", "main", "-", 4, (delay,), at=at))
+    metrics = http.get("/metrics").text
+    of = 'mainstem_parity_reads{endpoint="arrivals",feature="airport__delay_1h",result='
+    assert of + '"equal"} 3.0' in metrics and of + '"different"} 1.0' in metrics and of + '"missing"} 0.0' in metrics
+    assert f'mainstem_parity_timestamp_seconds{{endpoint="arrivals"}} {worlds.NOON.timestamp() + 3600:.8g}' in metrics
 
 
 def test_health_ready_metrics_docs(http: Any, worlds: Any) -> None:

@@ -1,15 +1,17 @@
 """Parity: what was served, against what the offline query says should have been, read by read.
 
 The prediction log has every feature as it was used. The same requests at the same times are looked up again in the
-lake, and each difference is traced: the query is repeated with one rule of time changed, and the change under which
-the served value comes out is its cause.
+lake, and each difference is traced: the query is repeated with one rule changed, and the change under which the served
+value comes out is its cause. (A read whose store cannot be used is not answered, and so not logged: it is no cause.)
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -17,12 +19,14 @@ import numpy as np
 
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
+from mainstem.features.instants import micros_of
 from mainstem.features.offline import AsOf, Lookup
 from mainstem.features.plan import FeaturePlan, plan_features
 from mainstem.features.view import CompiledView
 from mainstem.features.windows import SECOND
 from mainstem.graph.lineage import leaves
-from mainstem.nodes.records import ModelVersion
+from mainstem.nodes.parity import FeatureParity, ParityReport
+from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
 
 if TYPE_CHECKING:
@@ -36,65 +40,24 @@ _IN_FLIGHT = 10 * SECOND
 _SERVED = "_served_"
 
 
-@dataclass(frozen=True)
-class FeatureParity:
-    """One feature: how many reads were equal, different, missing (null only when served) or extra (null only offline).
+def compare(
+    context: Context,
+    endpoint: str,
+    *,
+    view: str | None = None,
+    sample: int | None = None,
+    since: datetime | None = None,
+) -> ParityReport:
+    """Recompute the logged reads of `endpoint`, all or a `sample`, and compare.
 
-    `causes` counts the unequal ones by cause; `example` is the prediction id of one of them.
-    """
-
-    name: str
-    reads: int
-    equal: int
-    different: int = 0
-    missing: int = 0
-    extra: int = 0
-    causes: Mapping[str, int] = field(default_factory=dict)
-    example: str | None = None
-
-    @property
-    def mismatches(self) -> int:
-        return self.reads - self.equal
-
-
-@dataclass(frozen=True)
-class ParityReport:
-    """The logged reads of an endpoint, recomputed."""
-
-    endpoint: str
-    reads: int
-    features: tuple[FeatureParity, ...]
-
-    @property
-    def mismatches(self) -> int:
-        return sum(feature.mismatches for feature in self.features)
-
-    @property
-    def ok(self) -> bool:
-        return self.mismatches == 0
-
-    def lines(self) -> list[str]:
-        """What `mainstem parity` prints."""
-        found = [f"{self.reads:,} reads × {len(self.features)} features: {self.mismatches:,} mismatches"]
-        for f in self.features:
-            if f.mismatches:
-                causes = ", ".join(f"{count:,} {cause}" for cause, count in f.causes.items())
-                kinds = f"{f.different:,} different, {f.missing:,} missing, {f.extra:,} extra"
-                found.append(f"  {f.name}: {kinds} ({causes}), such as {f.example}")
-        return found
-
-
-def compare(context: Context, endpoint: str, *, view: str | None = None, sample: int | None = None) -> ParityReport:
-    """Recompute the logged reads of `endpoint`, all or a `sample`, and compare; only features of `view` if given.
-
-    Raises `NotFound` if no prediction is in the lake yet.
+    Only features of `view`, and only reads logged after `since`, if given. Raises `NotFound` if the lake has none.
     """
     relation = f"predictions.{endpoint}"
     if relation not in context.release.tables:
         raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run, after some were made")
     node: Any = context.graph[endpoint].node
     plan = plan_features(context.graph, context.graph.name_of(node.model))
-    return _Comparison(context, relation, plan, view, sample).report(endpoint)
+    return _Comparison(context, relation, plan, view, sample, since).report(endpoint)
 
 
 Change = tuple[str, AsOf, Callable[[CompiledView], CompiledView]]
@@ -103,17 +66,24 @@ _CHANGES: tuple[Change, ...] = (
     ("late event", "known", lambda view: view),
     ("event in flight", "arrived", lambda view: _delayed(view, _IN_FLIGHT)),
     ("ttl", "arrived", lambda view: replace(view, ttl=None)),
+    ("tie", "arrived", lambda view: _least_of_ties(view)),
 )
 """Rules that may have been applied differently, in the order they are tried."""
 
 
 class _Comparison:
     def __init__(
-        self, context: Context, relation: str, plan: FeaturePlan, view: str | None, sample: int | None
+        self,
+        context: Context,
+        relation: str,
+        plan: FeaturePlan,
+        view: str | None,
+        sample: int | None,
+        since: datetime | None,
     ) -> None:
         self.context, self.relation, self.plan = context, relation, plan
         self.columns = _columns_of(plan, view)
-        self.sample = sample
+        self.sample, self.since = sample, since
 
     def report(self, endpoint: str) -> ParityReport:
         table = self._recomputed("arrived", lambda view: view)
@@ -123,20 +93,24 @@ class _Comparison:
         features = [
             _summary(c, served[c], table[c], unequal[c], causes.get(c, Counter()), table["_id"]) for c in self.columns
         ]
-        return ParityReport(endpoint, len(table), tuple(features))
+        until = max(table["_logged_at"].to_pylist(), default=None)
+        release = self.context.release
+        return ParityReport(endpoint, self.context.branch, release.id, len(table), tuple(features), until)
 
     def _recomputed(self, as_of: AsOf, changed: Callable[[CompiledView], CompiledView]) -> pa.Table:
         """The logged reads in order of their id: each feature as it was served and as it is offline."""
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
+        if self.since is not None:
+            log = log.filter(log["_logged_at"] > ibis.literal(self.since).cast(log["_logged_at"].type()))
         if self.sample is not None:
             log = log.order_by("_id").limit(self.sample)
         served = {f"{_SERVED}{c}": log[c] for c in self.columns}
-        rows = log.select("_id", "_t", "_version", *self.plan.request, **served)
+        rows = log.select("_id", "_t", "_logged_at", *self.plan.request, **served)
         steps = tuple(
             replace(step, view=changed(step.view)) if isinstance(step, Lookup) else step for step in self.plan.steps
         )
         found = with_features(rows, replace(self.plan, steps=steps), as_of)
-        query = found.select("_id", "_version", *served, *self.columns).order_by("_id")
+        query = found.select("_id", "_logged_at", *served, *self.columns).order_by("_id")
         with self.context.session(leaves(query)) as session:
             return session.fetch(query)
 
@@ -149,9 +123,9 @@ class _Comparison:
                 found[column][cause] += count
                 open_[column] = open_[column] & ~explained
 
-        older = np.isin(table["_version"].to_numpy(zero_copy_only=False), self._older())
+        logged = np.array([micros_of(at) for at in table["_logged_at"].to_pylist()])
         for column in self.columns:
-            settle("definition changed", column, older)
+            settle("definition changed", column, self._older(column, logged))
             settle("float tolerance", column, _equal(table[f"{_SERVED}{column}"], table[column], _NEARLY))
         for cause, as_of, changed in _CHANGES:
             if any(map(np.any, open_.values())):
@@ -162,16 +136,24 @@ class _Comparison:
             settle("data changed, or unknown", column, open_[column])
         return found
 
-    def _older(self) -> list[str]:
-        """The model versions that were made when a view had another definition than now."""
-        graph = self.context.graph
-        versions = self.context.state.find(ModelVersion, model=self.plan.model)
-        views = {step.view.name for step in self.plan.lookups}
-        return [
-            version.id
-            for version in versions
-            if any(version.definitions.get(v, graph[v].fingerprint) != graph[v].fingerprint for v in views)
-        ]
+    def _older(self, column: str, logged: Any) -> Any:
+        """Which reads were served by a release in which the column's view, or how its source is read, was another."""
+        view = next((step.view.name for step in self.plan.lookups if column in step.columns), None)
+        if view is None:
+            return np.zeros(len(logged), bool)
+        since = [micros_of(release.created_at) for release in self._history]
+        other = [release.fingerprints.get(view) != self.context.graph[view].made_by for release in self._history]
+        served_by = np.searchsorted(since, logged, side="right") - 1
+        return np.where(served_by < 0, False, np.array([*other, False])[served_by])
+
+    @cached_property
+    def _history(self) -> list[Release]:
+        """The branch's releases with an online state, the oldest first."""
+        found, release = [], self.context.state.get(Release, self.context.release.id)
+        while release is not None:
+            found.append(release)
+            release = self.context.state.get(Release, release.parent) if release.parent else None
+        return [release for release in reversed(found) if release.online]
 
 
 def _columns_of(plan: FeaturePlan, view: str | None) -> tuple[str, ...]:
@@ -185,6 +167,15 @@ def _delayed(view: CompiledView, by: int) -> CompiledView:
     if not view.arrives:
         return view
     return replace(view, events=view.events.mutate(_arrived=view.events["_arrived"] + by))
+
+
+def _least_of_ties(view: CompiledView) -> CompiledView:
+    """The view as it would be if, of what is still tied, the smallest value counted."""
+    if not view.arguments:
+        return view
+    key = [*view.key, *view.position, *(["_arrived"] if view.arrives else [])]
+    least = {argument: view.events[argument].min() for argument in view.arguments}
+    return replace(view, events=view.events.group_by(key).aggregate(**least).select(view.events.columns))
 
 
 def _equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> Any:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import subprocess
+import sys
+import time as clock
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +16,7 @@ from mainstem.errors import NotFound, Unavailable
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import Release, now
 
 if TYPE_CHECKING:
@@ -60,6 +66,47 @@ def serve(project: Project, host: str, port: int, pages: Pages, started: Callabl
     project.claim()
     app = create_app(service(project), pages(lambda: status(project)))
     run(app, listen(host, port), started)
+
+
+@contextmanager
+def beside(project: Project, sample: int) -> Iterator[None]:
+    """`mainstem parity --watch` as a process of low priority, if a sample is asked for; ended on exit."""
+    if not sample:
+        yield
+        return
+    settings = project.settings
+    asked = ("--project", str(settings.root), "--branch", project.branch, "--profile", settings.profile_name)
+    command = [sys.executable, "-m", "mainstem", "parity", "--watch", "--sample", str(sample), *asked]
+    watcher = subprocess.Popen(command, preexec_fn=lambda: os.nice(10))
+    try:
+        yield
+    finally:
+        watcher.terminate()
+        watcher.wait()
+
+
+def watch_parity(project: Project, sample: int, every: float) -> Iterator[ParityReport]:
+    """A report for each endpoint whenever a new release has brought reads to the lake that were not compared yet."""
+    seen = ""
+    while True:
+        release = project.release
+        if release.id != seen:
+            seen = release.id
+            for endpoint in project.graph.of(Endpoint):
+                if f"predictions.{endpoint}" in release.tables:
+                    yield from _compared(project, endpoint, sample)
+        clock.sleep(every)
+
+
+def _compared(project: Project, endpoint: str, sample: int) -> Iterator[ParityReport]:
+    from mainstem.features.parity import compare
+
+    state = project.adapters.state
+    last = state.find(ParityReport, newest=1, endpoint=endpoint, branch=project.branch)
+    report = compare(project.reading("parity"), endpoint, sample=sample, since=last[0].until if last else None)
+    if report.reads:
+        state.save(report)
+        yield report
 
 
 def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from mainstem.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mainstem.features.parity import ParityReport
+    from mainstem.nodes.parity import ParityReport
     from mainstem.serving.keys import KeyInfo
 
 MAIN = "main"
@@ -217,10 +217,14 @@ class Project:
         from mainstem.graph.selection import select as selected
         from mainstem.tables.build import check_published
 
-        context = self._context("check", self.release)
+        context = self.reading("check")
         names = [n for n in self.graph.dag.order if n in selected(self.graph.dag, select)]
         checked = [n for n in names if getattr(self.graph[n].node, "checks", ()) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
+
+    def reading(self, purpose: str) -> Context:
+        """A context that reads what is published now."""
+        return self._context(purpose, self.release)
 
     def _context(self, run: str, release: Release) -> Context:
         a = self.adapters
@@ -259,7 +263,7 @@ class Project:
 
     def table(self, name: str) -> Relation:
         """A published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
-        return Relation(self._context("read", self.release), name)
+        return Relation(self.reading("read"), name)
 
     def dataset(self, model: str, split: str | None = None) -> Relation:
         """The examples a model was last trained on: one row each, point-in-time correct; of one split if given.
@@ -269,13 +273,13 @@ class Project:
         if split not in (None, *SPLITS):
             raise UnknownName.among("split", str(split), SPLITS)
         condition = None if split is None else f"_split = '{split}'"
-        return Relation(self._context("read", self.release), f"dataset.{model}", condition)
+        return Relation(self.reading("read"), f"dataset.{model}", condition)
 
     def query(self, sql: str) -> pa.Table:
         """The result of a SELECT over published relations, for an analyst who wants to look. Raises `EngineError`."""
         from mainstem.project.reading import query
 
-        return query(self._context("query", self.release), sql)
+        return query(self.reading("query"), sql)
 
     # ── live ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,13 +302,16 @@ class Project:
         *,
         pages: Pages = lambda status: (),
         started: Callable[[str], None] = lambda url: None,
+        parity: int = 0,
     ) -> None:
         """Answer over HTTP until SIGTERM or Ctrl-C, by default where mainstem.toml says.
 
-        `pages` makes further routes from a function that tells the status; `started` is told the URL.
+        `pages` makes further routes from a function that tells the status; `started` is told the URL. With `parity` a
+        process beside the server compares a sample of so many reads with the lake whenever a run has brought some.
         """
         listen = self.settings.serve
-        live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
+        with live.beside(self, parity):
+            live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
 
     def parity(self, name: str | None = None, sample: int | None = None) -> ParityReport:
         """Logged reads of an endpoint (or of the view `name`), recomputed offline as of then, and compared."""
@@ -312,7 +319,14 @@ class Project:
 
         endpoint = live.endpoint_of(self, name)
         view = name if live.is_view(self, name) else None
-        return compare(self._context("parity", self.release), endpoint, view=view, sample=sample)
+        return compare(self.reading("parity"), endpoint, view=view, sample=sample)
+
+    def watch_parity(self, sample: int, every: float) -> Iterator[ParityReport]:
+        """Compare a sample of the reads that each new release brings to the lake, and keep what was found, for ever.
+
+        Looks for a release `every` so many seconds; `/metrics` of a server shows the newest reports.
+        """
+        return live.watch_parity(self, sample, every)
 
     def create_key(self, name: str, scopes: Sequence[str]) -> str:
         """A new API key: shown this once."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mainstem.errors import MissingExtra
+from mainstem.nodes.parity import ParityReport
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -33,6 +36,23 @@ class Metrics:
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
+
+        self._parity = Gauge(
+            "mainstem_parity_reads",
+            "Logged reads in the newest comparison with the lake, by result.",
+            ["endpoint", "feature", "result"],
+            registry=own,
+        )
+        self._compared = Gauge(
+            "mainstem_parity_timestamp_seconds", "When reads were last compared.", ["endpoint"], registry=own
+        )
+
+    def compared(self, reports: Iterable[ParityReport]) -> None:
+        for report in reports:
+            self._compared.labels(report.endpoint).set(report.at.timestamp())
+            for feature in report.features:
+                for result in ("equal", "different", "missing", "extra"):
+                    self._parity.labels(report.endpoint, feature.name, result).set(getattr(feature, result))
 
     def answered(self, path: str, method: str, status: int, seconds: float) -> None:
         self._requests.labels(path, method if method in _METHODS else "other", str(status)).inc()

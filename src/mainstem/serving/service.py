@@ -16,6 +16,7 @@ from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Writer
@@ -92,6 +93,12 @@ class Service:
         """Begin to write, and load the release. A release that cannot be loaded leaves `trouble`, not an exception."""
         self._committer = Committer(self._store)
         self.refresh(force=True)
+
+    def parity(self) -> list[ParityReport]:
+        """The newest comparison of each endpoint's reads with the lake, where there is one."""
+        branch = self.live.release.branch
+        found = [self._state.find(ParityReport, newest=1, endpoint=e, branch=branch) for e in self.live.predictors]
+        return [report for newest in found for report in newest]
 
     def close(self) -> None:
         """Finish what is being written."""

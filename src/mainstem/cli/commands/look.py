@@ -9,12 +9,15 @@ import typer
 from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, command, opened
 from mainstem.cli.render import output
 
+WATCHED = 1_000
+"""How many reads of a release are compared, unless it is said."""
+
 
 def register(app: typer.Typer) -> None:
     command(app, "mainstem status --json")(status)
     command(app, "mainstem show legs -n 3")(show)
     command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
-    command(app, "mainstem parity airport")(parity)
+    command(app, "mainstem parity airport --sample 1000")(parity)
 
 
 def status(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
@@ -54,6 +57,10 @@ def parity(
     sample: Annotated[
         int | None, typer.Option(min=1, help="How many logged reads to recompute; all by default.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: compare what each new release brings to the lake.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="With --watch: seconds between looks for a release.")] = 5.0,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -61,10 +68,11 @@ def parity(
 ) -> None:
     """Recompute logged online reads offline, and compare.
 
-    Exits with 1 if any differs.
+    Exits with 1 if any differs; with --watch it goes on until Ctrl-C, and a server's /metrics shows what it finds.
     """
     with opened(directory, profile, branch) as project:
-        report = project.parity(name, sample)
-    output(json).parity(report)
+        reports = project.watch_parity(sample or WATCHED, every) if watch else [project.parity(name, sample)]
+        for report in reports:
+            output(json).parity(report)
     if not report.ok:
         raise typer.Exit(FAILED)

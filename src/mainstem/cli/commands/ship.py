@@ -53,6 +53,9 @@ def rollback(
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; default: mainstem.toml, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: mainstem.toml, else 8100.")] = None,
+    parity: Annotated[
+        int, typer.Option(min=0, help="Compare so many reads of each release with the lake, beside the server.")
+    ] = 0,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -65,7 +68,7 @@ def serve(
 
     with opened(directory, profile, branch) as project:
         said = output(json=False).said
-        project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"))
+        project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"), parity=parity)
 
 
 def gc(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mainstem.serving.http.messages import Request, Response, Route
 from mainstem.serving.service import Service
 
 
 def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
+        service.metrics.compared(await asyncio.to_thread(service.parity))
         return Response(service.metrics.text(), type="text/plain; version=0.0.4; charset=utf-8")
 
     return [Route("GET", "/metrics", get)]
