@@ -75,12 +75,16 @@ def _sample(project: Project, name: str, limit: int) -> list[dict[str, Any]]:
 
 
 def _view(project: Project, name: str, node: FeatureView) -> dict[str, Any]:
-    users = project.graph.dag.users(name)
+    from mainstem.features.discovery import features, freshness
+
+    users, context = project.graph.dag.users(name), project.reading("show")
+    store = project.adapters.store if project.adapters.has_store else None
     return {
         "key": list(node.key),
         "windows": list(node.windows),
         "ttl": node.ttl,
-        "schema": dict(project.graph[name].schema or {}),
+        "features": features(context, name),
+        "freshness": freshness(context, name, store),
         "models": [user for user in users if isinstance(project.graph[user].node, Model)],
         "online": project.release.online.get(name),
     }
