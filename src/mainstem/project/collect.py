@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mainstem.errors import DefinitionError, MainstemError
+from mainstem.errors import DefinitionError, MainstemError, close_matches
 from mainstem.nodes.base import Node
 
 
@@ -57,14 +59,15 @@ def _import(root: Path, module: str) -> ModuleType:
         raise
     except ModuleNotFoundError as problem:
         if problem.name != module:
-            raise _broken(module, problem) from problem
+            raise _broken(root, module, problem) from problem
         raise DefinitionError(
             f"there is no module {module!r}",
             where=str(root / "mainstem.toml"),
             expected=f"{module}.py beside mainstem.toml",
+            hint=close_matches(module, (file.stem for file in root.glob("*.py"))) or "correct modules = […]",
         ) from None
     except Exception as problem:
-        raise _broken(module, problem) from problem
+        raise _broken(root, module, problem) from problem
     finally:
         sys.path.remove(str(root))
 
@@ -74,13 +77,30 @@ def _lives_below(module: ModuleType, root: Path) -> bool:
     return bool(file) and Path(str(file)).parent == root
 
 
-def _broken(module: str, problem: Exception) -> DefinitionError:
-    trace = problem.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else module
-    if isinstance(problem, SyntaxError) and problem.filename:
-        place = f"{Path(problem.filename).name}:{problem.lineno}"
+def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
+    said = problem.msg if isinstance(problem, SyntaxError) else problem
     return DefinitionError(
-        f"the module {module!r} cannot be imported", where=place, got=f"{type(problem).__name__}: {problem}"
+        f"the module {module!r} cannot be imported",
+        where=_place(root, problem) or module,
+        got=f"{type(problem).__name__}: {said}",
+        expected="a module that Python imports without an error",
+        hint=_advice(problem, module),
     )
+
+
+def _place(root: Path, problem: Exception) -> str | None:
+    """The line that Python cannot read, or the project's last one on the way to the error."""
+    if isinstance(problem, SyntaxError) and problem.filename:
+        return f"{Path(problem.filename).name}:{problem.lineno}  {(problem.text or '').strip()}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    lines = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}  {lines[-1].line}" if lines else None
+
+
+def _advice(problem: Exception, module: str) -> str:
+    if isinstance(problem, ModuleNotFoundError):
+        return f"is {problem.name!r} the right name, and installed where Mainstem is?"
+    last = traceback.extract_tb(problem.__traceback__)[-1]
+    if isinstance(problem, KeyError) and last.filename in ("<frozen os>", os.__file__):
+        return f"export {problem.args[0]}=…"
+    return f"`python -c 'import {module}'` in the project's directory shows how it came to this"

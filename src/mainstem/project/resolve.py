@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import DefinitionError, LeakError, SchemaError, UnknownName
+from mainstem.errors import CycleError, DefinitionError, LeakError, SchemaError, UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS
@@ -67,7 +67,10 @@ class _Resolver:
     def graph(self) -> Graph:
         self._names = {**self.aliases, **{node: name for name, node in self.nodes.items()}}
         inputs = {name: self._inputs(name, node) for name, node in self.nodes.items()}
-        dag = Dag(inputs)
+        try:
+            dag = Dag(inputs)
+        except CycleError as problem:
+            raise problem.at("; ".join(f"{name} ({self.nodes[name].origin})" for name in problem.names)) from None
         for name in dag.order:
             node = self.nodes[name]
             try:

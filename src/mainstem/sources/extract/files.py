@@ -14,7 +14,7 @@ from typing import Any
 from mainstem.errors import SourceError
 from mainstem.ports import RawFiles
 from mainstem.sources.extraction import Extraction, Part, Request, Written
-from mainstem.sources.listing import Stamp, listing, stamp
+from mainstem.sources.listing import Stamp, listing, no_file, stamp
 
 
 def extract(request: Request) -> Extraction:
@@ -22,13 +22,11 @@ def extract(request: Request) -> Extraction:
     stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
     found = listing(request.root, request.node.path)
     if not found and not stored:
-        raise SourceError(
-            f"no file matches {request.node.path!r}",
-            where=request.where,
-            expected=f"at least one file below {request.root}",
-        )
+        raise no_file(request.node.path, request.root)
     look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
     changed = [seen for seen in look if seen.changed]
+    for seen in changed:
+        _whole(request, seen, stored.get(seen.path))
     replaced = [name for seen in changed for name in stored.get(seen.path, {}).get("data", ())]
     parts = [_part(request, seen.path) for seen in changed]
     gone = [path for path in stored if path not in found]
@@ -73,6 +71,19 @@ def _sha256(file: Path) -> str:
 def _part(request: Request, path: str) -> Part:
     node = request.node
     return Part(path, RawFiles((str(request.root / path),), node.format, dict(request.schema), dict(node.options)))
+
+
+def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None:
+    """Refuse a CSV file that has become shorter and ends within a line: its last value may be half a value."""
+    file, size = request.root / seen.path, seen.stamp[0]
+    if before and size < before["size"] and request.node.format == "csv" and _ends_within_a_line(file):
+        raise SourceError(
+            "a file is shorter than before and ends within a line",
+            where=str(file),
+            got=f"{size:,} bytes, the last not a line break",
+            expected=f"{before['size']:,} bytes or more, or a line break at the end",
+            hint="if it is cut, fetch it again; if it is whole, end it with a line break",
+        )
 
 
 def _unchanged_meanwhile(request: Request, seen: _Seen) -> None:
