@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,9 @@ from mainstem.nodes.base import Node
 def from_project(root: Path, modules: Iterable[str]) -> dict[str, Node]:
     """Every node of the project at `root` by name. Raises `DefinitionError`."""
     named: dict[str, Node] = {}
-    for module in modules:
+    wanted = tuple(modules)
+    _forget(root, wanted)
+    for module in wanted:
         _add(named, from_namespace(vars(_import(root, module))))
     for file in sorted((root / "sql").glob("*.sql")):
         from mainstem.tables.sql import parse_file
@@ -47,10 +49,13 @@ def _add(named: dict[str, Node], more: Mapping[str, Node]) -> None:
             )
 
 
-def _import(root: Path, module: str) -> ModuleType:
-    """Import a project's module afresh: another project may have brought one of the same name."""
-    for name in [n for n, m in sys.modules.items() if n == module or _lives_below(m, root)]:
+def _forget(root: Path, modules: Sequence[str]) -> None:
+    """Let a project's modules be imported afresh, once: another project may have brought some of the same names."""
+    for name in [n for n, m in sys.modules.items() if n in modules or _lives_below(m, root)]:
         del sys.modules[name]
+
+
+def _import(root: Path, module: str) -> ModuleType:
     sys.path.insert(0, str(root))
     try:
         importlib.invalidate_caches()

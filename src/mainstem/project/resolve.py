@@ -85,7 +85,10 @@ class _Resolver:
 
     def _inputs(self, name: str, node: Node) -> tuple[str, ...]:
         where = f"{name} ({node.origin})"
-        references = self._references(node)
+        try:
+            references = self._references(node)
+        except DefinitionError as problem:
+            raise problem.at(where) from None
         return tuple(dict.fromkeys(self._name(reference, where) for reference in references))
 
     def _references(self, node: Node) -> list[NodeRef]:
@@ -195,7 +198,7 @@ class _Resolver:
             from mainstem.tables import sql
 
             names = {i: i for i in sql.inputs(node.sql)}
-            declared = sql.bind(node.sql, {i: self._visible(i) for i in names})
+            declared = sql.bind(node.sql, {i: self._visible(i) for i in names}, where)
         else:
             from mainstem.tables.resolve import resolve_table
 

@@ -63,7 +63,7 @@ def _rows(record: StepRecord) -> str:
     if record.rows_in is None:
         return ""
     if not record.quarantined:
-        return f"{count(record.rows_in)} rows"
+        return f"{count(record.rows_in)} row{'s' if record.rows_in != 1 else ''}"
     parts = f"{count(record.published)} published + {count(record.quarantined)} quarantined"
     return f"{count(record.rows_in)} rows in = {parts}"
 

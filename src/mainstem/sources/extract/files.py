@@ -25,8 +25,6 @@ def extract(request: Request) -> Extraction:
         raise no_file(request.node.path, request.root)
     look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
     changed = [seen for seen in look if seen.changed]
-    for seen in changed:
-        _whole(request, seen, stored.get(seen.path))
     replaced = [name for seen in changed for name in stored.get(seen.path, {}).get("data", ())]
     parts = [_part(request, seen.path) for seen in changed]
     gone = [path for path in stored if path not in found]
@@ -34,6 +32,7 @@ def extract(request: Request) -> Extraction:
     def cursor(written: Written) -> str:
         for seen in changed:
             _unchanged_meanwhile(request, seen)
+            _whole(request, seen, stored.get(seen.path))
         kept = {path: stored[path] for path in gone}
         now = {s.path: s.entry(written.get(s.path, stored.get(s.path, {}).get("data", ()))) for s in look}
         return json.dumps({**kept, **now}, sort_keys=True)
