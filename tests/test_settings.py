@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.errors import SettingsError
+from mainstem.errors import SettingsError, UnknownName
 from mainstem.settings import expand, load
 
 TOML = """
@@ -56,6 +56,9 @@ def test_the_environment_overrides_the_profile(root: Path, monkeypatch: pytest.M
     [
         ("nonsense", "not TOML"),
         ("[project]\nname = 'x'", "modules"),
+        ("[projekt]\nname = 'x'", "did you mean 'project'?"),
+        ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nthreds = 4", "did you mean 'threads'?"),
+        ("profile = 3", "profile"),
         ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nlaek = 'x'", "laek"),
         ("[project]\nname = 'x'\nmodules = []\n[serve]\nport = 'high'", "port"),
         ("[project]\nname = '${env:NOT_SET_ANYWHERE}'\nmodules = []", "NOT_SET_ANYWHERE"),
@@ -74,9 +77,20 @@ def test_no_project_here(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_suggests(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAKE_ROOT", "/mnt")
-    with pytest.raises(SettingsError, match="prod"):
+    with pytest.raises(UnknownName, match="no profile is called 'prodd'") as error:
         load(root, "prodd")
+    assert error.value.hint == "did you mean 'prod'?" and error.value.where is None  # it was on the command line
+    monkeypatch.setenv("MAINSTEM_PROFILE", "prodd")
+    with pytest.raises(UnknownName) as error:
+        load(root)
+    assert error.value.where == "the environment variable MAINSTEM_PROFILE"
+
+
+def test_only_the_chosen_profile_needs_its_secrets(root: Path) -> None:
+    assert load(root).profile.threads == 2
+    with pytest.raises(SettingsError, match="LAKE_ROOT is not set") as error:
+        load(root, "prod")
+    assert error.value.where == str(root / "mainstem.toml") and error.value.hint == "export LAKE_ROOT=…"
 
 
 def test_expand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ HTTP status: `cli/` and `serving/` map them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 
@@ -67,6 +67,14 @@ class MainstemError(Exception):
     def at(self, where: str) -> Self:
         """The same error with a place, unless it has one already."""
         self.where = self.where or where
+        return self
+
+    def within(self, place: str) -> Self:
+        """The same error with `place`, a node and its line, before the place it has: a file, an address, a row."""
+        if not self.where:
+            self.where = place
+        elif not self.where.startswith(place):
+            self.where = f"{place}: {self.where}"
         return self
 
 
@@ -111,7 +119,21 @@ class UnknownName(DefinitionError):
 
 
 class CycleError(DefinitionError):
-    """Nodes that need each other."""
+    """Nodes that need each other: `names`."""
+
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def through(cls, names: Sequence[str]) -> CycleError:
+        """The error for names of which each is made from the one before, the first from the last."""
+        error = cls(
+            "the graph has a cycle: each of these nodes needs the one before",
+            got=" → ".join(names),
+            expected="data that goes in one direction",
+            hint="let one of them read a source, or a table before the cycle",
+        )
+        error.names = tuple(dict.fromkeys(names))
+        return error
 
 
 class SchemaError(DefinitionError):
@@ -136,6 +158,17 @@ class CheckFailed(MainstemError):
 
 class StorageError(MainstemError):
     """The lake, the online store or the state could not be read or written."""
+
+    @classmethod
+    def full(cls, where: str | None, got: str) -> StorageError:
+        """The disk is full, as the system or a library `got` it said."""
+        return cls(
+            "the disk is full",
+            where=where,
+            got=got,
+            expected="room for what is to be written; nothing of it was kept",
+            hint="free some space, then do it again",
+        )
 
 
 class ConflictError(StorageError):
@@ -171,6 +204,7 @@ class Forbidden(RequestError):
 
 
 class RunFailed(MainstemError):
-    """A run ended without publishing; `run` is its record."""
+    """A run ended without publishing; `run` is its record, `causes` what its failed steps raised."""
 
     run: Any = None
+    causes: tuple[MainstemError, ...] = ()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import ibis
@@ -84,8 +84,19 @@ class RawFiles:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
+class Feed(Protocol):
+    """Batches that arrive while an engine reads them, perhaps slowly."""
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The batches, once."""
+
+    def cancel(self) -> None:
+        """End the reader's wait for the next batch, from any thread; reading then fails."""
+
+
 Relation = Any
-"""What an engine can read: a `Scan`, `RawFiles`, a `pyarrow.Table` or a `pyarrow.RecordBatchReader`."""
+"""What an engine can read: a `Scan`, `RawFiles`, a `Feed`, a `pyarrow.Table` or a `pyarrow.RecordBatchReader`."""
 
 
 class Session(Protocol):

@@ -15,13 +15,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mainstem.errors import SettingsError, UnknownName
+from mainstem.errors import SettingsError, UnknownName, close_matches
 
 FILE = "mainstem.toml"
 
@@ -89,15 +89,19 @@ class Settings(msgspec.Struct, frozen=True):
 def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     """Read the settings of the project at `path`: its directory, or one below it.
 
-    The profile is the given one, else MAINSTEM_PROFILE, else `default`. Raises `SettingsError`.
+    The profile is the given one, else MAINSTEM_PROFILE, else `default`. Raises `SettingsError`, `UnknownName`.
     """
     root = find_root(Path(path))
-    file = _read(root / FILE)
     name = profile or os.environ.get("MAINSTEM_PROFILE") or "default"
-    if name != "default" and name not in file.profile:
-        raise SettingsError(str(UnknownName.among("profile", name, file.profile, where=str(root / FILE))))
-    chosen = file.profile.get(name, Profile())
-    return Settings(root, file.project, _overridden(chosen), name, file.serve)
+    data = _parsed(root / FILE)
+    profiles = {"default": {}, **data.get("profile", {})}
+    if name not in profiles:
+        problem = UnknownName.among("profile", name, profiles)
+        problem.hint = problem.hint or f"add [profile.{name}] to {FILE}"
+        raise problem if profile else problem.at("the environment variable MAINSTEM_PROFILE")
+    # Only the chosen profile: another one's secrets need not be there.
+    file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
+    return Settings(root, file.project, _overridden(file.profile[name]), name, file.serve)
 
 
 def find_root(path: Path) -> Path:
@@ -121,12 +125,18 @@ def expand(text: str) -> str:
     return re.sub(r"\$\{env:(\w+)\}", value, text)
 
 
-def _read(file: Path) -> _File:
+def _parsed(file: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise SettingsError("mainstem.toml is not TOML", where=str(file), got=str(problem), expected="TOML") from None
+    _known(data, file)
+    return data
+
+
+def _read(data: Mapping[str, Any], file: Path) -> _File:
+    try:
         return msgspec.convert(_expanded(data), _File)
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError("mainstem.toml is not TOML", where=str(file), got=str(problem)) from None
     except msgspec.ValidationError as problem:
         raise SettingsError(
             "mainstem.toml has a value that is not understood",
@@ -134,6 +144,36 @@ def _read(file: Path) -> _File:
             got=str(problem),
             hint="docs/settings.md lists every setting",
         ) from None
+    except SettingsError as problem:
+        raise problem.at(str(file)) from None
+
+
+def _known(data: Mapping[str, Any], file: Path) -> None:
+    """Refuse a section or a setting that there is not, with those that it may have been meant to be."""
+    _among(data, ("project", "profile", "serve"), "section", str(file))
+    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve}
+    sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}
+    profiles = _section(data.get("profile", {}), "profile.NAME", file)
+    sections |= {f"profile.{name}": (profile, Profile) for name, profile in profiles.items()}
+    for name, (given, kind) in sections.items():
+        _among(_section(given, name, file), kind.__struct_fields__, "setting", f"{file}, [{name}]")
+
+
+def _section(value: Any, name: str, file: Path) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"[{name}] is not a section", where=str(file), got=repr(value), expected=f"[{name}]")
+    return value
+
+
+def _among(given: Iterable[str], known: Sequence[str], kind: str, where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise SettingsError(
+                f"there is no {kind} {name!r}",
+                where=where,
+                expected=f"one of {', '.join(known)}",
+                hint=close_matches(name, known) or "docs/settings.md lists every setting",
+            )
 
 
 def _expanded(value: Any) -> Any:

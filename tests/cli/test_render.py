@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mainstem.cli.render import output
-from mainstem.errors import SourceUnreachable
+from mainstem.errors import RunFailed, SourceUnreachable
 from mainstem.nodes.findings import Evidence, Finding, Recovery, Remedy, Rival, Rule
 from mainstem.nodes.records import CheckResult, Measure, Release, RunRecord, StepRecord
 from mainstem.planning.plan import Plan, Step
@@ -97,13 +97,31 @@ def test_a_run_shows_that_rows_in_are_published_plus_quarantined(text, capsys) -
     assert text("run", RECORD, {}) == "published in 75.5 s: run run-1 on branch main, release rel-1\n"
 
 
-def test_a_failed_step_shows_the_whole_error(capsys) -> None:
+def test_a_failed_step_shows_what_is_wrong(capsys) -> None:
     failed = StepRecord("collect", "weather", "never collected", "failed", 0.1, error="gone\n  hint: is it up?")
     with output(json=False).progress() as listen:
         listen(Event("ended", Step("collect", "weather", ""), record=failed))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("✗ collect weather")
-    assert [line.strip() for line in lines[1:]] == ["gone", "hint: is it up?"]
+    assert lines[0].startswith("✗ collect weather") and lines[0].endswith("  gone") and len(lines) == 1
+
+
+def test_a_failed_run_shows_each_cause_once(capsys) -> None:
+    failure = RunFailed("collect weather failed; nothing was published", got="gone\n  hint: is it up?", hint="mend it")
+    failure.causes = (SourceUnreachable("gone", hint="is it up?"),)
+    output(json=False).error(failure)
+    assert [line.split(maxsplit=1) for line in capsys.readouterr().err.splitlines()] == [
+        ["SourceUnreachable:", "gone"],
+        ["hint", "is it up?"],
+        ["RunFailed:", "collect weather failed; nothing was published"],
+        ["hint", "mend it"],
+    ]
+    output(json=True).error(failure)
+    assert json.loads(capsys.readouterr().err)["error"] == {
+        "kind": "RunFailed",
+        "what": "collect weather failed; nothing was published",
+        "hint": "mend it",
+        "causes": [{"kind": "SourceUnreachable", "what": "gone", "hint": "is it up?"}],
+    }
 
 
 def test_a_runs_json_has_its_findings(data) -> None:

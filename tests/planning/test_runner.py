@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.errors import CheckFailed, ConflictError, RunFailed
+from mainstem.errors import CheckFailed, ConflictError, RunFailed, StorageError
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release, RunRecord
 from mainstem.planning.execution import Context, Outcome
 from mainstem.planning.plan import Plan, Step
+from mainstem.planning.process import here, is_gone
 from mainstem.planning.runner import Event, Runner
 from mainstem.ports import State
 from mainstem.state.sql import SqlState
@@ -110,6 +113,39 @@ def test_an_interrupt_is_recorded_and_goes_on(state: SqlState, lake: IcebergLake
     assert record is not None and record.status == "interrupted"
     assert state.head("main") is None
     assert runner(a=write(1)).run(steps("a"), context(state, lake, "run-2")).status == "published"
+
+
+def test_an_interrupt_that_comes_too_late_does_not_unsay_what_is_published(
+    state: SqlState, lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(branch: str, to: str, *, expect: str | None) -> None:
+        SqlState.move(state, branch, to, expect=expect)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "move", moved)
+    record = runner(a=write(1)).run(steps("a"), context(state, lake))
+    assert record.status == "published" and record.release == state.head("main")
+
+
+def test_what_keeps_outside_readers_behind_does_not_fail_the_run(
+    state: SqlState, lake: IcebergLake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError.full("the lake", "no space")
+
+    monkeypatch.setattr(lake, "pin", full)
+    record = runner(a=write(1)).run(steps("a"), context(state, lake))
+    assert record.status == "published" and record.release == state.head("main")
+    assert "the disk is full" in caplog.text
+
+
+def test_a_process_that_was_killed_is_told_from_one_that_goes_on() -> None:
+    assert not is_gone(here())
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    host = here().rpartition(":")[0]
+    assert is_gone(f"{host}:{ended.pid}")
+    assert not is_gone(f"elsewhere:{ended.pid}") and not is_gone("")
 
 
 def test_the_slower_of_two_runs_conflicts(state: SqlState, lake: IcebergLake) -> None:

@@ -40,11 +40,14 @@ def opened(directory: Path, profile: str | None = None, branch: str = "main") ->
         yield project
 
 
-def command(app: typer.Typer, example: str, **more: Any) -> Callable[[F], F]:
-    """Register a command whose help ends with an example, and whose errors are rendered and become exit codes."""
+def command(app: typer.Typer, example: str, *, interrupted: str = "interrupted", **more: Any) -> Callable[[F], F]:
+    """Register a command whose help ends with an example, and whose errors are rendered and become exit codes.
+
+    `interrupted` is what it says when Ctrl-C ended it.
+    """
 
     def register(function: F) -> F:
-        app.command(epilog=f"Example:  {example}", **more)(_reported(function))
+        app.command(epilog=f"Example:  {example}", **more)(_reported(function, interrupted))
         return function
 
     return register
@@ -57,7 +60,7 @@ def exit_code(error: MainstemError) -> int:
     return USAGE if wrong else FAILED
 
 
-def _reported(function: F) -> F:
+def _reported(function: F, interrupted: str) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         out = output(json=bool(kwargs.get("json")))
@@ -67,7 +70,7 @@ def _reported(function: F) -> F:
             out.error(error)
             raise typer.Exit(exit_code(error)) from None
         except KeyboardInterrupt:
-            out.interrupted()
+            out.interrupted(interrupted)
             raise typer.Exit(INTERRUPTED) from None
 
     return call  # type: ignore[return-value]

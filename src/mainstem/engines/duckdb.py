@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from uuid import uuid4
 
 import ibis
@@ -19,13 +19,14 @@ from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.sharing import shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
 from mainstem.errors import EngineError
-from mainstem.ports import DataFile, RawFiles, Relation, Scan, Session, Target
+from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from ibis.backends import BaseBackend
 
 Query: TypeAlias = "ibis.Table | str"
+R = TypeVar("R")
 
 
 class DuckdbEngine:
@@ -76,6 +77,7 @@ class DuckdbSession:
     def __init__(self, connection: DuckDBPyConnection) -> None:
         self._connection = connection
         self._relations: dict[str, str] = {}
+        self._feeds: list[Feed] = []
         self._kept: dict[Any, Any] = {}
 
     def add(self, name: str, relation: Relation) -> None:
@@ -119,7 +121,7 @@ class DuckdbSession:
     def fetch(self, query: Query) -> pa.Table:
         sql = self._exact(query)
         with explained(sql):
-            return interruptible(self._connection, lambda: self._connection.sql(sql).to_arrow_table())
+            return self._interruptible(lambda: self._connection.sql(sql).to_arrow_table())
 
     def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
         sql = self._exact(query)
@@ -139,7 +141,14 @@ class DuckdbSession:
 
     def _execute(self, sql: str) -> DuckDBPyConnection:
         with explained(sql):
-            return interruptible(self._connection, lambda: self._connection.execute(sql))
+            return self._interruptible(lambda: self._connection.execute(sql))
+
+    def _interruptible(self, query: Callable[[], R]) -> R:
+        def cancel() -> None:
+            for feed in self._feeds:
+                feed.cancel()
+
+        return interruptible(self._connection, query, cancel)
 
     def _select(self, relation: Relation) -> str:
         match relation:
@@ -149,8 +158,11 @@ class DuckdbSession:
                 return raw_sql(relation)
             case pa.Table() | pa.RecordBatch() | pa.RecordBatchReader():
                 return f"SELECT * FROM {identifier(self._register(relation))}"
+            case Feed():
+                self._feeds.append(relation)
+                return f"SELECT * FROM {identifier(self._register(relation.reader()))}"
             case _:
-                expected = "a Scan, RawFiles, a pyarrow.Table or a pyarrow.RecordBatchReader"
+                expected = "a Scan, RawFiles, a Feed, a pyarrow.Table or a pyarrow.RecordBatchReader"
                 raise EngineError("the engine cannot read this", got=type(relation).__name__, expected=expected)
 
     def _register(self, data: Any) -> str:

@@ -16,6 +16,7 @@ _VALUE = re.compile(
     r"Error when converting column \"(.+)\"\. Could not convert string \"(.*?)\" to '([^']+)'", re.DOTALL
 )
 _CUT = re.compile(r"Unexpected end of GZIP stream: (.+)|Input is not a GZIP stream: (.+)")
+_WRITTEN = re.compile(r"""(?:write|open) (?:to )?file \\?["'](.+?)\\?["']""")
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Could not write")
 
 
@@ -38,8 +39,9 @@ def explain(message: str, query: str, kind: str) -> MainstemError:
         return _bad_row(message)
     if cut := _CUT.search(message):
         return SourceError("a compressed file is cut or damaged", where=cut[1] or cut[2], hint="fetch it again")
-    if any(words in message for words in _FULL):
-        return StorageError("the disk is full", got=_first(message), hint="free some space, then run again")
+    if full := next((words for words in _FULL if words in message), None):
+        file = _WRITTEN.search(message)
+        return StorageError.full(file[1] if file else None, full if file else _first(message))
     if kind == "OutOfMemoryException":
         return EngineError(
             "the query needs more memory than it may use",

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def interruptible(connection: DuckDBPyConnection, query: Callable[[], R]) -> R:
+def interruptible(connection: DuckDBPyConnection, query: Callable[[], R], cancel: Callable[[], None]) -> R:
     """`query()`, ended at once by Ctrl-C, which is raised as `KeyboardInterrupt`.
 
+    `cancel` ends what the query may be waiting for outside of DuckDB.
     It runs in a thread of its own: where the main thread takes part in the work, DuckDB 2.0 was seen to notice a
     signal only after 15 seconds, and raises it as a RuntimeError.
     """
@@ -34,6 +35,7 @@ def interruptible(connection: DuckDBPyConnection, query: Callable[[], R]) -> R:
     try:
         return future.result()
     except KeyboardInterrupt:
+        cancel()
         while thread.is_alive():  # DuckDB forgets an interrupt that comes before the query has begun
             connection.interrupt()
             thread.join(0.1)

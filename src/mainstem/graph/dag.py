@@ -17,10 +17,7 @@ class Dag:
         try:
             self.order: tuple[str, ...] = tuple(TopologicalSorter(self.needs).static_order())
         except _Cycle as cycle:
-            names = list(reversed(cycle.args[1]))
-            raise CycleError(
-                "the graph has a cycle", got=" → ".join(names), hint="let one of them read a source instead"
-            ) from None
+            raise CycleError.through(list(reversed(cycle.args[1]))) from None
         self._users: dict[str, list[str]] = {name: [] for name in self.order}
         for name, inputs in self.needs.items():
             for needed in inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,12 @@ def retried(attempt: Callable[[], T]) -> T:
 
 def _stale(error: Exception) -> bool:
     # The SQL catalog applies a change to the metadata of the moment, and its sequence number is then a past one.
-    return not isinstance(error, ValueError) or "sequence number" in str(error)
+    return "sequence number" in str(error) if isinstance(error, ValueError) else not _full(error)
+
+
+def _full(error: Exception) -> bool:
+    """Whether SQLite, in which the catalog is, found the disk full."""
+    return any(text in str(error) for text in ("disk is full", "disk I/O error"))
 
 
 @contextmanager
@@ -58,11 +64,12 @@ def explained(where: str) -> Iterator[None]:
         raise StorageError("a file of the lake is gone", where=where, got=str(error), hint=hint) from error
     except OSError as error:
         if error.errno in _FULL:
-            hint = "free some space, then run again"
-            raise StorageError("the disk is full", where=where, got=str(error), hint=hint) from error
+            raise StorageError.full(where, os.strerror(error.errno)) from error
         raise StorageError("the lake cannot be read or written", where=where, got=str(error)) from error
     except SQLAlchemyError as error:
         got = str(error).splitlines()[0]
+        if _full(error):
+            raise StorageError.full(where, got) from error
         raise StorageError("the lake's catalog cannot be used", where=where, got=got) from error
     except (ValueError, EOFError) as error:  # PyArrow's ArrowInvalid and a cut manifest among them
         raise StorageError("the lake is damaged or refused a file", where=where, got=str(error)) from error

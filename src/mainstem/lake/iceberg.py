@@ -53,7 +53,7 @@ class IcebergLake:
         fields = fields_of(schema)
         physical = physical_name(table, fields)
         if physical not in self._known:
-            with explained(physical):
+            with explained(str(self._location(physical))):
                 self._create(table, physical, fields)
             self._known.add(physical)
         return Target(directory=str(self._location(physical) / "data"), fields=fields)
@@ -197,7 +197,7 @@ class IcebergLake:
 
     def _change(self, physical: str, attempt: Callable[[Table], T]) -> T:
         """Apply a change to the table as it is now; again when another writer was faster. Raises `ConflictError`."""
-        with explained(physical):
+        with explained(str(self._location(physical))):
             return retried(lambda: attempt(self._catalog.load_table((NAMESPACE, physical))))
 
     def _removed(self, parent: Snapshot | None, paths: Sequence[str]) -> list[IcebergFile]:

@@ -31,7 +31,8 @@ class Origin:
         while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
             frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
-        return cls(file, line, linecache.getline(file, line).strip())
+        text = linecache.getline(file, line).strip()
+        return cls(file, line, f"{text}…)" if text.endswith("(") else text)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -84,7 +84,7 @@ RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One execution of a plan."""
+    """One execution of a plan, by the process `host:pid`."""
 
     id: str
     branch: str
@@ -93,6 +93,7 @@ class RunRecord:
     ended_at: datetime | None = None
     steps: tuple[StepRecord, ...] = ()
     release: str | None = None
+    process: str = ""
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mainstem.errors import MainstemError, RunFailed
+from mainstem.errors import MainstemError, RunFailed, StorageError
 from mainstem.nodes.records import RunRecord, RunStatus, StepRecord, new_id, now
 from mainstem.planning.execution import Context, Executor, Outcome
 from mainstem.planning.plan import Plan, Step, StepKind
+from mainstem.planning.process import here
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,35 @@ class Runner:
         """Execute the steps and publish. Nothing is published unless every step succeeded.
 
         Raises `RunFailed` (its `run` is the record) when a step failed, `ConflictError` when another run moved
-        the branch first; on an interrupt the record says so and the interrupt goes on.
+        the branch first; on an interrupt the record says so and the interrupt goes on. One that comes when the branch
+        has moved comes too late: the run is published.
         """
         parent = context.release.id
-        record = RunRecord(context.run, context.branch, "running")
+        record = RunRecord(context.run, context.branch, "running", process=here())
         context.state.save(record)
         steps: list[StepRecord] = []
+        causes: list[MainstemError] = []
         try:
             for step in plan.steps:
                 listen(Event("started", step))
-                steps.append(self._step(step, context, steps, listen))
+                steps.append(self._step(step, context, steps, causes, listen))
                 listen(Event("ended", step, record=steps[-1]))
-            failed = any(step.status == "failed" for step in steps)
-            if not failed:
+            if not causes:
                 self._publish(context, parent)
         except BaseException as problem:
-            interrupted = isinstance(problem, KeyboardInterrupt)
-            self._close(context, record, steps, "interrupted" if interrupted else "failed")
-            raise
-        record = self._close(context, record, steps, "failed" if failed else "published")
-        if failed:
-            raise _failure(record)
+            if not _has_moved(context, parent):
+                interrupted = isinstance(problem, KeyboardInterrupt)
+                self._close(context, record, steps, "interrupted" if interrupted else "failed")
+                raise
+        record = self._close(context, record, steps, "failed" if causes else "published")
+        if causes:
+            raise _failure(record, causes)
+        self._announce(context)
         return record
 
-    def _step(self, step: Step, context: Context, before: list[StepRecord], listen: Listener) -> StepRecord:
+    def _step(
+        self, step: Step, context: Context, before: list[StepRecord], causes: list[MainstemError], listen: Listener
+    ) -> StepRecord:
         blocked = _blocked(step, before)
         if blocked:
             return StepRecord(step.kind, step.node, step.reason, "skipped", message=blocked)
@@ -74,7 +84,8 @@ class Runner:
             outcome = self.executors[step.kind](step, context)
         except MainstemError as problem:
             if step.node in context.graph:
-                problem.at(context.graph[step.node].where)
+                problem.within(context.graph[step.node].where)
+            causes.append(problem)
             return StepRecord(
                 step.kind, step.node, step.reason, "failed", time.perf_counter() - began, error=str(problem)
             )
@@ -86,18 +97,29 @@ class Runner:
         context.release = release
         context.state.save(release)
         context.state.move(context.branch, release.id, expect=parent or None)
-        # Outside readers and the sweep may learn of it later: until then the commits' own branches keep the files.
-        for snapshot in release.tables.values():
-            if snapshot.run == context.run:
-                context.lake.pin(snapshot, release.id)
-                if context.branch == "main":
-                    context.lake.publish(snapshot)
+
+    def _announce(self, context: Context) -> None:
+        """Tell outside readers. The run is published without it: till then the commits' own branches keep the files."""
+        new = [snapshot for snapshot in context.release.tables.values() if snapshot.run == context.run]
+        with suppress(KeyboardInterrupt):
+            try:
+                for snapshot in new:
+                    context.lake.pin(snapshot, context.release.id)
+                    if context.branch == "main":
+                        context.lake.publish(snapshot)
+            except StorageError as error:
+                logger.warning("published; but readers beside Mainstem see the tables as they were before: %s", error)
 
     def _close(self, context: Context, record: RunRecord, steps: list[StepRecord], status: RunStatus) -> RunRecord:
         release = context.release.id if status == "published" else None
         ended = replace(record, status=status, ended_at=now(), steps=tuple(steps), release=release)
         context.state.save(ended)
         return ended
+
+
+def _has_moved(context: Context, parent: str) -> bool:
+    """Whether the branch publishes this run: an interrupt may come between its move and word of it."""
+    return context.release.id != parent and context.state.head(context.branch) == context.release.id
 
 
 def _blocked(step: Step, before: list[StepRecord]) -> str:
@@ -126,14 +148,13 @@ def _done(step: Step, outcome: Outcome, seconds: float) -> StepRecord:
     )
 
 
-def _failure(record: RunRecord) -> RunFailed:
-    failed = [step for step in record.steps if step.status == "failed"]
-    what = ", ".join(f"{step.kind} {step.node}" for step in failed)
+def _failure(record: RunRecord, causes: Sequence[MainstemError]) -> RunFailed:
+    failed = ", ".join(f"{step.kind} {step.node}" for step in record.steps if step.status == "failed")
     error = RunFailed(
-        f"{what} failed; nothing was published",
+        f"{failed} failed; nothing was published",
         where=f"run {record.id} on branch {record.branch}",
-        got="\n".join(step.error or "" for step in failed),
+        got="\n".join(map(str, causes)),
         hint="the published release is unharmed; mend the cause and run again",
     )
-    error.run = record
+    error.run, error.causes = record, tuple(causes)
     return error

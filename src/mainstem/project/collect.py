@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mainstem.errors import DefinitionError, MainstemError
+from mainstem.errors import DefinitionError, MainstemError, close_matches
 from mainstem.nodes.base import Node
 
 
 def from_project(root: Path, modules: Iterable[str]) -> dict[str, Node]:
     """Every node of the project at `root` by name. Raises `DefinitionError`."""
     named: dict[str, Node] = {}
-    for module in modules:
+    wanted = tuple(modules)
+    _forget(root, wanted)
+    for module in wanted:
         _add(named, from_namespace(vars(_import(root, module))))
     for file in sorted((root / "sql").glob("*.sql")):
         from mainstem.tables.sql import parse_file
@@ -45,10 +49,13 @@ def _add(named: dict[str, Node], more: Mapping[str, Node]) -> None:
             )
 
 
-def _import(root: Path, module: str) -> ModuleType:
-    """Import a project's module afresh: another project may have brought one of the same name."""
-    for name in [n for n, m in sys.modules.items() if n == module or _lives_below(m, root)]:
+def _forget(root: Path, modules: Sequence[str]) -> None:
+    """Let a project's modules be imported afresh, once: another project may have brought some of the same names."""
+    for name in [n for n, m in sys.modules.items() if n in modules or _lives_below(m, root)]:
         del sys.modules[name]
+
+
+def _import(root: Path, module: str) -> ModuleType:
     sys.path.insert(0, str(root))
     try:
         importlib.invalidate_caches()
@@ -57,14 +64,15 @@ def _import(root: Path, module: str) -> ModuleType:
         raise
     except ModuleNotFoundError as problem:
         if problem.name != module:
-            raise _broken(module, problem) from problem
+            raise _broken(root, module, problem) from problem
         raise DefinitionError(
             f"there is no module {module!r}",
             where=str(root / "mainstem.toml"),
             expected=f"{module}.py beside mainstem.toml",
+            hint=close_matches(module, (file.stem for file in root.glob("*.py"))) or "correct modules = […]",
         ) from None
     except Exception as problem:
-        raise _broken(module, problem) from problem
+        raise _broken(root, module, problem) from problem
     finally:
         sys.path.remove(str(root))
 
@@ -74,13 +82,30 @@ def _lives_below(module: ModuleType, root: Path) -> bool:
     return bool(file) and Path(str(file)).parent == root
 
 
-def _broken(module: str, problem: Exception) -> DefinitionError:
-    trace = problem.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else module
-    if isinstance(problem, SyntaxError) and problem.filename:
-        place = f"{Path(problem.filename).name}:{problem.lineno}"
+def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
+    said = problem.msg if isinstance(problem, SyntaxError) else problem
     return DefinitionError(
-        f"the module {module!r} cannot be imported", where=place, got=f"{type(problem).__name__}: {problem}"
+        f"the module {module!r} cannot be imported",
+        where=_place(root, problem) or module,
+        got=f"{type(problem).__name__}: {said}",
+        expected="a module that Python imports without an error",
+        hint=_advice(problem, module),
     )
+
+
+def _place(root: Path, problem: Exception) -> str | None:
+    """The line that Python cannot read, or the project's last one on the way to the error."""
+    if isinstance(problem, SyntaxError) and problem.filename:
+        return f"{Path(problem.filename).name}:{problem.lineno}  {(problem.text or '').strip()}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    lines = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}  {lines[-1].line}" if lines else None
+
+
+def _advice(problem: Exception, module: str) -> str:
+    if isinstance(problem, ModuleNotFoundError):
+        return f"is {problem.name!r} the right name, and installed where Mainstem is?"
+    last = traceback.extract_tb(problem.__traceback__)[-1]
+    if isinstance(problem, KeyError) and last.filename in ("<frozen os>", os.__file__):
+        return f"export {problem.args[0]}=…"
+    return f"`python -c 'import {module}'` in the project's directory shows how it came to this"

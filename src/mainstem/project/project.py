@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstem import settings as settings_module
-from mainstem.errors import NotFound, UnknownName
+from mainstem.errors import MainstemError, NotFound, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -105,7 +105,10 @@ class Project:
         sources = {name: node for name, node in self.nodes.items() if isinstance(node, Source)}
         missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
         for name in missing:
-            locked[name] = introspect(sources[name], self.settings.root, self.adapters.engine)
+            try:
+                locked[name] = introspect(sources[name], self.settings.root, self.adapters.engine)
+            except MainstemError as problem:
+                raise problem.within(f"{name} ({sources[name].origin})") from None
         if missing:
             write_lock(lock, locked)
         return {name: {**locked.get(name, {}), **(node.schema or {})} for name, node in sources.items()}

@@ -70,7 +70,7 @@ class Relation:
 
 def query(context: Context, sql: str) -> pa.Table:
     """The rows of a SELECT over everything that is published. Only what it names is opened."""
-    names = _tables_of(sql)
+    names = _tables_of(sql.strip().rstrip(";"))
     known = {*context.release.tables, *(d.name for d in context.graph if d.read is not None)}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -81,7 +81,11 @@ def query(context: Context, sql: str) -> pa.Table:
         for name in names:
             if name in context.graph and context.graph.stored(name) != {name}:
                 session.add(name, session.fetch(context.graph[name].read))
-        return session.fetch(sql)
+        try:
+            return session.fetch(sql)
+        except EngineError as problem:
+            problem.where = None  # what the engine was sent; the analyst knows what they asked
+            raise
 
 
 def _leaves(context: Context, name: str) -> Iterable[str]:
@@ -93,12 +97,16 @@ def _tables_of(sql: str) -> list[str]:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    expected, hint = "one SELECT, in DuckDB's dialect", 'mainstem query "select * from TABLE"'
     try:
-        tree = sqlglot.parse_one(sql, dialect="duckdb")
+        trees = sqlglot.parse(sql, dialect="duckdb")
     except SqlglotError as problem:
-        raise EngineError("the query is not SQL", got=str(problem).split("\n")[0]) from None
-    if not isinstance(tree, exp.Query):
-        raise EngineError("only a SELECT can look into published tables", got=sql[:80])
+        raise EngineError(
+            "the query is not SQL", got=str(problem).split("\n")[0], expected=expected, hint=hint
+        ) from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise EngineError("only a SELECT can look into published tables", got=sql[:80], expected=expected, hint=hint)
+    tree = trees[0]
     local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name}
     return sorted(tables - local)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import DefinitionError, LeakError, SchemaError, UnknownName
+from mainstem.errors import CycleError, DefinitionError, LeakError, SchemaError, UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS
@@ -67,7 +67,10 @@ class _Resolver:
     def graph(self) -> Graph:
         self._names = {**self.aliases, **{node: name for name, node in self.nodes.items()}}
         inputs = {name: self._inputs(name, node) for name, node in self.nodes.items()}
-        dag = Dag(inputs)
+        try:
+            dag = Dag(inputs)
+        except CycleError as problem:
+            raise problem.at("; ".join(f"{name} ({self.nodes[name].origin})" for name in problem.names)) from None
         for name in dag.order:
             node = self.nodes[name]
             try:
@@ -82,7 +85,10 @@ class _Resolver:
 
     def _inputs(self, name: str, node: Node) -> tuple[str, ...]:
         where = f"{name} ({node.origin})"
-        references = self._references(node)
+        try:
+            references = self._references(node)
+        except DefinitionError as problem:
+            raise problem.at(where) from None
         return tuple(dict.fromkeys(self._name(reference, where) for reference in references))
 
     def _references(self, node: Node) -> list[NodeRef]:
@@ -192,7 +198,7 @@ class _Resolver:
             from mainstem.tables import sql
 
             names = {i: i for i in sql.inputs(node.sql)}
-            declared = sql.bind(node.sql, {i: self._visible(i) for i in names})
+            declared = sql.bind(node.sql, {i: self._visible(i) for i in names}, where)
         else:
             from mainstem.tables.resolve import resolve_table
 

@@ -11,6 +11,7 @@ from mainstem.nodes.findings import Finding
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import ModelVersion, Release, RunRecord, StepRecord
 from mainstem.planning.plan import Plan
+from mainstem.planning.process import is_gone
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
@@ -122,7 +123,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
     seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at else None
     return {
         "id": run.id,
-        "status": run.status,
+        "status": "interrupted" if run.status == "running" and is_gone(run.process) else run.status,
         "started_at": run.started_at.isoformat(),
         "seconds": seconds,
         "steps": len(run.steps),

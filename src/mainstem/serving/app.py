@@ -70,8 +70,10 @@ class App:
         methods = self._paths.get(path) if path != "/" or not name else None
         if methods is None:
             known = sorted({route.label for route in self.routes})
-            near = close_matches(request.path, known)
-            raise NotFound(f"there is nothing at {request.path}", expected=", ".join(known), hint=near or "see /docs")
+            near = close_matches(request.path, [label.replace("NAME", name) for label in known]) or "see /docs"
+            raise NotFound(
+                f"there is nothing at {request.path}", got=request.path, expected=", ".join(known), hint=near
+            )
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])

@@ -210,6 +210,7 @@ class Service:
 def _unknown(kind: str, name: str, known: Sequence[str]) -> NotFound:
     return NotFound(
         f"no {kind} is called {name!r}",
+        got=name,
         expected=f"one of {', '.join(sorted(known))}" if known else f"a {kind}; the project declares none",
-        hint=close_matches(name, known),
+        hint=close_matches(name, known) or "see /docs",
     )

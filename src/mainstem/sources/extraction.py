@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainstem.ports import Relation
+from mainstem.sources.feed import Feed
 
 Written = Mapping[str, tuple[str, ...]]
 """The names of the data files that each part became."""
@@ -34,24 +35,6 @@ class Request:
         return f"{self.name} ({self.node.origin})"
 
 
-@dataclass
-class Feed:
-    """Batches on their way into an engine. It tells only the text of what went wrong there, so the error is kept."""
-
-    batches: Iterable[pa.RecordBatch]
-    error: Exception | None = field(default=None, init=False)
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from self.batches
-        except Exception as error:
-            self.error = error
-            raise
-
-    def reader(self, schema: pa.Schema) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(schema, iter(self))
-
-
 @dataclass(frozen=True)
 class Part:
     """Rows that are written together: one file of a source, or all there is. `name` is unique in an extraction."""
@@ -62,8 +45,8 @@ class Part:
 
     @classmethod
     def fed(cls, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Part:
-        feed = Feed(batches)
-        return cls(name, feed.reader(schema), feed)
+        feed = Feed(batches, schema)
+        return cls(name, feed, feed)
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,24 @@ def refused(status: int, shown: str) -> SourceError:
 
 def unreachable(shown: str, reason: object) -> SourceUnreachable:
     return SourceUnreachable(
-        "the source cannot be reached", where=shown, got=str(reason), hint="is it running, and the address right?"
+        "the source cannot be reached",
+        where=shown,
+        got=str(reason),
+        expected="an answer",
+        hint="is it running, and the address right?",
     )
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What clients wrap again and again: `[Errno 111] Connection refused`."""
+    while (inner := error.__cause__ or _held(error)) is not None:
+        error = inner
+    return error
+
+
+def _held(error: BaseException) -> BaseException | None:
+    reason = getattr(error, "reason", None) or next(iter(error.args), None)
+    return reason if isinstance(reason, BaseException) else None
 
 
 def not_json(shown: str, reason: str) -> SourceError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from mainstem.errors import SourceError, close_matches
+
 Stamp = tuple[int, int]
 """Size in bytes, and time of change in nanoseconds."""
 
@@ -23,3 +25,14 @@ def stamp(file: Path) -> Stamp | None:
     except FileNotFoundError:
         return None
     return (stat.st_size, stat.st_mtime_ns) if file.is_file() else None
+
+
+def no_file(pattern: str, root: Path) -> SourceError:
+    """The error for a pattern that no file matches."""
+    first = Path(pattern).parts[0]
+    near = None if (root / first).exists() else close_matches(first, (path.name for path in root.iterdir()))
+    return SourceError(
+        f"no file matches {pattern!r}",
+        expected=f"at least one file below {root}",
+        hint=near or "the path is relative to the project; has the data arrived?",
+    )

@@ -86,18 +86,16 @@ def introspect(source: Source, root: Path, engine: Engine) -> dict[str, str]:
         case _:
             found = declared
     if not found:
-        raise DefinitionError("the source has no columns", where=str(source.origin), hint="schema={…}")
+        raise DefinitionError("the source has no columns", expected="at least one", hint="schema={…}")
     return {**found, **declared}
 
 
 def _files(source: Files, root: Path, engine: Engine) -> dict[str, str]:
-    from mainstem.sources.listing import listing
+    from mainstem.sources.listing import listing, no_file
 
     paths = tuple(str(root / path) for path in listing(root, source.path))
     if not paths:
-        raise SourceError(
-            f"no file matches {source.path!r}", where=str(source.origin), expected=f"at least one file below {root}"
-        )
+        raise no_file(source.path, root)
     if source.format != "csv":
         with engine.session({"files": RawFiles(paths, source.format, None, source.options)}) as session:
             return {name: _kept(type) for name, type in session.schema("SELECT * FROM files").items()}
@@ -113,7 +111,6 @@ def _types_of_text(session: Session, source: Files) -> dict[str, str]:
     if len(names) == 1 and re.search(r"[;\t|]", names[0]):
         raise SourceError(
             "the CSV files have one column only",
-            where=str(source.origin),
             got=names[0],
             hint="another delimiter? options={'delim': ';'}",
         )

@@ -12,6 +12,11 @@ from mainstem.errors import StorageError
 _FULL = ("database or disk is full", "No space left on device", "disk I/O error")
 
 
+def is_full(reason: str) -> bool:
+    """Whether a database says that its disk is full; SQLite calls a write that was cut short an I/O error."""
+    return any(text in reason for text in _FULL)
+
+
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise what SQLAlchemy and the file system raise inside as `StorageError`."""
@@ -19,9 +24,8 @@ def explained(where: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip()
-        if any(text in reason for text in _FULL):
-            hint = "free some space, then run again"
-            raise StorageError("the disk is full", where=where, got=reason, hint=hint) from error
+        if is_full(reason):
+            raise StorageError.full(where, reason) from error
         hint = "another process holds it" if "locked" in reason else "does the database run, and is the URL right?"
         raise StorageError("the state cannot be read or written", where=where, got=reason, hint=hint) from error
     except OSError as error:

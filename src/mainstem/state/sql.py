@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -13,13 +14,14 @@ from sqlalchemy.exc import NoSuchModuleError
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
 from mainstem.state.codec import decode, encode
-from mainstem.state.failures import explained
+from mainstem.state.failures import explained, is_full
 from mainstem.state.schema import REVISION, branches, json_text, records, revision
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
 _BUSY = 30_000  # ms that a writer of SQLite waits for another
+_ALONE = "mainstem.alone"
 
 
 class SqlState:
@@ -106,7 +108,8 @@ class SqlState:
         except ModuleNotFoundError as error:
             raise MissingExtra.named("postgres", error.name or "psycopg") from error
         if lite:
-            event.listen(engine, "connect", _tune)
+            event.listen(engine, "do_connect", _connect_lite)
+            event.listen(engine, "checkin", _let_go)
         if revision(engine) != REVISION:
             # Alembic takes longer to import than a run with nothing to do may take.
             from mainstem.state.migrations import upgrade
@@ -128,12 +131,33 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _tune(connection: Any, _: object) -> None:
+def _connect_lite(dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
+    """A connection to SQLite. On a full disk it can still read, but keeps others out while it is used.
+
+    Processes share an index of what was written last, in a file; who is alone has it in memory.
+    """
+    connection = dialect.connect(*arguments, **parameters)
+    try:
+        return _tuned(connection)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if not is_full(str(error)):
+            raise
+    record.info[_ALONE] = True
+    return _tuned(dialect.connect(*arguments, **parameters), "locking_mode=EXCLUSIVE")
+
+
+def _tuned(connection: Any, *first: str) -> Any:
     """Readers beside a writer, writers that wait, and commits that survive a power cut."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY}", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    for pragma in (*first, f"busy_timeout={_BUSY}", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+def _let_go(_: object, record: Any) -> None:
+    """Close a connection that keeps others out as soon as it is not used."""
+    if record.info.pop(_ALONE, False):
+        record.invalidate()
 
 
 def _upsert(connection: Connection, row: dict[str, str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ Transaction: TypeAlias = Any
 
 _open: dict[Path, Environment] = {}
 _opening = threading.Lock()
+_LITTLE = 1 << 20
+"""Bytes; a disk with less is full to LMDB, whose writes are many pages."""
 _FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)]
 
 
@@ -105,8 +108,9 @@ def explained(where: str) -> Iterator[None]:
 def explain(error: Exception, where: str) -> StorageError:
     """The error for what LMDB raised."""
     if any(text in str(error) for text in _FULL):
-        hint = "free some space; nothing of this write was kept"
+        full = StorageError.full(where, str(error))
         # LMDB calls a write that was cut short, as on a full disk, an input/output error.
-        what = "the disk is damaged or full" if os.strerror(errno.EIO) in str(error) else "the disk is full"
-        return StorageError(what, where=where, got=str(error), hint=hint)
+        if os.strerror(errno.EIO) in str(error) and shutil.disk_usage(where).free > _LITTLE:
+            full.what = "the disk is damaged or full"
+        return full
     return StorageError("the online store cannot be used", where=where, got=str(error))

@@ -18,6 +18,10 @@ _MICROSECOND = timedelta(microseconds=1)
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
+AN_INSTANT = "an instant in ISO 8601, such as 2013-12-01T10:00:00Z"
+FIELDS_ARE = "the server's /docs says which fields there are"
+
+
 class _Refused(Exception):
     """A value is not what its column takes: what is expected, and a hint."""
 
@@ -117,7 +121,8 @@ class RowSchema:
 
     def _absent(self, name: str, row: dict[str, Any], place: str) -> RequestError:
         if name in row:
-            return self._error(f"the field {name!r} may not be null", place, got="null", expected=self.columns[name])
+            what, type = f"the field {name!r} may not be null", self.columns[name]
+            return self._error(what, f"{place}.{name}", got="null", expected=type)
         unknown = [other for other in row if other not in self.columns and other not in self.optional]
         near = close_matches(name, unknown)
         return self._error(
@@ -128,8 +133,8 @@ class RowSchema:
             hint=near or (None if name in self.required else "send null if it is not known"),
         )
 
-    def _error(self, what: str, place: str, **more: str | None) -> RequestError:
-        return RequestError(what, where=f"{self.where}, {place}", **more)
+    def _error(self, what: str, place: str, *, hint: str | None = None, **more: str | None) -> RequestError:
+        return RequestError(what, where=f"{self.where}, {place}", hint=hint or FIELDS_ARE, **more)
 
 
 def converter(type: str) -> Convert:
@@ -187,7 +192,8 @@ def _float32(value: Any) -> float:
 
 def _string(value: Any) -> str:
     if value.__class__ is not str:
-        raise _Refused("a string")
+        number = value.__class__ in (int, float)
+        raise _Refused("a string", f'write it in quotes: "{value}"' if number else None)
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise _Refused("a string of whole characters", "half of a surrogate pair is no character")
     return str(value)
@@ -200,18 +206,17 @@ def _boolean(value: Any) -> bool:
 
 
 def _instant(value: Any) -> int:
-    expected = "an instant in ISO 8601, such as 2013-12-01T10:00:00Z"
     if isinstance(value, datetime):
         found = value
     elif value.__class__ is str and len(value) > 10:
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
-            raise _Refused(expected) from None
+            raise _Refused(AN_INSTANT) from None
     else:
-        raise _Refused(expected)
+        raise _Refused(AN_INSTANT)
     if found.tzinfo is None:
-        raise _Refused(expected, "it has no time zone: append Z if it is UTC, or its offset, such as +01:00")
+        raise _Refused(AN_INSTANT, "it has no time zone: append Z if it is UTC, or its offset, such as +01:00")
     return (found - _EPOCH) // _MICROSECOND
 
 

@@ -68,7 +68,7 @@ def parse_file(path: Path) -> tables.Table:
         elif match:
             said[match[1]] = match[2]
     key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
-    origin = Origin(str(path), 1, path.name)
+    origin = Origin(str(path), 1)
     return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), checks=found, **_meta(said, text))
 
 
@@ -118,7 +118,7 @@ def _parse(text: str, where: str | None = None) -> sge.Query:
         statements = [s for s in sg.parse(text, dialect=DIALECT) if s is not None]
     except sg.errors.SqlglotError as error:
         message = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()[0]
-        raise SchemaError("the SQL cannot be parsed", where=where, got=message) from error
+        raise SchemaError("the SQL cannot be parsed", where=where, got=message, expected="one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], sge.Query):
         kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
         raise SchemaError("a SQL table is one SELECT", where=where, got=kinds, expected="SELECT …")
@@ -138,8 +138,17 @@ def _described(text: str, inputs: Mapping[str, ibis.Table], where: str | None) -
         try:
             rows = connection.execute(f"DESCRIBE {text.strip().rstrip(';')}").fetchall()
         except duckdb.Error as error:
-            raise _refused(str(error), inputs, where) from error
+            raise _refused(str(error), inputs, _place(text, str(error), where)) from error
     return {name: _kept(from_duckdb(type)) for name, type, *_ in rows}
+
+
+def _place(text: str, message: str, where: str | None) -> str | None:
+    """The place of a query, and its line that DuckDB points at."""
+    if (found := re.search(r"^LINE (\d+):", message, re.MULTILINE)) is None:
+        return where
+    number = int(found[1]) + text[: len(text) - len(text.lstrip())].count("\n")
+    line = f"line {number}: {text.splitlines()[number - 1].strip()}"
+    return f"{where}, {line}" if where else line
 
 
 def _kept(type: Any) -> Any:

@@ -13,10 +13,12 @@ from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile,
 from mainstem.cli.render import output
 from mainstem.errors import MissingExtra, NotFound, RunFailed
 
+INTERRUPTED = "interrupted: nothing was published; the next run goes on from what was published before"
+
 
 def register(app: typer.Typer) -> None:
     command(app, 'mainstem plan -s "legs+"')(plan)
-    command(app, 'mainstem run -s "legs+ airport" --branch dev')(run)
+    command(app, 'mainstem run -s "legs+ airport" --branch dev', interrupted=INTERRUPTED)(run)
     command(app, "mainstem check -s legs")(check)
     command(app, "mainstem test -- -k legs", context_settings={"ignore_unknown_options": True})(test)
 

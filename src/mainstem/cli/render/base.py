@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
 
-INTERRUPTED = "interrupted: nothing was published; the next run goes on from what was published before"
+
+def causes_of(error: MainstemError) -> tuple[MainstemError, ...]:
+    """The errors that a run failed of; they are shown in its place, as what it `got`."""
+    causes: tuple[MainstemError, ...] = getattr(error, "causes", ())
+    return causes
 
 
 class Parity(Protocol):
@@ -45,4 +49,4 @@ class Output(Protocol):
     def keys(self, keys: Sequence[Any]) -> None: ...
     def said(self, text: str, hint: str | None = None, **facts: Any) -> None: ...
     def error(self, error: MainstemError) -> None: ...
-    def interrupted(self) -> None: ...
+    def interrupted(self, what: str) -> None: ...

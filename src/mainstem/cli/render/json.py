@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from mainstem.cli.render.base import INTERRUPTED, Parity
+from mainstem.cli.render.base import Parity, causes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,11 +72,17 @@ class JsonOutput:
         _print(facts)
 
     def error(self, error: MainstemError) -> None:
-        fields = ("kind", "what", "where", "got", "expected", "hint")
-        _print({"error": {name: getattr(error, name) for name in fields if getattr(error, name)}}, sys.stderr)
+        causes = causes_of(error)
+        more = {"causes": [_described(cause) for cause in causes]} if causes else {}
+        _print({"error": {**_described(error, but="got" if causes else ""), **more}}, sys.stderr)
 
-    def interrupted(self) -> None:
-        _print({"error": {"kind": "Interrupted", "what": INTERRUPTED}}, sys.stderr)
+    def interrupted(self, what: str) -> None:
+        _print({"error": {"kind": "Interrupted", "what": what}}, sys.stderr)
+
+
+def _described(error: MainstemError, but: str = "") -> dict[str, str]:
+    fields = ("kind", "what", "where", "got", "expected", "hint")
+    return {name: getattr(error, name) for name in fields if name != but and getattr(error, name)}
 
 
 def _print(value: Any, to: TextIO | None = None) -> None:

@@ -19,7 +19,7 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
     place = (status.get(name) for name in ("project", "profile", "branch", "release"))
     project, profile, branch, release = (escape(str(text or "–")) for text in place)
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
-    yield grid(("node", "kind", "state", "rows", "updated", ""), map(_node, status["nodes"]), markup=True)
+    yield grid(("node", "kind", "state", "rows", "updated", "why"), map(_node, status["nodes"]), markup=True)
     if status.get("endpoints"):
         yield ""
         yield grid(
@@ -34,14 +34,14 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _node(node: Mapping[str, Any]) -> tuple[Any, ...]:
-    trouble = escape((node.get("error") or "").split("\n")[0])
+    trouble, due = escape((node.get("error") or "").split("\n")[0]), escape(node.get("due") or "")
     return (
         escape(node["name"]),
         node["kind"],
         styled(node["state"]),
         node.get("rows"),
         instant(node.get("updated_at")),
-        f"[red]{trouble}[/]" if trouble else "",
+        f"[red]{trouble}[/]" if trouble else f"[dim]{due}[/]" if due else "",
     )
 
 

@@ -37,8 +37,6 @@ def ended(event: Event) -> Iterator[str]:
     if event.record is not None:
         yield _step(event.record)
         yield from (_check(result) for result in event.record.checks if not result.passed)
-        if event.record.error:
-            yield from (f"    [red]{escape(line)}[/]" for line in event.record.error.splitlines())
 
 
 def summary(record: RunRecord) -> Iterator[str]:
@@ -54,7 +52,8 @@ def summary(record: RunRecord) -> Iterator[str]:
 def _step(record: StepRecord) -> str:
     style = STYLES[record.status]
     name = f"{record.kind} {record.node}"
-    told = "; ".join(text for text in (_rows(record), record.message) if text)
+    trouble = record.error.split("\n")[0] if record.error else ""  # the whole of it ends the run, on standard error
+    told = "; ".join(text for text in (_rows(record), record.message, trouble) if text)
     line = f"{escape(name):<{NODE_WIDTH}} {seconds(record.seconds):>9}  {escape(told)}"
     return f"[{style}]{MARKS[record.status]}[/] {line}".rstrip()
 
@@ -64,7 +63,7 @@ def _rows(record: StepRecord) -> str:
     if record.rows_in is None:
         return ""
     if not record.quarantined:
-        return f"{count(record.rows_in)} rows"
+        return f"{count(record.rows_in)} row{'s' if record.rows_in != 1 else ''}"
     parts = f"{count(record.published)} published + {count(record.quarantined)} quarantined"
     return f"{count(record.rows_in)} rows in = {parts}"
 

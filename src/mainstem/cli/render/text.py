@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render import nodes, runs, tables
-from mainstem.cli.render.base import INTERRUPTED, Parity
+from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant
 
 if TYPE_CHECKING:
@@ -100,13 +100,16 @@ class TextOutput:
             self._show(f"[dim]{escape(hint)}[/]")
 
     def error(self, error: MainstemError) -> None:
+        causes = causes_of(error)
+        for cause in causes:
+            self.error(cause)
         self.err.print(f"[bold red]{error.kind}[/]: {escape(error.what)}")
         for name in ("where", "got", "expected", "hint"):
-            if text := getattr(error, name):
+            if (text := getattr(error, name)) and not (causes and name == "got"):
                 self.err.print(f"  [dim]{name:>8}[/]  {escape(str(text)).replace(chr(10), chr(10) + ' ' * 12)}")
 
-    def interrupted(self) -> None:
-        self.err.print(f"[red]{INTERRUPTED}[/]")
+    def interrupted(self, what: str) -> None:
+        self.err.print(f"[red]{what}[/]")
 
     def _show(self, *parts: RenderableType) -> None:
         for part in parts:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import RequestError
+from mainstem.errors import RequestError, close_matches
 from mainstem.serving.http.errors import TooLarge
 from mainstem.serving.http.messages import Request
 from mainstem.serving.limits import Limits
@@ -20,7 +20,13 @@ async def read_json(request: Request, limits: Limits) -> Any:
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("the body is not JSON", where=request.path, got=str(error), hint="see /docs") from None
+        raise RequestError(
+            "the body is not JSON",
+            where=request.path,
+            got=str(error),
+            expected="a JSON object or list",
+            hint="see /docs",
+        ) from None
 
 
 def rows_in(
@@ -33,13 +39,14 @@ def rows_in(
         unknown = sorted(given.keys() - options)
         if unknown:
             allowed = ", ".join((field, *sorted(options)))
-            raise RequestError(f"there is no option {unknown[0]!r}", where=where, got=unknown[0], expected=allowed)
+            near = close_matches(unknown[0], (field, *options)) or "see /docs"
+            raise RequestError(
+                f"there is no option {unknown[0]!r}", where=where, got=unknown[0], expected=allowed, hint=near
+            )
         body = body[field]
     rows = body if isinstance(body, list) else [body]
     if not rows:
-        raise RequestError("there are no rows", where=where, expected="at least one")
+        raise RequestError("there are no rows", where=where, got="none", expected="at least one", hint="see /docs")
     if len(rows) > limits.max_rows:
-        raise TooLarge(
-            "there are too many rows", where=where, got=str(len(rows)), expected=f"at most {limits.max_rows}"
-        )
+        raise TooLarge.rows(len(rows), limits.max_rows, where)
     return rows, given

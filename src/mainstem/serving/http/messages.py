@@ -48,7 +48,7 @@ class Request:
 
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > limit:
-            raise TooLarge("the body is too large", got=f"{declared} bytes", expected=f"at most {limit}")
+            raise TooLarge.body(f"{declared} bytes", limit)
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(seconds):
@@ -60,7 +60,7 @@ class Request:
                     parts.append(message.get("body", b""))
                     more = message.get("more_body", False)
                     if sum(map(len, parts)) > limit:
-                        raise TooLarge("the body is too large", expected=f"at most {limit} bytes")
+                        raise TooLarge.body(f"more than {limit} bytes", limit)
         except TimeoutError:
             raise TooSlow("the body did not arrive in time", expected=f"within {seconds:g} s") from None
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -10,7 +10,7 @@ from mainstem.serving.http.bodies import read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, Route, encode
 from mainstem.serving.predictor import Answer
 from mainstem.serving.service import Service
-from mainstem.streaming.rows import moment, parse_instant
+from mainstem.streaming.rows import AN_INSTANT, moment, parse_instant
 
 _LARGE = 64
 """Rows from which on scoring leaves the event loop."""
@@ -63,4 +63,6 @@ def _instant(value: Any, where: str) -> int:
     try:
         return parse_instant(value)
     except ValueError as problem:
-        raise RequestError("`time` is not an instant", where=where, got=repr(value)[:80], hint=str(problem)) from None
+        raise RequestError(
+            "`time` is not an instant", where=where, got=repr(value)[:80], expected=AN_INSTANT, hint=str(problem)
+        ) from None

@@ -13,7 +13,7 @@ from mainstem.nodes.sources import Api
 from mainstem.sources.arrow import arrow_schema, from_records
 from mainstem.sources.cursors import Watermark
 from mainstem.sources.extraction import Extraction, Request
-from mainstem.sources.http import AGENT, TIMEOUT, not_json, refused, unreachable
+from mainstem.sources.http import AGENT, TIMEOUT, not_json, refused, root_cause, unreachable
 from mainstem.sources.progress import last_of
 from mainstem.sources.records import records_at
 from mainstem.sources.secrets import expand, expand_all, redact
@@ -79,7 +79,7 @@ def _pages(request: Request) -> Iterator[list[Any]]:
         error.response.close()
         raise refused(error.response.status_code, redact(shown, *templates)) from error
     except requests.exceptions.RequestException as error:
-        raise unreachable(shown, redact(str(error), *templates)) from error
+        raise unreachable(shown, redact(str(root_cause(error)), *templates)) from error
     finally:
         session.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 from mainstem.errors import SourceError
 from mainstem.ports import RawFiles
 from mainstem.sources.extraction import Extraction, Part, Request, Written
-from mainstem.sources.listing import Stamp, listing, stamp
+from mainstem.sources.listing import Stamp, listing, no_file, stamp
 
 
 def extract(request: Request) -> Extraction:
@@ -22,11 +22,7 @@ def extract(request: Request) -> Extraction:
     stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
     found = listing(request.root, request.node.path)
     if not found and not stored:
-        raise SourceError(
-            f"no file matches {request.node.path!r}",
-            where=request.where,
-            expected=f"at least one file below {request.root}",
-        )
+        raise no_file(request.node.path, request.root)
     look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
     changed = [seen for seen in look if seen.changed]
     replaced = [name for seen in changed for name in stored.get(seen.path, {}).get("data", ())]
@@ -36,6 +32,7 @@ def extract(request: Request) -> Extraction:
     def cursor(written: Written) -> str:
         for seen in changed:
             _unchanged_meanwhile(request, seen)
+            _whole(request, seen, stored.get(seen.path))
         kept = {path: stored[path] for path in gone}
         now = {s.path: s.entry(written.get(s.path, stored.get(s.path, {}).get("data", ()))) for s in look}
         return json.dumps({**kept, **now}, sort_keys=True)
@@ -73,6 +70,19 @@ def _sha256(file: Path) -> str:
 def _part(request: Request, path: str) -> Part:
     node = request.node
     return Part(path, RawFiles((str(request.root / path),), node.format, dict(request.schema), dict(node.options)))
+
+
+def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None:
+    """Refuse a CSV file that has become shorter and ends within a line: its last value may be half a value."""
+    file, size = request.root / seen.path, seen.stamp[0]
+    if before and size < before["size"] and request.node.format == "csv" and _ends_within_a_line(file):
+        raise SourceError(
+            "a file is shorter than before and ends within a line",
+            where=str(file),
+            got=f"{size:,} bytes, the last not a line break",
+            expected=f"{before['size']:,} bytes or more, or a line break at the end",
+            hint="if it is cut, fetch it again; if it is whole, end it with a line break",
+        )
 
 
 def _unchanged_meanwhile(request: Request, seen: _Seen) -> None:

@@ -1,0 +1,2 @@
+-- key: origin
+SELECT origin, count(*) AS flights FROM legs GROUP BY origin
