@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAVY = {
     *("duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx"),
-    *("onnxruntime", "dlt", "scrapy", "scipy", "uvicorn"),
+    *("onnxruntime", "dlt", "redis", "scrapy", "scipy", "uvicorn"),
 }
 
 

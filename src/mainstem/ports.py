@@ -3,7 +3,7 @@
     Engine        computes: relations in, Parquet files or Arrow out
     Lake          keeps immutable snapshots of stored tables
     State         keeps records (runs, releases, findings) and moves branch heads by compare-and-swap
-    OnlineStore   keeps bytes per key, read in microseconds
+    OnlineStore   keeps bytes per key, read in microseconds or one round trip
     EventLog      keeps what was acknowledged; shares its transaction with the online store
 
 Adapters live in engines/, lake/, state/ and stores/; every adapter passes the contract suite of its port in
@@ -12,7 +12,7 @@ Adapters live in engines/, lake/, state/ and stores/; every adapter passes the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
@@ -204,8 +204,19 @@ class State(Protocol):
 # ── online ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How many bytes each space and each log takes up, by name; about, and by the store's own measure."""
+
+    spaces: Mapping[str, int]
+    logs: Mapping[str, int]
+
+
 class Writer(Protocol):
     """One transaction over online state and event log: all of it is on disk when it ends, or none."""
+
+    def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
+        """Say what `get` is about to be asked for: a store that is far away brings all of it in one round trip."""
 
     def get(self, space: str, key: bytes) -> bytes | None: ...
     def put(self, space: str, key: bytes, value: bytes) -> None: ...
@@ -217,7 +228,19 @@ class Writer(Protocol):
 
 
 class OnlineStore(Protocol):
-    """Bytes per (space, key)."""
+    """Bytes per (space, key).
+
+    `where` is its place, without secrets; `durability` says in a few words what is promised of a transaction that has
+    ended. A `remote` one is read over a network, which an event loop must not wait for.
+    """
+
+    remote: ClassVar[bool]
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def durability(self) -> str: ...
 
     def transaction(self) -> AbstractContextManager[Writer]:
         """One writer at a time; durable on exit, rolled back on an exception. Raises `StorageError` (full disk too)."""
@@ -225,7 +248,14 @@ class OnlineStore(Protocol):
     def read(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of many keys, from one consistent view."""
 
+    def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """The values of many keys of each of several spaces, from one consistent view and in one round trip."""
+
     def count(self, space: str) -> int: ...
+
+    def sizes(self) -> Sizes:
+        """What takes up how much; it may take as long as reading everything does."""
+
     def close(self) -> None: ...
 
 

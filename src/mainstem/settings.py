@@ -38,7 +38,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `lake` is the directory of stored tables and artifacts, `catalog` the URL of the Iceberg catalog (default: SQLite in
     the lake), `engine` what computes, `memory` and `threads` its bounds, `online` the directory of online state and
-    logs, `state` the URL of runs, releases and findings.
+    logs or the URL of a Redis server that has them, `state` the URL of runs, releases and findings.
     """
 
     lake: str = ".mainstem/lake"

@@ -35,6 +35,15 @@ def test_what_is_packed_comes_back(given: list[tuple[Any, ...]]) -> None:
     assert unpacked(LAYOUT.pack(columns(given))) == given
 
 
+@given(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
+def test_rows_and_the_newest_of_them(keys: list[list[tuple[Any, ...]]]) -> None:
+    events = LAYOUT.unpack(*(LAYOUT.pack(columns(key)) for key in keys))
+    given = [tuple(row[list(LAYOUT.kinds).index(name)] for name in LAYOUT.places) for key in keys for row in key]
+    assert [tuple(events.row(index)) for index in range(len(events))] == given
+    newest = tuple(events.newest())
+    assert newest == given[-1] and list(map(type, newest)) == list(map(type, given[-1]))
+
+
 @given(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=4))
 def test_many_keys_are_packed_as_each_alone(keys: list[list[tuple[Any, ...]]]) -> None:
     together = columns([row for key in keys for row in key])

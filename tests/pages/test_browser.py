@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,9 +18,6 @@ from mainstem.pages import render
 from mainstem.pages.page import mark
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-if BROWSER is None and os.environ.get("CI") != "true":
-    pytest.skip("there is no Chromium to open the page with", allow_module_level=True)
 
 FLAGS = (
     "--headless",
@@ -49,6 +45,12 @@ addEventListener("load", () => setTimeout(() => {
   document.getElementById("probe").textContent = JSON.stringify(found);
 }, 0));
 </script>"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def browser(missing: Callable[[str], NoReturn]) -> None:
+    if BROWSER is None:
+        missing("there is no Chromium to open the page with: apt-get install chromium")
 
 
 class Site:
@@ -95,7 +97,7 @@ def site(status: dict[str, Any]) -> Iterator[tuple[Site, str]]:
 
 
 def browse(url: str, profile: Path, *more: str) -> str:
-    assert BROWSER is not None, "CI needs Chromium"
+    assert BROWSER is not None
     command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", *more, url]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 

@@ -3,9 +3,11 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,40 +21,29 @@ def _programs() -> Path | None:
     return Path(initdb).parent if initdb else None
 
 
-def _missing(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory):
+def postgresql(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn], free_port: Callable[[], int]
+):
     """The URL of a server that lives as long as the tests; PostgreSQL refuses to run as root, so as another user."""
-    pytest.importorskip("psycopg", reason="psycopg, the driver of PostgreSQL, is not installed")
+    if find_spec("psycopg") is None:
+        missing("psycopg, the driver of PostgreSQL, is not installed: pip install 'mainstem[postgres]'")
     programs = _programs()
     if programs is None:
-        _missing("initdb and pg_ctl are not installed: apt-get install postgresql")
-        return
+        missing("initdb and pg_ctl are not installed: apt-get install postgresql")
     user = {}
     logs = place = tmp_path_factory.mktemp("postgresql")
     if os.getuid() == 0:
         names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")]
         if not names:
-            _missing("there is no unprivileged user to run PostgreSQL as")
+            missing("there is no unprivileged user to run PostgreSQL as")
         entry = pwd.getpwnam(sorted(names, reverse=True)[0])
         user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         # pytest's directories are closed to other users.
         place = Path("/tmp") / f"mainstem-postgresql-{os.getpid()}"
         place.mkdir(mode=0o700)
         os.chown(place, entry.pw_uid, entry.pw_gid)
-    data, port = place / "data", _free_port()
+    data, port = place / "data", free_port()
 
     def call(program: str, *arguments: str) -> None:
         command = [str(programs / program), "-D", str(data), *arguments]

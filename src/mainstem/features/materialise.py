@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mainstem.features.corrections import Correct, corrections
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.latest import ranked, visible
-from mainstem.features.online import META, Meta, OnlineView, encode_meta
+from mainstem.features.online import META, Meta, OnlineView, encode_meta, space_of
 from mainstem.features.packing import Array, encode_key
 from mainstem.features.plan import compiled
 from mainstem.features.view import NULL_INT, CompiledView
@@ -97,7 +97,7 @@ class Materialise:
             raw = writer.get(_SPACES, name)
             known: list[str] = msgspec.json.decode(raw) if raw else []
             for old in set(known) - kept:
-                writer.clear(f"view/{online.view.name}/{old}")
+                writer.clear(space_of(online.view.name, old))
             writer.put(_SPACES, name, msgspec.json.encode(sorted(k for k in kept if k)))
 
 

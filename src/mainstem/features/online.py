@@ -20,7 +20,7 @@ from mainstem.features.state import Reading, state_of
 from mainstem.features.view import CompiledView
 from mainstem.ports import OnlineStore, Writer
 
-__all__ = ["META", "Meta", "OnlineView", "Reading", "encode_meta"]
+__all__ = ["META", "Meta", "OnlineView", "Reading", "encode_meta", "space_of"]
 
 META = b""
 """The key of a space's own record: no entity's, for those are never empty."""
@@ -49,13 +49,18 @@ def encode_meta(meta: Meta) -> bytes:
     return msgspec.msgpack.encode(meta)
 
 
+def space_of(view: str, fingerprint: str) -> str:
+    """The space of the online store that has a view's state."""
+    return f"view/{view}/{fingerprint}"
+
+
 class OnlineView:
     """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it."""
 
     def __init__(self, view: CompiledView, store: OnlineStore, fingerprint: str | None = None) -> None:
         self.view, self._store = view, store
         self.fingerprint = fingerprint or view.fingerprint
-        self.space = f"view/{view.name}/{self.fingerprint}"
+        self.space = space_of(view.name, self.fingerprint)
         self.state = state_of(view, self.space)
 
     def read(self, keys: Sequence[Sequence[Any]], t: int | Sequence[int]) -> list[Reading]:

@@ -12,7 +12,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,8 @@ import numpy.typing as npt
 from mainstem.features.view import NULL_INT, CompiledView
 
 Array = npt.NDArray[Any]
+
+_LENGTH = struct.Struct("<i")
 
 
 def encode_key(values: Sequence[Any]) -> bytes:
@@ -52,6 +54,21 @@ class Layout:
         return tuple(name for name, kind in self.kinds.items() if kind == "string")
 
     @cached_property
+    def reals(self) -> tuple[bool, ...]:
+        """Which of the fixed columns are floats."""
+        return tuple(self.kinds[name] == "float64" for name in self.fixed)
+
+    @cached_property
+    def booleans(self) -> tuple[int, ...]:
+        """The places of those that are booleans."""
+        return tuple(place for place, name in enumerate(self.fixed) if self.kinds[name] == "boolean")
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where in a row a column's value is: the fixed columns first, then the texts."""
+        return {name: place for place, name in enumerate((*self.fixed, *self.texts))}
+
+    @cached_property
     def header(self) -> struct.Struct:
         return struct.Struct(f"<{1 + len(self.texts)}I")
 
@@ -74,8 +91,9 @@ class Layout:
 
     def unpack(self, *raws: bytes) -> Events:
         """One key's events, of packed values that follow each other in order."""
-        parts = [_Packed(self, raw) for raw in raws]
-        return parts[0] if len(parts) == 1 else _Joined(self, parts)
+        if len(raws) == 1:
+            return _Packed(self, *raws)
+        return _Joined(self, [_Packed(self, raw) for raw in raws])
 
 
 class Events(ABC):
@@ -100,6 +118,14 @@ class Events(ABC):
         value, kind = self[name][row], self._layout.kinds[name]
         return value if kind == "string" else to_python(value, kind)
 
+    def row(self, index: int) -> Sequence[Any]:
+        """All values of one row as Python has them, null as None, in the order of `Layout.places`."""
+        return [self.value(name, index) for name in self._layout.places]
+
+    def newest(self) -> Sequence[Any]:
+        """The last row."""
+        return self.row(len(self) - 1)
+
     @abstractmethod
     def _decode(self, name: str) -> Any: ...
 
@@ -121,6 +147,20 @@ class _Packed(Events):
         count, *self._sizes = layout.header.unpack_from(raw)
         super().__init__(layout, count)
         self._raw = raw
+
+    def newest(self) -> Sequence[Any]:
+        # What most online reads are about: no column is decoded, only what ends each of them.
+        layout, raw, count = self._layout, self._raw, self._count
+        fixed = _last_of(layout.reals, count).unpack_from(raw, layout.header.size)
+        found = list(_nulled(fixed, layout.reals))
+        for place in layout.booleans:
+            found[place] = None if found[place] is None else bool(found[place])
+        at = layout.header.size + 8 * count * len(fixed)
+        for size in self._sizes:
+            at += 4 * count + size
+            (length,) = _LENGTH.unpack_from(raw, at - size - 4)
+            found.append(None if length < 0 else raw[at - length : at].decode())
+        return found
 
     def _decode(self, name: str) -> Any:
         layout = self._layout
@@ -156,6 +196,19 @@ def to_fixed(values: Sequence[Any] | Array, kind: str) -> Array:
         return values
     null = np.nan if kind == "float64" else NULL_INT
     return np.array([null if value is None else value for value in values], dtype=_dtype(kind))
+
+
+def _nulled(values: Sequence[Any], reals: Sequence[bool]) -> Sequence[Any]:
+    """Fixed values with None for nulls. Mostly there is none, which two passes in C find out."""
+    if NULL_INT not in values and (total := sum(values)) == total:
+        return values
+    return [None if (v != v if real else v == NULL_INT) else v for v, real in zip(values, reals, strict=True)]
+
+
+@lru_cache(maxsize=4096)
+def _last_of(reals: tuple[bool, ...], count: int) -> struct.Struct:
+    """Takes the last of `count` values out of each fixed column."""
+    return struct.Struct("<" + "".join(f"{8 * (count - 1)}x{'d' if real else 'q'}" for real in reals))
 
 
 def _cut(raw: bytes, bounds: Array) -> list[bytes]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import cached_property
+from operator import le, lt
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ from mainstem.features.view import NULL_INT, CompiledView, Feature
 from mainstem.features.windows import Window
 
 SCALARS = Scalars()
+
+_U, _ARRIVED = 0, 1
+"""Their places in a row: `Layout.of` puts them first."""
 
 
 class Seen(Scalars):
@@ -98,17 +103,12 @@ def windowed_at(
     return values, newest
 
 
-def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = True) -> tuple[dict[str, Any], int] | None:
-    """The features of the last row visible at `t`, and when it became usable; None for none, or one past its ttl."""
-    u = events["_u"]
-    row = (bisect_right if view.inclusive else bisect_left)(u, t) - 1
-    if arrived and view.arrives:
-        came = events["_arrived"]
-        while row >= 0 and (came[row] > t if view.inclusive else came[row] >= t):
-            row -= 1
-    if row < 0 or (view.ttl is not None and view.known.moments and u[row] < t - view.ttl):
+def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = True) -> Sequence[Any] | None:
+    """The last row visible at `t`, in the order of `Layout.places`; None for none, or one past its ttl."""
+    row = _last_visible(view, events, t, arrived and view.arrives)
+    if row is None or (view.ttl is not None and view.known.moments and row[_U] < t - view.ttl):
         return None
-    return {f.name: events.value(str(f.argument), row) for f in view.features}, int(u[row])
+    return row
 
 
 def finalized(feature: Feature, seen: Seen, t: int) -> Any:
@@ -124,6 +124,18 @@ def finalized(feature: Feature, seen: Seen, t: int) -> Any:
 def nothing(view: CompiledView) -> dict[str, Any]:
     """The features of a key without events."""
     return {f.name: None if f.aggregation is None else f.aggregation.empty for f in view.features}
+
+
+def _last_visible(view: CompiledView, events: Events, t: int, arrived: bool) -> Sequence[Any] | None:
+    """Mostly it is the newest of all, so that one is tried before any is searched for."""
+    sees = le if view.inclusive else lt
+    row = events.newest()
+    if sees(row[_U], t) and (not arrived or sees(row[_ARRIVED], t)):
+        return row
+    index = (bisect_right if view.inclusive else bisect_left)(events["_u"], t) - 1
+    while arrived and index >= 0 and not sees(events["_arrived"][index], t):
+        index -= 1
+    return events.row(index) if index >= 0 else None
 
 
 def _rows(view: CompiledView, events: Events, window: Window, end: int, t: int, arrived: bool) -> Any:

@@ -71,15 +71,19 @@ class State(ABC):
 
 
 class LatestState(State):
+    def __init__(self, view: CompiledView, space: str) -> None:
+        super().__init__(view, space)
+        self._places = [(f.name, self.layout.places[str(f.argument)]) for f in view.features]
+
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
         return (key,)
 
     def read(self, addresses: tuple[bytes, ...], records: Records, t: int) -> Reading:
-        events = self._events(records[addresses[0]])
-        found = None if events is None else latest_at(self.view, events, t)
-        if found is None:
+        raw = records[addresses[0]]
+        row = None if raw is None else latest_at(self.view, self.layout.unpack(raw), t)
+        if row is None:
             return Reading(nothing(self.view), None, None, True)
-        return Reading(found[0], found[1], None, False)
+        return Reading({name: row[place] for name, place in self._places}, row[0], None, False)
 
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
         kept = merged(self.view, self._events(writer.get(self.space, key)), columns)

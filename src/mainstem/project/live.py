@@ -137,6 +137,7 @@ def ingest(project: Project, stream: str, rows: Rows, *, replay: bool = False) -
 
 
 def _live(project: Project) -> Live:
+    project.claim()  # before it is forked, a branch has no online state of its own
     served = service(project)
     served.start()
     served.close()
@@ -162,7 +163,7 @@ class Online:
         from mainstem.features.plan import compiled
 
         view = compiled(self.project.graph, self.name)
-        fingerprint = self.project.release.online.get(self.name)
+        fingerprint = self.project.claim().online.get(self.name)
         if fingerprint is None:
             raise Unavailable(f"the view {self.name!r} is not online yet", hint="mainstem run")
         online = OnlineView(view, self.project.adapters.store, fingerprint)

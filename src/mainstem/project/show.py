@@ -8,7 +8,10 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import ModelVersion
+from mainstem.nodes.sources import Stream
+from mainstem.ports import Sizes
 from mainstem.project.status import kind_of
+from mainstem.streaming.logs import events_of, predictions_of
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
@@ -37,6 +40,8 @@ def show(project: Project, name: str, limit: int = 10) -> dict[str, Any]:
             shown |= _endpoint(project, name, node)
         case FeatureView():
             shown |= _view(project, name, node)
+        case Stream():
+            shown |= {**_relation(project, name, limit), "log_bytes": _sizes(project).logs.get(events_of(name))}
         case _:
             shown |= _relation(project, name, limit)
     return shown
@@ -76,9 +81,11 @@ def _sample(project: Project, name: str, limit: int) -> list[dict[str, Any]]:
 
 def _view(project: Project, name: str, node: FeatureView) -> dict[str, Any]:
     from mainstem.features.discovery import features, freshness
+    from mainstem.features.online import space_of
 
     users, context = project.graph.dag.users(name), project.reading("show")
     store = project.adapters.store if project.adapters.has_store else None
+    fingerprint = project.release.online.get(name)
     return {
         "key": list(node.key),
         "windows": list(node.windows),
@@ -86,8 +93,13 @@ def _view(project: Project, name: str, node: FeatureView) -> dict[str, Any]:
         "features": features(context, name),
         "freshness": freshness(context, name, store),
         "models": [user for user in users if isinstance(project.graph[user].node, Model)],
-        "online": project.release.online.get(name),
+        "online": fingerprint,
+        "online_bytes": _sizes(project).spaces.get(space_of(name, fingerprint)) if fingerprint else None,
     }
+
+
+def _sizes(project: Project) -> Sizes:
+    return project.adapters.store.sizes() if project.adapters.has_store else Sizes({}, {})
 
 
 def _model(project: Project, name: str) -> dict[str, Any]:
@@ -115,4 +127,5 @@ def _endpoint(project: Project, name: str, node: Endpoint) -> dict[str, Any]:
         "challenger": release.models.get(model),
         "monitors": [type(monitor).__name__.lower() for monitor in node.monitors],
         "request": dict(request),
+        "log_bytes": _sizes(project).logs.get(predictions_of(name)),
     }

@@ -29,11 +29,19 @@ def status(project: Project) -> dict[str, Any]:
         "profile": project.settings.profile_name,
         "branch": project.branch,
         "release": release.id or None,
+        "online": _online(project),
         "nodes": [_node(definition, project, release, plan, last) for definition in project.graph],
         "endpoints": [_endpoint(project, name, node, release) for name, node in project.graph.of(Endpoint).items()],
         "findings": [_finding(finding) for finding in project.findings()],
         "runs": [_run(run) for run in reversed(runs)],
     }
+
+
+def _online(project: Project) -> dict[str, Any] | None:
+    if not project.adapters.has_store:
+        return None
+    store = project.adapters.store
+    return {"store": store.where, "durability": store.durability}
 
 
 def _last_steps(runs: list[RunRecord]) -> dict[str, tuple[RunRecord, StepRecord]]:

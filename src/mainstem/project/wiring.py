@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib import import_module
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from mainstem.lake.iceberg import IcebergLake
     from mainstem.state.sql import SqlState
     from mainstem.stores.lmdb import LmdbStore
+    from mainstem.stores.redis import RedisStore
 
 Regraph = Callable[[Sequence[Rule]], Graph]
 """The project resolved again, with these remedies in force beside those it has."""
@@ -62,32 +62,47 @@ class Adapters:
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         return SqlState(url)
 
+    @property
+    def store(self) -> LmdbStore | RedisStore:
+        return self._redis or self._lmdb
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the branch has online state or logs."""
+        if self._redis is not None:
+            return self._redis.begun
+        return "_lmdb" in vars(self) or self.online_path(self.branch).exists()
+
+    def fork(self, origin: str) -> None:
+        """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
+        if self._redis is not None:
+            self._redis.fork(origin)
+        else:
+            from mainstem.stores.lmdb import LmdbStore
+
+            LmdbStore.fork(self.online_path(origin), self.online_path(self.branch))
+
+    def online_path(self, branch: str) -> Path:
+        """The directory of a branch's online state and logs, where the profile names one."""
+        return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
+
     @cached_property
-    def store(self) -> LmdbStore:
+    def _lmdb(self) -> LmdbStore:
         from mainstem.stores.lmdb import LmdbStore
 
         return LmdbStore(self.online_path(self.branch))
 
-    def online_path(self, branch: str) -> Path:
-        """The directory of a branch's online state and logs."""
-        return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
+    @cached_property
+    def _redis(self) -> RedisStore | None:
+        url = self.settings.profile.online
+        if "://" not in url:
+            return None
+        if not url.startswith(("redis://", "rediss://")):
+            expected = "a directory, redis://… or rediss://…"
+            raise SettingsError("no such online store", got=url.partition("://")[0] + "://", expected=expected)
+        from mainstem.stores.redis import RedisStore
 
-    @property
-    def has_store(self) -> bool:
-        return "store" in vars(self) or self.online_path(self.branch).exists()
-
-    def fork(self, origin: str) -> None:
-        """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
-        source, target = self.online_path(origin), self.online_path(self.branch)
-        if source.exists() and not target.exists():
-            from mainstem.stores.lmdb import LmdbStore
-
-            draft = target.with_name(f"{target.name}.part")
-            shutil.rmtree(draft, ignore_errors=True)
-            store = LmdbStore(source)
-            store.copy(draft)
-            store.close()
-            draft.rename(target)
+        return RedisStore(url, self.settings.project.name, self.branch)
 
     def executors(self, regraph: Regraph) -> Mapping[StepKind, Executor]:
         """An executor for every kind of step, made when the first such step comes: most runs need few of them."""
@@ -105,7 +120,7 @@ class Adapters:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("store", "state"):
+        for name in ("_lmdb", "_redis", "state"):
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()

@@ -79,6 +79,7 @@ class Service:
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
+        self.remote = store.remote
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
         self.keys: Sequence[keys.ApiKey] = ()

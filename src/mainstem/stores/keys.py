@@ -21,6 +21,12 @@ def encoded(prefix: bytes, key: bytes) -> bytes:
     return prefix + _HASHED + blake2b(key, digest_size=32).digest()
 
 
+def decoded(name: bytes) -> tuple[bytes, str]:
+    """The kind and the name in a key of names; of a name that was too long only its hash."""
+    kind, how, rest = name[:1], name[1:2], name[2:]
+    return kind, rest.decode() if how == _LITERAL else rest.hex()
+
+
 def offset_key(log: bytes, offset: int) -> bytes:
     """Big-endian, so that LMDB's order of bytes is the order of offsets."""
     return log + offset.to_bytes(8, "big")

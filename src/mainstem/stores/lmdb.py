@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import lmdb
 
 from mainstem.errors import ConflictError, StorageError
-from mainstem.ports import Writer
+from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, explain, explained, release
-from mainstem.stores.keys import PREFIX, after, encoded, number, offset_key
+from mainstem.stores.keys import PREFIX, after, decoded, encoded, number, offset_key
 
 R = TypeVar("R")
 
@@ -28,9 +29,27 @@ class LmdbStore:
     off a crash of the machine, not of the process, may lose the last transactions. Reads take microseconds.
     """
 
+    remote: ClassVar[bool] = False
+
     def __init__(self, path: Path | str, map_size: int = 1 << 30, sync: bool = True) -> None:
         self._path = Path(path).resolve()
+        self.where = str(self._path)
         self._environment: Environment | None = acquire(self._path, map_size, sync)
+        self.durability = "on disk" if sync else "a crash of the machine may lose the last transactions"
+
+    @staticmethod
+    def fork(origin: Path, path: Path) -> None:
+        """Begin the store at `path` as a copy of another, unless it exists or there is no other."""
+        if not origin.exists() or path.exists():
+            return
+        draft = path.with_name(f"{path.name}.part")
+        shutil.rmtree(draft, ignore_errors=True)
+        store = LmdbStore(origin)
+        try:
+            store.copy(draft)
+        finally:
+            store.close()
+        draft.rename(path)
 
     # ── online store ──────────────────────────────────────────────────────────────────────────────────
 
@@ -40,8 +59,8 @@ class LmdbStore:
         environment = self._env
         if environment.writer == threading.get_ident():
             hint = "use the Writer that the outer one gave"
-            raise StorageError("a transaction inside a transaction", where=str(self._path), hint=hint)
-        with explained(str(self._path)), environment.writing:
+            raise StorageError("a transaction inside a transaction", where=self.where, hint=hint)
+        with explained(self.where), environment.writing:
             environment.writer = threading.get_ident()
             writer = LmdbWriter(environment)
             try:
@@ -52,24 +71,35 @@ class LmdbStore:
                 environment.writer = None
 
     def read(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.read_many([(space, keys)])[0]
+
+    def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
         # The hot path: no generator of a context manager stands in it, they cost more than the read.
         environment = self._env
         try:
             with environment.reading, environment.view() as transaction:
-                prefix = _known(environment, transaction, _SPACE, space)
-                if prefix is None:
-                    return [None] * len(keys)
-                get, values = transaction.get, environment.values
-                return [get(encoded(prefix, key), None, values) for key in keys]
+                return [_values(environment, transaction, space, keys) for space, keys in wanted]
         except lmdb.Error as error:
-            raise explain(error, str(self._path)) from error
+            raise explain(error, self.where) from error
 
     def count(self, space: str) -> int:
         """The number of keys, by counting them."""
         environment = self._env
-        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+        with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _SPACE, space)
-            return 0 if prefix is None else sum(1 for _ in _keys(transaction, environment.values, prefix, prefix))
+            return 0 if prefix is None else sum(1 for _ in _entries(transaction, environment.values, prefix))
+
+    def sizes(self) -> Sizes:
+        """What keys and values add up to, by reading all of them."""
+        environment, spaces, logs = self._env, dict[str, int](), dict[str, int]()
+        tables = {_SPACE: (environment.values, spaces), _LOG: (environment.events, logs)}
+        with explained(self.where), environment.reading, environment.view() as transaction:
+            for name, number in list(_entries(transaction, environment.names, b"")):
+                kind, text = decoded(name)
+                db, sizes = tables[kind]
+                size = sum(len(key) + len(value) for key, value in _entries(transaction, db, number))
+                sizes |= {text: size} if size else {}
+        return Sizes(spaces, logs)
 
     def copy(self, path: Path) -> None:
         """Write a consistent, compacted copy of everything into the empty directory `path`, while others go on."""
@@ -97,7 +127,7 @@ class LmdbStore:
 
     def end(self, log: str) -> int:
         environment = self._env
-        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+        with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _LOG, log)
             return 0 if prefix is None else _end(environment, transaction, prefix)
 
@@ -107,7 +137,7 @@ class LmdbStore:
 
     def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
         environment = self._env
-        with explained(str(self._path)), environment.reading, environment.view() as transaction:
+        with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _LOG, log)
             if prefix is None:
                 return []
@@ -123,7 +153,7 @@ class LmdbStore:
     @property
     def _env(self) -> Environment:
         if self._environment is None:
-            raise StorageError("the online store is closed", where=str(self._path))
+            raise StorageError("the online store is closed", where=self.where)
         return self._environment
 
 
@@ -139,6 +169,9 @@ class LmdbWriter:
         self._transaction: Transaction | None = None
         self._ids: dict[tuple[bytes, str], bytes] = {}
         self._done: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
+
+    def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
+        """Nothing: reading takes microseconds."""
 
     def get(self, space: str, key: bytes) -> bytes | None:
         return self._apply(self._get, space, key)
@@ -246,12 +279,22 @@ def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
     return int.from_bytes(transaction.get(log, default=b"", db=environment.ends), "big")
 
 
-def _keys(transaction: Transaction, db: Any, prefix: bytes, start: bytes) -> Iterator[bytes]:
-    """The keys from `start` on that begin with `prefix`."""
+def _values(
+    environment: Environment, transaction: Transaction, space: str, keys: Sequence[bytes]
+) -> list[bytes | None]:
+    prefix = _known(environment, transaction, _SPACE, space)
+    if prefix is None:
+        return [None] * len(keys)
+    get, values = transaction.get, environment.values
+    return [get(encoded(prefix, key), None, values) for key in keys]
+
+
+def _entries(transaction: Transaction, db: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys that begin with `prefix`, and their values."""
     with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(start)
+        positioned = cursor.set_range(prefix)
         while positioned and cursor.key().startswith(prefix):
-            yield cursor.key()
+            yield cursor.item()
             positioned = cursor.next()
 
 

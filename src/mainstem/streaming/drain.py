@@ -137,7 +137,7 @@ class _Draft:
                 f"the log {self.name!r} does not go on where the lake ends",
                 got=f"offsets {first} to {end}",
                 expected=f"offset {_offset(held)} among them",
-                hint="the directory of the online store is not the one these rows came from",
+                hint="the online store is not the one these rows came from",
             )
         return max(fitting, key=_offset)
 

@@ -13,7 +13,7 @@ from mainstem.serving.service import Service
 from mainstem.streaming.rows import AN_INSTANT, moment, parse_instant
 
 _LARGE = 64
-"""Rows from which on scoring leaves the event loop."""
+"""Rows from which on scoring leaves the event loop; where features come over a network, it always does."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -29,7 +29,7 @@ async def _predict(service: Service, request: Request) -> Response:
     body = await read_json(request, service.limits)
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = None if options.get("time") is None else _instant(options["time"], where)
-    if len(rows) < _LARGE:
+    if len(rows) < _LARGE and not service.remote:
         answers = predictor.predict(rows, at)
     else:
         answers = await asyncio.to_thread(predictor.predict, rows, at)

@@ -33,6 +33,15 @@ class StoreContract:
         assert store.read("never written", [b"1", b"2"]) == [None, None]
         assert store.read("a", []) == []
 
+    def test_many_spaces_are_read_at_once(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            writer.put("a", b"1", b"one")
+            writer.put("b", b"2", b"two")
+        wanted = [("b", [b"2", b"1"]), ("none", [b"1"]), ("a", []), ("a", [b"1"]), ("b", [b"2"])]
+        assert store.read_many(wanted) == [[b"two", None], [None], [], [b"one"], [b"two"]]
+        assert store.read_many([]) == []
+
     def test_a_writer_sees_what_it_wrote_and_others_do_not_yet(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:
@@ -41,6 +50,25 @@ class StoreContract:
             assert writer.get("a", b"none") is None
             assert store.read("a", [b"k"]) == [None]
         assert store.read("a", [b"k"]) == [b"v"]
+
+    def test_what_was_announced_is_read_as_it_stands(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            for n in range(4):
+                writer.put("a", b"%d" % n, b"old")
+        with store.transaction() as writer:
+            writer.put("a", b"0", b"new")
+            writer.delete("a", b"1")
+            writer.prefetch("a", (b"%d" % n for n in range(5)))
+            writer.prefetch("none", [])
+            writer.put("a", b"2", b"new")
+            assert [writer.get("a", b"%d" % n) for n in range(5)] == [b"new", None, b"new", b"old", None]
+            writer.clear("a")
+            writer.prefetch("a", [b"3"])
+            assert writer.get("a", b"3") is None
+            writer.put("a", b"3", b"newer")
+            assert writer.get("a", b"3") == b"newer"
+        assert store.read("a", [b"%d" % n for n in range(5)]) == [None, None, None, b"newer", None]
 
     def test_an_exception_rolls_all_back(self, open_store: OpenStore) -> None:
         store = open_store()
@@ -79,6 +107,28 @@ class StoreContract:
             writer.put("a", b"new", b"v")
         assert (store.count("a"), store.count("b")) == (1, 300)
         assert store.read("a", [b"5", b"new"]) == [None, b"v"]
+
+    def test_sizes(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            for n in range(1_000):
+                writer.put("large", b"%d" % n, b"v" * 1_000)
+            writer.put("small", b"k", b"v")
+            writer.append("log", [b"p" * 1_000] * 100)
+        sizes = store.sizes()
+        assert sizes.spaces.keys() == {"large", "small"} and sizes.logs.keys() == {"log"}
+        assert 1_000_000 <= sizes.spaces["large"] < 2_000_000
+        assert 2 <= sizes.spaces["small"] < 1_000
+        assert 100_000 <= sizes.logs["log"] < 200_000
+        with store.transaction() as writer:
+            writer.clear("large")
+        store.trim("log", 99)
+        assert store.sizes().spaces.keys() == {"small"}
+        assert store.sizes().logs["log"] < 20_000
+
+    def test_a_store_says_where_it_is_and_what_it_promises(self, open_store: OpenStore) -> None:
+        store = open_store()
+        assert store.durability and store.where
 
     def test_keys_of_any_bytes_and_length(self, open_store: OpenStore) -> None:
         store = open_store()
@@ -170,6 +220,7 @@ class StoreContract:
 
     def test_one_read_sees_one_state(self, open_store: OpenStore) -> None:
         keys = [b"%d" % n for n in range(50)]
+        both = [("a", keys), ("b", keys)]
         stop = threading.Event()
 
         def write() -> None:
@@ -179,12 +230,14 @@ class StoreContract:
                 with store.transaction() as writer:
                     for key in keys:
                         writer.put("a", key, b"%d" % turn)
+                        writer.put("b", key, b"%d" % turn)
 
         thread = threading.Thread(target=write)
         thread.start()
         try:
             store = open_store()
             assert all(len(set(store.read("a", keys))) == 1 for _ in range(500))
+            assert all(len({v for values in store.read_many(both) for v in values}) == 1 for _ in range(500))
         finally:
             stop.set()
             thread.join()

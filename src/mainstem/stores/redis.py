@@ -1,0 +1,117 @@
+"""Online store and event log on a Redis server, so that many machines serve one state.
+
+Whatever a transaction writes is one script on the server: readers see all of it or nothing, and state and offsets
+cannot come apart. All keys of a branch begin with `mainstem:PROJECT:BRANCH`. Nothing but the writers' lock expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
+
+from mainstem.errors import StorageError
+from mainstem.ports import Sizes, Writer
+from mainstem.stores.redis_copy import copy
+from mainstem.stores.redis_server import Command, Server
+from mainstem.stores.redis_writer import Names, RedisWriter, catalogue, entry_id, offset_of, turn
+
+LEASE = 10.0
+"""Seconds after which the turn of a writer that was killed goes to another."""
+
+_CHUNK = 1_000  # payloads that a replay reads at a time
+
+
+class RedisStore:
+    """Bytes per (space, key), and logs, of a project's branch at `url`. Safe in several processes and threads.
+
+    Opening connects. Raises `SettingsError` for a URL that is none, `MissingExtra` without redis-py, `StorageError` for
+    a server that cannot be used, or that evicts keys. One that may lose what it acknowledges is warned of.
+    """
+
+    remote: ClassVar[bool] = True
+
+    def __init__(self, url: str, project: str, branch: str, lease: float = LEASE) -> None:
+        self._project, self._names, self._lease = project, Names.of(project, branch), lease
+        self._server: Server | None = Server(url)
+        self.where, self.durability = self._server.where, self._server.durability.text
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever written."""
+        return bool(self._reach().ask("EXISTS", self._names.commits))
+
+    def fork(self, origin: str) -> None:
+        """Begin as a copy of another branch's store, unless this one has begun or there is no other."""
+        copy(self._reach(), Names.of(self._project, origin), self._names, self._lease)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    # ── online store ──────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        """One writer at a time; made at once on exit, rolled back on an exception. Raises `StorageError`.
+
+        A `ConflictError` says that the transaction took so long that another writer had its turn: nothing was written.
+        """
+        server = self._reach()
+        with turn(server, self._names, self._lease) as mine:
+            writer = RedisWriter(server, self._names, mine)
+            yield writer
+            if commands := list(writer.commands()):
+                mine.commit(commands)
+
+    def read(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        if not keys:
+            return []
+        values: list[bytes | None] = self._reach().ask("HMGET", self._names.space(space), *keys)
+        return values
+
+    def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        asked: list[Command] = [("HMGET", self._names.space(space), *keys) for space, keys in wanted if keys]
+        answers = iter(self._reach().together(asked, atomic=len(asked) > 1))
+        return [next(answers) if keys else [] for _, keys in wanted]
+
+    def count(self, space: str) -> int:
+        return int(self._reach().ask("HLEN", self._names.space(space)))
+
+    def sizes(self) -> Sizes:
+        """What they take up in the server's memory, judged by a hundred entries of each."""
+        server = self._reach()
+        spaces, logs = catalogue(server, self._names)
+        keys = [*map(self._names.space, spaces), *map(self._names.log, logs)]
+        found = iter(server.together([("MEMORY", "USAGE", key, "SAMPLES", 100) for key in keys]))
+        weighed = [{name: size for name in names if (size := next(found))} for names in (spaces, logs)]
+        return Sizes(*weighed)
+
+    # ── event log ─────────────────────────────────────────────────────────────────────────────────────
+
+    def replay(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """(offset, payload) from `start` to what was the end when the replay began; from the first one kept, if
+        those before were trimmed."""
+        end = self.end(log)
+        stop = end if limit is None else min(end, start + limit)
+        while start < stop:
+            chunk = self._chunk(log, start, stop)
+            yield from chunk
+            start = chunk[-1][0] + 1 if chunk else stop
+
+    def end(self, log: str) -> int:
+        return int(self._reach().ask("HGET", self._names.ends, log) or 0)
+
+    def trim(self, log: str, before: int) -> None:
+        self._reach().durably("XTRIM", self._names.log(log), "MINID", entry_id(before))
+
+    def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
+        bounds = (entry_id(start), entry_id(stop - 1), "COUNT", _CHUNK)
+        found = self._reach().ask("XRANGE", self._names.log(log), *bounds)
+        return [(offset_of(id), fields[b"p"]) for id, fields in found]
+
+    def _reach(self) -> Server:
+        if self._server is None:
+            raise StorageError("the online store is closed", where=self.where)
+        return self._server

@@ -1,0 +1,68 @@
+"""A branch's store copied within the server, a thousand entries at a time, so that nobody waits long meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mainstem.errors import ConflictError
+from mainstem.stores.redis_server import Server
+from mainstem.stores.redis_writer import Names, catalogue, turn
+
+_ENTRIES = 1_000
+
+_SPACE = """
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local found = page[2]
+for at = 1, #found, 4000 do redis.call('HSET', KEYS[2], unpack(found, at, math.min(at + 3999, #found))) end
+return page[1] ~= '0' and page[1]
+"""
+
+_LOG = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+for _, entry in ipairs(found) do redis.call('XADD', KEYS[2], entry[1], unpack(entry[2])) end
+return found[1] and '(' .. found[#found][1]
+"""
+
+
+def copy(server: Server, origin: Names, target: Names, lease: float) -> None:
+    """Begin a store as a copy of another, unless it has begun or there is no other. Writers of both wait.
+
+    What makes it begin is its first commit, which comes last: what a crash leaves before it, the next attempt clears
+    away. Raises `ConflictError` if the copy took so long that another writer came.
+    """
+    with turn(server, target, lease) as here, turn(server, origin, lease) as there:
+        if here.begun or not there.begun:
+            return
+        _clear(server, target)
+        for _ in _copying(server, origin, target):
+            here.renew()
+            there.renew()
+            if server.ask("LINDEX", origin.commits, 0) != there.begun:
+                raise ConflictError(
+                    "another writer came before the copy was done", where=origin.base, hint="do it again"
+                )
+        here.commit([])
+
+
+def _clear(server: Server, names: Names) -> None:
+    spaces, logs = catalogue(server, names)
+    for key in (*map(names.space, spaces), *map(names.log, logs), names.spaces, names.ends):
+        server.ask("UNLINK", key)
+
+
+def _copying(server: Server, origin: Names, target: Names) -> Iterator[None]:
+    """Copies some entries at each step; first what says which spaces and logs there are."""
+    spaces, logs = catalogue(server, origin)
+    for ours, theirs in ((origin.spaces, target.spaces), (origin.ends, target.ends)):
+        server.ask("COPY", ours, theirs)
+    for name in spaces:
+        yield from _pages(server, _SPACE, origin.space(name), target.space(name), b"0")
+    for name in logs:
+        yield from _pages(server, _LOG, origin.log(name), target.log(name), b"-")
+
+
+def _pages(server: Server, script: str, origin: str, target: str, start: bytes) -> Iterator[None]:
+    at: bytes | None = start
+    while at is not None:
+        at = server.ask("EVAL", script, 2, origin, target, at, _ENTRIES)
+        yield
