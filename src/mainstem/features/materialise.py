@@ -62,7 +62,7 @@ class Materialise:
             # A stream has grown since a load of it was interrupted: what came first is no longer the same.
             meta = self._load(online, context, Meta() if live else meta)
         if live:
-            catch_up(online, self._store, view.source, corrections(context.graph[view.source].read))
+            catch_up(online, self._store, view.source, corrections(context.graph[view.source].events))
         self._forget_others(online, context.release.online.get(step.node))
         return Outcome(
             online={view.name: online.fingerprint}, message=f"{meta.loaded:,} keys online", published=meta.loaded

@@ -27,7 +27,8 @@ class Definition:
     `inputs` are the names it reads. For relations (sources and tables): `schema` maps columns to Ibis types as
     stored (hidden columns `_seq`, `_arrived` included); `build` is the unbound Ibis expression over the stored
     relations that makes the table (None for sources); `read` is the expression by which others read it, over stored
-    relations too: itself for most, corrected by its remedies, and united with its history for a stream.
+    relations too: itself for most, corrected by its remedies, and united with its history for a stream. `versions`
+    (of a stream of changes only) has what was corrected or deleted as well, and in `_gone` when word of that arrived.
     `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too.
     `known` says for each visible column when it becomes known, in terms of the relation's own columns; `columns`
     maps each to the source columns it derives from, as `source.column`.
@@ -41,6 +42,7 @@ class Definition:
     schema: Mapping[str, str] | None = None
     build: ibis.Table | None = None
     read: ibis.Table | None = None
+    versions: ibis.Table | None = None
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -48,6 +50,11 @@ class Definition:
     def made_by(self) -> str:
         """The fingerprint that a run remembers for what it made: online state is made of what reading gives."""
         return self.read_fingerprint if isinstance(self.node, FeatureView) else self.fingerprint
+
+    @property
+    def events(self) -> ibis.Table | None:
+        """What features are computed from: all that could be known at some time, also what is known better now."""
+        return self.read if self.versions is None else self.versions
 
     @property
     def where(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mainstem.nodes.base import Deferred, Node, NodeRef, names
+from mainstem.errors import DefinitionError
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names
 from mainstem.nodes.checks import Check
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
@@ -67,9 +68,14 @@ class Web(Source):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stream(Source):
-    """Events pushed to Mainstem. `history` is the table of what happened before the stream began."""
+    """Events pushed to Mainstem. `history` is the table of what happened before the stream began.
+
+    With `changes` each message is a change of an event, its row `before` and `after`: one of them is null where the
+    event is new, or deleted.
+    """
 
     history: NodeRef | None = None
+    changes: bool = False
 
 
 def files(
@@ -197,10 +203,22 @@ def stream(
     key: str | Sequence[str] | None = None,
     known: KnownSpec = None,
     history: NodeRef | None = None,
+    changes: bool = False,
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Stream:
-    """Events posted to `/events/NAME`; `schema` maps their fields to Ibis types, `time` is when they happened."""
+    """Events posted to `/events/NAME`; `schema` maps their fields to Ibis types, `time` is when they happened.
+
+    With `changes=True` events may be corrected and deleted: each message is `{"before": row, "after": row}`, of which
+    one may be null, and `key` says which event it is about. Raises `DefinitionError` for changes without a key.
+    """
+    if changes and not key:
+        raise DefinitionError(
+            "changes are of events that can be told apart",
+            where=str(Origin.of_caller()),
+            expected="key=…",
+            hint="the column that every message about one event shares",
+        )
     return Stream(
         name=name,
         schema=dict(schema),
@@ -208,6 +226,7 @@ def stream(
         key=names(key),
         known=known,
         history=history,
+        changes=changes,
         checks=tuple(checks),
         **meta,
     )

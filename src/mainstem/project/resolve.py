@@ -36,6 +36,7 @@ Schemas = Mapping[str, Mapping[str, str]]
 
 SEQ = {"_seq": "int64"}
 ARRIVED = {"_arrived": "timestamp('UTC', 6)"}
+DELETED = {"_deleted": "boolean"}
 
 
 def resolve(
@@ -144,12 +145,15 @@ class _Resolver:
         if not visible:
             raise SchemaError("the source has no schema yet", hint="mainstem run, or schema={…}")
         _check_columns(node, visible)
-        hidden = {**(SEQ if node.time else {}), **(ARRIVED if isinstance(node, Stream) else {})}
+        live, changes = isinstance(node, Stream), isinstance(node, Stream) and node.changes
+        hidden = {**(SEQ if node.time else {}), **(ARRIVED if live else {}), **(DELETED if changes else {})}
         stored = _unbound(name, {**visible, **hidden})
         known = known_of_source(node, _unbound(name, visible))
         read, fingerprint = stored, digest("source", _plain(node, but=("known",)), canonical(visible))
         self.declared[name] = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         marks = [self.declared[name]]
+        if changes:
+            read = _versions(read, node.key)
         if isinstance(node, Stream) and inputs:
             read = self._united(name, node, read, inputs[0])
             marks.append(self.done[inputs[0]].read_fingerprint)
@@ -160,7 +164,10 @@ class _Resolver:
             read = apply(read, rules)
             marks += [canonical(_plain_rule(rule)) for rule in rules]
         columns = {column: (f"{name}.{column}",) for column in visible}
-        return Definition(name, node, inputs, fingerprint, digest(*marks), _types(stored), None, read, known, columns)
+        versions = read if changes else None
+        read = read.filter(read["_gone"].isnull()).drop("_gone") if changes else read
+        schema, reads = _types(stored), digest(*marks)
+        return Definition(name, node, inputs, fingerprint, reads, schema, None, read, versions, known, columns)
 
     def _united(self, name: str, node: Stream, events: ibis.Table, history: str) -> ibis.Table:
         """History before the cutover, events from it on: no event on both sides, none on neither."""
@@ -184,7 +191,7 @@ class _Resolver:
                 expected=str(events[unlike[0]].type()),
             )
         time = str(node.time)
-        values = {**given, "_seq": ibis.null("int64"), "_arrived": past[time]}
+        values = {**given, "_seq": ibis.null("int64"), "_arrived": past[time], "_gone": ibis.null(ARRIVED["_arrived"])}
         past = past.select(**{c: values[c].cast(events[c].type()) for c in events.columns})
         cutover: Any = self.cutovers.get(name)
         if cutover is None:
@@ -214,7 +221,7 @@ class _Resolver:
         fingerprint = digest(own, *(self.done[i].read_fingerprint for i in inputs))
         build = self._over_stored(declared, set(names.values()))
         read = _unbound(name, schema)
-        return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
+        return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, None, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
         from mainstem.features.view import compile_view
@@ -264,6 +271,18 @@ class _Resolver:
             exchange[seen.op()] = read.select(*seen.columns).op()
         built: ibis.Table = declared.op().replace(exchange).to_expr()
         return built
+
+
+def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:
+    """The rows that were ever there, each with the arrival of the change that took it back, or null: in the order of
+    landing, what follows a row of its key is a deletion of it, or leaves it as it is."""
+    import ibis
+
+    following = ibis.window(group_by=list(key), order_by="_seq")
+    taken_back = log["_deleted"].lead().over(following).fill_null(False)
+    gone = taken_back.ifelse(log["_arrived"].lead().over(following), ibis.null(log["_arrived"].type()))
+    rows: ibis.Table = log.mutate(_gone=gone)
+    return rows.filter(~rows["_deleted"]).drop("_deleted")
 
 
 def _unbound(name: str, schema: Mapping[str, str]) -> ibis.Table:

@@ -176,7 +176,12 @@ def _offset(snapshot: Snapshot | None) -> int:
 
 
 def _checks(node: Stream) -> tuple[Check, ...]:
-    """A client that heard no answer sends again: a key that comes twice is told, and does not block for ever."""
+    """A client that heard no answer sends again: a key that comes twice is told, and does not block for ever.
+
+    In a stream of changes a key comes as often as its event is changed.
+    """
+    if node.changes:
+        return node.checks
     own = set(node.checks)
     return tuple(
         replace(check, severity="warn") if isinstance(check, Unique) and check not in own else check

@@ -19,6 +19,7 @@ from mainstem.nodes.definition import Definition
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import EventLog, OnlineStore, Writer
+from mainstem.streaming.changes import changes_in
 from mainstem.streaming.logs import Event, decode_event, encode, events_of
 from mainstem.streaming.rows import RowSchema, micros, moment
 
@@ -42,7 +43,7 @@ class Ingest:
     def __init__(
         self, definition: Definition, views: Sequence[OnlineView], store: Store, cutover: datetime | None = None
     ) -> None:
-        assert isinstance(definition.node, Stream) and definition.read is not None
+        assert isinstance(definition.node, Stream) and definition.events is not None
         self.name, self.stream, self.views = definition.name, definition.node, tuple(views)
         columns = {c: t for c, t in (definition.schema or {}).items() if not c.startswith("_")}
         self.time = str(self.stream.time)
@@ -50,16 +51,21 @@ class Ingest:
         self.schema = RowSchema(columns, required=required, where=f"stream {self.name}")
         self._store, self._log = store, events_of(self.name)
         self._cutover = None if cutover is None else micros(cutover)
-        self._correct = corrections(definition.read)
+        self._correct = corrections(definition.events)
 
     def accept(self, rows: Sequence[Any], *, replay: bool = False, at: datetime | None = None) -> list[Event]:
         """The rows, checked, as events. They arrive now (or `at`), replayed ones when they happened.
 
-        Raises `RequestError` for the first row that is not as declared, `Unavailable` before the first run.
+        Of a stream of changes each row is a change. Raises `RequestError` for the first row that is not as declared,
+        `Unavailable` before the first run.
         """
+        arrived = micros(at or now())
+        if self.stream.changes:
+            found = changes_in(rows, self.schema, self.time, None if replay else arrived)
+            self._on_this_side([event.row for event in found])
+            return found
         checked = self.schema.check(rows, "events")
         self._on_this_side(checked)
-        arrived = micros(at or now())
         return [Event(row[self.time] if replay else arrived, row) for row in checked]
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
@@ -88,6 +94,8 @@ class Ingest:
             name: [event.row.get(name) for event in events] for name in self.schema.columns
         }
         columns |= {"_seq": list(offsets), "_arrived": [event.arrived for event in events]}
+        if self.stream.changes:
+            columns["_deleted"] = [event.deleted for event in events]
         return self._correct(columns)
 
     def _on_this_side(self, rows: Sequence[Mapping[str, Any]]) -> None:

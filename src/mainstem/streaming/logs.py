@@ -9,10 +9,15 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True):
-    """An event as it was acknowledged: when it reached us, and its row; instants are int µs."""
+    """An event as it was acknowledged: when it reached us, and its row; instants are int µs.
+
+    One that is `deleted` takes back what was acknowledged with the same row; a correction is two, the old row deleted
+    and the new one.
+    """
 
     arrived: int
     row: dict[str, Any]
+    deleted: bool = False
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -45,7 +50,7 @@ def predictions_of(endpoint: str) -> str:
 def event_columns(offset: int, payload: bytes) -> Mapping[str, Any]:
     """A payload of `events/NAME` as a row of the stream's stored relation."""
     event = decode_event(payload)
-    return {**event.row, "_seq": offset, "_arrived": event.arrived}
+    return {**event.row, "_seq": offset, "_arrived": event.arrived, "_deleted": event.deleted}
 
 
 def prediction_columns(offset: int, payload: bytes) -> Mapping[str, Any]:

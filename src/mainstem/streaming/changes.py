@@ -1,0 +1,53 @@
+"""Changes of events, as change data capture sends them: the row before and the row after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mainstem.errors import RequestError, close_matches
+from mainstem.streaming.logs import Event
+from mainstem.streaming.rows import RowSchema, parse_instant
+
+FIELDS = ("before", "after", "at")
+
+
+def changes_in(rows: Sequence[Any], schema: RowSchema, time: str, arrived: int | None) -> list[Event]:
+    """The events that changes come to: of each the row before as deleted, and the row after.
+
+    They arrive at `arrived` (µs); with None (a replay) when the change was made: `at`, else when its event happened.
+    Raises `RequestError` for the first change that is none, or whose rows are not as the schema says.
+    """
+    return [event for index, change in enumerate(rows) for event in _events(change, index, schema, time, arrived)]
+
+
+def _events(change: Any, index: int, schema: RowSchema, time: str, arrived: int | None) -> Iterator[Event]:
+    place = f"events[{index}]"
+    _is_change(change, f"{schema.where}, {place}")
+    made = _made(change, f"{schema.where}, {place}.at")
+    for side in ("before", "after"):
+        if change.get(side) is not None:
+            (row,) = schema.check([change[side]], f"{place}.{side}")
+            when = arrived if arrived is not None else row[time] if made is None else made
+            yield Event(when, row, deleted=side == "before")
+
+
+def _is_change(change: Any, where: str) -> None:
+    expected = '{"before": the row as it was sent, or null, "after": the row as it is now, or null}'
+    if not isinstance(change, dict):
+        raise RequestError("a change is not a JSON object", where=where, got=repr(change)[:80], expected=expected)
+    unknown = next((name for name in change if name not in FIELDS), None)
+    if unknown is not None:
+        hint = close_matches(unknown, FIELDS) or "the stream is declared with changes=True"
+        raise RequestError(f"a change has no field {unknown!r}", where=where, got=unknown, expected=expected, hint=hint)
+    if change.get("before") is None and change.get("after") is None:
+        raise RequestError("a change has neither a row before nor one after", where=where, expected=expected)
+
+
+def _made(change: dict[str, Any], where: str) -> int | None:
+    if change.get("at") is None:
+        return None
+    try:
+        return parse_instant(change["at"])
+    except ValueError as problem:
+        raise RequestError("`at` is no instant", where=where, got=repr(change["at"])[:80], hint=str(problem)) from None
