@@ -21,7 +21,8 @@ class Grouped(NamedTuple):
 def by_key(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Grouped:
     """Rows as columns (instants in µs, `_seq` and `_arrived` beside them) as events by encoded key.
 
-    Rows without a key, or whose time has not come, are left out.
+    Rows without a key, or whose time has not come, are left out. One that was deleted comes with the time of that as
+    `_gone`: it takes back an event of the state.
     """
     events = _normal(view, rows)
     found: dict[bytes, dict[str, list[Any]]] = {}
@@ -50,6 +51,9 @@ def _normal(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> dict[str, 
     if view.arrives:
         came = rows.get("_arrived") or [None] * size
         columns["_arrived"] = [at if a is None else a for a, at in zip(came, u, strict=True)]
+    if view.retracts:
+        deleted = rows.get("_deleted") or [False] * size
+        columns["_gone"] = [at if back else None for at, back in zip(columns["_arrived"], deleted, strict=True)]
     if view.order is not None:
         smallest = SMALLEST[view.order]
         columns["_order"] = [smallest if v is None or v != v else v for v in rows[str(view.order_by)]]

@@ -19,6 +19,8 @@ def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Ta
     """The features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64, µs)."""
     key, rows = list(view.key), ranked(view)
     found = _greatest_rank(queries, rows, view, visible(rows, view) if arrived else rows["_u"])
+    if view.retracts:
+        found = _unless_taken_back(found, rows, view)
     values = rows.select(*key, "_rank", "_u", **{f.name: rows[str(f.argument)] for f in view.features})
     matched = joined(found, values, [*key, "_rank"])
     if view.ttl is not None and view.known.moments:
@@ -36,6 +38,24 @@ def ranked(view: CompiledView) -> ibis.Table:
 def visible(events: ibis.Table, view: CompiledView) -> Any:
     """When each event was both usable and here."""
     return ibis.greatest(events["_u"], events["_arrived"]) if view.arrives else events["_u"]
+
+
+def _unless_taken_back(found: ibis.Table, rows: ibis.Table, view: CompiledView) -> ibis.Table:
+    """Where the row found had been taken back by the query's time, the greatest rank of those that had not been."""
+    key = list(view.key)
+
+    def before(instant: Any, t: Any) -> Any:
+        return (instant <= t if view.inclusive else instant < t).fill_null(False)
+
+    own = joined(found, rows.select(*key, "_rank", "_gone"), [*key, "_rank"])
+    lost = before(own["_gone"], own["_t"])
+    theirs = rows.select(
+        **{f"_of_{c}": rows[c] for c in key}, _rank=rows["_rank"], _at=visible(rows, view), _back=rows["_gone"]
+    )
+    pairs = own.filter(lost).select(*key, "_t").inner_join(theirs, [own[c] == theirs[f"_of_{c}"] for c in key])
+    standing = pairs.filter(before(pairs["_at"], pairs["_t"]), ~before(pairs["_back"], pairs["_t"]))
+    again = standing.group_by([*key, "_t"]).aggregate(_rank=standing["_rank"].max())
+    return own.filter(~lost).select(*key, "_t", "_rank").union(again)
 
 
 def _greatest_rank(queries: ibis.Table, rows: ibis.Table, view: CompiledView, seen_at: Any) -> ibis.Table:

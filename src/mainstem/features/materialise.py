@@ -150,6 +150,9 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
         events = view.events
         return events.filter(events["_u"] >= horizon - view.reach).order_by(*view.key, *view.position)
     rows = ranked(view)
+    if view.retracts:
+        standing = rows["_gone"].isnull() | (rows["_gone"] >= horizon)
+        return rows.filter(standing).order_by(*view.key, "_rank")
     seen = visible(rows, view)
     settled = (seen < horizon).ifelse(rows["_rank"], 0).max().over(ibis.window(group_by=list(view.key)))
     rows = rows.mutate(_settled=settled)

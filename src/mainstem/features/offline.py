@@ -47,7 +47,7 @@ def join(examples: ibis.Table, time: str, lookups: list[Lookup], as_of: AsOf = "
 
 def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     """Features are a function of key and time, so they are computed once for each pair that occurs."""
-    view = lookup.view
+    view = lookup.view if as_of == "arrived" else lookup.view.as_known()
     asked = {f"_on_{column}": examples[ours].cast(view.key[column]) for column, ours in lookup.keys.items()}
     examples = examples.mutate(**asked, _asked_at=to_micros(examples[time]))
     pairs = examples.select(**{c: examples[f"_on_{c}"] for c in view.key}, _t=examples["_asked_at"])

@@ -42,8 +42,9 @@ class Layout:
     def of(cls, view: CompiledView) -> Layout:
         order = {"_order": view.order} if view.order else {}
         arrived = {"_arrived": "int64"} if view.arrives else {}
+        gone = {"_gone": "int64"} if view.retracts else {}
         seq = {"_seq": "int64"} if view.sequenced else {}
-        return cls({"_u": "int64", **arrived, **order, **seq, **view.arguments})
+        return cls({"_u": "int64", **arrived, **gone, **order, **seq, **view.arguments})
 
     @cached_property
     def fixed(self) -> tuple[str, ...]:

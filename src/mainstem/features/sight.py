@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from operator import le, lt
 from typing import Any
@@ -17,7 +17,7 @@ from mainstem.features.windows import Window
 
 SCALARS = Scalars()
 
-_U, _ARRIVED = 0, 1
+_U, _ARRIVED, _GONE = 0, 1, 2
 """Their places in a row: `Layout.of` puts them first."""
 
 
@@ -130,20 +130,29 @@ def _last_visible(view: CompiledView, events: Events, t: int, arrived: bool) -> 
     """Mostly it is the newest of all, so that one is tried before any is searched for."""
     sees = le if view.inclusive else lt
     row = events.newest()
-    if sees(row[_U], t) and (not arrived or sees(row[_ARRIVED], t)):
+    if sees(row[_U], t) and (not arrived or sees(row[_ARRIVED], t)) and not (view.retracts and row[_GONE] is not None):
         return row
     index = (bisect_right if view.inclusive else bisect_left)(events["_u"], t) - 1
-    while arrived and index >= 0 and not sees(events["_arrived"][index], t):
+    while arrived and index >= 0 and not _stands(view, events, index, t, sees):
         index -= 1
     return events.row(index) if index >= 0 else None
+
+
+def _stands(view: CompiledView, events: Events, index: int, t: int, sees: Callable[[Any, int], bool]) -> bool:
+    """Whether word of an event had reached us, and none yet that it was taken back."""
+    gone = events["_gone"][index] if view.retracts else NULL_INT
+    return sees(events["_arrived"][index], t) and (gone == NULL_INT or not sees(gone, t))
 
 
 def _rows(view: CompiledView, events: Events, window: Window, end: int, t: int, arrived: bool) -> Any:
     start = bisect_left(events["_u"], window.start(t), 0, end)
     if not arrived or not view.arrives or start == end:
         return slice(start, end)
-    came = events["_arrived"][start:end]
-    here = came <= t if view.inclusive else came < t
+    sees = le if view.inclusive else lt
+    here = sees(events["_arrived"][start:end], t)
+    if view.retracts:
+        gone = events["_gone"][start:end]
+        here &= (gone == NULL_INT) | ~sees(gone, t)
     return slice(start, end) if here.all() else start + np.flatnonzero(here)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mainstem.features.packing import Events, Layout
-from mainstem.features.retention import first_kept, merged
+from mainstem.features.retention import kept, merged
 from mainstem.features.sight import latest_at, nothing, windowed_at
 from mainstem.features.view import CompiledView
 from mainstem.features.windows import floor
@@ -65,6 +65,16 @@ class State(ABC):
     ) -> Iterator[tuple[bytes, bytes]]:
         """What to store of many keys: of each its next `counts` of `blocks`, with their events in `packed`."""
 
+    def _put(self, writer: Writer, address: bytes, events: Mapping[str, Any], horizon: int) -> bool:
+        """Store events in order, without those that no query from `horizon` on can see; whether there were any."""
+        rows = kept(self.view, events, horizon)
+        left = {name: column[rows] for name, column in events.items()}
+        if len(left["_u"]):
+            writer.put(self.space, address, self.layout.pack(left))
+        else:
+            writer.delete(self.space, address)
+        return len(left["_u"]) < len(events["_u"])
+
     def _events(self, *raws: bytes | None) -> Events | None:
         present = [raw for raw in raws if raw is not None]
         return self.layout.unpack(*present) if present else None
@@ -86,10 +96,7 @@ class LatestState(State):
         return Reading({name: row[place] for name, place in self._places}, row[0], None, False)
 
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
-        kept = merged(self.view, self._events(writer.get(self.space, key)), columns)
-        first = first_kept(self.view, kept, horizon)
-        writer.put(self.space, key, self.layout.pack({name: column[first:] for name, column in kept.items()}))
-        return first > 0
+        return self._put(writer, key, merged(self.view, self._events(writer.get(self.space, key)), columns), horizon)
 
     def block(self, u: Any) -> Any:
         return u * 0
@@ -125,7 +132,7 @@ class WindowedState(State):
             raw = writer.get(self.space, address)
             if raw is None:
                 forgot |= self._index(writer, key, block, expired)
-            writer.put(self.space, address, self.layout.pack(merged(self.view, self._events(raw), rows)))
+            forgot |= self._put(writer, address, merged(self.view, self._events(raw), rows), horizon)
         return forgot
 
     def block(self, u: Any) -> Any:

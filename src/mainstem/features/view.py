@@ -5,6 +5,7 @@ The events of a view are an unbound Ibis table with the columns
     the key columns
     _u         int64   when the row became usable: the latest `known` of the columns the view reads, in µs
     _arrived   int64   when it reached us (streams only), µs
+    _gone      int64   when word reached us that it was corrected or deleted, else null (streams of changes only), µs
     _order     the `order_by` column, a null as the smallest value (views with `order_by` only)
     _seq       int64   the order of landing, -1 where there is none (sources with a time only)
     _a0, _a1…  one per distinct argument: int64 (instants in µs), float64 (NaN is null), boolean or string
@@ -15,7 +16,7 @@ Every interpreter starts from here; none looks at what the user wrote again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -77,6 +78,7 @@ class CompiledView:
     order_by: str | None
     order: str | None
     arrives: bool
+    retracts: bool
     sequenced: bool
     ttl: int | None
     inclusive: bool
@@ -88,6 +90,12 @@ class CompiledView:
     def schema(self) -> dict[str, str]:
         """Feature → Ibis type."""
         return {feature.name: feature.type for feature in self.features}
+
+    def as_known(self) -> CompiledView:
+        """The view of what is known now, whenever that came to be known."""
+        if not self.retracts:
+            return self
+        return replace(self, events=self.events.filter(self.events["_gone"].isnull()), retracts=False)
 
     @property
     def windowed(self) -> bool:
@@ -126,11 +134,11 @@ def compile_view(node: FeatureView, name: str, source: Definition, assumed: Iter
 
 class _Compiler:
     def __init__(self, node: FeatureView, name: str, source: Definition, assumed: frozenset[str]) -> None:
-        if source.read is None:
+        if source.events is None:
             raise DefinitionError(f"{source.name!r} is not a relation", where=f"{name} ({node.origin})")
         self.node, self.name, self.source = node, name, source
         self.where = f"{name} ({node.origin})"
-        self.read = source.read
+        self.read = source.events
         self.assumed = assumed
         self.inputs = {c: str(t) for c, t in self.read.schema().items() if not c.startswith("_")}
         self.rows = ibis.table(self.read.schema(), name=source.name)
@@ -165,6 +173,7 @@ class _Compiler:
             order_by=node.order_by,
             order=order,
             arrives="_arrived" in self.read.columns,
+            retracts="_gone" in self.read.columns,
             sequenced="_seq" in self.read.columns,
             ttl=None if node.ttl is None else microseconds(node.ttl, self.where),
             inclusive=node.closed == "both",
@@ -257,6 +266,8 @@ class _Compiler:
         columns["_u"] = self._usable(known)
         if "_arrived" in self.rows.columns:
             columns["_arrived"] = to_micros(self.rows["_arrived"]).fill_null(columns["_u"])
+        if "_gone" in self.rows.columns:
+            columns["_gone"] = to_micros(self.rows["_gone"])
         if order is not None:
             column = self.rows[str(self.node.order_by)]
             raw = to_micros(column) if column.type().is_timestamp() else column.cast(order)
