@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,6 +14,7 @@ from ibis import _
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.view import CompiledView
 from mainstem.stores.lmdb import LmdbStore
+from mainstem.stores.redis import RedisStore
 from mainstem.testing.features import Interpreter, example_view, expected, same
 from mainstem.testing.interpreters import offline, online
 
@@ -95,11 +97,22 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Any]]:
     return events, queries
 
 
+@pytest.fixture(scope="module", params=["offline", "known", "lmdb", "redis"])
+def which(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def interpreters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interpreter]]:
-    store = LmdbStore(tmp_path_factory.mktemp("online"), sync=False)
-    engine = DuckdbEngine()
-    yield {"offline": offline(engine), "known": offline(engine, "known"), "online": online(store)}
+def interpreter(which: str, request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Interpreter]:
+    if which in ("offline", "known"):
+        yield offline(DuckdbEngine(), "known" if which == "known" else "arrived")
+        return
+    store: LmdbStore | RedisStore
+    if which == "lmdb":
+        store = LmdbStore(tmp_path_factory.mktemp("online"), sync=False)
+    else:
+        store = RedisStore(request.getfixturevalue("redis_server").url, uuid4().hex, "main")
+    yield online(store)
     store.close()
 
 
@@ -108,17 +121,14 @@ def view(request: pytest.FixtureRequest) -> CompiledView:
     return VIEWS[request.param]()
 
 
-@pytest.mark.parametrize("which", ["offline", "known", "online"])
 @settings(
     max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(history=histories())
-def test_sees_what_the_oracle_sees(
-    which: str, view: CompiledView, interpreters: dict[str, Interpreter], history: Any
-) -> None:
+def test_sees_what_the_oracle_sees(which: str, view: CompiledView, interpreter: Interpreter, history: Any) -> None:
     events, queries = history
     named = [(tuple({"who": k[0], "where": k[1]}[c] for c in view.key), t) for k, t in queries]
-    found = interpreters[which](view, events, named)
+    found = interpreter(view, events, named)
     scale = max((abs(e["number"]) for e in events if e["number"] == e["number"] and e["number"]), default=0.0)
     assert len(found) == len(named)
     for query, actual in zip(named, found, strict=True):

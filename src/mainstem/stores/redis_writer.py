@@ -60,17 +60,19 @@ local function each(make)
   local at = 3
   while at <= #ARGV do
     local last = at + 2 + ARGV[at + 2]
-    make(ARGV[at], KEYS[tonumber(ARGV[at + 1])], unpack(ARGV, at + 3, last))
+    make(ARGV[at], KEYS[tonumber(ARGV[at + 1])], at + 3, last)
     at = last + 1
   end
 end
 local refused
-each(function(...) refused = refused or redis.acl_check_cmd and not redis.acl_check_cmd(...) and (...) end)
+each(function(name, key)
+  refused = refused or redis.acl_check_cmd and not redis.acl_check_cmd(name, key) and name
+end)
 if refused then return redis.error_reply('NOPERM the user may not ' .. refused) end
 redis.call('LPUSH', KEYS[2], id)
 redis.call('LTRIM', KEYS[2], 0, 999)
 redis.call('DEL', KEYS[1])
-each(redis.call)
+each(function(name, key, first, last) redis.call(name, key, unpack(ARGV, first, last)) end)
 return 1
 """
 
