@@ -41,10 +41,8 @@ class Environment:
             str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
         )
         self.env.reader_check()  # frees the slots of readers that were killed
-        self.names = self.env.open_db(b"names")
-        self.values = self.env.open_db(b"values")
-        self.events = self.env.open_db(b"events")
-        self.ends = self.env.open_db(b"ends")
+        databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
+        self.names, self.values, self.events, self.ends = databases
 
     def view(self) -> Transaction:
         """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
@@ -62,6 +60,13 @@ class Environment:
             except lmdb.MapResizedError:
                 with self.reading:
                     self.env.set_mapsize(0)
+
+    def _database(self, name: bytes) -> Any:
+        while True:
+            try:
+                return self.env.open_db(name)
+            except lmdb.MapResizedError:  # another process has grown it since it was opened
+                self.env.set_mapsize(0)
 
     def grow(self) -> None:
         """Double the map, unless another process has done more. No transaction of this process may be active."""
