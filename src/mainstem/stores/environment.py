@@ -96,6 +96,23 @@ def release(environment: Environment) -> None:
             environment.env.close()
 
 
+def entries(transaction: Transaction, db: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys that begin with `prefix`, and their values."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(prefix)
+        while positioned and cursor.key().startswith(prefix):
+            yield cursor.item()
+            positioned = cursor.next()
+
+
+def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes) -> None:
+    """Delete all keys in `start <= key < stop`."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(start)
+        while positioned and cursor.key() < stop:
+            positioned = cursor.delete()
+
+
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise what LMDB raises inside as `StorageError`."""
