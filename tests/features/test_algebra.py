@@ -1,10 +1,10 @@
-"""The laws of the algebra: a partial of two stretches is the merge of their partials, whatever the order."""
+"""The algebra's laws, what users write for it, and what is refused."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from typing import Any, ClassVar
+from typing import Any
 
 import ibis
 import pytest
@@ -12,155 +12,241 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from ibis import _
 
-from mainstem.errors import SchemaError, UnknownName
-from mainstem.features.algebra import AGGREGATIONS, Aggregation, Partial, Sum, aggregation, register
-from mainstem.features.calculus import Calculus, Events, Scalars
+import mainstem as ms
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.features.algebra import AGGREGATIONS, aggregation
+from mainstem.features.calculus import Calculus, Events
+from mainstem.features.columns import Columns
+from mainstem.features.frames import Rows
 from mainstem.features.packing import Layout
-from mainstem.features.reductions import REDUCTIONS, read_reduction
-from mainstem.features.sight import Seen
-from mainstem.testing.features import example_view, expected, same
+from mainstem.features.reductions import REDUCTIONS, read_reductions
+from mainstem.features.scalars import Scalars
+from mainstem.features.seen import Seen
+from mainstem.features.sight import SCALARS
+from mainstem.testing.contracts.features import AlgebraLaws
+from mainstem.testing.features import example_view
+from mainstem.testing.reduce import REDUCE
+from mainstem.testing.views import EVERY
 
-SCALARS = Scalars()
-VIEW = example_view(windows=["1h"], whole=_.whole.sum(), number=_.number.sum())
-WHOLE, NUMBER = (feature.argument for feature in VIEW.features)
-
-values = st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), max_size=12)
-numbers = st.lists(st.one_of(st.none(), st.floats(1e9, 1e9 + 1), st.floats(-1e3, 1e3)), max_size=12)
-
-
-def seen(given: list[Any], argument: str | None, first: int = 0) -> Seen:
-    """Events with these values, one after the other."""
-    layout, empty = Layout.of(VIEW), [None] * len(given)
-    order = list(range(first, first + len(given)))
-    columns = {"_u": order, "_arrived": order, "_seq": order, WHOLE: empty, NUMBER: empty} | {argument: given}
-    return Seen(VIEW, layout.unpack(layout.pack(columns)), slice(0, len(given)), argument)
+ROWS = ibis.table({"x": "float64", "y": "int64", "text": "string", "ok": "boolean", "schema": "float64"}, name="rows")
 
 
-def result(kind: Aggregation, partial: Partial) -> Any:
-    return kind.finalize(SCALARS, partial, 0)
+def read(value: Any, windows: tuple[str, ...] = ("1h",)) -> list[Any]:
+    return list(read_reductions(ROWS, "feature", value, windows, "view (flights.py:3)"))
 
 
-@pytest.mark.parametrize("name", AGGREGATIONS)
-@given(left=values, right=values)
-def test_integers_merge_exactly(name: str, left: list[Any], right: list[Any]) -> None:
-    kind = aggregation(name)
-    a, b = kind.lift(seen(left, WHOLE)), kind.lift(seen(right, WHOLE, first=len(left)))
-    whole = result(kind, kind.lift(seen(left + right, WHOLE)))
-    there, back = result(kind, kind.merge(SCALARS, a, b)), result(kind, kind.merge(SCALARS, b, a))
-    for merged in (there, back):
-        assert merged == pytest.approx(whole, rel=1e-12) if isinstance(whole, float) else merged == whole
+# ── the laws ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", AGGREGATIONS)
-@given(parts=st.lists(numbers, min_size=3, max_size=3))
-def test_merging_is_associative(name: str, parts: list[list[Any]]) -> None:
-    kind, at = aggregation(name), 0
-    lifted = []
-    for part in parts:
-        lifted.append(kind.lift(seen(part, NUMBER, first=at)))
-        at += len(part)
-    a, b, c = lifted
-    left = result(kind, kind.merge(SCALARS, kind.merge(SCALARS, a, b), c))
-    right = result(kind, kind.merge(SCALARS, a, kind.merge(SCALARS, b, c)))
-    scale = max((abs(x) for part in parts for x in part if x is not None), default=0.0)
-    assert same(left, right, scale)
+@pytest.mark.parametrize("name", [name for own in EVERY.values() for name in own])
+class TestBuiltIn(AlgebraLaws):
+    @pytest.fixture
+    def reduction(self, name: str) -> Any:
+        return next(own[name] for own in EVERY.values() if name in own)
+
+
+def test_every_aggregation_is_tried() -> None:
+    views = [example_view(windows=["1h"], **own) for own in EVERY.values()]
+    tried = {feature.kind.name for view in views for feature in view.features}
+    assert tried == set(AGGREGATIONS) == set(REDUCE)
+
+
+VIEW = example_view(windows=["1h"], number=_.number.std(), text=_.text.last())
+
+
+def seen(values: list[Any]) -> Seen:
+    """Events with these numbers, one after the other."""
+    layout, order = Layout.of(VIEW), list(range(len(values)))
+    columns: dict[str, list[Any]] = dict.fromkeys(layout.kinds, [None] * len(values))
+    columns |= {"_u": order, "_arrived": order, "_seq": order, str(VIEW.features[0].argument): values}
+    return Seen(VIEW, layout.unpack(layout.pack(columns)), slice(0, len(values)), VIEW.features[0])
+
+
+def value(name: str, *parts: list[Any], **parameters: Any) -> Any:
+    """The value of some stretches of numbers, merged."""
+    kind = aggregation(name, **parameters)
+    partial, *rest = (kind.lift(seen(part)) for part in parts)
+    for other in rest:
+        partial = kind.merge(SCALARS, partial, other)
+    return kind.finalize(SCALARS, partial, VIEW.features[0].window.span(0))
 
 
 @given(st.lists(st.floats(1e9, 1e9 + 1), min_size=2, max_size=30))
 def test_moments_keep_their_digits_far_from_zero(given: list[float]) -> None:
     exact = statistics.stdev(given)
     assume(exact > 1e-3)
-    kind, half = aggregation("std"), len(given) // 2
-    a, b = kind.lift(seen(given[:half], NUMBER)), kind.lift(seen(given[half:], NUMBER, first=half))
-    assert math.isclose(result(kind, kind.merge(SCALARS, a, b)), exact, rel_tol=1e-9)
+    half = len(given) // 2
+    assert math.isclose(value("std", given[:half], given[half:]), exact, rel_tol=1e-9)
 
 
 @given(st.floats(-1e12, 1e12), st.integers(2, 20))
-def test_equal_values_have_no_variance(value: float, count: int) -> None:
-    kind = aggregation("var")
-    assert result(kind, kind.lift(seen([value] * count, NUMBER))) == 0.0
+def test_equal_values_have_no_variance(given: float, count: int) -> None:
+    assert value("var", [given] * count) == 0.0
+    assert value("var", [given] * count, [given]) == 0.0
+
+
+def test_an_old_half_life_rescales_without_overflow() -> None:
+    kind = aggregation("ewma", half_life="1us")
+    parts = [(1.0, 0, 3.0), (1.0, 2_000, 5.0)]  # 2⁻²⁰⁰⁰ is 0
+    assert kind.finalize(SCALARS, kind.merge(SCALARS, *parts), None) == 5.0
+    assert kind.merge(SCALARS, (0.0, 0, 0.0), parts[0]) == parts[0]
+
+
+def test_the_words_are_the_same_for_all() -> None:
+    def words(*classes: type) -> set[str]:
+        return {name for each in classes for name in vars(each) if not name.startswith("_")}
+
+    assert words(Calculus) == words(Scalars) == words(Columns)
+    assert words(Calculus, Events) == words(Scalars, Seen) | {"x"} == words(Columns, Rows) - {"doubts"}
+
+
+# ── what users write ──────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    ("name", "empty"), [("count", 0), ("sum", None), ("mean", None), ("std", None), ("last", None)]
-)
-def test_an_empty_window(name: str, empty: Any) -> None:
-    kind = aggregation(name)
-    assert kind.empty == empty
-    assert result(kind, kind.lift(seen([], NUMBER))) == empty
-    assert result(kind, kind.lift(seen([None, None], NUMBER))) == empty
-
-
-# ── from Ibis ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("reduction", "name"),
+    ("reduction", "meant"),
     [
-        (_.count(), "count"),
-        (_.x.count(), "count"),
-        (_.x.sum(), "sum"),
-        (_.x.mean(), "mean"),
-        (_.x.min(), "min"),
-        (_.x.max(), "max"),
-        (_.x.std(), "std"),
-        (_.x.std(how="pop"), "std_pop"),
-        (_.x.var(), "var"),
-        (_.x.last(), "last"),
+        (_.count(), aggregation("count")),
+        (_.x.count(), aggregation("count")),
+        (_.x.sum(), aggregation("sum")),
+        (_.x.mean(), aggregation("mean")),
+        (_.x.min(), aggregation("min")),
+        (_.x.max(), aggregation("max")),
+        (_.ok.any(), aggregation("max")),
+        (_.ok.all(), aggregation("min")),
+        (_.x.std(), aggregation("std")),
+        (_.x.std(how="pop"), aggregation("std", how="pop")),
+        (_.x.var(), aggregation("var")),
+        (_.x.kurtosis(), aggregation("kurtosis")),
+        (_.x.first(), aggregation("first")),
+        (_.x.last(), aggregation("last")),
+        (_.x.argmin(_.y), aggregation("arg_min")),
+        (_.x.argmax(_.y), aggregation("arg_max")),
+        (_.x.nunique(), aggregation("n_unique")),
+        (_.x.approx_nunique(), aggregation("n_unique")),
+        (_.x.median(), aggregation("quantile", q=0.5)),
+        (_.x.approx_median(), aggregation("quantile", q=0.5)),
+        (_.x.quantile(0.9), aggregation("quantile", q=0.9)),
+        (_.x.approx_quantile(0.9), aggregation("quantile", q=0.9)),
+        (_.x.mode(), aggregation("mode")),
+        (ms.first_k(_.x, 3), aggregation("first_k", k=3)),
+        (ms.last_k(_.x, 3), aggregation("last_k", k=3)),
+        (ms.top_k(_.x, 3), aggregation("top_k", k=3)),
+        (ms.bottom_k(_.x, 3), aggregation("bottom_k", k=3)),
+        (ms.histogram(_.x, [0, 1]), aggregation("histogram", edges=(0, 1))),
+        (ms.share(_.ok), aggregation("share")),
+        (ms.skew(_.x), aggregation("skew")),
+        (ms.ewma(_.x, "1h"), aggregation("ewma", half_life="1h")),
+        (ms.slope(_.x), aggregation("slope", per="1h")),
+        (ms.time_since_last(), aggregation("time_since_last")),
+        (ms.rate(per="1d"), aggregation("rate", per="1d")),
+        (ms.aggregate("mean", _.x), aggregation("mean")),
     ],
 )
-def test_reductions_are_read(reduction: Any, name: str) -> None:
-    rows = ibis.table({"x": "float64", "ok": "boolean"}, name="rows")
-    assert read_reduction(rows, reduction, "here").aggregation.name == name
+def test_reductions_are_read(reduction: Any, meant: Any) -> None:
+    (found,) = read(reduction)
+    assert (found.name, found.aggregation, found.windows) == ("feature", meant, ("1h",))
 
 
 def test_a_condition_and_an_expression_belong_to_the_argument() -> None:
-    rows = ibis.table({"x": "float64", "ok": "boolean"}, name="rows")
-    read = read_reduction(rows, (_.x * 2).mean(where=_.ok), "here")
-    assert read.argument is not None and read.argument.equals(rows.x * 2)
-    assert read.where is not None and read.where.equals(rows.ok)
+    for reduction in ((_.x * 2).mean(where=_.ok), ms.first_k(_.x * 2, 1, where=_.ok)):
+        (found,) = read(reduction)
+        assert found.argument.equals(ROWS.x * 2) and found.where.equals(ROWS.ok)
 
 
-@pytest.mark.parametrize("value", [_.x.median(), _.x + 1, _.x.mean() + 1, _.x.last(order_by=_.x), "x"])
-def test_anything_else_is_refused_with_what_there_is(value: Any) -> None:
-    rows = ibis.table({"x": "float64"}, name="rows")
+def test_a_second_argument() -> None:
+    for reduction in (_.x.argmax(_.y + 1), ms.aggregate("arg_max", _.x, by=_.y + 1)):
+        (found,) = read(reduction)
+        assert found.argument.equals(ROWS.x) and found.by.equals(ROWS.y + 1)
+
+
+def test_levels_and_windows_of_its_own() -> None:
+    found = read(ms.by(_.text, ["a b", "c"], ms.windowed(_.x.mean(where=_.ok), "2h", "3h")))
+    assert [r.name for r in found] == ["feature_a_b", "feature_c"]
+    assert all(r.windows == ("2h", "3h") for r in found)
+    assert found[0].where.equals(ROWS.ok & (ROWS.text == "a b"))
+    view = example_view(windows=["1h"], n=_.count(), m=ms.windowed(ms.by(_.whole, [1, 2], _.count()), "2h", "1h"))
+    assert list(view.schema) == ["n_1h", "m_1_1h", "m_2_1h", "m_1_2h", "m_2_2h"]
+    assert list(example_view(n=ms.windowed(_.count(), "1h")).schema) == ["n_1h"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _.x + 1,
+        _.x.mean() + 1,
+        _.x.last(order_by=_.x),
+        _.x.last(include_null=True),
+        _.x.collect(),
+        _.nunique(),
+        _.x.quantile([0.1, 0.9]),
+        _.schema.mean(),
+        ms.first_k(_.schema, 3),
+        ms.last_k(_.z, 3),
+        ms.first_k(_.x, 3, where=_.y),
+        ms.aggregate("men", _.x),
+        ms.first_k(_.x, 0),
+        ms.histogram(_.x, [1, 1]),
+        ms.aggregate("quantile", _.x, q=2),
+        ms.aggregate("quantile", _.x, p=0.5),
+        ms.ewma(_.x, "soon"),
+        ms.slope(_.x, per="0s"),
+        ms.skew(_.x, how="both"),
+        _.x.quantile(_.y),
+        "x",
+    ],
+)
+def test_anything_else_is_refused_where_it_stands(value: Any) -> None:
+    with pytest.raises((DefinitionError, SchemaError, UnknownName)) as caught:
+        read(value)
+    assert str(caught.value.where).startswith("view (flights.py:3)")
+
+
+def test_a_refusal_names_what_there_is() -> None:
     with pytest.raises(SchemaError) as caught:
-        read_reduction(rows, value, "view (flights.py:3)")
-    assert caught.value.where == "view (flights.py:3)" and caught.value.hint
+        read(_.x.collect())
+    assert caught.value.got == "ArrayCollect" and caught.value.hint
+    words = str(caught.value.expected)
+    assert all(word in words for word in ("argmax", "nunique", "quantile", "mode", "last_k", "ewma", "time_since_last"))
+    with pytest.raises(SchemaError) as caught:
+        read(ms.first_k(_.schema, 3))
+    assert caught.value.hint == '_["schema"] reads the column'
+    assert read(ms.first_k(_["schema"], 3))
 
 
-# ── one of one's own ──────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("features", "what"),
+    [
+        ({"f": _.text.mean()}, "f"),
+        ({"f": ms.aggregate("sum")}, "sum needs an argument"),
+        ({"f": ms.aggregate("arg_max", _.whole)}, "arg_max needs by="),
+        ({"f": ms.aggregate("sum", _.whole, by=_.number)}, "sum takes no by="),
+        ({"f": ms.share(_.whole)}, "share does not take int64"),
+        ({"f": ms.last_k(_.at, 3)}, "last_k does not take timestamp"),
+        ({"f_x": _.count(), "f": ms.by(_.text, ["x"], _.count())}, "two features are called 'f_x_1h'"),
+    ],
+)
+def test_what_does_not_fit_a_view(features: dict[str, Any], what: str) -> None:
+    with pytest.raises(DefinitionError, match=what) as caught:
+        example_view(windows=["1h"], **features)
+    assert "view (" in str(caught.value.where)
 
 
-class SumOfSquares(Sum):
-    name: ClassVar[str] = "sum_of_squares"
-
-    def lift(self, events: Events) -> Partial:
-        return events.count(), events.sum(events.x * events.x)
-
-
-def test_an_aggregation_of_one_s_own_is_a_class_and_a_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mainstem.engines.duckdb import DuckdbEngine
-    from mainstem.testing.features import REDUCE
-    from mainstem.testing.interpreters import offline
-
-    monkeypatch.setitem(AGGREGATIONS, "sum_of_squares", register(SumOfSquares()))
-    monkeypatch.setitem(REDUCTIONS, ibis.expr.operations.Mode, lambda op: "sum_of_squares")
-    monkeypatch.setitem(REDUCE, "sum_of_squares", lambda values: sum(v * v for v in values) if values else None)
-    view = example_view(windows=["1h"], squares=_.whole.mode())
-    event = {"who": "a", "where": 1, "number": None, "flag": None, "text": None, "turn": None, "_arrived": None}
-    events = [event | {"at": at, "whole": at, "_seq": at} for at in (1, 2, 3)]
-    (found,) = offline(DuckdbEngine())(view, events, [(("a",), 4)])
-    assert found == {"squares_1h": 14} == expected(view, events, (("a",), 4))
-    assert result(SumOfSquares(), SumOfSquares().lift(seen([1, 2, 3], WHOLE))) == 14
+def test_windows_are_needed_somewhere() -> None:
+    for settings in ({"windows": ["1h"]}, {"n": _.count()}, {"n": ms.by(_.text, ["x"], _.count())}):
+        with pytest.raises(DefinitionError):
+            example_view(**settings)
+    with pytest.raises(DefinitionError, match=r"ms\.windowed needs a window"):
+        ms.windowed(_.count())
 
 
 def test_an_unknown_aggregation_names_the_near_ones() -> None:
     with pytest.raises(UnknownName, match="'men'") as caught:
         aggregation("men")
-    assert caught.value.hint == "did you mean 'mean', 'min'?" or "mean" in str(caught.value.hint)
+    assert "mean" in str(caught.value.hint)
 
 
-def test_the_calculus_has_the_same_words_for_both() -> None:
-    words = {name for name in vars(Calculus) if not name.startswith("_")}
-    assert words == {name for name in vars(Scalars) if not name.startswith("_")}
+def test_an_operation_of_ibis_is_mapped_by_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REDUCTIONS, ibis.expr.operations.BitAnd, lambda op: aggregation("min"))
+    (found,) = read(_.y.bit_and())
+    assert found.aggregation == aggregation("min")

@@ -104,7 +104,7 @@ def test_a_new_snapshot_of_a_table_is_built_beside_the_old_one(small: Any, world
 
 
 def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_TRANSACTION", 2_048)
+    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_BATCH", 2_048)
     here = world()
     here.put("flights", [small.flight(n) for n in range(7_000)])
     context = here.context

@@ -44,6 +44,21 @@ def test_a_key_comes_from_an_earlier_view_or_else_from_the_request(small: Any) -
     assert plan.columns["airport__departures_1h"] == "int64"
 
 
+def test_lookups_that_need_nothing_of_each_other_are_one_round(small: Any) -> None:
+    plan = plan_of(
+        small,
+        lambda n: [
+            n["leg"],
+            n["airport"],
+            n["airport"].on("dest"),
+            on_demand(crowd=_.airport__departures_1h * _.leg__seats),
+            n["airport"].on("leg__origin"),
+        ],
+    )
+    rounds = [r if isinstance(r, Computation) else [lookup.prefix for lookup in r] for r in plan.rounds]
+    assert rounds == [["leg"], ["airport", "airport_dest"], plan.steps[3], ["airport_leg__origin"]]
+
+
 def test_without_an_earlier_view_the_key_is_asked_for(small: Any) -> None:
     plan = plan_of(small, lambda n: ["seats", n["airport"]])
     assert plan.request == {"seats": "int64", "origin": "string"}
@@ -104,7 +119,7 @@ def test_views_take_only_what_they_know(small: Any) -> None:
             small.graph_of({"flights": flights, "broken": broken})
     for broken, what in (
         (feature_view(flights, key="flight_id", windows="1h", x=_.seats + 1), "not a feature over a window"),
-        (feature_view(flights, key="flight_id", windows="1h", x=_.seats.median()), "not a feature over a window"),
+        (feature_view(flights, key="flight_id", windows="1h", x=_.seats.collect()), "not a feature over a window"),
         (feature_view(flights, key="flight_id", windows="1h", x=_.origin.mean()), "mean"),
         (feature_view(flights, key="dep_delay", columns=["seats"]), "cannot be a key"),
     ):

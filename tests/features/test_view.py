@@ -8,8 +8,11 @@ import ibis
 import pytest
 from ibis import _
 
+import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import DefinitionError, SchemaError
+from mainstem.features.algebra import AGGREGATIONS
+from mainstem.features.algebra.sums import Sum
 from mainstem.features.arrivals import by_key
 from mainstem.features.instants import ALWAYS, INSTANT
 from mainstem.features.packing import encode_key
@@ -106,6 +109,10 @@ def test_the_fingerprint_is_of_what_is_meant() -> None:
         {"x": _.number.sum()},
         {"x": (_.number + 1).mean()},
         {"x": _.number.mean(where=_.flag)},
+        {"x": ms.last_k(_.number, 2)},
+        {"x": ms.last_k(_.number, 3)},
+        {"x": _.number.argmax(_.whole)},
+        {"x": _.number.argmax(_.turn)},
         {"resolution": "5min"},
         {"closed": "both"},
         {"grace": "2d"},
@@ -114,3 +121,18 @@ def test_the_fingerprint_is_of_what_is_meant() -> None:
     ]
     prints = {example_view(**(base | change)).fingerprint for change in changes}
     assert len(prints | {same.fingerprint}) == len(changes) + 1
+
+
+def test_the_fingerprint_tells_what_an_aggregation_of_ones_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fingerprint(finalize: Any) -> str:
+        monkeypatch.setitem(AGGREGATIONS, "own", type("Own", (Sum,), {"name": "own", "finalize": finalize}))
+        return example_view(windows=["1h"], x=ms.aggregate("own", _.number)).fingerprint
+
+    def once(self: Any, c: Any, partial: Any, span: Any) -> Any:
+        return partial[1]
+
+    def again(self: Any, c: Any, partial: Any, span: Any) -> Any:
+        "The same, with something said of it."
+        return partial[1]
+
+    assert fingerprint(once) == fingerprint(again) != fingerprint(lambda self, c, partial, span: partial[0])

@@ -5,7 +5,8 @@ import pytest
 from ibis import _
 
 from mainstem.graph.known import ALWAYS, Known, Moment
-from mainstem.graph.lineage import Trace, leaves, moment_of, trace
+from mainstem.graph.lineage import leaves, moment_of, trace
+from mainstem.graph.traces import Trace
 
 DAY, HOUR = 86_400_000_000, 3_600_000_000
 INSTANT = "timestamp('UTC', 6)"
@@ -32,9 +33,9 @@ KNOWN = {
 }
 
 
-def traced(table: ibis.Table) -> dict[str, Trace]:
+def traced(table: ibis.Table, **others: dict[str, Known]) -> dict[str, Trace]:
     def leaf(name: str) -> dict[str, Trace]:
-        return {c: Trace(frozenset({f"{name}.{c}"}), known) for c, known in KNOWN[name].items()}
+        return {c: Trace(frozenset({f"{name}.{c}"}), known) for c, known in (KNOWN | others)[name].items()}
 
     return dict(trace(table, leaf))
 
@@ -51,6 +52,11 @@ def test_a_renamed_instant_is_followed() -> None:
     assert traced(table)["origin"].known == Known.at("at", -30 * DAY)
 
 
+def test_an_instant_can_be_moved() -> None:
+    table = flights.select(_.origin, cutoff=_.scheduled_at - ibis.interval(hours=1))
+    assert traced(table)["origin"].known == Known.at("cutoff", HOUR - 30 * DAY)
+
+
 def test_a_dropped_instant_makes_the_availability_unknown() -> None:
     known = traced(flights.drop("departed_at"))["dep_delay"].known
     assert known.unknown and "departed_at was left out" not in str(known)
@@ -62,28 +68,92 @@ def test_a_plain_join_to_a_timed_table_keeps_its_time() -> None:
     assert Moment("time_hour") in traced(table)["wind"].known.moments
 
 
+def test_an_instant_that_equals_another_stands_for_it() -> None:
+    """Of two columns that a condition equates one is enough: the other's instants are found there."""
+    at = flights.left_join(weather, [flights.origin == weather.origin, flights.scheduled_at == weather.time_hour])
+    assert traced(at.select("scheduled_at", "wind"))["wind"].known == Known.at("scheduled_at")
+    assert traced(at.select("departed_at", "wind"))["wind"].known.unknown
+    either = flights.outer_join(weather, flights.scheduled_at == weather.time_hour)
+    assert traced(either.select("scheduled_at", "wind"))["wind"].known.unknown
+
+
 def test_an_as_of_join_hides_the_future() -> None:
     table = flights.asof_join(weather, on=("scheduled_at", "time_hour"), predicates="origin")
     assert traced(table)["wind"].known == Known.at("scheduled_at")
 
 
+def test_an_as_of_join_hides_only_what_its_own_instant_tells() -> None:
+    """What is known later than the instant it is joined by has not come with it; nor has what is looked up ahead."""
+    late = weather.mutate(gust=_.wind)
+    known = {c: Known.at("time_hour", DAY if c == "wind" else 0) for c in weather.columns}
+    ahead = flights.asof_join(weather, on=flights.scheduled_at <= weather.time_hour, predicates="origin")
+    assert traced(ahead)["wind"].known.moments == {Moment("time_hour"), Moment("scheduled_at", -30 * DAY)}
+    joined = flights.asof_join(late, on=flights.scheduled_at >= late.time_hour, predicates="origin")
+    assert Moment("time_hour", DAY) in traced(joined, weather=known)["gust"].known.moments
+    yesterday = late.time_hour + ibis.interval(days=1)
+    joined = flights.asof_join(late, on=flights.scheduled_at >= yesterday, predicates="origin")
+    assert traced(joined, weather=known)["gust"].known == Known.at("scheduled_at")
+
+
+def test_an_as_of_join_knows_its_keys() -> None:
+    table = flights.mutate(gone=_.departed_at.notnull().ifelse(_.origin, "")).asof_join(
+        weather, on=("scheduled_at", "time_hour"), predicates=[("gone", "origin")]
+    )
+    assert Moment("departed_at") in traced(table)["wind"].known.moments
+
+
 def test_an_aggregate_keeps_the_instant_that_its_latest_row_has() -> None:
-    by_origin = flights.group_by("origin")
-    kept = traced(by_origin.agg(mean=_.dep_delay.mean(), last=_.departed_at.max()))
-    lost = traced(by_origin.agg(mean=_.dep_delay.mean()))
-    assert kept["mean"].known == Known.at("last")
+    by_tail = flights.group_by("tailnum")
+    kept = traced(by_tail.agg(mean=_.dep_delay.mean(), last=_.departed_at.max(), due=_.scheduled_at.max()))
+    lost = traced(by_tail.agg(mean=_.dep_delay.mean(), due=_.scheduled_at.max()))
+    assert kept["mean"].known.moments == {Moment("last"), Moment("due", -30 * DAY)}
+    assert kept["tailnum"].known == Known.at("due", -30 * DAY)
     assert "aggregated over rows" in str(lost["mean"].known.unknown)
+
+
+def test_an_aggregate_is_known_when_it_is_known_which_rows_went_in() -> None:
+    """The mean of what was planned, of the flights that were late, is known when they have left."""
+    late = flights.group_by(late=_.dep_delay > 15).agg(
+        n=_.tailnum.nunique(), due=_.scheduled_at.max(), last=_.departed_at.max()
+    )
+    assert Moment("last") in traced(late)["n"].known.moments
+    assert traced(late)["n"].sources == {"flights.tailnum"}
 
 
 def test_counting_rows_is_known_no_earlier_than_they_are() -> None:
     assert traced(flights.group_by("origin").agg(n=_.count()))["n"].known.unknown
     assert traced(planes.group_by("tailnum").agg(n=_.count()))["n"].known == ALWAYS
+    assert traced(flights.mutate(n=_.count()))["n"].known.unknown
+    assert traced(planes.mutate(n=ibis.row_number()))["n"].known == ALWAYS
 
 
 def test_a_condition_tells_what_it_knows() -> None:
-    flown = traced(flights.filter(_.dep_delay.notnull()))
-    assert Moment("departed_at") in flown["origin"].known.moments
-    assert flown["origin"].sources == {"flights.origin"}
+    for flown in (flights.filter(_.dep_delay.notnull()), flights.drop_null("dep_delay")):
+        assert Moment("departed_at") in traced(flown)["origin"].known.moments
+        assert traced(flown)["origin"].sources == {"flights.origin"}
+
+
+def test_a_condition_on_others_tells_what_they_know() -> None:
+    """Whether a flight is among the delayed ones is told by other rows, known at other times."""
+    delayed = flights.filter(_.dep_delay > 15)
+    assert traced(planes.filter(_.tailnum.isin(delayed.tailnum)))["seats"].known.unknown
+    assert traced(planes.filter((flights.tailnum == planes.tailnum).any()))["seats"].known.unknown
+    assert traced(planes.semi_join(delayed, "tailnum"))["seats"].known.unknown
+    assert traced(planes.filter(_.seats.isin(planes.seats)))["seats"].known == ALWAYS
+
+
+def test_the_first_of_ordered_rows_have_been_compared() -> None:
+    assert traced(flights.order_by("dep_delay"))["origin"].known == PLANNED
+    assert traced(flights.limit(3))["origin"].known == PLANNED
+    assert traced(flights.order_by("dep_delay").select("origin", "scheduled_at").limit(3))["origin"].known.unknown
+    assert traced(planes.order_by("seats").limit(3))["seats"].known == ALWAYS
+
+
+def test_the_clock_and_chance_are_never_known() -> None:
+    table = flights.mutate(now=ibis.now(), age=ibis.now().epoch_seconds(), draw=ibis.random(), one=ibis.literal(1))
+    for column in ("now", "age", "draw"):
+        assert "another value each time" in str(traced(table)[column].known.unknown)
+    assert traced(table)["one"].known == ALWAYS
 
 
 def test_window_functions_read_rows_of_other_times() -> None:
@@ -92,11 +162,25 @@ def test_window_functions_read_rows_of_other_times() -> None:
     assert traced(table)["origin"].known == PLANNED
 
 
+def test_what_is_unnested_is_known_with_its_list() -> None:
+    listed = flights.mutate(parts=ibis.array([_.dep_delay]))
+    assert traced(listed.unnest("parts"))["parts"].known == Known.at("departed_at")
+    assert Moment("departed_at") in traced(listed.unnest("parts"))["origin"].known.moments
+    assert traced(listed.unnest("parts", keep_empty=True))["origin"].known == PLANNED
+
+
 def test_a_union_is_known_when_the_later_side_is() -> None:
     past = flights.select("origin", at=_.scheduled_at)
     actual = flights.select("origin", at=_.departed_at)
     assert traced(past.union(actual))["at"].known == Known.at("at")
     assert traced(past.union(actual))["origin"].known.unknown
+
+
+def test_an_intersection_has_seen_all_of_the_other_side() -> None:
+    delayed = flights.filter(_.dep_delay > 15).select("tailnum")
+    for of_planes in (planes.select("tailnum").difference, planes.select("tailnum").intersect):
+        assert traced(of_planes(delayed))["tailnum"].known.unknown
+        assert traced(of_planes(planes.select("tailnum")))["tailnum"].known == ALWAYS
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mainstem.errors import Unavailable
+from mainstem.errors import StorageError, Unavailable
 from mainstem.ports import Writer
 from mainstem.serving.committer import Committer
 from mainstem.stores.lmdb import LmdbStore
+from mainstem.stores.redis import RedisStore
 
 
 @pytest.fixture
@@ -69,6 +72,37 @@ def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_a
         bad.result(10)
     committer.close()
     assert [payload for _, payload in store.replay("log", 0)] == [b"good", b"good"]
+
+
+def test_a_store_that_is_away_is_not_asked_for_each_alone(make_redis: Any) -> None:
+    transactions: list[str] = []
+
+    class Counted(RedisStore):
+        def transaction(self) -> AbstractContextManager[Writer]:
+            transactions.append("begun")
+            return super().transaction()
+
+    server = make_redis()
+    store = Counted(server.url, "flights", "main")
+    committer = Committer(store)
+    holding, held = threading.Event(), threading.Event()
+
+    def hold(writer: Writer) -> None:
+        writer.append("log", [b"first"])
+        held.set()
+        holding.wait(10)
+
+    futures = [committer.submit(hold)]
+    assert held.wait(10)
+    futures += [committer.submit(append(number)) for number in range(30)]
+    server.kill()
+    holding.set()
+    for future in futures:
+        with pytest.raises(StorageError, match="cannot be reached"):
+            future.result(60)
+    committer.close()
+    store.close()
+    assert len(transactions) == 2
 
 
 def test_close_finishes_what_waits_and_takes_no_more(store: LmdbStore) -> None:

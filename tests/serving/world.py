@@ -142,7 +142,7 @@ class World:
     engine: DuckdbEngine
     lake: IcebergLake
     state: SqlState
-    store: LmdbStore
+    store: Any
 
     @property
     def release(self) -> Release:
@@ -209,11 +209,12 @@ class World:
         )
 
 
-def open_world(root: Path, threshold: float | None = None) -> World:
+def open_world(root: Path, threshold: float | None = None, store: Any = None) -> World:
+    """A world in LMDB, or in a store that is opened already."""
     nodes, schemas = definitions(threshold)
     lake = IcebergLake(root / "lake")
     state = SqlState(f"sqlite:///{root / 'state.db'}")
-    return World(root, resolve(nodes, schemas), DuckdbEngine(), lake, state, LmdbStore(root / "online"))
+    return World(root, resolve(nodes, schemas), DuckdbEngine(), lake, state, store or LmdbStore(root / "online"))
 
 
 def flight(number: int, **more: Any) -> dict[str, Any]:
@@ -226,9 +227,9 @@ def departure(number: int, **more: Any) -> dict[str, Any]:
     return {"flight_id": f"E{number}", "origin": "JFK", "dep_delay": 10.0, "departed_at": at.isoformat(), **more}
 
 
-def begun(root: Path, threshold: float | None = None) -> World:
+def begun(root: Path, threshold: float | None = None, store: Any = None) -> World:
     """A world with data, and its views online; what is 100 days old is forgotten there."""
-    world = open_world(root, threshold)
+    world = open_world(root, threshold, store)
     world.put("flights", [flight(n) for n in range(3)])
     past = {"origin": "JFK", "dep_delay": 4.0}
     ago = {"P0": timedelta(days=100), "P1": timedelta(minutes=55)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import threading
 from dataclasses import dataclass, field
@@ -112,3 +113,14 @@ def site():
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def _shared(name):
+    """A module beside the rooms; tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"mainstem_test_{name}", Path(__file__).parents[1] / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+postgresql = _shared("postgresql").postgresql

@@ -103,9 +103,10 @@ def test_another_table_starts_anew(bench):
 
 
 def test_names_are_quoted():
-    sql, parameters = statement(database("postgresql://h/d", table='public.odd "name"', cursor="at"), 3)
-    assert sql == 'SELECT * FROM "public"."odd ""name""" AS source WHERE source."at" >= $1'
-    assert parameters == (3,)
+    node = database("postgresql://h/d", table='public.odd "name"', cursor="at")
+    sql, parameters = statement(node, 3, kind="int4")
+    assert sql == 'SELECT * FROM "public"."odd ""name""" AS source WHERE source."at" >= $1::text::int4'
+    assert parameters == ("3",)
 
 
 # ── bad input ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,64 +1,15 @@
-"""A real PostgreSQL on loopback, where its programs are installed."""
+"""The PostgreSQL that the rooms' tests share."""
 
-import os
-import pwd
-import shutil
-import subprocess
-from collections.abc import Callable
-from importlib.util import find_spec
+import importlib.util
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 
-def _programs() -> Path | None:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = [folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
-    if found:
-        return found[0]
-    initdb = shutil.which("initdb")
-    return Path(initdb).parent if initdb else None
+def _shared(name):
+    """A module beside the rooms; tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"mainstem_test_{name}", Path(__file__).parents[1] / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.fixture(scope="session")
-def postgresql(
-    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn], free_port: Callable[[], int]
-):
-    """The URL of a server that lives as long as the tests; PostgreSQL refuses to run as root, so as another user."""
-    if find_spec("psycopg") is None:
-        missing("psycopg, the driver of PostgreSQL, is not installed: pip install 'mainstem[postgres]'")
-    programs = _programs()
-    if programs is None:
-        missing("initdb and pg_ctl are not installed: apt-get install postgresql")
-    user = {}
-    logs = place = tmp_path_factory.mktemp("postgresql")
-    if os.getuid() == 0:
-        names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")]
-        if not names:
-            missing("there is no unprivileged user to run PostgreSQL as")
-        entry = pwd.getpwnam(sorted(names, reverse=True)[0])
-        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        # pytest's directories are closed to other users.
-        place = Path("/tmp") / f"mainstem-postgresql-{os.getpid()}"
-        place.mkdir(mode=0o700)
-        os.chown(place, entry.pw_uid, entry.pw_gid)
-    data, port = place / "data", free_port()
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(programs / program), "-D", str(data), *arguments]
-        log = logs / "postgresql.log"
-        with log.open("a") as out:
-            done = subprocess.run(command, stdout=out, stderr=out, cwd="/", check=False, **user)
-        assert done.returncode == 0, log.read_text()
-
-    try:
-        call("initdb", "-U", "mainstem", "-A", "trust", "--no-sync", "-E", "UTF8")
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories='' -c fsync=off"
-        call("pg_ctl", "-w", "-l", str(place / "server.log"), "-o", options, "start")
-        try:
-            yield f"postgresql://mainstem@127.0.0.1:{port}"
-        finally:
-            call("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+postgresql = _shared("postgresql").postgresql

@@ -31,7 +31,7 @@ def features(context: Context, name: str) -> list[dict[str, Any]]:
     columns = {feature.name: {"feature": feature.name, "type": feature.type} for feature in view.features}
     of = context.graph[view.source].columns
     for feature in view.features:
-        read = [] if feature.argument is None else view.rows[feature.argument].op().find(ops.Field)
+        read = [field for argument in feature.arguments for field in view.rows[argument].op().find(ops.Field)]
         sources = sorted({source for field in read for source in of.get(field.name, ())})
         columns[feature.name]["from"] = ", ".join(sources) or view.source
     _add_statistics(context, name, columns)
@@ -148,7 +148,7 @@ def _twins(graph: Any, view: CompiledView) -> Iterator[tuple[str, list[str]]]:
 
 
 def _meaning(view: CompiledView, feature: Feature) -> tuple[Any, ...]:
-    argument = None if feature.argument is None else of_expression(view.rows[feature.argument])
+    arguments = tuple(of_expression(view.rows[argument]) for argument in feature.arguments)
     window = None if feature.window is None else (feature.window.size, feature.window.resolution)
     rules = (view.ttl, view.inclusive, view.order_by)
-    return view.source, tuple(view.key), argument, repr(feature.aggregation), window, rules
+    return view.source, tuple(view.key), arguments, repr(feature.aggregation), window, rules

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import ibis
 
-from mainstem.features.calculus import Columns
+from mainstem.features.columns import Columns
 from mainstem.features.view import CompiledView, Feature
-
-_DIGITS = 1e-4
-"""A difference below this share of its minuend has lost 4 of 16 digits, too many to promise 9 after the rest."""
 
 
 class Rows(Columns):
@@ -25,18 +23,32 @@ class Rows(Columns):
     def _over(self, reduction: Any) -> Any:
         return reduction if self._frame is None else reduction.over(self._frame)
 
+    def _same(self, column: Any) -> Any:
+        """A column that is the same in all rows."""
+        return column.max() if self._frame is None else column
+
+    def _present(self, value: Any) -> Any:
+        return self.x.notnull().ifelse(value, ibis.null(value.type()))
+
     @property
     def x(self) -> Any:
         return self._table[self._feature.argument or "_u"]
 
     @property
     def reference(self) -> Any:
-        column = self._table[reference_name(self._feature)]
-        return column.max() if self._frame is None else column
+        return self._same(self._table[_reference(self._feature)])
 
     @property
     def deviation(self) -> Any:
-        return self.x - self._table[reference_name(self._feature)]
+        return (self.x - self._table[_reference(self._feature)]).cast("float64")
+
+    @property
+    def origin(self) -> Any:
+        return self._same(self._table[_origin(self._feature)])
+
+    @property
+    def age(self) -> Any:
+        return self._present((self._table[_origin(self._feature)] - self._table["_u"]).cast("float64"))
 
     def count(self) -> Any:
         return self._over(self.x.count())
@@ -50,27 +62,65 @@ class Rows(Columns):
     def max(self) -> Any:
         return self._over(self.x.max())
 
+    def oldest(self) -> Any:
+        return self._over(self._present(self._table["_u"]).min())
+
+    def newest(self) -> Any:
+        return self._over(self._present(self._table["_u"]).max())
+
+    def first(self) -> Any:
+        return self._over(self._positions().min())
+
     def last(self) -> Any:
+        return self._over(self._positions().max())
+
+    def lowest(self) -> Any:
+        return self._over(self._positions(by=self._table[self._feature.by]).min())
+
+    def highest(self) -> Any:
+        return self._over(self._positions(by=self._table[self._feature.by]).max())
+
+    def _positions(self, **before: Any) -> Any:
         order = {name.removeprefix("_"): self._table[name] for name in self._view.position}
-        position = ibis.struct({**order, "value": self.x})
-        return self._over(self.x.notnull().ifelse(position, ibis.null(position.type())).max())
+        return self._present(ibis.struct({**before, **order, "value": self.x}))
 
-    def difference(self, a: Any, b: Any, zero: Any) -> Any:
-        zero = zero.fill_null(True)
-        self.doubts.append(~zero & (a - b < a * _DIGITS))
-        return zero.ifelse(0.0, ibis.greatest(a - b, 0.0))
+    def sorted(self) -> Any:
+        return self.x.collect().sort()
+
+    def unique(self) -> Any:
+        return self.x.collect(distinct=True).sort()
+
+    def earliest(self, k: int) -> Any:
+        return self.head(self._positions().collect().sort(), k)
+
+    def latest(self, k: int) -> Any:
+        return self.tail(self._positions().collect().sort(), k)
+
+    def doubt(self, condition: Any) -> None:
+        self.doubts.append(condition)
 
 
-def reference_name(feature: Feature) -> str:
-    """The column that holds the reference of a feature's argument."""
+def with_references(table: ibis.Table, features: Iterable[Feature], group: list[str]) -> ibis.Table:
+    """`table` with what aggregations measure from where they ask for it, the same for all of a group: as reference
+    the mean of the argument, as origin the instant of the newest event that has a value.
+    """
+    frame = ibis.window(group_by=group)
+    found: dict[str, Any] = {}
+    for feature in features:
+        x = table[feature.argument or "_u"]
+        if "reference" in feature.kind.asks:
+            found[_reference(feature)] = _mean(x, frame)
+        if "origin" in feature.kind.asks:
+            found[_origin(feature)] = table["_u"].max(where=x.notnull()).over(frame)
+    return table.mutate(**found)
+
+
+def _reference(feature: Feature) -> str:
     return f"_reference{feature.argument}"
 
 
-def with_references(table: ibis.Table, features: tuple[Feature, ...], group: list[str]) -> ibis.Table:
-    """`table` with a value near most of the argument's, for each aggregation that is `centred`: the group's mean."""
-    frame = ibis.window(group_by=group)
-    centred = {reference_name(f): f for f in features if f.aggregation is not None and f.aggregation.centred}
-    return table.mutate(**{name: _mean(table[str(f.argument)], frame) for name, f in centred.items()})
+def _origin(feature: Feature) -> str:
+    return f"_origin{feature.argument}"
 
 
 def _mean(x: Any, frame: Any) -> Any:

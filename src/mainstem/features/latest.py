@@ -11,8 +11,8 @@ from typing import Any
 
 import ibis
 
+from mainstem.features.joins import byte, joined
 from mainstem.features.view import CompiledView
-from mainstem.features.windowed import byte, joined
 
 
 def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import ibis
@@ -26,7 +26,9 @@ from mainstem.planning.execution import Context, Outcome
 from mainstem.planning.plan import Step
 from mainstem.ports import EventLog, OnlineStore, Session
 
-ROWS_PER_TRANSACTION = 65_536
+ROWS_PER_BATCH = 65_536
+RECORDS_PER_TRANSACTION = 8_192
+"""A server that others read from is held up by each transaction."""
 EVENTS_PER_TRANSACTION = 10_000
 _SPACES = "views"
 
@@ -84,10 +86,13 @@ class Materialise:
         self._put(online, [], ready)
         return ready
 
-    def _put(self, online: OnlineView, records: Iterable[tuple[bytes, bytes]], meta: Meta) -> None:
+    def _put(self, online: OnlineView, records: Sequence[tuple[bytes, bytes]], meta: Meta) -> None:
+        """Store records; what `meta` says of them comes last, so that they are stored again if it does not come."""
+        for start in range(0, len(records), RECORDS_PER_TRANSACTION):
+            with self._store.transaction() as writer:
+                for address, value in records[start : start + RECORDS_PER_TRANSACTION]:
+                    writer.put(online.space, address, value)
         with self._store.transaction() as writer:
-            for address, value in records:
-                writer.put(online.space, address, value)
             writer.put(online.space, META, encode_meta(meta))
 
     def _forget_others(self, online: OnlineView, published: str | None) -> None:
@@ -164,7 +169,7 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
 def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterator[Chunk]:
     """Every key's events, packed, some keys at a time. One whose events straddle two batches is put together first."""
     rest: pa.Table | None = None
-    for batch in session.batches(_stored(online, events), ROWS_PER_TRANSACTION):
+    for batch in session.batches(_stored(online, events), ROWS_PER_BATCH):
         table = pa.Table.from_batches([batch])
         table = table if rest is None else pa.concat_tables([rest, table])
         if len(table):

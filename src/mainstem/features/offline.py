@@ -8,9 +8,11 @@ from typing import Any, Literal
 import ibis
 
 from mainstem.features.instants import to_instant, to_micros
+from mainstem.features.joins import joined
 from mainstem.features.latest import latest
+from mainstem.features.sight import nothing
 from mainstem.features.view import CompiledView, Feature
-from mainstem.features.windowed import joined, windowed
+from mainstem.features.windowed import windowed
 
 AsOf = Literal["arrived", "known"]
 """What a query at `t` may see: what had arrived by then, or what was known by then wherever it was."""
@@ -60,13 +62,15 @@ def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> 
         **{column: found[feature.name] for column, feature in lookup.columns.items()},
     )
     matched = joined(examples, brought, [*asked, "_asked_at"])
-    delivered = {column: _delivered(matched[column], feature) for column, feature in lookup.columns.items()}
+    empty = nothing(view)
+    delivered = {
+        column: _delivered(matched[column], feature, empty[feature.name]) for column, feature in lookup.columns.items()
+    }
     return matched.mutate(**delivered).drop(*asked, "_asked_at")
 
 
-def _delivered(value: Any, feature: Feature) -> Any:
+def _delivered(value: Any, feature: Feature, empty: Any) -> Any:
     """A feature as examples get it: an instant as a timestamp, and what an empty window has where nothing was found."""
     if feature.type.startswith("timestamp"):
         return to_instant(value)
-    empty = feature.aggregation and feature.aggregation.empty
-    return value if empty is None else value.fill_null(empty)
+    return value if empty is None else value.fill_null(ibis.literal(empty, type=feature.type))

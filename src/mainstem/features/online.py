@@ -8,6 +8,7 @@ that a later one has superseded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,11 +17,11 @@ from mainstem.errors import RequestError
 from mainstem.features.arrivals import by_key
 from mainstem.features.instants import ALWAYS, instant_of
 from mainstem.features.packing import encode_key
-from mainstem.features.state import Reading, state_of
+from mainstem.features.state import Reading, Records, state_of
 from mainstem.features.view import CompiledView
 from mainstem.ports import OnlineStore, Writer
 
-__all__ = ["META", "Meta", "OnlineView", "Reading", "encode_meta", "space_of"]
+__all__ = ["META", "Meta", "OnlineView", "Query", "Reading", "encode_meta", "read_together", "space_of"]
 
 META = b""
 """The key of a space's own record: no entity's, for those are never empty."""
@@ -58,7 +59,7 @@ class OnlineView:
     """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it."""
 
     def __init__(self, view: CompiledView, store: OnlineStore, fingerprint: str | None = None) -> None:
-        self.view, self._store = view, store
+        self.view, self.store = view, store
         self.fingerprint = fingerprint or view.fingerprint
         self.space = space_of(view.name, self.fingerprint)
         self.state = state_of(view, self.space)
@@ -68,17 +69,11 @@ class OnlineView:
 
         Raises `RequestError` for a time before what the state can answer exactly.
         """
-        times = [t] * len(keys) if isinstance(t, int) else t
-        needed = [self.state.addresses(encode_key(key), time) for key, time in zip(keys, times, strict=True)]
-        distinct = list(dict.fromkeys(address for addresses in needed for address in addresses))
-        meta, *found = self._store.read(self.space, [META, *distinct])
-        self._check(meta, times)
-        records = dict(zip(distinct, found, strict=True))
-        return [self.state.read(addresses, records, time) for addresses, time in zip(needed, times, strict=True)]
+        return read_together([Query(self, keys, [t] * len(keys) if isinstance(t, int) else t)])[0]
 
     def meta(self) -> Meta:
         """The state's own record."""
-        return _meta(self._store.read(self.space, [META])[0])
+        return _meta(self.store.read(self.space, [META])[0])
 
     def apply(self, writer: Writer, events: Mapping[str, Sequence[Any]], offset: int | None = None) -> int:
         """Take events into the state, as columns of the source's rows with `_seq` and `_arrived`; instants as µs.
@@ -86,8 +81,10 @@ class OnlineView:
         Events that are in the state already, known by their `_seq`, change nothing. `offset` is the log's next one. The
         number of events that this view uses.
         """
-        meta = _meta(writer.get(self.space, META))
         rows = by_key(self.view, events)
+        changed = (a for key, columns in rows.columns.items() for a in self.state.changed(key, columns["_u"]))
+        writer.prefetch(self.space, chain([META], changed))
+        meta = _meta(writer.get(self.space, META))
         watermark = max(meta.watermark, rows.watermark)
         horizon = watermark - self.view.grace
         forgot = [self.state.take(writer, key, columns, horizon) for key, columns in rows.columns.items()]
@@ -95,6 +92,11 @@ class OnlineView:
         grown = Meta(watermark, complete_from, meta.offset if offset is None else offset, meta.loaded, meta.ready)
         writer.put(self.space, META, encode_meta(grown))
         return rows.total
+
+    def answer(self, found: Records, query: Query) -> list[Reading]:
+        """The readings of a query, given its records. Raises `RequestError`."""
+        self._check(found[META], query.times)
+        return [self.state.read(a, found, t) for a, t in zip(query.needed, query.times, strict=True)]
 
     def _check(self, meta: bytes | None, times: Iterable[int]) -> None:
         complete_from = _meta(meta).complete_from
@@ -106,6 +108,29 @@ class OnlineView:
                 expected=f"at or after {instant_of(complete_from).isoformat()}",
                 hint=f"grace={self.view.grace_text!r} says how far back reads are answered; datasets know all the past",
             )
+
+
+class Query:
+    """What a view is asked: the features of keys, each at a time (µs); `needed` are the records of each."""
+
+    def __init__(self, view: OnlineView, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> None:
+        self.view, self.times = view, times
+        addresses = view.state.addresses
+        self.needed = [addresses(encode_key(key), time) for key, time in zip(keys, times, strict=True)]
+        self.records = list(dict.fromkeys(chain([META], *self.needed)))
+
+
+def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
+    """The readings of each query, all from one consistent view of their store, in one round trip to it.
+
+    Raises `RequestError` for a time before what a view's state can answer exactly.
+    """
+    if not queries:
+        return []
+    found = queries[0].view.store.read_many([(query.view.space, query.records) for query in queries])
+    return [
+        q.view.answer(dict(zip(q.records, values, strict=True)), q) for q, values in zip(queries, found, strict=True)
+    ]
 
 
 def _meta(raw: bytes | None) -> Meta:

@@ -5,7 +5,7 @@ One plan serves all: the dataset follows it over tables, the server over single 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -55,6 +55,20 @@ class FeaturePlan:
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         return tuple(step for step in self.steps if isinstance(step, Lookup))
+
+    @cached_property
+    def rounds(self) -> tuple[Sequence[Lookup] | Computation, ...]:
+        """The steps, with those lookups put together that follow each other and need nothing of each other."""
+        rounds: list[list[Lookup] | Computation] = []
+        for step in self.steps:
+            last = rounds[-1] if rounds else None
+            if isinstance(step, Computation):
+                rounds.append(step)
+            elif isinstance(last, list) and not any(lookup.columns.keys() & set(step.on) for lookup in last):
+                last.append(step)
+            else:
+                rounds.append([step])
+        return tuple(rounds)
 
 
 _VIEWS: WeakKeyDictionary[Graph, dict[str, CompiledView]] = WeakKeyDictionary()

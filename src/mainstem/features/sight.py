@@ -1,86 +1,24 @@
-"""What a query sees of one key's events: the words of `Events`, spoken in numpy."""
+"""What a query sees of one key's events: windows and latest values, in numpy."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from operator import le, lt
 from typing import Any
 
 import numpy as np
 
-from mainstem.features.calculus import Scalars
-from mainstem.features.packing import Array, Events, to_python
+from mainstem.features.packing import Array, Events, Layout
+from mainstem.features.scalars import Scalars
+from mainstem.features.seen import Seen
 from mainstem.features.view import NULL_INT, CompiledView, Feature
-from mainstem.features.windows import Window
+from mainstem.features.windows import Span, Window
 
 SCALARS = Scalars()
 
 _U, _ARRIVED, _GONE = 0, 1, 2
 """Their places in a row: `Layout.of` puts them first."""
-
-
-class Seen(Scalars):
-    """The rows `rows` (a slice or an array of indices) of a key's events, for one argument; None counts rows."""
-
-    def __init__(self, view: CompiledView, events: Events, rows: Any, argument: str | None) -> None:
-        self._view, self._events, self._rows = view, events, rows
-        self._argument = argument or "_u"
-        self._kind = view.arguments.get(self._argument, "int64")
-        column = events[self._argument]
-        if self._kind == "string":
-            picked = range(len(events))[rows] if isinstance(rows, slice) else rows
-            self.x: Any = [column[i] for i in picked if column[i] is not None]
-        else:
-            taken = column[rows]
-            valid = taken == taken if self._kind == "float64" else taken != NULL_INT
-            self.x = taken if valid.all() else taken[valid]
-
-    @cached_property
-    def reference(self) -> Any:
-        if not len(self.x):
-            return 0.0
-        mean = self.x.mean()
-        return mean.item() if np.isfinite(mean) else 0.0
-
-    @cached_property
-    def deviation(self) -> Array:
-        found: Array = self.x - self.reference
-        return found
-
-    def count(self) -> int:
-        return len(self.x)
-
-    def sum(self, of: Any) -> Any:
-        return of.sum().item()
-
-    def min(self) -> Any:
-        return self._extreme(min, "min")
-
-    def max(self) -> Any:
-        return self._extreme(max, "max")
-
-    def _extreme(self, of_list: Any, of_array: str) -> Any:
-        if not len(self.x):
-            return None
-        return of_list(self.x) if self._kind == "string" else to_python(getattr(self.x, of_array)(), self._kind)
-
-    def last(self) -> Any:
-        events, rows = self._events, self._rows
-        picked = range(len(events))[rows] if isinstance(rows, slice) else rows.tolist()
-        best: tuple[Any, ...] | None = None
-        for row in reversed(picked):
-            position = tuple(events.value(name, row) for name in self._view.position)
-            if best is not None and position != best[:-1]:
-                break
-            value = events.value(self._argument, row)
-            if value is not None and (best is None or value > best[-1]):
-                best = (*position, value)
-        return best
-
-    def difference(self, a: Any, b: Any, zero: Any) -> Any:
-        return 0.0 if zero else max(a - b, 0.0)
 
 
 def windowed_at(
@@ -91,15 +29,12 @@ def windowed_at(
     end = (bisect_right if view.inclusive else bisect_left)(u, t)
     values: dict[str, Any] = {}
     newest = None
-    for window, features in view.windows.items():
-        rows = _rows(view, events, window, end, t, arrived)
-        seen: dict[str | None, Seen] = {}
-        for feature in features:
-            if feature.argument not in seen:
-                seen[feature.argument] = Seen(view, events, rows, feature.argument)
-            values[feature.name] = finalized(feature, seen[feature.argument], t)
-        last = _last(u, rows)
-        newest = last if newest is None or (last is not None and last > newest) else newest
+    with np.errstate(all="ignore"):  # NaN is null, and so is what infinities make of it
+        for window, features in view.windows.items():
+            rows = _rows(view, events, window, end, t, arrived)
+            values |= _values(view, events, rows, features, window.span(t))
+            last = _last(u, rows)
+            newest = last if newest is None or (last is not None and last > newest) else newest
     return values, newest
 
 
@@ -111,19 +46,30 @@ def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = Tru
     return row
 
 
-def finalized(feature: Feature, seen: Seen, t: int) -> Any:
-    """A feature's value; NaN is null."""
-    kind = feature.aggregation
-    assert kind is not None
-    value = kind.finalize(SCALARS, kind.lift(seen), t)
+def nothing(view: CompiledView) -> dict[str, Any]:
+    """The features of a key without events."""
+    if not view.windowed:
+        return dict.fromkeys(view.schema)
+    layout = Layout.of(view)
+    return windowed_at(view, layout.unpack(layout.pack({name: [] for name in layout.kinds})), 0)[0]
+
+
+def exact(feature: Feature, value: Any) -> Any:
+    """A feature's value in its own type; NaN is null."""
     if value is None or value != value:
         return None
+    if feature.type == "array<float64>":
+        return [float(item) for item in value]
     return float(value) if feature.type == "float64" else value
 
 
-def nothing(view: CompiledView) -> dict[str, Any]:
-    """The features of a key without events."""
-    return {f.name: None if f.aggregation is None else f.aggregation.empty for f in view.features}
+def _values(view: CompiledView, events: Events, rows: Any, features: tuple[Feature, ...], span: Span) -> dict[str, Any]:
+    seen: dict[tuple[str, ...], Seen] = {}
+    for feature in features:
+        if feature.arguments not in seen:
+            seen[feature.arguments] = Seen(view, events, rows, feature)
+    lifted = {f: f.kind.lift(seen[f.arguments]) for f in features}
+    return {f.name: exact(f, f.kind.finalize(SCALARS, partial, span)) for f, partial in lifted.items()}
 
 
 def _last_visible(view: CompiledView, events: Events, t: int, arrived: bool) -> Sequence[Any] | None:

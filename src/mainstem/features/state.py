@@ -52,6 +52,10 @@ class State(ABC):
         """The answer to a query, given its records."""
 
     @abstractmethod
+    def changed(self, key: bytes, us: Sequence[int]) -> Iterable[bytes]:
+        """The records that events of a key at these times change."""
+
+    @abstractmethod
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
         """Add events of a key, and forget what no query from `horizon` on can see; whether anything was forgotten."""
 
@@ -95,6 +99,9 @@ class LatestState(State):
             return Reading(nothing(self.view), None, None, True)
         return Reading({name: row[place] for name, place in self._places}, row[0], None, False)
 
+    def changed(self, key: bytes, us: Sequence[int]) -> Iterable[bytes]:
+        return (key,)
+
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
         return self._put(writer, key, merged(self.view, self._events(writer.get(self.space, key)), columns), horizon)
 
@@ -121,6 +128,9 @@ class WindowedState(State):
             return Reading(nothing(view), None, start, index is None)
         values, newest = windowed_at(view, events, t)
         return Reading(values, newest, start, False)
+
+    def changed(self, key: bytes, us: Sequence[int]) -> Iterable[bytes]:
+        return key, *(_address(key, block) for block in {self.block(u) for u in us})
 
     def take(self, writer: Writer, key: bytes, columns: Mapping[str, Sequence[Any]], horizon: int) -> bool:
         expired, forgot = self.block(horizon - self.view.reach), False

@@ -15,6 +15,7 @@ Every interpreter starts from here; none looks at what the user wrote again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -27,7 +28,7 @@ from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.features.algebra import Aggregation
 from mainstem.features.instants import ALWAYS, INSTANT, to_micros
 from mainstem.features.on_demand import RowFunction, expressions
-from mainstem.features.reductions import Reduction, read_reduction
+from mainstem.features.reductions import Reduction, read_reductions
 from mainstem.features.windows import Window
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
@@ -48,7 +49,7 @@ SMALLEST: Mapping[str, Any] = {"int64": NULL_INT, "float64": float("-inf"), "str
 class Feature:
     """One feature: `aggregation` of the column `argument` over `window`, or its latest value (both None).
 
-    Without an `argument` the rows themselves are counted. `type` is the value's Ibis type.
+    Without an `argument` it is of the rows themselves; `by` is a second one. `type` is the value's Ibis type.
     """
 
     name: str
@@ -56,6 +57,18 @@ class Feature:
     argument: str | None
     aggregation: Aggregation | None = None
     window: Window | None = None
+    by: str | None = None
+
+    @property
+    def kind(self) -> Aggregation:
+        """The aggregation of a feature over a window."""
+        assert self.aggregation is not None
+        return self.aggregation
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        return tuple(column for column in (self.argument, self.by) if column is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,36 +207,61 @@ class _Compiler:
         return Feature(column, kind, argument)
 
     def _windowed(self) -> tuple[Feature, ...]:
-        windows = [Window.parse(text, self.node.resolution, self.where) for text in self.node.windows]
-        read = {
-            name: read_reduction(self.visible, value, f"{self.where}, feature {name!r}")
+        read = [
+            reduction
             for name, value in self.node.features.items()
-        }
-        typed = {name: self._typed(name, reduction) for name, reduction in read.items()}
-        return tuple(
-            Feature(f"{name}_{window.text}", kind, argument, read[name].aggregation, window)
-            for window in windows
-            for name, (argument, kind) in typed.items()
+            for reduction in read_reductions(self.visible, name, value, self.node.windows, self._at(name))
+        ]
+        typed = [(reduction, *self._typed(reduction)) for reduction in read]
+        texts = dict.fromkeys(text for text in (*self.node.windows, *(t for r in read for t in r.windows)))
+        windows = {text: Window.parse(text, self.node.resolution, self.where) for text in texts}
+        found = tuple(
+            Feature(f"{reduction.name}_{text}", kind, argument, reduction.aggregation, window, by)
+            for text, window in windows.items()
+            for reduction, argument, by, kind in typed
+            if text in reduction.windows
         )
+        self._distinct(feature.name for feature in found)
+        return found
 
-    def _typed(self, name: str, reduction: Reduction) -> tuple[str | None, str]:
-        """The argument's column and the feature's type."""
-        value, condition, kind = reduction.argument, reduction.where, reduction.aggregation
+    def _typed(self, reduction: Reduction) -> tuple[str | None, str | None, str]:
+        """The columns of the arguments and the feature's type."""
+        value, by, condition, kind = reduction.argument, reduction.by, reduction.where, reduction.aggregation
+        self._asked(reduction)
         if value is None and condition is None:
-            return None, kind.type("boolean")
+            return None, None, kind.type("boolean")
         value = ibis.literal(True) if value is None else value
         if value.type().is_boolean() and "boolean" not in kind.takes:
             value = value.cast("int64")
+        if by is not None:
+            condition = _present(by) if condition is None else condition & _present(by)
         if condition is not None:
             value = condition.ifelse(value, ibis.null(value.type()))
-        argument, logical = self._argument(value, name)
+        argument, logical = self._argument(value, reduction.name)
         if logical not in kind.takes:
             raise SchemaError(
                 f"{kind.name} does not take {logical}",
-                where=f"{self.where}, feature {name!r}",
+                where=self._at(reduction.name),
                 expected=", ".join(sorted(kind.takes)),
             )
-        return argument, kind.type(logical)
+        return argument, None if by is None else self._argument(by, reduction.name)[0], kind.type(logical)
+
+    def _asked(self, reduction: Reduction) -> None:
+        """Refuse an aggregation with an argument missing, or one too many."""
+        kind = reduction.aggregation
+        if "x" in kind.asks and reduction.argument is None:
+            raise SchemaError(f"{kind.name} needs an argument", where=self._at(reduction.name))
+        if ("by" in kind.asks) != (reduction.by is not None):
+            needs = "needs by=, a second argument" if "by" in kind.asks else "takes no by="
+            raise SchemaError(f"{kind.name} {needs}", where=self._at(reduction.name))
+
+    def _distinct(self, names: Iterable[str]) -> None:
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise DefinitionError(f"two features are called {twice[0]!r}", where=self.where)
+
+    def _at(self, feature: str) -> str:
+        return f"{self.where}, feature {feature!r}"
 
     def _argument(self, value: ibis.Value, label: str) -> tuple[str, str]:
         """The column that holds a value of a row, and its type; the same column for the same value."""
@@ -283,7 +321,7 @@ class _Compiler:
 
     def _fingerprint(self, events: ibis.Table, features: tuple[Feature, ...]) -> str:
         node = self.node
-        parts = [(f.name, f.type, f.argument, repr(f.aggregation), repr(f.window)) for f in features]
+        parts = [(f.name, f.type, f.arguments, f.aggregation and f.aggregation.identity(), f.window) for f in features]
         settings = {"ttl": node.ttl, "closed": node.closed, "grace": node.grace, "key": node.key}
         return digest("view", of_expression(events), canonical(parts), canonical(settings))
 
@@ -321,6 +359,13 @@ def _nulls(value: Any) -> Any:
     if value.type().is_floating():
         return value.isnan().ifelse(ibis.null("float64"), value)
     return value.nullif(NULL_INT) if value.type().is_integer() else value
+
+
+def _present(value: Any) -> Any:
+    """Whether a value counts, as `_nulls` has it."""
+    if value.type().is_floating():
+        return value.notnull() & ~value.isnan()
+    return value.nullif(NULL_INT).notnull() if value.type().is_integer() else value.notnull()
 
 
 def _later(a: Any, b: Any) -> Any:

@@ -12,26 +12,25 @@ Both are running aggregates over one constant frame, ROWS UNBOUNDED PRECEDING, w
 for any aggregation, invertible or not; the suffix is the prefix in mirrored time. Frames of a RANGE over the window's
 length, the obvious way, cost DuckDB about ten times as much.
 
-Two kinds of query are then computed again, each from its own events: those with an event in flight, which had
-happened by `t` but not arrived, and those whose sums of squares lost too many digits.
+What does not run along is computed from each query's own events (`pairs`): aggregations that collect, and once more
+the queries with an event in flight, which had happened by `t` but not arrived, or one that had been taken back by then,
+and those in whose results too many digits cancelled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import ibis
 
-from mainstem.features.algebra import Partial
-from mainstem.features.calculus import Columns
-from mainstem.features.frames import Rows, with_references
-from mainstem.features.view import CompiledView, Feature
-from mainstem.features.windows import Window, floor
-
-_CALCULUS = Columns()
+from mainstem.features.frames import with_references
+from mainstem.features.joins import byte, joined
+from mainstem.features.pairs import Pairs
+from mainstem.features.partials import CALCULUS, Lifted, Part
+from mainstem.features.stages import staged
+from mainstem.features.view import CompiledView
+from mainstem.features.windows import floor
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
@@ -39,63 +38,52 @@ def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.
 
     With `arrived`, events that had not arrived by `_t` are not seen. A query without events may be missing.
     """
-    spans = [_Span(view, w, features, arrived and view.arrives) for w, features in view.windows.items()]
-    return reduce(lambda a, b: joined(a, b, [*view.key, "_t"]), (span.compute(queries) for span in spans))
+    frames, pairs = [], []
+    for window, features in view.windows.items():
+        running = tuple(f for f in features if f.kind.running)
+        collected = tuple(f for f in features if not f.kind.running)
+        if running:
+            frames.append(Frames(view, window, running, arrived and view.arrives).compute(queries))
+        if collected:
+            pairs.append(Pairs(view, window, collected, arrived and view.arrives).compute(queries))
+    first, *rest = [*(frames or [queries]), *pairs]  # only frames answer every query
+    return reduce(lambda left, right: joined(left, right, [*view.key, "_t"]), rest, first)
 
 
-def joined(left: ibis.Table, right: ibis.Table, key: list[str]) -> ibis.Table:
-    """Left join on the columns `key`; `right` has each combination at most once, so no row is doubled."""
-    new = [column for column in right.columns if column not in key]
-    renamed = right.rename({f"_of_{column}": column for column in key})
-    matched = left.left_join(renamed, [left[c] == renamed[f"_of_{c}"] for c in key])
-    return matched.select(*left.columns, *new)
-
-
-@dataclass(frozen=True)
-class _Span:
-    """The features of a view over one window."""
-
-    view: CompiledView
-    window: Window
-    features: tuple[Feature, ...]
-    arrived: bool
-
-    @property
-    def key(self) -> list[str]:
-        return [*self.view.key, "_t"]
+class Frames(Part):
+    """The features that run along."""
 
     def compute(self, queries: ibis.Table) -> ibis.Table:
-        prefix = self._running(queries, queries["_t"], "p", mirrored=False)
-        suffix = self._running(queries, self.window.start(queries["_t"]), "s", mirrored=True)
+        """The features for each of `queries`, distinct rows of key and `_t`."""
+        prefix, lifted = self._running(queries, queries["_t"], "p", mirrored=False)
+        suffix, _ = self._running(queries, self.window.start(queries["_t"]), "s", mirrored=True)
         halves = joined(prefix, suffix, self.key)
-        partials = {
-            f.name: _merge(f, _partial(halves, f"s_{f.name}"), _partial(halves, f"p_{f.name}")) for f in self.features
-        }
-        values = self._finalized(partials, halves["_t"])
-        doubts = self._doubts(halves)
+        later, earlier = lifted.partials(halves, "p"), lifted.partials(halves, "s")
+        merged = {f.name: f.kind.merge(CALCULUS, earlier[f.name], later[f.name]) for f in self.features}
+        values = self.finalized(merged, halves["_t"])
+        doubts = [*lifted.doubts(halves, "p"), *lifted.doubts(halves, "s"), *self._in_flight(halves)]
+        doubts += self._taken_back(halves)
         if not doubts:
-            return halves.select(*self.key, **values)
-        doubtful = reduce(lambda a, b: a | b, doubts)
-        settled = halves.select(*self.key, _doubtful=doubtful.fill_null(False), **values)
-        return self._corrected(settled)
+            return staged(halves, self.key, values)
+        doubtful = reduce(lambda a, b: a | b, (doubt.fill_null(False) for doubt in doubts))
+        return self._corrected(staged(halves, self.key, {"_doubtful": doubtful, **values}))
 
-    # ── running partials ─────────────────────────────────────────────────────────────────────────────
+    def _running(self, queries: ibis.Table, at: Any, side: str, *, mirrored: bool) -> tuple[ibis.Table, Lifted]:
+        """For each query what is reduced of its block's events up to `at`, or, mirrored, from the block's end to it.
 
-    def _running(self, queries: ibis.Table, at: Any, side: str, *, mirrored: bool) -> ibis.Table:
-        """For each query the partials of its block's events up to `at`, or, mirrored, from the block's end down to it.
-
-        Their columns are `SIDE_FEATURE_0, _1, …`; `SIDE_arrived` is the latest arrival, `SIDE_doubt` a loss of digits.
+        Beside that `SIDE_arrived` is the latest arrival, and `SIDE_gone` when the first of them was taken back.
         """
         block = [*self.view.key, "_block"]
         rows = with_references(self._lined_up(queries, at, mirrored), self.features, block)
         frame = ibis.window(group_by=block, order_by=["_at", "_turn"], preceding=None, following=0)
-        found, doubts = self._lifted(rows, side, frame)
+        lifted = Lifted(self.features, self.view, rows, frame)
+        found = lifted.reduced(side)
         if self.arrived:
             found[f"{side}_arrived"] = rows["_arrived"].max().over(frame)
-        if doubts:
-            found[f"{side}_doubt"] = reduce(lambda a, b: a | b, doubts)
+        if self.view.retracts:
+            found[f"{side}_gone"] = rows["_gone"].min().over(frame)
         running = rows.select(*self.key, **found)
-        return running.filter(running["_t"].notnull())
+        return running.filter(running["_t"].notnull()), lifted
 
     def _lined_up(self, queries: ibis.Table, at: Any, mirrored: bool) -> ibis.Table:
         """Events and queries in one relation, in the order `_at`, `_turn` within each `_block`."""
@@ -113,82 +101,26 @@ class _Span:
     @property
     def _seen(self) -> list[str]:
         """The columns of the events that these features read."""
-        arguments = dict.fromkeys(f.argument for f in self.features if f.argument is not None)
-        return [*self.view.position, *(["_arrived"] if self.view.arrives else []), *arguments]
+        arguments = dict.fromkeys(argument for f in self.features for argument in f.arguments)
+        marks = (*(["_arrived"] if self.view.arrives else []), *(["_gone"] if self.view.retracts else []))
+        return [*self.view.position, *marks, *arguments]
 
-    def _lifted(self, rows: ibis.Table, side: str, frame: Any = None) -> tuple[dict[str, Any], list[Any]]:
-        found: dict[str, Any] = {}
-        doubts: list[Any] = []
-        for feature in self.features:
-            assert feature.aggregation is not None
-            events = Rows(rows, feature, self.view, frame)
-            lifted = feature.aggregation.lift(events)
-            found |= {f"{side}_{feature.name}_{i}": part for i, part in enumerate(lifted)}
-            doubts += events.doubts
-        return found, doubts
+    def _in_flight(self, halves: ibis.Table) -> list[Any]:
+        """Whether a window has an event that had not arrived by the time of its query."""
+        if not self.arrived:
+            return []
+        return [~self.before(CALCULUS.greatest(halves["p_arrived"], halves["s_arrived"]), halves["_t"])]
 
-    def _finalized(self, partials: Mapping[str, Partial], t: Any) -> dict[str, Any]:
-        return {f.name: _finalize(f, partials[f.name], t) for f in self.features}
-
-    def _doubts(self, halves: ibis.Table) -> list[Any]:
-        doubts = [halves[name] for name in ("p_doubt", "s_doubt") if name in halves.columns]
-        if self.arrived:
-            latest = _CALCULUS.greatest(halves["p_arrived"], halves["s_arrived"])
-            doubts.append(~self._before(latest, halves["_t"]))
-        return [doubt.fill_null(False) for doubt in doubts]
-
-    def _before(self, instant: Any, t: Any) -> Any:
-        return instant <= t if self.view.inclusive else instant < t
-
-    # ── queries computed again ───────────────────────────────────────────────────────────────────────
+    def _taken_back(self, halves: ibis.Table) -> list[Any]:
+        """Whether a window has an event that had been corrected or deleted by the time of its query."""
+        if not self.view.retracts:
+            return []
+        return [self.before(CALCULUS.least(halves["p_gone"], halves["s_gone"]), halves["_t"])]
 
     def _corrected(self, settled: ibis.Table) -> ibis.Table:
-        again = self._one_by_one(settled.filter(settled["_doubtful"]).select(*self.key))
-        again = again.rename({f"_again_{f.name}": f.name for f in self.features})
-        both = joined(settled, again, self.key)
+        again = Pairs(self.view, self.window, self.features, self.arrived).compute(
+            settled.filter(settled["_doubtful"]).select(*self.key)
+        )
+        both = joined(settled, again.rename({f"_again_{f.name}": f.name for f in self.features}), self.key)
         values = {f.name: both["_doubtful"].ifelse(both[f"_again_{f.name}"], both[f.name]) for f in self.features}
         return both.select(*self.key, **values)
-
-    def _one_by_one(self, queries: ibis.Table) -> ibis.Table:
-        """The features of a few queries, from the pairs of each and an event in its window."""
-        pairs = with_references(self._pairs(queries), self.features, self.key)
-        lifted, _ = self._lifted(pairs, "g")
-        grouped = pairs.group_by(self.key).aggregate(**lifted)
-        partials = {f.name: _partial(grouped, f"g_{f.name}") for f in self.features}
-        return grouped.select(*self.key, **self._finalized(partials, grouped["_t"]))
-
-    def _pairs(self, queries: ibis.Table) -> ibis.Table:
-        """Events and queries meet in blocks of the window's reach, of which a window touches two at most."""
-        reach, blocked = self.window.reach, [*self.view.key, "_block"]
-        start = self.window.start(queries["_t"])
-        asked = queries.mutate(_start=start, _block=floor(start, reach))
-        asked = asked.union(asked.mutate(_block=asked["_block"] + reach))
-        events = self.view.events.mutate(_block=floor(self.view.events["_u"], reach))
-        events = events.rename({f"_of_{column}": column for column in blocked})
-        pairs = asked.inner_join(events, [asked[c] == events[f"_of_{c}"] for c in blocked])
-        visible = [pairs["_u"] >= pairs["_start"], self._before(pairs["_u"], pairs["_t"])]
-        if self.arrived:
-            visible.append(self._before(pairs["_arrived"], pairs["_t"]))
-        return pairs.filter(*visible)
-
-
-def _merge(feature: Feature, earlier: Partial, later: Partial) -> Partial:
-    assert feature.aggregation is not None
-    return feature.aggregation.merge(_CALCULUS, earlier, later)
-
-
-def _finalize(feature: Feature, partial: Partial, t: Any) -> Any:
-    assert feature.aggregation is not None
-    value = feature.aggregation.finalize(_CALCULUS, partial, t)
-    value = value.cast("int64" if feature.type.startswith("timestamp") else feature.type)
-    return value.isnan().ifelse(ibis.null("float64"), value) if value.type().is_floating() else value
-
-
-def _partial(table: ibis.Table, name: str) -> Partial:
-    parts = [c for c in table.columns if c.startswith(f"{name}_") and c[len(name) + 1 :].isdigit()]
-    return tuple(table[column] for column in parts)
-
-
-def byte(value: int) -> Any:
-    """A small constant, to sort by."""
-    return ibis.literal(value, type="int8")

@@ -6,7 +6,7 @@ A window begins on a step of its resolution and ends at the query: a little long
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mainstem.errors import DefinitionError
 from mainstem.nodes.durations import microseconds
@@ -28,6 +28,13 @@ def default_resolution(size: int) -> int:
     """The largest step that divides `size` and is at most 1 d (over 12 d), 1 h (over 12 h), 5 min (over 1 h), 1 min."""
     limit = DAY if size > 12 * DAY else HOUR if size > 12 * HOUR else 5 * MINUTE if size > HOUR else MINUTE
     return next((step for step in _STEPS if step <= limit and size % step == 0), 1)
+
+
+class Span(NamedTuple):
+    """The window of one query: from `start` up to `t`, in µs."""
+
+    start: Any
+    t: Any
 
 
 @dataclass(frozen=True, order=True)
@@ -62,3 +69,7 @@ class Window:
     def start(self, t: Any) -> Any:
         """The first instant that belongs to the window of a query at `t`."""
         return floor(t, self.resolution) - self.size
+
+    def span(self, t: Any) -> Span:
+        """The window of a query at `t`."""
+        return Span(self.start(t), t)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,10 +66,20 @@ def of_expression(expression: ibis.Expr) -> str:
     return digest(*parts)
 
 
+def of_function(function: FunctionType) -> str:
+    """The hash of what a function does: its instructions, with the names and constants in them."""
+    return _of_code(function.__code__, function.__doc__)
+
+
+def _of_code(code: CodeType, *but: Any) -> str:
+    constants = [_of_code(c) if isinstance(c, CodeType) else canonical(c) for c in code.co_consts if c not in but]
+    return digest(code.co_code.hex(), *code.co_names, *constants)
+
+
 def _meaningful(node: Any) -> list[Any]:
     """What distinguishes an operation: its arguments but a self-reference's number, drawn from a global counter; and
     a user-defined function's body."""
     names = [name for name in node.argnames if (type(node).__name__, name) != ("SelfReference", "identifier")]
     function = getattr(node, "__func__", None)
-    body = [function.__code__.co_code.hex(), repr(function.__code__.co_consts)] if function else []
+    body = [of_function(function)] if function else []
     return [*(getattr(node, name) for name in names), *body]

@@ -61,15 +61,15 @@ class Known:
             offsets[moment.column] = max(moment.offset, offsets.get(moment.column, moment.offset))
         return Known(frozenset(Moment(c, o) for c, o in offsets.items()), unknown)
 
-    def rename(self, to: Callable[[str], str | None]) -> Known:
-        """The same in terms of other columns; unknown where a column has no counterpart."""
-        moved: set[Moment] = set()
+    def rename(self, to: Callable[[str], Moment | None]) -> Known:
+        """The same in terms of other columns, given which moment each is there; unknown where there is none for one."""
+        moved = Known(unknown=self.unknown)
         for moment in self.moments:
-            name = to(moment.column)
-            if name is None:
+            place = to(moment.column)
+            if place is None:
                 return Known.never_said(f"it is known at {moment}, and that column was left out")
-            moved.add(Moment(name, moment.offset))
-        return Known(frozenset(moved), self.unknown)
+            moved = moved.latest(Known.at(place.column, moment.offset + place.offset))
+        return moved
 
     def by(self, moment: Moment) -> Verdict:
         """Whether this is known by `moment`."""

@@ -1,20 +1,21 @@
 """Column lineage through Ibis expressions: where each column comes from, and when it becomes known.
 
-`trace` walks relations from the leaves up. For every column of every relation it keeps the source columns it derives
-from and a `Known` in terms of *that relation's own columns*; where the instant a value is known at gets lost on the way
-(dropped, or aggregated away), the value is of unknown availability from there on.
+`trace` walks relations from the leaves up and does to the traces what each operation does to the columns; `traces` says
+what that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from mainstem.graph.known import ALWAYS, Known, Moment
+from mainstem.graph import traces as rules
+from mainstem.graph.known import Moment
+from mainstem.graph.traces import NOTHING, Rows, Trace, Traces, derived, never_said, of_other_rows, places
 
 if TYPE_CHECKING:
     import ibis
@@ -28,23 +29,8 @@ _UNITS = {
     "ms": 1_000,
     "us": 1,
 }
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One column: the `source.column`s it derives from, and when it becomes known."""
-
-    sources: frozenset[str]
-    known: Known
-
-    def latest(self, *others: Trace) -> Trace:
-        """Derived from this and others alike."""
-        sources = self.sources.union(*(o.sources for o in others))
-        return Trace(sources, self.known.latest(*(o.known for o in others)))
-
-
-NOTHING = Trace(frozenset(), ALWAYS)
-Traces = Mapping[str, Trace]
+_DRAWN = (ops.TimestampNow, ops.DateNow, ops.RandomScalar, ops.RandomUUID)
+_INEQUALITIES = (ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual)
 
 
 def leaves(expression: ibis.Expr) -> frozenset[str]:
@@ -62,11 +48,11 @@ def trace(expression: ibis.Table, leaf: Callable[[str], Traces]) -> Traces:
     return _Walk(leaf).relation(expression.op())
 
 
-def _moment(op: Any) -> Moment | None:
+def _moment(op: Any, name: Callable[[Any], str] = lambda op: str(op.name)) -> Moment | None:
     if isinstance(op, ops.Field):
-        return Moment(op.name)
+        return Moment(name(op))
     if isinstance(op, (ops.TimestampAdd, ops.TimestampSub)):
-        base, shift = _moment(op.left), _interval(op.right)
+        base, shift = _moment(op.left, name), _interval(op.right)
         if base is not None and shift is not None:
             sign = 1 if isinstance(op, ops.TimestampAdd) else -1
             return Moment(base.column, base.offset + sign * shift)
@@ -101,84 +87,113 @@ class _Walk:
                 return self._join(op)
             case ops.Aggregate():
                 return self._aggregate(op)
+            case ops.Union():
+                return rules.united(self.relation(op.left), self.relation(op.right))
             case ops.Set():
-                return self._set(op)
+                return rules.compared(self.relation(op.left), self.relation(op.right))
             case ops.Filter():
-                # That a row is there at all tells what its condition knew; its values come from elsewhere.
-                seen = [self.value(p).known for p in op.predicates]
-                return {n: Trace(t.sources, t.known.latest(*seen)) for n, t in self.relation(op.parent).items()}
+                return rules.chosen(self.relation(op.parent), self._values(op).all(op.predicates))
+            case ops.DropNull():
+                fields = op.subset or tuple(op.parent.fields.values())
+                return rules.chosen(self.relation(op.parent), self._values(op).all(fields))
+            case ops.Limit():
+                return rules.chosen(self.relation(op.parent), self._limit(op.parent))
+            case ops.TableUnnest():
+                return self._unnest(op)
             case ops.SelfReference() | ops.JoinReference() | ops.AliasedRelation():
                 return self.relation(op.parent)
+            case ops.DummyTable():
+                return {name: self._values(op).of(value) for name, value in op.values.items()}
             case _ if hasattr(op, "parent") and op.values:
-                return self._project(op.values)
+                return self._project(op)
             case _:
-                lost = Trace(frozenset(), Known.never_said(f"{type(op).__name__} cannot be traced"))
-                return {name: NOTHING if isinstance(op, ops.DummyTable) else lost for name in op.schema}
+                return dict.fromkeys(op.schema, never_said(f"{type(op).__name__} cannot be traced"))
 
-    def value(self, op: Any) -> Trace:
-        """A value, in terms of the columns of the relations it reads."""
-        match op:
-            case ops.Field():
-                return self.relation(op.rel)[op.name]
-            case ops.WindowFunction():
-                return _of_other_rows(self._all(op.__args__), f"a window function over {op.func.name}")
-            case ops.Subquery():
-                return _of_other_rows(self._all(self.relation(op.rel).values()), "a subquery")
-        return self._all(op.__args__)
+    def _values(self, op: Any) -> _Values:
+        """Values of the relation that `op` is made of."""
+        return _Values(self, lambda: derived(self.relation(op.parent).values()))
 
-    def _all(self, values: Iterable[Any]) -> Trace:
-        return NOTHING.latest(*_flatten(values, self.value))
-
-    def _project(self, values: Mapping[str, Any]) -> Traces:
-        home = {op.name: name for name, op in reversed(list(values.items())) if isinstance(op, ops.Field)}
-        return {name: _rename(self.value(op), home.get) for name, op in values.items()}
-
-    def _join(self, chain: Any) -> Traces:
-        sides: dict[Any, Traces] = {ref: _tag(self.relation(ref), i) for i, ref in enumerate(chain.tables)}
-        everyone = NOTHING
-
-        def side_value(op: Any) -> Trace:
-            if isinstance(op, ops.Field):
-                return sides[op.rel][op.name]
-            return NOTHING.latest(*_flatten(op.__args__, side_value))
-
-        for link in chain.rest:
-            if link.how == "asof":
-                sides[link.table] = _as_of(sides[link.table], link, side_value)
-                continue
-            condition = NOTHING.latest(*map(side_value, link.predicates))
-            sides[link.table] = {n: t.latest(condition) for n, t in sides[link.table].items()}
-            if link.how not in ("left", "any_left", "cross"):
-                everyone = everyone.latest(condition)
-        home = {
-            f"{list(sides).index(op.rel)}.{op.name}": name
-            for name, op in reversed(list(chain.values.items()))
-            if isinstance(op, ops.Field)
-        }
-        return {name: _rename(side_value(op).latest(everyone), home.get) for name, op in chain.values.items()}
+    def _project(self, op: Any) -> Traces:
+        values = self._values(op)
+        place = places({name: _moment(value) for name, value in op.values.items()})
+        return rules.projected({name: values.of(value) for name, value in op.values.items()}, place)
 
     def _aggregate(self, op: Any) -> Traces:
-        home = {group.name: name for name, group in op.groups.items() if isinstance(group, ops.Field)}
-        for name, metric in op.metrics.items():
-            if isinstance(metric, ops.Max) and isinstance(metric.arg, ops.Field) and metric.where is None:
-                home.setdefault(metric.arg.name, name)
-        rows = self._all(ops.Field(op.parent, name) for name in op.parent.schema)
-        traced = {name: self.value(group) for name, group in op.groups.items()}
-        for name, metric in op.metrics.items():
-            own = self.value(metric)
-            traced[name] = own if own.sources else replace(rows, sources=rows.sources)
-        return {name: _rename(t, home.get, "aggregated over rows") for name, t in traced.items()}
+        values = self._values(op)
+        copies = {name: _moment(group) for name, group in op.groups.items()}
+        copies |= {name: _moment(m.arg) for name, m in op.metrics.items() if isinstance(m, ops.Max) and not m.where}
+        groups = {name: values.of(group) for name, group in op.groups.items()}
+        metrics = {name: values.of(metric) for name, metric in op.metrics.items()}
+        return rules.aggregated(groups, metrics, values.rows(), places(copies))
 
-    def _set(self, op: Any) -> Traces:
-        left, right = self.relation(op.left), self.relation(op.right)
-        return {name: left[name].latest(right[name]) for name in op.schema}
+    def _limit(self, op: Any) -> Trace:
+        """What the first rows of an ordered relation have been compared by."""
+        if isinstance(op, ops.Sort):
+            return of_other_rows(self._values(op).all(op.keys), "a limit of ordered rows")
+        return self._limit(op.parent) if hasattr(op, "parent") and op.values else NOTHING
+
+    def _unnest(self, op: Any) -> Traces:
+        item = self._values(op).of(op.column)
+        rows = {**self.relation(op.parent), **{n: item for n in (op.column_name, op.offset) if n}}
+        return rows if op.keep_empty else rules.chosen(rows, item)
+
+    # ── joins ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _join(self, chain: Any) -> Traces:
+        sides = _sides([chain.first, *(link.table for link in chain.rest)])
+        rows = Rows.of(sides[chain.first], self.relation(chain.first))
+        for link in chain.rest:
+            rows = self._link(rows, link, sides)
+        values = self._beside(rows, sides)
+        place = places({n: _moment(v, _named(sides)) for n, v in chain.values.items()}, rows.same)
+        return rules.projected({name: values.of(value) for name, value in chain.values.items()}, place)
+
+    def _link(self, rows: Rows, link: Any, sides: Mapping[Any, str]) -> Rows:
+        other = Rows.of(sides[link.table], self.relation(link.table))
+        if link.how == "positional":
+            lost = never_said("a positional join cannot be traced")
+            return rows.join(other, "inner", lost)
+        if link.how == "asof":
+            for predicate in link.predicates:
+                if moments := _backward(predicate, link.table, sides):
+                    other = other.as_of(*moments)
+        condition = self._beside(rows.beside(other), sides).all(link.predicates)
+        how = "left" if link.how == "asof" else link.how
+        return rows.join(other, how, condition, _equal(link, sides))
+
+    def _beside(self, rows: Rows, sides: Mapping[Any, str]) -> _Values:
+        return _Values(self, lambda: rows.whole, lambda op: rows[f"{sides[op.rel]}.{op.name}"])
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Values over a relation: `rows` is the whole of one of its rows, `field` what one of its columns is."""
+
+    walk: _Walk
+    rows: Callable[[], Trace]
+    field: Callable[[Any], Trace] | None = None
+
+    def of(self, op: Any) -> Trace:
+        match op:
+            case ops.Field():
+                return self.field(op) if self.field else self.walk.relation(op.rel)[op.name]
+            case ops.WindowFunction():
+                read = self.all(op.__args__)
+                return of_other_rows(read if read.sources else self.rows(), f"a window function over {op.func.name}")
+            case ops.Subquery():
+                read = of_other_rows(derived(self.walk.relation(op.rel).values()), "a subquery")
+                return read.latest(self.of(op.needle)) if isinstance(op, ops.InSubquery) else read
+            case _ if isinstance(op, _DRAWN):
+                return never_said(f"{type(op).__name__} is another value each time it is asked for")
+        return self.all(op.__args__)
+
+    def all(self, values: Iterable[Any]) -> Trace:
+        return derived(_flatten(values, self.of))
 
 
 def _flatten(values: Iterable[Any], visit: Callable[[Any], Trace]) -> Iterable[Trace]:
     for value in values:
-        if isinstance(value, Trace):
-            yield value
-        elif isinstance(value, ops.Value):
+        if isinstance(value, ops.Value):
             yield visit(value)
         elif isinstance(value, tuple):
             yield from _flatten(value, visit)
@@ -186,39 +201,39 @@ def _flatten(values: Iterable[Any], visit: Callable[[Any], Trace]) -> Iterable[T
             yield from _flatten(value.__args__, visit)
 
 
-def _rename(t: Trace, home: Callable[[str], str | None], lost: str = "") -> Trace:
-    known = t.known.rename(home)
-    if known.unknown and not t.known.unknown and lost:
-        known = Known.never_said(f"{lost}: {known.unknown}")
-    return Trace(t.sources, known)
+def _sides(tables: Iterable[Any]) -> dict[Any, str]:
+    """A join's sides by the name of their table; by their number where it has none, or another has it too."""
+    sides: dict[Any, str] = {}
+    for number, table in enumerate(tables):
+        name = table.parent.name if isinstance(table.parent, ops.UnboundTable) else str(number)
+        sides[table] = f"{name}#{number}" if name in sides.values() else name
+    return sides
 
 
-def _tag(traces: Traces, side: int) -> Traces:
-    """Moments of a join's side, told apart from those of its other sides."""
-    return {n: Trace(t.sources, t.known.rename(lambda c: f"{side}.{c}")) for n, t in traces.items()}
+def _named(sides: Mapping[Any, str]) -> Callable[[Any], str]:
+    return lambda op: f"{sides[op.rel]}.{op.name}"
 
 
-def _of_other_rows(t: Trace, what: str) -> Trace:
-    if not t.known.moments:
-        return t
-    return Trace(t.sources, Known.never_said(f"{what} reads other rows, known at other times"))
+def _equal(link: Any, sides: Mapping[Any, str]) -> Iterable[tuple[str, str]]:
+    """The columns, of the rows so far and of the link's own, that its condition equates."""
+    name = _named(sides)
+    for p in link.predicates:
+        if isinstance(p, ops.Equals) and isinstance(p.left, ops.Field) and isinstance(p.right, ops.Field):
+            ours, theirs = (p.right, p.left) if p.left.rel == link.table else (p.left, p.right)
+            if theirs.rel == link.table:
+                yield name(ours), name(theirs)
 
 
-def _as_of(right: Traces, link: Any, side_value: Callable[[Any], Trace]) -> Traces:
-    """An as-of join shows only rows whose time has come: the right side is known when the left side's instant is."""
-    (order,) = (p for p in link.predicates if isinstance(p, (ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual)))
-    theirs, ours = (order.left, order.right) if order.left.rel == link.table else (order.right, order.left)
-    at = ops.Field(ours.rel, ours.name)
-    moment = Moment(f"{_side(ours.rel, link)}.{at.name}")
-    condition = NOTHING.latest(*map(side_value, link.predicates))
-    seen = {m.column for m in right[theirs.name].known.moments} or {theirs.name}
-    return {
-        name: Trace(t.sources | condition.sources, Known(frozenset({moment})))
-        if not t.known.unknown and all(m.column in seen and m.offset <= 0 for m in t.known.moments)
-        else t.latest(condition)
-        for name, t in right.items()
-    }
+def _backward(p: Any, right: Any, sides: Mapping[Any, str]) -> tuple[Moment, Moment] | None:
+    """The instants, theirs and ours, of an as-of join's condition that looks back: theirs is no later than ours."""
+    if not isinstance(p, _INEQUALITIES):
+        return None
+    early, late = (p.right, p.left) if isinstance(p, (ops.Greater, ops.GreaterEqual)) else (p.left, p.right)
+    theirs, ours = _moment(early, _named(sides)), _moment(late, _named(sides))
+    if theirs is None or ours is None or _base(early).rel != right or _base(late).rel == right:
+        return None
+    return theirs, ours
 
 
-def _side(reference: Any, link: Any) -> int:
-    return int(reference.identifier)
+def _base(op: Any) -> Any:
+    return op if isinstance(op, ops.Field) else _base(op.left)

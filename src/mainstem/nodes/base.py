@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mainstem.nodes.redaction import redacted
+
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -31,7 +33,7 @@ class Origin:
         while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
             frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
-        text = linecache.getline(file, line).strip()
+        text = redacted(linecache.getline(file, line).strip())
         return cls(file, line, f"{text}…)" if text.endswith("(") else text)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
 from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names
+from mainstem.nodes.reductions import Reduction, has_windows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,7 +22,7 @@ class FeatureView(Node):
     source: NodeRef
     key: tuple[str, ...]
     columns: tuple[str, ...] = ()
-    features: Mapping[str, Deferred] = field(default_factory=dict)
+    features: Mapping[str, Reduction] = field(default_factory=dict)
     windows: tuple[str, ...] = ()
     ttl: str | None = None
     resolution: str | None = None
@@ -74,12 +75,13 @@ def feature_view(
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
-    **features: Deferred,
+    **features: Reduction,
 ) -> FeatureView:
     """Declare a feature view over a source, stream or table.
 
-    `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction,
-    computed over each of `windows` and called `feature_window`. Raises `DefinitionError` if it has neither.
+    `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction or
+    one of Mainstem's words (`ms.last_k`, `ms.ewma`, …), computed over each of `windows` and called `feature_window`.
+    Raises `DefinitionError` if it has neither.
     """
     if bool(columns) == bool(features):
         raise DefinitionError(
@@ -87,11 +89,11 @@ def feature_view(
             where=str(Origin.of_caller()),
             hint='columns=["origin"], or windows=["1h"], delay=_.dep_delay.mean()',
         )
-    if bool(features) != bool(windows):
+    if (windows and not features) or not (windows or all(map(has_windows, features.values()))):
         raise DefinitionError(
             "reductions need windows, and windows need reductions",
             where=str(Origin.of_caller()),
-            hint='windows=["1h", "3h"]',
+            hint='windows=["1h", "3h"], or ms.windowed(reduction, "1h") for one of them',
         )
     return FeatureView(
         source=source,

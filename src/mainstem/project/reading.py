@@ -79,13 +79,20 @@ def query(context: Context, sql: str) -> pa.Table:
         stored = {leaf for name in names for leaf in _leaves(context, name)}
         session = stack.enter_context(context.session(stored))
         for name in names:
-            if name in context.graph and context.graph.stored(name) != {name}:
+            if name in context.graph and not _as_stored(context.graph[name].read):
                 session.add(name, session.fetch(context.graph[name].read))
         try:
             return session.fetch(sql)
         except EngineError as problem:
             problem.where = None  # what the engine was sent; the analyst knows what they asked
             raise
+
+
+def _as_stored(read: Any) -> bool:
+    """Whether reading is reading the stored relation as it is: no remedy, no history, nothing taken back."""
+    from ibis.expr.operations import UnboundTable
+
+    return isinstance(read.op(), UnboundTable)
 
 
 def _leaves(context: Context, name: str) -> Iterable[str]:

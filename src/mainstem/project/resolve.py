@@ -16,7 +16,8 @@ from mainstem.errors import CycleError, DefinitionError, LeakError, SchemaError,
 from mainstem.graph.dag import Dag
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS
-from mainstem.graph.lineage import Trace, trace
+from mainstem.graph.lineage import trace
+from mainstem.graph.traces import Trace
 from mainstem.nodes.base import Node, NodeRef
 from mainstem.nodes.checks import Check
 from mainstem.nodes.definition import Definition, Graph
@@ -32,6 +33,8 @@ from mainstem.project.knowledge import known_of_source
 if TYPE_CHECKING:
     import ibis
 
+    from mainstem.tables.types import Types
+
 Schemas = Mapping[str, Mapping[str, str]]
 
 SEQ = {"_seq": "int64"}
@@ -46,13 +49,15 @@ def resolve(
     rules: Sequence[Rule] = (),
     cutovers: Mapping[str, datetime] | None = None,
     aliases: Mapping[Node, str] | None = None,
+    types: Types | None = None,
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
-    nodes that others stand in for. Raises `DefinitionError` and its kinds, each naming the node and its line.
+    nodes that others stand in for, `types` what is remembered of the types of SQL. Raises `DefinitionError` and its
+    kinds, each naming the node and its line.
     """
-    return _Resolver(nodes, schemas, rules, cutovers or {}, aliases or {}).graph()
+    return _Resolver(nodes, schemas, rules, cutovers or {}, aliases or {}, types).graph()
 
 
 @dataclass
@@ -62,6 +67,7 @@ class _Resolver:
     rules: Sequence[Rule]
     cutovers: Mapping[str, datetime]
     aliases: Mapping[Node, str]
+    types: Types | None = None
     done: dict[str, Definition] = field(default_factory=dict)
     declared: dict[str, str] = field(default_factory=dict)
 
@@ -205,15 +211,17 @@ class _Resolver:
             from mainstem.tables import sql
 
             names = {i: i for i in sql.inputs(node.sql)}
-            declared = sql.bind(node.sql, {i: self._visible(i) for i in names}, where)
+            seen = {i: self._visible(i) for i in names}
+            declared = sql.bind(node.sql, seen, where, self.types)
+            traces = sql.trace(node.sql, seen, self._traces, declared.columns)
         else:
             from mainstem.tables.resolve import resolve_table
 
             names = {p: self._name(node.inputs.get(p, p), where) for p in node.parameters}
             declared = resolve_table(node, name, {p: self._visible(i) for p, i in names.items()})
+            traces = trace(declared, self._traces)
         schema = _types(declared)
         _check_columns(node, schema)
-        traces = trace(declared, self._traces)
         known = {c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()}
         columns = {c: tuple(sorted(t.sources)) for c, t in traces.items()}
         own = digest("table", of_expression(declared), _plain(node, but=("function", "sql", "inputs", "assume_known")))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from mainstem.errors import Unavailable
+from mainstem.errors import ConflictError, StorageError, Unavailable
 from mainstem.ports import OnlineStore, Writer
 
 T = TypeVar("T")
@@ -63,11 +63,17 @@ class Committer:
             with self._store.transaction() as writer:
                 results = [work(writer) for work, _ in items]
         except Exception as error:
-            if len(items) == 1:
-                items[0][1].set_exception(error)
+            if len(items) == 1 or _of_the_store(error):
+                for _, future in items:
+                    future.set_exception(error)
                 return
             for item in items:  # one of them failed and took the others along: each on its own
                 self._commit([item])
             return
         for (_, future), result in zip(items, results, strict=True):
             future.set_result(result)
+
+
+def _of_the_store(error: Exception) -> bool:
+    """Whether it would be the same for each alone: a store that cannot be used takes its time to say so."""
+    return isinstance(error, StorageError) and not isinstance(error, ConflictError)

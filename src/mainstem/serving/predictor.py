@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from mainstem.features.offline import Lookup
-from mainstem.features.online import OnlineView
+from mainstem.features.online import OnlineView, Query, Reading, read_together
 from mainstem.features.plan import TIME, Computation, FeaturePlan
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
@@ -87,19 +87,25 @@ class Predictor:
         """The request's fields and every feature, as columns; and what is to be said of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.plan.request}
         flags: list[list[str]] = [[] for _ in rows]
-        for step in self.plan.steps:
-            if isinstance(step, Lookup):
-                self._look_up(step, columns, times, flags)
-            else:
+        for step in self.plan.rounds:
+            if isinstance(step, Computation):
                 self._compute(step, columns)
+            else:
+                self._look_up(step, columns, times, flags)
         return columns, flags
 
-    def _look_up(self, step: Lookup, columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
-        asked = list(zip(*(columns[column] for column in step.on), times, strict=True))
-        distinct = list(dict.fromkeys(asked))  # the flights of an hour share an airport
-        found = self._views[step.view.name].read([key for *key, _ in distinct], [time for *_, time in distinct])
-        known = dict(zip(distinct, found, strict=True))
-        readings = [known[one] for one in asked]
+    def _look_up(self, steps: Sequence[Lookup], columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
+        asked = [list(zip(*(columns[column] for column in step.on), times, strict=True)) for step in steps]
+        distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
+        queries = [
+            Query(self._views[step.view.name], [key for *key, _ in each], [time for *_, time in each])
+            for step, each in zip(steps, distinct, strict=True)
+        ]
+        for step, every, each, found in zip(steps, asked, distinct, read_together(queries), strict=True):
+            known = dict(zip(each, found, strict=True))
+            self._bring(step, [known[one] for one in every], columns, flags)
+
+    def _bring(self, step: Lookup, readings: Sequence[Reading], columns: Columns, flags: list[list[str]]) -> None:
         for name, feature in step.columns.items():
             columns[name] = [reading.values[feature.name] for reading in readings]
         for reading, said in zip(readings, flags, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -64,10 +65,12 @@ def digest(row: pa.RecordBatch) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON keeps it: instants and dates as ISO 8601 texts, in UTC."""
+    """A value as JSON keeps it: instants and dates as ISO 8601 texts, in UTC; decimals as texts."""
     if isinstance(value, datetime):
         instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return instant.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return str(value)
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -75,4 +78,6 @@ def _parsed(value: Any, type: pa.DataType) -> pa.Scalar:
     if pa.types.is_timestamp(type):
         instant = datetime.fromisoformat(value)
         return pa.scalar(instant if type.tz else instant.replace(tzinfo=None), type)
+    if pa.types.is_decimal(type):
+        return pa.scalar(Decimal(value), type)
     return pa.scalar(date.fromisoformat(value) if pa.types.is_date(type) else value, type)

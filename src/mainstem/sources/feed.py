@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
+from traceback import clear_frames
 
 import pyarrow as pa
 
@@ -63,6 +64,7 @@ class Feed:
                 if not self._hand_over(batch):
                     break
         except Exception as error:
+            clear_frames(error.__traceback__)  # they would keep what is half read open as long as the error is kept
             self.error = error
         finally:
             if isinstance(self._batches, Generator):

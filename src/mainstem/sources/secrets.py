@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping
 
 from mainstem.errors import SettingsError
+from mainstem.nodes.redaction import redacted
 
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
-_TOKEN = re.compile(r"(?i)([?&](?:api_?key|token|secret|password|sig(?:nature)?|access_token|auth)=)[^&\s'\"]+")
 
 
 def expand(text: str) -> str:
@@ -36,4 +35,4 @@ def redact(message: str, *templates: str) -> str:
         for name in _VARIABLE.findall(template):
             if os.environ.get(name):
                 message = message.replace(os.environ[name], f"${{env:{name}}}")
-    return _TOKEN.sub(r"\1…", _PASSWORD.sub(r"\1:…@", message))
+    return redacted(message)

@@ -44,10 +44,8 @@ class Environment:
             str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
         )
         self.env.reader_check()  # frees the slots of readers that were killed
-        self.names = self.env.open_db(b"names")
-        self.values = self.env.open_db(b"values")
-        self.events = self.env.open_db(b"events")
-        self.ends = self.env.open_db(b"ends")
+        databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
+        self.names, self.values, self.events, self.ends = databases
 
     def view(self) -> Transaction:
         """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
@@ -65,6 +63,13 @@ class Environment:
             except lmdb.MapResizedError:
                 with self.reading:
                     self.env.set_mapsize(0)
+
+    def _database(self, name: bytes) -> Any:
+        while True:
+            try:
+                return self.env.open_db(name)
+            except lmdb.MapResizedError:  # another process has grown it since it was opened
+                self.env.set_mapsize(0)
 
     def grow(self) -> None:
         """Double the map, unless another process has done more. No transaction of this process may be active."""
@@ -92,6 +97,23 @@ def release(environment: Environment) -> None:
         if environment.users == 0:
             del _open[environment.path]
             environment.env.close()
+
+
+def entries(transaction: Transaction, db: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys that begin with `prefix`, and their values."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(prefix)
+        while positioned and cursor.key().startswith(prefix):
+            yield cursor.item()
+            positioned = cursor.next()
+
+
+def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes) -> None:
+    """Delete all keys in `start <= key < stop`."""
+    with transaction.cursor(db) as cursor:
+        positioned = cursor.set_range(start)
+        while positioned and cursor.key() < stop:
+            positioned = cursor.delete()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import lmdb
 
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
-from mainstem.stores.environment import Environment, Transaction, acquire, explain, explained, release
+from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
 from mainstem.stores.keys import PREFIX, after, decoded, encoded, number, offset_key
 
 R = TypeVar("R")
@@ -87,17 +87,17 @@ class LmdbStore:
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _SPACE, space)
-            return 0 if prefix is None else sum(1 for _ in _entries(transaction, environment.values, prefix))
+            return 0 if prefix is None else sum(1 for _ in entries(transaction, environment.values, prefix))
 
     def sizes(self) -> Sizes:
         """What keys and values add up to, by reading all of them."""
         environment, spaces, logs = self._env, dict[str, int](), dict[str, int]()
         tables = {_SPACE: (environment.values, spaces), _LOG: (environment.events, logs)}
         with explained(self.where), environment.reading, environment.view() as transaction:
-            for name, number in list(_entries(transaction, environment.names, b"")):
+            for name, number in list(entries(transaction, environment.names, b"")):
                 kind, text = decoded(name)
                 db, sizes = tables[kind]
-                size = sum(len(key) + len(value) for key, value in _entries(transaction, db, number))
+                size = sum(len(key) + len(value) for key, value in entries(transaction, db, number))
                 sizes |= {text: size} if size else {}
         return Sizes(spaces, logs)
 
@@ -236,7 +236,7 @@ class LmdbWriter:
 
     def _clear(self, transaction: Transaction, space: str) -> None:
         prefix = self._id(transaction, _SPACE, space)
-        _drop(transaction, self._environment.values, prefix, after(prefix))
+        drop(transaction, self._environment.values, prefix, after(prefix))
 
     def _append(self, transaction: Transaction, log: str, payloads: Sequence[bytes]) -> int:
         prefix = self._id(transaction, _LOG, log)
@@ -248,7 +248,7 @@ class LmdbWriter:
 
     def _trim(self, transaction: Transaction, log: str, before: int) -> None:
         prefix = self._id(transaction, _LOG, log)
-        _drop(transaction, self._environment.events, prefix, offset_key(prefix, before))
+        drop(transaction, self._environment.events, prefix, offset_key(prefix, before))
 
     def _commit(self, transaction: Transaction) -> None:
         transaction.commit()
@@ -287,20 +287,3 @@ def _values(
         return [None] * len(keys)
     get, values = transaction.get, environment.values
     return [get(encoded(prefix, key), None, values) for key in keys]
-
-
-def _entries(transaction: Transaction, db: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The keys that begin with `prefix`, and their values."""
-    with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(prefix)
-        while positioned and cursor.key().startswith(prefix):
-            yield cursor.item()
-            positioned = cursor.next()
-
-
-def _drop(transaction: Transaction, db: Any, start: bytes, stop: bytes) -> None:
-    """Delete all keys in `start <= key < stop`."""
-    with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(start)
-        while positioned and cursor.key() < stop:
-            positioned = cursor.delete()

@@ -38,9 +38,8 @@ def copy(server: Server, origin: Names, target: Names, lease: float) -> None:
             here.renew()
             there.renew()
             if server.ask("LINDEX", origin.commits, 0) != there.begun:
-                raise ConflictError(
-                    "another writer came before the copy was done", where=origin.base, hint="do it again"
-                )
+                what = "another writer came before the copy was done"
+                raise ConflictError(what, where=origin.base, hint="do it again")
         here.commit([])
 
 

@@ -60,17 +60,22 @@ local function each(make)
   local at = 3
   while at <= #ARGV do
     local last = at + 2 + ARGV[at + 2]
-    make(ARGV[at], KEYS[tonumber(ARGV[at + 1])], unpack(ARGV, at + 3, last))
+    make(ARGV[at], KEYS[tonumber(ARGV[at + 1])], at + 3, last)
     at = last + 1
   end
 end
 local refused
-each(function(...) refused = refused or redis.acl_check_cmd and not redis.acl_check_cmd(...) and (...) end)
+if redis.acl_check_cmd then
+  each(function(name, key, first, last)
+    local some = math.min(last, first + 2) -- enough of them to be a command, and quickly copied
+    if not redis.acl_check_cmd(name, key, unpack(ARGV, first, some)) then refused = name end
+  end)
+end
 if refused then return redis.error_reply('NOPERM the user may not ' .. refused) end
 redis.call('LPUSH', KEYS[2], id)
 redis.call('LTRIM', KEYS[2], 0, 999)
 redis.call('DEL', KEYS[1])
-each(redis.call)
+each(function(name, key, first, last) redis.call(name, key, unpack(ARGV, first, last)) end)
 return 1
 """
 
@@ -159,9 +164,8 @@ class Turn:
         index = {key: at for at, key in enumerate(keys, start=1)}
         flat = [part for name, key, *rest in commands for part in (name, index[str(key)], len(rest), *rest)]
         if not self._server.durably("EVAL", _COMMIT, len(keys), *keys, self.id, self.begun, *flat):
-            raise ConflictError(
-                "another writer came before the transaction ended", where=names.base, hint="do it again"
-            )
+            what = "another writer came before the transaction ended"
+            raise ConflictError(what, where=names.base, hint="do it again")
         self._held = False
 
     def end(self) -> None:
@@ -255,9 +259,9 @@ class RedisWriter:
                 yield "XADD", names.log(name), entry_id(offset), "p", payload
             if payloads:
                 yield "HSET", names.ends, name, first + len(payloads)
-        filled = [name for name, seen in self._spaces.items() if any(v is not None for v in seen.written.values())]
-        emptied = [name for name, seen in self._spaces.items() if seen.cleared and name not in set(filled)]
-        for command, those in (("SADD", filled), ("SREM", emptied)):
+        filled = {name for name, seen in self._spaces.items() if any(v is not None for v in seen.written.values())}
+        emptied = {name for name, seen in self._spaces.items() if seen.cleared} - filled
+        for command, those in (("SADD", sorted(filled)), ("SREM", sorted(emptied))):
             for start in range(0, len(those), ARGUMENTS):
                 yield command, names.spaces, *those[start : start + ARGUMENTS]
         for name, seen in self._spaces.items():

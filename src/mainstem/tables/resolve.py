@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import ibis
 
 from mainstem.errors import DefinitionError, MainstemError, SchemaError, UnknownName, close_matches
 from mainstem.nodes.tables import Table
 from mainstem.planning.checks import validate
+
+_CAST = "_.{}.cast(\"timestamp('UTC', 6)\")"
 
 
 def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> ibis.Table:
@@ -33,21 +36,21 @@ def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> i
     if not isinstance(result, ibis.Table):
         got = "None: is the return missing?" if result is None else f"a {type(result).__name__}"
         raise SchemaError("the function does not give a table", where=where, got=got, expected="an Ibis table")
-    check_columns(result, where)
+    check_columns(result.schema().items(), where)
     validate(result, node.checks, where)
     return result
 
 
-def check_columns(table: ibis.Table, where: str) -> None:
-    """Refuse naive timestamps and hidden names. Raises `SchemaError`."""
-    for column, type in table.schema().items():
+def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: str = _CAST) -> None:
+    """Refuse naive timestamps and hidden names; `cast` shows how a column is cast. Raises `SchemaError`."""
+    for column, type in columns:
         if type.is_timestamp() and type.timezone is None:
             raise SchemaError(
                 f"{column!r} is a naive timestamp, which could mean any time zone",
                 where=where,
                 got=str(type),
                 expected="timestamp('UTC', 6)",
-                hint=f"_.{column}.cast(\"timestamp('UTC', 6)\") reads it as UTC",
+                hint=f"{cast.format(column)} reads it as UTC",
             )
         if column.startswith("_"):
             raise SchemaError(

@@ -7,7 +7,9 @@ loses DISTINCT, adds columns for HAVING, and knows neither CASE nor window funct
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ import sqlglot.expressions as sge
 
 from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.graph.traces import Traces
 from mainstem.nodes import checks, tables
 from mainstem.nodes.base import Origin
+from mainstem.tables.resolve import check_columns
+from mainstem.tables.types import Types
 
 
 def inputs(text: str) -> tuple[str, ...]:
@@ -26,26 +31,30 @@ def inputs(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(table.name for table in read_by(_parse(text))))
 
 
-def bind(text: str, inputs: Mapping[str, ibis.Table], where: str | None = None) -> ibis.Table:
-    """The query as an unbound Ibis table over `inputs`. Raises `UnknownName` or `SchemaError`."""
+def bind(
+    text: str, inputs: Mapping[str, ibis.Table], where: str | None = None, types: Types | None = None
+) -> ibis.Table:
+    """The query as an unbound Ibis table over `inputs`; `types` remembers what the engine said of it before.
+
+    Raises `UnknownName` or `SchemaError`.
+    """
     parsed = _parse(text, where)
     for table in read_by(parsed):
         if table.name not in inputs:
             raise UnknownName.among("node", table.name, inputs, where=where)
-    schema = _described(text, inputs, where)
-    naive = next((name for name, type in schema.items() if type.is_timestamp() and type.timezone is None), None)
-    if naive is not None:
-        raise SchemaError(
-            f"{naive!r} is a naive timestamp, which could mean any time zone",
-            where=where,
-            got=str(schema[naive]),
-            expected="timestamp('UTC', 6)",
-            hint=f"CAST({naive} AS TIMESTAMPTZ) reads it as UTC",
-        )
     query = parsed.sql(dialect=DIALECT, comments=False)
-    node = SqlQuery([t.op() for t in inputs.values()], tuple(inputs), query, ibis.schema(schema))
+    schemas = {name: {c: str(t) for c, t in table.schema().items()} for name, table in inputs.items()}
+    schema = (types or Types()).of(query, schemas, lambda: _described(text, query, inputs, where))
+    node = SqlQuery([t.op() for t in inputs.values()], tuple(inputs), query, ibis.schema(dict(schema)))
     bound: ibis.Table = node.to_expr()
     return bound
+
+
+def trace(text: str, inputs: Mapping[str, ibis.Table], leaf: Callable[[str], Traces], columns: Sequence[str]) -> Traces:
+    """The trace of each of a query's `columns`, given those of its inputs' columns by the input's name."""
+    from mainstem.tables import sql_lineage
+
+    return sql_lineage.trace(_parse(text), {name: table.columns for name, table in inputs.items()}, leaf, columns)
 
 
 def parse_file(path: Path) -> tables.Table:
@@ -64,7 +73,7 @@ def parse_file(path: Path) -> tables.Table:
             break
         match = re.fullmatch(r"--\s*(key|time|description|owner|check):\s*(.+?)\s*", line)
         if match and match[1] == "check":
-            found.append(_check(match[2], Origin(str(path), number, line)))
+            found.append(_check_of(match[2], Origin(str(path), number, line)))
         elif match:
             said[match[1]] = match[2]
     key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
@@ -88,7 +97,7 @@ _MAKERS = {
 }
 
 
-def _check(text: str, origin: Origin) -> checks.Check:
+def _check_of(text: str, origin: Origin) -> checks.Check:
     """`not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")`: names and literals, never code."""
     import ast
 
@@ -115,18 +124,27 @@ def _argument(node: Any) -> Any:
 
 def _parse(text: str, where: str | None = None) -> sge.Query:
     try:
+        return _parsed(text)
+    except SchemaError as problem:
+        raise problem.at(where) if where else problem from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> sge.Query:
+    """Not to be changed: the next who asks gets the same tree."""
+    try:
         statements = [s for s in sg.parse(text, dialect=DIALECT) if s is not None]
     except sg.errors.SqlglotError as error:
         message = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()[0]
-        raise SchemaError("the SQL cannot be parsed", where=where, got=message, expected="one SELECT") from error
+        raise SchemaError("the SQL cannot be parsed", got=message, expected="one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], sge.Query):
         kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
-        raise SchemaError("a SQL table is one SELECT", where=where, got=kinds, expected="SELECT …")
+        raise SchemaError("a SQL table is one SELECT", got=kinds, expected="SELECT …")
     return statements[0]
 
 
-def _described(text: str, inputs: Mapping[str, ibis.Table], where: str | None) -> dict[str, Any]:
-    """The columns and types that DuckDB gives the query over empty tables."""
+def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: str | None) -> dict[str, str]:
+    """The columns and types that DuckDB gives the query over empty tables. Raises `UnknownName` or `SchemaError`."""
     import duckdb
 
     from mainstem.engines.types import from_duckdb, identifier, to_duckdb
@@ -136,10 +154,33 @@ def _described(text: str, inputs: Mapping[str, ibis.Table], where: str | None) -
             columns = ", ".join(f"{identifier(c)} {to_duckdb(str(t))}" for c, t in table.schema().items())
             connection.execute(f"CREATE TABLE {identifier(name)} ({columns})")
         try:
-            rows = connection.execute(f"DESCRIBE {text.strip().rstrip(';')}").fetchall()
+            rows = connection.execute(f"DESCRIBE {query}").fetchall()
         except duckdb.Error as error:
-            raise _refused(str(error), inputs, _place(text, str(error), where)) from error
-    return {name: _kept(from_duckdb(type)) for name, type, *_ in rows}
+            message = _complaint(connection, text) or str(error)
+            raise _refused(message, inputs, _place(text, message, where)) from error
+    found = [(name, _kept(from_duckdb(type))) for name, type, *_ in rows]
+    _check(found, where)
+    return {name: str(type) for name, type in found}
+
+
+def _check(columns: Sequence[tuple[str, Any]], where: str | None) -> None:
+    """Refuse a name that two columns have, and what no table may have. Raises `SchemaError`."""
+    twice = [name for name, times in Counter(name.lower() for name, _ in columns).items() if times > 1]
+    if twice:
+        hint = "AS gives one of them another name, EXCLUDE (…) leaves it out of a *"
+        raise SchemaError(f"two columns are called {twice[0]!r}", where=where, hint=hint)
+    check_columns(columns, where, "CAST({} AS TIMESTAMPTZ)")
+
+
+def _complaint(connection: Any, text: str) -> str | None:
+    """What is wrong with a query as its author wrote it, line by line."""
+    import duckdb
+
+    try:
+        connection.execute(f"DESCRIBE {text.strip().rstrip(';')}")
+    except duckdb.Error as error:
+        return str(error)
+    return None
 
 
 def _place(text: str, message: str, where: str | None) -> str | None:

@@ -17,6 +17,7 @@ from mainstem.ports import Engine, OnlineStore
 from mainstem.testing.features import INSTANT, SCHEMA, Event, Interpreter, Query
 
 HIDDEN = {"_seq": "int64", "_arrived": INSTANT}
+GONE = {"_gone": INSTANT}
 
 
 def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
@@ -31,7 +32,8 @@ def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         kinds = {"_row": "int64", "_t": INSTANT, **view.key}
         rows = [{"_row": i, "_t": t, **dict(zip(view.key, key, strict=True))} for i, (key, t) in enumerate(queries)]
-        relations = {"events": _arrow(events, {**SCHEMA, **HIDDEN}), "examples": _arrow(rows, kinds)}
+        stored = {**SCHEMA, **HIDDEN, **(GONE if view.retracts else {})}
+        relations = {"events": _arrow(events, stored), "examples": _arrow(rows, kinds)}
         sql, schema = query(view)  # compiled once: that takes longer than running it
         with engine.session(relations) as session:
             table = session.fetch(sql).cast(schema).drop_columns(list(kinds))
@@ -46,14 +48,23 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         state = OnlineView(view, store, f"{view.fingerprint}.{next(rounds)}")
-        for start in range(0, len(events), batch):
-            few = events[start : start + batch]
+        log = [*events, *_deletions(events)] if view.retracts else events
+        for start in range(0, len(log), batch):
+            few = log[start : start + batch]
+            columns: dict[str, Any] = {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)}
             with store.transaction() as writer:
-                state.apply(writer, {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)})
+                columns["_deleted"] = [event.get("_deleted", False) for event in few]
+                state.apply(writer, columns)
         found = state.read([key for key, _ in queries], [t for _, t in queries])
         return [reading.values for reading in found]
 
     return run
+
+
+def _deletions(events: Sequence[Event]) -> list[Event]:
+    """The changes that took events back, as they stand in a log."""
+    gone = sorted((e for e in events if e["_gone"] is not None), key=lambda event: event["_gone"])
+    return [{**e, "_arrived": e["_gone"], "_seq": 10**9 + n, "_deleted": True} for n, e in enumerate(gone)]
 
 
 def _arrow(rows: Sequence[Event], kinds: dict[str, str]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from mainstem.errors import MissingExtra, SourceError, SourceUnreachable
 from mainstem.nodes.sources import Database
-from mainstem.sources.arrow import arrow_schema, conform, require
+from mainstem.sources.arrow import arrow_schema, conformed, require
 from mainstem.sources.cursors import Watermark
+from mainstem.sources.extract.postgresql import Column, address, described, finite, quoted, reason, types
 from mainstem.sources.extraction import Extraction, Request
 from mainstem.sources.progress import last_of
 from mainstem.sources.secrets import expand, redact
 
+SAMPLE = 1_000
+"""Rows by which SQLite's driver takes the types of columns that declare none."""
 BATCH = 65_536
 """Rows of a batch; SQLite's driver also takes the types from the first."""
 
@@ -29,49 +32,59 @@ def extract(request: Request) -> Extraction:
     schema = arrow_schema(request.schema)
     batches = _batches(request)
     if node.cursor is None:
-        return Extraction.replacing(_typed(batches, schema, request), schema)
+        return Extraction.replacing(conformed(batches, schema, request.where), schema)
     mark = Watermark(node.cursor, request.cursor)
-    fresh = (mark.fresh(batch) for batch in batches)
-    return Extraction.appending(_typed(fresh, schema, request), schema, mark.text)
-
-
-def _typed(batches: Iterator[pa.RecordBatch], schema: pa.Schema, request: Request) -> Iterator[pa.RecordBatch]:
-    return (conform(batch, schema, request.where) for batch in batches)
+    if scheme(node.url) == "sqlite":  # its values are compared as they are stored: an instant may be any text
+        fresh = (mark.fresh(batch) for batch in batches)
+        return Extraction.appending(conformed(fresh, schema, request.where), schema, mark.text)
+    typed = conformed(batches, schema, request.where)
+    return Extraction.appending((mark.fresh(batch) for batch in typed), schema, mark.text)
 
 
 def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     node: Database = request.node
-    sql, parameters = statement(node, last_of(request.cursor))
+    wanted = [*request.schema, *([node.cursor] if node.cursor else [])]
     rows = 0
-    with reading(node, request.root, sql, parameters) as reader:
-        require([*request.schema, *([node.cursor] if node.cursor else [])], reader.schema.names, request.where)
+    with reading(node, request.root, *_query(request, wanted)) as reader:
+        require(wanted, reader.schema.names, request.where)
         for batch in reader:
-            yield batch
+            yield finite(batch, request.where)
             rows += batch.num_rows
             request.report(f"{rows:,} rows")
 
 
-def statement(node: Database, last: Any) -> tuple[str, tuple[Any, ...]]:
-    """The SQL that reads what is new, and its parameters."""
-    relation = f"({node.query})" if node.query else ".".join(map(_quoted, str(node.table).split(".")))
-    sql = f"SELECT * FROM {relation} AS source"
+def _query(request: Request, wanted: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    node: Database = request.node
+    last = last_of(request.cursor)
+    if scheme(node.url) != "postgresql":
+        return statement(node, last)
+    found = _columns_of(node, request.root)
+    require(wanted, [column.name for column in found], request.where)
+    chosen = [column.sql for column in found if column.name in wanted]
+    kind = next((column.kind for column in found if column.name == node.cursor), "text")
+    return statement(node, last, chosen, kind)
+
+
+def statement(
+    node: Database, last: Any, columns: Sequence[str] = ("*",), kind: str = "text"
+) -> tuple[str, tuple[Any, ...]]:
+    """The SQL that reads what is new, and its parameters; `kind` is PostgreSQL's type of the cursor."""
+    relation = f"({node.query})" if node.query else ".".join(map(quoted, str(node.table).split(".")))
+    sql = f"SELECT {', '.join(columns)} FROM {relation} AS source"
     if node.cursor is None or last is None:
         return sql, ()
-    placeholder = "?" if scheme(node.url) == "sqlite" else "$1"
-    return f"{sql} WHERE source.{_quoted(node.cursor)} >= {placeholder}", (last,)
+    newer = f"{sql} WHERE source.{quoted(node.cursor)} >="
+    return (f"{newer} ?", (last,)) if scheme(node.url) == "sqlite" else (f"{newer} $1::text::{kind}", (str(last),))
 
 
 @contextmanager
 def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -> Iterator[pa.RecordBatchReader]:
     """The answer to a query, as batches. Raises `SourceUnreachable` and `SourceError`, without a password in either."""
     adbc = _adbc()
-    shown = redact(node.url)
     try:
         connection = _connect(node, root)
     except adbc.Error as error:
-        raise SourceUnreachable(
-            "the database cannot be reached", where=shown, got=redact(str(error), node.url), hint="is the url right?"
-        ) from error
+        raise _shut_out(node, reason(error)) from error
     try:
         with closing(connection), closing(connection.cursor()) as cursor:
             if scheme(node.url) == "sqlite":
@@ -79,9 +92,30 @@ def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -
             cursor.execute(sql, parameters or None)
             yield cursor.fetch_record_batch()
     except (adbc.Error, pa.ArrowException, OSError) as error:
-        raise SourceError(
-            "the database refused the query", where=shown, got=redact(str(error).split("\n")[0], node.url), expected=sql
-        ) from error
+        raise _refused(node, reason(error), sql) from error
+
+
+def _shut_out(node: Database, said: str) -> SourceUnreachable:
+    credentials = "password" in said or "authentication" in said
+    return SourceUnreachable(
+        "the database does not let us in" if credentials else "the database cannot be reached",
+        where=redact(node.url),
+        got=redact(said, node.url),
+        expected="a connection",
+        hint="are user and password right?" if credentials else "is it running, and the url right?",
+    )
+
+
+def _refused(node: Database, said: str, sql: str) -> SourceError:
+    unknown = "no such table" in said or ("relation" in said and "does not exist" in said)
+    hint = 'is the table\'s name right? table="SCHEMA.TABLE"' if unknown else "try it in the database's own client"
+    return SourceError(
+        "the database refused the query",
+        where=redact(node.url),
+        got=redact(said, node.url),
+        expected=f"an answer to {sql}",
+        hint=hint,
+    )
 
 
 def _adbc() -> Any:
@@ -113,7 +147,7 @@ def _connect(node: Database, root: Path) -> Any:
         if kind == "postgresql":
             import adbc_driver_postgresql.dbapi as postgresql
 
-            return postgresql.connect("postgresql" + expand(node.url)[expand(node.url).index("://") :])
+            return postgresql.connect(address(expand(node.url)))
     except ImportError as error:
         raise MissingExtra.named("database", f"adbc-driver-{kind}") from error
     raise SourceError(
@@ -128,21 +162,24 @@ def _read_only(node: Database, root: Path) -> str:
     return f"{file.absolute().as_uri()}?mode=ro"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 # ── introspection ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def columns(node: Database, root: Path) -> dict[str, dt.DataType]:
-    """Columns and types: SQLite's declarations, which its driver does not tell, or else those of no rows at all."""
-    few = 1_000 if scheme(node.url) == "sqlite" else 0
+    """Columns and types. Raises `SourceError` for one of PostgreSQL's that could mean anything."""
+    if scheme(node.url) == "postgresql":
+        return types(_columns_of(node, root), node.schema or {})
     sql, _ = statement(node, None)
-    with reading(node, root, f"{sql} LIMIT {few}", ()) as reader:
+    with reading(node, root, f"{sql} LIMIT {SAMPLE}", ()) as reader:
         found = {f.name: dt.DataType.from_pyarrow(f.type) for f in reader.read_all().schema}
-    declared = _declared(node, root) if few and node.table else {}
+    declared = _declared(node, root) if node.table else {}  # which SQLite's driver does not tell
     return {name: declared.get(name, type) for name, type in found.items()}
+
+
+def _columns_of(node: Database, root: Path) -> list[Column]:
+    """PostgreSQL's columns, by a query over no rows."""
+    with reading(node, root, f"{statement(node, None)[0]} LIMIT 0", ()) as reader:
+        return described(reader.schema)
 
 
 def _declared(node: Database, root: Path) -> dict[str, dt.DataType]:

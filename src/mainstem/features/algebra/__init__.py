@@ -1,0 +1,26 @@
+"""The algebra: every aggregation as a partial (a tuple), one joint merge and a finalizer.
+
+    lift       the events of one stretch of time → a partial
+    merge      the partials of two stretches → that of both; associative and commutative
+    finalize   a partial and the query's span → the feature's value
+
+The offline query, the stream's state and the online read interpret these three methods and know no aggregation by name.
+An aggregation of one's own is a class with these methods, and `register`.
+"""
+
+from mainstem.features.algebra import clock, lists, moments, selection, sums
+from mainstem.features.algebra.core import AGGREGATIONS, Aggregation, Partial, Span, aggregation, register
+
+__all__ = [
+    "AGGREGATIONS",
+    "Aggregation",
+    "Partial",
+    "Span",
+    "aggregation",
+    "clock",
+    "lists",
+    "moments",
+    "register",
+    "selection",
+    "sums",
+]

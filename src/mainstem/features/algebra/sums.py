@@ -1,0 +1,97 @@
+"""Aggregations that add up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from mainstem.errors import DefinitionError
+from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, register
+from mainstem.features.calculus import Calculus, Events
+
+
+class Additive(Aggregation):
+    """One whose partials are added, part by part."""
+
+    def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:
+        return tuple(left + right for left, right in zip(a, b, strict=True))
+
+
+@register
+@dataclass(frozen=True)
+class Count(Additive):
+    """How many values; 0 for none."""
+
+    name = "count"
+    takes = ORDERED
+    asks = frozenset()
+
+    def type(self, argument: str) -> str:
+        return "int64"
+
+    def lift(self, events: Events) -> Partial:
+        return (events.count(),)
+
+
+@register
+@dataclass(frozen=True)
+class Sum(Additive):
+    """Exact for integers."""
+
+    name = "sum"
+
+    def lift(self, events: Events) -> Partial:
+        return events.count(), events.sum(events.x)
+
+    def finalize(self, c: Calculus, partial: Partial, span: Span) -> Any:
+        count, total = partial
+        return c.when(count > 0, total)
+
+
+@register
+@dataclass(frozen=True)
+class Mean(Sum):
+    name = "mean"
+
+    def type(self, argument: str) -> str:
+        return "float64"
+
+    def finalize(self, c: Calculus, partial: Partial, span: Span) -> Any:
+        count, total = partial
+        return c.when(count > 0, c.share(total, count))
+
+
+@register
+@dataclass(frozen=True)
+class Share(Mean):
+    """The share of events for which a condition holds."""
+
+    name = "share"
+    takes = frozenset({"boolean"})
+
+
+@register
+@dataclass(frozen=True)
+class Histogram(Additive):
+    """How many values are below the first edge, from each edge up to the next, and from the last one on."""
+
+    edges: tuple[float, ...]
+    name = "histogram"
+
+    def __post_init__(self) -> None:
+        if not self.edges or any(not low < high for low, high in pairwise(self.edges)):
+            raise DefinitionError(
+                "the edges of a histogram rise", got=str(list(self.edges)), expected="such as [0, 15]"
+            )
+
+    def type(self, argument: str) -> str:
+        return "array<int64>"
+
+    def lift(self, events: Events) -> Partial:
+        edges = [events.number(edge) for edge in self.edges]
+        inner = (events.sum((events.x >= low) & (events.x < high)) for low, high in pairwise(edges))
+        return events.sum(events.x < edges[0]), *inner, events.sum(events.x >= edges[-1])
+
+    def finalize(self, c: Calculus, partial: Partial, span: Span) -> Any:
+        return c.listed(partial)

@@ -1,0 +1,19 @@
+"""Passwords and tokens, taken out of what is shown."""
+
+from __future__ import annotations
+
+import re
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/\s]*@")
+_UNENCODED = re.compile(r"(?<=://)([^/@:\s]*):[^\s'\"]*@")
+_DATABASE = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s'\"]*")
+_TOKEN = re.compile(r"(?i)([?&](?:api_?key|token|secret|password|sig(?:nature)?|access_token|auth)=)[^&\s'\"]+")
+
+
+def redacted(text: str) -> str:
+    """`text` without the passwords in its URLs and the tokens in their queries.
+
+    A database's password may hold a slash by mistake; in other URLs an @ may stand behind one.
+    """
+    text = _DATABASE.sub(lambda url: _UNENCODED.sub(r"\1:…@", url[0]), text)
+    return _TOKEN.sub(r"\1…", _PASSWORD.sub(r"\1:…@", text))

@@ -1,0 +1,124 @@
+"""The contracts of what computes features: an interpreter of views, and an aggregation of the algebra."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise, permutations
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pytest
+
+from mainstem.features.algebra import Aggregation, Partial
+from mainstem.features.arrivals import by_key
+from mainstem.features.packing import Events, Layout
+from mainstem.features.retention import merged
+from mainstem.features.scalars import Scalars
+from mainstem.features.seen import Seen
+from mainstem.features.sight import exact
+from mainstem.features.view import CompiledView, Feature
+from mainstem.nodes.reductions import Windowed, windowed
+from mainstem.testing.features import Interpreter, same, scaled
+from mainstem.testing.histories import NAMED, Case, History, made_up
+from mainstem.testing.views import VIEWS, view_of
+
+HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
+"""How many made-up histories each view is put to."""
+
+SCALARS = Scalars()
+
+
+@lru_cache(1)
+def every_history() -> list[History]:
+    """The named ones and the made-up ones."""
+    return [*NAMED.values(), *made_up(HISTORIES)]
+
+
+@lru_cache
+def _case(name: str, as_of: str) -> Case:
+    return Case.of(VIEWS[name](), every_history(), as_of=as_of)
+
+
+class InterpreterContract:
+    """Define the fixture `interpreter`; and `as_of`, "known", if it sees what had not arrived."""
+
+    @pytest.fixture
+    def as_of(self) -> Literal["arrived", "known"]:
+        return "arrived"
+
+    @pytest.mark.parametrize("name", VIEWS)
+    def test_it_sees_what_the_oracle_sees(self, interpreter: Interpreter, as_of: str, name: str) -> None:
+        case = _case(name, as_of)
+        unlike = case.unlike(interpreter)
+        assert case.values and not unlike, "\n".join(unlike[:20])
+
+    def test_without_queries_there_are_no_answers(self, interpreter: Interpreter) -> None:
+        assert interpreter(VIEWS["latest"](), [], []) == []
+
+
+class AlgebraLaws:
+    """Define the fixture `reduction`: the aggregation over the columns of `mainstem.testing.features.SCHEMA`, such as
+    `ms.aggregate("rms", _.number)`; what it means is in `mainstem.testing.reduce.REDUCE`.
+    """
+
+    def test_partials_of_parts_merge_to_that_of_the_whole(self, reduction: Any) -> None:
+        """In any order, and however they are bracketed."""
+        view = view_of(feature=windowed(reduction.reduction if isinstance(reduction, Windowed) else reduction, "40d"))
+        for history in every_history():
+            for key, packed in _packed(view, history):
+                t = int(packed["_u"][-1]) + 1
+                span = next(iter(view.windows)).span(t)
+                (wanted,) = scaled(view, history.events, [(key, t)], as_of="known")
+                for feature in view.features:
+                    value, scale = wanted[feature.name]
+                    with np.errstate(all="ignore"):
+                        partials = list(_bracketed(feature.kind, _parts(view, packed, feature)))
+                    for partial in partials:
+                        actual = exact(feature, feature.kind.finalize(SCALARS, partial, span))
+                        assert same(actual, value, scale), (key, feature.name, actual, value)
+
+
+class AggregationContract(AlgebraLaws):
+    """The laws, and that every interpreter knows the aggregation; define the same fixture."""
+
+    @pytest.fixture
+    def interpreters(self, tmp_path: Path) -> Iterator[Mapping[str, Interpreter]]:
+        from mainstem.engines.duckdb import DuckdbEngine
+        from mainstem.stores.lmdb import LmdbStore
+        from mainstem.testing.interpreters import offline, online
+
+        store = LmdbStore(tmp_path / "online", sync=False)
+        yield {"offline": offline(DuckdbEngine()), "online": online(store)}
+        store.close()
+
+    def test_every_interpreter_sees_what_the_oracle_sees(
+        self, reduction: Any, interpreters: Mapping[str, Interpreter]
+    ) -> None:
+        case = Case.of(view_of(windows=["2min", "10min"], feature=reduction), every_history())
+        for name, interpreter in interpreters.items():
+            unlike = case.unlike(interpreter)
+            assert case.values and not unlike, "\n".join([name, *unlike[:20]])
+
+
+def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, ...], Events]]:
+    """The events of each key, in order."""
+    rows = {name: [event[name] for event in history.events] for name in history.events[0]} if history.events else None
+    layout = Layout.of(view)
+    for key, columns in (by_key(view, rows).columns if rows else {}).items():
+        yield tuple(msgspec.msgpack.decode(key)), layout.unpack(layout.pack(merged(view, None, columns)))
+
+
+def _parts(view: CompiledView, events: Events, feature: Feature) -> list[Partial]:
+    """The partials of three stretches; some may have no events."""
+    cuts = [0, len(events) // 3, len(events) // 2, len(events)]
+    return [feature.kind.lift(Seen(view, events, slice(*cut), feature)) for cut in pairwise(cuts)]
+
+
+def _bracketed(kind: Aggregation, parts: list[Partial]) -> Iterator[Partial]:
+    for a, b, c in permutations(parts):
+        yield kind.merge(SCALARS, kind.merge(SCALARS, a, b), c)
+        yield kind.merge(SCALARS, a, kind.merge(SCALARS, b, c))

@@ -1,0 +1,206 @@
+"""Histories of events and the queries to put to them: named ones, and what Hypothesis makes up.
+
+Many are put to an interpreter at once, each with keys of its own, for a query costs an engine more than its rows do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mainstem.features.instants import micros_of
+from mainstem.features.view import CompiledView
+from mainstem.testing.features import SCHEMA, Event, Interpreter, Query, same, scaled
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+MINUTE = 60_000_000
+
+
+class History(NamedTuple):
+    """Events as they came, and queries: values of the columns `who` and `where`, and a time in µs."""
+
+    events: list[dict[str, Any]]
+    queries: list[tuple[dict[str, Any], int]]
+
+
+class Case(NamedTuple):
+    """Histories for one view, as one: each with keys of its own, and what the oracle says to every query."""
+
+    view: CompiledView
+    events: list[Event]
+    queries: list[Query]
+    wanted: list[dict[str, tuple[Any, float]]]
+
+    @classmethod
+    def of(cls, view: CompiledView, histories: Iterable[History], *, as_of: str = "arrived") -> Case:
+        case = cls(view, [], [], [])
+        for number, history in enumerate(histories):
+            events, queries = _apart(history, number, view)
+            events = _changed(events) if view.retracts else events
+            case.events.extend(events)
+            case.queries.extend(queries)
+            case.wanted.extend(scaled(view, events, queries, as_of=as_of))
+        return case
+
+    @property
+    def values(self) -> int:
+        """How many values are compared."""
+        return sum(map(len, self.wanted))
+
+    def unlike(self, interpreter: Interpreter) -> list[str]:
+        """What an interpreter sees differently."""
+        found = interpreter(self.view, self.events, self.queries)
+        return [
+            f"{query}: {name} is {actual[name]}, not {value}"
+            for query, actual, wanted in zip(self.queries, found, self.wanted, strict=True)
+            for name, (value, scale) in wanted.items()
+            if not same(actual[name], value, scale)
+        ]
+
+
+def _apart(history: History, number: int, view: CompiledView) -> tuple[list[Event], list[Query]]:
+    """A history with keys that no other has."""
+    events = [e | {"who": None if e["who"] is None else f"{number} {e['who']}"} for e in history.events]
+    asked = [({**key, "who": f"{number} {key['who']}"}, t) for key, t in history.queries]
+    return list(events), [(tuple(key[column] for column in view.key), t) for key, t in asked]
+
+
+def _changed(events: Sequence[Event]) -> list[Event]:
+    """The events, every other one of them deleted at once, or one or two minutes after it had arrived."""
+    times = Counter((e["who"], e["at"]) for e in events)
+    changed: list[Event] = []
+    for number, e in enumerate(events):
+        arrived = e["at"] if e["_arrived"] is None else e["_arrived"]
+        alone = arrived is not None and e["_seq"] is not None and times[e["who"], e["at"]] == 1
+        changed.append({**e, "_gone": arrived + number // 2 % 3 * MINUTE if alone and number % 2 else None})
+    return changed
+
+
+# ── named ones ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def event(at: int | None, seq: int | None = 0, **columns: Any) -> dict[str, Any]:
+    """An event of the key `("a", 1)` that had arrived when it happened."""
+    return {**dict.fromkeys(SCHEMA), "who": "a", "where": 1, "at": at, "_seq": seq, "_arrived": at, **columns}
+
+
+def around(events: Iterable[Event], *more: int) -> History:
+    """A history with queries at, before and after every event, and when windows leave it behind."""
+    rows = [dict(e) for e in events]
+    keys = {(e["who"], e["where"]): {"who": e["who"], "where": e["where"]} for e in rows if e["who"] is not None}
+    edges = [m * MINUTE for m in (0, 2, 3, 4, 5, 6, 10, 12)]
+    times = {e["at"] + edge + near for e in rows if e["at"] is not None for edge in edges for near in (-1, 0, 1)}
+    asked = [(key, t) for key in keys.values() or [{"who": "a", "where": 1}] for t in sorted({*times, *more})]
+    return History(rows, asked)
+
+
+def _numbered(count: int, step: int, start: int = 0) -> list[dict[str, Any]]:
+    texts, flags = ["x", "y", None, "é"], [True, None, False]
+    return [
+        event(start + n * step, n, number=n / 7, whole=n % 5, flag=flags[n % 3], text=texts[n % 4])
+        for n in range(count)
+    ]
+
+
+def _instant(text: str) -> int:
+    return micros_of(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+NAMED: dict[str, History] = {
+    "empty": around([], 0, MINUTE),
+    "single event": around([event(0, number=1.5, whole=2, flag=True, text="x", turn=1)]),
+    "nulls": around([event(0), event(1, 1, number=float("nan")), event(None, 2, whole=1), event(2, 3, who=None)]),
+    "boundary": around(_numbered(6, 2 * MINUTE)),
+    "same instant": around(_numbered(6, 0)),
+    "tie": around([event(0, None, number=n, whole=int(n), text=t) for n, t in ((1.0, "b"), (3.0, "c"), (2.0, "a"))]),
+    "equal values": around([event(n * MINUTE, n, number=1e9 + 0.1, whole=7, text="x") for n in range(4)]),
+    "large values": around([event(n * MINUTE, n, number=1e9 + n % 2, whole=10**12 + n % 3) for n in range(5)]),
+    "infinite": around([event(n * MINUTE, n, number=float(v)) for n, v in enumerate(["inf", "1", "inf", "-inf"])]),
+    "out of order": around(reversed(_numbered(6, MINUTE))),
+    "late": around([e | {"_arrived": e["at"] + 3 * MINUTE} for e in _numbered(6, MINUTE)]),
+    "no order of landing": around([e | {"_seq": None} for e in _numbered(6, MINUTE // 2)]),
+    "composite keys": around([event(n, n, who=w, where=k, whole=n) for n, (w, k) in enumerate([("a", 11), ("a1", 1)])]),
+    "unicode keys": around(
+        [event(n, n, who=w, text=w) for n, w in enumerate(["é", "e\u0301", "東", "🛫", "", " ", "'"])]
+    ),
+    "far past": around(_numbered(3, MINUTE, _instant("0001-01-02T00:00:00"))),
+    "far future": around(_numbered(3, MINUTE, _instant("9999-12-30T00:00:00"))),
+    "before 1970": around(_numbered(4, 3 * MINUTE + 1, -7 * MINUTE)),
+    "clocks go back": around(_numbered(5, 30 * MINUTE, _instant("2013-11-03T04:30:00"))),
+    "clocks go forward": around(_numbered(5, 30 * MINUTE, _instant("2013-03-10T06:00:00"))),
+    "many": around(_numbered(300, 3_000_000), 0)._replace(
+        queries=[({"who": "a", "where": 1}, n * 37_000_000) for n in range(25)]
+    ),
+}
+"""The cases that are easily got wrong."""
+
+
+# ── made-up ones ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def histories() -> SearchStrategy[History]:
+    """What Hypothesis makes up: some keys, instants that meet, late events, nulls, ties, values near and far."""
+    from hypothesis import strategies as st
+
+    instants = st.one_of(
+        st.integers(-20, 20).map(lambda minute: minute * MINUTE),
+        st.integers(-20 * MINUTE, 20 * MINUTE),
+        st.sampled_from([-1, 0, 1, MINUTE - 1, -MINUTE - 1]),
+    )
+    keys = st.fixed_dictionaries({"who": st.sampled_from(["a", "ab", "", "ü"]), "where": st.integers(0, 1)})
+    columns = {
+        "number": st.one_of(
+            st.sampled_from([None, float("nan"), 0.0, -0.0]),
+            st.integers(-3, 3).map(float),
+            st.floats(-1e6, 1e6, allow_subnormal=False),
+            st.floats(1e9, 1e9 + 10),
+        ),
+        "whole": st.one_of(st.none(), st.integers(-4, 4)),
+        "flag": st.sampled_from([None, True, False]),
+        "text": st.sampled_from([None, "", "x", "y", "é", "東"]),
+        "turn": st.sampled_from([None, -1, 0, 1]),
+        "_seq": st.booleans(),
+        "_arrived": st.sampled_from([None, None, 0, 0, 1, MINUTE, 5 * MINUTE]),
+    }
+    events = st.tuples(keys, st.one_of(*[instants] * 12, st.none()), st.fixed_dictionaries(columns))
+
+    def landed(seq: int, key: dict[str, Any], at: int | None, row: dict[str, Any]) -> dict[str, Any]:
+        late = row["_arrived"]
+        arrived = None if at is None or late is None else at + late
+        return {**key, "at": at, **row, "_seq": seq if row["_seq"] else None, "_arrived": arrived}
+
+    @st.composite
+    def history(draw: st.DrawFn) -> History:
+        count = draw(st.integers(0, 25))
+        rows = [landed(seq, *draw(events)) for seq in range(count)]
+        times = [t for row in rows for t in (row["at"], row["_arrived"]) if t is not None]
+        near = st.tuples(st.sampled_from(times or [0]), st.sampled_from([-1, 0, 1, MINUTE])).map(sum)
+        return History(rows, draw(st.lists(st.tuples(keys, st.one_of(instants, near)), min_size=8, max_size=12)))
+
+    return history()
+
+
+def made_up(count: int) -> list[History]:
+    """So many histories from Hypothesis, the same each time; whoever compares them shrinks by hand."""
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    found: list[History] = []
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(histories())
+    def collect(history: History) -> None:
+        found.append(history)
+
+    collect()
+    return found

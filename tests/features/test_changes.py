@@ -1,0 +1,141 @@
+"""Events that are corrected and deleted: online at once, offline as it was known at each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ibis
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.errors import DefinitionError, RequestError
+from mainstem.features.instants import INSTANT
+from mainstem.features.offline import Lookup, join
+from mainstem.features.plan import compiled
+from mainstem.graph.lineage import leaves
+from mainstem.planning.plan import Step
+from mainstem.project.project import Project
+from mainstem.testing import project as project_of
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SCHEMA = {"payment": "string", "card": "string", "amount": "float64", "at": INSTANT}
+
+
+def payment(name: str, amount: float, minute: int, card: str = "c1") -> dict[str, Any]:
+    return {"payment": name, "card": card, "amount": amount, "at": (NOON + timedelta(minutes=minute)).isoformat()}
+
+
+def change(before: Any, after: Any, minute: int) -> dict[str, Any]:
+    return {"before": before, "after": after, "at": (NOON + timedelta(minutes=minute)).isoformat()}
+
+
+FIRST, RIGHT, OTHER = payment("p1", 10, 1), payment("p1", 7, 1), payment("p2", 5, 2)
+LOG = [
+    change(None, FIRST, 1),
+    change(None, OTHER, 2),
+    change(FIRST, RIGHT, 10),  # ten was a typing error
+    change(OTHER, None, 20),  # and the other was never made
+    change(None, payment("p3", 1, 25), 25),
+]
+SEEN = {5: (15.0, 2, 10.0, 5.0), 15: (12.0, 2, 7.0, 5.0), 21: (7.0, 1, 7.0, 7.0), 30: (8.0, 2, 7.0, 1.0)}
+"""By the minute of a query: the sum, the count, the largest, and the last amount."""
+
+
+@pytest.fixture
+def shop() -> Iterator[Project]:
+    payments = ms.stream("payments", schema=SCHEMA, time="at", key="payment", changes=True)
+    spent = ms.feature_view(
+        payments,
+        key="card",
+        windows=["1h"],
+        total=_.amount.sum(),
+        count=_.count(),
+        most=_.amount.max(),
+        grace="100000d",
+    )
+    last = ms.feature_view(payments, key="card", columns=["amount"], grace="100000d")
+
+    @ms.table(key="payment", time="at")
+    def large(payments):
+        "What readers of tables see: what is true now."
+        return payments.filter(payments.amount > 4)
+
+    with project_of({"payments": payments, "spent": spent, "last": last, "large": large}, data={}) as made:
+        made.run()
+        made.ingest("payments", LOG[:3], replay=True)
+        made.ingest("payments", LOG[3:], replay=True)
+        yield made
+
+
+def online(shop: Project) -> dict[int, tuple[Any, ...]]:
+    found = {}
+    for minute in SEEN:
+        at = NOON + timedelta(minutes=minute)
+        ((spent,), (last,)) = (shop.online(view).get([{"card": "c1"}], time=at) for view in ("spent", "last"))
+        found[minute] = (spent["total_1h"], spent["count_1h"], spent["most_1h"], last["amount"])
+    return found
+
+
+def offline(shop: Project, as_of: Any) -> dict[int, tuple[Any, ...]]:
+    examples = ibis.memtable(
+        {"card": ["c1"] * len(SEEN), "minute": list(SEEN), "t": [NOON + timedelta(minutes=m) for m in SEEN]},
+        schema={"card": "string", "minute": "int64", "t": INSTANT},
+    )
+    lookups = [Lookup(compiled(shop.graph, name), ("card",), name) for name in ("spent", "last")]
+    query = join(examples, "t", lookups, as_of)
+    with shop.reading("test").session(leaves(query) & shop.release.tables.keys()) as session:
+        rows = session.fetch(query).to_pylist()
+    columns = ("spent__total_1h", "spent__count_1h", "spent__most_1h", "last__amount")
+    return {row["minute"]: tuple(row[c] for c in columns) for row in rows}
+
+
+def test_online_at_once_and_as_of_any_time(shop: Project) -> None:
+    assert online(shop) == SEEN
+
+
+def test_offline_once_they_are_in_the_lake(shop: Project) -> None:
+    shop.run()
+    assert offline(shop, "arrived") == SEEN
+    assert offline(shop, "known") == {m: (7.0, 1, 7.0, 7.0) if m < 25 else (8.0, 2, 7.0, 1.0) for m in SEEN}
+
+
+def test_what_is_true_now_is_what_tables_see(shop: Project) -> None:
+    shop.run()
+    amounts = {row["payment"]: row["amount"] for row in shop.table("payments").to_pyarrow().to_pylist()}
+    assert amounts == {"p1": 7.0, "p3": 1.0}
+    assert [row["payment"] for row in shop.table("large").to_pyarrow().to_pylist()] == ["p1"]
+    assert shop.query("select count(*) as n from payments").to_pylist() == [{"n": 2}]
+
+
+def test_a_state_built_from_the_lake_is_the_same(shop: Project) -> None:
+    shop.run()
+    with shop.adapters.store.transaction() as writer:
+        for view, fingerprint in shop.release.online.items():
+            writer.clear(f"view/{view}/{fingerprint}")
+    context = shop.reading("rebuild")
+    for view in ("spent", "last"):
+        shop.adapters.executors(lambda rules: shop.graph)["materialise"](Step("materialise", view, "test"), context)
+    assert online(shop) == SEEN
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (payment("p1", 1, 1), "a change has no field 'payment'"),
+        ({"before": None, "after": None}, "neither a row before nor one after"),
+        ({"after": {"payment": "p1"}}, "the field 'card' is missing"),
+        ({"after": FIRST, "at": "noon"}, "`at` is no instant"),
+    ],
+)
+def test_what_is_no_change_is_refused_whole(shop: Project, sent: Any, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        shop.ingest("payments", [change(None, payment("p9", 1, 3), 3), sent])
+    assert online(shop) == SEEN
+
+
+def test_changes_need_a_key() -> None:
+    with pytest.raises(DefinitionError, match="changes are of events that can be told apart"):
+        ms.stream("payments", schema=SCHEMA, time="at", changes=True)
