@@ -197,3 +197,9 @@ def test_the_version_is_told_without_loading_anything() -> None:
 def test_the_command_line_loads_without_data_libraries() -> None:
     modules = set(python("import sys, mainstem.cli.app; print(*sys.modules)").split())
     assert not {"ibis", "duckdb", "pyarrow", "numpy", "sqlalchemy", "pyiceberg", "sklearn", "uvicorn"} & modules
+
+
+@pytest.mark.parametrize("path", [[], ["finding"], ["key"]], ids=lambda path: " ".join(path) or "mainstem")
+def test_the_help_of_commands_with_commands_has_an_example(path: list[str]) -> None:
+    result = invoke(*path, "--help")
+    assert result.exit_code == 0 and f"Example:  mainstem {' '.join(path)}".rstrip() in result.stdout

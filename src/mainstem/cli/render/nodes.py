@@ -19,7 +19,8 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
     place = (status.get(name) for name in ("project", "profile", "branch", "release"))
     project, profile, branch, release = (escape(str(text or "–")) for text in place)
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
-    yield grid(("node", "kind", "state", "rows", "updated", "why"), map(_node, status["nodes"]), markup=True)
+    columns = ("node", "kind", "state", "rows", "updated", "why")
+    yield grid(columns, map(_node, status["nodes"]), markup=True, counts=("rows",))
     if status.get("endpoints"):
         yield ""
         yield grid(
