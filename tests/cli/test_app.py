@@ -113,6 +113,8 @@ def test_project_profile_and_branch_reach_the_project(project: Double) -> None:
         (NotFound("no such finding"), 2),
         (UnknownName("no node", where="the selection 'x'"), 2),
         (UnknownName("no column", where="legs (flights.py:3)"), 1),
+        (PermissionError(13, "Permission denied", "schemas.lock"), 1),
+        (OSError(28, "No space left on device", "schemas.lock"), 1),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -120,7 +122,11 @@ def test_errors_become_exit_codes_and_a_line(project: Double, problem: BaseExcep
     project.problem = problem
     text, as_json = invoke("run"), invoke("run", "--json")
     assert text.exit_code == as_json.exit_code == code
-    what = "interrupted: nothing was published" if isinstance(problem, KeyboardInterrupt) else str(problem.args[0])
+    what = {
+        KeyboardInterrupt: "interrupted: nothing was published",
+        PermissionError: "a file cannot be read or written",
+        OSError: "the disk is full",
+    }.get(type(problem)) or str(problem.args[0])
     assert what in text.stderr and text.stdout == ""
     assert what in json.loads(as_json.stderr)["error"]["what"]
 
