@@ -51,7 +51,8 @@ def _endpoint(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     measured = "" if value is None else f"{endpoint.get('metric')} {value:.3f}{interval}"
     names = ("name", "model", "champion", "challenger")
-    return (*(endpoint.get(name) or "–" for name in names), measured, endpoint.get("baseline"))
+    naive = "" if endpoint.get("baseline") is None else f"{endpoint['baseline']:.3f}"
+    return (*(endpoint.get(name) or "–" for name in names), measured, naive)
 
 
 def _finding(finding: Mapping[str, Any]) -> tuple[str, ...]:
