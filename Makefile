@@ -18,6 +18,7 @@ install: $(STAMP) ## the environment in .venv
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Mainstem needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@echo 'installing Mainstem and what it uses in $(VENV): this takes some minutes, once'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	touch $(STAMP)

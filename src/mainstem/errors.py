@@ -29,8 +29,12 @@ HTTP status: `cli/` and `serving/` map them.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What the operating system says of a full disk."""
 
 
 class MainstemError(Exception):
@@ -168,6 +172,20 @@ class StorageError(MainstemError):
             got=got,
             expected="room for what is to be written; nothing of it was kept",
             hint="free some space, then do it again",
+        )
+
+    @classmethod
+    def of(cls, error: OSError) -> StorageError:
+        """What the operating system refused."""
+        where, got = str(error.filename or "") or None, error.strerror or str(error)
+        if error.errno in FULL:
+            return cls.full(where, got)
+        return cls(
+            "a file cannot be read or written",
+            where=where,
+            got=got,
+            expected="a file that may be",
+            hint="do its directory and its owner allow it?",
         )
 
 

@@ -113,6 +113,8 @@ def test_project_profile_and_branch_reach_the_project(project: Double) -> None:
         (NotFound("no such finding"), 2),
         (UnknownName("no node", where="the selection 'x'"), 2),
         (UnknownName("no column", where="legs (flights.py:3)"), 1),
+        (PermissionError(13, "Permission denied", "schemas.lock"), 1),
+        (OSError(28, "No space left on device", "schemas.lock"), 1),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -120,7 +122,11 @@ def test_errors_become_exit_codes_and_a_line(project: Double, problem: BaseExcep
     project.problem = problem
     text, as_json = invoke("run"), invoke("run", "--json")
     assert text.exit_code == as_json.exit_code == code
-    what = "interrupted: nothing was published" if isinstance(problem, KeyboardInterrupt) else str(problem.args[0])
+    what = {
+        KeyboardInterrupt: "interrupted: nothing was published",
+        PermissionError: "a file cannot be read or written",
+        OSError: "the disk is full",
+    }.get(type(problem)) or str(problem.args[0])
     assert what in text.stderr and text.stdout == ""
     assert what in json.loads(as_json.stderr)["error"]["what"]
 
@@ -197,3 +203,9 @@ def test_the_version_is_told_without_loading_anything() -> None:
 def test_the_command_line_loads_without_data_libraries() -> None:
     modules = set(python("import sys, mainstem.cli.app; print(*sys.modules)").split())
     assert not {"ibis", "duckdb", "pyarrow", "numpy", "sqlalchemy", "pyiceberg", "sklearn", "uvicorn"} & modules
+
+
+@pytest.mark.parametrize("path", [[], ["finding"], ["key"]], ids=lambda path: " ".join(path) or "mainstem")
+def test_the_help_of_commands_with_commands_has_an_example(path: list[str]) -> None:
+    result = invoke(*path, "--help")
+    assert result.exit_code == 0 and f"Example:  mainstem {' '.join(path)}".rstrip() in result.stdout

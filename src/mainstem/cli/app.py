@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -10,7 +11,6 @@ from mainstem.cli.commands import demo, finding, init, key, look, ship, work
 
 app = typer.Typer(
     name="mainstem",
-    help="One graph from raw data to live predictions and back.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,11 +23,24 @@ app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
 
 
-@app.callback(
-    epilog="mainstem --version prints the version. Exit codes: 0, 1 (it failed), 2 (usage), 130 (interrupted)."
-)
-def _root() -> None:
-    """One graph from raw data to live predictions and back."""
+def _version(asked: bool) -> None:
+    if asked:
+        from mainstem import __version__
+
+        typer.echo(f"mainstem {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example:  mainstem init flights my-flights")
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """One graph from raw data to live predictions and back.
+
+    Commands work on the project here, or at -C DIR. They exit with 0, 1 (it failed), 2 (usage) or 130 (interrupted).
+    """
 
 
 def run(arguments: Sequence[str]) -> int:

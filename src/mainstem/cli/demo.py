@@ -211,9 +211,10 @@ class Demo:
     def _predict(self, name: str, flight: str, at: str) -> None:
         """Ask the server on main for a flight."""
         url, question = f"{self.seen['url']}/predict/arrivals", {"rows": [{"flight_id": flight}], "time": at}
-        with self._step(name, f"$ curl {url} -d '{json.dumps(question)}'"):
-            self.seen["prediction"] = {"flight_id": flight, **post(url, question)}
-        self._say(json.dumps(self.seen["prediction"], indent=2, ensure_ascii=False))
+        with self._step(name, f"$ curl {url} -H 'Content-Type: application/json' -d '{json.dumps(question)}'"):
+            answer = post(url, question)
+        self.seen["prediction"] = {"flight_id": flight, **answer}
+        self._say(json.dumps(answer, indent=2, ensure_ascii=False))
 
     def _world(self, what: str, value: str) -> None:
         self._python(f"world {what} {value[:10]}", "world.py", what, value)

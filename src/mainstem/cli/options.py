@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from mainstem.cli.render import output
-from mainstem.errors import MainstemError, RequestError, UnknownName
+from mainstem.errors import MainstemError, RequestError, StorageError, UnknownName
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
@@ -69,6 +69,11 @@ def _reported(function: F, interrupted: str) -> F:
         except MainstemError as error:
             out.error(error)
             raise typer.Exit(exit_code(error)) from None
+        except BrokenPipeError:
+            raise  # whoever read the output wants no more of it
+        except OSError as error:
+            out.error(StorageError.of(error))
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             out.interrupted(interrupted)
             raise typer.Exit(INTERRUPTED) from None

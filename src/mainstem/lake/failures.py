@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import time
@@ -10,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mainstem.errors import ConflictError, MainstemError, StorageError
+from mainstem.errors import FULL, ConflictError, MainstemError, StorageError
 
 T = TypeVar("T")
 
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _ATTEMPTS = 12
 _LONGEST_WAIT = 1.0  # seconds
 
@@ -63,7 +61,7 @@ def explained(where: str) -> Iterator[None]:
         hint = "it was swept; use a later snapshot"
         raise StorageError("a file of the lake is gone", where=where, got=str(error), hint=hint) from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StorageError.full(where, os.strerror(error.errno)) from error
         raise StorageError("the lake cannot be read or written", where=where, got=str(error)) from error
     except SQLAlchemyError as error:

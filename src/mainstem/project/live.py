@@ -187,14 +187,21 @@ def _plain(value: Any) -> Any:
 
 
 def endpoint_of(project: Project, name: str | None) -> str:
-    """The endpoint that a name means: itself, the only one, or one whose model uses the view or is the model."""
+    """The endpoint that a name means: itself, or one whose model uses the view or is the model; without a name the
+    only one. Raises `NotFound`."""
     endpoints = project.graph.of(Endpoint)
     if name in endpoints:
         return str(name)
     upstream = {e: project.graph.dag.upstream(e) for e in endpoints}
     found = [e for e in endpoints if name is None or name in upstream[e]]
     if not found:
-        raise NotFound(f"no endpoint reads {name!r}", expected=f"one of {', '.join(endpoints)}" if endpoints else None)
+        raise NotFound(
+            f"no endpoint reads {name!r}" if name else "the project has no endpoint",
+            expected=f"one of {', '.join(endpoints)}" if endpoints else "ms.endpoint(…)",
+        )
+    if name is None and len(found) > 1:
+        what, hint = "the project has several endpoints", f"mainstem parity {found[0]}"
+        raise NotFound(what, expected=f"one of {', '.join(found)}", hint=hint)
     return found[0]
 
 

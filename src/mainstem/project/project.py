@@ -379,8 +379,8 @@ class Project:
         """One finding. Raises `NotFound`."""
         found = self.adapters.state.get(Finding, id)
         if found is None:
-            known = ", ".join(f.id for f in self.findings())
-            raise NotFound(f"there is no finding {id!r}", expected=known or "none was ever opened")
+            known = ", ".join(f.id for f in self.findings()) or "none was ever opened"
+            raise NotFound(f"there is no finding {id!r}", expected=known, hint="mainstem finding list")
         return found
 
     def accept(self, id: str) -> Remedy:

@@ -63,8 +63,10 @@ def _relation(project: Project, name: str, limit: int) -> dict[str, Any]:
     snapshot = project.release.tables.get(name)
     visible = {c: t for c, t in (definition.schema or {}).items() if not c.startswith("_")}
     remedies = [remedy for remedy in project.remedies if remedy.rule.node == name]
+    # What is read of a stream with a history is more than the events that have come.
+    counted = "events" if isinstance(definition.node, Stream) else "rows"
     return {
-        "rows": snapshot.rows if snapshot else None,
+        counted: snapshot.rows if snapshot else None,
         "schema": visible,
         "known": {column: str(known) for column, known in definition.known.items()},
         "lineage": {column: list(sources) for column, sources in definition.columns.items()},
@@ -120,11 +122,12 @@ def _endpoint(project: Project, name: str, node: Endpoint) -> dict[str, Any]:
     from mainstem.features.dataset import plan_features
 
     release, model = project.release, project.graph.name_of(node.model)
+    champion, newest = release.endpoints.get(name), release.models.get(model)
     request = plan_features(project.graph, model).request
     return {
         "model": model,
-        "champion": release.endpoints.get(name),
-        "challenger": release.models.get(model),
+        "champion": champion,
+        "challenger": newest if newest != champion else None,
         "monitors": [type(monitor).__name__.lower() for monitor in node.monitors],
         "request": dict(request),
         "log_bytes": _sizes(project).logs.get(predictions_of(name)),

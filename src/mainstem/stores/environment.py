@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import lmdb
 
-from mainstem.errors import MainstemError, StorageError
+from mainstem.errors import FULL, MainstemError, StorageError
 
 Transaction: TypeAlias = Any
 """An LMDB transaction. Its own types admit memoryviews, which only `buffers=True` would give."""
@@ -22,7 +22,7 @@ _open: dict[Path, Environment] = {}
 _opening = threading.Lock()
 _LITTLE = 1 << 20
 """Bytes; a disk with less is full to LMDB, whose writes are many pages."""
-_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)]
+_FULL = [os.strerror(code) for code in (*FULL, errno.EIO)]
 
 
 class Environment:

@@ -16,9 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where to write the project; begun afresh.")
-    ] = Path("demo"),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the project; begun afresh.")] = Path(
+        "demo"
+    ),
     serve: Annotated[bool, typer.Option("--serve", help="Leave the server up afterwards, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:

@@ -10,14 +10,18 @@ import typer
 from mainstem.cli.options import HERE, Branch, Directory, Json, Profile, command, opened
 from mainstem.cli.render import output
 
-app = typer.Typer(help="What the models say about the data: list, show, accept or reject it.", no_args_is_help=True)
+app = typer.Typer(
+    help="What the models say about the data.", epilog="Example:  mainstem finding list", no_args_is_help=True
+)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `mainstem finding list` prints it.")]
 
 
 @command(app, "mainstem finding list --state open", name="list")
 def list_(
-    state: Annotated[str | None, typer.Option(help="open, accepted, rejected, verified or failed.")] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="open, accepted, rejected, verified or failed.")
+    ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -28,7 +32,7 @@ def list_(
         output(json).findings(project.findings(state))
 
 
-@command(app, "mainstem finding show fnd-20140103-1c2d3e4f")
+@command(app, "mainstem finding show F1")
 def show(
     id: Id, directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False
 ) -> None:
@@ -37,7 +41,7 @@ def show(
         output(json).finding(project.finding(id))
 
 
-@command(app, "mainstem finding accept fnd-20140103-1c2d3e4f")
+@command(app, "mainstem finding accept F1")
 def accept(
     id: Id, directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False
 ) -> None:
@@ -49,12 +53,13 @@ def accept(
         output(json).remedy(project.accept(id))
 
 
-@command(app, 'mainstem finding reject fnd-20140103-1c2d3e4f --reason "a strike" --until 2014-02-01')
+@command(app, 'mainstem finding reject F1 --reason "a strike" --until 2014-02-01')
 def reject(
     id: Id,
-    reason: Annotated[str, typer.Option(help="Why.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.")],
     until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Stay silent about it till then.")
+        datetime | None,
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Stay silent about it till then."),
     ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",

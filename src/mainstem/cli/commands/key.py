@@ -9,15 +9,15 @@ import typer
 from mainstem.cli.options import HERE, Directory, Json, Profile, command, opened
 from mainstem.cli.render import output
 
-app = typer.Typer(help="API keys of the server: create, list or revoke them.", no_args_is_help=True)
+app = typer.Typer(help="Who may ask the server for what.", epilog="Example:  mainstem key list", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Whose key it is.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")]
 
 
 @command(app, "mainstem key create airport-display --scope predict --scope read")
 def create(
     name: Name,
-    scope: Annotated[list[str], typer.Option(help="predict, ingest, read or admin; may be repeated.")],
+    scope: Annotated[list[str], typer.Option(metavar="SCOPE", help="predict, ingest, read or admin; may be repeated.")],
     directory: Directory = HERE,
     profile: Profile = None,
     json: Json = False,

@@ -28,7 +28,7 @@ def status(directory: Directory = HERE, branch: Branch = "main", profile: Profil
 
 def show(
     name: Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, max=1000, help="How many rows.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, max=1000, help="How many rows.")] = 10,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -40,8 +40,8 @@ def show(
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="A SELECT over published tables, in DuckDB's dialect.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many rows to print.")] = 50,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="A SELECT over published tables, in DuckDB's dialect.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many rows to print.")] = 50,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -53,9 +53,11 @@ def query(
 
 
 def parity(
-    name: Annotated[str | None, typer.Argument(metavar="[VIEW|ENDPOINT]", help="All endpoints unless given.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="VIEW|ENDPOINT", help="The project's endpoint unless given.")
+    ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="How many logged reads to recompute; all by default.")
+        int | None, typer.Option(metavar="N", min=1, help="How many logged reads to recompute; all by default.")
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on: compare what each new release brings to the lake.")

@@ -35,7 +35,7 @@ def promote(
 
 
 def rollback(
-    to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Which; the one before unless given.")] = None,
+    to: Annotated[str | None, typer.Argument(metavar="RELEASE", help="Which; the one before unless given.")] = None,
     releases: Annotated[bool, typer.Option("--list", help="Only list the releases there are.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
@@ -51,10 +51,12 @@ def rollback(
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Where to listen; default: mainstem.toml, else 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: mainstem.toml, else 8100.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Default: mainstem.toml, else 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Default: mainstem.toml, else 8100.")
+    ] = None,
     parity: Annotated[
-        int, typer.Option(min=0, help="Compare so many reads of each release with the lake, beside the server.")
+        int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, beside the server.")
     ] = 0,
     directory: Directory = HERE,
     branch: Branch = "main",

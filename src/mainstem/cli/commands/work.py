@@ -80,7 +80,9 @@ def check(
 
 
 def test(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST ARGUMENTS]")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- PYTEST ARGUMENTS", help="What goes to pytest.")
+    ] = None,
     directory: Directory = HERE,
 ) -> None:
     """Run the project's unit tests, those in tests/."""

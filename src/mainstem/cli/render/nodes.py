@@ -19,7 +19,8 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
     place = (status.get(name) for name in ("project", "profile", "branch", "release"))
     project, profile, branch, release = (escape(str(text or "–")) for text in place)
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
-    yield grid(("node", "kind", "state", "rows", "updated", "why"), map(_node, status["nodes"]), markup=True)
+    columns = ("node", "kind", "state", "rows", "updated", "why")
+    yield grid(columns, map(_node, status["nodes"]), markup=True, counts=("rows",))
     if status.get("endpoints"):
         yield ""
         yield grid(
@@ -50,7 +51,8 @@ def _endpoint(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     measured = "" if value is None else f"{endpoint.get('metric')} {value:.3f}{interval}"
     names = ("name", "model", "champion", "challenger")
-    return (*(endpoint.get(name) or "–" for name in names), measured, endpoint.get("baseline"))
+    naive = "" if endpoint.get("baseline") is None else f"{endpoint['baseline']:.3f}"
+    return (*(endpoint.get(name) or "–" for name in names), measured, naive)
 
 
 def _finding(finding: Mapping[str, Any]) -> tuple[str, ...]:

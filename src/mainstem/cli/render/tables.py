@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 NUMBER = (int, float)
 
 
-def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, markup: bool = False) -> Table:
-    """A plain table: a head, a line, rows; columns of numbers to the right."""
+def grid(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, markup: bool = False, counts: Sequence[str] = ()
+) -> Table:
+    """A plain table: a head, a line, rows; columns of numbers to the right, those of `counts` as `336,776`."""
     values = list(rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for index, name in enumerate(columns):
         numeric = bool(values) and all(isinstance(row[index], NUMBER) or row[index] in (None, "") for row in values)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in values:
-        table.add_row(*(_text(value, markup) for value in row))
+        cells = zip(columns, row, strict=True)
+        table.add_row(*(count(value) if name in counts else _text(value, markup) for name, value in cells))
     return table
 
 
@@ -46,11 +49,11 @@ def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: in
 def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
     """What each check of each node found."""
     lines = [
-        (node, result.label, result.severity, verdict(result), count(result.rows))
+        (escape(node), escape(result.label), result.severity, verdict(result), result.rows)
         for node, found in results.items()
         for result in found
     ]
-    return grid(("node", "check", "severity", "found", "of rows"), lines, markup=True)
+    return grid(("node", "check", "severity", "found", "of rows"), lines, markup=True, counts=("of rows",))
 
 
 def verdict(result: CheckResult) -> str:

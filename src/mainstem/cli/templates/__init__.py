@@ -22,7 +22,13 @@ def copy(template: str, directory: Path) -> list[str]:
         expected = f"one of {', '.join(names())}"
         raise NotFound(f"no template is called {template!r}", expected=expected, hint=close_matches(template, names()))
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise SettingsError("a project is only begun in an empty directory", where=str(directory))
+        raise SettingsError(
+            "a project is only begun in an empty directory",
+            where=str(directory.resolve()),
+            got="a file" if not directory.is_dir() else f"{len(list(directory.iterdir()))} files and directories",
+            expected="a directory that is empty or not there yet",
+            hint=f"mainstem init {template} another-directory",
+        )
     sources = [p for p in sorted((HOME / template).rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
     targets = [_target(source.relative_to(HOME / template)) for source in sources]
     for source, target in zip(sources, targets, strict=True):
