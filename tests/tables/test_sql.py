@@ -69,6 +69,9 @@ def test_formatting_and_comments_change_no_fingerprint():
         ("DROP TABLE legs", "a SQL table is one SELECT"),
         ("", "a SQL table is one SELECT"),
         ("SELECT origin + gone FROM legs", "the SQL does not fit its inputs"),
+        ("SELECT id, origin AS ID FROM legs", "two columns are called 'id'"),
+        ("SELECT a.*, b.delay FROM legs a JOIN legs b USING (id)", "two columns are called 'delay'"),
+        ("SELECT id AS _id FROM legs", "'_id' is a hidden name"),
         (
             "SELECT CAST(gone AS TIMESTAMP) AS local FROM legs",
             "'local' is a naive timestamp, which could mean any time zone",

@@ -17,7 +17,7 @@ from mainstem.nodes.records import InputColumn
 if TYPE_CHECKING:
     import ibis
 
-    from mainstem.features.offline import Lookup
+    from mainstem.features.offline import AsOf, Lookup
     from mainstem.features.plan import FeaturePlan
     from mainstem.features.view import Feature
 
@@ -34,7 +34,7 @@ class Blueprint:
     inputs: tuple[InputColumn, ...]
 
 
-def blueprint(graph: Graph, name: str) -> Blueprint:
+def blueprint(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     """The model's dataset and inputs. Raises `ModelError` if `name` is no model, or has no input."""
     from mainstem.features.dataset import dataset, plan_features
 
@@ -45,7 +45,7 @@ def blueprint(graph: Graph, name: str) -> Blueprint:
     inputs = inputs_of(plan.columns, sources_of(graph, plan))
     if not inputs:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
-    return Blueprint(name, model, dataset(graph, name), inputs)
+    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs)
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:

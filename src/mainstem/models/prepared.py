@@ -43,10 +43,8 @@ def task_of(model: Model, dataset: ibis.Table) -> Task:
 
 def prepare(model: Model, task: Task, table: pa.Table, inputs: Sequence[InputColumn]) -> Prepared:
     """Labels, time split and matrix of a fetched dataset. Raises `ModelError` where nothing can be learnt."""
-    times, timed = _times(table)
-    found = labels(_nulled(table, ~timed), task)
+    times, found, parts = _parted(model, task, table)
     known = np.flatnonzero(found.known)
-    parts = splits.split(times[known], found.y, test=model.test, gap=model.gap, seed=model.seed)
     examples = Examples(
         rows_of(table.select([c.name for c in inputs]).take(known), inputs),
         found.y,
@@ -61,6 +59,22 @@ def prepare(model: Model, task: Task, table: pa.Table, inputs: Sequence[InputCol
     named = _named(len(table), known, parts)
     rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
     return Prepared(_with_split(table, named), train, test, found.classes, rows, parts.cut)
+
+
+def split_of(model: Model, task: Task, table: pa.Table) -> pa.Array:
+    """For each row of a fetched dataset which split it is in. Raises `ModelError` where nothing can be learnt."""
+    import pyarrow as pa
+
+    _, found, parts = _parted(model, task, table)
+    return pa.array(_named(len(table), np.flatnonzero(found.known), parts), pa.string())
+
+
+def _parted(model: Model, task: Task, table: pa.Table) -> tuple[NDArray[np.int64], Labels, splits.Split]:
+    """The time of each row; the labels; and the split of the rows that have one."""
+    times, timed = _times(table)
+    found = labels(_nulled(table, ~timed), task)
+    rows = times[found.known]
+    return times, found, splits.split(rows, found.y, test=model.test, gap=model.gap, seed=model.seed)
 
 
 KINDS = ("train", "gap", "test", "unlabelled")
