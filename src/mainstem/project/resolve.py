@@ -219,10 +219,11 @@ class _Resolver:
         return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
-        from mainstem.features.view import compile_view
+        from mainstem.features.vouching import compile_vouched
 
         source = self.done[inputs[0]]
-        compiled = compile_view(node, name, source)
+        models = {n: m for n, m in self.nodes.items() if isinstance(m, Model)}
+        compiled = compile_vouched(node, name, source, models, lambda used: self._name(used, name))
         self.declared[name] = digest(compiled.fingerprint, self.declared[inputs[0]])
         read = digest(compiled.fingerprint, source.read_fingerprint)
         return Definition(name, node, inputs, self.declared[name], read, dict(compiled.schema))
@@ -230,7 +231,8 @@ class _Resolver:
     def _model(self, name: str, node: Model, inputs: tuple[str, ...]) -> Definition:
         examples = self._visible(inputs[0])
         parts = [_feature(feature, self._names) for feature in node.features]
-        written = ("examples", "features", "prediction_time", "target")
+        # What is vouched for changes the views that it is said of; why it is, changes nothing.
+        written = ("examples", "features", "prediction_time", "target", "assume_known")
         own = digest("model", _plain(node, but=written), *parts, *_resolved(node, examples))
         self.declared[name] = digest(own, *(self.declared[i] for i in inputs))
         return Definition(name, node, inputs, self.declared[name], self.declared[name])
