@@ -209,6 +209,9 @@ class _Resolver:
             traces = trace(declared, self._traces)
         schema = _types(declared)
         _check_columns(node, schema)
+        for column in node.assume_known:
+            if column not in schema:
+                raise UnknownName.among("column", column, schema)
         known = {c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()}
         columns = {c: tuple(sorted(t.sources)) for c, t in traces.items()}
         own = digest("table", of_expression(declared), _plain(node, but=("function", "sql", "inputs", "assume_known")))
