@@ -85,6 +85,13 @@ class Settings(msgspec.Struct, frozen=True):
         url = self.profile.state
         return prefix + str(self.path(url.removeprefix(prefix))) if url.startswith(prefix) else url
 
+    @property
+    def cache(self) -> Path:
+        """The directory of what can be computed again: beside the state where that is a file, else `.mainstem`."""
+        prefix = "sqlite:///"
+        url = self.state_url
+        return Path(url.removeprefix(prefix)).parent if url.startswith(prefix) else self.root / ".mainstem"
+
 
 def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     """Read the settings of the project at `path`: its directory, or one below it.

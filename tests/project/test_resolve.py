@@ -67,6 +67,15 @@ def test_an_instant_that_tells_when_others_are_known_is_known_itself_only_then()
     assert graph["flights"].known["departed_at"] == Known.at("departed_at")
 
 
+def test_a_table_may_say_why_a_column_is_known() -> None:
+    def legs(column: str) -> Node:
+        last = lambda flights: flights.aggregate(delay=_.delay.max())  # noqa: E731
+        return ms.table(last, name="legs", assume_known={column: "a constant"})  # type: ignore[no-any-return]
+
+    assert resolved(flights=flights_source(), legs=legs("delay"))["legs"].known == {"delay": Known()}
+    assert "'delay'" in str(refused(UnknownName, flights=flights_source(), legs=legs("dely")).hint)
+
+
 def test_a_wrong_parameter_names_the_line_and_what_there_is() -> None:
     @ms.table
     def legs(flightz):  # type: ignore[no-untyped-def]

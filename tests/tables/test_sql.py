@@ -69,6 +69,9 @@ def test_formatting_and_comments_change_no_fingerprint():
         ("DROP TABLE legs", "a SQL table is one SELECT"),
         ("", "a SQL table is one SELECT"),
         ("SELECT origin + gone FROM legs", "the SQL does not fit its inputs"),
+        ("SELECT id, origin AS ID FROM legs", "two columns are called 'id'"),
+        ("SELECT a.*, b.delay FROM legs a JOIN legs b USING (id)", "two columns are called 'delay'"),
+        ("SELECT id AS _id FROM legs", "'_id' is a hidden name"),
         (
             "SELECT CAST(gone AS TIMESTAMP) AS local FROM legs",
             "'local' is a naive timestamp, which could mean any time zone",
@@ -86,16 +89,25 @@ def test_a_file_says_more_in_its_first_comments(tmp_path):
     file = tmp_path / "busy.sql"
     file.write_text(
         "-- description: Airports by how busy they are.\n-- key: origin, day\n-- owner: data\n"
-        '-- check: not_null(origin)\n-- check: between("n", 1, 900, severity="quarantine")\n\n'
+        '-- check: not_null(origin)\n-- check: between("n", 1, 900, severity="quarantine")\n'
+        "-- assume_known: n: it is counted at once: we asked\n\n"
         "SELECT origin, 1 AS n FROM legs\n"
     )
     node = parse_file(file)
     assert (node.name, node.key, node.owner) == ("busy", ("origin", "day"), "data")
     assert node.description == "Airports by how busy they are."
+    assert node.assume_known == {"n": "it is counted at once: we asked"}
     first, second = node.checks
     assert isinstance(first, NotNull) and first.columns == ("origin",)
     assert isinstance(second, Between) and (second.low, second.high, second.severity) == (1, 900, "quarantine")
     assert str(node.origin).startswith("busy.sql:1")
+
+
+def test_an_assumption_has_a_reason(tmp_path):
+    (tmp_path / "a.sql").write_text("-- key: x\n-- assume_known: x\nSELECT 1 AS x FROM legs")
+    with pytest.raises(DefinitionError, match="an assumption needs a reason") as error:
+        parse_file(tmp_path / "a.sql")
+    assert error.value.where.startswith("a.sql:2")
 
 
 def test_a_plain_first_comment_describes(tmp_path):

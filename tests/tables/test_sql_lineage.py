@@ -243,6 +243,23 @@ def test_case_is_no_difference() -> None:
     assert found["origin"].known == Known.at("At", -30 * DAY)
 
 
+def test_names_are_found_where_they_are_meant() -> None:
+    found = traced(
+        "WITH flights AS (SELECT *, dep_delay AS d FROM flights) SELECT d AS origin, departed_at FROM flights"
+    )
+    assert found["origin"].sources == {"flights.dep_delay"}
+    found = traced("SELECT origin AS x, x || '!' AS y, scheduled_at FROM flights WHERE y <> '!'")
+    assert (found["y"].sources, found["y"].known) == ({"flights.origin"}, PLANNED)
+    found = traced("SELECT tailnum AS n FROM planes UNION SELECT 'none' UNION ALL SELECT tailnum FROM flights")
+    assert found["n"].sources == {"planes.tailnum", "flights.tailnum"} and found["n"].known.unknown
+
+
+def test_a_window_that_is_named_is_read_too() -> None:
+    text = "SELECT sum(Seats) OVER w AS s FROM planes LEFT JOIN flights USING (tailnum) WINDOW w AS (PARTITION BY {})"
+    assert traced(text.format("dep_delay"))["s"].known.unknown
+    assert traced("SELECT sum(Seats) OVER w AS s FROM planes WINDOW w AS (ORDER BY tailnum)")["s"].known == ALWAYS
+
+
 def test_two_uses_of_one_table_are_told_apart() -> None:
     text = "SELECT a.flight_id, a.scheduled_at, b.dep_delay, b.departed_at, b.scheduled_at AS then FROM flights a "
     found = traced(text + "LEFT JOIN flights b ON a.tailnum = b.tailnum AND b.scheduled_at < a.scheduled_at")
@@ -318,6 +335,9 @@ def test_of_an_aggregate_that_nobody_has_heard_of_nothing_is_known() -> None:
         ("SELECT * FROM flights POSITIONAL JOIN planes", "POSITIONAL JOIN"),
         ("WITH RECURSIVE r AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM r) SELECT * FROM r, planes", "WITH RECURSIVE"),
         ("SELECT * FROM (PIVOT planes ON tailnum USING max(Seats) GROUP BY Seats)", "PIVOT"),
+        ("SELECT #1 AS x FROM flights", "POSITIONALCOLUMN"),
+        ("SELECT * LIKE 'dep%' FROM flights", "STAR"),
+        ("SELECT rowid FROM flights", "rowid"),
         ("SELECT * FROM planes, LATERAL (SELECT max(wind) AS w FROM weather) AS l", "LATERAL"),
         ("SELECT * FROM ((SELECT * FROM planes) LIMIT 3)", "a clause after SELECT * FROM planes"),
     ],

@@ -5,7 +5,7 @@ One plan serves all: the dataset follows it over tables, the server over single 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,10 +16,11 @@ import ibis
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.offline import Lookup
 from mainstem.features.on_demand import RowFunction, compile_on_demand
-from mainstem.features.view import CompiledView, compile_view
+from mainstem.features.view import CompiledView
+from mainstem.features.vouching import compile_vouched
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
-from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.features import OnDemand, ViewUse, use
 from mainstem.nodes.models import Model
 
 TIME = "time"
@@ -76,12 +77,12 @@ _PLANS: WeakKeyDictionary[Graph, dict[str, FeaturePlan]] = WeakKeyDictionary()
 
 
 def compiled(graph: Graph, view: str) -> CompiledView:
-    """A view of the graph in its normal form. What a model's `assume_known` vouches for counts as known at any time."""
+    """A view of the graph in its normal form. What models vouch for in `assume_known` counts as known at any time."""
     views = _VIEWS.setdefault(graph, {})
     if view not in views:
         node: Any = graph[view].node
         source = graph[graph.name_of(node.source)]
-        views[view] = compile_view(node, view, source, _assumed(graph, view))
+        views[view] = compile_vouched(node, view, source, graph.of(Model), graph.name_of)
     return views[view]
 
 
@@ -91,28 +92,6 @@ def plan_features(graph: Graph, model: str) -> FeaturePlan:
     if model not in plans:
         plans[model] = _Planner(graph, model).plan()
     return plans[model]
-
-
-def uses(graph: Graph, model: str) -> Iterator[tuple[str, ViewUse]]:
-    """The views that a model uses: each name, and how it is used."""
-    node: Any = graph[model].node
-    for feature in node.features:
-        if isinstance(feature, (FeatureView, ViewUse)):
-            used = use(feature)
-            yield graph.name_of(used.view), used
-
-
-def _assumed(graph: Graph, view: str) -> set[str]:
-    """The columns of a view's source that some model vouches for: `leg__tailnum` in `assume_known` is `tailnum`."""
-    prefixes = {
-        (model, used.prefix(name)) for model in graph.of(Model) for name, used in uses(graph, model) if name == view
-    }
-    return {
-        column.removeprefix(f"{prefix}__")
-        for model, prefix in prefixes
-        for column in graph.of(Model)[model].assume_known
-        if column.startswith(f"{prefix}__")
-    }
 
 
 @dataclass

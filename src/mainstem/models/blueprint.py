@@ -17,7 +17,7 @@ from mainstem.nodes.records import InputColumn
 if TYPE_CHECKING:
     import ibis
 
-    from mainstem.features.offline import Lookup
+    from mainstem.features.offline import AsOf, Lookup
     from mainstem.features.plan import FeaturePlan
     from mainstem.features.view import Feature
 
@@ -35,7 +35,7 @@ class Blueprint:
     key: tuple[str, ...] = ()
 
 
-def blueprint(graph: Graph, name: str) -> Blueprint:
+def blueprint(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     """The model's dataset and inputs. Raises `ModelError` if `name` is no model, or has no input."""
     from mainstem.features.dataset import dataset, plan_features
 
@@ -47,7 +47,7 @@ def blueprint(graph: Graph, name: str) -> Blueprint:
     if not inputs:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
     key = tuple(getattr(graph[plan.examples].node, "key", ()))
-    return Blueprint(name, model, dataset(graph, name), inputs, key)
+    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key)
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:

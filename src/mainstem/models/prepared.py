@@ -48,11 +48,9 @@ def prepare(
 
     Raises `ModelError` where nothing can be learnt, `LeakError` for an input that is too good to be true.
     """
-    times, timed = _times(table)
-    found = labels(_nulled(table, ~timed), task)
+    groups = _groups(table.select(list(key)))
+    times, found, parts = _parted(model, task, table, groups)
     known = np.flatnonzero(found.known)
-    groups = _groups(table.select(list(key)).take(known))
-    parts = splits.split(times[known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=groups)
     examples = Examples(
         rows_of(table.select([c.name for c in inputs]).take(known), inputs),
         found.y,
@@ -60,7 +58,7 @@ def prepare(
         task,
         len(found.classes) if task == "multiclass" else 0,
         model.seed,
-        groups,
+        None if groups is None else groups[known],
     )
     _no_input_is_the_target(examples, found, inputs)
     train, test = examples.take(parts.train), examples.take(parts.test)
@@ -69,6 +67,25 @@ def prepare(
     named = _named(len(table), known, parts)
     rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
     return Prepared(_with_split(table, named), train, test, found.classes, rows, parts.cut)
+
+
+def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ()) -> pa.Array:
+    """For each row of a fetched dataset which split it is in. Raises `ModelError` where nothing can be learnt."""
+    import pyarrow as pa
+
+    _, found, parts = _parted(model, task, table, _groups(table.select(list(key))))
+    return pa.array(_named(len(table), np.flatnonzero(found.known), parts), pa.string())
+
+
+def _parted(
+    model: Model, task: Task, table: pa.Table, groups: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], Labels, splits.Split]:
+    """The time of each row; the labels; and the split of the rows that have one."""
+    times, timed = _times(table)
+    found = labels(_nulled(table, ~timed), task)
+    own = None if groups is None else groups[found.known]
+    parts = splits.split(times[found.known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=own)
+    return times, found, parts
 
 
 KINDS = ("train", "gap", "test", "unlabelled")

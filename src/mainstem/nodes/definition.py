@@ -42,9 +42,9 @@ class Definition:
     schema: Mapping[str, str] | None = None
     build: ibis.Table | None = None
     read: ibis.Table | None = None
-    versions: ibis.Table | None = None
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    versions: ibis.Table | None = None
 
     @property
     def made_by(self) -> str:

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from mainstem import settings as settings_module
-from mainstem.errors import MainstemError, NotFound, UnknownName
+from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding, Remedy, Rule
+from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
-from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
-from mainstem.planning.planner import Situation, plan
+from mainstem.planning.planner import plan
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.collect import from_project
+from mainstem.project.definitions import Definitions
+from mainstem.project.exploring import Explorer
 from mainstem.project.live import Online, Pages, Rows
-from mainstem.project.reading import Relation
-from mainstem.project.resolve import resolve
+from mainstem.project.reading import Dataset, Relation
+from mainstem.project.releases import MAIN, Releases, When
+from mainstem.project.situation import situation
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mainstem.features.offline import AsOf
     from mainstem.nodes.parity import ParityReport
     from mainstem.serving.keys import KeyInfo
 
-MAIN = "main"
 SPLITS = ("train", "gap", "test", "unlabelled")
+SIGHTS = ("arrived", "known")
 
 
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
@@ -62,10 +64,11 @@ class Project:
         """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do."""
         self.settings = settings
         self.nodes = nodes
-        self.aliases = aliases or {}
         self.branch = branch
         self.adapters = Adapters(settings, branch)
-        self._graph: tuple[Any, Graph] | None = None
+        self._definitions = Definitions(settings, nodes, aliases or {}, self.adapters)
+        self._releases = Releases(self.adapters, branch)
+        self._explorer = Explorer(lambda: self.adapters.engine)
 
     def __enter__(self) -> Project:
         return self
@@ -75,6 +78,7 @@ class Project:
 
     def close(self) -> None:
         """Close stores and connections."""
+        self._explorer.close()
         self.adapters.close()
 
     # ── definitions ──────────────────────────────────────────────────────────────────────────────────
@@ -82,125 +86,51 @@ class Project:
     @property
     def graph(self) -> Graph:
         """The project, resolved with the remedies and cutovers in force. Raises `DefinitionError`."""
-        remedies, cutovers = self.remedies, dict(self.release.cutovers)
-        key = (remedies, tuple(sorted(cutovers.items())))
-        if self._graph is None or self._graph[0] != key:
-            rules = [remedy.rule for remedy in remedies]
-            self._graph = (key, self._resolve(rules, cutovers))
-        return self._graph[1]
+        return self._definitions.graph(self.release.cutovers)
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
         """The accepted findings in remedies.toml."""
-        from mainstem.feedback.remedies import read
-
-        return read(self.settings.root / "remedies.toml")
-
-    def _schemas(self) -> Mapping[str, Mapping[str, str]]:
-        """The schemas of schemas.lock; sources that are not in it are introspected once, and added."""
-        from mainstem.sources.schemas import introspect, read_lock, write_lock
-
-        lock = self.settings.root / "schemas.lock"
-        locked: dict[str, Mapping[str, str]] = dict(read_lock(lock))
-        sources = {name: node for name, node in self.nodes.items() if isinstance(node, Source)}
-        missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
-        for name in missing:
-            try:
-                locked[name] = introspect(sources[name], self.settings.root, self.adapters.engine)
-            except MainstemError as problem:
-                raise problem.within(f"{name} ({sources[name].origin})") from None
-        if missing:
-            write_lock(lock, locked)
-        return {name: {**locked.get(name, {}), **(node.schema or {})} for name, node in sources.items()}
+        return self._definitions.remedies
 
     def _regraph(self, rules: Sequence[Rule]) -> Graph:
         """The project resolved with more remedies than it has."""
         in_force = [*(remedy.rule for remedy in self.remedies), *rules]
-        return self._resolve(in_force, self.release.cutovers)
-
-    def _resolve(self, rules: Sequence[Rule], cutovers: Mapping[str, datetime]) -> Graph:
-        return resolve(self.nodes, self._schemas(), rules=rules, cutovers=cutovers, aliases=self.aliases)
+        return self._definitions.with_rules(in_force, self.release.cutovers)
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def release(self) -> Release:
         """What the branch publishes; an empty release (its id is "") before the first run."""
-        head = self.adapters.state.head(self.branch) or self.adapters.state.head(MAIN)
-        release = self.adapters.state.get(Release, head) if head else None
-        return release or Release(id="", branch=self.branch, run="")
+        return self._releases.current
 
     def releases(self) -> list[Release]:
         """The branch's releases, newest first, back through what it was forked from."""
-        found, release = [], self.release
-        while release.id:
-            found.append(release)
-            parent = self.adapters.state.get(Release, release.parent) if release.parent else None
-            release = parent or Release(id="", branch=self.branch, run="")
-        return found
+        return self._releases.history()
 
     def rollback(self, to: str | None = None) -> Release:
         """Publish an older release again: `to`, or the one before. Raises `NotFound` if there is none."""
-        history = self.releases()
-        wanted = to or (history[0].parent if history else None)
-        chosen = next((release for release in history if release.id == wanted), None)
-        if chosen is None:
-            raise NotFound(
-                "there is no such release" if to else "there is no release before this one",
-                got=to,
-                expected=", ".join(release.id for release in history[1:]) or None,
-            )
-        return self._publish(chosen)
+        return self._releases.rollback(to)
 
     def promote(self, name: str, version: str | None = None) -> Release:
         """Ship a model's challenger (or the given version) at its endpoints; `name` is the model or an endpoint."""
-        from mainstem.models.registry import promote
-
-        graph, release = self.graph, self.release
-        node = graph[name].node
-        model = graph.name_of(node.model) if isinstance(node, Endpoint) else name
-        endpoints = [n for n, e in graph.of(Endpoint).items() if graph.name_of(e.model) == model and name in (n, model)]
-        chosen = version or release.models.get(model)
-        if chosen is None or not endpoints:
-            missing = "has no trained version" if endpoints else "has no endpoint"
-            raise NotFound(f"{name!r} {missing}", hint="mainstem run" if endpoints else "ms.endpoint(…)")
-        for endpoint in endpoints:
-            release = promote(release, endpoint, chosen)
-        return self._publish(release)
+        return self._releases.promote(self.graph, name, version)
 
     def demote(self, name: str) -> Release:
         """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
-        now_live = dict(self.release.endpoints)
-        wanted = [e for e, n in self.graph.of(Endpoint).items() if name in (e, self.graph.name_of(n.model))]
-        for older in self.releases():
-            before = {
-                e: older.endpoints[e] for e in wanted if older.endpoints.get(e, now_live.get(e)) != now_live.get(e)
-            }
-            if before:
-                return self._publish(replace(self.release, endpoints={**now_live, **before}))
-        raise NotFound(f"nothing was live before at {name!r}", hint="mainstem show NAME lists a model's versions")
-
-    def _publish(self, content: Release) -> Release:
-        """Move the branch's head to a release with the given content."""
-        current = self.claim()
-        release = replace(content, id=new_id("rel"), branch=self.branch, parent=current.id or None, created_at=now())
-        self.adapters.state.save(release)
-        self.adapters.state.move(self.branch, release.id, expect=current.id or None)
-        return release
+        return self._releases.demote(self.graph, name)
 
     def claim(self) -> Release:
         """The branch's release; a branch that has none yet is forked from main."""
-        release = self.release
-        if release.id and self.adapters.state.head(self.branch) is None:
-            self.adapters.fork(MAIN)
-            self.adapters.state.move(self.branch, release.id, expect=None)
-        return release
+        return self._releases.claim()
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
 
     def plan(self, select: str | None = None) -> Plan:
         """What `run` would do, and why. Raises `UnknownName`."""
-        return plan(self.graph, self._situation(), select)
+        graph = self.graph
+        return plan(graph, situation(graph, self.release, self.settings.root, self.adapters), select)
 
     def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
         """Collect, build, check, bring online, train, monitor: whatever is not as declared; then publish it at once.
@@ -229,54 +159,39 @@ class Project:
         """A context that reads what is published now."""
         return self._context(purpose, self.release)
 
-    def _context(self, run: str, release: Release) -> Context:
+    def _context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
         a = self.adapters
-        return Context(run, self.branch, self.graph, release, a.engine, a.lake, a.state)
-
-    def _situation(self) -> Situation:
-        release = self.release
-        sources = self.graph.of(Source)
-        observed = {name: self._observed(name, node, release) for name, node in sources.items()}
-        return Situation(release, observed, self._pending(release), self._awaiting())
-
-    def _observed(self, name: str, node: Source, release: Release) -> str | None:
-        from mainstem.sources.observe import observe
-
-        if isinstance(node, Stream) or name not in release.tables:
-            return None
-        return observe(node, self.settings.root, release.tables[name].cursor)
-
-    def _pending(self, release: Release) -> dict[str, int]:
-        if not self.adapters.has_store:
-            return {}
-        logs = {name: (f"events/{name}", name) for name in self.graph.of(Stream)}
-        logs |= {name: (f"predictions/{name}", f"predictions.{name}") for name in self.graph.of(Endpoint)}
-        pending = {}
-        for name, (log, table) in logs.items():
-            snapshot = release.tables.get(table)
-            drained = int(snapshot.cursor or 0) if snapshot else 0
-            pending[name] = self.adapters.store.end(log) - drained
-        return pending
-
-    def _awaiting(self) -> frozenset[str]:
-        accepted = self.adapters.state.find(Finding, state="accepted", branch=self.branch)
-        return frozenset(finding.endpoint for finding in accepted)
+        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
     def table(self, name: str) -> Relation:
         """A published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
-        return Relation(self.reading("read"), name)
+        return Relation(self.reading("read"), name, self._past, self._explorer)
 
-    def dataset(self, model: str, split: str | None = None) -> Relation:
+    @overload
+    def dataset(self, model: str, split: str | None = None, *, as_of: None = None) -> Relation: ...
+    @overload
+    def dataset(self, model: str, split: str | None = None, *, as_of: AsOf) -> Dataset: ...
+    def dataset(self, model: str, split: str | None = None, *, as_of: AsOf | None = None) -> Relation | Dataset:
         """The examples a model was last trained on: one row each, point-in-time correct; of one split if given.
 
-        Raises `UnknownName` for a model without a dataset, or a split that there is not.
+        With `as_of` they are computed anew from what is published: `"arrived"` shows an example the events that had
+        arrived by its time, as training does; `"known"` those that were known, wherever they were then.
+        Raises `UnknownName` for a model without a dataset, or a split or a sight that there is not.
         """
-        if split not in (None, *SPLITS):
-            raise UnknownName.among("split", str(split), SPLITS)
-        condition = None if split is None else f"_split = '{split}'"
-        return Relation(self.reading("read"), f"dataset.{model}", condition)
+        _one_of("split", split, SPLITS)
+        _one_of("as_of", as_of, SIGHTS)
+        context = self.reading("read")
+        if as_of is None:
+            return Relation(context, f"dataset.{model}", self._past, self._explorer, split)
+        _one_of("model", model, list(self.graph.of(Model)))
+        return Dataset(context, model, as_of, self._explorer, split)
+
+    def _past(self, table: str, when: When) -> Context:
+        """How to read a relation as it was published then: the release, and the remedies accepted by that time."""
+        release = self._releases.as_of(when, table)
+        return self._context("read", release, self._definitions.graph(release.cutovers, until=release.created_at))
 
     def query(self, sql: str) -> pa.Table:
         """The result of a SELECT over published relations, for an analyst who wants to look. Raises `EngineError`."""
@@ -394,3 +309,8 @@ class Project:
         from mainstem.feedback.decisions import reject
 
         return reject(self.adapters.state, id, reason, until)
+
+
+def _one_of(what: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        raise UnknownName.among(what, value, known)

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import EngineError, MissingExtra, UnknownName
+from mainstem.errors import EngineError, MissingExtra, NotFound, StorageError, UnknownName
+from mainstem.graph.lineage import leaves
 from mainstem.planning.execution import Context
+from mainstem.project.exploring import Explorer
+from mainstem.project.releases import When
 
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
 
+    from mainstem.features.offline import AsOf
 
-@dataclass(frozen=True)
-class Relation:
-    """A published relation, read through a release; `condition` is SQL that its rows must meet."""
+Past = Callable[[str, When], Context]
+"""How a relation was to be read at a point in the branch's past."""
 
-    context: Context
-    name: str
-    condition: str | None = None
 
-    def __post_init__(self) -> None:
-        known = {*self.context.release.tables, *(d.name for d in self.context.graph if d.read is not None)}
-        if self.name not in known:
-            raise UnknownName.among("relation", self.name, known)
+class Readable(ABC):
+    """Rows, in whatever form one works with."""
 
+    @abstractmethod
     def to_pyarrow(self) -> pa.Table:
-        """All rows, without hidden columns."""
-        with self.context.session(self._stored()) as session:
-            if not self.condition:
-                return session.fetch(self._expression())
-            session.add("_relation", session.fetch(self._expression()))
-            return session.fetch(f"SELECT * FROM _relation WHERE {self.condition}")
+        """All rows."""
 
-    def head(self, rows: int = 10) -> pa.Table:
-        """The first rows, in no particular order."""
-        with self.context.session(self._stored()) as session:
-            return session.fetch(self._expression().limit(rows))
+    @abstractmethod
+    def to_ibis(self) -> ibis.Table:
+        """The rows as an Ibis table to go on from, on the project's engine, until the project is closed.
+
+        All such tables of a project are on one connection, so they can be joined.
+        """
 
     def to_pandas(self) -> Any:
         """All rows as a pandas DataFrame."""
@@ -53,19 +50,109 @@ class Relation:
             raise MissingExtra.named("polars", "polars") from None
         return polars.from_arrow(self.to_pyarrow())
 
-    def _stored(self) -> frozenset[str]:
-        graph = self.context.graph
-        return graph.stored(self.name) if self.name in graph else frozenset({self.name})
 
-    def _expression(self) -> ibis.Table:
+@dataclass(frozen=True)
+class Relation(Readable):
+    """A published relation, read through a release, without hidden columns; of one `split` only, if given."""
+
+    context: Context
+    name: str
+    past: Past
+    explorer: Explorer
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        known = {*self.context.release.tables, *(d.name for d in self.context.graph if d.read is not None)}
+        if self.name not in known:
+            raise UnknownName.among("relation", self.name, known)
+
+    def as_of(self, when: When) -> Relation:
+        """The relation as the branch published it at an instant, by a run or release (their ids), or with a snapshot.
+
+        What is corrected on reading is so by the remedies accepted by then. Raises `NotFound`, with what there is.
+        """
+        then = self.past(self.name, when)
+        if self.name not in then.release.tables:
+            raise NotFound(f"{self.name!r} was not published yet", got=f"release {then.release.id}")
+        return replace(self, context=then)
+
+    def to_pyarrow(self) -> pa.Table:
+        return self._fetch(self._rows())
+
+    def head(self, rows: int = 10) -> pa.Table:
+        """The first rows, in no particular order."""
+        return self._fetch(self._rows().limit(rows))
+
+    def to_ibis(self) -> ibis.Table:
+        return self.explorer.bound(self._rows(), self.context)
+
+    def _fetch(self, expression: ibis.Table) -> pa.Table:
+        with self.context.session(leaves(expression)) as session:
+            return session.fetch(expression)
+
+    def _rows(self) -> ibis.Table:
+        import ibis.expr.operations as ops
+
+        graph = self.context.graph
+        read = graph[self.name].read if self.name in graph else None
+        if read is None:
+            rows = self._stored()
+        elif isinstance(read.op(), ops.UnboundTable):
+            rows = _visible(self._stored())
+        else:
+            self._check(read)
+            rows = _visible(read)
+        return rows if self.split is None else rows.filter(rows["_split"] == self.split)
+
+    def _stored(self) -> ibis.Table:
+        """The stored relation, with the columns that it was published with: its definition may have changed since."""
         import ibis
 
-        if self.name in self.context.graph:
-            read = self.context.graph[self.name].read
-            assert read is not None
-            return read.select([column for column in read.columns if not column.startswith("_")])
-        snapshot = self.context.snapshot(self.name)
-        return ibis.table({field.name: field.type for field in snapshot.fields}, name=self.name)
+        return ibis.table({f.name: f.type for f in self.context.snapshot(self.name).fields}, name=self.name)
+
+    def _check(self, read: ibis.Table) -> None:
+        """Whether what is stored has what reading it takes. Raises `StorageError`."""
+        import ibis.expr.operations as ops
+
+        for leaf in read.op().find(ops.UnboundTable):
+            stored = {field.name for field in self.context.snapshot(leaf.name).fields}
+            missing = [column for column in leaf.schema if column not in stored]
+            if missing:
+                raise StorageError(
+                    f"{leaf.name!r} was published without {missing[0]!r}, which {self.name!r} is read with now",
+                    got=", ".join(sorted(stored)),
+                )
+
+
+@dataclass(frozen=True)
+class Dataset(Readable):
+    """A model's dataset, computed anew from what is published; of one `split` only, if given."""
+
+    context: Context
+    model: str
+    as_of: AsOf
+    explorer: Explorer
+    split: str | None = None
+
+    def to_pyarrow(self) -> pa.Table:
+        import pyarrow.compute as pc
+
+        from mainstem.models.blueprint import blueprint
+        from mainstem.models.prepared import SPLIT, split_of, task_of
+
+        plan = blueprint(self.context.graph, self.model, self.as_of)
+        with self.context.session(leaves(plan.dataset)) as session:
+            rows = session.fetch(plan.dataset)
+        split = split_of(plan.model, task_of(plan.model, plan.dataset), rows, plan.key)
+        rows = rows.append_column(SPLIT, split)
+        return rows if self.split is None else rows.filter(pc.equal(split, self.split))
+
+    def to_ibis(self) -> ibis.Table:
+        return self.explorer.given(self.to_pyarrow())
+
+
+def _visible(rows: ibis.Table) -> ibis.Table:
+    return rows.select([column for column in rows.columns if not column.startswith("_")])
 
 
 def query(context: Context, sql: str) -> pa.Table:
@@ -78,9 +165,8 @@ def query(context: Context, sql: str) -> pa.Table:
     with ExitStack() as stack:
         stored = {leaf for name in names for leaf in _leaves(context, name)}
         session = stack.enter_context(context.session(stored))
-        for name in names:
-            if name in context.graph and not _as_stored(context.graph[name].read):
-                session.add(name, session.fetch(context.graph[name].read))
+        for name, rows in {name: session.fetch(read) for name, read in _corrected(context, names)}.items():
+            session.add(name, rows)
         try:
             return session.fetch(sql)
         except EngineError as problem:
@@ -88,11 +174,14 @@ def query(context: Context, sql: str) -> pa.Table:
             raise
 
 
-def _as_stored(read: Any) -> bool:
-    """Whether reading is reading the stored relation as it is: no remedy, no history, nothing taken back."""
-    from ibis.expr.operations import UnboundTable
+def _corrected(context: Context, names: Iterable[str]) -> Iterator[tuple[str, ibis.Table]]:
+    """Those that are not read as they are stored: streams with a history or of changes, sources with a remedy."""
+    import ibis.expr.operations as ops
 
-    return isinstance(read.op(), UnboundTable)
+    for name in names:
+        read = context.graph[name].read if name in context.graph else None
+        if read is not None and not isinstance(read.op(), ops.UnboundTable):
+            yield name, read
 
 
 def _leaves(context: Context, name: str) -> Iterable[str]:

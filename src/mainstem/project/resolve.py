@@ -173,7 +173,7 @@ class _Resolver:
         versions = read if changes else None
         read = read.filter(read["_gone"].isnull()).drop("_gone") if changes else read
         schema, reads = _types(stored), digest(*marks)
-        return Definition(name, node, inputs, fingerprint, reads, schema, None, read, versions, known, columns)
+        return Definition(name, node, inputs, fingerprint, reads, schema, None, read, known, columns, versions)
 
     def _united(self, name: str, node: Stream, events: ibis.Table, history: str) -> ibis.Table:
         """History before the cutover, events from it on: no event on both sides, none on neither."""
@@ -222,6 +222,9 @@ class _Resolver:
             traces = trace(declared, self._traces)
         schema = _types(declared)
         _check_columns(node, schema)
+        for column in node.assume_known:
+            if column not in schema:
+                raise UnknownName.among("column", column, schema)
         known = {c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()}
         columns = {c: tuple(sorted(t.sources)) for c, t in traces.items()}
         own = digest("table", of_expression(declared), _plain(node, but=("function", "sql", "inputs", "assume_known")))
@@ -229,13 +232,14 @@ class _Resolver:
         fingerprint = digest(own, *(self.done[i].read_fingerprint for i in inputs))
         build = self._over_stored(declared, set(names.values()))
         read = _unbound(name, schema)
-        return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, None, known, columns)
+        return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
-        from mainstem.features.view import compile_view
+        from mainstem.features.vouching import compile_vouched
 
         source = self.done[inputs[0]]
-        compiled = compile_view(node, name, source)
+        models = {n: m for n, m in self.nodes.items() if isinstance(m, Model)}
+        compiled = compile_vouched(node, name, source, models, lambda used: self._name(used, name))
         self.declared[name] = digest(compiled.fingerprint, self.declared[inputs[0]])
         read = digest(compiled.fingerprint, source.read_fingerprint)
         return Definition(name, node, inputs, self.declared[name], read, dict(compiled.schema))
@@ -243,7 +247,8 @@ class _Resolver:
     def _model(self, name: str, node: Model, inputs: tuple[str, ...]) -> Definition:
         examples = self._visible(inputs[0])
         parts = [_feature(feature, self._names) for feature in node.features]
-        written = ("examples", "features", "prediction_time", "target")
+        # What is vouched for changes the views that it is said of; why it is, changes nothing.
+        written = ("examples", "features", "prediction_time", "target", "assume_known")
         own = digest("model", _plain(node, but=written), *parts, *_resolved(node, examples))
         self.declared[name] = digest(own, *(self.declared[i] for i in inputs))
         return Definition(name, node, inputs, self.declared[name], self.declared[name])

@@ -61,24 +61,37 @@ def parse_file(path: Path) -> tables.Table:
     """The table that `sql/NAME.sql` declares.
 
     Its first comments may say more: `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
-    and any number of `-- check: not_null("origin")`, as Python would have it. Raises `DefinitionError`.
+    and any number of `-- check: not_null("origin")` and `-- assume_known: column: why`, as Python would have it. Raises
+    `DefinitionError`.
     """
     text = path.read_text(encoding="utf-8")
     said: dict[str, str] = {}
+    assumed: dict[str, str] = {}
     found: list[checks.Check] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         if not line.startswith("--"):
             break
-        match = re.fullmatch(r"--\s*(key|time|description|owner|check):\s*(.+?)\s*", line)
+        match = re.fullmatch(r"--\s*(key|time|description|owner|check|assume_known):\s*(.+?)\s*", line)
+        here = Origin(str(path), number, line)
         if match and match[1] == "check":
-            found.append(_check_of(match[2], Origin(str(path), number, line)))
+            found.append(_check_of(match[2], here))
+        elif match and match[1] == "assume_known":
+            assumed |= _assumption(match[2], here)
         elif match:
             said[match[1]] = match[2]
     key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
-    origin = Origin(str(path), 1)
-    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), checks=found, **_meta(said, text))
+    origin, meta = Origin(str(path), 1), {**_meta(said, text), "assume_known": assumed}
+    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), checks=found, **meta)
+
+
+def _assumption(text: str, origin: Origin) -> dict[str, str]:
+    column, _, reason = (part.strip() for part in text.partition(":"))
+    if not reason:
+        expected = f"-- assume_known: {column}: why it may be used"
+        raise DefinitionError("an assumption needs a reason", where=str(origin), expected=expected)
+    return {column: reason}
 
 
 def _meta(said: Mapping[str, str], text: str) -> dict[str, str]:

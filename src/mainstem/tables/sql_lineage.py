@@ -30,7 +30,9 @@ _SETS = ("grouping_sets", "rollup", "cube")
 def trace(query: sge.Query, inputs: Mapping[str, Sequence[str]], leaf: Leaf, columns: Sequence[str]) -> Traces:
     """The trace of each of a query's `columns`, given those of its inputs (name → columns) by name."""
     try:
-        return _renamed(_traced(query, inputs, leaf), columns)
+        found = _traced(query, inputs, leaf)
+        _in_order(list(found), [column.lower() for column in columns])
+        return _renamed(found, columns)
     except (Untraceable, SqlglotError) as problem:
         why = str(problem).split("\n")[0]
         return dict.fromkeys(columns, never_said(f"the SQL cannot be traced: {why}"))
@@ -53,9 +55,16 @@ def _lower(traces: Traces, columns: Iterable[str]) -> Traces:
     return {c.lower(): traces.get(c, NOTHING).rename(lambda name: Moment(name.lower())) for c in columns}
 
 
+def _in_order(found: Sequence[str], columns: Sequence[str]) -> None:
+    """Whether SQLGlot writes a star out as the engine does. What has no name of its own may have two."""
+    for name, column in zip(found, columns, strict=False):
+        if name != column and name in columns:
+            raise Untraceable(f"{name} where {column} is expected")
+
+
 def _renamed(found: Traces, columns: Sequence[str]) -> Traces:
     if len(found) != len(columns):
-        raise Untraceable("columns of one name")
+        raise Untraceable("columns that cannot be told apart by name")
     new = dict(zip(found, columns, strict=True))
     return {new[name]: t.rename(lambda column: Moment(new[column])) for name, t in found.items()}
 

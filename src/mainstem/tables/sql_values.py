@@ -38,7 +38,8 @@ class Values:
             case sge.TableColumn():  # a whole row as one value
                 return derived(t for c, t in self.rows.columns.items() if c.startswith(f"{node.name}."))
             case sge.Window():
-                read = self.all(node.iter_expressions())
+                windows = [node, *(self.scope.expression.args.get("windows") or ())]
+                read = self.all(part for window in windows for part in window.iter_expressions())
                 what = f"a window function over {node.this.sql(DIALECT)}"
                 return of_other_rows(read if read.sources else self.rows.whole, what)
             case sge.Query():
@@ -47,7 +48,10 @@ class Values:
                 return self.of(column)
             case _ if is_drawn(node):
                 return never_said(f"{node.sql(DIALECT)} is another value each time it is asked for")
-        return self.all(node.iter_expressions())
+        parts = list(node.iter_expressions())
+        if not parts and not isinstance(node, _PLAIN) and not _counts(node):
+            raise Untraceable(type(node).__name__.upper())
+        return self.all(parts)
 
     def all(self, nodes: Iterable[Any]) -> Trace:
         return derived(map(self.of, nodes))
@@ -100,6 +104,11 @@ class Values:
             if all(_reaches(name_of(other), name_of(column), self.rows.same) for other in columns):
                 return column  # type: ignore[no-any-return]
         return None
+
+
+def _counts(node: Any) -> bool:
+    """Whether it is the star of `count(*)`."""
+    return isinstance(node, sge.Star) and isinstance(node.parent, sge.Count)
 
 
 def name_of(column: sge.Column) -> str:
@@ -209,6 +218,12 @@ def is_drawn(node: Any) -> bool:
     return isinstance(node, _DRAWN) or (isinstance(node, sge.Anonymous) and node.name.lower() in _DRAWN_NAMES)
 
 
+_PLAIN = (
+    *(sge.Literal, sge.Boolean, sge.Null, sge.Identifier, sge.Var, sge.DataType, sge.Interval, sge.Func),
+    *(sge.WindowSpec, sge.Array, sge.Tuple, sge.Order),
+)
+"""Words that stand for themselves, and those that nothing may stand in."""
+
 _CLAUSES = ("where", "group", "having", "qualify", "distinct", "order", "limit", "offset")
 
 
@@ -216,7 +231,7 @@ def refuse(query: sge.Query) -> None:
     """Raises `Untraceable` for what cannot be read clause by clause."""
     for node in query.walk():
         match node:
-            case sge.Pivot() | sge.Columns() | sge.Lateral() | sge.Placeholder() | sge.Parameter():
+            case sge.Pivot() | sge.Columns() | sge.PositionalColumn() | sge.Lateral() | sge.Placeholder():
                 raise Untraceable(f"{type(node).__name__.upper()}")
             case sge.With() if node.recursive:
                 raise Untraceable("WITH RECURSIVE")

@@ -1,0 +1,83 @@
+"""A project's declarations, resolved against the schemas of schemas.lock, with remedies and cutovers in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from mainstem.errors import MainstemError
+from mainstem.nodes.base import Node
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Remedy, Rule
+from mainstem.nodes.sources import Source, Stream
+from mainstem.project.resolve import Schemas, resolve
+from mainstem.project.wiring import Adapters
+from mainstem.settings import Settings
+from mainstem.tables.types import Types
+
+Cutovers = Mapping[str, datetime]
+
+REMEMBERED = 3
+
+
+class Definitions:
+    """The nodes of a project; `aliases` names nodes that they refer to and that others of them stand in for."""
+
+    def __init__(
+        self, settings: Settings, nodes: Mapping[str, Node], aliases: Mapping[Node, str], adapters: Adapters
+    ) -> None:
+        self.settings = settings
+        self.nodes = nodes
+        self._aliases = aliases
+        self._adapters = adapters
+        self._graphs: list[tuple[Any, Graph]] = []
+
+    def graph(self, cutovers: Cutovers, until: datetime | None = None) -> Graph:
+        """With the remedies in force, or those accepted `until` then; the latest few are remembered.
+
+        Raises `DefinitionError`.
+        """
+        rules = [remedy.rule for remedy in self.remedies if until is None or remedy.accepted_at <= until]
+        key = (rules, dict(cutovers))
+        found = next((graph for known, graph in self._graphs if known == key), None)
+        if found is None:
+            found = self.with_rules(rules, cutovers)
+            self._graphs = [(key, found), *self._graphs[: REMEMBERED - 1]]
+        return found
+
+    def with_rules(self, rules: Sequence[Rule], cutovers: Cutovers) -> Graph:
+        """With these rules in force, whatever remedies.toml says. Raises `DefinitionError`."""
+        schemas = self._schemas()
+        graph = resolve(self.nodes, schemas, rules=rules, cutovers=cutovers, aliases=self._aliases, types=self._types)
+        self._types.save()
+        return graph
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The accepted findings in remedies.toml."""
+        from mainstem.feedback.remedies import read
+
+        return read(self.settings.root / "remedies.toml")
+
+    @cached_property
+    def _types(self) -> Types:
+        return Types(self.settings.cache / "types.json")
+
+    def _schemas(self) -> Schemas:
+        """The schemas of schemas.lock; sources that are not in it are introspected once, and added."""
+        from mainstem.sources.schemas import introspect, read_lock, write_lock
+
+        lock = self.settings.root / "schemas.lock"
+        locked: dict[str, Mapping[str, str]] = dict(read_lock(lock))
+        sources = {name: node for name, node in self.nodes.items() if isinstance(node, Source)}
+        missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
+        for name in missing:
+            try:
+                locked[name] = introspect(sources[name], self.settings.root, self._adapters.engine)
+            except MainstemError as problem:
+                raise problem.within(f"{name} ({sources[name].origin})") from None
+        if missing:
+            write_lock(lock, locked)
+        return {name: {**locked.get(name, {}), **(node.schema or {})} for name, node in sources.items()}

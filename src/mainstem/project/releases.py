@@ -1,0 +1,147 @@
+"""What a branch publishes and has published, and what moves it other than a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from mainstem.errors import NotFound, RequestError
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.records import Release, new_id, now
+from mainstem.project.wiring import Adapters
+
+MAIN = "main"
+SHOWN = 5
+
+When = datetime | str | int
+"""A point in a branch's past: an instant, the id of a run or release, or that of a table's snapshot."""
+
+
+class Releases:
+    """The releases of one branch."""
+
+    def __init__(self, adapters: Adapters, branch: str) -> None:
+        self._adapters = adapters
+        self._branch = branch
+
+    @property
+    def current(self) -> Release:
+        """What the branch publishes; an empty release (its id is "") before the first run."""
+        state = self._adapters.state
+        return self._get(state.head(self._branch) or state.head(MAIN))
+
+    def history(self) -> list[Release]:
+        """Newest first, back through what the branch was forked from."""
+        found, release = [], self.current
+        while release.id:
+            found.append(release)
+            release = self._get(release.parent)
+        return found
+
+    def _get(self, id: str | None) -> Release:
+        found = self._adapters.state.get(Release, id) if id else None
+        return found or Release(id="", branch=self._branch, run="")
+
+    # ── the past ─────────────────────────────────────────────────────────────────────────────────────
+
+    def as_of(self, when: When, table: str) -> Release:
+        """The release that was published at an instant, by a run, or that brought a snapshot of `table`.
+
+        Raises `NotFound`, with what there is.
+        """
+        history = self.history()
+        match when:
+            case datetime():
+                return self._published_at(when, history)
+            case int():
+                return self._with_snapshot(when, table, history)
+        named = [release for release in history if when in (release.id, release.run)]
+        if named:
+            return named[-1]  # promoting and rolling back publish a run's work again
+        runs = list(dict.fromkeys(release.run for release in history))
+        raise NotFound(f"{when!r} published nothing on branch {self._branch!r}", expected=_some(runs))
+
+    def _published_at(self, when: datetime, history: Sequence[Release]) -> Release:
+        if when.tzinfo is None:
+            raise RequestError(
+                "a naive time could mean any time zone", got=str(when), expected="a time with one, such as UTC"
+            )
+        found = next((release for release in history if release.created_at <= when), None)
+        if found is None:
+            since = f"from {history[-1].created_at:%Y-%m-%d %H:%M:%S} UTC on" if history else None
+            raise NotFound(f"nothing was published on branch {self._branch!r} at {when}", expected=since)
+        return found
+
+    def _with_snapshot(self, id: int, table: str, history: Sequence[Release]) -> Release:
+        snapshots = {r.tables[table].id: r for r in history if table in r.tables}
+        if id not in snapshots:
+            raise NotFound(
+                f"{table!r} has no published snapshot {id}", expected=_some([str(known) for known in snapshots])
+            )
+        return snapshots[id]
+
+    # ── moving the branch ────────────────────────────────────────────────────────────────────────────
+
+    def claim(self) -> Release:
+        """The branch's release; a branch that has none yet is forked from main."""
+        release = self.current
+        if release.id and self._adapters.state.head(self._branch) is None:
+            self._adapters.fork(MAIN)
+            self._adapters.state.move(self._branch, release.id, expect=None)
+        return release
+
+    def rollback(self, to: str | None = None) -> Release:
+        """Publish an older release again: `to`, or the one before. Raises `NotFound` if there is none."""
+        history = self.history()
+        wanted = to or (history[0].parent if history else None)
+        chosen = next((release for release in history if release.id == wanted), None)
+        if chosen is None:
+            raise NotFound(
+                "there is no such release" if to else "there is no release before this one",
+                got=to,
+                expected=", ".join(release.id for release in history[1:]) or None,
+            )
+        return self._publish(chosen)
+
+    def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
+        """Ship a model's challenger (or the given version) at its endpoints; `name` is the model or an endpoint."""
+        from mainstem.models.registry import promote
+
+        release, node = self.current, graph[name].node
+        model = graph.name_of(node.model) if isinstance(node, Endpoint) else name
+        endpoints = [n for n, e in graph.of(Endpoint).items() if graph.name_of(e.model) == model and name in (n, model)]
+        chosen = version or release.models.get(model)
+        if chosen is None or not endpoints:
+            missing = "has no trained version" if endpoints else "has no endpoint"
+            raise NotFound(f"{name!r} {missing}", hint="mainstem run" if endpoints else "ms.endpoint(…)")
+        for endpoint in endpoints:
+            release = promote(release, endpoint, chosen)
+        return self._publish(release)
+
+    def demote(self, graph: Graph, name: str) -> Release:
+        """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
+        history = self.history()
+        live = dict(self.current.endpoints)
+        wanted = [e for e, n in graph.of(Endpoint).items() if name in (e, graph.name_of(n.model))]
+        for older in history:
+            before = {e: older.endpoints[e] for e in wanted if older.endpoints.get(e, live.get(e)) != live.get(e)}
+            if before:
+                return self._publish(replace(self.current, endpoints={**live, **before}))
+        raise NotFound(f"nothing was live before at {name!r}", hint="mainstem show NAME lists a model's versions")
+
+    def _publish(self, content: Release) -> Release:
+        """Move the branch's head to a release with the given content."""
+        current = self.claim()
+        release = replace(content, id=new_id("rel"), branch=self._branch, parent=current.id or None, created_at=now())
+        self._adapters.state.save(release)
+        self._adapters.state.move(self._branch, release.id, expect=current.id or None)
+        return release
+
+
+def _some(names: Sequence[str]) -> str | None:
+    if not names:
+        return None
+    more = f", and {len(names) - SHOWN} before" if len(names) > SHOWN else ""
+    return f"one of {', '.join(names[:SHOWN])}{more}"
