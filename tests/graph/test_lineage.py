@@ -108,7 +108,9 @@ def test_an_aggregate_keeps_the_instant_that_its_latest_row_has() -> None:
     lost = traced(by_tail.agg(mean=_.dep_delay.mean(), due=_.scheduled_at.max()))
     assert kept["mean"].known.moments == {Moment("last"), Moment("due", -30 * DAY)}
     assert kept["tailnum"].known == Known.at("due", -30 * DAY)
-    assert "aggregated over rows" in str(lost["mean"].known.unknown)
+    assert "aggregated over rows: it is known at departed_at, and that column was left out" in str(lost["mean"].known)
+    both = traced(by_tail.agg(mean=_.dep_delay.mean()))["mean"].known
+    assert "it is known at departed_at and scheduled_at − 30 d, and those columns were left out" in str(both)
 
 
 def test_an_aggregate_is_known_when_it_is_known_which_rows_went_in() -> None:

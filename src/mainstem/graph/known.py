@@ -63,12 +63,16 @@ class Known:
 
     def rename(self, to: Callable[[str], Moment | None]) -> Known:
         """The same in terms of other columns, given which moment each is there; unknown where there is none for one."""
-        moved = Known(unknown=self.unknown)
-        for moment in self.moments:
+        moved, lost = Known(unknown=self.unknown), []
+        for moment in sorted(self.moments):
             place = to(moment.column)
             if place is None:
-                return Known.never_said(f"it is known at {moment}, and that column was left out")
-            moved = moved.latest(Known.at(place.column, moment.offset + place.offset))
+                lost.append(str(moment))
+            else:
+                moved = moved.latest(Known.at(place.column, moment.offset + place.offset))
+        if lost:
+            columns = "that column was" if len(lost) == 1 else "those columns were"
+            return Known.never_said(f"it is known at {' and '.join(lost)}, and {columns} left out")
         return moved
 
     def by(self, moment: Moment) -> Verdict:
