@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 import ibis
 
 from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.compile import compile_view
 from mainstem.features.offline import Lookup
 from mainstem.features.on_demand import RowFunction, compile_on_demand
-from mainstem.features.view import CompiledView, compile_view
+from mainstem.features.view import CompiledView
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use

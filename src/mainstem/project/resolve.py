@@ -211,7 +211,7 @@ class _Resolver:
         return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
-        from mainstem.features.view import compile_view
+        from mainstem.features.compile import compile_view
 
         source = self.done[inputs[0]]
         compiled = compile_view(node, name, source)
