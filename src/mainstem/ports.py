@@ -49,6 +49,13 @@ class Target:
     directory: str
     fields: tuple[Field, ...]
 
+    @property
+    def items(self) -> dict[str, int]:
+        """Array column → the field id of its items: those after the columns', in order, as Iceberg counts them."""
+        arrays = (field.name for field in self.fields if field.type.startswith("array<"))
+        after = 1 + max((field.id for field in self.fields), default=0)
+        return {name: id for id, name in enumerate(arrays, start=after)}
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -32,6 +32,8 @@ COLUMNS = {
     "r": "string",
     "t": "timestamp('UTC', 6)",
     "u": "timestamp('UTC', 6)",
+    "l": "array<float64>",
+    "m": "array<string>",
 }
 TABLE = ibis.table(COLUMNS, name="row")
 HOUR = ibis.interval(hours=1)
@@ -167,11 +169,20 @@ TIME = {
     "latest": ibis.greatest(_.t, _.u),
     "fill": _.t.fill_null(NOON),
 }
-ALL = {
-    f"{group}: {name}": value
-    for group, cases in {"numeric": NUMERIC, "logic": LOGIC, "cast": CASTS, "text": TEXT, "time": TIME}.items()
-    for name, value in cases.items()
+LISTS = {
+    "length": _.l.length(),
+    "length or none": _.m.length().fill_null(0),
+    "first": _.l[0],
+    "third": _.m[2],
+    "last": _.l[-1],
+    "last but one": _.m[-2],
+    "at a column": _.l[_.i],
+    "at an expression": _.m[_.a - 2],
+    "of an item": _.l[0] - _.l[1] > 1.5,
+    "there": _.l.notnull(),
 }
+GROUPS = {"numeric": NUMERIC, "logic": LOGIC, "cast": CASTS, "text": TEXT, "time": TIME, "list": LISTS}
+ALL = {f"{group}: {name}": value for group, cases in GROUPS.items() for name, value in cases.items()}
 
 integers = st.one_of(st.integers(-9, 9), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**53 + 1, -(2**63)]))
 floats = st.one_of(
@@ -196,6 +207,8 @@ STRATEGIES = {
     **dict.fromkeys(("p", "q"), st.none() | st.booleans()),
     **dict.fromkeys(("s", "r"), st.none() | texts),
     **dict.fromkeys(("t", "u"), st.none() | instants),
+    "l": st.none() | st.lists(st.none() | floats, max_size=3),
+    "m": st.none() | st.lists(st.none() | texts, max_size=3),
 }
 
 

@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ibis import _
 
 from mainstem.errors import NotFound
 from mainstem.features.parity import compare
 from mainstem.nodes.endpoints import endpoint
+from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.records import Release
+from mainstem.nodes.reductions import last_k
 from mainstem.streaming.predictions import prediction_schema
 
 
@@ -111,6 +114,33 @@ def test_only_reads_logged_since(small: Any, here: Any) -> None:
     later = compare(here.context, "arrivals", since=small.NOON)
     assert (later.reads, later.ok) == (1, True)
     assert compare(here.context, "arrivals", since=small.NOON + timedelta(seconds=1)).until is None
+
+
+def test_lists_are_equal_item_by_item(small: Any, world: Any) -> None:
+    delays = feature_view("departures", key="origin", windows="1h", recent=last_k(_.dep_delay, 3))
+    newest = on_demand(newest=_.delays__recent_1h[0])
+    declared = small.nodes(features=["origin", delays, newest]) | {"delays": delays}
+    here = world(declared | {"arrivals": endpoint(declared["late"])})
+    here.put("departures", [small.departure(10), small.departure(20), small.departure(30, _arrived=small.NOON)])
+    lists = [[10.0, 20.0], [10.0, 20.0 + 1e-12], [10.0, 20.0 + 1e-7], [10.0, 20.0, 30.0], [], None]
+    logged = [
+        {
+            "_id": f"p{n}",
+            "_t": small.NOON - timedelta(hours=1),
+            "_logged_at": small.NOON,
+            "_version": "late-1",
+            "flight_id": f"F{n}",
+            "origin": "JFK",
+            "delays__recent_1h": each,
+            "newest": 10.0,
+        }
+        for n, each in enumerate(lists)
+    ]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+    recent, computed = compare(here.context, "arrivals").features
+    assert computed.equal == 6
+    assert (recent.equal, recent.different, recent.missing) == (2, 3, 1)
+    assert recent.causes == {"float tolerance": 1, "late event": 1, "data changed, or unknown": 2}
 
 
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:

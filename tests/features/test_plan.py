@@ -9,7 +9,10 @@ from ibis import _
 
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.plan import Computation, plan_features
+from mainstem.feedback.replay import only
+from mainstem.models.blueprint import blueprint
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.reductions import last_k
 
 
 def plan_of(small: Any, features: Any) -> Any:
@@ -74,6 +77,25 @@ def test_on_demand_features_may_read_fields_and_earlier_features(small: Any) -> 
     assert computation.function(
         {"airport__departures_1h": 3, "seats": 10, "origin": "JFK", "airport__delay_1h": 1.0}
     ) == {"crowd": 30}
+
+
+def test_a_list_is_read_by_an_on_demand_feature_or_refused(small: Any) -> None:
+    delays = feature_view("departures", key="origin", windows="1h", recent=last_k(_.dep_delay, 2))
+
+    def planned(*more: Any) -> Any:
+        return small.graph_of(small.nodes(features=["origin", delays, *more]) | {"delays": delays})
+
+    with pytest.raises(SchemaError, match="no list, and no on-demand feature reads 'delays__recent_1h'") as caught:
+        planned()
+    assert "ms.on_demand(newest=_.delays__recent_1h[0]" in str(caught.value.hint)
+    graph = planned(on_demand(newest=_.delays__recent_1h[0], how_many=_.delays__recent_1h.length()))
+    plan = plan_features(graph, "late")
+    assert plan.columns["delays__recent_1h"] == "array<float64>"
+    assert plan.steps[-1].function.fallbacks == {}
+    assert [c.name for c in blueprint(graph, "late").inputs] == ["origin", "newest", "how_many"]
+    assert blueprint(graph, "late").inputs[1].sources == ("departures.dep_delay",)
+    steps = only(plan, {"newest"}, {"origin", "newest", "how_many"}).steps
+    assert [isinstance(step, Computation) for step in steps] == [False, True]
 
 
 def test_an_unknown_field_names_what_there_is(small: Any) -> None:

@@ -5,8 +5,10 @@ import textwrap
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import ConflictError, StorageError
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.testing.contracts.lake import SCHEMA, LakeContract, commit, ids, write
@@ -54,6 +56,20 @@ def test_the_tables_own_main_is_what_was_published(open_lake):
     assert outside() == [1, 2]
     lake.publish(first)
     assert outside() == [1]
+
+
+def test_an_array_is_read_within_and_without(open_lake):
+    lists = [[2.5, None], None, []]
+    lake, rows = open_lake(), [{"a": each, "id": n, "b": each and ["x"]} for n, each in enumerate(lists)]
+    target = lake.target("lists", {"a": "array<float64>", "id": "int64", "b": "array<string>"})
+    with DuckdbEngine().session({"rows": pa.Table.from_pylist(rows)}) as session:
+        written = session.write("SELECT * FROM rows", target)
+        snapshot = lake.commit("lists", target, written, base=None, run="run-1")
+        session.add("back", lake.scan(snapshot))
+        assert session.fetch("SELECT * FROM back ORDER BY id").to_pylist() == rows
+    lake.publish(snapshot)
+    outside = lake._catalog.load_table(("mainstem", snapshot.physical)).scan().to_arrow()
+    assert sorted(outside.to_pylist(), key=lambda row: row["id"]) == rows
 
 
 def test_run_and_cursor_stand_in_the_snapshots_properties(open_lake):

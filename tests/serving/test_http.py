@@ -33,7 +33,9 @@ def test_one_row_in_one_prediction_out_with_version_and_features(http: Any, worl
         "leg__origin": "JFK",
         "airport__delay_1h": 4.0,
         "airport__departures_1h": 1,
+        "airport__recent_1h": [4.0],
         "busy": False,
+        "newest": 4.0,
         "distance": 1.0,
     }
     assert "flags" not in body

@@ -25,6 +25,7 @@ from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.models import model
 from mainstem.nodes.records import InputColumn, ModelVersion, Release, new_id
+from mainstem.nodes.reductions import last_k
 from mainstem.nodes.sources import files, stream
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
@@ -67,13 +68,20 @@ def definitions(threshold: float | None = None) -> tuple[dict[str, Any], dict[st
     departures = stream("departures", schema=EVENT, key="flight_id", time="departed_at", history=past)
     leg = feature_view(flights, key="flight_id", columns=["origin"], grace="60d")
     airport = feature_view(
-        departures, key="origin", windows=["1h"], delay=_.dep_delay.mean(), departures=_.count(), grace="60d"
+        departures,
+        key="origin",
+        windows=["1h"],
+        delay=_.dep_delay.mean(),
+        departures=_.count(),
+        recent=last_k(_.dep_delay, 2),
+        grace="60d",
     )
+    computed = on_demand(busy=_.airport__departures_1h > 1, newest=_.airport__recent_1h[0])
     late = model(
         examples=flights,
         prediction_time=_.scheduled_at - ibis.interval(hours=1),
         target=_.arr_delay > 15,
-        features=[leg, airport, on_demand(busy=_.airport__departures_1h > 1), "distance"],
+        features=[leg, airport, computed, "distance"],
     )
     arrivals = endpoint(late, threshold=threshold, description="Will it be late?")
     nodes = {

@@ -147,6 +147,7 @@ def test_an_event_sent_twice_is_told_and_does_not_block(world: Any, worlds: Any)
 
 def test_predictions_become_rows(world: Any, worlds: Any) -> None:
     features = {"leg__origin": "JFK", "airport__delay_1h": None, "airport__departures_1h": 0, "busy": False}
+    features |= {"airport__recent_1h": [2.0, 1.5], "newest": 2.0}
     made = [
         Prediction(f"p{n}", 10**15 + n, 10**15, "late-1", {"flight_id": f"F{n}", "distance": 1.0, **features}, 0.5, "")
         for n in range(3)
@@ -160,5 +161,6 @@ def test_predictions_become_rows(world: Any, worlds: Any) -> None:
     rows = sorted(world.rows("predictions.arrivals"), key=lambda row: row["_id"])
     assert [row["_id"] for row in rows] == ["p0", "p1", "p2"]
     assert rows[0]["airport__delay_1h"] is None and rows[0]["busy"] is False and rows[0]["score"] == 0.5
+    assert rows[0]["airport__recent_1h"] == [2.0, 1.5]
     assert rows[1]["_t"].timestamp() == 10**9 + 1e-6
     assert world.release.tables["predictions.arrivals"].cursor == "3"

@@ -34,7 +34,7 @@ def test_an_event_is_in_the_log_and_in_the_features(world: Any, worlds: Any) -> 
     events = ingest.accept([worlds.departure(0), worlds.departure(1)], replay=True)
     with world.store.transaction() as writer:
         assert ingest.write(writer, events) == 0
-    assert features(view, worlds) == {"delay_1h": 8.0, "departures_1h": 3}
+    assert features(view, worlds) == {"delay_1h": 8.0, "departures_1h": 3, "recent_1h": [10.0, 10.0]}
     logged = [decode_event(payload) for _, payload in world.store.replay("events/departures", 0)]
     assert [(e.arrived, e.row["flight_id"]) for e in logged] == [
         (micros(worlds.NOON - timedelta(minutes=50)), "E0"),
@@ -96,7 +96,11 @@ def test_events_are_corrected_as_reading_the_stream_corrects_them(world: Any, wo
     sent = [worlds.departure(0, dep_delay=9.0), worlds.departure(1, dep_delay=1200.0)]
     with world.store.transaction() as writer:
         ingest.write(writer, ingest.accept(sent, replay=True))
-    assert features(view, worlds) == {"delay_1h": (4.0 + 10.0 + 21.0) / 3, "departures_1h": 3}
+    assert features(view, worlds) == {
+        "delay_1h": (4.0 + 10.0 + 21.0) / 3,
+        "departures_1h": 3,
+        "recent_1h": [21.0, 10.0],
+    }
     logged = [decode_event(payload).row["dep_delay"] for _, payload in world.store.replay("events/departures", 0)]
     assert logged == [9.0, 1200.0]
 

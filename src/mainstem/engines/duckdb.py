@@ -103,10 +103,11 @@ class DuckdbSession:
         columns = ", ".join(
             f"CAST({identifier(f.name)} AS {stored(f.type)}) AS {identifier(f.name)}" for f in target.fields
         )
-        ids = literal({f.name: f.id for f in target.fields})
+        ids: dict[str, Any] = {f.name: f.id for f in target.fields}
+        ids |= {name: {"__duckdb_field_id": ids[name], "element": items} for name, items in target.items.items()}
         copy = (
             f"COPY (SELECT {columns} FROM (\n{self._sql(query)}\n)) TO {literal(path)} "
-            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {ids})"
+            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {literal(ids)})"
         )
         try:
             (rows,) = self._execute(copy).fetchone() or (0,)

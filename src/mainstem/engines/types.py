@@ -35,6 +35,8 @@ def to_duckdb(type: str) -> str:
 def stored(type: str) -> str:
     """The SQL type that a column of Ibis `type` has in the lake's files. Raises `EngineError`."""
     declared = ibis.dtype(type)
+    if isinstance(declared, dt.Array):
+        return f"{stored(str(declared.value_type))}[]"
     if isinstance(declared, dt.Timestamp):
         return "TIMESTAMPTZ" if declared.timezone else "TIMESTAMP"
     return _to_sql(_WIDENED.get(declared.__class__, declared))

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from mainstem.features.instants import ALWAYS
 from mainstem.features.packing import encode_key
-from mainstem.features.view import NULL_INT, SMALLEST, CompiledView
+from mainstem.features.values import NULL_INT, SMALLEST
+from mainstem.features.view import CompiledView
 
 
 class Grouped(NamedTuple):

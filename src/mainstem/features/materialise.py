@@ -17,7 +17,8 @@ from mainstem.features.latest import ranked, visible
 from mainstem.features.online import META, Meta, OnlineView, encode_meta, space_of
 from mainstem.features.packing import Array, encode_key
 from mainstem.features.plan import compiled
-from mainstem.features.view import NULL_INT, CompiledView
+from mainstem.features.values import NULL_INT
+from mainstem.features.view import CompiledView
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import now

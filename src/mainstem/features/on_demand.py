@@ -119,9 +119,13 @@ def _canonical(op: Any) -> Any:
         return _canonical_literal(op)
     if isinstance(op, ops.Field):
         return _wide(op)
-    kept = {"digits", "part"}  # SQL wants these as they are written
-    changed = {name: arg if name in kept else _map(arg) for name, arg in zip(op.argnames, op.args, strict=True)}
+    changed = {n: arg if _as_written(n, arg) else _map(arg) for n, arg in zip(op.argnames, op.args, strict=True)}
     return _wide(type(op)(**changed))
+
+
+def _as_written(name: str, arg: Any) -> bool:
+    """Whether SQL wants an argument as it is written."""
+    return name in ("digits", "part") or (name == "index" and isinstance(arg, ops.Literal))
 
 
 def _map(arg: Any) -> Any:

@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mainstem.features.view import NULL_INT, CompiledView
+from mainstem.features.values import NULL_INT
+from mainstem.features.view import CompiledView
 
 Array = npt.NDArray[Any]
 

@@ -184,12 +184,25 @@ def _equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> Any:
     import pyarrow.compute as pc
 
     empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
+    if pa.types.is_list(a.type):
+        return empty | _equal_lists(a.to_pylist(), b.to_pylist(), tolerance)
     if pa.types.is_floating(a.type):
         x, y = (np.asarray(column.fill_null(np.nan)) for column in (a, b))
         # A sum of large values that cancel is near zero, and as exact as they are.
         size = np.nanmax(np.abs(np.concatenate([x, y])), initial=0.0, where=~np.isnan(np.concatenate([x, y])))
         return empty | np.isclose(x, y, rtol=tolerance, atol=tolerance * 1e-3 * size)
     return empty | np.asarray(pc.fill_null(pc.equal(a, b.cast(a.type)), False))
+
+
+def _equal_lists(a: Sequence[list[Any] | None], b: Sequence[list[Any] | None], tolerance: float) -> Any:
+    return np.array([x == y or _close(x, y, tolerance) for x, y in zip(a, b, strict=True)], dtype=bool)
+
+
+def _close(a: list[Any] | None, b: list[Any] | None, tolerance: float) -> bool:
+    """Whether two lists that differ are of floats that hardly do."""
+    if a is None or b is None or len(a) != len(b) or not isinstance(a[0], float):
+        return False
+    return bool(np.allclose(a, b, rtol=tolerance, atol=0.0))
 
 
 def _summary(

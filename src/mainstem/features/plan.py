@@ -44,7 +44,7 @@ class FeaturePlan:
     """How to get from a request to the model's inputs.
 
     `steps` are taken in order; each reads what the request or an earlier step brought. `request` maps the fields of a
-    request to Ibis types, `columns` the model's inputs in order; a name may be both.
+    request to Ibis types, `columns` the model's columns in order; a name may be both.
     """
 
     model: str
@@ -114,6 +114,7 @@ class _Planner:
                 case _:
                     used = use(feature)
                     self._look_up(self.graph.name_of(used.view), used)
+        self._no_lists()
         return FeaturePlan(self.model, self.examples.name, tuple(self.steps), self.request, self.columns)
 
     def _look_up(self, name: str, used: ViewUse) -> None:
@@ -134,6 +135,21 @@ class _Planner:
         self.steps.append(step)
         for name, kind in _types(step, types).items():
             self._brings(name, kind, "two features")
+
+    def _no_lists(self) -> None:
+        """A list is no input of a model; it is there for on-demand features to read."""
+        computed = [
+            value for step in self.steps if isinstance(step, Computation) for value in step.node.features.values()
+        ]
+        read = {name for value in computed for name in names_in(value)}
+        for column, kind in self.columns.items():
+            if kind.startswith("array<") and column not in read:
+                raise SchemaError(
+                    f"a model takes no list, and no on-demand feature reads {column!r}",
+                    got=kind,
+                    expected="numbers and texts",
+                    hint=f"ms.on_demand(newest=_.{column}[0], how_many=_.{column}.length())",
+                )
 
     def _key(self, column: str, kind: str, view: str) -> str:
         """Where the value of a key column comes from: an earlier model column, or else a field of the request."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mainstem.features.packing import Array, Events, to_fixed
-from mainstem.features.view import NULL_INT, CompiledView
+from mainstem.features.values import NULL_INT
+from mainstem.features.view import CompiledView
 
 Columns = Mapping[str, Any]
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from mainstem.features.packing import Array, Events
 from mainstem.features.scalars import Scalars
-from mainstem.features.view import NULL_INT, CompiledView, Feature
+from mainstem.features.values import NULL_INT
+from mainstem.features.view import CompiledView, Feature
 
 Position = tuple[Any, ...]
 

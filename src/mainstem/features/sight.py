@@ -12,7 +12,8 @@ import numpy as np
 from mainstem.features.packing import Array, Events, Layout
 from mainstem.features.scalars import Scalars
 from mainstem.features.seen import Seen
-from mainstem.features.view import NULL_INT, CompiledView, Feature
+from mainstem.features.values import NULL_INT
+from mainstem.features.view import CompiledView, Feature
 from mainstem.features.windows import Span, Window
 
 SCALARS = Scalars()

@@ -16,6 +16,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array
 from mainstem.monitoring.partition import Batch, Watched, inputs_of
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.expressions import names_in
 from mainstem.nodes.records import InputColumn
 
 REQUESTS, ROW = "_requests", "_row"
@@ -30,7 +31,8 @@ def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[st
     names = derived(watched.version.inputs, places)
     if not names:
         return {}
-    plan = _only(plan_features(graph, watched.model), {column.name for column in names})
+    inputs = {column.name for column in watched.version.inputs}
+    plan = only(plan_features(graph, watched.model), {column.name for column in names}, inputs)
     found = plan.columns.keys() & {name for step in plan.steps for name in brings(step)}
     given = {**plan.request, **{c: t for c, t in plan.columns.items() if c not in found}}
     rows = batch.table.select([*given, "_t"]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
@@ -47,10 +49,16 @@ def brings(step: Lookup | Computation) -> Collection[str]:
     return step.columns if isinstance(step, Lookup) else step.node.features
 
 
-def _only(plan: FeaturePlan, wanted: Collection[str]) -> FeaturePlan:
-    """The steps that bring any of the wanted columns; what the others brought stands in the log."""
-    steps = tuple(step for step in plan.steps if not set(wanted).isdisjoint(brings(step)))
-    return replace(plan, steps=steps)
+def only(plan: FeaturePlan, wanted: Collection[str], inputs: Collection[str]) -> FeaturePlan:
+    """The steps that bring any of the wanted columns, or what those are computed from and is no input (a list, an
+    instant); what the others brought stands in the log."""
+    needed, steps = set(wanted), list[Lookup | Computation]()
+    for step in reversed(plan.steps):
+        if not needed.isdisjoint(brings(step)):
+            steps.append(step)
+            values = step.node.features.values() if isinstance(step, Computation) else ()
+            needed |= {name for value in values for name in names_in(value)} - set(inputs)
+    return replace(plan, steps=tuple(reversed(steps)))
 
 
 def derived(inputs: Sequence[InputColumn], places: Collection[str]) -> list[InputColumn]:

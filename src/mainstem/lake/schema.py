@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 
 from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import canonical, digest
-from mainstem.ports import Field
+from mainstem.ports import Field, Target
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
@@ -37,12 +37,24 @@ def iceberg_schema(fields: tuple[Field, ...]) -> Schema:
     from pyiceberg.schema import Schema
     from pyiceberg.types import NestedField
 
-    return Schema(*(NestedField(f.id, f.name, _iceberg(f.name, ibis.dtype(f.type)), required=False) for f in fields))
+    items = Target("", fields).items
+    return Schema(*(NestedField(f.id, f.name, _column(f, items.get(f.name)), required=False) for f in fields))
+
+
+def _column(field: Field, items: int | None) -> IcebergType:
+    from pyiceberg.types import ListType
+
+    dtype = ibis.dtype(field.type)
+    if items is None:
+        return _iceberg(field.name, dtype)
+    return ListType(items, _iceberg(field.name, dtype.value_type), element_required=False)
 
 
 def _normal(column: str, type: str) -> str:
     """The type as it is stored: instants are UTC and in microseconds."""
     dtype = ibis.dtype(type)
+    if isinstance(dtype, dt.Array):
+        return f"array<{_normal(column, str(dtype.value_type))}>"
     _iceberg(column, dtype)
     if isinstance(dtype, dt.Timestamp):
         return str(dt.Timestamp(timezone="UTC" if dtype.timezone else None, scale=6))
@@ -83,6 +95,6 @@ def _iceberg(column: str, dtype: dt.DataType) -> IcebergType:
         case _:
             raise SchemaError(
                 f"column {column!r} of type {dtype} cannot be stored",
-                expected="a boolean, number, decimal, string, binary, uuid, date, time or timestamp",
+                expected="a boolean, number, decimal, string, binary, uuid, date, time, timestamp or an array of one",
                 hint="unnest it, or cast it to string or json",
             )

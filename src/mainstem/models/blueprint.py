@@ -53,7 +53,7 @@ def blueprint(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:
     """The model columns (name → Ibis type) that are inputs: numbers, truth values and texts.
 
-    An instant is none by itself: what an on-demand feature makes of it (a difference, the hour) is. Raises
+    An instant or a list is none by itself: what an on-demand feature makes of it (the hour, the first item) is. Raises
     `ModelError` for any other type.
     """
     found = ((name, _kind(name, kind)) for name, kind in columns.items())
@@ -64,7 +64,7 @@ def _kind(name: str, kind: str) -> Any:
     import ibis.expr.datatypes as dt
 
     dtype = dt.dtype(kind)
-    if dtype.is_temporal():
+    if dtype.is_temporal() or dtype.is_array():
         return None
     if dtype.is_string():
         return "string"
@@ -95,9 +95,9 @@ def _looked_up(source: Definition, step: Lookup) -> Iterator[tuple[str, Sources]
 
 def _read(step: Lookup, feature: Feature) -> list[str]:
     """The source's columns that a feature reads. A count reads none: it depends on when rows happened."""
-    if feature.argument is None:
+    if not feature.arguments:
         return [moment.column for moment in step.view.known.moments]
-    return [field.name for field in step.view.rows[feature.argument].op().find(ops.Field)]
+    return [field.name for argument in feature.arguments for field in step.view.rows[argument].op().find(ops.Field)]
 
 
 def _union(parts: Iterable[Sources]) -> Sources:

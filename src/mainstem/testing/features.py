@@ -13,7 +13,8 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.view import CompiledView, Feature, compile_view
+from mainstem.features.compile import compile_view
+from mainstem.features.view import CompiledView, Feature
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view

@@ -4,7 +4,7 @@ A closure takes a row (column → value; instants as int µs) and gives a value 
 is not registered raises `Unsupported` when it is compiled.
 """
 
-from mainstem.features.rowwise import arithmetic, casts, comparisons, logic, text, time
+from mainstem.features.rowwise import arithmetic, casts, comparisons, lists, logic, text, time
 from mainstem.features.rowwise.core import COMPILERS, Compute, Row, Unsupported, compile_value, kind, register
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "comparisons",
     "compile_value",
     "kind",
+    "lists",
     "logic",
     "register",
     "text",

@@ -83,7 +83,7 @@ def _conversion(source: str, target: str, to: dt.DataType) -> Callable[[Any], An
     if (source, target) in (("float", "string"), ("string", "int"), ("string", "float"), ("string", "bool")):
         if source == "float":
             through = by_engine("CAST(CAST(? AS DOUBLE) AS VARCHAR)")
-            return lambda v: through(repr(v))
+            return lambda v: through(repr(v)) if v == v else "-nan" if math.copysign(1, v) < 0 else "nan"
         return by_engine(f"CAST(? AS {_SQL[type(to)]})")
     raise Unsupported(f"a cast of {source} to {to}")
 

@@ -47,7 +47,7 @@ def common_of(args: Sequence[Any]) -> tuple[str, list[Compute]]:
     kinds = {kind(arg) for arg in args} - {"null"}
     if kinds == {"int", "float"}:
         kinds = {"float"}
-    if len(kinds) > 1:
+    if len(kinds) > 1 or "list" in kinds:
         raise Unsupported(f"comparing {', '.join(sorted(kinds))}")
     common = kinds.pop() if kinds else "null"
     return common, [_as(common, arg) for arg in args]

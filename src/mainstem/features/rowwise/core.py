@@ -51,15 +51,15 @@ def compile_value(op: Any) -> Compute:
 
 
 def kind(op: Any) -> str:
-    """`int`, `float`, `bool`, `string`, `time`, `interval` or `null`. Raises `Unsupported` for any other type."""
+    """`int`, `float`, `bool`, `string`, `time`, `interval`, `list` or `null`. Raises `Unsupported` for others."""
     dtype = op.dtype
     if dtype.is_integer() and not isinstance(dtype, dt.UInt64):
         return "int"
     if dtype.is_timestamp() and dtype.timezone == "UTC":
         return "time"
-    for name in ("floating", "boolean", "string", "interval", "null"):
+    for name in ("floating", "boolean", "string", "interval", "array", "null"):
         if getattr(dtype, f"is_{name}")():
-            return {"floating": "float", "boolean": "bool"}.get(name, name)
+            return {"floating": "float", "boolean": "bool", "array": "list"}.get(name, name)
     raise Unsupported(f"{type(op).__name__} of {dtype}")
 
 

@@ -31,6 +31,8 @@ TYPES = {
     "hour": "time",
     "at": "timestamp('UTC', 6)",
     "local": "timestamp(6)",
+    "list": "array<float64>",
+    "texts": "array<string>",
 }
 INSTANT = clock.datetime(2013, 12, 31, 23, 59, 59, 999_999, tzinfo=clock.UTC)
 ROWS: list[dict[str, Any]] = [
@@ -49,6 +51,8 @@ ROWS: list[dict[str, Any]] = [
         "hour": clock.time(23, 59, 59, 999_999),
         "at": INSTANT,
         "local": INSTANT.replace(tzinfo=None),
+        "list": [0.5, None],
+        "texts": [],
     },
     {
         **dict.fromkeys(TYPES),

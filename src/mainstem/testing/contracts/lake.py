@@ -137,11 +137,12 @@ class LakeContract:
     def test_every_type_that_can_be_declared(self, open_lake: OpenLake) -> None:
         types = ["boolean", "int8", "int16", "int32", "int64", "uint8", "uint64", "float32", "float64", "string"]
         types += ["date", "time", "timestamp", "timestamp('UTC')", "decimal(18, 3)", "binary", "uuid", "json"]
+        types += ["array<int64>", "array<timestamp('UTC')>"]
         target = open_lake().target("wide", {f"c{n}": type for n, type in enumerate(types)})
         assert [field.id for field in target.fields] == list(range(1, len(types) + 1))
         assert target.fields[13].type == "timestamp('UTC', 6)"
         with pytest.raises(MainstemError, match="'c'"):
-            open_lake().target("wide", {"c": "array<int64>"})
+            open_lake().target("wide", {"c": "struct<a: int64>"})
 
     def test_a_file_that_is_cut_is_refused(self, open_lake: OpenLake) -> None:
         lake = open_lake()

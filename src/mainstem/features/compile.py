@@ -1,0 +1,226 @@
+"""From a declared feature view to its normal form: typed, checked, without reading data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.features.instants import ALWAYS, INSTANT, to_micros
+from mainstem.features.on_demand import expressions
+from mainstem.features.reductions import Reduction, read_reductions
+from mainstem.features.values import SMALLEST, logical_type, nulls, present, stored_type
+from mainstem.features.view import CompiledView, Feature
+from mainstem.features.windows import Window
+from mainstem.graph.fingerprint import canonical, digest, of_expression
+from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
+from mainstem.graph.known import Known
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.durations import microseconds
+from mainstem.nodes.features import FeatureView
+
+_KEYS = ("int64", "string", "boolean", INSTANT)
+
+
+def compile_view(node: FeatureView, name: str, source: Definition, assumed: Iterable[str] = ()) -> CompiledView:
+    """Check a view against its source and bring it to its normal form. No data is read.
+
+    Columns of the source in `assumed` count as always known. Raises `DefinitionError`, `SchemaError` for a type or a
+    reduction that does not fit, `UnknownName` for a column that is not there.
+    """
+    return _Compiler(node, name, source, frozenset(assumed)).compile()
+
+
+class _Compiler:
+    def __init__(self, node: FeatureView, name: str, source: Definition, assumed: frozenset[str]) -> None:
+        if source.events is None:
+            raise DefinitionError(f"{source.name!r} is not a relation", where=f"{name} ({node.origin})")
+        self.node, self.name, self.source = node, name, source
+        self.where = f"{name} ({node.origin})"
+        self.read = source.events
+        self.assumed = assumed
+        self.inputs = {c: str(t) for c, t in self.read.schema().items() if not c.startswith("_")}
+        self.rows = ibis.table(self.read.schema(), name=source.name)
+        self.visible = ibis.table(self.inputs, name="row")
+        self.arguments: dict[str, ibis.Value] = {}
+
+    def compile(self) -> CompiledView:
+        node = self.node
+        key = {column: self._key_type(column) for column in node.key}
+        order = None if node.order_by is None else self._order_type(node.order_by)
+        features = self._windowed() if node.features else self._latest()
+        known = self._known([*node.key, *([node.order_by] if node.order_by else [])])
+        if node.features and not known.moments:
+            raise DefinitionError(
+                "a window needs a time",
+                where=self.where,
+                got=f"{self.source.name!r}, known {known}",
+                expected="a source with time= or known=",
+            )
+        events = self._events(key, order, known)
+        replaced: ibis.Table = events.op().replace({self.rows.op(): self.read.op()}).to_expr()
+        return CompiledView(
+            name=self.name,
+            source=self.source.name,
+            key=key,
+            features=features,
+            events=replaced,
+            arguments={a: stored_type(str(v.type())) for a, v in self.arguments.items()},
+            rows=self.arguments,
+            inputs=self.inputs,
+            known=known,
+            order_by=node.order_by,
+            order=order,
+            arrives="_arrived" in self.read.columns,
+            retracts="_gone" in self.read.columns,
+            sequenced="_seq" in self.read.columns,
+            ttl=None if node.ttl is None else microseconds(node.ttl, self.where),
+            inclusive=node.closed == "both",
+            grace=microseconds(node.grace, self.where),
+            grace_text=node.grace,
+            fingerprint=self._fingerprint(events, features),
+        )
+
+    # ── features and their arguments ─────────────────────────────────────────────────────────────────
+
+    def _latest(self) -> tuple[Feature, ...]:
+        return tuple(self._latest_column(column) for column in self.node.columns)
+
+    def _latest_column(self, column: str) -> Feature:
+        if column not in self.inputs:
+            raise UnknownName.among("column", column, self.inputs, where=self.where)
+        argument, kind = self._argument(self.visible[column], column)
+        return Feature(column, kind, argument)
+
+    def _windowed(self) -> tuple[Feature, ...]:
+        read = [
+            reduction
+            for name, value in self.node.features.items()
+            for reduction in read_reductions(self.visible, name, value, self.node.windows, self._at(name))
+        ]
+        typed = [(reduction, *self._typed(reduction)) for reduction in read]
+        texts = dict.fromkeys(text for text in (*self.node.windows, *(t for r in read for t in r.windows)))
+        windows = {text: Window.parse(text, self.node.resolution, self.where) for text in texts}
+        found = tuple(
+            Feature(f"{reduction.name}_{text}", kind, argument, reduction.aggregation, window, by)
+            for text, window in windows.items()
+            for reduction, argument, by, kind in typed
+            if text in reduction.windows
+        )
+        self._distinct(feature.name for feature in found)
+        return found
+
+    def _typed(self, reduction: Reduction) -> tuple[str | None, str | None, str]:
+        """The columns of the arguments and the feature's type."""
+        value, by, condition, kind = reduction.argument, reduction.by, reduction.where, reduction.aggregation
+        self._asked(reduction)
+        if value is None and condition is None:
+            return None, None, kind.type("boolean")
+        value = ibis.literal(True) if value is None else value
+        if value.type().is_boolean() and "boolean" not in kind.takes:
+            value = value.cast("int64")
+        if by is not None:
+            condition = present(by) if condition is None else condition & present(by)
+        if condition is not None:
+            value = condition.ifelse(value, ibis.null(value.type()))
+        argument, logical = self._argument(value, reduction.name)
+        if logical not in kind.takes:
+            raise SchemaError(
+                f"{kind.name} does not take {logical}",
+                where=self._at(reduction.name),
+                expected=", ".join(sorted(kind.takes)),
+            )
+        return argument, None if by is None else self._argument(by, reduction.name)[0], kind.type(logical)
+
+    def _asked(self, reduction: Reduction) -> None:
+        """Refuse an aggregation with an argument missing, or one too many."""
+        kind = reduction.aggregation
+        if "x" in kind.asks and reduction.argument is None:
+            raise SchemaError(f"{kind.name} needs an argument", where=self._at(reduction.name))
+        if ("by" in kind.asks) != (reduction.by is not None):
+            needs = "needs by=, a second argument" if "by" in kind.asks else "takes no by="
+            raise SchemaError(f"{kind.name} {needs}", where=self._at(reduction.name))
+
+    def _distinct(self, names: Iterable[str]) -> None:
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise DefinitionError(f"two features are called {twice[0]!r}", where=self.where)
+
+    def _at(self, feature: str) -> str:
+        return f"{self.where}, feature {feature!r}"
+
+    def _argument(self, value: ibis.Value, label: str) -> tuple[str, str]:
+        """The column that holds a value of a row, and its type; the same column for the same value."""
+        logical = logical_type(value, f"{self.where}, {label!r}")
+        (canonical,) = expressions({label: value.cast(logical)}, self.visible).values()
+        op = _bare(canonical.op())
+        name = next((n for n, v in self.arguments.items() if v.op() == op), f"_a{len(self.arguments)}")
+        self.arguments[name] = op.to_expr()
+        return name, logical
+
+    # ── keys, order and time ─────────────────────────────────────────────────────────────────────────
+
+    def _key_type(self, column: str) -> str:
+        kind = self._column_type(column)
+        if kind not in _KEYS:
+            raise SchemaError(f"{column!r} cannot be a key", where=self.where, got=kind, expected=", ".join(_KEYS))
+        return kind
+
+    def _order_type(self, column: str) -> str:
+        return stored_type(self._column_type(column))
+
+    def _column_type(self, column: str) -> str:
+        if column not in self.inputs:
+            raise UnknownName.among("column", column, self.inputs, where=self.where)
+        return logical_type(self.visible[column], f"{self.where}, {column!r}")
+
+    def _known(self, others: list[str]) -> Known:
+        fields = {f.name for v in self.arguments.values() for f in v.op().find(ops.Field)}
+        columns = sorted(fields.union(others) - self.assumed)
+        return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns))
+
+    def _usable(self, known: Known) -> Any:
+        """When a row became usable; null, hence never, while one of the instants is."""
+        moments = [to_micros(self.rows[m.column]) + m.offset for m in sorted(known.moments)]
+        always = ibis.literal(ALWAYS, type="int64")
+        return reduce(_later, moments) if moments else always
+
+    def _events(self, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
+        columns: dict[str, Any] = {c: self.rows[c].cast(t) for c, t in key.items()}
+        columns["_u"] = self._usable(known)
+        if "_arrived" in self.rows.columns:
+            columns["_arrived"] = to_micros(self.rows["_arrived"]).fill_null(columns["_u"])
+        if "_gone" in self.rows.columns:
+            columns["_gone"] = to_micros(self.rows["_gone"])
+        if order is not None:
+            column = self.rows[str(self.node.order_by)]
+            raw = to_micros(column) if column.type().is_timestamp() else column.cast(order)
+            columns["_order"] = nulls(raw).fill_null(ibis.literal(SMALLEST[order], type=order))
+        if "_seq" in self.rows.columns:
+            columns["_seq"] = self.rows["_seq"].fill_null(-1)
+        exchange = {self.visible.op(): self.rows.op()}
+        for name, value in self.arguments.items():
+            raw = value.op().replace(exchange).to_expr()
+            columns[name] = nulls(to_micros(raw) if raw.type().is_timestamp() else raw)
+        events = self.rows.select(**columns)
+        return events.filter(events["_u"].notnull(), *(events[c].notnull() for c in key))
+
+    def _fingerprint(self, events: ibis.Table, features: tuple[Feature, ...]) -> str:
+        node = self.node
+        parts = [(f.name, f.type, f.arguments, f.aggregation and f.aggregation.identity(), f.window) for f in features]
+        settings = {"ttl": node.ttl, "closed": node.closed, "grace": node.grace, "key": node.key}
+        return digest("view", of_expression(events), canonical(parts), canonical(settings))
+
+
+def _later(a: Any, b: Any) -> Any:
+    # SQL's GREATEST skips nulls, but what waits for an instant that is not there yet is not known.
+    return (a.isnull() | b.isnull()).ifelse(ibis.null("int64"), ibis.greatest(a, b))
+
+
+def _bare(op: Any) -> Any:
+    return _bare(op.arg) if isinstance(op, ops.Alias) else op

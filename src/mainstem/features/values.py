@@ -1,0 +1,55 @@
+"""The values that features are made of: a few types, and what counts as null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+
+from mainstem.errors import SchemaError
+from mainstem.features.instants import INSTANT
+
+NULL_INT = -(2**63)
+"""The smallest int64 counts as null: it is what the online state keeps for one."""
+
+SMALLEST: Mapping[str, Any] = {"int64": NULL_INT, "float64": float("-inf"), "string": "", "boolean": False}
+"""By type, what a null in `order_by` counts as."""
+
+
+def logical_type(value: ibis.Value, where: str) -> str:
+    """The type that a value has in features: int64, float64, boolean, string or an instant. Raises `SchemaError`."""
+    kind = value.type()
+    if kind.is_integer():
+        return "int64"
+    if kind.is_floating() or kind.is_decimal():
+        return "float64"
+    if kind.is_boolean() or kind.is_string():
+        return "boolean" if kind.is_boolean() else "string"
+    if kind.is_timestamp() and kind.timezone == "UTC":
+        return INSTANT
+    raise SchemaError(
+        "features do not know this type",
+        where=where,
+        got=str(kind),
+        expected=f"a number, boolean, string or {INSTANT}",
+        hint="a naive timestamp could mean any zone" if kind.is_timestamp() else '.cast("string")',
+    )
+
+
+def stored_type(logical: str) -> str:
+    return "int64" if logical == INSTANT else logical
+
+
+def nulls(value: Any) -> Any:
+    """NaN is null, and so is the smallest int64."""
+    if value.type().is_floating():
+        return value.isnan().ifelse(ibis.null("float64"), value)
+    return value.nullif(NULL_INT) if value.type().is_integer() else value
+
+
+def present(value: Any) -> Any:
+    """Whether a value counts, as `nulls` has it."""
+    if value.type().is_floating():
+        return value.notnull() & ~value.isnan()
+    return value.nullif(NULL_INT).notnull() if value.type().is_integer() else value.notnull()
