@@ -44,10 +44,14 @@ class Environment:
             str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
         )
         self.env.reader_check()  # frees the slots of readers that were killed
-        self.names = self.env.open_db(b"names")
-        self.values = self.env.open_db(b"values")
-        self.events = self.env.open_db(b"events")
-        self.ends = self.env.open_db(b"ends")
+        self.names, self.values, self.events, self.ends = map(self._database, (b"names", b"values", b"events", b"ends"))
+
+    def _database(self, name: bytes) -> Any:
+        while True:
+            try:
+                return self.env.open_db(name)
+            except lmdb.MapResizedError:  # another process has grown the map since it was opened
+                self.env.set_mapsize(0)
 
     def view(self) -> Transaction:
         """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
