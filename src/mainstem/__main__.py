@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -17,10 +18,14 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 50)
     from mainstem.cli.app import run
 
-    code = run(sys.argv[1:])
-    if "duckdb" not in sys.modules:  # whose bindings complain of what the last collection has not freed
+    atexit.register(_end_at_once)
+    return run(sys.argv[1:])
+
+
+def _end_at_once() -> None:
+    """Spare a process that ends its last collection, but for DuckDB's bindings, which complain of what it left."""
+    if "duckdb" not in sys.modules:
         gc.freeze()
-    return code
 
 
 if __name__ == "__main__":
