@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+HISTORIES ?= 2000
 
 # The demo starts two dozen commands; none should compile the modules of the one before again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,8 +45,8 @@ unit: $(STAMP) ## pytest: unit, property, end to end, the page
 bench: $(STAMP) ## ratios against the bare engine, measured in one run
 	$(BIN)/python -m benchmarks
 
-soak: $(STAMP) ## the long tests
-	$(BIN)/pytest -m slow -n $(WORKERS) --timeout 3600
+soak: $(STAMP) ## the conformance suite of features, on many more histories
+	MAINSTEM_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/features/test_conformance.py -n $(WORKERS) --timeout 7200
 
 constraints: ## write constraints.txt from a fresh environment
 	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
