@@ -162,3 +162,21 @@ def test_a_server_that_is_not_there(root: Path, free_port: Any, monkeypatch: pyt
     with ms.load(root, profile="shared") as project, pytest.raises(StorageError, match="cannot be reached") as error:
         project.run()
     assert "s3cret" not in str(error.value)
+
+
+def test_parity_is_watched_from_release_to_release(project: ms.Project) -> None:
+    """A report for what each release brings to the lake, and none for what was compared before."""
+    request = [{"flight_id": f"F{n}", "time": NOON.isoformat()} for n in range(4)]
+    logged(project, request)
+    project.run()
+    reports = project.watch_parity(sample=100, every=0.01)
+    first = next(reports)
+    assert (first.endpoint, first.reads, first.ok) == ("arrivals", 4, True)
+    logged(project, request[:3])
+    project.run()
+    second = next(reports)
+    assert (second.reads, second.ok, second.release) == (3, True, project.release.id)
+    served = service(project)
+    served.start()
+    assert [report.id for report in served.parity()] == [second.id]
+    served.close()
