@@ -1,10 +1,13 @@
 """The whole way, as `make demo` goes it: one telling of the story, and what must have come of it."""
 
 import json
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,35 @@ import pytest
 @contextmanager
 def _told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("demo") / "flights"
-    command = [sys.executable, "-m", "mainstem", "demo", str(directory), "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.stdout, ended.stderr
-    facts = json.loads(ended.stdout)
-    yield {**facts, "directory": directory, "code": ended.returncode, "stderr": ended.stderr}
+    command = [sys.executable, "-m", "mainstem", "demo", str(directory), "--json", "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        facts = _read(demo)
+        stayed = _status(facts["url"])
+        demo.send_signal(signal.SIGINT)
+        demo.wait(60)
+    yield {**facts, "directory": directory, "code": demo.returncode, "stayed": stayed}
+
+
+def _read(demo: subprocess.Popen[str]) -> dict[str, Any]:
+    """The facts, as soon as they are told."""
+    assert demo.stdout is not None and demo.stderr is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        with suppress(json.JSONDecodeError):
+            facts: dict[str, Any] = json.loads(said)
+            return facts
+    raise AssertionError(demo.stderr.read())
+
+
+def _status(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=30) as page:
+        status: int = page.status
+        return status
+
+
+def the_page_stays_up_until_it_is_interrupted(told: dict[str, Any]) -> None:
+    assert told["stayed"] == 200
 
 
 def the_story_comes_out_as_it_should(told: dict[str, Any]) -> None:
@@ -66,9 +93,6 @@ def what_it_leaves_is_a_project_that_has_nothing_to_do(told: dict[str, Any]) -> 
 
 
 def nothing_is_left_running(told: dict[str, Any]) -> None:
-    import urllib.error
-    import urllib.request
-
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(told["url"], timeout=2)
 
@@ -85,6 +109,7 @@ def test_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -> None:
             the_wind_is_a_drift_that_costs_nothing,
             the_remedy_is_in_the_project_and_verified,
             what_it_leaves_is_a_project_that_has_nothing_to_do,
+            the_page_stays_up_until_it_is_interrupted,
             nothing_is_left_running,
         ):
             check(told)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,14 +49,22 @@ class Demo:
         """Whether the story came out as it should."""
         return not self.missing()
 
-    def play(self, *, stay: bool = False) -> Demo:
-        """Tell it; with `stay` the server is left up until Ctrl-C. Raises `MainstemError` when a command fails."""
+    def play(self, *, stay: bool = False, told: Callable[[Demo], None] = lambda demo: None) -> Demo:
+        """Tell it; with `stay` the server on main is left up until Ctrl-C. `told` is called when all is told.
+
+        Raises `MainstemError` when a command fails.
+        """
         began = time.perf_counter()
         with self.running:
             for chapter in (self._begin, self._learn, self._live, self._judge, self._mend):
                 chapter()
             self.took["total"] = time.perf_counter() - began
-            self._close(stay)
+            self._close()
+            told(self)
+            if stay:
+                self._stay()
+            else:
+                self._say(f"\nThe project is in {self.directory}. SERVE=1 make demo leaves the page up.")
         return self
 
     def facts(self) -> dict[str, Any]:
@@ -102,8 +111,8 @@ class Demo:
         self._run("nothing to do", "run")
         self._run("promote", "promote", "late")
         self._run("status", "status")
-        server = self._serve("serve", "main", 8100)
-        self.seen["url"] = server.url
+        self.live = self._serve("serve", "main", 8100)
+        self.seen["url"] = self.live.url
         self._predict("prediction", *FIRST)
 
     def _live(self) -> None:
@@ -142,7 +151,7 @@ class Demo:
         self.seen["status"] = self._ask("status")
         self._predict("last prediction", *LAST)
 
-    def _close(self, stay: bool) -> None:
+    def _close(self) -> None:
         self._title("What it took")
         for name, value in self.took.items():
             self._say(f"{name:<22} {seconds(value):>9}")
@@ -154,12 +163,12 @@ class Demo:
         self._say(f"prediction   {_scored(self.seen['prediction'])}")
         for text in self.missing():
             self.console.print(f"[red]not shown: {escape(text)}[/]")
-        if not stay:
-            self._say(f"\nThe project is in {self.directory}. SERVE=1 make demo leaves the page up.")
-            return
-        self._say(f"\nThe page is at {self.seen['url']} until Ctrl-C.")
+
+    def _stay(self) -> None:
+        self._say(f"\nThe page is at {self.live.url} until Ctrl-C.")
+        sys.stdout.flush()  # whoever reads a pipe is to know now
         try:
-            self.server.process.wait()
+            self.live.process.wait()
         except KeyboardInterrupt:
             self._say("ended")
 
@@ -230,8 +239,7 @@ class Demo:
         url = f"http://127.0.0.1:{free_port(port)}"
         command = ["serve", "--port", url.rsplit(":", 1)[1], *(("--branch", branch) if branch != "main" else ())]
         with self._step(name, f"$ mainstem {' '.join(command)} &"):
-            self.server = self._start(name.replace(": ", "-"), mainstem(*command), url, "/ready")
-        return self.server
+            return self._start(name.replace(": ", "-"), mainstem(*command), url, "/ready")
 
     def _start(self, name: str, command: list[str], url: str, path: str) -> Background:
         log = self.directory / ".mainstem" / f"{name}.log"

@@ -25,8 +25,10 @@ def demo(
     """The flights project, end to end."""
     from mainstem.cli.demo import Demo
 
-    done = Demo(directory, quiet=json).play(stay=serve)
-    if json:
-        output(json).said("", **done.facts())
+    def told(demo: Demo) -> None:
+        if json:
+            output(json).said("", **demo.facts())
+
+    done = Demo(directory, quiet=json).play(stay=serve, told=told)
     if not done.ok:
         raise typer.Exit(FAILED)
