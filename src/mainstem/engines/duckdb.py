@@ -16,6 +16,7 @@ from mainstem.engines.failures import explained
 from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
 from mainstem.engines.relations import raw_sql, scan_sql
+from mainstem.engines.rewrites import quicker
 from mainstem.engines.sharing import shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
 from mainstem.errors import EngineError
@@ -176,7 +177,7 @@ class DuckdbSession:
         """SQL for a query; data held by the expression (`ibis.memtable`) is registered on the way."""
         if isinstance(query, str):
             return query.strip().rstrip(";")
-        expression = query.as_table()
+        expression = quicker(query.as_table())
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
         teach()

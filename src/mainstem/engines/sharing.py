@@ -24,8 +24,8 @@ def shared(expression: ibis.Expr) -> list[Any]:
 
     def visit(relation: Any) -> None:
         seen.add(relation)
-        for below in dict.fromkeys(_read_by(relation)):
-            users[_aliased(below)] += 1
+        for below in map(_aliased, dict.fromkeys(_read_by(relation))):
+            users[below] += 1
             if below not in seen:
                 visit(below)
         order.append(relation)
@@ -46,6 +46,7 @@ def _read_by(relation: Any) -> Iterator[Any]:
 
 
 def _aliased(relation: Any) -> Any:
+    """What a join calls by another name: two names are two users, but a name is none itself."""
     while isinstance(relation, (ops.JoinReference, ops.SelfReference)):
         relation = relation.parent
     return relation

@@ -8,24 +8,18 @@ from typing import Any
 import ibis
 
 from mainstem.features.columns import Columns
+from mainstem.features.joins import joined
 from mainstem.features.view import CompiledView, Feature
 
 
 class Rows(Columns):
-    """The rows of `table` for one feature: all that are before each within the window function `frame`, or, without
-    one, those of a group in a GROUP BY. `doubts` collects conditions under which a result has lost digits.
+    """The rows of a group of `table` for one feature, as reductions: sum, count, min and max, of structs too, and
+    collect. `doubts` gathers conditions under which a result has lost digits.
     """
 
-    def __init__(self, table: ibis.Table, feature: Feature, view: CompiledView, frame: Any = None) -> None:
-        self._table, self._feature, self._view, self._frame = table, feature, view, frame
+    def __init__(self, table: ibis.Table, feature: Feature, view: CompiledView) -> None:
+        self._table, self._feature, self._view = table, feature, view
         self.doubts: list[Any] = []
-
-    def _over(self, reduction: Any) -> Any:
-        return reduction if self._frame is None else reduction.over(self._frame)
-
-    def _same(self, column: Any) -> Any:
-        """A column that is the same in all rows."""
-        return column.max() if self._frame is None else column
 
     def _present(self, value: Any) -> Any:
         return self.x.notnull().ifelse(value, ibis.null(value.type()))
@@ -36,7 +30,7 @@ class Rows(Columns):
 
     @property
     def reference(self) -> Any:
-        return self._same(self._table[_reference(self._feature)])
+        return self._table[_reference(self._feature)].max()
 
     @property
     def deviation(self) -> Any:
@@ -44,41 +38,41 @@ class Rows(Columns):
 
     @property
     def origin(self) -> Any:
-        return self._same(self._table[_origin(self._feature)])
+        return self._table[_origin(self._feature)].max()
 
     @property
     def age(self) -> Any:
         return self._present((self._table[_origin(self._feature)] - self._table["_u"]).cast("float64"))
 
     def count(self) -> Any:
-        return self._over(self.x.count())
+        return self.x.count()
 
     def sum(self, of: Any) -> Any:
-        return self._over(of.sum()).fill_null(0)
+        return of.sum().fill_null(0)
 
     def min(self) -> Any:
-        return self._over(self.x.min())
+        return self.x.min()
 
     def max(self) -> Any:
-        return self._over(self.x.max())
+        return self.x.max()
 
     def oldest(self) -> Any:
-        return self._over(self._present(self._table["_u"]).min())
+        return self._present(self._table["_u"]).min()
 
     def newest(self) -> Any:
-        return self._over(self._present(self._table["_u"]).max())
+        return self._present(self._table["_u"]).max()
 
     def first(self) -> Any:
-        return self._over(self._positions().min())
+        return self._positions().min()
 
     def last(self) -> Any:
-        return self._over(self._positions().max())
+        return self._positions().max()
 
     def lowest(self) -> Any:
-        return self._over(self._positions(by=self._table[self._feature.by]).min())
+        return self._positions(by=self._table[self._feature.by]).min()
 
     def highest(self) -> Any:
-        return self._over(self._positions(by=self._table[self._feature.by]).max())
+        return self._positions(by=self._table[self._feature.by]).max()
 
     def _positions(self, **before: Any) -> Any:
         order = {name.removeprefix("_"): self._table[name] for name in self._view.position}
@@ -101,18 +95,25 @@ class Rows(Columns):
 
 
 def with_references(table: ibis.Table, features: Iterable[Feature], group: list[str]) -> ibis.Table:
-    """`table` with what aggregations measure from where they ask for it, the same for all of a group: as reference
-    the mean of the argument, as origin the instant of the newest event that has a value.
+    """`table` with what aggregations ask to measure from, the same for all of a group: as reference the mean of the
+    argument, as origin the instant of the newest event that has a value.
     """
-    frame = ibis.window(group_by=group)
-    found: dict[str, Any] = {}
+    features = list(features)
+    found = reference_columns(table, features)
     for feature in features:
-        x = table[feature.argument or "_u"]
-        if "reference" in feature.kind.asks:
-            found[_reference(feature)] = _mean(x, frame)
         if "origin" in feature.kind.asks:
-            found[_origin(feature)] = table["_u"].max(where=x.notnull()).over(frame)
-    return table.mutate(**found)
+            found[_origin(feature)] = table["_u"].max(where=table[feature.argument or "_u"].notnull())
+    return joined(table, table.group_by(group).aggregate(**found), group) if found else table
+
+
+def with_origins(table: ibis.Table, features: Iterable[Feature], instant: Any) -> ibis.Table:
+    """`table` with an instant as the origin that aggregations ask for."""
+    return table.mutate(**{_origin(f): instant for f in features if "origin" in f.kind.asks})
+
+
+def reference_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:
+    """The references that aggregations ask for, as reductions: the mean of the argument."""
+    return {_reference(f): _mean(table[f.argument or "_u"]) for f in features if "reference" in f.kind.asks}
 
 
 def _reference(feature: Feature) -> str:
@@ -123,8 +124,8 @@ def _origin(feature: Feature) -> str:
     return f"_origin{feature.argument}"
 
 
-def _mean(x: Any, frame: Any) -> Any:
+def _mean(x: Any) -> Any:
     if x.type().is_integer():
-        return x.mean().over(frame).round().cast("int64").fill_null(0)
-    mean = x.mean(where=~x.isinf()).over(frame).fill_null(0.0)
+        return x.mean().round().cast("int64").fill_null(0)
+    mean = x.mean(where=~x.isinf()).fill_null(0.0)
     return mean.isinf().ifelse(0.0, mean)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, TypeVar
 
 import ibis
+import ibis.expr.operations as ops
 
 from mainstem.features.algebra import Partial
 from mainstem.features.columns import Columns
 from mainstem.features.frames import Rows
-from mainstem.features.stages import exchanged, sources
+from mainstem.features.stages import exchanged, reductions, staged
 from mainstem.features.view import CompiledView, Feature
 from mainstem.features.windows import Window
 
@@ -21,21 +23,29 @@ CALCULUS = Columns()
 class Lifted:
     """The partials of some features: what an engine has to reduce for them, each once, and what follows from that."""
 
-    def __init__(self, features: tuple[Feature, ...], view: CompiledView, rows: ibis.Table, frame: Any = None) -> None:
+    def __init__(self, features: tuple[Feature, ...], view: CompiledView, rows: ibis.Table) -> None:
         self._parts: dict[str, Any] = {}
         self._names: dict[str, list[str]] = {}
         self._doubts: dict[str, Any] = {}
         for feature in features:
-            events = Rows(rows, feature, view, frame)
+            events = Rows(rows, feature, view)
             parts = {f"{feature.name}_{i}": part.op() for i, part in enumerate(feature.kind.lift(events))}
             self._names[feature.name] = list(parts)
             self._parts |= parts
             self._doubts |= {f"{feature.name}_{i}": doubt.op() for i, doubt in enumerate(events.doubts)}
-        self._reduced = sources([*self._parts.values(), *self._doubts.values()])
+        self._reduced = reductions([*self._parts.values(), *self._doubts.values()])
 
     def reduced(self, side: str) -> dict[str, Any]:
-        """The reductions, as columns."""
+        """The reductions, of all rows."""
         return {f"{side}{place}": op.to_expr() for place, op in enumerate(self._reduced)}
+
+    def shares(self) -> dict[str, Any]:
+        """What each row adds to the reductions."""
+        return {f"_r{place}": _share(op) for place, op in enumerate(self._reduced)}
+
+    def added(self, table: ibis.Table, side: str, where: Any = None) -> dict[str, Any]:
+        """The reductions, in a table that has shares, or such reductions of parts of the rows."""
+        return {f"{side}{i}": _ADD[type(op)](table[f"_r{i}"], where) for i, op in enumerate(self._reduced)}
 
     def partials(self, table: ibis.Table, side: str) -> dict[str, Partial]:
         """Each feature's partial, in a table that has the reductions."""
@@ -47,7 +57,27 @@ class Lifted:
         return list(exchanged(self._doubts, self._exchange(table, side)).values())
 
     def _exchange(self, table: ibis.Table, side: str) -> dict[Any, Any]:
-        return {op: table[f"{side}{place}"].op() for place, op in enumerate(self._reduced)}
+        return {op: _found(op, table[f"{side}{place}"]).op() for place, op in enumerate(self._reduced)}
+
+
+_ADD = {
+    ops.Count: lambda shares, where: shares.sum(where=where),
+    ops.Sum: lambda shares, where: shares.sum(where=where),
+    ops.Min: lambda shares, where: shares.min(where=where),
+    ops.Max: lambda shares, where: shares.max(where=where),
+}
+"""How the reductions of parts make that of the whole; all that engines do alike, and all that `Rows` asks for."""
+
+
+def _share(op: Any) -> Any:
+    value = op.arg.to_expr()
+    if isinstance(op, ops.Count):
+        return value.notnull().cast("int64")
+    return value.cast("int64") if isinstance(op, ops.Sum) and value.type().is_boolean() else value
+
+
+def _found(op: Any, column: Any) -> Any:
+    return column.fill_null(0) if isinstance(op, ops.Count) else column
 
 
 @dataclass(frozen=True)
@@ -68,12 +98,31 @@ class Part:
         """Whether a query at `t` sees what happened, or arrived, at an instant."""
         return instant <= t if self.view.inclusive else instant < t
 
-    def finalized(self, partials: Mapping[str, Partial], t: Any) -> dict[str, Any]:
-        """The features' values; NaN is null."""
-        span = self.window.span(t)
-        return {f.name: _exact(f, f.kind.finalize(CALCULUS, partials[f.name], span)) for f in self.features}
+    def stands(self, events: ibis.Table) -> Any:
+        """Whether events had arrived by `_t`, and no word that they were taken back."""
+        found: Any = ibis.literal(True)
+        if self.arrived:
+            found &= self.before(events["_arrived"], events["_t"])
+        if self.view.retracts:
+            found &= ~self.before(events["_gone"], events["_t"]).fill_null(False)
+        return found
+
+    def valued(self, table: ibis.Table, partials: Mapping[str, Partial], doubts: list[Any]) -> ibis.Table:
+        """The features' values by query, and whether any of them is `_doubtful`."""
+        span = self.window.span(table["_t"])
+        values = {f.name: _exact(f, f.kind.finalize(CALCULUS, partials[f.name], span)) for f in self.features}
+        doubtful = reduce(lambda a, b: a | b, (doubt.fill_null(False) for doubt in doubts), ibis.literal(False))
+        return staged(table, self.key, {"_doubtful": doubtful, **values})
+
+    def by(self, way: type[_Way]) -> _Way:
+        """The same features, computed otherwise."""
+        return way(self.view, self.window, self.features, self.arrived)
+
+
+_Way = TypeVar("_Way", bound=Part)
 
 
 def _exact(feature: Feature, value: Any) -> Any:
+    """A value in the feature's type; NaN is null."""
     value = value.cast("int64" if feature.type.startswith("timestamp") else feature.type)
     return value.isnan().ifelse(ibis.null("float64"), value) if value.type().is_floating() else value

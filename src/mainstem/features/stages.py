@@ -28,9 +28,9 @@ def staged(table: ibis.Table, kept: Iterable[str], values: Mapping[str, Any]) ->
     return at.select(*kept, **exchanged(wanted, _columns(table, at, shared)))
 
 
-def sources(values: Iterable[Any]) -> list[Any]:
-    """What operations are made of by arithmetic on single rows: reductions and columns, each once."""
-    return [op for op in _terms(values, _is_source) if _is_source(op)]
+def reductions(values: Iterable[Any]) -> list[Any]:
+    """The reductions that operations are made of, each once."""
+    return [op for op in _terms(values, _is_reduction) if _is_reduction(op)]
 
 
 def exchanged(wanted: Mapping[str, Any], exchange: Mapping[Any, Any]) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def _stages(wanted: Iterable[Any]) -> list[list[Any]]:
     return stages
 
 
-def _is_source(op: Any) -> bool:
-    return isinstance(op, (ops.WindowFunction, ops.Reduction, ops.Field))
+def _is_reduction(op: Any) -> bool:
+    return isinstance(op, ops.Reduction)
 
 
 def _is_function(op: Any) -> bool:
