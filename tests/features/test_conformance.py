@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.features import windowed
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.contracts.features import InterpreterContract
@@ -20,6 +21,15 @@ from mainstem.testing.interpreters import offline, online
 class TestOffline(InterpreterContract):
     @pytest.fixture
     def interpreter(self) -> Interpreter:
+        return offline(DuckdbEngine())
+
+
+class TestOfflineByTiles(InterpreterContract):
+    """As if every key had many events."""
+
+    @pytest.fixture
+    def interpreter(self, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
+        monkeypatch.setattr(windowed, "FEW", 0)
         return offline(DuckdbEngine())
 
 
