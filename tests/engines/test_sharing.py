@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis
 
-from mainstem.engines.sharing import shared
+from mainstem.engines.sharing import is_quick, shared
 
 T = ibis.table({"k": "int64", "x": "float64"}, name="t")
 
@@ -24,5 +24,13 @@ def test_what_is_joined_with_itself_is_used_twice() -> None:
 def test_inputs_come_first_and_tables_are_left_out() -> None:
     below = T.mutate(y=T.x + 1)
     above = below.filter(below.y > 2)
-    both = above.union(above).union(below).union(T.mutate(y=T.x))
+    both = above.union(above.filter(above.y > 3)).union(below).union(T.mutate(y=T.x))
     assert shared(both) == [below.op(), above.op()]
+
+
+def test_what_is_chosen_and_computed_row_by_row_is_quick() -> None:
+    chosen = T.filter(T.x > 1).mutate(y=T.x + 1)
+    assert is_quick(T.op()) and is_quick(chosen.op())
+    assert not is_quick(T.mutate(n=ibis.row_number()).filter(T.x > 1).op())
+    assert not is_quick(T.group_by("k").aggregate(n=T.count()).filter(lambda rows: rows.n > 1).op())
+    assert not is_quick(T.distinct().op())

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features import windowed
+from mainstem.features import visibility
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.contracts.features import InterpreterContract
@@ -29,7 +29,7 @@ class TestOfflineByTiles(InterpreterContract):
 
     @pytest.fixture
     def interpreter(self, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
-        monkeypatch.setattr(windowed, "FEW", 0)
+        monkeypatch.setattr(visibility, "FEW", 0)
         return offline(DuckdbEngine())
 
 

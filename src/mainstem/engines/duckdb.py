@@ -17,7 +17,7 @@ from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
 from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.rewrites import quicker
-from mainstem.engines.sharing import shared
+from mainstem.engines.sharing import is_quick, shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
@@ -177,20 +177,20 @@ class DuckdbSession:
         """SQL for a query; data held by the expression (`ibis.memtable`) is registered on the way."""
         if isinstance(query, str):
             return query.strip().rstrip(";")
-        expression = quicker(query.as_table())
+        expression = query.as_table()
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
         teach()
         return _compiled(self._once(expression))
 
     def _once(self, expression: ibis.Table) -> ibis.Table:
-        """The expression over temporary tables of what it uses more than once; they end with the session."""
+        """The expression over temporary tables, or views, of what it uses more than once; they end with the session."""
         repeated = frozenset(shared(expression))
 
         def settled(node: Any, rebuilt: Mapping[str, Any] | None) -> Any:
             if node in self._kept:
                 return self._kept[node]
-            over_tables = node.__recreate__(rebuilt) if rebuilt else node
+            over_tables = quicker(node.__recreate__(rebuilt) if rebuilt else node)
             if node in repeated:
                 over_tables = self._kept[node] = self._keep(over_tables.to_expr())
             return over_tables
@@ -199,10 +199,10 @@ class DuckdbSession:
         return whole
 
     def _keep(self, rows: ibis.Table) -> Any:
-        """The operation that reads a new temporary table of these rows."""
-        name = f"_kept_{uuid4().hex}"
+        """The operation that reads a new temporary table of these rows, or a view where that is as quick."""
+        name, kind = f"_kept_{uuid4().hex}", "VIEW" if is_quick(rows.op()) else "TABLE"
         sql = f"SELECT {casts(rows.schema())} FROM (\n{_compiled(rows)}\n)"
-        self._execute(f"CREATE TEMP TABLE {identifier(name)} AS {sql}")
+        self._execute(f"CREATE TEMP {kind} {identifier(name)} AS {sql}")
         return ibis.table(rows.schema(), name=name).op()
 
     def _exact(self, query: Query) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -13,15 +12,9 @@ import ibis.expr.operations as ops
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def quicker(expression: ibis.Table) -> ibis.Table:
-    """The same rows; instants as microseconds since 1970 by `epoch_us`, a hundred times as fast as `DATE_DIFF`."""
-
-    def said(node: Any, rebuilt: Mapping[str, Any] | None) -> Any:
-        node = node.__recreate__(rebuilt) if rebuilt else node
-        return _epoch_us()(node.left.to_expr()).op() if _is_since_1970(node) else node
-
-    rewritten: ibis.Table = expression.op().replace(said).to_expr()
-    return rewritten
+def quicker(node: Any) -> Any:
+    """An operation as DuckDB does it faster: microseconds since 1970 by `epoch_us`; `DATE_DIFF` takes long for them."""
+    return _epoch_us()(node.left.to_expr()).op() if _is_since_1970(node) else node
 
 
 def _is_since_1970(node: Any) -> bool:

@@ -15,6 +15,8 @@ import ibis.expr.operations as ops
 
 _ALIASES = (ops.UnboundTable, ops.InMemoryTable, ops.DatabaseTable, ops.JoinReference, ops.SelfReference)
 
+_SLOW = (ops.WindowFunction, ops.Subquery, ops.Unnest, ops.Impure)
+
 
 def shared(expression: ibis.Expr) -> list[Any]:
     """The relations with more than one user below an expression, inputs first; those that are tables left out."""
@@ -32,6 +34,14 @@ def shared(expression: ibis.Expr) -> list[Any]:
 
     visit(expression.op())
     return [relation for relation in order if users[relation] > 1 and not isinstance(relation, _ALIASES)]
+
+
+def is_quick(relation: Any) -> bool:
+    """Whether rows are as quickly had again: those of a table, or what is chosen and computed of them one by one."""
+    if not isinstance(relation, (ops.Project, ops.Filter)):
+        return isinstance(relation, _ALIASES)
+    values = (child for child in relation.__children__ if isinstance(child, ops.Value))
+    return not any(value.find(_SLOW, filter=ops.Value) for value in values) and is_quick(relation.parent)
 
 
 def _read_by(relation: Any) -> Iterator[Any]:

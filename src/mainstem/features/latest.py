@@ -1,8 +1,9 @@
 """Latest values for many queries at once, as one Ibis query.
 
-The rows of a key have one total order `(u, order_by, _seq, values)`, hence a rank. A query wants the greatest rank
-among the rows that had become visible by then: a running maximum in the order of visibility, which is when a row was
-both usable and here. So late arrivals need no correction.
+The rows of a key have one total order `(u, order_by, _seq, values)`. A query wants the greatest of those it sees: first
+the instant of that row, then the last of the rows at this instant. The instant is the greatest of the pairs of a query
+and an event, where a key has few events. Where it has many it is a running maximum, in the order in which rows became
+visible: usable and here. So late arrivals need no correction; only if that row was taken back, the pairs are asked.
 """
 
 from __future__ import annotations
@@ -11,21 +12,17 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.joins import byte, joined
+from mainstem.features.joins import byte
 from mainstem.features.view import CompiledView
+from mainstem.features.visibility import Visibility
 
 
 def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
     """The features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64, µs)."""
-    key, rows = list(view.key), ranked(view)
-    found = _greatest_rank(queries, rows, view, visible(rows, view) if arrived else rows["_u"])
-    if view.retracts:
-        found = _unless_taken_back(found, rows, view)
-    values = rows.select(*key, "_rank", "_u", **{f.name: rows[str(f.argument)] for f in view.features})
-    matched = joined(found, values, [*key, "_rank"])
+    found = _Latest(view, arrived and view.arrives).rows(queries)
     if view.ttl is not None and view.known.moments:
-        matched = matched.filter(matched["_u"] >= matched["_t"] - view.ttl)
-    return matched.select(*key, "_t", *(f.name for f in view.features))
+        found = found.filter(found["_u"] >= found["_t"] - view.ttl)
+    return found.select(*view.key, "_t", **{f.name: found[str(f.argument)] for f in view.features})
 
 
 def ranked(view: CompiledView) -> ibis.Table:
@@ -40,30 +37,44 @@ def visible(events: ibis.Table, view: CompiledView) -> Any:
     return ibis.greatest(events["_u"], events["_arrived"]) if view.arrives else events["_u"]
 
 
-def _unless_taken_back(found: ibis.Table, rows: ibis.Table, view: CompiledView) -> ibis.Table:
-    """Where the row found had been taken back by the query's time, the greatest rank of those that had not been."""
-    key = list(view.key)
+class _Latest(Visibility):
+    def rows(self, queries: ibis.Table) -> ibis.Table:
+        """The row that each query sees; queries that see none are left out."""
+        key, events = list(self.view.key), self.view.events
+        keys = self.busy(events)
+        crowd = keys.filter(keys["_busy"])
+        busy, many = queries.semi_join(crowd, key), events.semi_join(crowd, key)
+        newest = self._newest_of_pairs(queries.anti_join(crowd, key), events).union(self._newest_so_far(busy, many))
+        found = self._last(newest)
+        if self.view.retracts:
+            lost = newest.anti_join(found, self.key).select(*self.key)
+            found = found.union(self._last(self._newest_of_pairs(lost, many)))
+        return found
 
-    def before(instant: Any, t: Any) -> Any:
-        return (instant <= t if view.inclusive else instant < t).fill_null(False)
+    def _newest_of_pairs(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
+        """The greatest `_u` that each query sees."""
+        met = self._met(queries, events, list(self.view.key))
+        return met.group_by(self.key).aggregate(_u=met["_u"].max())
 
-    own = joined(found, rows.select(*key, "_rank", "_gone"), [*key, "_rank"])
-    lost = before(own["_gone"], own["_t"])
-    theirs = rows.select(
-        **{f"_of_{c}": rows[c] for c in key}, _rank=rows["_rank"], _at=visible(rows, view), _back=rows["_gone"]
-    )
-    pairs = own.filter(lost).select(*key, "_t").inner_join(theirs, [own[c] == theirs[f"_of_{c}"] for c in key])
-    standing = pairs.filter(before(pairs["_at"], pairs["_t"]), ~before(pairs["_back"], pairs["_t"]))
-    again = standing.group_by([*key, "_t"]).aggregate(_rank=standing["_rank"].max())
-    return own.filter(~lost).select(*key, "_t", "_rank").union(again)
+    def _newest_so_far(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
+        """The same, whether or not it was taken back."""
+        seen_at = visible(events, self.view) if self.arrived else events["_u"]
+        theirs = events.select(*self.view.key, "_u", _at=seen_at, _turn=byte(1), _t=ibis.null("int64"))
+        turn, t = byte(2 if self.view.inclusive else 0), queries["_t"]
+        lined_up = theirs.union(queries.select(*self.view.key, _u=ibis.null("int64"), _at=t, _turn=turn, _t=t))
+        frame = ibis.window(group_by=list(self.view.key), order_by=["_at", "_turn"], preceding=None, following=0)
+        running = lined_up.select(*self.key, _u=lined_up["_u"].max().over(frame))
+        return running.filter(running["_t"].notnull(), running["_u"].notnull())
 
+    def _last(self, newest: ibis.Table) -> ibis.Table:
+        """Of the events at an instant that a query sees, the last in their order."""
+        met = self._met(newest, self.view.events, [*self.view.key, "_u"])
+        order = [ibis.desc(met[c], nulls_first=False) for c in (*self.view.position, *self.view.arguments)]
+        last = ibis.row_number().over(ibis.window(group_by=self.key, order_by=order)) == 0
+        return met.mutate(_last=last).filter(lambda rows: rows["_last"])
 
-def _greatest_rank(queries: ibis.Table, rows: ibis.Table, view: CompiledView, seen_at: Any) -> ibis.Table:
-    """For each query the greatest rank of the rows seen before it; queries that see none are left out."""
-    key = list(view.key)
-    theirs = rows.select(*key, "_rank", _at=seen_at, _turn=byte(1), _t=ibis.null("int64"))
-    turn, t = byte(2 if view.inclusive else 0), queries["_t"]
-    lined_up = theirs.union(queries.select(*key, _rank=ibis.null("int64"), _at=t, _turn=turn, _t=t))
-    frame = ibis.window(group_by=key, order_by=["_at", "_turn"], preceding=None, following=0)
-    running = lined_up.select(*key, "_t", _rank=lined_up["_rank"].max().over(frame))
-    return running.filter(running["_t"].notnull(), running["_rank"].notnull())
+    def _met(self, queries: ibis.Table, events: ibis.Table, on: list[str]) -> ibis.Table:
+        """Queries and the events that they see, of those that are alike in some columns."""
+        theirs = events.rename({f"_of_{column}": column for column in on})
+        met = queries.inner_join(theirs, [queries[column] == theirs[f"_of_{column}"] for column in on])
+        return met.filter(self.before(met["_u"], met["_t"]), self.stands(met))

@@ -14,28 +14,29 @@ class Pairs(Part):
 
     def compute(self, queries: ibis.Table) -> ibis.Table:
         """The features for `queries`, distinct rows of key and `_t`; those without events are left out."""
-        rows = self._seen(queries, self.view.events)
-        return self._settled(with_references(rows, self.features, self.key)).drop("_doubtful")
+        grouped, lifted = self._reduced(with_references(self._seen(queries), self.features, self.key))
+        return self.valued(grouped, lifted.partials(grouped, "s"))
 
-    def settled(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
-        """The same, of `events` that bring references of their own; `_doubtful` is where those are too far away."""
-        rows = self._seen(queries, events)
-        return self._settled(with_origins(rows, self.features, rows["_t"]))
+    def halves(self, queries: ibis.Table) -> tuple[ibis.Table, Lifted]:
+        """What features are reduced to for `queries` that bring references: all of it in the earlier halves of their
+        windows, `s0, s1, …`, and nothing in the later ones, `p0, p1, …`.
+        """
+        rows = self._seen(queries)
+        grouped, lifted = self._reduced(with_origins(rows, self.features, rows["_t"]))
+        later = {f"p{name.removeprefix('s')}": ibis.null(grouped[name].type()) for name in lifted.reduced("s")}
+        return grouped.mutate(**later, _unsettled=ibis.literal(False)), lifted
 
-    def _settled(self, rows: ibis.Table) -> ibis.Table:
+    def _reduced(self, rows: ibis.Table) -> tuple[ibis.Table, Lifted]:
         lifted = Lifted(self.features, self.view, rows)
-        grouped = rows.group_by(self.key).aggregate(**lifted.reduced("p"))
-        return self.valued(grouped, lifted.partials(grouped, "p"), lifted.doubts(grouped, "p"))
+        return rows.group_by(self.key).aggregate(**lifted.reduced("s")), lifted
 
-    def _seen(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
-        """Events and queries meet in blocks of the window's reach, of which a window touches two at most."""
-        reach, key = self.window.reach, list(self.view.key)
+    def _seen(self, queries: ibis.Table) -> ibis.Table:
+        """Queries and the events in their windows. They meet in blocks as long as a window reaches, two at most."""
+        reach, events = self.window.reach, self.view.events
         start, t = self.window.start(queries["_t"]), queries["_t"]
         first = queries.mutate(_start=start, _block=floor(start, reach))
         last = queries.filter(floor(t, reach) != floor(start, reach)).mutate(_start=start, _block=floor(t, reach))
-        asked, blocked = first.union(last), [*key, "_block"]
-        events = events.mutate(_block=floor(events["_u"], reach)).rename(
-            {f"_of_{column}": column for column in blocked}
-        )
-        met = asked.inner_join(events, [asked[c] == events[f"_of_{c}"] for c in blocked])
+        asked, at = first.union(last), [*self.view.key, "_block"]
+        events = events.mutate(_block=floor(events["_u"], reach)).rename({f"_of_{column}": column for column in at})
+        met = asked.inner_join(events, [asked[c] == events[f"_of_{c}"] for c in at])
         return met.filter(met["_u"] >= met["_start"], self.before(met["_u"], met["_t"]), self.stands(met))

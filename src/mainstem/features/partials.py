@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, TypeVar
 
 import ibis
@@ -15,6 +14,7 @@ from mainstem.features.columns import Columns
 from mainstem.features.frames import Rows
 from mainstem.features.stages import exchanged, reductions, staged
 from mainstem.features.view import CompiledView, Feature
+from mainstem.features.visibility import Visibility
 from mainstem.features.windows import Window
 
 CALCULUS = Columns()
@@ -81,42 +81,21 @@ def _found(op: Any, column: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Features of a view over one window, computed in one way. With `arrived`, only what had arrived is seen."""
+class Part(Visibility):
+    """Features of a view over one window, computed in one way."""
 
-    view: CompiledView
     window: Window
     features: tuple[Feature, ...]
-    arrived: bool
 
-    @property
-    def key(self) -> list[str]:
-        """What tells queries apart."""
-        return [*self.view.key, "_t"]
-
-    def before(self, instant: Any, t: Any) -> Any:
-        """Whether a query at `t` sees what happened, or arrived, at an instant."""
-        return instant <= t if self.view.inclusive else instant < t
-
-    def stands(self, events: ibis.Table) -> Any:
-        """Whether events had arrived by `_t`, and no word that they were taken back."""
-        found: Any = ibis.literal(True)
-        if self.arrived:
-            found &= self.before(events["_arrived"], events["_t"])
-        if self.view.retracts:
-            found &= ~self.before(events["_gone"], events["_t"]).fill_null(False)
-        return found
-
-    def valued(self, table: ibis.Table, partials: Mapping[str, Partial], doubts: list[Any]) -> ibis.Table:
-        """The features' values by query, and whether any of them is `_doubtful`."""
+    def valued(self, table: ibis.Table, partials: Mapping[str, Partial], **more: Any) -> ibis.Table:
+        """The features' values by query, and `more` columns."""
         span = self.window.span(table["_t"])
         values = {f.name: _exact(f, f.kind.finalize(CALCULUS, partials[f.name], span)) for f in self.features}
-        doubtful = reduce(lambda a, b: a | b, (doubt.fill_null(False) for doubt in doubts), ibis.literal(False))
-        return staged(table, self.key, {"_doubtful": doubtful, **values})
+        return staged(table, self.key, {**more, **values})
 
     def by(self, way: type[_Way]) -> _Way:
         """The same features, computed otherwise."""
-        return way(self.view, self.window, self.features, self.arrived)
+        return way(self.view, self.arrived, self.window, self.features)
 
 
 _Way = TypeVar("_Way", bound=Part)

@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-_SMALL = 6
+_SMALL = 12
 """Terms of fewer operations are repeated."""
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import ibis
 
 from mainstem.features.frames import with_references
-from mainstem.features.partials import CALCULUS, Lifted, Part
+from mainstem.features.partials import Lifted, Part
 from mainstem.features.windows import floor
 
 FAN = 16
@@ -40,19 +40,17 @@ class Tiles(Part):
         small = self.window.reach // FAN**2 + 3  # so long that a level may be added to where it begins
         return small * FAN**2, small * FAN, small
 
-    def settled(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
-        """The features for `queries`, distinct rows of key and `_t`; those without events are left out.
+    def halves(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
+        """What features are reduced to in the blocks where the windows of `queries` begin, in columns `s0, s1, …`, and
+        where they end, in `p0, p1, …`; queries without events are left out.
 
-        `_doubtful` are those that lost digits, or have an event in a tile that had not arrived, or was taken back.
+        `_unsettled` are those with an event in a tile that had not arrived, or was taken back.
         """
         pieces, lifted = self._pieces(events)
         blocks = self._blocks(self._met(self._asked(queries), pieces), lifted)
         sides = lifted.added(blocks, "s", ~blocks["_later"]) | lifted.added(blocks, "p", blocks["_later"])
         halves = blocks.group_by(self.key).aggregate(**sides, **self._marks(blocks))
-        earlier, later = lifted.partials(halves, "s"), lifted.partials(halves, "p")
-        merged = {f.name: f.kind.merge(CALCULUS, earlier[f.name], later[f.name]) for f in self.features}
-        doubts = [*lifted.doubts(halves, "s"), *lifted.doubts(halves, "p"), ~self.stands(halves)]
-        return self.valued(halves, merged, doubts)
+        return halves.mutate(_unsettled=~self.stands(halves))
 
     # ── pieces ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,11 +20,14 @@ from mainstem.features.calculus import Calculus, Events
 
 def moved(sums: Sequence[Any], by: Any) -> list[Any]:
     """From the sums of powers `Σ dᵖ`, p = 0, 1, …, those of `Σ (d + by)ᵖ`, by the binomial theorem."""
-    powers = [1, by]
-    while len(powers) < len(sums):
+    powers = [by]
+    while len(powers) < len(sums) - 1:
         powers.append(powers[-1] * by)
-    terms = ([comb(p, k) * powers[k] * sums[p - k] for k in range(p + 1)] for p in range(len(sums)))
-    return [sum(rest, first) for first, *rest in terms]
+    found = [sums[0]]
+    for p in range(1, len(sums)):
+        terms = ((comb(p, k), powers[k - 1] * sums[p - k]) for k in range(1, p + 1))
+        found.append(sum((term if times == 1 else times * term for times, term in terms), sums[p]))
+    return found
 
 
 def equal(events: Events, sums: Sequence[Any], low: Any, high: Any) -> Any:

@@ -1,0 +1,43 @@
+"""What queries of a view see of its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+
+from mainstem.features.view import CompiledView
+
+FEW = 256
+"""Up to so many events of a key, a query may well be paired with each of them."""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Queries are rows of a view's key and `_t`. With `arrived`, they see only what had arrived by then."""
+
+    view: CompiledView
+    arrived: bool
+
+    @property
+    def key(self) -> list[str]:
+        """What tells queries apart."""
+        return [*self.view.key, "_t"]
+
+    def before(self, instant: Any, t: Any) -> Any:
+        """Whether a query at `t` sees what happened, or arrived, at an instant."""
+        return instant <= t if self.view.inclusive else instant < t
+
+    def stands(self, rows: ibis.Table) -> Any:
+        """Whether events had arrived by `_t`, and no word that they were taken back."""
+        found: Any = ibis.literal(True)
+        if self.arrived:
+            found &= self.before(rows["_arrived"], rows["_t"])
+        if self.view.retracts:
+            found &= ~self.before(rows["_gone"], rows["_t"]).fill_null(False)
+        return found
+
+    def busy(self, events: ibis.Table, **more: Any) -> ibis.Table:
+        """The keys of events, whether they are `_busy`, with more than a few events, and `more` of each."""
+        return events.group_by(list(self.view.key)).aggregate(_busy=events.count() > FEW, **more)
