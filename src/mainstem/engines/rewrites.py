@@ -17,6 +17,11 @@ def quicker(node: Any) -> Any:
     return _epoch_us()(node.left.to_expr()).op() if _is_since_1970(node) else node
 
 
+def is_epoch_us(op: Any) -> bool:
+    """Whether an operation is that function, which Ibis takes for one whose result may change."""
+    return isinstance(op, ops.ScalarUDF) and op.__func_name__ == "epoch_us"
+
+
 def _is_since_1970(node: Any) -> bool:
     if not isinstance(node, ops.TimestampDelta) or not isinstance(node.right, ops.Literal):
         return False

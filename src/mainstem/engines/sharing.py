@@ -13,9 +13,11 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-_ALIASES = (ops.UnboundTable, ops.InMemoryTable, ops.DatabaseTable, ops.JoinReference, ops.SelfReference)
+from mainstem.engines.rewrites import is_epoch_us
 
 _SLOW = (ops.WindowFunction, ops.Subquery, ops.Unnest, ops.Impure)
+
+_ALIASES = (ops.UnboundTable, ops.InMemoryTable, ops.DatabaseTable, ops.JoinReference, ops.SelfReference)
 
 
 def shared(expression: ibis.Expr) -> list[Any]:
@@ -41,7 +43,8 @@ def is_quick(relation: Any) -> bool:
     if not isinstance(relation, (ops.Project, ops.Filter)):
         return isinstance(relation, _ALIASES)
     values = (child for child in relation.__children__ if isinstance(child, ops.Value))
-    return not any(value.find(_SLOW, filter=ops.Value) for value in values) and is_quick(relation.parent)
+    slow = (op for value in values for op in value.find(_SLOW, filter=ops.Value))
+    return all(map(is_epoch_us, slow)) and is_quick(relation.parent)
 
 
 def _read_by(relation: Any) -> Iterator[Any]:
