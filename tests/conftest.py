@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -135,3 +135,13 @@ def redis_server(
     server.start()
     yield server
     server.kill()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many feature values were compared with the oracle, in all workers."""
+    from mainstem.testing.contracts.features import COMPARED
+
+    passed = (report.user_properties for report in terminalreporter.stats.get("passed", []))
+    total = sum(int(value) for properties in passed for name, value in properties if name == COMPARED)
+    if total:
+        terminalreporter.write_line(f"{total:,} values as the oracle has them")
