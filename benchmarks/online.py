@@ -23,10 +23,10 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.compile import compile_view
-from mainstem.features.online import META, OnlineView, Query, read_together
-from mainstem.features.packing import encode_key
-from mainstem.features.view import CompiledView
+from mainstem.features.online.packing import encode_key
+from mainstem.features.online.view import META, OnlineView, Query, read_together
+from mainstem.features.views.compile import compile_view
+from mainstem.features.views.view import CompiledView
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view

@@ -15,14 +15,14 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.features.algebra import AGGREGATIONS, aggregation
-from mainstem.features.calculus import Calculus, Events
-from mainstem.features.columns import Columns
-from mainstem.features.frames import Rows
-from mainstem.features.packing import Layout
-from mainstem.features.reductions import REDUCTIONS, read_reductions
-from mainstem.features.scalars import Scalars
-from mainstem.features.seen import Seen
-from mainstem.features.sight import SCALARS
+from mainstem.features.algebra.calculus import Calculus, Events
+from mainstem.features.offline.columns import Columns
+from mainstem.features.offline.events import Rows
+from mainstem.features.online.events import Seen
+from mainstem.features.online.packing import Layout
+from mainstem.features.online.scalars import Scalars
+from mainstem.features.online.sight import SCALARS
+from mainstem.features.views.reductions import REDUCTIONS, read_reductions
 from mainstem.testing.contracts.features import AlgebraLaws
 from mainstem.testing.features import example_view
 from mainstem.testing.reduce import REDUCE

@@ -13,7 +13,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
 from mainstem.features.instants import INSTANT
-from mainstem.features.offline import Lookup, join
+from mainstem.features.offline.join import Lookup, join
 from mainstem.features.plan import compiled
 from mainstem.graph.lineage import leaves
 from mainstem.planning.plan import Step

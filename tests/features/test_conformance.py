@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features import visibility
+from mainstem.features.offline import visibility
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.contracts.features import InterpreterContract

@@ -11,7 +11,7 @@ import pytest
 from mainstem.errors import RequestError
 from mainstem.features.instants import micros_of
 from mainstem.features.materialise import Materialise
-from mainstem.features.online import OnlineView
+from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.planning.plan import Step
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ibis import _
 
 from mainstem.errors import RequestError, SchemaError, UnknownName
-from mainstem.features.on_demand import compile_on_demand, expressions
 from mainstem.features.rowwise import COMPILERS, Unsupported, compile_value, register
+from mainstem.features.rowwise.on_demand import compile_on_demand, expressions
 
 COLUMNS = {
     "a": "int64",

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.features.packing import Layout, encode_key
+from mainstem.features.online.packing import Layout, encode_key
 
 LAYOUT = Layout({"_u": "int64", "a": "float64", "b": "string", "c": "boolean", "d": "string", "e": "int64"})
 

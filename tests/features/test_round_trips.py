@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ibis import _
 
-from mainstem.features.online import OnlineView, Query, read_together
+from mainstem.features.online.view import OnlineView, Query, read_together
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.features import SCHEMA, example_view
 

@@ -13,11 +13,11 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import DefinitionError, SchemaError
 from mainstem.features.algebra import AGGREGATIONS
 from mainstem.features.algebra.sums import Sum
-from mainstem.features.arrivals import by_key
-from mainstem.features.compile import compile_view
 from mainstem.features.instants import ALWAYS, INSTANT
-from mainstem.features.packing import encode_key
-from mainstem.features.view import CompiledView
+from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.packing import encode_key
+from mainstem.features.views.compile import compile_view
+from mainstem.features.views.view import CompiledView
 from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition

@@ -15,7 +15,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import NotFound, RequestError, StorageError, UnknownName
-from mainstem.features.offline import AsOf
+from mainstem.features.offline.join import AsOf
 from mainstem.nodes.records import now
 from mainstem.project.project import Project
 

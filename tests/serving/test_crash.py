@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from mainstem.features.materialise import catch_up
-from mainstem.features.online import OnlineView
+from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.planning.plan import Step
 from mainstem.streaming.rows import micros

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mainstem.errors import RequestError, Unavailable
-from mainstem.features.online import OnlineView
+from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.logs import decode_event

@@ -8,9 +8,9 @@ import ibis
 
 from mainstem.features.instants import INSTANT
 from mainstem.features.leaks import check_leaks
-from mainstem.features.offline import AsOf, Lookup, join
-from mainstem.features.on_demand import expressions
+from mainstem.features.offline.join import AsOf, Lookup, join
 from mainstem.features.plan import FeaturePlan, plan_features
+from mainstem.features.rowwise.on_demand import expressions
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 

@@ -9,9 +9,9 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.features.instants import instant_of
-from mainstem.features.online import OnlineView
+from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled, plan_features
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.features import FeatureView

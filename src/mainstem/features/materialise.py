@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.features.corrections import Correct, corrections
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
-from mainstem.features.latest import ranked, visible
-from mainstem.features.online import META, Meta, OnlineView, encode_meta, space_of
-from mainstem.features.packing import Array, encode_key
+from mainstem.features.offline.latest import ranked, visible
+from mainstem.features.online.corrections import Correct, corrections
+from mainstem.features.online.packing import Array, encode_key
+from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, space_of
 from mainstem.features.plan import compiled
 from mainstem.features.values import NULL_INT
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import now

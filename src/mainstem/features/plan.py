@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 import ibis
 
 from mainstem.errors import SchemaError, UnknownName
-from mainstem.features.offline import Lookup
-from mainstem.features.on_demand import RowFunction, compile_on_demand
-from mainstem.features.view import CompiledView
-from mainstem.features.vouching import compile_vouched
+from mainstem.features.offline.join import Lookup
+from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
+from mainstem.features.views.view import CompiledView
+from mainstem.features.views.vouching import compile_vouched
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.features import OnDemand, ViewUse, use
@@ -183,7 +183,7 @@ class _Planner:
 
 
 def _types(step: Computation, row: ibis.Table) -> dict[str, str]:
-    from mainstem.features.on_demand import expressions
+    from mainstem.features.rowwise.on_demand import expressions
 
     return {name: str(value.type()) for name, value in expressions(step.node.features, row).items()}
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mainstem.features.dataset import plan_features, with_features
 from mainstem.features.instants import INSTANT
-from mainstem.features.offline import Lookup
+from mainstem.features.offline.join import Lookup
 from mainstem.features.plan import Computation, FeaturePlan
 from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array

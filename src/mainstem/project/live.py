@@ -159,7 +159,7 @@ class Online:
         """One row per key: its features, `effective` (when the newest event seen became usable), `start` (of the
         longest window) and `missing`, as of `time` (default: now). Instants are UTC. Raises `RequestError`."""
         from mainstem.features.instants import instant_of, micros_of
-        from mainstem.features.online import OnlineView
+        from mainstem.features.online.view import OnlineView
         from mainstem.features.plan import compiled
 
         view = compiled(self.project.graph, self.name)

@@ -32,7 +32,7 @@ from mainstem.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mainstem.features.offline import AsOf
+    from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
     from mainstem.serving.keys import KeyInfo
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
 
-    from mainstem.features.offline import AsOf
+    from mainstem.features.offline.join import AsOf
 
 Past = Callable[[str, When], Context]
 """How a relation was to be read at a point in the branch's past."""

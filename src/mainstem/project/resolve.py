@@ -235,7 +235,7 @@ class _Resolver:
         return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
-        from mainstem.features.vouching import compile_vouched
+        from mainstem.features.views.vouching import compile_vouched
 
         source = self.done[inputs[0]]
         models = {n: m for n, m in self.nodes.items() if isinstance(m, Model)}

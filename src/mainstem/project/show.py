@@ -83,7 +83,7 @@ def _sample(project: Project, name: str, limit: int) -> list[dict[str, Any]]:
 
 def _view(project: Project, name: str, node: FeatureView) -> dict[str, Any]:
     from mainstem.features.discovery import features, freshness
-    from mainstem.features.online import space_of
+    from mainstem.features.online.view import space_of
 
     users, context = project.graph.dag.users(name), project.reading("show")
     store = project.adapters.store if project.adapters.has_store else None

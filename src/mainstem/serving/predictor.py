@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from mainstem.features.offline import Lookup
-from mainstem.features.online import OnlineView, Query, Reading, read_together
+from mainstem.features.offline.join import Lookup
+from mainstem.features.online.view import OnlineView, Query, Reading, read_together
 from mainstem.features.plan import TIME, Computation, FeaturePlan
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint

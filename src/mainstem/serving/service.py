@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, Unavailable, close_matches
-from mainstem.features.online import OnlineView
+from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled, plan_features
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph

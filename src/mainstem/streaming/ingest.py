@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import msgspec
 
 from mainstem.errors import RequestError, Unavailable
-from mainstem.features.corrections import corrections
-from mainstem.features.online import META, Meta, OnlineView
+from mainstem.features.online.corrections import corrections
+from mainstem.features.online.view import META, Meta, OnlineView
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream

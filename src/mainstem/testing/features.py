@@ -13,8 +13,8 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.compile import compile_view
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.views.compile import compile_view
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstem.features.instants import micros_of
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 from mainstem.testing.features import SCHEMA, Event, Interpreter, Query, same, scaled
 
 if TYPE_CHECKING:

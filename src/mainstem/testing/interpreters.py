@@ -10,9 +10,9 @@ import ibis
 import pyarrow as pa
 
 from mainstem.features.instants import micros_of
-from mainstem.features.offline import AsOf, Lookup, join
-from mainstem.features.online import OnlineView
-from mainstem.features.view import CompiledView
+from mainstem.features.offline.join import AsOf, Lookup, join
+from mainstem.features.online.view import OnlineView
+from mainstem.features.views.view import CompiledView
 from mainstem.ports import Engine, OnlineStore
 from mainstem.testing.features import INSTANT, SCHEMA, Event, Interpreter, Query
 

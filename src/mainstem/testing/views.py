@@ -8,7 +8,7 @@ from typing import Any
 
 from ibis import _
 
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 from mainstem.nodes import reductions as ms
 from mainstem.testing.features import example_view
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstem.errors import DefinitionError
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, register
 from mainstem.features.algebra.moments import Joint, centred, equal
 from mainstem.features.algebra.sums import Count
-from mainstem.features.calculus import Calculus, Events
 from mainstem.features.windows import SECOND
 from mainstem.nodes.durations import microseconds
 

@@ -6,7 +6,7 @@ from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 from mainstem.errors import DefinitionError, UnknownName
-from mainstem.features.calculus import Calculus, Events
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.instants import INSTANT
 from mainstem.features.windows import Span
 from mainstem.graph.fingerprint import canonical, of_function

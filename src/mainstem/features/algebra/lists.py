@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstem.errors import DefinitionError
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import LISTED, NUMERIC, ORDERED, Aggregation, Partial, Span, register
-from mainstem.features.calculus import Calculus, Events
 
 
 class Collected(Aggregation):

@@ -14,8 +14,8 @@ from math import comb
 from typing import Any, ClassVar, Literal
 
 from mainstem.errors import DefinitionError
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import Aggregation, Partial, Span, register
-from mainstem.features.calculus import Calculus, Events
 
 
 def moved(sums: Sequence[Any], by: Any) -> list[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, register
-from mainstem.features.calculus import Calculus, Events
 
 
 class Least(Aggregation):

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from mainstem.errors import DefinitionError
+from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, register
-from mainstem.features.calculus import Calculus, Events
 
 
 class Additive(Aggregation):

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from mainstem.features.algebra import Aggregation, Partial
-from mainstem.features.arrivals import by_key
-from mainstem.features.packing import Events, Layout
-from mainstem.features.retention import merged
-from mainstem.features.scalars import Scalars
-from mainstem.features.seen import Seen
-from mainstem.features.sight import exact
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.events import Seen
+from mainstem.features.online.packing import Events, Layout
+from mainstem.features.online.retention import merged
+from mainstem.features.online.scalars import Scalars
+from mainstem.features.online.sight import exact
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.nodes.reductions import Windowed, windowed
 from mainstem.testing.features import Interpreter, same, scaled
 from mainstem.testing.histories import NAMED, Case, History, made_up

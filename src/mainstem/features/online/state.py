@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mainstem.features.packing import Events, Layout
-from mainstem.features.retention import kept, merged
-from mainstem.features.sight import latest_at, nothing, windowed_at
-from mainstem.features.view import CompiledView
+from mainstem.features.online.packing import Events, Layout
+from mainstem.features.online.retention import kept, merged
+from mainstem.features.online.sight import latest_at, nothing, windowed_at
+from mainstem.features.views.view import CompiledView
 from mainstem.features.windows import floor
 from mainstem.ports import Writer
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mainstem.features.instants import ALWAYS
-from mainstem.features.packing import encode_key
+from mainstem.features.online.packing import encode_key
 from mainstem.features.values import NULL_INT, SMALLEST
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 
 
 class Grouped(NamedTuple):

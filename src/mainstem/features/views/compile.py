@@ -12,10 +12,10 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.features.instants import ALWAYS, INSTANT, to_micros
-from mainstem.features.on_demand import expressions
-from mainstem.features.reductions import Reduction, read_reductions
+from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.values import SMALLEST, logical_type, nulls, present, stored_type
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.views.reductions import Reduction, read_reductions
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Window
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN

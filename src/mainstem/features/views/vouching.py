@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from mainstem.errors import DefinitionError
-from mainstem.features.compile import compile_view
-from mainstem.features.view import CompiledView
+from mainstem.features.views.compile import compile_view
+from mainstem.features.views.view import CompiledView
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import FeatureView, ViewUse, use

@@ -22,7 +22,7 @@ from functools import cached_property
 import ibis
 
 from mainstem.features.algebra import Aggregation
-from mainstem.features.on_demand import RowFunction
+from mainstem.features.rowwise.on_demand import RowFunction
 from mainstem.features.windows import Window
 from mainstem.graph.known import Known
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.frames import with_references
-from mainstem.features.partials import Lifted, Part
+from mainstem.features.offline.events import with_references
+from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import floor
 
 FAN = 16

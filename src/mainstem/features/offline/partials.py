@@ -10,11 +10,11 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.features.algebra import Partial
-from mainstem.features.columns import Columns
-from mainstem.features.frames import Rows
-from mainstem.features.stages import exchanged, reductions, staged
-from mainstem.features.view import CompiledView, Feature
-from mainstem.features.visibility import Visibility
+from mainstem.features.offline.columns import Columns
+from mainstem.features.offline.events import Rows
+from mainstem.features.offline.stages import exchanged, reductions, staged
+from mainstem.features.offline.visibility import Visibility
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Window
 
 CALCULUS = Columns()

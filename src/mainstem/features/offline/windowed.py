@@ -11,12 +11,12 @@ from functools import reduce
 
 import ibis
 
-from mainstem.features.frames import reference_columns
-from mainstem.features.joins import joined
-from mainstem.features.pairs import Pairs
-from mainstem.features.partials import CALCULUS, Lifted, Part
-from mainstem.features.tiles import Tiles
-from mainstem.features.view import CompiledView
+from mainstem.features.offline.events import reference_columns
+from mainstem.features.offline.joins import joined
+from mainstem.features.offline.pairs import Pairs
+from mainstem.features.offline.partials import CALCULUS, Lifted, Part
+from mainstem.features.offline.tiles import Tiles
+from mainstem.features.views.view import CompiledView
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import ibis
 
 from mainstem.features.instants import to_instant, to_micros
-from mainstem.features.joins import joined
-from mainstem.features.latest import latest
-from mainstem.features.sight import nothing
-from mainstem.features.view import CompiledView, Feature
-from mainstem.features.windowed import windowed
+from mainstem.features.offline.joins import joined
+from mainstem.features.offline.latest import latest
+from mainstem.features.offline.windowed import windowed
+from mainstem.features.online.sight import nothing
+from mainstem.features.views.view import CompiledView, Feature
 
 AsOf = Literal["arrived", "known"]
 """What a query at `t` may see: what had arrived by then, or what was known by then wherever it was."""

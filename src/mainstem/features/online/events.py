@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.features.packing import Array, Events
-from mainstem.features.scalars import Scalars
+from mainstem.features.online.packing import Array, Events
+from mainstem.features.online.scalars import Scalars
 from mainstem.features.values import NULL_INT
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.views.view import CompiledView, Feature
 
 Position = tuple[Any, ...]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 
 FEW = 256
 """Up to so many events of a key, a query may well be paired with each of them."""

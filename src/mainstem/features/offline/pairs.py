@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ibis
 
-from mainstem.features.frames import with_origins, with_references
-from mainstem.features.partials import Lifted, Part
+from mainstem.features.offline.events import with_origins, with_references
+from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import floor
 
 

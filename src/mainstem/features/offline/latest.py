@@ -12,9 +12,9 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.joins import byte
-from mainstem.features.view import CompiledView
-from mainstem.features.visibility import Visibility
+from mainstem.features.offline.joins import byte
+from mainstem.features.offline.visibility import Visibility
+from mainstem.features.views.view import CompiledView
 
 
 def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import RequestError
-from mainstem.features.arrivals import by_key
 from mainstem.features.instants import ALWAYS, instant_of
-from mainstem.features.packing import encode_key
-from mainstem.features.state import Reading, Records, state_of
-from mainstem.features.view import CompiledView
+from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.packing import encode_key
+from mainstem.features.online.state import Reading, Records, state_of
+from mainstem.features.views.view import CompiledView
 from mainstem.ports import OnlineStore, Writer
 
 __all__ = ["META", "Meta", "OnlineView", "Query", "Reading", "encode_meta", "read_together", "space_of"]

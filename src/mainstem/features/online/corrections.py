@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-from mainstem.features.on_demand import RowFunction, expressions
+from mainstem.features.rowwise.on_demand import RowFunction, expressions
 
 Columns = Mapping[str, Sequence[Any]]
 Correct = Callable[[Columns], Columns]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.features.packing import Array, Events, Layout
-from mainstem.features.scalars import Scalars
-from mainstem.features.seen import Seen
+from mainstem.features.online.events import Seen
+from mainstem.features.online.packing import Array, Events, Layout
+from mainstem.features.online.scalars import Scalars
 from mainstem.features.values import NULL_INT
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Span, Window
 
 SCALARS = Scalars()

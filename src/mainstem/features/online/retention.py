@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.features.packing import Array, Events, to_fixed
+from mainstem.features.online.packing import Array, Events, to_fixed
 from mainstem.features.values import NULL_INT
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 
 Columns = Mapping[str, Any]
 

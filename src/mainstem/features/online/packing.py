@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mainstem.features.values import NULL_INT
-from mainstem.features.view import CompiledView
+from mainstem.features.views.view import CompiledView
 
 Array = npt.NDArray[Any]
 

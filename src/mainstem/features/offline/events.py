@@ -7,9 +7,9 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.columns import Columns
-from mainstem.features.joins import joined
-from mainstem.features.view import CompiledView, Feature
+from mainstem.features.offline.columns import Columns
+from mainstem.features.offline.joins import joined
+from mainstem.features.views.view import CompiledView, Feature
 
 
 class Rows(Columns):

@@ -1,0 +1,1 @@
+"""Features of many keys at many times, as one Ibis query over the lake."""

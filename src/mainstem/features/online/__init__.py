@@ -1,0 +1,1 @@
+"""Features of one key as they stand now, from its events in an online store."""

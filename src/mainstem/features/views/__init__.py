@@ -1,0 +1,1 @@
+"""From a declared feature view to its normal form, which every interpreter starts from."""
