@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from ibis import _
 
 from mainstem.errors import RequestError
 from mainstem.features.instants import micros_of
 from mainstem.features.materialise import Materialise
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
+from mainstem.nodes.features import feature_view
 from mainstem.planning.plan import Step
 
 
@@ -53,6 +55,25 @@ def test_the_state_answers_as_the_lake_does(small: Any, world: Any) -> None:
     assert reading.effective == micros_of(eleven - timedelta(minutes=1))
     assert reading.start == micros_of(eleven - timedelta(hours=1))
     assert not reading.missing and view_of(here, "airport").read([("LGA",)], micros_of(eleven))[0].missing
+
+
+def test_a_view_without_a_key_is_of_all_rows(small: Any, world: Any) -> None:
+    declared = small.nodes()
+    declared["everywhere"] = feature_view(
+        declared["departures"], windows="1h", departures=_.count(), last=_.origin.last()
+    )
+    here = world(declared)
+    there = [small.departure(n, origin=origin) for n, origin in enumerate(["JFK", "LGA", "EWR"])]
+    here.put("departures", there)
+    here.materialise("everywhere")
+    eleven = micros_of(small.NOON - timedelta(hours=1)) + 1
+    (reading,) = view_of(here, "everywhere").read([()], eleven)
+    assert reading.values == {"departures_1h": 3, "last_1h": "JFK"}
+    with here.store.transaction() as writer:
+        columns = {"origin": ["SFO"], "dep_delay": [2.0], "_seq": [9], "departed_at": [eleven], "_arrived": [eleven]}
+        view_of(here, "everywhere").apply(writer, columns)
+    (reading,) = view_of(here, "everywhere").read([()], eleven + 1)
+    assert reading.values == {"departures_1h": 4, "last_1h": "SFO"}
 
 
 def test_logged_events_follow_the_lake_and_none_counts_twice(small: Any, world: Any) -> None:

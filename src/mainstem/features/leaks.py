@@ -96,7 +96,7 @@ class _Check:
             yield name, self.examples.known[name], self.examples.columns.get(name, ())
         for lookup in self.plan.lookups:
             source = self.graph[lookup.view.source]
-            own = lookup.on == tuple(self._identity())
+            own = bool(lookup.on) and lookup.on == tuple(self._identity())
             for column, feature in lookup.columns.items():
                 known = source.known.get(feature.name) if not lookup.view.windowed else lookup.view.known
                 known = known or lookup.view.known

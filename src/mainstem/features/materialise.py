@@ -215,7 +215,8 @@ def _pack(online: OnlineView, table: pa.Table) -> Chunk:
     parts = np.union1d(starts, np.flatnonzero(np.diff(blocks, prepend=blocks[0])))
     counts = np.diff(np.searchsorted(parts, [*starts, len(table)]))
     packed = state.layout.pack_many(columns, [*parts, len(table)])
-    values = zip(*(table[name].take(pa.array(starts)).to_pylist() for name in names), strict=True)
+    firsts = table.take(pa.array(starts))
+    values = zip(*(firsts[name].to_pylist() for name in names), strict=True) if names else [()]
     records = state.records(map(encode_key, values), counts.tolist(), blocks[parts].tolist(), packed)
     return Chunk(len(starts), len(table), sorted(records))
 

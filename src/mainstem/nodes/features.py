@@ -15,8 +15,9 @@ from mainstem.nodes.reductions import Reduction, has_windows
 class FeatureView(Node):
     """Features per `key`: latest `columns` of a relation, or reductions (`features`) over `windows` of its events.
 
-    Durations are texts such as `3h`. `ttl` bounds the age of latest columns; `resolution` is the step in which
-    windows begin (None: the default for each window); `grace` is how far back online reads are answered.
+    Without a key they are of all rows together. Durations are texts such as `3h`. `ttl` bounds the age of latest columns;
+    `resolution` is the step in which windows begin (None: the default for each window); `grace` is how far back online
+    reads are answered.
     """
 
     source: NodeRef
@@ -64,7 +65,7 @@ class OnDemand:
 def feature_view(
     source: NodeRef,
     *,
-    key: str | Sequence[str],
+    key: str | Sequence[str] = (),
     columns: Sequence[str] = (),
     windows: str | Sequence[str] = (),
     ttl: str | None = None,

@@ -104,6 +104,8 @@ VIEWS: Mapping[str, Callable[[], CompiledView]] = {
     "ordered": lambda: view_of(windows=["4min"], order_by="number", **FEW),
     "pair": lambda: view_of(key=["who", "where"], windows=["5min"], last=_.text.last(), n=_.count()),
     "collected": lambda: view_of(key=["where", "who"], windows=["5min"], last=ms.last_k(_.whole, 2)),
+    "global": lambda: view_of(key=(), windows=["4min"], **FEW),
+    "global_latest": lambda: view_of(key=(), columns=["number", "text"], ttl="6min"),
     "changes": lambda: view_of(changes=True, windows=["4min"], **FEW),
     "changes_closed": lambda: view_of(changes=True, windows=["3min"], closed="both", order_by="turn", **FEW),
     "changes_latest": lambda: view_of(changes=True, columns=["number", "text"], ttl="6min"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ibis
 
 from mainstem.features.instants import to_instant, to_micros
-from mainstem.features.offline.joins import joined
+from mainstem.features.offline.joins import byte, joined
 from mainstem.features.offline.latest import latest
 from mainstem.features.offline.windowed import windowed
 from mainstem.features.online.sight import nothing
@@ -16,6 +16,9 @@ from mainstem.features.views.view import CompiledView, Feature
 
 AsOf = Literal["arrived", "known"]
 """What a query at `t` may see: what had arrived by then, or what was known by then wherever it was."""
+
+
+_ALL = "_all"
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ def join(examples: ibis.Table, time: str, lookups: list[Lookup], as_of: AsOf = "
 
 def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     """Features are a function of key and time, so they are computed once for each pair that occurs."""
-    view = lookup.view if as_of == "arrived" else lookup.view.as_known()
-    asked = {f"_on_{column}": examples[ours].cast(view.key[column]) for column, ours in lookup.keys.items()}
+    view = _keyed(lookup.view if as_of == "arrived" else lookup.view.as_known())
+    asked: dict[str, Any] = {f"_on_{c}": examples[ours].cast(view.key[c]) for c, ours in lookup.keys.items()}
+    asked = asked or {f"_on_{_ALL}": byte(0)}
     examples = examples.mutate(**asked, _asked_at=to_micros(examples[time]))
     pairs = examples.select(**{c: examples[f"_on_{c}"] for c in view.key}, _t=examples["_asked_at"])
     queries = pairs.filter(*(pairs[c].notnull() for c in pairs.columns)).distinct()
@@ -67,6 +71,11 @@ def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> 
         column: _delivered(matched[column], feature, empty[feature.name]) for column, feature in lookup.columns.items()
     }
     return matched.mutate(**delivered).drop(*asked, "_asked_at")
+
+
+def _keyed(view: CompiledView) -> CompiledView:
+    """A view without a key as one whose rows all have the same: SQL groups by something."""
+    return view if view.key else replace(view, key={_ALL: "int8"}, events=view.events.mutate({_ALL: byte(0)}))
 
 
 def _delivered(value: Any, feature: Feature, empty: Any) -> Any:

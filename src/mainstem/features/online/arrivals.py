@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from mainstem.features.instants import ALWAYS
@@ -28,7 +29,7 @@ def by_key(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Grouped:
     events = _normal(view, rows)
     found: dict[bytes, dict[str, list[Any]]] = {}
     total, watermark = 0, ALWAYS
-    for key, event in zip(_keys(view, rows), zip(*events.values(), strict=True), strict=True):
+    for key, event in zip(_keys(view, rows), zip(*events.values(), strict=True), strict=False):
         u = event[0]
         if u is None or None in key:
             continue
@@ -42,11 +43,11 @@ def by_key(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Grouped:
 
 
 def _keys(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows[column] for column in view.key), strict=True)
+    return zip(*(rows[column] for column in view.key), strict=True) if view.key else repeat(())
 
 
 def _normal(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    size = len(rows[next(iter(view.key))])
+    size = len(next(iter(rows.values())))
     u = _usable(view, rows, size)
     columns: dict[str, list[Any]] = {"_u": u}
     if view.arrives:

@@ -32,6 +32,9 @@ HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
 BATCH = 150
 """How many are put at a time."""
 
+FEW = 8
+"""How many where they have no keys to be told apart by."""
+
 COMPARED = "values compared"
 """The property of a test report that says how many."""
 
@@ -45,8 +48,8 @@ def every_history() -> list[History]:
 
 
 @lru_cache(maxsize=64)  # a view is put to several interpreters, but not in every order
-def _case(name: str, as_of: str, start: int) -> Case:
-    return Case.of(VIEWS[name](), every_history()[start : start + BATCH], as_of=as_of)
+def _case(name: str, as_of: str, start: int, size: int) -> Case:
+    return Case.of(VIEWS[name](), every_history()[start : start + size], as_of=as_of)
 
 
 class InterpreterContract:
@@ -61,8 +64,9 @@ class InterpreterContract:
         self, interpreter: Interpreter, as_of: str, name: str, record_property: Callable[[str, object], None]
     ) -> None:
         compared = 0
-        for start in range(0, len(every_history()), BATCH):
-            case = _case(name, as_of, start)
+        size = BATCH if VIEWS[name]().key else FEW
+        for start in range(0, len(every_history()), size):
+            case = _case(name, as_of, start, size)
             unlike = case.unlike(interpreter)
             assert case.values and not unlike, "\n".join(unlike[:20])
             compared += case.values
