@@ -28,8 +28,9 @@ import pyarrow as pa
 from ibis import _
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.offline.join import Lookup, join
+from mainstem.features.offline.join import join
 from mainstem.features.views.compile import compile_view
+from mainstem.features.views.view import Lookup
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view

@@ -13,8 +13,9 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
 from mainstem.features.instants import INSTANT
-from mainstem.features.offline.join import Lookup, join
+from mainstem.features.offline.join import join
 from mainstem.features.plan import compiled
+from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.planning.plan import Step
 from mainstem.project.project import Project

@@ -8,9 +8,10 @@ import ibis
 
 from mainstem.features.instants import INSTANT
 from mainstem.features.leaks import check_leaks
-from mainstem.features.offline.join import AsOf, Lookup, join
+from mainstem.features.offline.join import AsOf, join
 from mainstem.features.plan import FeaturePlan, plan_features
 from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 

@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.features.instants import instant_of
+from mainstem.features.offline.join import answered
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled, plan_features
 from mainstem.features.views.view import CompiledView, Feature
@@ -32,7 +33,7 @@ def features(context: Context, name: str) -> list[dict[str, Any]]:
     of = context.graph[view.source].columns
     for feature in view.features:
         read = [field for argument in feature.arguments for field in view.rows[argument].op().find(ops.Field)]
-        sources = sorted({source for field in read for source in of.get(field.name, ())})
+        sources = sorted({source for field in read for source in of.get(field.name, _of_view(view, field.name))})
         columns[feature.name]["from"] = ", ".join(sources) or view.source
     _add_statistics(context, name, columns)
     for one, others in _twins(context.graph, view):
@@ -40,9 +41,15 @@ def features(context: Context, name: str) -> list[dict[str, Any]]:
     return list(columns.values())
 
 
+def _of_view(view: CompiledView, column: str) -> tuple[str, ...]:
+    """The feature of another view that a column is, if it is one."""
+    lookups = view.chain.lookups if view.chain else ()
+    return tuple(f"{each.view.name}.{each.columns[column].name}" for each in lookups if column in each.columns)
+
+
 def freshness(context: Context, name: str, store: OnlineStore | None) -> dict[str, str]:
     """How new the view's events are, how many of a stream came late and by how much, where the online state stands."""
-    view = compiled(context.graph, name)
+    view = answered(compiled(context.graph, name))
     if not leaves(view.events) <= context.release.tables.keys():
         return {}
     events = view.events

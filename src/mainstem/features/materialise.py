@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
+from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
 from mainstem.features.online.packing import Array, encode_key
-from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, space_of
+from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, online_view, space_of
 from mainstem.features.plan import compiled
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
@@ -58,7 +59,7 @@ class Materialise:
 
     def __call__(self, step: Step, context: Context) -> Outcome:
         view = compiled(context.graph, step.node)
-        online = OnlineView(view, self._store, fingerprint_of(context, step.node))
+        online = online_view(view, self._store, _fingerprints(context, view))
         meta = online.meta()
         live = isinstance(context.graph[view.source].node, Stream)
         if not meta.ready:
@@ -72,7 +73,7 @@ class Materialise:
         )
 
     def _load(self, online: OnlineView, context: Context, begun: Meta) -> Meta:
-        view, kept, loaded = online.view, 0, 0
+        view, kept, loaded = answered(online.view), 0, 0
         with context.session(leaves(view.events)) as session:
             watermark, events = _extent(session, view)
             watermark = begun.watermark if begun.loaded else watermark
@@ -107,14 +108,22 @@ class Materialise:
             writer.put(_SPACES, name, msgspec.json.encode(sorted(k for k in kept if k)))
 
 
+def _fingerprints(context: Context, view: CompiledView) -> dict[str, str]:
+    """By name what a view's online state is called, and those of the views that it uses."""
+    used = [lookup.view for lookup in view.chain.lookups] if view.chain else []
+    found = {view.name: fingerprint_of(context, view.name)}
+    for other in used:
+        found |= _fingerprints(context, other)
+    return found
+
+
 def fingerprint_of(context: Context, view: str) -> str:
     """The name of a view's online state: its definition's and, unless events go on, those of the snapshots it is of."""
     graph = context.graph
     definition = compiled(graph, view)
-    source = graph[definition.source]
-    parts = [definition.fingerprint, source.read_fingerprint]
-    if not isinstance(source.node, Stream):
-        parts += [f"{name}@{context.snapshot(name).id}" for name in sorted(leaves(definition.events))]
+    parts = [definition.fingerprint, graph[view].read_fingerprint]
+    if not isinstance(graph[definition.source].node, Stream):
+        parts += [f"{name}@{context.snapshot(name).id}" for name in sorted(leaves(answered(definition).events))]
     return digest(*parts)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.instants import micros_of
-from mainstem.features.offline.join import AsOf, Lookup
+from mainstem.features.offline.join import AsOf
 from mainstem.features.plan import FeaturePlan, plan_features
-from mainstem.features.views.view import CompiledView
+from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.features.windows import SECOND
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.parity import FeatureParity, ParityReport

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import ibis
 
 from mainstem.errors import SchemaError, UnknownName
-from mainstem.features.offline.join import Lookup
 from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
-from mainstem.features.views.view import CompiledView
+from mainstem.features.views.using import earlier
+from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.features.views.vouching import compile_vouched
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
@@ -82,7 +82,8 @@ def compiled(graph: Graph, view: str) -> CompiledView:
     if view not in views:
         node: Any = graph[view].node
         source = graph[graph.name_of(node.source)]
-        views[view] = compile_vouched(node, view, source, graph.of(Model), graph.name_of)
+        used = partial(compiled, graph)
+        views[view] = compile_vouched(node, view, source, graph.of(Model), graph.name_of, used)
     return views[view]
 
 
@@ -153,15 +154,9 @@ class _Planner:
 
     def _key(self, column: str, kind: str, view: str) -> str:
         """Where the value of a key column comes from: an earlier model column, or else a field of the request."""
-        earlier = [c for c in self.columns if c == column or c.endswith(f"__{column}")]
-        if len(earlier) > 1:
-            raise SchemaError(
-                f"the key {column!r} of {view!r} could come from several columns",
-                got=", ".join(earlier),
-                hint=f'.on("{earlier[0]}") says which',
-            )
-        found = earlier[0] if earlier else column
-        given = self.columns[found] if earlier else self._field(column)
+        brought = earlier(column, view, self.columns)
+        found = brought or column
+        given = self.columns[found] if brought else self._field(column)
         if given != kind:
             raise SchemaError(f"{found!r} is looked up as the key of {view!r}", got=given, expected=kind)
         return found

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mainstem.features.dataset import plan_features, with_features
 from mainstem.features.instants import INSTANT
-from mainstem.features.offline.join import Lookup
 from mainstem.features.plan import Computation, FeaturePlan
+from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array
 from mainstem.monitoring.partition import Batch, Watched, inputs_of

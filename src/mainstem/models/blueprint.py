@@ -17,9 +17,9 @@ from mainstem.nodes.records import InputColumn
 if TYPE_CHECKING:
     import ibis
 
-    from mainstem.features.offline.join import AsOf, Lookup
+    from mainstem.features.offline.join import AsOf
     from mainstem.features.plan import FeaturePlan
-    from mainstem.features.views.view import Feature
+    from mainstem.features.views.view import Feature, Lookup
 
 Sources = tuple[str, ...]
 
@@ -75,7 +75,7 @@ def _kind(name: str, kind: str) -> Any:
 
 def sources_of(graph: Graph, plan: FeaturePlan) -> dict[str, Sources]:
     """For each field of the request and each model column the `source.column`s that it derives from, sorted."""
-    from mainstem.features.offline.join import Lookup
+    from mainstem.features.views.view import Lookup
 
     examples = graph[plan.examples]
     found: dict[str, Sources] = {field: examples.columns.get(field, ()) for field in plan.request}

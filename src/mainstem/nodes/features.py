@@ -15,13 +15,15 @@ from mainstem.nodes.reductions import Reduction, has_windows
 class FeatureView(Node):
     """Features per `key`: latest `columns` of a relation, or reductions (`features`) over `windows` of its events.
 
-    Without a key they are of all rows together. Durations are texts such as `3h`. `ttl` bounds the age of latest columns;
-    `resolution` is the step in which windows begin (None: the default for each window); `grace` is how far back online
-    reads are answered.
+    Without a key they are of all rows together. Rows bring along the features of the views in `using`, as those were
+    when the row became known. Durations are texts such as `3h`. `ttl` bounds the age of latest columns; `resolution` is
+    the step in which windows begin (None: the default for each window); `grace` is how far back online reads are
+    answered.
     """
 
     source: NodeRef
     key: tuple[str, ...]
+    using: tuple[ViewUse, ...] = ()
     columns: tuple[str, ...] = ()
     features: Mapping[str, Reduction] = field(default_factory=dict)
     windows: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ def feature_view(
     source: NodeRef,
     *,
     key: str | Sequence[str] = (),
+    using: FeatureView | ViewUse | Sequence[FeatureView | ViewUse] = (),
     columns: Sequence[str] = (),
     windows: str | Sequence[str] = (),
     ttl: str | None = None,
@@ -82,6 +85,7 @@ def feature_view(
 
     `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction or
     one of Mainstem's words (`ms.last_k`, `ms.ewma`, …), computed over each of `windows` and called `feature_window`.
+    Features of the views in `using` are columns for it, such as `_.airport__delay_1h`, looked up by each row's own.
     Raises `DefinitionError` if it has neither.
     """
     if bool(columns) == bool(features):
@@ -99,6 +103,7 @@ def feature_view(
     return FeatureView(
         source=source,
         key=names(key),
+        using=tuple(map(use, [using] if isinstance(using, (FeatureView, ViewUse)) else using)),
         columns=tuple(columns),
         features=dict(features),
         windows=names(windows),

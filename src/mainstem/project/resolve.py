@@ -33,6 +33,7 @@ from mainstem.project.knowledge import known_of_source
 if TYPE_CHECKING:
     import ibis
 
+    from mainstem.features.views.view import CompiledView
     from mainstem.tables.types import Types
 
 Schemas = Mapping[str, Mapping[str, str]]
@@ -70,6 +71,7 @@ class _Resolver:
     types: Types | None = None
     done: dict[str, Definition] = field(default_factory=dict)
     declared: dict[str, str] = field(default_factory=dict)
+    views: dict[str, CompiledView] = field(default_factory=dict)
 
     def graph(self) -> Graph:
         self._names = {**self.aliases, **{node: name for name, node in self.nodes.items()}}
@@ -109,7 +111,7 @@ class _Resolver:
             case Table():
                 return [*(node.inputs.get(p, p) for p in node.parameters), *_foreign(node.checks)]
             case FeatureView():
-                return [node.source]
+                return [node.source, *(used.view for used in node.using)]
             case Model():
                 views = [f.view if isinstance(f, ViewUse) else f for f in node.features]
                 return [node.examples, *(v for v in views if isinstance(v, FeatureView))]
@@ -239,9 +241,11 @@ class _Resolver:
 
         source = self.done[inputs[0]]
         models = {n: m for n, m in self.nodes.items() if isinstance(m, Model)}
-        compiled = compile_vouched(node, name, source, models, lambda used: self._name(used, name))
-        self.declared[name] = digest(compiled.fingerprint, self.declared[inputs[0]])
-        read = digest(compiled.fingerprint, source.read_fingerprint)
+        views = self.views
+        compiled = compile_vouched(node, name, source, models, lambda used: self._name(used, name), views.__getitem__)
+        views[name] = compiled
+        self.declared[name] = digest(compiled.fingerprint, *(self.declared[i] for i in inputs))
+        read = digest(compiled.fingerprint, *(self.done[i].read_fingerprint for i in inputs))
         return Definition(name, node, inputs, self.declared[name], read, dict(compiled.schema))
 
     def _model(self, name: str, node: Model, inputs: tuple[str, ...]) -> Definition:

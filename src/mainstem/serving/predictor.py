@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from mainstem.features.offline.join import Lookup
 from mainstem.features.online.view import OnlineView, Query, Reading, read_together
 from mainstem.features.plan import TIME, Computation, FeaturePlan
+from mainstem.features.views.view import Lookup
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import ModelVersion, now

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, Unavailable, close_matches
-from mainstem.features.online.view import OnlineView
+from mainstem.features.online.view import OnlineView, online_view
 from mainstem.features.plan import compiled, plan_features
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
@@ -147,7 +147,7 @@ class Service:
 
     def _loaded(self, graph: Graph, release: Release) -> Live:
         views = {
-            name: OnlineView(compiled(graph, name), self._store, release.online[name])
+            name: online_view(compiled(graph, name), self._store, release.online)
             for name in graph.of(FeatureView)
             if name in release.online
         }

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ibis
 
 from mainstem.features.views.compile import compile_view
-from mainstem.features.views.view import CompiledView, Feature
+from mainstem.features.views.using import lookups
+from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
-from mainstem.nodes.features import feature_view
+from mainstem.nodes.features import ViewUse, feature_view, use
 from mainstem.nodes.sources import stream
 from mainstem.testing.reduce import REDUCE, SCALE, Window
 
@@ -52,15 +54,33 @@ def scaled(
     view: CompiledView, events: Sequence[Event], queries: Sequence[Query], *, as_of: str = "arrived"
 ) -> list[dict[str, tuple[Any, float]]]:
     """What each query must see, each value with the size of what it may be a small difference of."""
-    rows: list[Event] = [{**event, **view.row_function(event)} for event in events if event["at"] is not None]
+    rows = _rows(view, [event for event in events if event["at"] is not None], as_of)
     return [_seen(view, rows, key, t, as_of) for key, t in queries]
+
+
+def _rows(view: CompiledView, events: Sequence[Event], as_of: str) -> list[Event]:
+    """The events with what they look up in the views that this one uses, and with the view's arguments."""
+    rows = list(events)
+    for lookup in view.chain.lookups if view.chain else ():
+        others = _rows(lookup.view, events, as_of)
+        rows = [{**row, **_brought(view, lookup, others, row, as_of)} for row in rows]
+    return [{**row, **view.row_function(row)} for row in rows]
+
+
+def _brought(view: CompiledView, lookup: Lookup, others: list[Event], row: Event, as_of: str) -> dict[str, Any]:
+    """What a row looks up: as of when it became known, or came if that was before; nothing if it came too late."""
+    came = row["at"] if row["_arrived"] is None or as_of == "known" else row["_arrived"]
+    late = view.chain is not None and came - row["at"] > view.chain.grace
+    key = tuple(row[column] for column in lookup.on)
+    found = _seen(lookup.view, [] if late else others, key, min(row["at"], came), as_of)
+    return {column: found[feature.name][0] for column, feature in lookup.columns.items()}
 
 
 def _seen(view: CompiledView, rows: list[Event], key: tuple[Any, ...], t: int, as_of: str) -> dict[str, Any]:
     def before(instant: int) -> bool:
         return instant <= t if view.inclusive else instant < t
 
-    rows = [r for r in rows if tuple(r[c] for c in view.key) == key and before(r["at"])]
+    rows = [r for r in rows if None not in key and tuple(r[c] for c in view.key) == key and before(r["at"])]
     if as_of == "arrived":
         rows = [r for r in rows if before(r["at"] if r["_arrived"] is None else r["_arrived"])]
     rows = [r for r in rows if r.get("_gone") is None or (as_of == "arrived" and not before(r["_gone"]))]
@@ -114,12 +134,28 @@ def same(actual: Any, wanted: Any, scale: float = 0.0) -> bool:
     return type(actual) is type(wanted) and bool(actual == wanted)
 
 
-def example_view(*, changes: bool = False, **settings: Any) -> CompiledView:
-    """A view named `view` over a stream of the suite's events, or of their changes; `settings` are those of
-    `ms.feature_view`."""
+def example_view(
+    *, changes: bool = False, using: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
+) -> CompiledView:
+    """A view named `view` over a stream of the suite's events, or of their changes.
+
+    `settings` are those of `ms.feature_view`; `using` has, by name, those of views over the same stream that it uses,
+    and that use those before them.
+    """
+    source = _source(changes)
+    node: Any = source.node
+    uses: list[ViewUse] = []
+    made: dict[str, CompiledView] = {}
+    for name, own in {**(using or {}), "view": settings}.items():
+        declared = feature_view(node, name=name, using=uses, **{"key": "who", **own})
+        found = partial(lookups, declared, name_of=lambda used: str(used.name), compiled=made.__getitem__)
+        made[name] = compile_view(declared, name, source, using=found)
+        uses.append(use(declared))
+    return made["view"]
+
+
+def _source(changes: bool) -> Definition:
     node = stream("events", schema=SCHEMA, time="at", key="turn", changes=changes)
     gone = {"_gone": INSTANT} if changes else {}
     stored = ibis.table({**SCHEMA, "_seq": "int64", "_arrived": INSTANT, **gone}, name="events")
-    known = dict.fromkeys(SCHEMA, Known.at("at"))
-    source = Definition("events", node, (), "-", schema=SCHEMA, read=stored, known=known)
-    return compile_view(feature_view(node, **{"key": "who", **settings}), "view", source)
+    return Definition("events", node, (), "-", schema=SCHEMA, read=stored, known=dict.fromkeys(SCHEMA, Known.at("at")))

@@ -43,9 +43,9 @@ class Case(NamedTuple):
             events = _changed(events) if view.retracts else events
             case.events.extend(events)
             case.queries.extend(queries)
-            if view.key:
+            if are_apart(view):
                 case.wanted.extend(scaled(view, events, queries, as_of=as_of))
-        if not view.key:  # every query is of the events of all histories
+        if not are_apart(view):
             case.wanted.extend(scaled(view, case.events, case.queries, as_of=as_of))
         return case
 
@@ -65,10 +65,15 @@ class Case(NamedTuple):
         ]
 
 
+def are_apart(view: CompiledView) -> bool:
+    """Whether no query of the view sees the events of another history."""
+    return "who" in view.key and all(are_apart(lookup.view) for lookup in (view.chain.lookups if view.chain else ()))
+
+
 def _apart(history: History, number: int, view: CompiledView) -> tuple[list[Event], list[Query]]:
     """A history with keys that no other has."""
     events = [e | {"who": None if e["who"] is None else f"{number} {e['who']}"} for e in history.events]
-    if not view.key:
+    if not are_apart(view):
         events = [e | {"_seq": None if e["_seq"] is None else e["_seq"] + number * 1000} for e in events]
     asked = [({**key, "who": f"{number} {key['who']}"}, t) for key, t in history.queries]
     return list(events), [(tuple(key[column] for column in view.key), t) for key, t in asked]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import ibis
 import pyarrow as pa
 
 from mainstem.features.instants import micros_of
-from mainstem.features.offline.join import AsOf, Lookup, join
+from mainstem.features.offline.join import AsOf, join
 from mainstem.features.online.view import OnlineView
-from mainstem.features.views.view import CompiledView
+from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.ports import Engine, OnlineStore
 from mainstem.testing.features import INSTANT, SCHEMA, Event, Interpreter, Query
 
@@ -47,18 +48,43 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
     rounds = iter(range(1 << 62))
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
-        state = OnlineView(view, store, f"{view.fingerprint}.{next(rounds)}")
+        states = _states(view, store, next(rounds))
         log = [*events, *_deletions(events)] if view.retracts else events
-        for start in range(0, len(log), batch):
-            few = log[start : start + batch]
+        for few in _together(log) if view.chain else _batches(log, batch):
             columns: dict[str, Any] = {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)}
             with store.transaction() as writer:
                 columns["_deleted"] = [event.get("_deleted", False) for event in few]
-                state.apply(writer, columns)
-        found = state.read([key for key, _ in queries], [t for _, t in queries])
+                for state in states:
+                    state.apply(writer, columns)
+        found = states[-1].read([key for key, _ in queries], [t for _, t in queries])
         return [reading.values for reading in found]
 
     return run
+
+
+def _states(view: CompiledView, store: OnlineStore, number: int) -> list[OnlineView]:
+    """The state of a view, after those of the views that it uses."""
+    before: dict[str, OnlineView] = {}
+    used = []
+    for lookup in view.chain.lookups if view.chain else ():
+        states = [s for s in _states(lookup.view, store, number) if s.view.name not in before]
+        before |= {state.view.name: state for state in states}
+        used.append(before[lookup.view.name])
+    return [*before.values(), OnlineView(view, store, f"{view.fingerprint}.{number}", used)]
+
+
+def _batches(log: Sequence[Event], size: int) -> Iterator[Sequence[Event]]:
+    return (log[start : start + size] for start in range(0, len(log), size))
+
+
+def _together(log: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """The events that came at one instant, in order: what an event looks up depends on what came before it."""
+    return (list(few) for _, few in groupby(sorted(log, key=_arrival), key=_arrival))
+
+
+def _arrival(event: Event) -> int:
+    at = event["at"] if event["_arrived"] is None else event["_arrived"]
+    return 0 if at is None else int(at)
 
 
 def _deletions(events: Sequence[Event]) -> list[Event]:

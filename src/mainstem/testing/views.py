@@ -92,6 +92,9 @@ FEW: Mapping[str, Any] = {
 }
 
 
+USED: Mapping[str, Any] = {"n": _.count(), "mean": _.number.mean(), "last": _.text.last()}
+
+
 def view_of(**settings: Any) -> CompiledView:
     """An example view whose online state forgets nothing, so that histories of all times may share it."""
     return example_view(**settings, grace="4000000d")
@@ -106,6 +109,30 @@ VIEWS: Mapping[str, Callable[[], CompiledView]] = {
     "collected": lambda: view_of(key=["where", "who"], windows=["5min"], last=ms.last_k(_.whole, 2)),
     "global": lambda: view_of(key=(), windows=["4min"], **FEW),
     "global_latest": lambda: view_of(key=(), columns=["number", "text"], ttl="6min"),
+    "chained": lambda: view_of(
+        using={"place": {"key": "where", "windows": ["3min"], "grace": "4000000d", **USED}},
+        windows=["4min"],
+        above=(_.number - _.place__mean_3min).mean(),
+        busy=_.place__n_3min.max(),
+        quiet=_.count(where=_.place__last_3min.isnull()),
+        text=_.place__last_3min.last(),
+    ),
+    "chained_twice": lambda: view_of(
+        using={
+            "place": {"key": "where", "columns": ["text", "at"], "ttl": "4min", "grace": "2min"},
+            "text": {"key": "place__text", "windows": ["5min"], "closed": "both", **USED},
+        },
+        key=["who", "where"],
+        columns=["text__n_5min", "text__mean_5min", "place__at", "whole"],
+        closed="both",
+    ),
+    "chained_changes": lambda: view_of(
+        using={"all": {"key": (), "windows": ["3min"], "grace": "2min", **USED}},
+        changes=True,
+        windows=["4min"],
+        above=(_.number - _.all__mean_3min).mean(),
+        busy=_.all__n_3min.sum(),
+    ),
     "changes": lambda: view_of(changes=True, windows=["4min"], **FEW),
     "changes_closed": lambda: view_of(changes=True, windows=["3min"], closed="both", order_by="turn", **FEW),
     "changes_latest": lambda: view_of(changes=True, columns=["number", "text"], ttl="6min"),

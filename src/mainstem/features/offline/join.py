@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import ibis
@@ -12,7 +13,7 @@ from mainstem.features.offline.joins import byte, joined
 from mainstem.features.offline.latest import latest
 from mainstem.features.offline.windowed import windowed
 from mainstem.features.online.sight import nothing
-from mainstem.features.views.view import CompiledView, Feature
+from mainstem.features.views.view import Chain, CompiledView, Feature, Lookup
 
 AsOf = Literal["arrived", "known"]
 """What a query at `t` may see: what had arrived by then, or what was known by then wherever it was."""
@@ -21,41 +22,47 @@ AsOf = Literal["arrived", "known"]
 _ALL = "_all"
 
 
-@dataclass(frozen=True)
-class Lookup:
-    """A view as it is looked up: each key column's value in the examples' column `on`; features get `prefix__`."""
-
-    view: CompiledView
-    on: tuple[str, ...]
-    prefix: str
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """Key column → the examples' column that has its value."""
-        return dict(zip(self.view.key, self.on, strict=True))
-
-    @property
-    def columns(self) -> dict[str, Feature]:
-        """Model column → feature."""
-        return {f"{self.prefix}__{feature.name}": feature for feature in self.view.features}
-
-
-def join(examples: ibis.Table, time: str, lookups: list[Lookup], as_of: AsOf = "arrived") -> ibis.Table:
+def join(examples: ibis.Table, time: str, lookups: Sequence[Lookup], as_of: AsOf = "arrived") -> ibis.Table:
     """Every row of `examples` once, with the features of each lookup as of the instant in its column `time`.
 
     Later lookups may be keyed by columns that earlier ones brought.
     """
+    return _looked_up(examples.mutate(_asked_at=to_micros(examples[time])), lookups, as_of)
+
+
+def answered(view: CompiledView, as_of: AsOf = "arrived") -> CompiledView:
+    """The view with what its rows bring along, looked up in other views, in its place; see `Chain`."""
+    chain = view.chain
+    if chain is None:
+        return view
+    found = _looked_up(_asking(chain, as_of), chain.lookups, as_of).select(chain.answered.columns)
+    events: ibis.Table = view.events.op().replace({chain.answered.op(): found.op()}).to_expr()
+    return replace(view, events=events, chain=None)
+
+
+def _asking(chain: Chain, as_of: AsOf) -> ibis.Table:
+    """A view's rows, each asking as of when it became known, or when it came if that was before; late ones do not."""
+    rows = chain.rows
+    if as_of == "known" or "_came" not in rows.columns:
+        return rows.mutate(_asked_at=rows["_u"])
+    late = rows["_came"] - rows["_u"] > chain.grace
+    return rows.mutate(_asked_at=late.ifelse(ibis.null("int64"), ibis.least(rows["_u"], rows["_came"])))
+
+
+def _looked_up(rows: ibis.Table, lookups: Sequence[Lookup], as_of: AsOf) -> ibis.Table:
+    """Rows with the features of each lookup as of their `_asked_at` (int64, µs), which they lose."""
     for lookup in lookups:
-        examples = _looked_up(examples, time, lookup, as_of)
-    return examples
+        rows = _with(rows, lookup, as_of)
+    return rows.drop("_asked_at")
 
 
-def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> ibis.Table:
+def _with(examples: ibis.Table, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     """Features are a function of key and time, so they are computed once for each pair that occurs."""
-    view = _keyed(lookup.view if as_of == "arrived" else lookup.view.as_known())
+    view = answered(lookup.view if as_of == "arrived" else lookup.view.as_known(), as_of)
+    view = _keyed(view)
     asked: dict[str, Any] = {f"_on_{c}": examples[ours].cast(view.key[c]) for c, ours in lookup.keys.items()}
     asked = asked or {f"_on_{_ALL}": byte(0)}
-    examples = examples.mutate(**asked, _asked_at=to_micros(examples[time]))
+    examples = examples.mutate(**asked)
     pairs = examples.select(**{c: examples[f"_on_{c}"] for c in view.key}, _t=examples["_asked_at"])
     queries = pairs.filter(*(pairs[c].notnull() for c in pairs.columns)).distinct()
     compute = windowed if view.windowed else latest
@@ -70,7 +77,7 @@ def _looked_up(examples: ibis.Table, time: str, lookup: Lookup, as_of: AsOf) -> 
     delivered = {
         column: _delivered(matched[column], feature, empty[feature.name]) for column, feature in lookup.columns.items()
     }
-    return matched.mutate(**delivered).drop(*asked, "_asked_at")
+    return matched.mutate(**delivered).drop(*asked)
 
 
 def _keyed(view: CompiledView) -> CompiledView:

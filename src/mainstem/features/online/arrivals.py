@@ -48,7 +48,7 @@ def _keys(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Iterator[tup
 
 def _normal(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     size = len(next(iter(rows.values())))
-    u = _usable(view, rows, size)
+    u = usable(view, rows)
     columns: dict[str, list[Any]] = {"_u": u}
     if view.arrives:
         came = rows.get("_arrived") or [None] * size
@@ -65,10 +65,11 @@ def _normal(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> dict[str, 
     return columns | {name: [_plain(value) for value in values] for name, values in arguments.items()}
 
 
-def _usable(view: CompiledView, rows: Mapping[str, Sequence[Any]], size: int) -> list[int | None]:
+def usable(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> list[int | None]:
+    """When each row became usable; None for never."""
     moments = sorted(view.known.moments)
     if not moments:
-        return [ALWAYS] * size
+        return [ALWAYS] * len(next(iter(rows.values())))
     shifted = [[None if at is None else at + m.offset for at in rows[m.column]] for m in moments]
     if len(shifted) == 1:
         return shifted[0]

@@ -51,7 +51,7 @@ def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
 
 def _without(view: CompiledView, columns: dict[str, Any], deletions: Columns) -> dict[str, Any]:
     """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
-    alike = [name for name in columns if name not in ("_arrived", "_gone", "_seq")]
+    alike = [name for name in columns if name not in ("_arrived", "_gone", "_seq") and name not in view.brought]
     gone = columns["_gone"] = columns["_gone"].copy()
     for row in np.argsort(deletions["_seq"], kind="stable"):
         same = (gone == NULL_INT) & (columns["_seq"] < deletions["_seq"][row])

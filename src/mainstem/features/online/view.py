@@ -13,15 +13,26 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import RequestError
+from mainstem.errors import RequestError, Unavailable
 from mainstem.features.instants import ALWAYS, instant_of
 from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.chain import with_features
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.state import Reading, Records, state_of
 from mainstem.features.views.view import CompiledView
 from mainstem.ports import OnlineStore, Writer
 
-__all__ = ["META", "Meta", "OnlineView", "Query", "Reading", "encode_meta", "read_together", "space_of"]
+__all__ = [
+    "META",
+    "Meta",
+    "OnlineView",
+    "Query",
+    "Reading",
+    "encode_meta",
+    "online_view",
+    "read_together",
+    "space_of",
+]
 
 META = b""
 """The key of a space's own record: no entity's, for those are never empty."""
@@ -58,8 +69,14 @@ def space_of(view: str, fingerprint: str) -> str:
 class OnlineView:
     """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it."""
 
-    def __init__(self, view: CompiledView, store: OnlineStore, fingerprint: str | None = None) -> None:
-        self.view, self.store = view, store
+    def __init__(
+        self,
+        view: CompiledView,
+        store: OnlineStore,
+        fingerprint: str | None = None,
+        used: Sequence[OnlineView] = (),
+    ) -> None:
+        self.view, self.store, self.used = view, store, used
         self.fingerprint = fingerprint or view.fingerprint
         self.space = space_of(view.name, self.fingerprint)
         self.state = state_of(view, self.space)
@@ -71,6 +88,12 @@ class OnlineView:
         """
         return read_together([Query(self, keys, [t] * len(keys) if isinstance(t, int) else t)])[0]
 
+    def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
+        """The same, as a transaction sees it."""
+        query = Query(self, keys, times)
+        writer.prefetch(self.space, query.records)
+        return self.answer({record: writer.get(self.space, record) for record in query.records}, query)
+
     def meta(self) -> Meta:
         """The state's own record."""
         return _meta(self.store.read(self.space, [META])[0])
@@ -79,9 +102,9 @@ class OnlineView:
         """Take events into the state, as columns of the source's rows with `_seq` and `_arrived`; instants as µs.
 
         Events that are in the state already, known by their `_seq`, change nothing. `offset` is the log's next one. The
-        number of events that this view uses.
+        number of events that this view uses. The views `used` must have taken in what came before, and may have these.
         """
-        rows = by_key(self.view, events)
+        rows = by_key(self.view, with_features(self.view, self.used, writer, events))
         changed = (a for key, columns in rows.columns.items() for a in self.state.changed(key, columns["_u"]))
         writer.prefetch(self.space, chain([META], changed))
         meta = _meta(writer.get(self.space, META))
@@ -131,6 +154,15 @@ def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
     return [
         q.view.answer(dict(zip(q.records, values, strict=True)), q) for q, values in zip(queries, found, strict=True)
     ]
+
+
+def online_view(view: CompiledView, store: OnlineStore, online: Mapping[str, str]) -> OnlineView:
+    """A view's state and those of the views that it uses; `online` has each one's fingerprint. Raises `Unavailable`."""
+    if view.name not in online:
+        raise Unavailable(f"the view {view.name!r} is not online yet", hint="mainstem run")
+    lookups = view.chain.lookups if view.chain else ()
+    used = [online_view(lookup.view, store, online) for lookup in lookups]
+    return OnlineView(view, store, online[view.name], used)
 
 
 def _meta(raw: bytes | None) -> Meta:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.features.instants import ALWAYS, INSTANT, to_micros
+from mainstem.features.instants import INSTANT
 from mainstem.features.rowwise.on_demand import expressions
-from mainstem.features.values import SMALLEST, logical_type, nulls, present, stored_type
+from mainstem.features.values import logical_type, present, stored_type
+from mainstem.features.views.events import asking, normal
 from mainstem.features.views.reductions import Reduction, read_reductions
-from mainstem.features.views.view import CompiledView, Feature
+from mainstem.features.views.view import Chain, CompiledView, Feature, Lookup
 from mainstem.features.windows import Window
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
@@ -26,25 +27,37 @@ from mainstem.nodes.features import FeatureView
 
 _KEYS = ("int64", "string", "boolean", INSTANT)
 
+Using = Callable[[Mapping[str, str]], tuple[Lookup, ...]]
 
-def compile_view(node: FeatureView, name: str, source: Definition, assumed: Iterable[str] = ()) -> CompiledView:
+
+def compile_view(
+    node: FeatureView,
+    name: str,
+    source: Definition,
+    assumed: Iterable[str] = (),
+    using: Using = lambda given: (),
+) -> CompiledView:
     """Check a view against its source and bring it to its normal form. No data is read.
 
-    Columns of the source in `assumed` count as always known. Raises `DefinitionError`, `SchemaError` for a type or a
+    Columns of the source in `assumed` count as always known; `using` tells how rows with the columns given look up the
+    views that this one uses. Raises `DefinitionError`, `SchemaError` for a type or a
     reduction that does not fit, `UnknownName` for a column that is not there.
     """
-    return _Compiler(node, name, source, frozenset(assumed)).compile()
+    return _Compiler(node, name, source, frozenset(assumed), using).compile()
 
 
 class _Compiler:
-    def __init__(self, node: FeatureView, name: str, source: Definition, assumed: frozenset[str]) -> None:
+    def __init__(self, node: FeatureView, name: str, source: Definition, assumed: frozenset[str], using: Using) -> None:
         if source.events is None:
             raise DefinitionError(f"{source.name!r} is not a relation", where=f"{name} ({node.origin})")
         self.node, self.name, self.source = node, name, source
         self.where = f"{name} ({node.origin})"
         self.read = source.events
         self.assumed = assumed
-        self.inputs = {c: str(t) for c, t in self.read.schema().items() if not c.startswith("_")}
+        own = {c: str(t) for c, t in self.read.schema().items() if not c.startswith("_")}
+        self.lookups = using(own)
+        self.brought = {c: f.type for lookup in self.lookups for c, f in lookup.columns.items()}
+        self.inputs = {**own, **self.brought}
         self.rows = ibis.table(self.read.schema(), name=source.name)
         self.visible = ibis.table(self.inputs, name="row")
         self.arguments: dict[str, ibis.Value] = {}
@@ -62,14 +75,14 @@ class _Compiler:
                 got=f"{self.source.name!r}, known {known}",
                 expected="a source with time= or known=",
             )
-        events = self._events(key, order, known)
-        replaced: ibis.Table = events.op().replace({self.rows.op(): self.read.op()}).to_expr()
+        chain = self._chain(known, (*key, *([node.order_by] if node.order_by else []))) if self.lookups else None
+        events = self._events(self.rows if chain is None else chain.answered, key, order, known)
         return CompiledView(
             name=self.name,
             source=self.source.name,
             key=key,
             features=features,
-            events=replaced,
+            events=self._over_source(events),
             arguments={a: stored_type(str(v.type())) for a, v in self.arguments.items()},
             rows=self.arguments,
             inputs=self.inputs,
@@ -84,6 +97,7 @@ class _Compiler:
             grace=microseconds(node.grace, self.where),
             grace_text=node.grace,
             fingerprint=self._fingerprint(events, features),
+            chain=None if chain is None else replace(chain, rows=self._over_source(chain.rows)),
         )
 
     # ── features and their arguments ─────────────────────────────────────────────────────────────────
@@ -180,46 +194,49 @@ class _Compiler:
         return logical_type(self.visible[column], f"{self.where}, {column!r}")
 
     def _known(self, others: list[str]) -> Known:
+        """When a row becomes known that has these columns; what it brings along is looked up as of then."""
         fields = {f.name for v in self.arguments.values() for f in v.op().find(ops.Field)}
-        columns = sorted(fields.union(others) - self.assumed)
+        asked = {column for lookup in self.lookups for column in lookup.on}
+        columns = sorted(fields.union(others, asked) - self.assumed - self.brought.keys())
         return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns))
 
-    def _usable(self, known: Known) -> Any:
-        """When a row became usable; null, hence never, while one of the instants is."""
-        moments = [to_micros(self.rows[m.column]) + m.offset for m in sorted(known.moments)]
-        always = ibis.literal(ALWAYS, type="int64")
-        return reduce(_later, moments) if moments else always
+    def _chain(self, known: Known, placing: tuple[str, ...]) -> Chain:
+        if not known.moments:
+            raise DefinitionError("a view that uses others needs a time", where=self.where, got=f"known {known}")
+        if "_gone" in self.read.columns:
+            self._identified(placing)
+        rows = asking(self.rows, known)
+        answered = ibis.table({**rows.schema(), **self.brought}, name=f"{self.name}: rows")
+        return Chain(self.lookups, rows, answered)
 
-    def _events(self, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
-        columns: dict[str, Any] = {c: self.rows[c].cast(t) for c, t in key.items()}
-        columns["_u"] = self._usable(known)
-        if "_arrived" in self.rows.columns:
-            columns["_arrived"] = to_micros(self.rows["_arrived"]).fill_null(columns["_u"])
-        if "_gone" in self.rows.columns:
-            columns["_gone"] = to_micros(self.rows["_gone"])
-        if order is not None:
-            column = self.rows[str(self.node.order_by)]
-            raw = to_micros(column) if column.type().is_timestamp() else column.cast(order)
-            columns["_order"] = nulls(raw).fill_null(ibis.literal(SMALLEST[order], type=order))
-        if "_seq" in self.rows.columns:
-            columns["_seq"] = self.rows["_seq"].fill_null(-1)
-        exchange = {self.visible.op(): self.rows.op()}
-        for name, value in self.arguments.items():
-            raw = value.op().replace(exchange).to_expr()
-            columns[name] = nulls(to_micros(raw) if raw.type().is_timestamp() else raw)
-        events = self.rows.select(**columns)
-        return events.filter(events["_u"].notnull(), *(events[c].notnull() for c in key))
+    def _identified(self, placing: tuple[str, ...]) -> None:
+        """A change that takes an event back finds it by what it says itself: what it looked up may be out of reach."""
+        for column in placing:
+            if column in self.brought:
+                raise DefinitionError(
+                    f"{column!r} cannot be a key or an order here: it is of another view",
+                    where=self.where,
+                    got=f"{self.source.name!r}, a stream of changes",
+                    expected="a column of the stream",
+                )
+        for column in {column for lookup in self.lookups for column in lookup.on} - self.brought.keys():
+            self._argument(self.visible[column], column)
+
+    def _events(self, rows: ibis.Table, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
+        exchange = {self.visible.op(): rows.op()}
+        arguments = {name: value.op().replace(exchange).to_expr() for name, value in self.arguments.items()}
+        return normal(rows, known, key, None if order is None else (str(self.node.order_by), order), arguments)
+
+    def _over_source(self, rows: ibis.Table) -> ibis.Table:
+        found: ibis.Table = rows.op().replace({self.rows.op(): self.read.op()}).to_expr()
+        return found
 
     def _fingerprint(self, events: ibis.Table, features: tuple[Feature, ...]) -> str:
         node = self.node
         parts = [(f.name, f.type, f.arguments, f.aggregation and f.aggregation.identity(), f.window) for f in features]
         settings = {"ttl": node.ttl, "closed": node.closed, "grace": node.grace, "key": node.key}
-        return digest("view", of_expression(events), canonical(parts), canonical(settings))
-
-
-def _later(a: Any, b: Any) -> Any:
-    # SQL's GREATEST skips nulls, but what waits for an instant that is not there yet is not known.
-    return (a.isnull() | b.isnull()).ifelse(ibis.null("int64"), ibis.greatest(a, b))
+        used = [(lookup.view.fingerprint, lookup.on) for lookup in self.lookups]
+        return digest("view", of_expression(events), canonical(parts), canonical(settings), *map(canonical, used))
 
 
 def _bare(op: Any) -> Any:

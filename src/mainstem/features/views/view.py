@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import ibis
+import ibis.expr.operations as ops
 
 from mainstem.features.algebra import Aggregation
 from mainstem.features.rowwise.on_demand import RowFunction
@@ -53,6 +54,48 @@ class Feature:
         return tuple(column for column in (self.argument, self.by) if column is not None)
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """A view as it is looked up: each key column's value in the column `on`; features get `prefix__`."""
+
+    view: CompiledView
+    on: tuple[str, ...]
+    prefix: str
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Key column → the column that has its value."""
+        return dict(zip(self.view.key, self.on, strict=True))
+
+    @property
+    def columns(self) -> dict[str, Feature]:
+        """Column → feature."""
+        return {f"{self.prefix}__{feature.name}": feature for feature in self.view.features}
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """The features of other views that the rows of a view bring along, as of when each became known.
+
+    `rows` are the source's rows, with `_u` and, of a stream, `_came`, in µs. `answered` stands for those rows with the
+    columns of `lookups`: the view's events are over it, and the offline query puts the answers in its place.
+    """
+
+    lookups: tuple[Lookup, ...]
+    rows: ibis.Table
+    answered: ibis.Table
+
+    @property
+    def columns(self) -> dict[str, Feature]:
+        """Column → feature."""
+        return {column: feature for lookup in self.lookups for column, feature in lookup.columns.items()}
+
+    @property
+    def grace(self) -> int:
+        """A row that comes later than this after it became known brings nothing along: who could answer, forgets."""
+        return min(lookup.view.grace for lookup in self.lookups)
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledView:
     """A feature view, typed and in its normal form; see the module for the columns of `events`.
@@ -80,6 +123,7 @@ class CompiledView:
     grace: int
     grace_text: str
     fingerprint: str
+    chain: Chain | None = None
 
     @property
     def schema(self) -> dict[str, str]:
@@ -106,6 +150,13 @@ class CompiledView:
     def reach(self) -> int:
         """How long before a query the events can be that it sees; 0 for a latest view, which is not bounded so."""
         return max((window.reach for window in self.windows), default=0)
+
+    @cached_property
+    def brought(self) -> frozenset[str]:
+        """The arguments that are made of other views' features."""
+        columns = self.chain.columns if self.chain else {}
+        fields = {name: {f.name for f in value.op().find(ops.Field)} for name, value in self.rows.items()}
+        return frozenset(name for name, read in fields.items() if not read.isdisjoint(columns))
 
     @cached_property
     def position(self) -> tuple[str, ...]:

@@ -7,26 +7,37 @@ all models that use it say the same, or what one of them vouches for would leak 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from mainstem.errors import DefinitionError
 from mainstem.features.views.compile import compile_view
+from mainstem.features.views.using import NameOf, lookups
 from mainstem.features.views.view import CompiledView
-from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import FeatureView, ViewUse, use
 from mainstem.nodes.models import Model
 
 Models = Mapping[str, Model]
-NameOf = Callable[[NodeRef], str]
 
 
-def compile_vouched(node: FeatureView, name: str, source: Definition, models: Models, name_of: NameOf) -> CompiledView:
-    """A view in its normal form, with what `models` vouch for. Raises as `compile_view` does, and `DefinitionError`
-    where models that use it would have its rows usable at different times."""
+def compile_vouched(
+    node: FeatureView,
+    name: str,
+    source: Definition,
+    models: Models,
+    name_of: NameOf,
+    compiled: Callable[[str], CompiledView],
+) -> CompiledView:
+    """A view in its normal form, with what `models` vouch for; `compiled` has those that it uses.
+
+    Raises as `compile_view` does, and `DefinitionError` where models that use it would have its rows usable at
+    different times.
+    """
     users: dict[frozenset[str], list[str]] = {}
     for model, columns in _vouched(name, models, name_of):
         users.setdefault(columns, []).append(model)
-    made = [(compile_view(node, name, source, columns), columns) for columns in users or [frozenset()]]
+    using = partial(lookups, node, name_of=name_of, compiled=compiled)
+    made = [(compile_view(node, name, source, columns, using), columns) for columns in users or [frozenset()]]
     for view, columns in made[1:]:
         if view.fingerprint != made[0][0].fingerprint:
             (one, other) = (_said(users[c], c) for c in (made[0][1], columns))

@@ -23,7 +23,7 @@ from mainstem.features.online.sight import exact
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.nodes.reductions import Windowed, windowed
 from mainstem.testing.features import Interpreter, same, scaled
-from mainstem.testing.histories import NAMED, Case, History, made_up
+from mainstem.testing.histories import NAMED, Case, History, are_apart, made_up
 from mainstem.testing.views import VIEWS, view_of
 
 HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
@@ -32,8 +32,8 @@ HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
 BATCH = 150
 """How many are put at a time."""
 
-FEW = 8
-"""How many where they have no keys to be told apart by."""
+FEW = 20
+"""How many where queries see the events of all of them."""
 
 COMPARED = "values compared"
 """The property of a test report that says how many."""
@@ -49,7 +49,12 @@ def every_history() -> list[History]:
 
 @lru_cache(maxsize=64)  # a view is put to several interpreters, but not in every order
 def _case(name: str, as_of: str, start: int, size: int) -> Case:
-    return Case.of(VIEWS[name](), every_history()[start : start + size], as_of=as_of)
+    return Case.of(_view(name), every_history()[start : start + size], as_of=as_of)
+
+
+@lru_cache
+def _view(name: str) -> CompiledView:
+    return VIEWS[name]()
 
 
 class InterpreterContract:
@@ -64,7 +69,7 @@ class InterpreterContract:
         self, interpreter: Interpreter, as_of: str, name: str, record_property: Callable[[str, object], None]
     ) -> None:
         compared = 0
-        size = BATCH if VIEWS[name]().key else FEW
+        size = BATCH if are_apart(_view(name)) else FEW
         for start in range(0, len(every_history()), size):
             case = _case(name, as_of, start, size)
             unlike = case.unlike(interpreter)

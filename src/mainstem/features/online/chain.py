@@ -1,0 +1,53 @@
+"""What events bring along from other views, as they come: the features of those, as of when the event became known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from mainstem.features.online.arrivals import usable
+from mainstem.features.online.sight import nothing
+from mainstem.features.online.state import Reading
+from mainstem.features.views.view import CompiledView, Lookup
+from mainstem.ports import Writer
+
+if TYPE_CHECKING:
+    from mainstem.features.online.view import OnlineView
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+def with_features(view: CompiledView, used: Sequence[OnlineView], writer: Writer, rows: Columns) -> Columns:
+    """Rows of a view's source, as columns, with those of the views that it uses, which have taken in what came before.
+
+    Raises `RequestError` where one of them has forgotten what it would have answered.
+    """
+    if view.chain is None:
+        return rows
+    times = list(_times(view, rows))
+    for lookup, other in zip(view.chain.lookups, used, strict=True):
+        rows = {**rows, **_looked_up(lookup, other, writer, rows, times)}
+    return rows
+
+
+def _times(view: CompiledView, rows: Columns) -> Iterator[int | None]:
+    """As of when each row asks: when it became known, or when it came if that was before; late ones do not."""
+    assert view.chain is not None
+    us = usable(view, rows)
+    for u, arrived in zip(us, rows.get("_arrived") or us, strict=True):
+        came = u if arrived is None else arrived
+        yield None if u is None or came is None or came - u > view.chain.grace else min(u, came)
+
+
+def _looked_up(
+    lookup: Lookup, other: OnlineView, writer: Writer, rows: Columns, times: Sequence[int | None]
+) -> Columns:
+    keys = zip(*(rows[column] for column in lookup.on), strict=True) if lookup.on else repeat(())
+    asked = [None if t is None or None in key else (key, t) for key, t in zip(keys, times, strict=False)]
+    distinct = list(dict.fromkeys(each for each in asked if each is not None))
+    readings = other.read_within(writer, [key for key, _ in distinct], [t for _, t in distinct])
+    known: dict[Any, Reading] = dict(zip(distinct, readings, strict=True))
+    empty = nothing(lookup.view)
+    answers = [empty if each is None else known[each].values for each in asked]
+    return {column: [answer[f.name] for answer in answers] for column, f in lookup.columns.items()}

@@ -1,0 +1,62 @@
+"""The events of a view as an unbound Ibis table, from the rows of its source; `views.view` says what columns it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import ibis
+
+from mainstem.features.instants import ALWAYS, to_micros
+from mainstem.features.values import SMALLEST, nulls
+from mainstem.graph.known import Known
+
+
+def usable(rows: ibis.Table, known: Known) -> Any:
+    """When a row became usable; null, hence never, while one of the instants is."""
+    moments = [to_micros(rows[m.column]) + m.offset for m in sorted(known.moments)]
+    always = ibis.literal(ALWAYS, type="int64")
+    return reduce(_later, moments) if moments else always
+
+
+def asking(rows: ibis.Table, known: Known) -> ibis.Table:
+    """Rows with when they became usable, `_u`, and, of a stream, when they came, `_came`."""
+    u = usable(rows, known)
+    return rows.mutate(_u=u, **({"_came": _came(rows, u)} if "_arrived" in rows.columns else {}))
+
+
+def normal(
+    rows: ibis.Table,
+    known: Known,
+    key: Mapping[str, str],
+    order: tuple[str, str] | None,
+    arguments: Mapping[str, ibis.Value],
+) -> ibis.Table:
+    """The events: `key` says the type of each key column, `order` is the column that orders them and its type, and
+    `arguments` are over `rows`."""
+    columns: dict[str, Any] = {c: rows[c].cast(t) for c, t in key.items()}
+    columns["_u"] = usable(rows, known)
+    if "_arrived" in rows.columns:
+        columns["_arrived"] = _came(rows, columns["_u"])
+    if "_gone" in rows.columns:
+        columns["_gone"] = to_micros(rows["_gone"])
+    if order is not None:
+        column, kind = rows[order[0]], order[1]
+        raw = to_micros(column) if column.type().is_timestamp() else column.cast(kind)
+        columns["_order"] = nulls(raw).fill_null(ibis.literal(SMALLEST[kind], type=kind))
+    if "_seq" in rows.columns:
+        columns["_seq"] = rows["_seq"].fill_null(-1)
+    for name, raw in arguments.items():
+        columns[name] = nulls(to_micros(raw) if raw.type().is_timestamp() else raw)
+    events = rows.select(**columns)
+    return events.filter(events["_u"].notnull(), *(events[c].notnull() for c in key))
+
+
+def _came(rows: ibis.Table, u: Any) -> Any:
+    return to_micros(rows["_arrived"]).fill_null(u)
+
+
+def _later(a: Any, b: Any) -> Any:
+    # SQL's GREATEST skips nulls, but what waits for an instant that is not there yet is not known.
+    return (a.isnull() | b.isnull()).ifelse(ibis.null("int64"), ibis.greatest(a, b))

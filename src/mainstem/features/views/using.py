@@ -1,0 +1,58 @@
+"""The views that a view uses: how its rows look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ibis
+
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.features.values import logical_type
+from mainstem.features.views.view import CompiledView, Lookup
+from mainstem.nodes.features import FeatureView, ViewUse
+
+NameOf = Callable[[Any], str]
+
+
+def lookups(
+    node: FeatureView, given: Mapping[str, str], name_of: NameOf, compiled: Callable[[str], CompiledView]
+) -> tuple[Lookup, ...]:
+    """How rows with the columns `given` (and their types) look up the views that `node` uses; keys may come from views
+    before. Raises `UnknownName`, `SchemaError` or `DefinitionError` where a key cannot be found, or two names meet.
+    """
+    found: list[Lookup] = []
+    columns = dict(given)
+    for used in node.using:
+        name = name_of(used.view)
+        lookup = _looked_up(used, compiled(name), used.prefix(name), columns)
+        twice = lookup.columns.keys() & columns.keys()
+        if twice:
+            hint = ".on(…) gives a use of a view a name of its own"
+            raise DefinitionError(f"two columns are called {min(twice)!r}", hint=hint)
+        columns |= {column: feature.type for column, feature in lookup.columns.items()}
+        found.append(lookup)
+    return tuple(found)
+
+
+def earlier(column: str, view: str, columns: Iterable[str]) -> str | None:
+    """Which of the `columns` that views brought has the value of a key column: that one, or `view__column`."""
+    found = [c for c in columns if c == column or c.endswith(f"__{column}")]
+    if len(found) > 1:
+        raise SchemaError(
+            f"the key {column!r} of {view!r} could come from several columns",
+            got=", ".join(found),
+            hint=f'.on("{found[0]}") says which',
+        )
+    return found[0] if found else None
+
+
+def _looked_up(used: ViewUse, view: CompiledView, prefix: str, columns: Mapping[str, str]) -> Lookup:
+    on = tuple(column if column in columns else earlier(column, view.name, columns) or column for column in used.on)
+    for column, kind in zip(on, view.key.values(), strict=True):
+        if column not in columns:
+            raise UnknownName.among("column", column, columns)
+        given = logical_type(ibis.table(dict(columns), name="row")[column], column)
+        if given != kind:
+            raise SchemaError(f"{column!r} is looked up as the key of {view.name!r}", got=given, expected=kind)
+    return Lookup(view, on, prefix)
