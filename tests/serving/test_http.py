@@ -194,6 +194,19 @@ def test_the_newest_parity_report_is_a_metric(http: Any, served: tuple[Any, Any]
     assert f'mainstem_parity_timestamp_seconds{{endpoint="arrivals"}} {worlds.NOON.timestamp() + 3600:.8g}' in metrics
 
 
+def test_answers_within_a_declared_latency_are_counted(http: Any, served: Any, worlds: Any) -> None:
+    _, service = served
+    row = {"flight_id": "F1", "distance": 1, "time": at(worlds)}
+    http.post("/predict/arrivals", json=row)
+    assert "mainstem_latency_kept_total{" not in http.get("/metrics").text
+    for budget in (60.0, 60.0, 1e-6):
+        service.live.predictor("arrivals").budget = budget
+        assert http.post("/predict/arrivals", json=row).status_code == 200
+    metrics = http.get("/metrics").text
+    assert 'mainstem_latency_kept_total{endpoint="arrivals",kept="yes"} 2.0' in metrics
+    assert 'mainstem_latency_kept_total{endpoint="arrivals",kept="no"} 1.0' in metrics
+
+
 def test_health_ready_metrics_docs(http: Any, worlds: Any) -> None:
     assert http.get("/health").json() == {"status": "ok"}
     ready = http.get("/ready")

@@ -62,6 +62,7 @@ class Predictor:
     ) -> None:
         self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
+        self.budget = endpoint.budget
         self._views = views
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))

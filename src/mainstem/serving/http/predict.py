@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from mainstem.errors import RequestError
@@ -27,6 +28,7 @@ async def _predict(service: Service, request: Request) -> Response:
     where = f"endpoint {request.name}"
     predictor = service.live.predictor(request.name)
     body = await read_json(request, service.limits)
+    began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = None if options.get("time") is None else _instant(options["time"], where)
     if len(rows) < _LARGE and not service.remote:
@@ -36,6 +38,8 @@ async def _predict(service: Service, request: Request) -> Response:
     await asyncio.wrap_future(service.committer.submit(predictor.logged(answers)))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(request.name, predictor.version.id, len(answers), unknown)
+    if predictor.budget is not None:
+        service.metrics.timed(request.name, time.perf_counter() - began, predictor.budget)
     head = {"endpoint": request.name, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
