@@ -297,8 +297,11 @@ def test_keys_have_scopes(http: Any, served: Any, worlds: Any) -> None:
     assert http.post("/predict/arrivals", json=row, headers=bearer).status_code == 200
     answer = http.post("/events/departures", json=worlds.departure(0), headers=bearer)
     assert (answer.status_code, answer.json()["expected"]) == (403, "the scope 'ingest'")
-    other = {"authorization": f"Bearer {ingest}"}
-    assert http.post("/events/departures", json=worlds.departure(0), headers=other).status_code == 202
+    answer = http.post("/features/airport", json={"origin": "JFK"}, headers=bearer)
+    assert (answer.status_code, answer.json()["expected"]) == (403, "the scope 'read'")
+    other = {"authorization": f"Bearer {ingest}"}  # made after the other: it may count a moment later
+    events = worlds.departure(0)
+    assert eventually(lambda: http.post("/events/departures", json=events, headers=other).status_code == 202)
     assert http.post("/predict/arrivals", json=row, headers={"authorization": "Bearer ms_x_y"}).status_code == 401
     assert http.get("/health").status_code == 200
     revoke(world.state, "display")

@@ -22,7 +22,7 @@ from mainstem.project import live
 from mainstem.project.collect import from_project
 from mainstem.project.definitions import Definitions
 from mainstem.project.exploring import Explorer
-from mainstem.project.live import Online, Pages, Rows
+from mainstem.project.live import Online, OnlineViews, Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
@@ -201,9 +201,13 @@ class Project:
 
     # ── live ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def online(self, view: str) -> Online:
-        """The online state of a feature view: `.get([{"origin": "JFK"}])`."""
-        return Online(self, view)
+    @overload
+    def online(self, view: str) -> Online: ...
+    @overload
+    def online(self, view: str, *more: str) -> OnlineViews: ...
+    def online(self, view: str, *more: str) -> Online | OnlineViews:
+        """A feature view as it stands online: `.get([{"origin": "JFK"}])`; or several of them, read at once."""
+        return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
     def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
         """Score rows as the server would, without logging them; one answer per row. Raises `RequestError`."""

@@ -31,7 +31,7 @@ def show(project: Project, name: str, limit: int = 10) -> dict[str, Any]:
         "owner": node.owner,
         "reads": list(definition.inputs),
         "read_by": list(project.graph.dag.users(name)),
-        "fingerprint": definition.fingerprint,
+        "fingerprint": definition.made_by,
     }
     match node:
         case Model():

@@ -33,6 +33,7 @@ class Metrics:
             ["endpoint"],
             registry=own,
         )
+        self._read = Counter("mainstem_feature_rows", "Rows read of feature views.", ["view"], registry=own)
         self._kept = Counter(
             "mainstem_latency_kept",
             "Requests to endpoints that declare a latency, by whether they were answered within it.",
@@ -68,6 +69,9 @@ class Metrics:
         self._predictions.labels(endpoint, version).inc(rows)
         if unknown:
             self._unknown.labels(endpoint).inc(unknown)
+
+    def read(self, view: str, rows: int) -> None:
+        self._read.labels(view).inc(rows)
 
     def timed(self, endpoint: str, seconds: float, budget: float) -> None:
         self._kept.labels(endpoint, "yes" if seconds <= budget else "no").inc()
