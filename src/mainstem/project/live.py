@@ -38,7 +38,8 @@ def service(project: Project) -> Service:
     serve, adapters = project.settings.serve, project.adapters
 
     def load() -> tuple[Graph, Release]:
-        return project.graph, project.release
+        release = project.release
+        return project.graph_of(release), release
 
     def head() -> str | None:
         return project.release.id or None

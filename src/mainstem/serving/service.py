@@ -88,6 +88,7 @@ class Service:
         self.remote = store.remote
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
+        self._coming: Live | None = None
         self.keys: Sequence[keys.ApiKey] = ()
         self.trouble: MainstemError | None = None
         self._load, self._head = load, head
@@ -120,8 +121,17 @@ class Service:
         return self._committer
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
-        """What takes events, within a transaction: for the release that is live when the transaction comes."""
-        return lambda writer: self.live.ingest(stream).write(writer, events)
+        """What takes events, within a transaction: for the release that is live when the transaction comes, and for the
+        one that is about to be."""
+
+        def write(writer: Writer) -> int:
+            first = self.live.ingest(stream).write(writer, events)
+            coming = self._coming.ingests.get(stream) if self._coming is not None else None
+            if coming is not None:
+                coming.take(writer, events, first)
+            return first
+
+        return write
 
     # ── following the branch ──────────────────────────────────────────────────────────────────────────
 
@@ -138,11 +148,15 @@ class Service:
     def _swap(self) -> None:
         graph, release = self._load()
         self.trouble = None
-        live = self._loaded(graph, release)
-        self.live = live
-        for ingest in live.ingests.values():
-            # What was logged while a view was built elsewhere; nothing newer is applied before.
-            self.committer.submit(partial(ingest.write, events=())).result()
+        live = self._coming = self._loaded(graph, release)
+        try:
+            for ingest in live.ingests.values():
+                # What was logged while a view was built elsewhere; what comes from now on is taken for it, too. So who
+                # reads the new state misses nothing that the old one had.
+                self.committer.submit(partial(ingest.write, events=())).result()
+            self.live = live
+        finally:
+            self._coming = None
         self.metrics.loaded(time.time())
 
     def _troubled(self, error: Exception) -> None:
