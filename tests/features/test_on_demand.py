@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ import ibis
 import ibis.expr.operations as ops
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ibis import _
 
@@ -192,8 +193,11 @@ floats = st.one_of(
     st.floats(),
 )
 texts = st.one_of(
-    st.sampled_from(["", "a", "ab ", "\t1\n", "12", "-3.5", "1e3", "true", "f", "ß", "Ǆ", "İ"]),
+    st.sampled_from(
+        ["", "a", "ab ", "\t1\n", "12", "-3.5", "1e3", "true", "f", "ß", "Ǆ", "İ", "e\u0301", "👍🏽", "\u00a0x"]
+    ),
     st.text("aAbBéß \t", max_size=4),
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=4),
 )
 instants = st.one_of(
     st.integers(-3_000_000_000_000_000, 3_000_000_000_000_000),
@@ -211,12 +215,35 @@ STRATEGIES = {
     "m": st.none() | st.lists(st.none() | texts, max_size=3),
 }
 
+LEAP, SPRING, AUTUMN = 951_782_400_000_000, 1_362_898_800_000_000, 1_383_458_400_000_000
+"""29 February 2000, and when clocks in New York changed in 2013; µs."""
+EDGES: dict[str, list[Any]] = {
+    **{name: [None, 0, 1, -1, 7, 2**63 - 1, -(2**63)] for name in "ab"},
+    "i": [None, 0, -1, 3, 2**31 - 1, -(2**31)],
+    **{name: [None, 0.0, -0.0, 1.5, -2.5, 1e308, 5e-324, math.nan, math.inf, -math.inf] for name in "xy"},
+    "f": [None, 0.0, -1.5, math.nan, math.inf, -math.inf],
+    **{name: [None, True, False] for name in "pq"},
+    **{name: [None, "", "a", " A\t", "-3.5", "nan", "ß", "İ", "e\u0301", "👍🏽", "\u00a0", "\x00"] for name in "sr"},
+    **{name: [None, 0, -1, LEAP - 1, LEAP, SPRING - 1, SPRING, AUTUMN, -(10**16), 10**17] for name in "tu"},
+    "l": [None, [], [None], [1.0], [math.nan, -math.inf, 2.5]],
+    "m": [None, [], [None, "ß"], ["a", "", "👍🏽"]],
+}
+
+
+def read_by(value: Any) -> list[str]:
+    return sorted({field.name for field in value.resolve(TABLE).op().find(ops.Field)})
+
 
 def samples(value: Any) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Rows that vary in the columns the expression reads, and are null elsewhere."""
-    read = {field.name for field in value.resolve(TABLE).op().find(ops.Field)}
-    row = st.fixed_dictionaries({name: STRATEGIES[name] for name in sorted(read)})
+    row = st.fixed_dictionaries({name: STRATEGIES[name] for name in read_by(value)})
     return st.lists(row.map(lambda values: dict.fromkeys(COLUMNS) | values), min_size=1, max_size=20)
+
+
+def edges(value: Any) -> list[dict[str, Any]]:
+    """A row for each combination of the edges of what the expression reads."""
+    names = read_by(value)
+    return [dict.fromkeys(COLUMNS) | dict(zip(names, row, strict=True)) for row in product(*(EDGES[n] for n in names))]
 
 
 class Oracle:
@@ -255,11 +282,14 @@ def same(ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_closure_says_what_duckdb_says(name: str, duck: Oracle) -> None:
+    """On rows that Hypothesis makes, and on all combinations of nulls, NaN, infinities, extremes, odd texts, leap days
+    and changes of the clock."""
     function = compile_on_demand({"v": ALL[name]}, COLUMNS)
     assert function.fallbacks == {}
 
     @settings(max_examples=25, deadline=None, database=None)
     @given(samples(ALL[name]))
+    @example(edges(ALL[name]))
     def compare(sample: list[dict[str, Any]]) -> None:
         for row, theirs in zip(sample, duck(name, sample), strict=True):
             try:
@@ -269,6 +299,17 @@ def test_a_closure_says_what_duckdb_says(name: str, duck: Oracle) -> None:
             assert same(ours, theirs), (row, ours, theirs)
 
     compare()
+
+
+def test_every_operation_that_has_a_closure_is_compared_with_duckdb() -> None:
+    """An operation that is registered and stands in none of the cases above fails here."""
+    compared = {type(op) for v in ALL.values() for op in expressions({"v": v}, TABLE)["v"].op().find(ops.Value)}
+    assert [operation.__name__ for operation in COMPILERS if operation not in compared] == []
+
+
+def test_every_kind_of_column_has_edges_and_a_strategy() -> None:
+    assert EDGES.keys() == STRATEGIES.keys() == COLUMNS.keys()
+    assert {name for value in ALL.values() for name in read_by(value)} == COLUMNS.keys()
 
 
 def test_the_smallest_integer_has_no_quotient_by_minus_one(duck: Oracle) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +20,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from mainstem.errors import StorageError
 from mainstem.features.materialise import catch_up
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.planning.plan import Step
+from mainstem.serving.committer import Committer
 from mainstem.streaming.rows import micros
 
 PROCESS = Path(__file__).parent / "process.py"
@@ -133,9 +136,8 @@ def test_what_was_logged_while_a_view_was_built_elsewhere_is_taken_in_first(
     ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
     online = ingest.views[0]
     events = ingest.accept([worlds.departure(n) for n in range(8)], replay=True)
-    bare = type(ingest)(world.graph["departures"], [], world.store, world.release.cutovers["departures"])
     with world.store.transaction() as writer:
-        bare.write(writer, events[:5])
+        bare_of(ingest, world).write(writer, events[:5])
     assert online.meta().offset == 0
     if elsewhere:
         catch_up(online, world.store, "departures")
@@ -143,3 +145,39 @@ def test_what_was_logged_while_a_view_was_built_elsewhere_is_taken_in_first(
         assert ingest.write(writer, events[5:]) == 5
     assert online.meta().offset == 8
     assert events_per_origin(world, worlds) == 8 + 1
+
+
+def bare_of(ingest: Any, world: Any) -> Any:
+    """One that takes events of the same stream into the log alone."""
+    return type(ingest)(world.graph["departures"], [], world.store, world.release.cutovers["departures"])
+
+
+def test_a_view_that_comes_while_events_are_committed_misses_none_of_them(world: Any, worlds: Any) -> None:
+    """What is written in one transaction is in the log only when it is over."""
+    ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
+    events = ingest.accept([worlds.departure(n) for n in range(8)], replay=True)
+    committer, begin = Committer(world.store), threading.Event()
+    committer.submit(lambda writer: begin.wait(30))  # the others wait meanwhile, and share a transaction
+    bare = bare_of(ingest, world)
+    works = [partial(bare.write, events=events[:5]), partial(ingest.write, events=()), partial(bare.write, events=[])]
+    waiting = [committer.submit(work) for work in (*works, partial(ingest.write, events=events[5:]))]
+    begin.set()
+    assert [future.result(30) for future in waiting] == [0, 5, 5, 5]
+    committer.close()
+    assert ingest.views[0].meta().offset == 8
+    assert events_per_origin(world, worlds) == 8 + 1
+
+
+def test_a_state_that_lags_behind_what_the_log_still_has_is_not_gone_on_with(world: Any, worlds: Any) -> None:
+    ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
+    events = ingest.accept([worlds.departure(n) for n in range(4)], replay=True)
+    with world.store.transaction() as writer:
+        bare_of(ingest, world).write(writer, events[:3])
+    world.store.trim("events/departures", 2)
+    told = "no longer has what the online state lacks"
+    with pytest.raises(StorageError, match=told) as caught, world.store.transaction() as writer:
+        ingest.write(writer, events[3:])
+    assert caught.value.hint == "mainstem run builds the state anew from the lake"
+    assert world.store.end("events/departures") == 3 and events_per_origin(world, worlds) == 1
+    with pytest.raises(StorageError, match=told):
+        catch_up(ingest.views[0], world.store, "departures")

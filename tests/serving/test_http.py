@@ -194,6 +194,19 @@ def test_the_newest_parity_report_is_a_metric(http: Any, served: tuple[Any, Any]
     assert f'mainstem_parity_timestamp_seconds{{endpoint="arrivals"}} {worlds.NOON.timestamp() + 3600:.8g}' in metrics
 
 
+def test_answers_within_a_declared_latency_are_counted(http: Any, served: Any, worlds: Any) -> None:
+    _, service = served
+    row = {"flight_id": "F1", "distance": 1, "time": at(worlds)}
+    http.post("/predict/arrivals", json=row)
+    assert "mainstem_latency_kept_total{" not in http.get("/metrics").text
+    for budget in (60.0, 60.0, 1e-6):
+        service.live.predictor("arrivals").budget = budget
+        assert http.post("/predict/arrivals", json=row).status_code == 200
+    metrics = http.get("/metrics").text
+    assert 'mainstem_latency_kept_total{endpoint="arrivals",kept="yes"} 2.0' in metrics
+    assert 'mainstem_latency_kept_total{endpoint="arrivals",kept="no"} 1.0' in metrics
+
+
 def test_health_ready_metrics_docs(http: Any, worlds: Any) -> None:
     assert http.get("/health").json() == {"status": "ok"}
     ready = http.get("/ready")
@@ -284,8 +297,11 @@ def test_keys_have_scopes(http: Any, served: Any, worlds: Any) -> None:
     assert http.post("/predict/arrivals", json=row, headers=bearer).status_code == 200
     answer = http.post("/events/departures", json=worlds.departure(0), headers=bearer)
     assert (answer.status_code, answer.json()["expected"]) == (403, "the scope 'ingest'")
-    other = {"authorization": f"Bearer {ingest}"}
-    assert http.post("/events/departures", json=worlds.departure(0), headers=other).status_code == 202
+    answer = http.post("/features/airport", json={"origin": "JFK"}, headers=bearer)
+    assert (answer.status_code, answer.json()["expected"]) == (403, "the scope 'read'")
+    other = {"authorization": f"Bearer {ingest}"}  # made after the other: it may count a moment later
+    events = worlds.departure(0)
+    assert eventually(lambda: http.post("/events/departures", json=events, headers=other).status_code == 202)
     assert http.post("/predict/arrivals", json=row, headers={"authorization": "Bearer ms_x_y"}).status_code == 401
     assert http.get("/health").status_code == 200
     revoke(world.state, "display")

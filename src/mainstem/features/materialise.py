@@ -15,6 +15,7 @@ from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
+from mainstem.features.online.logged import Entries, entries
 from mainstem.features.online.packing import Array, encode_key
 from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, online_view, space_of
 from mainstem.features.plan import compiled
@@ -31,7 +32,6 @@ from mainstem.ports import EventLog, OnlineStore, Session
 ROWS_PER_BATCH = 65_536
 RECORDS_PER_TRANSACTION = 8_192
 """A server that others read from is held up by each transaction."""
-EVENTS_PER_TRANSACTION = 10_000
 _SPACES = "views"
 
 
@@ -130,19 +130,26 @@ def fingerprint_of(context: Context, view: str) -> str:
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:
     """Take in what the stream's log has beyond the state, corrected as reading it does; the number of log entries."""
     log, taken = f"events/{stream}", 0
-    while entries := list(store.replay(log, online.meta().offset, EVENTS_PER_TRANSACTION)):
+    while online.meta().offset < (end := store.end(log)):
         with store.transaction() as writer:
-            online.apply(writer, correct(columns_of(entries)), entries[-1][0] + 1)
-        taken += len(entries)
+            # Asked within the transaction: a server may take in the same events.
+            chunk = next(entries(store, log, online.meta(writer).offset, end), ())
+            if chunk:
+                online.apply(writer, correct(columns_of(chunk)), chunk[-1][0] + 1)
+        taken += len(chunk)
     return taken
 
 
-def columns_of(entries: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
-    """Log entries `(offset, payload)` as columns, `_seq` and `_arrived` among them."""
-    events = [msgspec.msgpack.decode(payload) for _, payload in entries]
+def columns_of(logged: Entries) -> dict[str, list[Any]]:
+    """Log entries as columns, `_seq`, `_arrived` and `_deleted` among them."""
+    events = [msgspec.msgpack.decode(payload) for _, payload in logged]
     names = dict.fromkeys(name for event in events for name in event["row"])
     columns: dict[str, list[Any]] = {name: [event["row"].get(name) for event in events] for name in names}
-    return columns | {"_seq": [offset for offset, _ in entries], "_arrived": [e["arrived"] for e in events]}
+    return columns | {
+        "_seq": [offset for offset, _ in logged],
+        "_arrived": [event["arrived"] for event in events],
+        "_deleted": [event.get("deleted", False) for event in events],
+    }
 
 
 def _offset(context: Context, source: str) -> int:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mainstem.errors import DefinitionError
 from mainstem.nodes.base import Node
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.models import Model
 
 
@@ -36,12 +38,24 @@ class Performance(Monitor):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Endpoint(Node):
-    """A live contract for predictions of `model`, and what watches it."""
+    """A live contract for predictions of `model`, and what watches it; `latency` is what an answer may take."""
 
     model: Model
     monitors: tuple[Monitor, ...] = ()
     promote: Literal["manual", "gate"] = "manual"
     threshold: float | None = None
+    latency: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
+            raise DefinitionError(
+                "nothing is answered in no time", where=str(self.origin), got=self.latency, expected='latency="5ms"'
+            )
+
+    @property
+    def budget(self) -> float | None:
+        """`latency` in seconds."""
+        return None if self.latency is None else microseconds(self.latency) / 1_000_000
 
 
 def drift(*, alpha: float = 0.01, effect: float = 0.1, min_rows: int = 500) -> Drift:
@@ -60,11 +74,16 @@ def endpoint(
     monitors: Sequence[Monitor] = (),
     promote: Literal["manual", "gate"] = "manual",
     threshold: float | None = None,
+    latency: str | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint, answered at `POST /predict/NAME`.
 
     `promote="gate"` ships a challenger by itself when it is measurably better; `threshold` turns a score into
-    a decision (`score >= threshold`).
+    a decision (`score >= threshold`). `latency="5ms"` is how long the server may take from a request it has read to its
+    answer: features that only the engine can compute are refused when the project loads, and `/metrics` counts the
+    answers that kept it. Raises `DefinitionError` for a latency that is no duration.
     """
-    return Endpoint(model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, **meta)
+    return Endpoint(
+        model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, latency=latency, **meta
+    )

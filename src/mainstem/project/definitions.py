@@ -11,6 +11,7 @@ from mainstem.errors import MainstemError
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Remedy, Rule
+from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
 from mainstem.project.resolve import Schemas, resolve
 from mainstem.project.wiring import Adapters
@@ -18,6 +19,13 @@ from mainstem.settings import Settings
 from mainstem.tables.types import Types
 
 Cutovers = Mapping[str, datetime]
+
+
+def is_of(graph: Graph, release: Release) -> bool:
+    """Whether what a release publishes was made by these definitions, as far as they were ever made."""
+    changed = (d.name for d in graph if release.fingerprints.get(d.name, d.made_by) != d.made_by)
+    return not any(changed) and all(name in graph for name in (*release.online, *release.endpoints))
+
 
 REMEMBERED = 3
 

@@ -17,9 +17,10 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.parity import ParityReport
-from mainstem.nodes.records import Release, now
+from mainstem.nodes.records import Release
 
 if TYPE_CHECKING:
+    from mainstem.features.online.rows import FeatureRow
     from mainstem.project.project import Project
     from mainstem.serving.http.messages import Route
     from mainstem.serving.service import Live, Service
@@ -37,7 +38,8 @@ def service(project: Project) -> Service:
     serve, adapters = project.settings.serve, project.adapters
 
     def load() -> tuple[Graph, Release]:
-        return project.graph, project.release
+        release = project.release
+        return project.graph_of(release), release
 
     def head() -> str | None:
         return project.release.id or None
@@ -150,40 +152,41 @@ def _live(project: Project) -> Live:
 
 @dataclass(frozen=True)
 class Online:
-    """A feature view's online state."""
+    """A feature view as it stands online."""
 
     project: Project
     name: str
 
-    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-        """One row per key: its features, `effective` (when the newest event seen became usable), `start` (of the
-        longest window) and `missing`, as of `time` (default: now). Instants are UTC. Raises `RequestError`."""
-        from mainstem.features.instants import instant_of, micros_of
-        from mainstem.features.online.view import OnlineView
-        from mainstem.features.plan import compiled
+    def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
+        """A row for each of `keys` as of `time` (default: now): a mapping of the features, which knows when the newest
+        event seen became usable, what each window covers, and by which definition it was computed.
 
-        view = compiled(self.project.graph, self.name)
-        fingerprint = self.project.claim().online.get(self.name)
-        if fingerprint is None:
-            raise Unavailable(f"the view {self.name!r} is not online yet", hint="mainstem run")
-        online = OnlineView(view, self.project.adapters.store, fingerprint)
-        wanted = [tuple(_plain(row[column]) for column in view.key) for row in keys]
-        readings = online.read(wanted, micros_of(time or now()))
-        return [
-            {
-                **reading.values,
-                "effective": None if reading.effective is None else instant_of(reading.effective),
-                "start": None if reading.start is None else instant_of(reading.start),
-                "missing": reading.missing,
-            }
-            for reading in readings
-        ]
+        Raises `RequestError` for a key that is none and for too early a time, `Unavailable` if the view is not online.
+        """
+        return _read(self.project, [self.name], keys, time)[self.name]
 
 
-def _plain(value: Any) -> Any:
+@dataclass(frozen=True)
+class OnlineViews:
+    """Several feature views as they stand online."""
+
+    project: Project
+    names: tuple[str, ...]
+
+    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, FeatureRow]]:
+        """For each of `keys`, which have the keys of all the views, the row of each view as `Online.get` gives it; all
+        from one consistent view of the store, in one round trip."""
+        found = _read(self.project, self.names, keys, time)
+        return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+
+
+def _read(project: Project, views: Sequence[str], keys: Rows, time: datetime | None) -> dict[str, list[FeatureRow]]:
     from mainstem.features.instants import micros_of
+    from mainstem.serving.features import FeatureReader
 
-    return micros_of(value) if isinstance(value, datetime) else value
+    release = project.claim()
+    reader = FeatureReader(project.graph, release, project.adapters.store)
+    return reader.read(views, [dict(row) for row in keys], None if time is None else micros_of(time))
 
 
 def endpoint_of(project: Project, name: str | None) -> str:

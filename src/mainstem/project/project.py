@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -20,9 +21,9 @@ from mainstem.planning.planner import plan
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.collect import from_project
-from mainstem.project.definitions import Definitions
+from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.exploring import Explorer
-from mainstem.project.live import Online, Pages, Rows
+from mainstem.project.live import Online, OnlineViews, Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
@@ -43,7 +44,8 @@ SIGHTS = ("arrived", "known")
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
     """The project at `path`, its definitions checked. Raises `SettingsError` and `DefinitionError`."""
     settings = settings_module.load(path, profile)
-    return Project(settings, from_project(settings.root, settings.project.modules), branch=branch)
+    read = partial(from_project, settings.root, settings.project.modules)
+    return Project(settings, read(), branch=branch, read=read)
 
 
 class Project:
@@ -60,13 +62,15 @@ class Project:
         *,
         branch: str = MAIN,
         aliases: Mapping[Node, str] | None = None,
+        read: Callable[[], Mapping[str, Node]] | None = None,
     ) -> None:
-        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do."""
+        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do; `read`
+        gets the nodes again from where they are written."""
         self.settings = settings
-        self.nodes = nodes
         self.branch = branch
         self.adapters = Adapters(settings, branch)
         self._definitions = Definitions(settings, nodes, aliases or {}, self.adapters)
+        self._read = read
         self._releases = Releases(self.adapters, branch)
         self._explorer = Explorer(lambda: self.adapters.engine)
 
@@ -84,9 +88,24 @@ class Project:
     # ── definitions ──────────────────────────────────────────────────────────────────────────────────
 
     @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The declarations, by name."""
+        return self._definitions.nodes
+
+    @property
     def graph(self) -> Graph:
         """The project, resolved with the remedies and cutovers in force. Raises `DefinitionError`."""
         return self._definitions.graph(self.release.cutovers)
+
+    def graph_of(self, release: Release) -> Graph:
+        """The project as the release was made of it: read again, if it has changed since. Raises `DefinitionError`."""
+        graph = self._definitions.graph(release.cutovers)
+        if self._read is None or is_of(graph, release):
+            return graph
+        again = Definitions(self.settings, self._read(), {}, self.adapters)
+        graph = again.graph(release.cutovers)
+        self._definitions = again
+        return graph
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -201,9 +220,13 @@ class Project:
 
     # ── live ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def online(self, view: str) -> Online:
-        """The online state of a feature view: `.get([{"origin": "JFK"}])`."""
-        return Online(self, view)
+    @overload
+    def online(self, view: str) -> Online: ...
+    @overload
+    def online(self, view: str, *more: str) -> OnlineViews: ...
+    def online(self, view: str, *more: str) -> Online | OnlineViews:
+        """A feature view as it stands online: `.get([{"origin": "JFK"}])`; or several of them, read at once."""
+        return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
     def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
         """Score rows as the server would, without logging them; one answer per row. Raises `RequestError`."""

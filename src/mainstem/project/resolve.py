@@ -265,6 +265,10 @@ class _Resolver:
                 check_leaks(graph, name)
             except (LeakError, SchemaError, UnknownName) as problem:
                 raise problem.at(graph[name].where) from None
+        if graph.of(Model):
+            from mainstem.features.fallbacks import check_fallbacks
+
+            check_fallbacks(graph)
 
     # ── relations ────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,7 +31,7 @@ def show(project: Project, name: str, limit: int = 10) -> dict[str, Any]:
         "owner": node.owner,
         "reads": list(definition.inputs),
         "read_by": list(project.graph.dag.users(name)),
-        "fingerprint": definition.fingerprint,
+        "fingerprint": definition.made_by,
     }
     match node:
         case Model():
@@ -105,11 +105,14 @@ def _sizes(project: Project) -> Sizes:
 
 
 def _model(project: Project, name: str) -> dict[str, Any]:
+    from mainstem.features.fallbacks import fallbacks
     from mainstem.models.report import card
 
     versions = project.adapters.state.find(ModelVersion, model=name)
     newest = versions[-1] if versions else None
+    slow = fallbacks(project.graph, name)
     return {
+        "computed_by_the_engine": [f"{f.feature}, because of {f.operation} ({f.where})" for f in slow],
         "versions": [
             {"id": v.id, "algorithm": v.algorithm, "metric": v.metric, "value": v.metrics[v.metric].value}
             for v in versions
@@ -128,6 +131,7 @@ def _endpoint(project: Project, name: str, node: Endpoint) -> dict[str, Any]:
         "model": model,
         "champion": champion,
         "challenger": newest if newest != champion else None,
+        "latency": node.latency,
         "monitors": [type(monitor).__name__.lower() for monitor in node.monitors],
         "request": dict(request),
         "log_bytes": _sizes(project).logs.get(predictions_of(name)),

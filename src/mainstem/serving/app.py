@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from mainstem.errors import NotFound, Unavailable, close_matches
-from mainstem.serving.http import docs, events, guard, health, metrics, openapi, predict
+from mainstem.serving.http import docs, events, features, guard, health, metrics, openapi, predict
 from mainstem.serving.http.errors import WrongMethod, answer
 from mainstem.serving.http.messages import Receive, Request, Response, Route, Scope, Send
 from mainstem.serving.service import Service
@@ -20,7 +20,7 @@ def create_app(service: Service, extra: Iterable[Route] = ()) -> App:
 
 
 def _routes(service: Service) -> list[Route]:
-    resources = (predict, events, health, metrics, docs, openapi)
+    resources = (predict, features, events, health, metrics, docs, openapi)
     return [route for resource in resources for route in resource.routes(service)]
 
 

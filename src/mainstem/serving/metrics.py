@@ -33,6 +33,13 @@ class Metrics:
             ["endpoint"],
             registry=own,
         )
+        self._read = Counter("mainstem_feature_rows", "Rows read of feature views.", ["view"], registry=own)
+        self._kept = Counter(
+            "mainstem_latency_kept",
+            "Requests to endpoints that declare a latency, by whether they were answered within it.",
+            ["endpoint", "kept"],
+            registry=own,
+        )
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
@@ -62,6 +69,12 @@ class Metrics:
         self._predictions.labels(endpoint, version).inc(rows)
         if unknown:
             self._unknown.labels(endpoint).inc(unknown)
+
+    def read(self, view: str, rows: int) -> None:
+        self._read.labels(view).inc(rows)
+
+    def timed(self, endpoint: str, seconds: float, budget: float) -> None:
+        self._kept.labels(endpoint, "yes" if seconds <= budget else "no").inc()
 
     def ingested(self, stream: str, rows: int) -> None:
         self._events.labels(stream).inc(rows)

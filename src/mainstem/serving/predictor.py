@@ -18,7 +18,7 @@ from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
 from mainstem.serving.prediction_log import append
 from mainstem.streaming.logs import Prediction
-from mainstem.streaming.rows import RowSchema, micros, moment
+from mainstem.streaming.rows import RowSchema, iso, micros, moment
 
 INSTANT = "timestamp('UTC', 6)"
 
@@ -62,6 +62,7 @@ class Predictor:
     ) -> None:
         self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
+        self.budget = endpoint.budget
         self._views = views
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))
@@ -152,7 +153,7 @@ class Predictor:
 
     def _shown(self, used: Mapping[str, Any]) -> Mapping[str, Any]:
         instants = {name: used[name] for name in self._instants if used[name] is not None}
-        return {**used, **{name: moment(t).isoformat().replace("+00:00", "Z") for name, t in instants.items()}}
+        return {**used, **{name: iso(moment(t)) for name, t in instants.items()}}
 
     def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], int]:
         """What logs the answers, within a transaction."""

@@ -10,18 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, Unavailable, close_matches
-from mainstem.features.online.view import OnlineView, online_view
-from mainstem.features.plan import compiled, plan_features
+from mainstem.features.plan import plan_features
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
-from mainstem.nodes.features import FeatureView
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Writer
 from mainstem.serving import keys
 from mainstem.serving.committer import Committer
+from mainstem.serving.features import FeatureReader
 from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
@@ -42,6 +41,7 @@ class Live:
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
     ingests: Mapping[str, Ingest] = field(default_factory=dict)
+    features: FeatureReader | None = None
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
@@ -57,6 +57,12 @@ class Live:
         if stream in self.ingests:
             return self.ingests[stream]
         raise _unknown("stream", stream, list(self.ingests))
+
+    def reader(self) -> FeatureReader:
+        """Raises `Unavailable` before a release is loaded."""
+        if self.features is None:
+            raise Unavailable("nothing is published yet", hint="mainstem run")
+        return self.features
 
 
 class Service:
@@ -82,6 +88,7 @@ class Service:
         self.remote = store.remote
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
+        self._coming: Live | None = None
         self.keys: Sequence[keys.ApiKey] = ()
         self.trouble: MainstemError | None = None
         self._load, self._head = load, head
@@ -114,8 +121,17 @@ class Service:
         return self._committer
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
-        """What takes events, within a transaction: for the release that is live when the transaction comes."""
-        return lambda writer: self.live.ingest(stream).write(writer, events)
+        """What takes events, within a transaction: for the release that is live when the transaction comes, and for the
+        one that is about to be."""
+
+        def write(writer: Writer) -> int:
+            first = self.live.ingest(stream).write(writer, events)
+            coming = self._coming.ingests.get(stream) if self._coming is not None else None
+            if coming is not None:
+                coming.take(writer, events, first)
+            return first
+
+        return write
 
     # ── following the branch ──────────────────────────────────────────────────────────────────────────
 
@@ -132,11 +148,15 @@ class Service:
     def _swap(self) -> None:
         graph, release = self._load()
         self.trouble = None
-        live = self._loaded(graph, release)
-        self.live = live
-        for ingest in live.ingests.values():
-            # What was logged while a view was built elsewhere; nothing newer is applied before.
-            self.committer.submit(partial(ingest.write, events=())).result()
+        live = self._coming = self._loaded(graph, release)
+        try:
+            for ingest in live.ingests.values():
+                # What was logged while a view was built elsewhere; what comes from now on is taken for it, too. So who
+                # reads the new state misses nothing that the old one had.
+                self.committer.submit(partial(ingest.write, events=())).result()
+            self.live = live
+        finally:
+            self._coming = None
         self.metrics.loaded(time.time())
 
     def _troubled(self, error: Exception) -> None:
@@ -146,16 +166,14 @@ class Service:
         self.trouble = error if isinstance(error, MainstemError) else Unavailable(str(error) or type(error).__name__)
 
     def _loaded(self, graph: Graph, release: Release) -> Live:
-        views = {
-            name: online_view(compiled(graph, name), self._store, release.online)
-            for name in graph.of(FeatureView)
-            if name in release.online
-        }
+        features = FeatureReader(graph, release, self._store)
+        if self.live.release.id and features.changed:
+            features.view(features.changed[0])  # raises: what is live answers better than an error would
         predictors: dict[str, Predictor] = {}
         missing: dict[str, MainstemError] = {}
         for name, node in graph.of(Endpoint).items():
             try:
-                predictors[name] = self._predictor(graph, release, name, node, views)
+                predictors[name] = self._predictor(graph, release, name, node, features)
             except Unavailable as error:
                 missing[name] = error
             except MainstemError as error:
@@ -166,23 +184,21 @@ class Service:
         ingests = {
             name: Ingest(
                 graph[name],
-                [v for v in views.values() if v.view.source == name],
+                [v for v in features.views.values() if v.view.source == name],
                 self._store,
                 release.cutovers.get(name),
             )
             for name in graph.of(Stream)
         }
-        return Live(release, predictors, ingests, missing)
+        return Live(release, predictors, ingests, features, missing)
 
     def _predictor(
-        self, graph: Graph, release: Release, name: str, node: Endpoint, views: Mapping[str, OnlineView]
+        self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
     ) -> Predictor:
         model = graph.name_of(node.model)
         version = self._champion(release, name, model)
         plan = plan_features(graph, model)
-        for lookup in plan.lookups:
-            if lookup.view.name not in views:
-                raise Unavailable(f"the view {lookup.view.name!r} is not online yet", hint="mainstem run")
+        views = {lookup.view.name: features.view(lookup.view.name) for lookup in plan.lookups}
         unknown = [column.name for column in version.inputs if column.name not in {*plan.columns, *plan.request}]
         if unknown:
             raise Unavailable(

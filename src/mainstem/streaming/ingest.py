@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-import msgspec
-
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.corrections import corrections
-from mainstem.features.online.view import META, Meta, OnlineView
+from mainstem.features.online.logged import entries
+from mainstem.features.online.view import OnlineView
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
@@ -22,11 +21,6 @@ from mainstem.ports import EventLog, OnlineStore, Writer
 from mainstem.streaming.changes import changes_in
 from mainstem.streaming.logs import Event, decode_event, encode, events_of
 from mainstem.streaming.rows import RowSchema, micros, moment
-
-CHUNK = 10_000
-"""Logged events that a view takes in at a time when it catches up."""
-
-_meta = msgspec.msgpack.Decoder(Meta).decode
 
 
 class Store(OnlineStore, EventLog, Protocol):
@@ -71,23 +65,22 @@ class Ingest:
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
         """Append events and take them into every view; the offset of the first."""
         first = writer.append(self._log, [encode(event) for event in events])
+        self.take(writer, events, first)
+        return first
+
+    def take(self, writer: Writer, events: Sequence[Event], first: int) -> None:
+        """Take events that are in the log from the offset `first` on into every view."""
         for view in self.views:
             self._catch_up(writer, view, first)
         if events and self.views:
             columns = self._columns(range(first, first + len(events)), events)
             for view in self.views:
                 view.apply(writer, columns, first + len(events))
-        return first
 
     def _catch_up(self, writer: Writer, view: OnlineView, end: int) -> None:
-        raw = writer.get(view.space, META)
-        start = _meta(raw).offset if raw else 0
-        while start < end:
-            entries = list(self._store.replay(self._log, start, min(CHUNK, end - start)))
-            if entries:
-                columns = self._columns([o for o, _ in entries], [decode_event(payload) for _, payload in entries])
-                view.apply(writer, columns, entries[-1][0] + 1)
-            start = entries[-1][0] + 1 if entries else start + CHUNK
+        for chunk in entries(self._store, self._log, view.meta(writer).offset, end):
+            columns = self._columns([o for o, _ in chunk], [decode_event(payload) for _, payload in chunk])
+            view.apply(writer, columns, chunk[-1][0] + 1)
 
     def _columns(self, offsets: Sequence[int], events: Sequence[Event]) -> Mapping[str, Sequence[Any]]:
         columns: dict[str, Sequence[Any]] = {

@@ -41,6 +41,11 @@ def moment(value: int) -> datetime:
     return _EPOCH + value * _MICROSECOND
 
 
+def iso(value: Any) -> Any:
+    """An instant as text in ISO 8601; what is none as it is."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
 def parse_instant(value: Any) -> int:
     """An ISO 8601 text with its offset as int µs. Raises `ValueError` with what is wrong."""
     try:

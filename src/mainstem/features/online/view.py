@@ -94,9 +94,9 @@ class OnlineView:
         writer.prefetch(self.space, query.records)
         return self.answer({record: writer.get(self.space, record) for record in query.records}, query)
 
-    def meta(self) -> Meta:
-        """The state's own record."""
-        return _meta(self.store.read(self.space, [META])[0])
+    def meta(self, writer: Writer | None = None) -> Meta:
+        """The state's own record; as a transaction sees it, if one is given."""
+        return _meta(writer.get(self.space, META) if writer else self.store.read(self.space, [META])[0])
 
     def apply(self, writer: Writer, events: Mapping[str, Sequence[Any]], offset: int | None = None) -> int:
         """Take events into the state, as columns of the source's rows with `_seq` and `_arrived`; instants as µs.

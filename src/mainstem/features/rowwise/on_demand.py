@@ -2,12 +2,13 @@
 
 Both sides evaluate the same canonical tree: integers are brought to int64 and floats to float64 where they are read,
 for DuckDB's own types depend on how a literal is written (`1` is as narrow as what it meets, `3.5` is a decimal).
-What has no closure (`rowwise.COMPILERS`) is computed by DuckDB live as well, which costs about a millisecond.
+What has no closure (`rowwise.COMPILERS`) is computed by DuckDB live as well, which costs a millisecond or more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -53,7 +54,11 @@ class RowFunction:
                 self._computes[name] = compile_value(value.op())
             except Unsupported as reason:
                 self.fallbacks[name] = str(reason)
-        self._engine = _Engine({n: values[n] for n in self.fallbacks}, self.columns) if self.fallbacks else None
+        self._slow = {name: values[name] for name in self.fallbacks}
+
+    @cached_property
+    def _engine(self) -> _Engine | None:
+        return _Engine(self._slow, self.columns) if self._slow else None
 
     def __call__(self, row: Row) -> dict[str, Any]:
         """Raises `RequestError` where DuckDB would fail: an integer overflow, a remainder by zero, a bad cast."""

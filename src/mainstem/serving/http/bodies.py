@@ -10,6 +10,7 @@ from mainstem.errors import RequestError, close_matches
 from mainstem.serving.http.errors import TooLarge
 from mainstem.serving.http.messages import Request
 from mainstem.serving.limits import Limits
+from mainstem.streaming.rows import AN_INSTANT, parse_instant
 
 _decode = msgspec.json.Decoder().decode
 
@@ -50,3 +51,16 @@ def rows_in(
     if len(rows) > limits.max_rows:
         raise TooLarge.rows(len(rows), limits.max_rows, where)
     return rows, given
+
+
+def instant(options: dict[str, Any], where: str) -> int | None:
+    """The option `time` in µs, if it is given. Raises `RequestError`."""
+    value = options.get("time")
+    if value is None:
+        return None
+    try:
+        return parse_instant(value)
+    except ValueError as problem:
+        raise RequestError(
+            "`time` is not an instant", where=where, got=repr(value)[:80], expected=AN_INSTANT, hint=str(problem)
+        ) from None

@@ -10,6 +10,7 @@ import ibis.expr.datatypes as dt
 
 from mainstem.errors import MissingExtra
 from mainstem.serving.http.messages import HTML, Request, Response, Route
+from mainstem.serving.http.openapi import view_says, views_of
 from mainstem.serving.service import Live, Service
 from mainstem.streaming.rows import RowSchema
 
@@ -39,7 +40,12 @@ def render(live: Live, project: str, base: str, *, locked: bool = False) -> str:
         _described(f"/events/{name}", ingest.schema, base, locked, ingest.stream.description, None)
         for name, ingest in live.ingests.items()
     ]
-    return template.render(project=project, endpoints=endpoints, streams=streams, missing=live.missing, locked=locked)
+    views = [
+        _described(f"/features/{name}", schema, base, locked, view_says(view), None)
+        for name, view, schema in views_of(live)
+    ]
+    shown = {"endpoints": endpoints, "views": views, "streams": streams, "missing": live.missing}
+    return template.render(project=project, locked=locked, **shown)
 
 
 def _described(

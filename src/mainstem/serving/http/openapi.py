@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
+from mainstem.features.online.view import OnlineView
 from mainstem.serving.http.messages import Request, Response, Route, encode
 from mainstem.serving.service import Live, Service
 from mainstem.streaming.rows import RowSchema
@@ -28,6 +29,10 @@ def document(live: Live, title: str) -> dict[str, Any]:
     for name, ingest in live.ingests.items():
         schema = _rows(ingest.schema, "events", {"replay": {"type": "boolean", "default": False}})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
+    for name, view, keys in views_of(live):
+        schema = _rows(keys, "rows", {"time": _instant()})
+        paths[f"/features/{name}"] = _post(view_says(view), schema, 200)
+        paths["/features"] = _post("Read several views at once.", _SEVERAL, 200)
     for path, said in (("/health", "The process answers."), ("/ready", "It has a release."), ("/metrics", "Counters.")):
         paths[path] = {"get": {"summary": said, "responses": {"200": {"description": "as said"}}}}
     return {
@@ -41,6 +46,29 @@ def document(live: Live, title: str) -> dict[str, Any]:
         "security": [{"key": []}, {}],
     }
 
+
+def views_of(live: Live) -> Iterator[tuple[str, OnlineView, RowSchema]]:
+    """The views that can be read, each with what a row that asks it must have."""
+    if live.features is not None:
+        for name, view in live.features.views.items():
+            yield name, view, live.features.schema([name])
+
+
+def view_says(view: OnlineView) -> str:
+    """A line about a view that is online."""
+    return f"Read {view.view.name} as it stands: {', '.join(view.view.schema)}."
+
+
+_SEVERAL = {
+    "type": "object",
+    "required": ["views", "rows"],
+    "properties": {
+        "views": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "rows": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+    },
+    "additionalProperties": False,
+}
 
 _ERROR = {
     "type": "object",
@@ -56,7 +84,7 @@ def _post(summary: str, schema: Mapping[str, Any], status: int) -> dict[str, Any
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
             "responses": {
-                str(status): {"description": "done, and on disk"},
+                str(status): {"description": "done; what was to be kept is on disk"},
                 "default": {"description": "refused", "content": {"application/json": {"schema": failed}}},
             },
         }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from mainstem.errors import RequestError
-from mainstem.serving.http.bodies import read_json, rows_in
+from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, Route, encode
 from mainstem.serving.predictor import Answer
 from mainstem.serving.service import Service
-from mainstem.streaming.rows import AN_INSTANT, moment, parse_instant
+from mainstem.streaming.rows import iso, moment
 
 _LARGE = 64
 """Rows from which on scoring leaves the event loop; where features come over a network, it always does."""
@@ -27,8 +27,9 @@ async def _predict(service: Service, request: Request) -> Response:
     where = f"endpoint {request.name}"
     predictor = service.live.predictor(request.name)
     body = await read_json(request, service.limits)
+    began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
-    at = None if options.get("time") is None else _instant(options["time"], where)
+    at = instant(options, where)
     if len(rows) < _LARGE and not service.remote:
         answers = predictor.predict(rows, at)
     else:
@@ -36,6 +37,8 @@ async def _predict(service: Service, request: Request) -> Response:
     await asyncio.wrap_future(service.committer.submit(predictor.logged(answers)))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(request.name, predictor.version.id, len(answers), unknown)
+    if predictor.budget is not None:
+        service.metrics.timed(request.name, time.perf_counter() - began, predictor.budget)
     head = {"endpoint": request.name, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
@@ -46,23 +49,10 @@ def shown(answer: Answer) -> dict[str, Any]:
     """An answer as JSON. A binary score is P(true); `decision` is there if the endpoint has a threshold."""
     found: dict[str, Any] = {
         "id": answer.id,
-        "time": _iso(answer.time),
+        "time": iso(moment(answer.time)),
         "score": answer.score,
         **({} if answer.decision is None else {"decision": answer.decision}),
         **({} if answer.label is None else {"label": answer.label}),
         "features": answer.features,
     }
     return {**found, "flags": list(answer.flags)} if answer.flags else found
-
-
-def _iso(micros: int) -> str:
-    return moment(micros).isoformat().replace("+00:00", "Z")
-
-
-def _instant(value: Any, where: str) -> int:
-    try:
-        return parse_instant(value)
-    except ValueError as problem:
-        raise RequestError(
-            "`time` is not an instant", where=where, got=repr(value)[:80], expected=AN_INSTANT, hint=str(problem)
-        ) from None

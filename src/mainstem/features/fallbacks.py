@@ -1,0 +1,63 @@
+"""On-demand features that only the engine can compute: told when a project loads, refused where there is no time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mainstem.errors import DefinitionError
+from mainstem.features.plan import Computation, plan_features
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.models import Model
+
+logger = logging.getLogger(__name__)
+
+_said: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A feature that the engine computes at request time, because of an operation; `where` it is declared."""
+
+    feature: str
+    operation: str
+    where: str
+
+
+def fallbacks(graph: Graph, model: str) -> Iterator[Fallback]:
+    """Those of a model's on-demand features."""
+    for step in plan_features(graph, model).steps:
+        if isinstance(step, Computation):
+            for feature, operation in step.function.fallbacks.items():
+                yield Fallback(feature, operation, str(step.node.origin))
+
+
+def check_fallbacks(graph: Graph) -> None:
+    """Warn of each, once a process. Raises `DefinitionError` where an endpoint of the model declares a `latency`."""
+    found = {model: list(fallbacks(graph, model)) for model in graph.of(Model)}
+    for name, endpoint in graph.of(Endpoint).items():
+        slow = found[graph.name_of(endpoint.model)]
+        if endpoint.latency is not None and slow:
+            raise _refused(slow[0], endpoint).at(graph[name].where)
+    for model, slow in found.items():
+        for fallback in slow:
+            _say(model, fallback)
+
+
+def _refused(slow: Fallback, endpoint: Endpoint) -> DefinitionError:
+    return DefinitionError(
+        f"the on-demand feature {slow.feature!r} is too slow for an endpoint with latency={endpoint.latency!r}",
+        got=f"{slow.operation}, which only the engine can compute, in a millisecond or more ({slow.where})",
+        expected="operations that are compiled: docs/features-and-time.md lists them",
+        hint="compute it in a table that a view serves, register the operation, or leave latency= out",
+    )
+
+
+def _say(model: str, slow: Fallback) -> None:
+    key = (slow.feature, slow.where)
+    if key not in _said:
+        _said.add(key)
+        told = "%s: the on-demand feature %r of %r is computed by the engine, in a millisecond or more, because of %s"
+        logger.warning(told, slow.where, slow.feature, model, slow.operation)

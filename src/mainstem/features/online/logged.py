@@ -1,0 +1,38 @@
+"""A stream's log as the state of a view takes it in: from where the state ends, and without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mainstem.errors import ConflictError, StorageError
+from mainstem.ports import EventLog
+
+Entries = Sequence[tuple[int, bytes]]
+
+CHUNK = 10_000
+"""Entries that a view takes in at a time."""
+
+
+def entries(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]:
+    """The entries `(offset, payload)` of a log with `start <= offset < end`, some at a time.
+
+    Raises `StorageError` if the log has forgotten some of them, `ConflictError` if some are not committed yet.
+    """
+    while start < end:
+        chunk = list(log.replay(name, start, min(CHUNK, end - start)))
+        if not chunk or chunk[0][0] != start:
+            raise _missing(log, name, start, end)
+        yield chunk
+        start = chunk[-1][0] + 1
+
+
+def _missing(log: EventLog, name: str, start: int, end: int) -> StorageError:
+    kept = log.end(name)
+    if start >= kept:
+        return ConflictError(f"the log {name!r} is being written", got=f"{kept} entries, not {end}", hint="do it again")
+    return StorageError(
+        f"the log {name!r} no longer has what the online state lacks",
+        got=f"a state that ends before offset {start}",
+        expected="a log that goes on there",
+        hint="mainstem run builds the state anew from the lake",
+    )

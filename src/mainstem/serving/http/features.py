@@ -1,0 +1,78 @@
+"""POST /features/VIEW, or /features for several views: features as they stand online, for one row of keys or many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from mainstem.errors import RequestError
+from mainstem.features.online.rows import FeatureRow
+from mainstem.serving.http.bodies import instant, read_json, rows_in
+from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.service import Service
+from mainstem.streaming.rows import iso
+
+_LARGE = 64
+"""Rows of views from which on reading leaves the event loop; over a network it always does."""
+
+
+def routes(service: Service) -> list[Route]:
+    async def one(request: Request) -> Response:
+        return await _one(service, request)
+
+    async def several(request: Request) -> Response:
+        return await _several(service, request)
+
+    return [Route("POST", "/features/", one), Route("POST", "/features", several)]
+
+
+async def _one(service: Service, request: Request) -> Response:
+    where = f"features of {request.name}"
+    body = await read_json(request, service.limits)
+    rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
+    found = (await _read(service, [request.name], rows, options, where))[request.name]
+    if isinstance(body, dict) and "rows" not in body:
+        return Response(encode({"view": request.name, "fingerprint": found[0].fingerprint, **shown(found[0])}))
+    return Response(encode({"view": request.name, **_shown(found)}))
+
+
+async def _several(service: Service, request: Request) -> Response:
+    where = "features"
+    body = await read_json(request, service.limits)
+    rows, options = rows_in(body, "rows", frozenset({"time", "views"}), service.limits, where)
+    views = options.get("views")
+    if not isinstance(views, list) or not views or not all(isinstance(name, str) for name in views):
+        expected = '{"views": ["NAME", …], "rows": […]}'
+        raise RequestError("`views` is no list of names", where=where, got=repr(views)[:80], expected=expected)
+    found = await _read(service, views, rows, options, where)
+    return Response(encode({"views": {name: _shown(answers) for name, answers in found.items()}}))
+
+
+async def _read(
+    service: Service, views: Sequence[str], rows: list[Any], options: dict[str, Any], where: str
+) -> dict[str, list[FeatureRow]]:
+    reader, at = service.live.reader(), instant(options, where)
+    if len(rows) * len(views) < _LARGE and not service.remote:
+        found = reader.read(views, rows, at)
+    else:
+        found = await asyncio.to_thread(reader.read, views, rows, at)
+    for name in found:
+        service.metrics.read(name, len(rows))
+    return found
+
+
+def _shown(rows: Sequence[FeatureRow]) -> dict[str, Any]:
+    return {"fingerprint": rows[0].fingerprint, "rows": [shown(row) for row in rows]}
+
+
+def shown(row: FeatureRow) -> dict[str, Any]:
+    """A row as JSON. Instants are ISO 8601, UTC."""
+    return {
+        "key": {name: iso(value) for name, value in row.key.items()},
+        "time": iso(row.time),
+        "features": {name: iso(value) for name, value in row.features.items()},
+        "effective": iso(row.effective),
+        "windows": {window: [iso(start), iso(end)] for window, (start, end) in row.windows.items()},
+        "missing": row.missing,
+    }
