@@ -228,7 +228,9 @@ class Writer(Protocol):
     def get(self, space: str, key: bytes) -> bytes | None: ...
     def put(self, space: str, key: bytes, value: bytes) -> None: ...
     def delete(self, space: str, key: bytes) -> None: ...
-    def clear(self, space: str) -> None: ...
+
+    def clear(self, space: str, limit: int | None = None) -> bool:
+        """Delete what a space has, or about `limit` of it where that takes time; whether something may be left."""
 
     def append(self, log: str, payloads: Sequence[bytes]) -> int:
         """Append to a log; the offset of the first. Offsets of a log are 0, 1, 2, … without a gap."""
@@ -260,6 +262,10 @@ class OnlineStore(Protocol):
 
     def count(self, space: str) -> int: ...
 
+    def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """All keys of a space with their values, about `limit` at a time and each time from a view of its own: what is
+        written meanwhile may be among them or not, and a key may come twice."""
+
     def sizes(self) -> Sizes:
         """What takes up how much; it may take as long as reading everything does."""
 
@@ -277,3 +283,6 @@ class EventLog(Protocol):
 
     def trim(self, log: str, before: int) -> None:
         """Forget payloads below an offset, once the lake has them."""
+
+    def begin(self, log: str, offset: int) -> None:
+        """Let the next payload have this offset at least: the log was lost, and what it had has a place elsewhere."""

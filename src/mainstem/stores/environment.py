@@ -99,21 +99,23 @@ def release(environment: Environment) -> None:
             environment.env.close()
 
 
-def entries(transaction: Transaction, db: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The keys that begin with `prefix`, and their values."""
+def entries(transaction: Transaction, db: Any, prefix: bytes, last: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """The keys that begin with `prefix` and come after `last`, and their values."""
     with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(prefix)
+        positioned = cursor.set_range(last + b"\0" if last else prefix)
         while positioned and cursor.key().startswith(prefix):
             yield cursor.item()
             positioned = cursor.next()
 
 
-def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes) -> None:
-    """Delete all keys in `start <= key < stop`."""
+def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes, limit: int | None = None) -> bool:
+    """Delete the keys in `start <= key < stop`, at most `limit` of them; whether any is left."""
     with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(start)
-        while positioned and cursor.key() < stop:
-            positioned = cursor.delete()
+        left = cursor.set_range(start) and cursor.key() < stop
+        while left and limit != 0:
+            limit = None if limit is None else limit - 1
+            left = cursor.delete() and cursor.key() < stop
+        return bool(left)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hashlib import blake2b
 LONGEST = 511
 PREFIX = 4
 _ROOM = LONGEST - PREFIX
-_LITERAL, _HASHED = b"\x00", b"\x01"
+_LITERAL, _HASHED, _NAME = b"\x00", b"\x01", b"\x02"
 
 
 def encoded(prefix: bytes, key: bytes) -> bytes:
@@ -19,6 +19,17 @@ def encoded(prefix: bytes, key: bytes) -> bytes:
     if len(key) < _ROOM:
         return prefix + _LITERAL + key
     return prefix + _HASHED + blake2b(key, digest_size=32).digest()
+
+
+def name_of(encoded: bytes) -> bytes | None:
+    """Where a key that was too long stands in full, beside its hash; None for one that was not."""
+    prefix, how, rest = encoded[:PREFIX], encoded[PREFIX : PREFIX + 1], encoded[PREFIX + 1 :]
+    return prefix + _NAME + rest if how == _HASHED else None
+
+
+def is_name(encoded: bytes) -> bool:
+    """Whether it is a key that was too long, in full, and no entry of its own."""
+    return encoded[PREFIX : PREFIX + 1] == _NAME
 
 
 def decoded(name: bytes) -> tuple[bytes, str]:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +15,7 @@ import lmdb
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
-from mainstem.stores.keys import PREFIX, after, decoded, encoded, number, offset_key
+from mainstem.stores.keys import PREFIX, after, decoded, encoded, is_name, name_of, number, offset_key
 
 R = TypeVar("R")
 
@@ -87,7 +88,29 @@ class LmdbStore:
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _SPACE, space)
-            return 0 if prefix is None else sum(1 for _ in entries(transaction, environment.values, prefix))
+            if prefix is None:
+                return 0
+            return sum(not is_name(key) for key, _ in entries(transaction, environment.values, prefix))
+
+    def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Pages of keys and values, each from a view of its own."""
+        last: bytes | None = b""
+        while last is not None:
+            page, last = self._page(space, last, limit)
+            if page:
+                yield page
+
+    def _page(self, space: str, last: bytes, limit: int) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """The entries after the encoded key `last`, and the last of them; None if it is that of the space."""
+        environment = self._env
+        with explained(self.where), environment.reading, environment.view() as transaction:
+            prefix = _known(environment, transaction, _SPACE, space)
+            if prefix is None:
+                return [], None
+            found = list(islice(entries(transaction, environment.values, prefix, last), limit))
+            names = ((name_of(key), key, value) for key, value in found if not is_name(key))
+            page = [(_key(environment, transaction, name, key), value) for name, key, value in names]
+            return page, found[-1][0] if len(found) == limit else None
 
     def sizes(self) -> Sizes:
         """What keys and values add up to, by reading all of them."""
@@ -134,6 +157,10 @@ class LmdbStore:
     def trim(self, log: str, before: int) -> None:
         with self.transaction() as writer:
             writer.trim(log, before)  # type: ignore[attr-defined]
+
+    def begin(self, log: str, offset: int) -> None:
+        with self.transaction() as writer:
+            writer.begin(log, offset)  # type: ignore[attr-defined]
 
     def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
         environment = self._env
@@ -182,8 +209,8 @@ class LmdbWriter:
     def delete(self, space: str, key: bytes) -> None:
         self._apply(self._delete, space, key)
 
-    def clear(self, space: str) -> None:
-        self._apply(self._clear, space)
+    def clear(self, space: str, limit: int | None = None) -> bool:
+        return self._apply(self._clear, space, limit)
 
     def append(self, log: str, payloads: Sequence[bytes]) -> int:
         return self._apply(self._append, log, payloads)
@@ -191,6 +218,10 @@ class LmdbWriter:
     def trim(self, log: str, before: int) -> None:
         """Forget payloads below an offset; the log's end stays."""
         self._apply(self._trim, log, before)
+
+    def begin(self, log: str, offset: int) -> None:
+        """Let the log end at an offset, if it ends before."""
+        self._apply(self._begin_log, log, offset)
 
     def commit(self) -> None:
         self._apply(self._commit)
@@ -228,15 +259,20 @@ class LmdbWriter:
 
     def _put(self, transaction: Transaction, space: str, key: bytes, value: bytes) -> None:
         prefix = self._id(transaction, _SPACE, space)
-        transaction.put(encoded(prefix, key), value, db=self._environment.values)
+        at = encoded(prefix, key)
+        transaction.put(at, value, db=self._environment.values)
+        if name := name_of(at):
+            transaction.put(name, key, db=self._environment.values)
 
     def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
-        prefix = self._id(transaction, _SPACE, space)
-        transaction.delete(encoded(prefix, key), db=self._environment.values)
+        at = encoded(self._id(transaction, _SPACE, space), key)
+        transaction.delete(at, db=self._environment.values)
+        if name := name_of(at):
+            transaction.delete(name, db=self._environment.values)
 
-    def _clear(self, transaction: Transaction, space: str) -> None:
+    def _clear(self, transaction: Transaction, space: str, limit: int | None) -> bool:
         prefix = self._id(transaction, _SPACE, space)
-        drop(transaction, self._environment.values, prefix, after(prefix))
+        return drop(transaction, self._environment.values, prefix, after(prefix), limit)
 
     def _append(self, transaction: Transaction, log: str, payloads: Sequence[bytes]) -> int:
         prefix = self._id(transaction, _LOG, log)
@@ -249,6 +285,11 @@ class LmdbWriter:
     def _trim(self, transaction: Transaction, log: str, before: int) -> None:
         prefix = self._id(transaction, _LOG, log)
         drop(transaction, self._environment.events, prefix, offset_key(prefix, before))
+
+    def _begin_log(self, transaction: Transaction, log: str, offset: int) -> None:
+        prefix = self._id(transaction, _LOG, log)
+        if _end(self._environment, transaction, prefix) < offset:
+            transaction.put(prefix, offset.to_bytes(8, "big"), db=self._environment.ends)
 
     def _commit(self, transaction: Transaction) -> None:
         transaction.commit()
@@ -277,6 +318,12 @@ def _known(environment: Environment, transaction: Transaction, kind: bytes, name
 
 def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
     return int.from_bytes(transaction.get(log, default=b"", db=environment.ends), "big")
+
+
+def _key(environment: Environment, transaction: Transaction, name: bytes | None, encoded: bytes) -> bytes:
+    """A key as it was given: what stands in its name, if it was too long."""
+    key: bytes = encoded[PREFIX + 1 :] if name is None else transaction.get(name, db=environment.values)
+    return key
 
 
 def _values(

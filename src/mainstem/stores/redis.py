@@ -79,6 +79,15 @@ class RedisStore:
     def count(self, space: str) -> int:
         return int(self._reach().ask("HLEN", self._names.space(space)))
 
+    def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Pages of keys and values, as HSCAN finds them."""
+        at: int | None = 0
+        while at is not None:
+            following, found = self._reach().ask("HSCAN", self._names.space(space), at, "COUNT", limit)
+            if found:
+                yield list(found.items())
+            at = following or None
+
     def sizes(self) -> Sizes:
         """What they take up in the server's memory, judged by a hundred entries of each."""
         server = self._reach()
@@ -105,6 +114,12 @@ class RedisStore:
 
     def trim(self, log: str, before: int) -> None:
         self._reach().durably("XTRIM", self._names.log(log), "MINID", entry_id(before))
+
+    def begin(self, log: str, offset: int) -> None:
+        server = self._reach()
+        with turn(server, self._names, self._lease) as mine:
+            if mine.ends.get(log, 0) < offset:
+                mine.commit([("HSET", self._names.ends, log, offset)])
 
     def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
         bounds = (entry_id(start), entry_id(stop - 1), "COUNT", _CHUNK)

@@ -241,8 +241,10 @@ class RedisWriter:
     def delete(self, space: str, key: bytes) -> None:
         self._space(space).written[key] = None
 
-    def clear(self, space: str) -> None:
+    def clear(self, space: str, limit: int | None = None) -> bool:
+        """All of it at once: the server frees the memory in a thread of its own."""
         self._spaces[space] = _Space(cleared=True)
+        return False
 
     def append(self, log: str, payloads: Sequence[bytes]) -> int:
         mine = self._logs.setdefault(log, [])

@@ -108,6 +108,54 @@ class StoreContract:
         assert (store.count("a"), store.count("b")) == (1, 300)
         assert store.read("a", [b"5", b"new"]) == [None, b"v"]
 
+    def test_a_space_is_cleared_piece_by_piece(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            for n in range(250):
+                writer.put("a", b"%d" % n, b"v")
+            writer.put("b", b"k", b"v")
+        counts = []
+        left = True
+        while left:
+            with store.transaction() as writer:
+                left = writer.clear("a", 100)
+            counts.append(store.count("a"))
+        assert counts in ([150, 50, 0], [0]), "a store that clears in no time may do it at once"
+        with store.transaction() as writer:
+            assert not writer.clear("no such space", 100)
+        assert store.read("b", [b"k"]) == [b"v"]
+
+    def test_all_of_a_space_is_scanned_page_by_page(self, open_store: OpenStore) -> None:
+        store = open_store()
+        values = {key: key[:8] for key in (b"", b"\x00", b"\xff" * 9, b"k" * 600, b"l" * 5_000)}
+        values |= {b"%d" % n: b"v%d" % n for n in range(2_500)}
+        with store.transaction() as writer:
+            for key, value in values.items():
+                writer.put("a", key, value)
+            writer.put("b", b"other", b"v")
+            writer.delete("a", b"7")
+            writer.put("a", b"m" * 700, b"gone")
+            writer.delete("a", b"m" * 700)
+        del values[b"7"]
+        pages = list(store.scan("a", 100))
+        assert len(pages) > 1 and dict(entry for page in pages for entry in page) == values
+        assert store.count("a") == len(values)
+        assert list(store.scan("never written")) == []
+
+    def test_what_is_there_all_the_time_is_scanned_while_others_write(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            for n in range(1_000):
+                writer.put("a", b"%04d" % n, b"v")
+        seen: set[bytes] = set()
+        for page in store.scan("a", 50):
+            seen |= {key for key, _ in page}
+            with store.transaction() as writer:
+                for n in range(0, 1_000, 2):
+                    writer.delete("a", b"%04d" % n)
+                    writer.put("a", b"more %d" % n, b"v")
+        assert {b"%04d" % n for n in range(1, 1_000, 2)} <= seen
+
     def test_sizes(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:
@@ -200,6 +248,16 @@ class StoreContract:
         with store.transaction() as writer:
             assert writer.append("log", [b"next"]) == 3_000
         assert list(open_store().replay("log", 0)) == [(3_000, b"next")]
+
+    def test_a_log_that_was_lost_goes_on_where_it_was(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.begin("log", 40)
+        assert (store.end("log"), list(store.replay("log", 0))) == (40, [])
+        store.begin("log", 7)
+        with store.transaction() as writer:
+            assert writer.append("log", [b"a", b"b"]) == 40
+        assert list(open_store().replay("log", 0, limit=100)) == [(40, b"a"), (41, b"b")]
+        assert list(store.replay("log", 41)) == [(41, b"b")]
 
     def test_writers_take_turns(self, open_store: OpenStore) -> None:
         def add() -> None:
