@@ -133,3 +133,27 @@ def test_a_view_whose_definition_has_changed_since_is_not_read(city: ms.Project)
         (after,) = later.online("zone").get([{"zone": 0}], NOON)
         assert {**after} == {**before, "most_1h": 16.0, "most_10min": 12.0}
         assert after.fingerprint != before.fingerprint
+
+
+def test_views_use_views_and_some_have_no_key() -> None:
+    """What a ride brings along from its zone and from everywhere: rows of the lake, then one that comes in live."""
+    declared = nodes()
+    rides, zone = declared["rides"], declared["zone"]
+    everywhere = ms.feature_view(rides, windows="1h", n=_.count())
+    over = (_.fare - _.zone__fare_1h).mean()
+    dear = ms.feature_view(
+        rides, key="driver", using=[zone, everywhere], windows="1h", over=over, busy=_.everywhere__n_1h.max()
+    )
+    with ms.testing.project({**declared, "everywhere": everywhere, "dear": dear}, DATA) as project:
+        project.run()
+        (row,) = project.online("dear").get([{"driver": "ann"}], NOON)
+        assert row == {"over_1h": pytest.approx((-2 - 2 - 3 - 3) / 4), "busy_1h": 5}
+        project.ingest("rides", [{"ride": "r9", "zone": 1, "driver": "bob", "fare": 99.0, "at": NOON}], replay=True)
+        bob, everybody = (
+            project.online(v).get([k], NOON + MINUTE)[0] for v, k in (("dear", {"driver": "bob"}), ("everywhere", {}))
+        )
+        assert bob == {"over_1h": 99.0 - 13.0, "busy_1h": 6} and everybody == {"n_1h": 7}
+        assert [row["from"] for row in project.show("dear")["features"]] == [
+            "rides.fare, zone.fare_1h",
+            "everywhere.n_1h",
+        ]

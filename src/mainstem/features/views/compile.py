@@ -197,8 +197,14 @@ class _Compiler:
         """When a row becomes known that has these columns; what it brings along is looked up as of then."""
         fields = {f.name for v in self.arguments.values() for f in v.op().find(ops.Field)}
         asked = {column for lookup in self.lookups for column in lookup.on}
-        columns = sorted(fields.union(others, asked) - self.assumed - self.brought.keys())
+        read = fields.union(others, asked) - self.brought.keys()
+        columns = sorted((read or self._time()) - self.assumed)
         return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns))
+
+    def _time(self) -> set[str]:
+        """That a row is there is known when it happens."""
+        time = getattr(self.source.node, "time", None)
+        return {str(time)} if time else set()
 
     def _chain(self, known: Known, placing: tuple[str, ...]) -> Chain:
         if not known.moments:
