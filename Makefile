@@ -45,8 +45,8 @@ unit: $(STAMP) ## pytest: unit, property, end to end, the page
 bench: $(STAMP) ## ratios against the bare engine, measured in one run
 	$(BIN)/python -m benchmarks
 
-soak: $(STAMP) ## the conformance suite of features, on many more histories
-	MAINSTEM_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/features/test_conformance.py -n $(WORKERS) --timeout 7200
+soak: $(STAMP) ## the conformance suite of features, on many more histories and a million rows
+	MAINSTEM_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/features/test_conformance.py -m "slow or not slow" -n $(WORKERS) --timeout 7200
 
 constraints: ## write constraints.txt from a fresh environment
 	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

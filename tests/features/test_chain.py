@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from ibis import _
 
-from mainstem.errors import DefinitionError, RequestError, SchemaError, UnknownName
+from mainstem.errors import DefinitionError, LeakError, RequestError, SchemaError, UnknownName
 from mainstem.features.discovery import features
 from mainstem.features.instants import INSTANT, micros_of
 from mainstem.features.offline.join import join
@@ -18,7 +19,7 @@ from mainstem.features.online.view import online_view
 from mainstem.features.plan import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.features import feature_view
-from mainstem.nodes.sources import stream
+from mainstem.nodes.sources import files, stream
 
 
 def chained(small: Any, **inner: Any) -> dict[str, Any]:
@@ -131,6 +132,16 @@ def test_a_key_may_come_from_another_view(small: Any, world: Any) -> None:
     state = online_view(view, here.store, here.release.online)
     (reading,) = state.read([("LAX",)], micros_of(small.NOON))
     assert view.key == {"way__dest": "string"} and reading.values == {"seats": 102}
+
+
+def test_what_nobody_can_say_of_a_view_nobody_can_say_of_what_uses_it(small: Any, world: Any) -> None:
+    shops = files("shops.csv", key="origin", schema={"origin": "string", "seats": "int64"})
+    shop = feature_view(shops, key="origin", columns=["seats"])
+    declared = small.nodes()
+    size = feature_view(declared["departures"], key="origin", using=shop, windows="1h", most=_.shop__seats.max())
+    with pytest.raises(LeakError, match="nobody can say when it becomes known"):
+        late = replace(declared["late"], features=(size,))
+        world({**declared, "shops": shops, "shop": shop, "size": size, "late": late})
 
 
 @pytest.mark.parametrize(

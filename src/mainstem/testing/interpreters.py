@@ -50,7 +50,7 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         states = _states(view, store, next(rounds))
         log = [*events, *_deletions(events)] if view.retracts else events
-        for few in _together(log) if view.chain else _batches(log, batch):
+        for few in _together(log) if view.chain else _batches(log, max(batch, len(log) // 1_000)):
             columns: dict[str, Any] = {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)}
             with store.transaction() as writer:
                 columns["_deleted"] = [event.get("_deleted", False) for event in few]

@@ -199,7 +199,8 @@ class _Compiler:
         asked = {column for lookup in self.lookups for column in lookup.on}
         read = fields.union(others, asked) - self.brought.keys()
         columns = sorted((read or self._time()) - self.assumed)
-        return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns))
+        never_said = (Known(unknown=lookup.view.known.unknown) for lookup in self.lookups)
+        return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns), *never_said)
 
     def _time(self) -> set[str]:
         """That a row is there is known when it happens."""

@@ -23,7 +23,7 @@ from mainstem.features.online.sight import exact
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.nodes.reductions import Windowed, windowed
 from mainstem.testing.features import Interpreter, same, scaled
-from mainstem.testing.histories import NAMED, Case, History, are_apart, made_up
+from mainstem.testing.histories import NAMED, Case, History, a_million, are_apart, made_up
 from mainstem.testing.views import VIEWS, view_of
 
 HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
@@ -76,6 +76,14 @@ class InterpreterContract:
             assert case.values and not unlike, "\n".join(unlike[:20])
             compared += case.values
         record_property(COMPARED, compared)
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(1_800)
+    @pytest.mark.parametrize("name", ["selection", "exact", "ordered", "ttl"])
+    def test_a_million_rows(self, interpreter: Interpreter, as_of: str, name: str) -> None:
+        case = Case.of(_view(name), [a_million(), NAMED["single event"]], as_of=as_of)
+        unlike = case.unlike(interpreter)
+        assert len(case.events) > 1_000_000 and not unlike, "\n".join(unlike[:20])
 
     def test_without_queries_there_are_no_answers(self, interpreter: Interpreter) -> None:
         assert interpreter(VIEWS["latest"](), [], []) == []
