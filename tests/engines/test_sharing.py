@@ -34,3 +34,8 @@ def test_what_is_chosen_and_computed_row_by_row_is_quick() -> None:
     assert not is_quick(T.mutate(n=ibis.row_number()).filter(T.x > 1).op())
     assert not is_quick(T.group_by("k").aggregate(n=T.count()).filter(lambda rows: rows.n > 1).op())
     assert not is_quick(T.distinct().op())
+
+
+def test_rows_for_each_of_some_constants_are_quick_and_those_of_a_list_are_not() -> None:
+    assert is_quick(T.mutate(n=ibis.array([1, 2]).unnest()).op())
+    assert not is_quick(T.mutate(n=ibis.array([T.k, T.k]).unnest()).op())

@@ -212,4 +212,7 @@ class DuckdbSession:
 
 
 def _compiled(expression: ibis.Table) -> str:
-    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
+    """What `ibis.to_sql` gives, without its copies of expressions that are bound to no backend."""
+    from ibis.backends.sql.compilers import duckdb
+
+    return str(duckdb.compiler.to_sqlglot(expression).sql(duckdb.compiler.dialect, copy=False))

@@ -44,7 +44,12 @@ def is_quick(relation: Any) -> bool:
         return isinstance(relation, _ALIASES)
     values = (child for child in relation.__children__ if isinstance(child, ops.Value))
     slow = (op for value in values for op in value.find(_SLOW, filter=ops.Value))
-    return all(map(is_epoch_us, slow)) and is_quick(relation.parent)
+    return all(is_epoch_us(op) or _is_of_constants(op) for op in slow) and is_quick(relation.parent)
+
+
+def _is_of_constants(op: Any) -> bool:
+    """Whether rows are repeated for each of some constants."""
+    return isinstance(op, ops.Unnest) and not op.find(ops.Field)
 
 
 def _read_by(relation: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ibis
 
 from mainstem.features.offline.events import with_origins, with_references
+from mainstem.features.offline.joins import byte
 from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import floor
 
@@ -31,11 +32,19 @@ class Pairs(Part):
         return rows.group_by(self.key).aggregate(**lifted.reduced("s")), lifted
 
     def _seen(self, queries: ibis.Table) -> ibis.Table:
-        """Queries and the events in their windows. They meet in blocks as long as a window reaches, two at most."""
-        reach, events = self.window.reach, self.view.events
-        start, t = self.window.start(queries["_t"]), queries["_t"]
-        first = queries.mutate(_start=start, _block=floor(start, reach))
-        last = queries.filter(floor(t, reach) != floor(start, reach)).mutate(_start=start, _block=floor(t, reach))
+        """Queries and the events in their windows, once for each such window."""
+        starts = {f"_start{number}": window.start(queries["_t"]) for number, window in enumerate(self.windows)}
+        met = self._met(queries.mutate(**starts, _start=ibis.least(*starts.values())))
+        held = [(met["_u"] >= met[start]).ifelse(byte(number), None) for number, start in enumerate(starts)]
+        rows = met.mutate(_window=ibis.array(held).unnest())
+        return rows.filter(rows["_window"].notnull())
+
+    def _met(self, queries: ibis.Table) -> ibis.Table:
+        """Queries and the events from `_start` on. They meet in blocks as long as a window reaches, two at most."""
+        reach, events = max(window.reach for window in self.windows), self.view.events
+        start, t = queries["_start"], queries["_t"]
+        first = queries.mutate(_block=floor(start, reach))
+        last = queries.filter(floor(t, reach) != floor(start, reach)).mutate(_block=floor(t, reach))
         asked, at = first.union(last), [*self.view.key, "_block"]
         events = events.mutate(_block=floor(events["_u"], reach)).rename({f"_of_{column}": column for column in at})
         met = asked.inner_join(events, [asked[c] == events[f"_of_{c}"] for c in at])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from mainstem.features.offline.events import Rows
 from mainstem.features.offline.stages import exchanged, reductions, staged
 from mainstem.features.offline.visibility import Visibility
 from mainstem.features.views.view import CompiledView, Feature
-from mainstem.features.windows import Window
+from mainstem.features.windows import Span, Window, floor
 
 CALCULUS = Columns()
 
@@ -82,20 +82,42 @@ def _found(op: Any, column: Any) -> Any:
 
 @dataclass(frozen=True)
 class Part(Visibility):
-    """Features of a view over one window, computed in one way."""
+    """Features of a view over some windows, alike in each, computed in one way.
 
-    window: Window
+    Windows are rows, not columns: queries and events are there once for each, told apart by a number in `_window`, so a
+    query to an engine is no longer for ten windows than for one. `features` are those of the first.
+    """
+
+    windows: tuple[Window, ...]
     features: tuple[Feature, ...]
+
+    @property
+    def key(self) -> list[str]:
+        return [*super().key, "_window"]
+
+    def over(self, rows: ibis.Table) -> ibis.Table:
+        """`rows` once for each window."""
+        numbers = [ibis.literal(number, type="int8") for number in range(len(self.windows))]
+        return rows.mutate(_window=ibis.array(numbers).unnest())
+
+    def of(self, rows: ibis.Table, measure: Callable[[Window], int]) -> Any:
+        """A measure of each row's window."""
+        return rows["_window"].cases(*enumerate(map(measure, self.windows)))
+
+    def span(self, rows: ibis.Table) -> Span:
+        """The window of each row's query."""
+        step, size = (self.of(rows, measure) for measure in (lambda w: w.resolution, lambda w: w.size))
+        return Span(floor(rows["_t"], step) - size, rows["_t"])
 
     def valued(self, table: ibis.Table, partials: Mapping[str, Partial], **more: Any) -> ibis.Table:
         """The features' values by query, and `more` columns."""
-        span = self.window.span(table["_t"])
+        span = self.span(table)
         values = {f.name: _exact(f, f.kind.finalize(CALCULUS, partials[f.name], span)) for f in self.features}
         return staged(table, self.key, {**more, **values})
 
     def by(self, way: type[_Way]) -> _Way:
         """The same features, computed otherwise."""
-        return way(self.view, self.arrived, self.window, self.features)
+        return way(self.view, self.arrived, self.windows, self.features)
 
 
 _Way = TypeVar("_Way", bound=Part)

@@ -7,7 +7,9 @@ more, and so are the aggregations that have to collect the events of a window.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import reduce
+from typing import Any
 
 import ibis
 
@@ -16,7 +18,8 @@ from mainstem.features.offline.joins import joined
 from mainstem.features.offline.pairs import Pairs
 from mainstem.features.offline.partials import CALCULUS, Lifted, Part
 from mainstem.features.offline.tiles import Tiles
-from mainstem.features.views.view import CompiledView
+from mainstem.features.views.view import CompiledView, Feature
+from mainstem.features.windows import Window
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
@@ -24,13 +27,25 @@ def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.
 
     With `arrived`, events that had not arrived by `_t` are not seen.
     """
-    found = []
+    key, found = [*view.key, "_t"], queries
+    for way, running in ((_Running, True), (Pairs, False)):
+        for windows in _alike(view, running):
+            part = way(view, arrived and view.arrives, tuple(windows), next(iter(windows.values())))
+            rows = part.compute(queries)
+            for number, features in enumerate(windows.values()):
+                own = rows.filter(rows["_window"] == number)
+                values = {f.name: own[like.name] for f, like in zip(features, part.features, strict=True)}
+                found = joined(found, own.select(*key, **values), key)
+    return found
+
+
+def _alike(view: CompiledView, running: bool) -> list[dict[Window, tuple[Feature, ...]]]:
+    """The features that are running, or not, by window; windows are together that differ in nothing else."""
+    found: dict[Any, dict[Window, tuple[Feature, ...]]] = defaultdict(dict)
     for window, features in view.windows.items():
-        for way, running in ((_Running, True), (Pairs, False)):
-            chosen = tuple(feature for feature in features if feature.kind.running is running)
-            if chosen:
-                found.append(way(view, arrived and view.arrives, window, chosen).compute(queries))
-    return reduce(lambda left, right: joined(left, right, [*view.key, "_t"]), found, queries)
+        chosen = tuple(feature for feature in features if feature.kind.running is running)
+        found[tuple((id(f.kind), f.argument, f.by) for f in chosen)][window] = chosen
+    return [windows for what, windows in found.items() if what]
 
 
 class _Running(Part):
@@ -43,7 +58,7 @@ class _Running(Part):
         asking = joined(queries, keys, key)
         crowd = events.semi_join(keys.filter(keys["_busy"]), key)
         few, lifted = self.by(Pairs).halves(asking.filter(~asking["_busy"]))
-        many = self.by(Tiles).halves(asking.filter(asking["_busy"]).select(*self.key), crowd)
+        many = self.by(Tiles).halves(asking.filter(asking["_busy"]).select(*key, "_t"), crowd)
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
 
     def _merged(self, halves: ibis.Table, lifted: Lifted) -> ibis.Table:
@@ -56,7 +71,8 @@ class _Running(Part):
 
     def _corrected(self, settled: ibis.Table) -> ibis.Table:
         """The doubtful results computed again."""
-        again = self.by(Pairs).compute(settled.filter(settled["_doubtful"]).select(*self.key))
+        doubtful = settled.filter(settled["_doubtful"]).select(*self.view.key, "_t").distinct()
+        again = self.by(Pairs).compute(doubtful)
         both = joined(settled, again.rename({f"_again_{f.name}": f.name for f in self.features}), self.key)
         values = {f.name: both["_doubtful"].ifelse(both[f"_again_{f.name}"], both[f.name]) for f in self.features}
         return both.select(*self.key, **values)
