@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
-from mainstem.features.online.packing import Array, encode_key
+from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, space_of
 from mainstem.features.plan import compiled
 from mainstem.features.values import NULL_INT
@@ -115,7 +115,7 @@ def fingerprint_of(context: Context, view: str) -> str:
     parts = [definition.fingerprint, source.read_fingerprint]
     if not isinstance(source.node, Stream):
         parts += [f"{name}@{context.snapshot(name).id}" for name in sorted(leaves(definition.events))]
-    return digest(*parts)
+    return digest(FORMAT, *parts)
 
 
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:

@@ -48,17 +48,30 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         state = OnlineView(view, store, f"{view.fingerprint}.{next(rounds)}")
-        log = [*events, *_deletions(events)] if view.retracts else events
+        log = logged(view, events)
         for start in range(0, len(log), batch):
-            few = log[start : start + batch]
-            columns: dict[str, Any] = {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)}
-            with store.transaction() as writer:
-                columns["_deleted"] = [event.get("_deleted", False) for event in few]
-                state.apply(writer, columns)
+            take(state, log[start : start + batch])
         found = state.read([key for key, _ in queries], [t for _, t in queries])
         return [reading.values for reading in found]
 
     return run
+
+
+def logged(view: CompiledView, events: Sequence[Event]) -> list[Event]:
+    """Events as they stand in a log, and after them, for a view of a stream of changes, what took some of them back."""
+    return [*events, *_deletions(events)] if view.retracts else list(events)
+
+
+def take(state: OnlineView, events: Sequence[Event]) -> None:
+    """Take events of a log into a state, in one transaction."""
+    with state.store.transaction() as writer:
+        state.apply(writer, columns_of(events))
+
+
+def columns_of(events: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events of a log as a state takes them in."""
+    columns: dict[str, list[Any]] = {name: [event[name] for event in events] for name in (*SCHEMA, *HIDDEN)}
+    return columns | {"_deleted": [event.get("_deleted", False) for event in events]}
 
 
 def _deletions(events: Sequence[Event]) -> list[Event]:
