@@ -181,6 +181,28 @@ def test_a_view_of_more_keys_than_one_batch(small: Any, world: Any) -> None:
     ]
 
 
+def test_a_key_of_many_events_is_in_parts_and_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstem.features.online.records.LONG", 1_000)
+    here = world()
+    here.put("departures", [small.departure(n, _seq=n) for n in range(100)], cursor="100")
+    here.materialise("airport")
+    view = view_of(here, "airport")
+    parts = here.store.count(view.space)
+    assert parts > 7, "the view's record, an index, one or two blocks, and parts"
+    noon = small.NOON - timedelta(hours=1)
+
+    def seen() -> tuple[int, ...]:
+        return tuple(read(here, noon - timedelta(minutes=m))["departures_1h"] for m in (0, 20, 50, 99))
+
+    assert seen() == (60, 60, 49, 0)
+    late = micros_of(noon - timedelta(minutes=90, seconds=30))
+    with here.store.transaction() as writer:
+        columns = {"origin": ["JFK"], "dep_delay": [1.0], "departed_at": [late], "_seq": [100], "_arrived": [late]}
+        view.apply(writer, columns, 101)
+    assert seen() == (60, 60, 50, 0)
+    assert here.store.count(view.space) == parts
+
+
 def test_reads_before_the_grace_are_refused(small: Any, world: Any) -> None:
     here = world()
     here.put("departures", [small.departure(0), small.departure(60 * 24 * 3)])

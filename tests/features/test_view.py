@@ -14,7 +14,7 @@ from mainstem.errors import DefinitionError, SchemaError
 from mainstem.features.algebra import AGGREGATIONS
 from mainstem.features.algebra.sums import Sum
 from mainstem.features.instants import ALWAYS, INSTANT
-from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.packing import encode_key
 from mainstem.features.views.compile import compile_view
 from mainstem.features.views.view import CompiledView
@@ -57,9 +57,11 @@ def test_an_event_is_usable_when_the_last_of_its_columns_is_known() -> None:
     table = _arrow(rows, {**SCHEMA, "_seq": "int64", "_arrived": INSTANT})
     with DuckdbEngine().session({"source": table}) as session:
         stored = session.fetch(view.events.order_by("_seq")).to_pydict()
-    live = by_key(view, {name: [row[name] for row in rows] for name in rows[0]})
+    live = arrivals(view, {name: [row[name] for row in rows] for name in rows[0]})
     assert stored["_u"] == [10, 15] and stored["_arrived"] == [10, 30]
-    assert live.columns == {encode_key(("p",)): {c: v for c, v in stored.items() if c != "k"}}
+    ((key, columns),) = live.by_key()
+    assert key == encode_key(("p",))
+    assert {name: column.tolist() for name, column in columns.items()} == {c: stored[c] for c in columns}
     assert (live.total, live.watermark) == (2, 15)
 
 
@@ -69,7 +71,7 @@ def test_only_the_columns_a_view_reads_hold_it_back() -> None:
     view = compiled(known, columns=["y"])
     assert str(view.known) == "always"
     rows = {"k": ["p"], "x": [1.0], "y": [2.0], "a": [None], "b": [None], "_seq": [0], "_arrived": [0]}
-    assert by_key(view, rows).columns[encode_key(("p",))]["_u"] == [ALWAYS]
+    assert arrivals(view, rows).columns["_u"].tolist() == [ALWAYS]
 
 
 def test_what_somebody_vouches_for_counts_as_known() -> None:

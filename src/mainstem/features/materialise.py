@@ -16,7 +16,7 @@ from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
 from mainstem.features.online.logged import Entries, entries
-from mainstem.features.online.packing import Array, encode_key
+from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, online_view, space_of
 from mainstem.features.plan import compiled
 from mainstem.features.values import NULL_INT
@@ -124,7 +124,7 @@ def fingerprint_of(context: Context, view: str) -> str:
     parts = [definition.fingerprint, graph[view].read_fingerprint]
     if not isinstance(graph[definition.source].node, Stream):
         parts += [f"{name}@{context.snapshot(name).id}" for name in sorted(leaves(answered(definition).events))]
-    return digest(*parts)
+    return digest(FORMAT, *parts)
 
 
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:

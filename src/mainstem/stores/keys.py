@@ -6,6 +6,7 @@ the environment is opened and each costs every transaction, while a space is mad
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 LONGEST = 511
@@ -19,6 +20,12 @@ def encoded(prefix: bytes, key: bytes) -> bytes:
     if len(key) < _ROOM:
         return prefix + _LITERAL + key
     return prefix + _HASHED + blake2b(key, digest_size=32).digest()
+
+
+def all_encoded(prefix: bytes, keys: Iterable[bytes]) -> list[bytes]:
+    """Many keys, quickly."""
+    begin = prefix + _LITERAL
+    return [begin + key if len(key) < _ROOM else encoded(prefix, key) for key in keys]
 
 
 def name_of(encoded: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ import lmdb
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
-from mainstem.stores.keys import PREFIX, after, decoded, encoded, is_name, name_of, number, offset_key
+from mainstem.stores.keys import PREFIX, after, all_encoded, decoded, encoded, is_name, name_of, number, offset_key
 
 R = TypeVar("R")
 
@@ -201,10 +201,16 @@ class LmdbWriter:
         """Nothing: reading takes microseconds."""
 
     def get(self, space: str, key: bytes) -> bytes | None:
-        return self._apply(self._get, space, key)
+        return self.get_many(space, [key])[0]
+
+    def get_many(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._apply(self._get_many, space, keys)
 
     def put(self, space: str, key: bytes, value: bytes) -> None:
-        self._apply(self._put, space, key, value)
+        self._apply(self._put_many, space, {key: value})
+
+    def put_many(self, space: str, values: Mapping[bytes, bytes]) -> None:
+        self._apply(self._put_many, space, values)
 
     def delete(self, space: str, key: bytes) -> None:
         self._apply(self._delete, space, key)
@@ -252,17 +258,16 @@ class LmdbWriter:
                 raise ConflictError("another process wrote while the map grew", hint=hint)
         return transaction
 
-    def _get(self, transaction: Transaction, space: str, key: bytes) -> bytes | None:
-        prefix = self._id(transaction, _SPACE, space)
-        value: bytes | None = transaction.get(encoded(prefix, key), db=self._environment.values)
-        return value
+    def _get_many(self, transaction: Transaction, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return _values(self._environment, transaction, space, keys)
 
-    def _put(self, transaction: Transaction, space: str, key: bytes, value: bytes) -> None:
-        prefix = self._id(transaction, _SPACE, space)
-        at = encoded(prefix, key)
-        transaction.put(at, value, db=self._environment.values)
-        if name := name_of(at):
-            transaction.put(name, key, db=self._environment.values)
+    def _put_many(self, transaction: Transaction, space: str, values: Mapping[bytes, bytes]) -> None:
+        places = all_encoded(self._id(transaction, _SPACE, space), values)
+        put, db = transaction.put, self._environment.values
+        for place, (key, value) in zip(places, values.items(), strict=True):
+            put(place, value, db=db)
+            if name := name_of(place):
+                put(name, key, db=db)
 
     def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
         at = encoded(self._id(transaction, _SPACE, space), key)
@@ -333,4 +338,4 @@ def _values(
     if prefix is None:
         return [None] * len(keys)
     get, values = transaction.get, environment.values
-    return [get(encoded(prefix, key), None, values) for key in keys]
+    return [get(name, None, values) for name in all_encoded(prefix, keys)]

@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -231,12 +231,18 @@ class RedisWriter:
             seen.read.update(zip(wanted, found, strict=True))
 
     def get(self, space: str, key: bytes) -> bytes | None:
-        self.prefetch(space, [key])
+        return self.get_many(space, [key])[0]
+
+    def get_many(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.prefetch(space, keys)
         seen = self._space(space)
-        return seen.written[key] if key in seen.written else seen.read.get(key)
+        return [seen.written[key] if key in seen.written else seen.read.get(key) for key in keys]
 
     def put(self, space: str, key: bytes, value: bytes) -> None:
         self._space(space).written[key] = value
+
+    def put_many(self, space: str, values: Mapping[bytes, bytes]) -> None:
+        self._space(space).written.update(values)
 
     def delete(self, space: str, key: bytes) -> None:
         self._space(space).written[key] = None

@@ -49,17 +49,32 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         states = _states(view, store, next(rounds))
-        log = [*events, *_deletions(events)] if view.retracts else events
+        log = logged(view, events)
         for few in _together(log) if view.chain else _batches(log, max(batch, len(log) // 1_000)):
-            columns: dict[str, Any] = {name: [event[name] for event in few] for name in (*SCHEMA, *HIDDEN)}
-            with store.transaction() as writer:
-                columns["_deleted"] = [event.get("_deleted", False) for event in few]
-                for state in states:
-                    state.apply(writer, columns)
+            take(states, few)
         found = states[-1].read([key for key, _ in queries], [t for _, t in queries])
         return [reading.values for reading in found]
 
     return run
+
+
+def logged(view: CompiledView, events: Sequence[Event]) -> list[Event]:
+    """Events as they stand in a log, and after them, for a view of a stream of changes, what took some of them back."""
+    return [*events, *_deletions(events)] if view.retracts else list(events)
+
+
+def take(states: Sequence[OnlineView], events: Sequence[Event]) -> None:
+    """Take events of a log into some states, in one transaction."""
+    columns = columns_of(events)
+    with states[0].store.transaction() as writer:
+        for state in states:
+            state.apply(writer, columns)
+
+
+def columns_of(events: Sequence[Event]) -> dict[str, list[Any]]:
+    """Events of a log as a state takes them in."""
+    columns: dict[str, list[Any]] = {name: [event[name] for event in events] for name in (*SCHEMA, *HIDDEN)}
+    return columns | {"_deleted": [event.get("_deleted", False) for event in events]}
 
 
 def _states(view: CompiledView, store: OnlineStore, number: int) -> list[OnlineView]:

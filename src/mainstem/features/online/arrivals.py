@@ -1,81 +1,129 @@
-"""From rows of a source as they come in to events of a view in their normal form, by key."""
+"""From rows of a source as they come in to events of a view in their normal form: by key, in order, none twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mainstem.features.instants import ALWAYS
-from mainstem.features.online.packing import encode_key
+from mainstem.features.online.packing import Array, encode_key, to_fixed, to_objects
+from mainstem.features.online.retention import in_order, taken
 from mainstem.features.values import NULL_INT, SMALLEST
 from mainstem.features.views.view import CompiledView
 
+Rows = Mapping[str, Sequence[Any]]
 
-class Grouped(NamedTuple):
-    """Events by encoded key, as columns of the view's layout; their number and their newest usable time."""
 
-    columns: dict[bytes, dict[str, list[Any]]]
+class Arrivals(NamedTuple):
+    """Events of some keys: `key` is for each row the place of its encoded key in `keys`, and ascends.
+
+    `columns` are arrays in the view's layout, nulls as it has them. `total` is how many events came, `watermark` their
+    newest usable time.
+    """
+
+    keys: list[bytes]
+    key: Array
+    columns: dict[str, Array]
     total: int
     watermark: int
 
+    def by_key(self) -> Iterator[tuple[bytes, dict[str, Array]]]:
+        """Each key's columns."""
+        bounds = np.searchsorted(self.key, np.arange(len(self.keys) + 1)).tolist()
+        for place, key in enumerate(self.keys):
+            yield key, taken(self.columns, slice(bounds[place], bounds[place + 1]))
 
-def by_key(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Grouped:
-    """Rows as columns (instants in µs, `_seq` and `_arrived` beside them) as events by encoded key.
+
+def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
+    """Rows as columns (instants in µs, `_seq` and `_arrived` beside them) as events.
 
     Rows without a key, or whose time has not come, are left out. One that was deleted comes with the time of that as
     `_gone`: it takes back an event of the state.
     """
-    events = _normal(view, rows)
-    found: dict[bytes, dict[str, list[Any]]] = {}
-    total, watermark = 0, ALWAYS
-    for key, event in zip(_keys(view, rows), zip(*events.values(), strict=True), strict=False):
-        u = event[0]
-        if u is None or None in key:
-            continue
-        columns = found.setdefault(encode_key(key), {name: [] for name in events})
-        for column, value in zip(columns.values(), event, strict=True):
-            column.append(value)
-        total += 1
-        # An event that says it is of the future must not push the past out of the state.
-        watermark = max(watermark, min(u, event[1]) if view.arrives else u)
-    return Grouped(found, total, watermark)
+    columns = _normal(view, rows)
+    names = list(map(encode_key, keys_of(rows, view.key)))
+    here = (columns["_u"] != NULL_INT) & _has_key(view, rows)
+    if not here.all():
+        names, columns = list(compress(names, here)), taken(columns, here)
+    keys = sorted(set(names))
+    places = {name: place for place, name in enumerate(keys)}
+    key = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
+    # An event that says it is of the future must not push the past out of the state.
+    u = np.minimum(columns["_u"], columns["_arrived"]) if view.arrives else columns["_u"]
+    order = _order(view, key, columns)
+    return Arrivals(keys, key[order], taken(columns, order), len(u), int(u.max(initial=ALWAYS)))
 
 
-def _keys(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows[column] for column in view.key), strict=True) if view.key else repeat(())
+def keys_of(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row."""
+    return zip(*(rows[column] for column in columns), strict=True) if columns else repeat((), _size(rows))
 
 
-def _normal(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    size = len(next(iter(rows.values())))
+def _has_key(view: CompiledView, rows: Rows) -> Array:
+    found = np.ones(_size(rows), dtype=bool)
+    for column in view.key:
+        if None in rows[column]:
+            found &= np.array([value is not None for value in rows[column]])
+    return found
+
+
+def _size(rows: Rows) -> int:
+    return len(next(iter(rows.values())))
+
+
+def _normal(view: CompiledView, rows: Rows) -> dict[str, Array]:
+    size = _size(rows)
     u = usable(view, rows)
-    columns: dict[str, list[Any]] = {"_u": u}
+    columns = {"_u": u}
     if view.arrives:
-        came = rows.get("_arrived") or [None] * size
-        columns["_arrived"] = [at if a is None else a for a, at in zip(came, u, strict=True)]
+        came = to_fixed(rows.get("_arrived") or [None] * size, "int64")
+        columns["_arrived"] = np.where(came == NULL_INT, u, came)
     if view.retracts:
-        deleted = rows.get("_deleted") or [False] * size
-        columns["_gone"] = [at if back else None for at, back in zip(columns["_arrived"], deleted, strict=True)]
+        deleted = np.array(rows.get("_deleted") or [False] * size, dtype=bool)
+        columns["_gone"] = np.where(deleted, columns["_arrived"], NULL_INT)
     if view.order is not None:
-        smallest = SMALLEST[view.order]
-        columns["_order"] = [smallest if v is None or v != v else v for v in rows[str(view.order_by)]]
+        columns["_order"] = _ranked(rows[str(view.order_by)], view.order)
     if view.sequenced:
-        columns["_seq"] = [-1 if seq is None else seq for seq in rows.get("_seq") or [None] * size]
+        landed = to_fixed(rows.get("_seq") or [None] * size, "int64")
+        columns["_seq"] = np.where(landed == NULL_INT, -1, landed)
     arguments = view.row_function.batch({name: list(rows[name]) for name in view.inputs})
-    return columns | {name: [_plain(value) for value in values] for name, values in arguments.items()}
+    return columns | {name: _column(values, view.arguments[name]) for name, values in arguments.items()}
 
 
-def usable(view: CompiledView, rows: Mapping[str, Sequence[Any]]) -> list[int | None]:
-    """When each row became usable; None for never."""
-    moments = sorted(view.known.moments)
-    if not moments:
-        return [ALWAYS] * len(next(iter(rows.values())))
-    shifted = [[None if at is None else at + m.offset for at in rows[m.column]] for m in moments]
-    if len(shifted) == 1:
-        return shifted[0]
-    return [None if None in instants else max(instants) for instants in zip(*shifted, strict=True)]
+def usable(view: CompiledView, rows: Rows) -> Array:
+    """When each row became usable; null for never."""
+    found = np.full(_size(rows), ALWAYS)
+    for number, moment in enumerate(sorted(view.known.moments)):
+        at = to_fixed(rows[moment.column], "int64")
+        waits = (at == NULL_INT) | (found == NULL_INT)
+        found = np.where(waits, NULL_INT, np.maximum(at + moment.offset, found) if number else at + moment.offset)
+    return found
 
 
-def _plain(value: Any) -> Any:
-    """NaN is null, and so is the smallest int64."""
-    return None if value != value or value == NULL_INT else value
+def _ranked(values: Sequence[Any], kind: str) -> Array:
+    """The `order_by` column; a null counts as the smallest value."""
+    column = _column(values, kind)
+    if kind == "string":
+        return to_objects([SMALLEST[kind] if value is None else value for value in values])
+    return np.where(column == column if kind == "float64" else column != NULL_INT, column, SMALLEST[kind])
+
+
+def _column(values: Sequence[Any], kind: str) -> Array:
+    return to_objects(values) if kind == "string" else to_fixed(values, kind)
+
+
+def _order(view: CompiledView, key: Array, columns: dict[str, Array]) -> Array:
+    """The rows by key and in order; of those that came twice, by their `_seq`, the first."""
+    u, seq = columns["_u"], columns.get("_seq")
+    if seq is None:
+        return in_order(view, columns, key)
+    if view.order is None and bool(((u[1:] > u[:-1]) | ((u[1:] == u[:-1]) & (seq[1:] > seq[:-1]))).all()):
+        return np.argsort(key, kind="stable")
+    rows = np.lexsort((seq, u, key))
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = (seq[rows[1:]] < 0) | np.logical_or.reduce([np.diff(column[rows]) != 0 for column in (key, u, seq)])
+    once = np.sort(rows[first])
+    return once[in_order(view, taken(columns, once), key[once])]

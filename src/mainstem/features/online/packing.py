@@ -1,19 +1,19 @@
-"""The events of one key as bytes: column after column, sorted by their total order.
+"""The events of a key as bytes: row after row in their total order, so that newer ones are put at the end.
 
-    rows u32 │ size of each text column u32 … │ fixed columns, 8 bytes a value │ text columns: lengths i32, UTF-8
+    size of the directory u32 │ size of the texts u32 │ directory │ texts, UTF-8, row by row │ rows
 
-A null is NaN among floats, the smallest int64 among integers and booleans, and a length of −1 among texts. Columns of
-many keys are packed by cutting slices out of the whole, so loading costs little per key.
+A row has 8 bytes for each column, the fixed ones first; in the places of the texts stand their lengths. A null is NaN
+among floats, the smallest int64 among integers and booleans, and a length of −1 among texts. The directory names the
+parts that older events are kept in; see `records`.
 """
 
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any
 
 import msgspec
@@ -24,13 +24,38 @@ from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 
 Array = npt.NDArray[Any]
+Columns = Mapping[str, Sequence[Any] | Array]
 
-_LENGTH = struct.Struct("<i")
+FORMAT = "rows"
+"""Part of what a state is found by, so that none is read that was written otherwise."""
+
+encode_key: Callable[[Sequence[Any]], bytes] = msgspec.msgpack.Encoder().encode
+"""Key values as bytes that no other combination has: `("a", "b")` and `("ab",)` differ, so do 1 and "1"."""
+
+_HEADER = struct.Struct("<II")
+
+EMPTY = _HEADER.pack(0, 0)
+"""Packed, no events."""
 
 
-def encode_key(values: Sequence[Any]) -> bytes:
-    """Key values as bytes that no other combination has: `("a", "b")` and `("ab",)` differ, so do 1 and "1"."""
-    return msgspec.msgpack.encode(tuple(values))
+def packed(texts: bytes, rows: bytes, directory: bytes = b"") -> bytes:
+    """A packed value of its parts."""
+    return b"".join((_HEADER.pack(len(directory), len(texts)), directory, texts, rows))
+
+
+def parted(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """The texts, the rows and the directory of a packed value."""
+    directory, texts = _HEADER.unpack_from(raw)
+    start = _HEADER.size + directory
+    return raw[start : start + texts], raw[start + texts :], raw[_HEADER.size : start]
+
+
+def extended(raw: bytes, texts: bytes, rows: bytes) -> bytes:
+    """A packed value with newer rows at its end."""
+    if not texts:
+        return raw + rows
+    old, before, directory = parted(raw)
+    return packed(old + texts, before + rows, directory)
 
 
 @dataclass(frozen=True)
@@ -71,42 +96,56 @@ class Layout:
         return {name: place for place, name in enumerate((*self.fixed, *self.texts))}
 
     @cached_property
-    def header(self) -> struct.Struct:
-        return struct.Struct(f"<{1 + len(self.texts)}I")
+    def row(self) -> struct.Struct:
+        """One row; of the texts, the lengths."""
+        return struct.Struct("<" + "".join("d" if real else "q" for real in self.reals) + "q" * len(self.texts))
 
-    def pack(self, columns: Mapping[str, Sequence[Any] | Array]) -> bytes:
+    def pack(self, columns: Columns) -> bytes:
         """One key's events: columns of equal length, in order."""
-        count = len(columns["_u"])
-        return next(self.pack_many(columns, [0, count]))
+        return next(self.pack_many(columns, [0, len(columns["_u"])]))
 
-    def pack_many(self, columns: Mapping[str, Sequence[Any] | Array], bounds: Sequence[int]) -> Iterator[bytes]:
+    def pack_many(self, columns: Columns, bounds: Sequence[int] | Array) -> Iterator[bytes]:
         """One packed value per stretch `bounds[i]:bounds[i + 1]` of the columns."""
-        rows = np.asarray(bounds)
-        texts = [_to_text(columns[name]) for name in self.texts]
-        sizes = [np.diff(rows), *(np.diff(at[rows]) for _, _, at in texts)]
-        header = np.stack(sizes, axis=1).astype("<u4").tobytes()
-        parts = [_cut(header, np.arange(len(rows)) * self.header.size)]
-        parts += [_cut(to_fixed(columns[name], self.kinds[name]).tobytes(), rows * 8) for name in self.fixed]
-        for lengths, text, at in texts:
-            parts += [_cut(lengths, rows * 4), _cut(text, at[rows])]
-        return map(b"".join, zip(*parts, strict=True))
+        return map(packed, *self.cut(columns, bounds))
+
+    def cut(self, columns: Columns, bounds: Sequence[int] | Array) -> tuple[list[bytes], list[bytes]]:
+        """The texts and the rows of each stretch. They are cut out of the whole, so many keys cost little each."""
+        at = np.asarray(bounds)
+        table = np.empty((len(columns["_u"]), len(self.kinds)), "<i8")
+        for place, name in enumerate(self.fixed):
+            table[:, place] = to_fixed(columns[name], self.kinds[name]).view("<i8")
+        texts = [b""] * (len(at) - 1)
+        if self.texts:
+            lengths, text = _to_text([columns[name] for name in self.texts])
+            table[:, len(self.fixed) :] = lengths
+            texts = _slices(text, np.append(0, _ends(lengths)[:, -1])[at])
+        return texts, _slices(table.tobytes(), at * self.row.size)
+
+    def newest(self, raws: Sequence[bytes], names: Sequence[str]) -> dict[str, Array]:
+        """Some int64 columns of the newest rows of many packed values; the smallest int64 where there is no row."""
+        size = self.row.size
+        nothing = self.row.pack(*[NULL_INT] * len(self.kinds))
+        table = b"".join([raw[-size:] if len(raw) > len(EMPTY) else nothing for raw in raws])
+        found = np.frombuffer(table, "<i8").reshape(len(raws), -1)
+        return {name: found[:, self.places[name]] for name in names}
 
     def unpack(self, *raws: bytes) -> Events:
         """One key's events, of packed values that follow each other in order."""
         if len(raws) == 1:
-            return _Packed(self, *raws)
-        return _Joined(self, [_Packed(self, raw) for raw in raws])
+            return Events(self, *parted(raws[0])[:2])
+        texts, rows, _ = zip(*map(parted, raws), strict=True)
+        return Events(self, b"".join(texts), b"".join(rows))
 
 
-class Events(ABC):
+class Events:
     """One key's events, decoded column by column when asked."""
 
-    def __init__(self, layout: Layout, count: int) -> None:
-        self._layout, self._count = layout, count
+    def __init__(self, layout: Layout, texts: bytes, rows: bytes) -> None:
+        self._layout, self._texts, self._rows = layout, texts, rows
         self._columns: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._rows) // self._layout.row.size
 
     def __getitem__(self, name: str) -> Any:
         """A column: an array (nulls as NaN or the smallest int64), for texts a list (nulls as None)."""
@@ -126,61 +165,45 @@ class Events(ABC):
 
     def newest(self) -> Sequence[Any]:
         """The last row."""
-        return self.row(len(self) - 1)
-
-    @abstractmethod
-    def _decode(self, name: str) -> Any: ...
-
-
-class _Joined(Events):
-    def __init__(self, layout: Layout, parts: Sequence[Events]) -> None:
-        super().__init__(layout, sum(map(len, parts)))
-        self._parts = parts
-
-    def _decode(self, name: str) -> Any:
-        columns = [part[name] for part in self._parts]
-        if self._layout.kinds[name] == "string":
-            return [value for column in columns for value in column]
-        return np.concatenate(columns)
-
-
-class _Packed(Events):
-    def __init__(self, layout: Layout, raw: bytes) -> None:
-        count, *self._sizes = layout.header.unpack_from(raw)
-        super().__init__(layout, count)
-        self._raw = raw
-
-    def newest(self) -> Sequence[Any]:
-        # What most online reads are about: no column is decoded, only what ends each of them.
-        layout, raw, count = self._layout, self._raw, self._count
-        fixed = _last_of(layout.reals, count).unpack_from(raw, layout.header.size)
-        found = list(_nulled(fixed, layout.reals))
+        # What most online reads are about: no column is decoded, only what ends the bytes.
+        layout = self._layout
+        found = layout.row.unpack_from(self._rows, len(self._rows) - layout.row.size)
+        row = list(_nulled(found, layout.reals))
         for place in layout.booleans:
-            found[place] = None if found[place] is None else bool(found[place])
-        at = layout.header.size + 8 * count * len(fixed)
-        for size in self._sizes:
-            at += 4 * count + size
-            (length,) = _LENGTH.unpack_from(raw, at - size - 4)
-            found.append(None if length < 0 else raw[at - length : at].decode())
-        return found
+            row[place] = None if row[place] is None else bool(row[place])
+        end = len(self._texts)
+        for place in range(len(row) - 1, len(layout.fixed) - 1, -1):
+            length = row[place]
+            row[place] = None if length < 0 else self._texts[end - length : end].decode()
+            end -= max(length, 0)
+        return row
+
+    def packed_from(self, first: int) -> bytes:
+        """The rows from `first` on."""
+        dropped = int(np.maximum(self._lengths[:first], 0).sum())
+        return packed(self._texts[dropped:], self._rows[first * self._layout.row.size :])
+
+    @cached_property
+    def _table(self) -> Array:
+        return np.frombuffer(self._rows, "<i8").reshape(-1, len(self._layout.kinds))
+
+    @cached_property
+    def _lengths(self) -> Array:
+        return self._table[:, len(self._layout.fixed) :]
 
     def _decode(self, name: str) -> Any:
         layout = self._layout
         if layout.kinds[name] == "string":
             return self._decode_text(layout.texts.index(name))
-        at = layout.header.size + layout.fixed.index(name) * 8 * self._count
-        return np.frombuffer(self._raw, _dtype(layout.kinds[name]), self._count, at)
+        return self._table[:, layout.places[name]].copy().view(_dtype(layout.kinds[name]))
 
     def _decode_text(self, index: int) -> list[str | None]:
-        at = self._layout.header.size + 8 * self._count * len(self._layout.fixed)
-        at += 4 * self._count * index + sum(self._sizes[:index])
-        lengths = np.frombuffer(self._raw, "<i4", self._count, at).tolist()
-        at += 4 * self._count
-        values: list[str | None] = []
-        for length in lengths:
-            values.append(None if length < 0 else self._raw[at : at + length].decode())
-            at += max(length, 0)
-        return values
+        ends = _ends(self._lengths)[:, index].tolist()
+        lengths = self._lengths[:, index].tolist()
+        return [
+            None if length < 0 else self._texts[end - length : end].decode()
+            for end, length in zip(ends, lengths, strict=True)
+        ]
 
 
 def to_python(value: Any, kind: str) -> Any:
@@ -196,34 +219,40 @@ def to_fixed(values: Sequence[Any] | Array, kind: str) -> Array:
     """Values that may be None as an array of 8 bytes each."""
     if isinstance(values, np.ndarray) and values.dtype == _dtype(kind):
         return values
-    null = np.nan if kind == "float64" else NULL_INT
-    return np.array([null if value is None else value for value in values], dtype=_dtype(kind))
+    if kind != "float64" and None in values:
+        values = [NULL_INT if value is None else value for value in values]
+    return np.array(values, dtype=_dtype(kind))
+
+
+def to_objects(values: Sequence[Any] | Array) -> Array:
+    """Texts, which may be None, as an array."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
 
 
 def _nulled(values: Sequence[Any], reals: Sequence[bool]) -> Sequence[Any]:
-    """Fixed values with None for nulls. Mostly there is none, which two passes in C find out."""
+    """A row with None for the nulls of fixed columns. Mostly there is none, which two passes in C find out."""
     if NULL_INT not in values and (total := sum(values)) == total:
         return values
-    return [None if (v != v if real else v == NULL_INT) else v for v, real in zip(values, reals, strict=True)]
+    fixed = [None if (v != v if real else v == NULL_INT) else v for v, real in zip(values, reals, strict=False)]
+    return [*fixed, *values[len(reals) :]]
 
 
-@lru_cache(maxsize=4096)
-def _last_of(reals: tuple[bool, ...], count: int) -> struct.Struct:
-    """Takes the last of `count` values out of each fixed column."""
-    return struct.Struct("<" + "".join(f"{8 * (count - 1)}x{'d' if real else 'q'}" for real in reals))
+def _slices(raw: bytes, bounds: Array) -> list[bytes]:
+    return [raw[start:end] for start, end in pairwise(bounds.tolist())]
 
 
-def _cut(raw: bytes, bounds: Array) -> list[bytes]:
-    ends = bounds.tolist()
-    return [raw[start:end] for start, end in pairwise(ends)]
+def _to_text(columns: Sequence[Sequence[str | None] | Array]) -> tuple[Array, bytes]:
+    """The lengths of texts, row by row, and the texts."""
+    encoded = [None if text is None else text.encode() for text in chain.from_iterable(zip(*columns, strict=True))]
+    lengths = np.array([-1 if text is None else len(text) for text in encoded], dtype="<i8")
+    return lengths.reshape(-1, len(columns)), b"".join(text for text in encoded if text is not None)
 
 
-def _to_text(values: Sequence[str | None] | Array) -> tuple[bytes, bytes, Array]:
-    """Lengths and text as bytes, and where each value begins in the text."""
-    encoded = [None if value is None else value.encode() for value in values]
-    lengths = np.array([-1 if value is None else len(value) for value in encoded], dtype="<i4")
-    ends = np.concatenate([[0], np.cumsum(np.maximum(lengths, 0))])
-    return lengths.tobytes(), b"".join(value for value in encoded if value is not None), ends
+def _ends(lengths: Array) -> Array:
+    """Where among the texts each one ends."""
+    return np.maximum(lengths, 0).cumsum().reshape(lengths.shape)
 
 
 def _dtype(kind: str) -> str:

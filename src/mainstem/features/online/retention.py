@@ -1,36 +1,38 @@
-"""Old and new events of a key put together: in their total order, none twice; and which of them are kept."""
+"""Old and new events of a key put together: in their total order, none twice; and which of them are kept.
+
+Events of different usable times have nothing to do with each other here: the order, the doubles and the event that a
+deletion takes back are all among those of one time. So events can be put together stretch by stretch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mainstem.features.online.packing import Array, Events, to_fixed
+from mainstem.features.online.packing import Array, Events, to_objects
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 
-Columns = Mapping[str, Any]
+Columns = Mapping[str, Any] | Events
 
 
-def merged(view: CompiledView, old: Events | None, new: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of all events in order. New ones that are among the old, by their `_seq`, are left out.
 
-    New ones with a `_gone` are none: each takes back the event that is like it, the one that landed last of several.
+    New ones, none of them twice, that have a `_gone` are none: each takes back the event that is like it, the one that
+    landed last of several.
     """
-    kinds = {**dict.fromkeys(("_u", "_arrived", "_gone", "_seq"), "int64"), "_order": view.order, **view.arguments}
-    fresh = {name: _column(values, str(kinds[name])) for name, values in new.items()}
-    known = None if old is None else {name: _column(old[name], str(kinds[name])) for name in new}
     deletions = None
     if view.retracts:
-        deletions = _taken(fresh, np.flatnonzero(fresh["_gone"] != NULL_INT))
-        fresh = _taken(fresh, np.flatnonzero(fresh["_gone"] == NULL_INT))
-    if view.sequenced:
-        fresh = _taken(fresh, _unknown(fresh, known))
-    columns = fresh if known is None else {n: np.concatenate([known[n], fresh[n]]) for n in fresh}
-    columns = _taken(columns, _order(view, columns))
-    return columns if deletions is None else _without(view, columns, deletions)
+        deletions = taken(new, np.flatnonzero(new["_gone"] != NULL_INT))
+        new = taken(new, np.flatnonzero(new["_gone"] == NULL_INT))
+    known = {name: to_objects(c) if isinstance(c := old[name], list) else c for name in new}
+    new = taken(new, np.flatnonzero(~_among(new, known))) if view.sequenced else new
+    columns = {name: np.concatenate([known[name], new[name]]) for name in known}
+    columns = taken(columns, in_order(view, columns))
+    return columns if deletions is None else _without(columns, deletions)
 
 
 def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
@@ -43,13 +45,43 @@ def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
         return np.flatnonzero((gone == NULL_INT) | (gone >= horizon))
     if view.windowed:
         return slice(0, None)
-    u = columns["_u"]
-    visible = np.maximum(u, columns["_arrived"]) if view.arrives else u
-    settled = np.flatnonzero(visible < horizon)
+    settled = np.flatnonzero(visible(view, columns) < horizon)
     return slice(int(settled[-1]) if len(settled) else 0, None)
 
 
-def _without(view: CompiledView, columns: dict[str, Any], deletions: Columns) -> dict[str, Any]:
+def visible(view: CompiledView, columns: Columns) -> Array:
+    """From when on queries see each event."""
+    found: Array = np.maximum(columns["_u"], columns["_arrived"]) if view.arrives else columns["_u"]
+    return found
+
+
+def in_order(view: CompiledView, columns: Mapping[str, Any], key: Array | None = None) -> Array:
+    """The total order, of each `key` for itself: by position, and what is still tied in a latest view by its values."""
+    u = columns["_u"]
+    if key is None and bool((u[1:] > u[:-1]).all()):
+        return np.arange(len(u))
+    tied = not view.windowed and not (view.sequenced and bool((columns["_seq"] >= 0).all()))
+    names = [*view.position, *(view.arguments if tied else ())]
+    first = () if key is None else (key,)
+    return np.lexsort([*(_sortable(columns[name]) for name in reversed(names)), *first])
+
+
+def taken(columns: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+    """Some rows of the columns."""
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
+    """Which of the new events are among the known ones; without `_seq` none is."""
+    found = np.zeros(len(new["_u"]), dtype=bool)
+    if len(known["_u"]):
+        seen = set(zip(known["_u"].tolist(), known["_seq"].tolist(), strict=True))
+        for row in np.flatnonzero((new["_u"] <= known["_u"][-1]) & (new["_seq"] >= 0)):
+            found[row] = (int(new["_u"][row]), int(new["_seq"][row])) in seen
+    return found
+
+
+def _without(columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
     """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
     alike = [name for name in columns if name not in ("_arrived", "_gone", "_seq") and name not in view.brought]
     gone = columns["_gone"] = columns["_gone"].copy()
@@ -68,44 +100,9 @@ def _same(column: Array, value: Any) -> Array:
     return np.isnan(column) if column.dtype.kind == "f" and value != value else found
 
 
-def _column(values: Any, kind: str) -> Array:
-    if kind != "string":
-        return to_fixed(values, kind)
-    found = np.empty(len(values), dtype=object)
-    found[:] = values
-    return found
-
-
-def _unknown(fresh: Columns, known: Columns | None) -> Array:
-    """The indices of new events that are neither in the state nor twice in the batch; without `_seq` all are new."""
-    pairs = list(zip(fresh["_u"].tolist(), fresh["_seq"].tolist(), strict=True))
-    seen: set[tuple[int, int]] = set()
-    if known is not None and len(known["_u"]) and pairs and min(pairs)[0] <= known["_u"][-1]:
-        seen = set(zip(known["_u"].tolist(), known["_seq"].tolist(), strict=True))
-    chosen = []
-    for index, pair in enumerate(pairs):
-        if pair[1] < 0 or pair not in seen:
-            chosen.append(index)
-            seen.add(pair)
-    return np.array(chosen, dtype=np.int64)
-
-
-def _order(view: CompiledView, columns: Columns) -> Array:
-    """The total order: by position, and for rows of a latest view what is still tied by their values."""
-    names = [*view.position, *(() if view.windowed else view.arguments)]
-    u = columns["_u"]
-    if len(u) == 1 or bool((u[1:] > u[:-1]).all()):
-        return np.arange(len(u))
-    return np.lexsort([_sortable(columns[name]) for name in reversed(names)])
-
-
 def _sortable(column: Array) -> Array:
     """Numbers whose order is the column's, nulls first."""
     if column.dtype == object:
         ranks = {text: rank for rank, text in enumerate(sorted({v for v in column if v is not None}))}
-        return np.array([ranks.get(v, -1) for v in column])
+        return np.array([ranks.get(v, -1) for v in column], dtype=np.int64)
     return np.where(np.isnan(column), -np.inf, column) if column.dtype.kind == "f" else column
-
-
-def _taken(columns: Columns, indices: Array) -> dict[str, Any]:
-    return {name: column[indices] for name, column in columns.items()}

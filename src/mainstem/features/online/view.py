@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import RequestError, Unavailable
+from mainstem.errors import RequestError, StorageError, Unavailable
 from mainstem.features.instants import ALWAYS, instant_of
-from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.chain import with_features
 from mainstem.features.online.packing import encode_key
-from mainstem.features.online.state import Reading, Records, state_of
+from mainstem.features.online.state import Found, Reading, state_of
 from mainstem.features.views.view import CompiledView
 from mainstem.ports import OnlineStore, Writer
 
@@ -36,6 +36,9 @@ __all__ = [
 
 META = b""
 """The key of a space's own record: no entity's, for those are never empty."""
+
+ATTEMPTS = 8
+"""How often a read begins again because a late event replaced what it was about to read."""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -104,19 +107,19 @@ class OnlineView:
         Events that are in the state already, known by their `_seq`, change nothing. `offset` is the log's next one. The
         number of events that this view uses. The views `used` must have taken in what came before, and may have these.
         """
-        rows = by_key(self.view, with_features(self.view, self.used, writer, events))
-        changed = (a for key, columns in rows.columns.items() for a in self.state.changed(key, columns["_u"]))
-        writer.prefetch(self.space, chain([META], changed))
+        came = arrivals(self.view, with_features(self.view, self.used, writer, events))
+        batch = self.state.batch(came)
+        writer.prefetch(self.space, chain([META], self.state.touched(batch)))
         meta = _meta(writer.get(self.space, META))
-        watermark = max(meta.watermark, rows.watermark)
+        watermark = max(meta.watermark, came.watermark)
         horizon = watermark - self.view.grace
-        forgot = [self.state.take(writer, key, columns, horizon) for key, columns in rows.columns.items()]
-        complete_from = max(meta.complete_from, horizon) if any(forgot) else meta.complete_from
+        forgot = self.state.take(writer, batch, horizon)
+        complete_from = max(meta.complete_from, horizon) if forgot else meta.complete_from
         grown = Meta(watermark, complete_from, meta.offset if offset is None else offset, meta.loaded, meta.ready)
         writer.put(self.space, META, encode_meta(grown))
-        return rows.total
+        return came.total
 
-    def answer(self, found: Records, query: Query) -> list[Reading]:
+    def answer(self, found: Found, query: Query) -> list[Reading]:
         """The readings of a query, given its records. Raises `RequestError`."""
         self._check(found[META], query.times)
         return [self.state.read(a, found, t) for a, t in zip(query.needed, query.times, strict=True)]
@@ -150,10 +153,24 @@ def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
     """
     if not queries:
         return []
-    found = queries[0].view.store.read_many([(query.view.space, query.records) for query in queries])
-    return [
-        q.view.answer(dict(zip(q.records, values, strict=True)), q) for q, values in zip(queries, found, strict=True)
-    ]
+    store = queries[0].view.store
+    for _ in range(ATTEMPTS):
+        values = store.read_many([(query.view.space, query.records) for query in queries])
+        found = [Found(query.records, each) for query, each in zip(queries, values, strict=True)]
+        readings = _answers(queries, found)
+        wanted = [list(dict.fromkeys(each.wanted)) for each in found]
+        if not any(wanted):
+            return readings
+        parts = store.read_many([(q.view.space, some) for q, some in zip(queries, wanted, strict=True)])
+        # A part that is not there any more was replaced in between: its record is another one by now.
+        if not any(None in values for values in parts):
+            more = [Found([*f, *w], [*f.values(), *p]) for f, w, p in zip(found, wanted, parts, strict=True)]
+            return _answers(queries, more)
+    raise StorageError("records of the online state are not there", where=store.where, hint="build it anew")
+
+
+def _answers(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Reading]]:
+    return [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
 
 
 def online_view(view: CompiledView, store: OnlineStore, online: Mapping[str, str]) -> OnlineView:

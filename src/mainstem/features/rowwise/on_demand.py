@@ -16,7 +16,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
-from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value
+from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
 
@@ -49,11 +49,14 @@ class RowFunction:
         self.types = {name: str(value.type()) for name, value in values.items()}
         self.fallbacks: dict[str, str] = {}
         self._computes: dict[str, Compute] = {}
+        self._plain: dict[str, str] = {}
         for name, value in values.items():
             try:
                 self._computes[name] = compile_value(value.op())
             except Unsupported as reason:
                 self.fallbacks[name] = str(reason)
+            if (column := _plain_column(value.op())) is not None:
+                self._plain[name] = column
         self._slow = {name: values[name] for name in self.fallbacks}
 
     @cached_property
@@ -70,12 +73,22 @@ class RowFunction:
 
     def batch(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """The features of many rows, given and returned as columns of equal length."""
-        names = [name for name in self.columns if name in columns]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*(columns[n] for n in names), strict=True)]
-        found = {n: [_guarded(n, compute, row) for row in rows] for n, compute in self._computes.items()}
+        found = {name: columns[column] for name, column in self._plain.items()}
+        computes = {name: compute for name, compute in self._computes.items() if name not in found}
+        if computes:
+            names = [name for name in self.columns if name in columns]
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*(columns[n] for n in names), strict=True)]
+            found |= {n: [_guarded(n, compute, row) for row in rows] for n, compute in computes.items()}
         if self._engine is not None:
             found |= self._engine(columns)
         return {name: found[name] for name in self.names}
+
+
+def _plain_column(op: Any) -> str | None:
+    """The column that a value is as it stands: live, integers and floats have their widest type anyway."""
+    if isinstance(op, ops.Cast) and op.to in (dt.int64, dt.float64) and kind(op.arg) == kind(op):
+        op = op.arg
+    return op.name if isinstance(op, ops.Field) else None
 
 
 def _guarded(name: str, compute: Compute, row: Row) -> Any:

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from mainstem.features.algebra import Aggregation, Partial
-from mainstem.features.online.arrivals import by_key
+from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.events import Seen
 from mainstem.features.online.packing import Events, Layout
-from mainstem.features.online.retention import merged
 from mainstem.features.online.scalars import Scalars
 from mainstem.features.online.sight import exact
 from mainstem.features.views.view import CompiledView, Feature
@@ -137,8 +136,8 @@ def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, .
     """The events of each key, in order."""
     rows = {name: [event[name] for event in history.events] for name in history.events[0]} if history.events else None
     layout = Layout.of(view)
-    for key, columns in (by_key(view, rows).columns if rows else {}).items():
-        yield tuple(msgspec.msgpack.decode(key)), layout.unpack(layout.pack(merged(view, None, columns)))
+    for key, columns in arrivals(view, rows).by_key() if rows else ():
+        yield tuple(msgspec.msgpack.decode(key)), layout.unpack(layout.pack(columns))
 
 
 def _parts(view: CompiledView, events: Events, feature: Feature) -> list[Partial]:

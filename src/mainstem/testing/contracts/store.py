@@ -70,6 +70,21 @@ class StoreContract:
             assert writer.get("a", b"3") == b"newer"
         assert store.read("a", [b"%d" % n for n in range(5)]) == [None, None, None, b"newer", None]
 
+    def test_many_values_at_once_are_as_one_by_one(self, open_store: OpenStore) -> None:
+        store, keys = open_store(), [b"%d" % n for n in range(4)]
+        with store.transaction() as writer:
+            assert writer.get_many("a", keys) == [None] * 4
+            writer.put_many("a", {b"1": b"one", b"2": b""})
+            writer.put_many("none", {})
+            assert writer.get_many("a", [b"2", b"0", b"1", b"1"]) == [b"", None, b"one", b"one"]
+        with store.transaction() as writer:
+            writer.put_many("a", {b"1": b"uno", b"x" * 700: b"long"})
+            writer.delete("a", b"2")
+            assert writer.get_many("a", [b"1", b"2", b"x" * 700]) == [b"uno", None, b"long"]
+            assert writer.get_many("a", []) == []
+        assert store.read("a", [*keys, b"x" * 700]) == [None, b"uno", None, None, b"long"]
+        assert store.count("none") == 0
+
     def test_an_exception_rolls_all_back(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:

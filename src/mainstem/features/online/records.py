@@ -1,0 +1,195 @@
+"""Events put into their records, many records at a time.
+
+What comes is mostly newer than what is there, so most records only grow at their end, by bytes cut out of the whole
+batch. The others are put together event by event: when one comes late or again, or is taken back, or when a record has
+become long. A long one keeps its newest events; the older ones are moved to parts of bounded size. A part never
+changes: it is named by a hash of its bytes, so a reader that finds it has what the record meant, and what replaces it
+has another name. The record's directory says with which usable time each part begins.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+
+from mainstem.features.online.packing import EMPTY, Array, Columns, Layout, extended, packed, parted
+from mainstem.features.online.retention import kept, merged, taken, visible
+from mainstem.features.values import NULL_INT
+from mainstem.features.views.view import CompiledView
+from mainstem.ports import Writer
+
+LONG = 32_768
+"""Bytes of a record that make it long; a part has about half of that."""
+
+FEW = 16
+"""Rows of a latest view that are not looked through for what can be forgotten."""
+
+_ENTRY = struct.Struct("<q16s")
+_NO_PARTS = EMPTY[:4]
+
+
+class Batch(NamedTuple):
+    """Events by record: those of `addresses[n]` are the rows `bounds[n]:bounds[n + 1]` of `columns`, in order."""
+
+    addresses: list[bytes]
+    bounds: Array
+    columns: dict[str, Array]
+
+
+class Part(NamedTuple):
+    """Older events of a record, from the usable time `start` on, stored apart: at its address and `name`."""
+
+    start: int
+    name: bytes
+
+
+class Piece(NamedTuple):
+    """A part, and its bytes if they are new."""
+
+    part: Part
+    raw: bytes | None
+
+
+def parts_of(raw: bytes) -> list[Part]:
+    """The parts of a record, the oldest first."""
+    return [] if raw[:4] == _NO_PARTS else [Part(*entry) for entry in _ENTRY.iter_unpack(parted(raw)[2])]
+
+
+class Records:
+    """The records of a view, in a space of the online store."""
+
+    def __init__(self, view: CompiledView, space: str, layout: Layout) -> None:
+        self.view, self.space, self.layout = view, space, layout
+        self._supersedes = not view.windowed and not view.retracts
+        self._looked_at = tuple(name for name in ("_u", "_arrived", "_seq") if name in layout.places)
+
+    def add(self, writer: Writer, batch: Batch, horizon: int) -> tuple[list[int], bool]:
+        """Put events into their records, and forget what no query from `horizon` on can see, sooner or later.
+
+        Which of the records are new, and whether anything was forgotten.
+        """
+        if not batch.addresses:
+            return [], False
+        found = writer.get_many(self.space, batch.addresses)
+        raws = [EMPTY if raw is None else raw for raw in found]
+        newest = self.layout.newest(raws, self._looked_at)
+        forgot = self._supersedes and self._forget(raws, newest, horizon)
+        texts, rows = self.layout.cut(batch.columns, batch.bounds)
+        grown = list(map(extended, raws, texts, rows)) if self.layout.texts else list(map(add, raws, rows))
+        records = dict(zip(batch.addresses, grown, strict=True))
+        for n in np.flatnonzero(~self._follows(newest, batch) | (_sizes(grown) > LONG)).tolist():
+            new = taken(batch.columns, slice(*batch.bounds[n : n + 2]))
+            forgot |= self._merge(writer, records, batch.addresses[n], raws[n], new, horizon)
+        writer.put_many(self.space, records)
+        return [n for n, raw in enumerate(found) if raw is None], forgot
+
+    def whole(self, address: bytes, raw: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """What to store of a packed value that may be long: its parts, and the record."""
+        if len(raw) <= LONG:
+            return iter([(address, raw)])
+        events = self.layout.unpack(raw)
+        *parts, rest = self._cut({name: events[name] for name in self.layout.kinds})
+        return self._stored(address, parts, rest.raw or b"")
+
+    def _follows(self, newest: Columns, batch: Batch) -> Array:
+        """Which records' new events are plain ones, and come after all that are there."""
+        first = batch.bounds[:-1]
+        u, last = batch.columns["_u"][first], newest["_u"]
+        found: Array = u > last
+        if self.view.sequenced and self.view.order is None:
+            found |= (u == last) & (batch.columns["_seq"][first] > newest["_seq"])
+        if self.view.retracts:
+            found &= ~np.logical_or.reduceat(batch.columns["_gone"] != NULL_INT, first)
+        return found
+
+    def _forget(self, raws: list[bytes], newest: Columns, horizon: int) -> bool:
+        """Take away rows that later ones have superseded, where it is all but the newest, or half of many."""
+        forgot, sizes = False, _sizes(raws)
+        many = sizes > FEW * self.layout.row.size
+        old = (visible(self.view, newest) < horizon) & (sizes > len(EMPTY) + self.layout.row.size)
+        for n in np.flatnonzero(many | old).tolist():
+            events = self.layout.unpack(raws[n])
+            superseded = kept(self.view, events, horizon).start
+            if superseded and (old[n] or 2 * superseded >= len(events)) and raws[n][:4] == _NO_PARTS:
+                raws[n], forgot = events.packed_from(superseded), True
+        return forgot
+
+    # ── event by event ───────────────────────────────────────────────────────────────────────────────
+
+    def _merge(
+        self, writer: Writer, records: dict[bytes, bytes], address: bytes, raw: bytes, new: Columns, horizon: int
+    ) -> bool:
+        """Put a record of old and new events, and its new parts, among `records`; whether any event was forgotten."""
+        pieces, forgot = self._pieces(writer, address, raw, new, horizon)
+        while self._supersedes and len(pieces) > 1 and self._settled(writer, address, pieces[1], horizon):
+            pieces, forgot = pieces[1:], True
+        del records[address]
+        if pieces:
+            *parts, rest = pieces
+            records |= self._stored(address, parts, self._raw(writer, address, rest))
+        else:
+            writer.delete(self.space, address)
+        for part in set(parts_of(raw)).difference(parts_of(records.get(address, EMPTY))):
+            writer.delete(self.space, address + part.name)
+        return forgot
+
+    def _pieces(
+        self, writer: Writer, address: bytes, raw: bytes, new: Columns, horizon: int
+    ) -> tuple[list[Piece], bool]:
+        """All events of a record, each where its usable time belongs, the newest last; whether any was forgotten."""
+        u = self.layout.unpack(raw)["_u"]
+        rest = Piece(Part(int(u[0]) if len(u) else 0, b""), raw)
+        held = [*(Piece(part, None) for part in parts_of(raw)), rest]
+        bounds = np.searchsorted(new["_u"], [piece.part.start for piece in held[1:]]).tolist()
+        pieces, forgot = list[Piece](), False
+        for piece, rows in zip(held, map(slice, [0, *bounds], [*bounds, len(new["_u"])]), strict=True):
+            if piece.raw is None and rows.start == rows.stop:
+                pieces.append(piece)
+                continue
+            columns = merged(self.view, self.layout.unpack(self._raw(writer, address, piece)), taken(new, rows))
+            left = taken(columns, kept(self.view, columns, horizon))
+            forgot |= len(left["_u"]) < len(columns["_u"])
+            pieces += self._cut(left)
+        return pieces, forgot
+
+    def _cut(self, columns: Columns) -> list[Piece]:
+        """Events in order as pieces of bounded size; those of one time stay together."""
+        u = np.asarray(columns["_u"])
+        size = len(self.layout.pack(columns))
+        step = len(u) if size <= LONG else max(1, len(u) * LONG // (2 * size))
+        starts = np.unique(np.searchsorted(u, u[:: max(1, step)]))
+        raws = self.layout.pack_many(columns, [*starts, len(u)])
+        return [Piece(Part(at, _hash(raw)), raw) for at, raw in zip(u[starts].tolist(), raws, strict=True)]
+
+    def _stored(self, address: bytes, parts: Sequence[Piece], rest: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """What to store of a record: its parts that are new, and itself."""
+        for part, raw in parts:
+            if raw is not None:
+                yield address + part.name, raw
+        texts, rows, _ = parted(rest)
+        yield address, packed(texts, rows, b"".join(_ENTRY.pack(*piece.part) for piece in parts))
+
+    def _settled(self, writer: Writer, address: bytes, piece: Piece, horizon: int) -> bool:
+        """Whether no query from `horizon` on looks for a latest value before this piece."""
+        first = visible(self.view, self.layout.unpack(self._raw(writer, address, piece)))[0]
+        return bool(first < horizon)
+
+    def _raw(self, writer: Writer, address: bytes, piece: Piece) -> bytes:
+        if piece.raw is not None:
+            return piece.raw
+        raw = writer.get(self.space, address + piece.part.name)
+        assert raw is not None, "a part is there as long as a record names it"
+        return raw
+
+
+def _sizes(raws: Sequence[bytes]) -> Array:
+    return np.fromiter(map(len, raws), np.int64, len(raws))
+
+
+def _hash(raw: bytes) -> bytes:
+    return blake2b(raw, digest_size=16).digest()
