@@ -96,6 +96,11 @@ class Layout:
         return {name: place for place, name in enumerate((*self.fixed, *self.texts))}
 
     @cached_property
+    def backwards(self) -> range:
+        """The places of the texts, from the last."""
+        return range(len(self.kinds) - 1, len(self.fixed) - 1, -1)
+
+    @cached_property
     def row(self) -> struct.Struct:
         """One row; of the texts, the lengths."""
         return struct.Struct("<" + "".join("d" if real else "q" for real in self.reals) + "q" * len(self.texts))
@@ -172,10 +177,10 @@ class Events:
         for place in layout.booleans:
             row[place] = None if row[place] is None else bool(row[place])
         end = len(self._texts)
-        for place in range(len(row) - 1, len(layout.fixed) - 1, -1):
-            length = row[place]
-            row[place] = None if length < 0 else self._texts[end - length : end].decode()
-            end -= max(length, 0)
+        for place in layout.backwards:
+            start = end - row[place]
+            row[place] = None if start > end else self._texts[start:end].decode()
+            end = min(start, end)
         return row
 
     def packed_from(self, first: int) -> bytes:

@@ -28,12 +28,10 @@ from mainstem.ports import Writer
 class Found(dict[bytes, bytes | None]):
     """Records as they were read. Those that are asked for and are not among them are `wanted`, and as good as none."""
 
-    def __init__(self, addresses: Iterable[bytes], values: Iterable[bytes | None]) -> None:
-        super().__init__(zip(addresses, values, strict=True))
-        self.wanted: list[bytes] = []
+    wanted: Sequence[bytes] = ()
 
     def __missing__(self, address: bytes) -> None:
-        self.wanted.append(address)
+        self.__dict__.setdefault("wanted", []).append(address)
 
 
 class Reading(NamedTuple):

@@ -153,20 +153,31 @@ def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
     """
     if not queries:
         return []
-    store = queries[0].view.store
+    wanted = [(query.view.space, query.records) for query in queries]
+    values = queries[0].view.store.read_many(wanted)
+    found = [Found(zip(query.records, each, strict=True)) for query, each in zip(queries, values, strict=True)]
+    readings = [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
+    # The hot path ends here, and so stands here at length: a function more for each of these steps is felt.
+    return _with_parts(queries, found) if [each for each in found if each.wanted] else readings
+
+
+def _with_parts(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Reading]]:
+    """The readings of queries of which some want parts, too. Raises `StorageError` if these are nowhere."""
     for _ in range(ATTEMPTS):
-        values = store.read_many([(query.view.space, query.records) for query in queries])
-        found = [Found(query.records, each) for query, each in zip(queries, values, strict=True)]
-        readings = _answers(queries, found)
-        wanted = [list(dict.fromkeys(each.wanted)) for each in found]
-        if not any(wanted):
-            return readings
-        parts = store.read_many([(q.view.space, some) for q, some in zip(queries, wanted, strict=True)])
-        # A part that is not there any more was replaced in between: its record is another one by now.
-        if not any(None in values for values in parts):
-            more = [Found([*f, *w], [*f.values(), *p]) for f, w, p in zip(found, wanted, parts, strict=True)]
-            return _answers(queries, more)
-    raise StorageError("records of the online state are not there", where=store.where, hint="build it anew")
+        parts = _read(queries, [list(dict.fromkeys(each.wanted)) for each in found])
+        if not any(None in each.values() for each in parts):
+            return _answers(queries, [Found(a | b) for a, b in zip(found, parts, strict=True)])
+        # What is not there any more was replaced in between: the record that named it is another one by now.
+        found = _read(queries, [query.records for query in queries])
+        _answers(queries, found)
+    where = queries[0].view.store.where
+    raise StorageError("records of the online state are not there", where=where, hint="build it anew")
+
+
+def _read(queries: Sequence[Query], wanted: Sequence[Sequence[bytes]]) -> list[Found]:
+    spaces = [query.view.space for query in queries]
+    values = queries[0].view.store.read_many(list(zip(spaces, wanted, strict=True)))
+    return [Found(zip(keys, each, strict=True)) for keys, each in zip(wanted, values, strict=True)]
 
 
 def _answers(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Reading]]:
