@@ -136,7 +136,7 @@ def test_batch_by_batch_is_as_all_at_once(name: str, store: LmdbStore, data: Any
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "LONG", long)
         for batch in data.draw(batches(logged(case.view, case.events))):
-            take(state, batch)
+            take([state], batch)
             log += batch
             assert not unlike(state, log, case.queries)
     assert store.count(state.space) == len(held(state, log)), "no part outlives what named it"
@@ -154,7 +154,7 @@ def test_what_is_answered_is_right_though_much_is_forgotten(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "LONG", long)
         for batch in data.draw(batches(logged(case.view, case.events))):
-            take(state, batch)
+            take([state], batch)
             log += batch
             begin = state.meta().complete_from
             assert begin <= state.meta().watermark - state.view.grace
@@ -174,7 +174,7 @@ def test_of_a_key_that_goes_on_and_on_a_bounded_number_of_events_is_kept(name: s
     state = fresh(forgetful(name), store)
     sizes = []
     for n in range(400):
-        take(state, [row(n * MINUTE // 4, n)])
+        take([state], [row(n * MINUTE // 4, n)])
         raws = held(state, [row(n * MINUTE // 4 - ago * MINUTE, n) for ago in range(9)])
         sizes.append(sum(map(len, raws.values())))
     assert max(sizes[200:]) < 1.1 * max(sizes[:200]), "of 3 minutes, not of all 100"
@@ -184,7 +184,7 @@ def test_of_a_key_that_goes_on_and_on_a_bounded_number_of_events_is_kept(name: s
 def test_a_latest_key_that_is_seldom_heard_of_has_few_rows(store: LmdbStore) -> None:
     state = fresh(forgetful("latest"), store)
     for n in range(50):
-        take(state, [row(n * 10 * MINUTE, n)])
+        take([state], [row(n * 10 * MINUTE, n)])
     (raw,) = store.read(state.space, [encode_key(("a",))])
     assert raw is not None and len(state.state.layout.unpack(raw)) == 2
 
@@ -197,7 +197,7 @@ def test_what_is_written_for_one_hot_key_is_bounded(
     state, written = fresh(view, store), list[int]()
     for n in range(200):
         before = dict(held(state, [row(0, 0)]))
-        take(state, [row(n * 1_000 + k, 20 * n + k) for k in range(20)])
+        take([state], [row(n * 1_000 + k, 20 * n + k) for k in range(20)])
         after = held(state, [row(0, 0)])
         written.append(sum(len(raw) for address, raw in after.items() if before.get(address) != raw))
     assert len(after) > 100 and max(written) < 12_000, "a directory and two parts, not 4,000 events"
@@ -226,7 +226,7 @@ def raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnlineVie
     monkeypatch.setattr(records, "LONG", 300)
     store = Raced(tmp_path / "raced", sync=False)
     state = OnlineView(rule("sums"), store)
-    take(state, [row(n * 1_000_000, n) for n in range(60)])
+    take([state], [row(n * 1_000_000, n) for n in range(60)])
     store.reads = 0
     yield state
     store.close()
@@ -238,14 +238,14 @@ def rows_seen(state: OnlineView) -> Any:
 
 
 def test_a_reader_that_a_late_event_overtakes_begins_again(raced: OnlineView) -> None:
-    raced.store.happens = lambda: take(raced, [row(3_500_000, 99)])  # type: ignore[attr-defined]
+    raced.store.happens = lambda: take([raced], [row(3_500_000, 99)])  # type: ignore[attr-defined]
     assert rows_seen(raced) == (61, 4)
     assert rows_seen(raced) == (61, 6)
 
 
 def test_a_reader_is_not_held_up_by_newer_events(raced: OnlineView) -> None:
     """It sees what was there when it began."""
-    raced.store.happens = lambda: take(raced, [row(59_500_000 + n, 100 + n) for n in range(40)])  # type: ignore[attr-defined]
+    raced.store.happens = lambda: take([raced], [row(59_500_000 + n, 100 + n) for n in range(40)])  # type: ignore[attr-defined]
     assert rows_seen(raced) == (60, 2)
     assert rows_seen(raced) == (100, 4)
 

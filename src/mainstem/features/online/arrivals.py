@@ -44,7 +44,7 @@ def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
     `_gone`: it takes back an event of the state.
     """
     columns = _normal(view, rows)
-    names = list(map(encode_key, keys_of(rows, view.key)))
+    names = list(map(encode_key, keys_of(rows, tuple(view.key))))
     here = (columns["_u"] != NULL_INT) & _has_key(view, rows)
     if not here.all():
         names, columns = list(compress(names, here)), taken(columns, here)

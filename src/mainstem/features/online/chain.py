@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mainstem.features.online.arrivals import usable
+import numpy as np
+
+from mainstem.features.online.arrivals import keys_of, usable
+from mainstem.features.online.packing import to_fixed
 from mainstem.features.online.sight import nothing
 from mainstem.features.online.state import Reading
+from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.ports import Writer
 
@@ -25,26 +28,28 @@ def with_features(view: CompiledView, used: Sequence[OnlineView], writer: Writer
     """
     if view.chain is None:
         return rows
-    times = list(_times(view, rows))
+    times = _times(view, rows)
     for lookup, other in zip(view.chain.lookups, used, strict=True):
         rows = {**rows, **_looked_up(lookup, other, writer, rows, times)}
     return rows
 
 
-def _times(view: CompiledView, rows: Columns) -> Iterator[int | None]:
+def _times(view: CompiledView, rows: Columns) -> list[int | None]:
     """As of when each row asks: when it became known, or when it came if that was before; late ones do not."""
     assert view.chain is not None
-    us = usable(view, rows)
-    for u, arrived in zip(us, rows.get("_arrived") or us, strict=True):
-        came = u if arrived is None else arrived
-        yield None if u is None or came is None or came - u > view.chain.grace else min(u, came)
+    u = usable(view, rows)
+    came = to_fixed(rows.get("_arrived") or [None] * len(u), "int64")
+    came = np.where(came == NULL_INT, u, came)
+    asks = (u != NULL_INT) & (came - u <= view.chain.grace)
+    times: list[int] = np.minimum(u, came).tolist()
+    return [t if one else None for t, one in zip(times, asks.tolist(), strict=True)]
 
 
 def _looked_up(
     lookup: Lookup, other: OnlineView, writer: Writer, rows: Columns, times: Sequence[int | None]
 ) -> Columns:
-    keys = zip(*(rows[column] for column in lookup.on), strict=True) if lookup.on else repeat(())
-    asked = [None if t is None or None in key else (key, t) for key, t in zip(keys, times, strict=False)]
+    keys = keys_of(rows, lookup.on)
+    asked = [None if t is None or None in key else (key, t) for key, t in zip(keys, times, strict=True)]
     distinct = list(dict.fromkeys(each for each in asked if each is not None))
     readings = other.read_within(writer, [key for key, _ in distinct], [t for _, t in distinct])
     known: dict[Any, Reading] = dict(zip(distinct, readings, strict=True))

@@ -32,7 +32,7 @@ def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str,
     new = taken(new, np.flatnonzero(~_among(new, known))) if view.sequenced else new
     columns = {name: np.concatenate([known[name], new[name]]) for name in known}
     columns = taken(columns, in_order(view, columns))
-    return columns if deletions is None else _without(columns, deletions)
+    return columns if deletions is None else _without(view, columns, deletions)
 
 
 def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
@@ -81,7 +81,7 @@ def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
     return found
 
 
-def _without(columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
+def _without(view: CompiledView, columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
     """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
     alike = [name for name in columns if name not in ("_arrived", "_gone", "_seq") and name not in view.brought]
     gone = columns["_gone"] = columns["_gone"].copy()

@@ -94,8 +94,12 @@ class OnlineView:
     def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
         """The same, as a transaction sees it."""
         query = Query(self, keys, times)
-        writer.prefetch(self.space, query.records)
-        return self.answer({record: writer.get(self.space, record) for record in query.records}, query)
+        found = Found(zip(query.records, writer.get_many(self.space, query.records), strict=True))
+        readings = self.answer(found, query)
+        if not found.wanted:
+            return readings
+        parts = list(dict.fromkeys(found.wanted))
+        return self.answer(Found(found | dict(zip(parts, writer.get_many(self.space, parts), strict=True))), query)
 
     def meta(self, writer: Writer | None = None) -> Meta:
         """The state's own record; as a transaction sees it, if one is given."""
