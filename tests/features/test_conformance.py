@@ -11,6 +11,7 @@ import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.offline import visibility
+from mainstem.features.online import records
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.contracts.features import InterpreterContract
@@ -49,6 +50,14 @@ class TestOnline(InterpreterContract):
         store = LmdbStore(tmp_path / "online", sync=False)
         yield online(store)
         store.close()
+
+
+class TestOnlineInParts(TestOnline):
+    """As if every key had many events: a row or two to a part."""
+
+    @pytest.fixture(autouse=True)
+    def long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(records, "LONG", 100)
 
 
 class TestOnRedis(InterpreterContract):

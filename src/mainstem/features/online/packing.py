@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,6 +32,8 @@ FORMAT = "rows"
 encode_key: Callable[[Sequence[Any]], bytes] = msgspec.msgpack.Encoder().encode
 """Key values as bytes that no other combination has: `("a", "b")` and `("ab",)` differ, so do 1 and "1"."""
 
+Raw = TypeVar("Raw", bytes, memoryview)
+
 _HEADER = struct.Struct("<II")
 
 EMPTY = _HEADER.pack(0, 0)
@@ -43,7 +45,7 @@ def packed(texts: bytes, rows: bytes, directory: bytes = b"") -> bytes:
     return b"".join((_HEADER.pack(len(directory), len(texts)), directory, texts, rows))
 
 
-def parted(raw: bytes) -> tuple[bytes, bytes, bytes]:
+def parted(raw: Raw) -> tuple[Raw, Raw, Raw]:
     """The texts, the rows and the directory of a packed value."""
     directory, texts = _HEADER.unpack_from(raw)
     start = _HEADER.size + directory
@@ -138,7 +140,7 @@ class Layout:
         """One key's events, of packed values that follow each other in order."""
         if len(raws) == 1:
             return Events(self, *parted(raws[0])[:2])
-        texts, rows, _ = zip(*map(parted, raws), strict=True)
+        texts, rows, _ = zip(*(parted(memoryview(raw)) for raw in raws), strict=True)
         return Events(self, b"".join(texts), b"".join(rows))
 
 

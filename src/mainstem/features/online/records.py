@@ -57,7 +57,9 @@ class Piece(NamedTuple):
 
 def parts_of(raw: bytes) -> list[Part]:
     """The parts of a record, the oldest first."""
-    return [] if raw[:4] == _NO_PARTS else [Part(*entry) for entry in _ENTRY.iter_unpack(parted(raw)[2])]
+    if raw[:4] == _NO_PARTS:
+        return []
+    return [Part(*entry) for entry in _ENTRY.iter_unpack(parted(memoryview(raw))[2])]
 
 
 class Records:
