@@ -8,7 +8,6 @@ import sys
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.parity import ParityReport
-from mainstem.nodes.records import Release, now
+from mainstem.nodes.records import Release
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
@@ -146,44 +145,6 @@ def _live(project: Project) -> Live:
     if not served.live.release.id:
         raise Unavailable("nothing is published yet", hint="mainstem run")
     return served.live
-
-
-@dataclass(frozen=True)
-class Online:
-    """A feature view's online state."""
-
-    project: Project
-    name: str
-
-    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-        """One row per key: its features, `effective` (when the newest event seen became usable), `start` (of the
-        longest window) and `missing`, as of `time` (default: now). Instants are UTC. Raises `RequestError`."""
-        from mainstem.features.instants import instant_of, micros_of
-        from mainstem.features.online.view import OnlineView
-        from mainstem.features.plan import compiled
-
-        view = compiled(self.project.graph, self.name)
-        fingerprint = self.project.claim().online.get(self.name)
-        if fingerprint is None:
-            raise Unavailable(f"the view {self.name!r} is not online yet", hint="mainstem run")
-        online = OnlineView(view, self.project.adapters.store, fingerprint)
-        wanted = [tuple(_plain(row[column]) for column in view.key) for row in keys]
-        readings = online.read(wanted, micros_of(time or now()))
-        return [
-            {
-                **reading.values,
-                "effective": None if reading.effective is None else instant_of(reading.effective),
-                "start": None if reading.start is None else instant_of(reading.start),
-                "missing": reading.missing,
-            }
-            for reading in readings
-        ]
-
-
-def _plain(value: Any) -> Any:
-    from mainstem.features.instants import micros_of
-
-    return micros_of(value) if isinstance(value, datetime) else value
 
 
 def endpoint_of(project: Project, name: str | None) -> str:

@@ -22,7 +22,7 @@ from mainstem.project import live
 from mainstem.project.collect import from_project
 from mainstem.project.definitions import Definitions
 from mainstem.project.exploring import Explorer
-from mainstem.project.live import Online, Pages, Rows
+from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.project.online import Online
     from mainstem.serving.keys import KeyInfo
 
 SPLITS = ("train", "gap", "test", "unlabelled")
@@ -203,6 +204,8 @@ class Project:
 
     def online(self, view: str) -> Online:
         """The online state of a feature view: `.get([{"origin": "JFK"}])`."""
+        from mainstem.project.online import Online
+
         return Online(self, view)
 
     def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
