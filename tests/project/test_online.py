@@ -157,3 +157,12 @@ def test_views_use_views_and_some_have_no_key() -> None:
             "rides.fare, zone.fare_1h",
             "everywhere.n_1h",
         ]
+
+
+def test_a_reader_that_was_too_early_sees_what_is_published_then() -> None:
+    with ms.testing.project(nodes(), DATA) as project:
+        reader = project.online("borough")
+        with pytest.raises(Unavailable):
+            reader.get([{"zone": 1}])
+        project.run()
+        assert reader.get([{"zone": 1}]) == [{"borough": "Bronx"}]

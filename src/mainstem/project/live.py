@@ -8,7 +8,6 @@ import sys
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import Release
 
 if TYPE_CHECKING:
-    from mainstem.features.online.rows import FeatureRow
     from mainstem.project.project import Project
     from mainstem.serving.http.messages import Route
     from mainstem.serving.service import Live, Service
@@ -148,45 +146,6 @@ def _live(project: Project) -> Live:
     if not served.live.release.id:
         raise Unavailable("nothing is published yet", hint="mainstem run")
     return served.live
-
-
-@dataclass(frozen=True)
-class Online:
-    """A feature view as it stands online."""
-
-    project: Project
-    name: str
-
-    def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
-        """A row for each of `keys` as of `time` (default: now): a mapping of the features, which knows when the newest
-        event seen became usable, what each window covers, and by which definition it was computed.
-
-        Raises `RequestError` for a key that is none and for too early a time, `Unavailable` if the view is not online.
-        """
-        return _read(self.project, [self.name], keys, time)[self.name]
-
-
-@dataclass(frozen=True)
-class OnlineViews:
-    """Several feature views as they stand online."""
-
-    project: Project
-    names: tuple[str, ...]
-
-    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, FeatureRow]]:
-        """For each of `keys`, which have the keys of all the views, the row of each view as `Online.get` gives it; all
-        from one consistent view of the store, in one round trip."""
-        found = _read(self.project, self.names, keys, time)
-        return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
-
-
-def _read(project: Project, views: Sequence[str], keys: Rows, time: datetime | None) -> dict[str, list[FeatureRow]]:
-    from mainstem.features.instants import micros_of
-    from mainstem.serving.features import FeatureReader
-
-    release = project.claim()
-    reader = FeatureReader(project.graph, release, project.adapters.store)
-    return reader.read(views, [dict(row) for row in keys], None if time is None else micros_of(time))
 
 
 def endpoint_of(project: Project, name: str | None) -> str:

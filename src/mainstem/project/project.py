@@ -23,7 +23,7 @@ from mainstem.project import live
 from mainstem.project.collect import from_project
 from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.exploring import Explorer
-from mainstem.project.live import Online, OnlineViews, Pages, Rows
+from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
 
 SPLITS = ("train", "gap", "test", "unlabelled")
@@ -226,6 +227,8 @@ class Project:
     def online(self, view: str, *more: str) -> OnlineViews: ...
     def online(self, view: str, *more: str) -> Online | OnlineViews:
         """A feature view as it stands online: `.get([{"origin": "JFK"}])`; or several of them, read at once."""
+        from mainstem.project.online import Online, OnlineViews
+
         return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
     def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,70 @@
+"""Features as they stand now, read in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mainstem.features.instants import micros_of
+
+if TYPE_CHECKING:
+    from mainstem.features.online.rows import FeatureRow
+    from mainstem.project.project import Project
+    from mainstem.serving.features import FeatureReader
+
+Rows = Sequence[Mapping[str, Any]]
+
+POLL = 1.0
+"""Seconds until the branch is looked at again; the server does the same."""
+
+
+class Online:
+    """A feature view as it stands online. What the branch publishes is followed within a second."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        self._views = OnlineViews(project, (name,))
+        self._name = name
+
+    def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
+        """A row for each of `keys` as of `time` (default: now): a mapping of the features, which knows when the newest
+        event seen became usable, what each window covers, and by which definition it was computed.
+
+        Raises `RequestError` for a key that is none and for too early a time, `Unavailable` if the view is not online.
+        """
+        return self._views.read(keys, time)[self._name]
+
+
+class OnlineViews:
+    """Several feature views as they stand online. What the branch publishes is followed within a second."""
+
+    def __init__(self, project: Project, names: Sequence[str]) -> None:
+        self._project, self._names = project, tuple(names)
+        self._reader: FeatureReader | None = None
+        self._looked = 0.0
+
+    def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, FeatureRow]]:
+        """For each of `keys`, which have the keys of all the views, the row of each view as `Online.get` gives it; all
+        from one consistent view of the store, in one round trip."""
+        found = self.read(keys, time)
+        return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+
+    def read(self, keys: Rows, time: datetime | None) -> dict[str, list[FeatureRow]]:
+        """The rows of each view."""
+        at = None if time is None else micros_of(time)
+        return self._published().read(self._names, [dict(row) for row in keys], at)
+
+    def _published(self) -> FeatureReader:
+        """What the branch publishes: to look costs as much as a hundred reads."""
+        if self._reader is None or monotonic() >= self._looked + POLL:
+            self._reader, self._looked = self._opened(), monotonic()
+        return self._reader
+
+    def _opened(self) -> FeatureReader:
+        from mainstem.serving.features import FeatureReader
+
+        reader = FeatureReader(self._project.graph, self._project.claim(), self._project.adapters.store)
+        for name in self._names:
+            reader.view(name)
+        return reader
