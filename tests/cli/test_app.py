@@ -29,6 +29,7 @@ class Double:
         self.answers: dict[str, Any] = {
             "plan": Plan("main", ()),
             "run": RunRecord("run-1", "main", "unchanged"),
+            "materialise": RunRecord("run-2", "main", "unchanged"),
             "check": {},
             "promote": Release("rel-1", "main", "run-1"),
             "demote": Release("rel-1", "main", "run-1"),
@@ -75,6 +76,8 @@ def invoke(*arguments: str) -> Any:
     [
         (["plan", "-s", "legs+"], ("plan", "legs+")),
         (["run"], ("run", None)),
+        (["materialise"], ("materialise", (), False)),
+        (["materialise", "airport", "leg", "--rebuild"], ("materialise", ["airport", "leg"], True)),
         (["check", "-s", "legs"], ("check", "legs")),
         (["query", "select 1"], ("query", "select 1")),
         (["parity", "airport", "--sample", "9"], ("parity", "airport", 9)),

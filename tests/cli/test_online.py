@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ class Traffic:
         self.served = served
         self.sent = 0
         self.reads: list[tuple[int, dict[str, Any]]] = []
-        self.refused: list[Any] = []
+        self.refused: dict[str, list[Any]] = {}
         self.stop = threading.Event()
         self.threads = [threading.Thread(target=work) for work in (self._send, self._read)]
 
@@ -38,7 +40,7 @@ class Traffic:
             if status == 202:
                 self.sent += 3
             else:
-                self.refused.append(answer)
+                self.refused.setdefault("sent", []).append(answer)
 
     def _read(self) -> None:
         while not self.stop.is_set():
@@ -47,13 +49,13 @@ class Traffic:
             if status == 200:
                 self.reads.append((before, answer))
             else:
-                self.refused.append(answer)
+                self.refused.setdefault("read", []).append(answer)
 
     def wait(self, condition: Any) -> None:
         """Until it is so."""
         end = time.monotonic() + PATIENCE
         while not condition(self):
-            assert time.monotonic() < end, (self.sent, self.reads[-1:], self.refused[-3:])
+            assert time.monotonic() < end, (self.sent, self.reads[-1:], list(self.refused.values())[-1:])
             time.sleep(0.01)
 
     def more(self) -> None:
@@ -85,7 +87,7 @@ def test_a_changed_definition_is_built_beside_the_old_one_and_switches_with_the_
         live.goes_on()
         busy.wait(lambda traffic: "departures_3h" in traffic.reads[-1][1]["features"])
         busy.more()
-    assert busy.refused == []
+    assert busy.refused == {}
     prints = [answer["fingerprint"] for _, answer in busy.reads]
     assert len(dict.fromkeys(prints)) == 2 and prints == sorted(prints, key=prints.index), "once over, and never back"
     for before, answer in busy.reads:
@@ -94,3 +96,48 @@ def test_a_changed_definition_is_built_beside_the_old_one_and_switches_with_the_
         assert seen["departures_1h"] == seen.get("departures_3h", seen["departures_1h"])
     assert live.mainstem("run").code == 0
     assert live.published("departures") == busy.sent + 3
+
+
+def test_a_rebuild_is_beside_the_live_state_while_a_server_reads_and_takes_events(live: Any, serve: Any) -> None:
+    with serve(live) as served, traffic(served) as busy:
+        busy.more()
+        assert live.mainstem("materialise").out.startswith("✓ drain departures")
+        for number in (1, 2):
+            ended = live.mainstem("materialise", "airport", "--rebuild")
+            assert (ended.code, ended.err) == (0, "") and "keys online" in ended.out
+            shown = json.loads(live.mainstem("show", "airport", "--json").out)
+            assert shown["online"].endswith(f".{number}")
+            busy.more()
+    assert busy.refused == {}
+    assert all(before <= answer["features"]["departures_1h"] for before, answer in busy.reads)
+    assert len({answer["fingerprint"] for _, answer in busy.reads}) == 1, "it is the same definition"
+    assert live.mainstem("materialise", "legs").code == 2
+    assert live.mainstem("run").code == 0
+    assert "nothing to do" in live.mainstem("materialise").out
+    assert live.published("departures") == busy.sent + 3
+
+
+def test_a_store_that_is_deleted_under_a_server_comes_back_with_a_run(live: Any, serve: Any) -> None:
+    with serve(live) as served, traffic(served) as busy:
+        busy.more()
+        live.goes_on()
+        kept = live.published("departures") - 3
+        shutil.rmtree(live.root / ".mainstem" / "online")
+        busy.wait(lambda traffic: {"sent", "read"} <= traffic.refused.keys())
+        busy.wait(lambda traffic: served.client.get("/ready").status_code == 503)
+        assert "mainstem run" in served.client.get("/ready").json()["trouble"]["hint"]
+        told = live.mainstem("plan").out
+        assert "its log is gone from the online store" in told and "its online state is gone from the store" in told
+        shown = live.mainstem("show", "airport").out
+        assert "gone from the store: mainstem run builds it anew" in shown
+        before = busy.sent
+        ended = live.mainstem("run")
+        assert ended.code == 0 and f"it goes on at offset {kept}, where the lake ends" in ended.err
+        busy.more()
+        busy.wait(lambda traffic: served.client.get("/ready").status_code == 200)
+    for errors in busy.refused.values():
+        assert all("mainstem run" in error["hint"] for error in errors)
+    assert live.mainstem("run").code == 0
+    assert live.published("departures") == 3 + kept + busy.sent - before
+    assert busy.reads[-1][1]["features"]["departures_1h"] <= kept + busy.sent - before
+    assert busy.reads[-1][1]["features"]["departures_1h"] >= kept + busy.reads[-1][0] - before

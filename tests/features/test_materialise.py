@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,12 @@ import msgspec
 import pytest
 from ibis import _
 
-from mainstem.errors import RequestError
+from mainstem.errors import ConflictError, RequestError
 from mainstem.features.instants import micros_of
-from mainstem.features.materialise import Materialise
+from mainstem.features.materialise import Materialise, fingerprint_of
+from mainstem.features.online.loading import Loading
+from mainstem.features.online.meta import META, Meta, encode_meta
+from mainstem.features.online.packing import encode_key
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.nodes.features import feature_view
@@ -121,7 +125,7 @@ def test_a_new_snapshot_of_a_table_is_built_beside_the_old_one(small: Any, world
     assert [r.values["seats"] for r in view_of(here, "leg").read([("F0",), ("F1",)], at)] == [7, None]
     here.put("flights", [small.flight(0, seats=8)])
     here.materialise("leg")
-    assert old.read([("F0",)], at)[0].missing, "what no release can refer to any more is cleared"
+    assert here.store.count(old.space) == 0, "what no release can refer to any more is cleared"
 
 
 def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,3 +236,88 @@ def test_old_events_are_forgotten_as_new_ones_come(small: Any, world: Any) -> No
     assert here.store.count(view.space) == 4, "the view's record, the key's index, and the blocks of two days"
     assert view.meta().complete_from == micros_of(small.NOON + timedelta(days=4))
     assert read(here, small.NOON + timedelta(days=5, minutes=1))["departures_1h"] == 1
+
+
+def test_of_two_loads_of_one_state_the_later_goes_on_and_the_other_fails(
+    small: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first had still to write would have been put over events that came since."""
+    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_BATCH", 2_048)
+    here = world()
+    at = small.NOON - timedelta(hours=2)
+    rows = [
+        {"origin": f"K{n:04d}", "dep_delay": 1.0, "departed_at": at, "_seq": n, "_arrived": at} for n in range(5_000)
+    ]
+    here.put("departures", rows, cursor="0")
+    first, second = here.context, here.context
+
+    def overtaken(message: str) -> None:
+        if not here.release.online:
+            outcome = Materialise(here.store)(Step("materialise", "airport", "test"), second)
+            here.release = replace(here.release, online=outcome.online)
+            newer = small.departure(0, origin="K4999", departed_at=at, _arrived=at, _seq=9_000)
+            columns = {"origin": ["K4999"], "dep_delay": [3.0], "_seq": [9_000]}
+            columns |= {c: [micros_of(newer[c])] for c in ("departed_at", "_arrived")}
+            with here.store.transaction() as writer:
+                view_of(here, "airport").apply(writer, columns)
+
+    first.report = overtaken
+    with pytest.raises(ConflictError, match="another run brings the view 'airport' online"):
+        Materialise(here.store)(Step("materialise", "airport", "test"), first)
+    assert read(here, at + timedelta(minutes=1), key="K4999") == {"delay_1h": 2.0, "departures_1h": 2}
+    assert read(here, at + timedelta(minutes=1), key="K0000") == {"delay_1h": 1.0, "departures_1h": 1}
+
+
+def test_what_an_interrupted_load_of_a_stream_left_is_not_mixed_with_the_next(
+    small: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mainstem.features.online.loading.RECORDS_PER_TRANSACTION", 2)
+    here = world()
+    rows = [small.departure(n, origin=f"K{n}") for n in range(5)]
+    here.put("departures", rows)
+    loading = Loading(here.store, "airport", fingerprint_of(here.context, "airport"))
+    loading.begin(resume=False)
+    loading.put([(encode_key((f"K{n}",)), b"of a load that was killed") for n in range(9)], Meta(loaded=9))
+    here.put("departures", rows[1:])
+    here.materialise("airport")
+    view = view_of(here, "airport")
+    assert view.read([("K0",)], micros_of(small.NOON - timedelta(hours=1)))[0].missing
+    assert here.store.count(view.space) == 1 + 2 * 4
+    assert read(here, small.NOON - timedelta(hours=1), key="K4")["departures_1h"] == 1
+
+
+def test_a_state_that_lacks_what_the_log_has_forgotten_is_built_anew_beside_it(small: Any, world: Any) -> None:
+    here = world()
+    events = [small.departure(4 - n, _seq=n) for n in range(4)]
+    with here.store.transaction() as writer:
+        writer.append("events/departures", logged(small, *events))
+    here.put("departures", events[:1], cursor="1")
+    first = here.materialise("airport")
+    lagging = view_of(here, "airport")
+    with here.store.transaction() as writer:  # as if no server had followed since
+        writer.put(lagging.space, META, encode_meta(msgspec.structs.replace(lagging.meta(), offset=1)))
+    here.put("departures", events[:3], cursor="3")
+    here.store.trim("events/departures", 3)
+    assert here.materialise("airport") == f"{first}.1"
+    assert read(here, small.NOON - timedelta(hours=1)) == {"delay_1h": 2.5, "departures_1h": 4}
+    assert lagging.meta().ready, "what the published release refers to is there until the next one is"
+    assert here.materialise("airport") == f"{first}.1" and here.store.count(lagging.space) == 0
+
+
+def test_a_rebuild_is_beside_the_live_state_which_stays_as_it_was(small: Any, world: Any) -> None:
+    here = world()
+    here.put("flights", [small.flight(0)])
+    first = here.materialise("leg")
+    live = view_of(here, "leg")
+    key, at = [("F0",)], micros_of(small.NOON)
+    with here.store.transaction() as writer:
+        writer.put(live.space, encode_key(("F0",)), b"damaged")
+    step, context = Step("materialise", "leg", "test"), here.context
+    assert Materialise(here.store)(step, context).online == {"leg": first}
+    rebuilt = Materialise(here.store, rebuild=True)(step, context).online["leg"]
+    assert rebuilt == f"{first}.1" and here.store.read(live.space, [encode_key(("F0",))]) == [b"damaged"]
+    view = OnlineView(compiled(here.graph, "leg"), here.store, rebuilt, published=True)
+    assert view.read(key, at)[0].values["seats"] == 100
+    here.release = replace(here.release, online={"leg": rebuilt})
+    assert Materialise(here.store, rebuild=True)(step, here.context).online == {"leg": f"{first}.2"}
+    assert here.store.count(live.space) == 0

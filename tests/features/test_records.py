@@ -70,7 +70,7 @@ def fresh(view: CompiledView, store: LmdbStore) -> OnlineView:
 
 
 @st.composite
-def batches(draw: st.DrawFn, log: list[Event]) -> list[list[Event]]:
+def batches(draw: st.DrawFn, log: list[Event], *, again: bool = True) -> list[list[Event]]:
     """A log in batches: out of order, some events again; what takes one back comes somewhere after it."""
     first: dict[tuple[Any, Any], int] = {}
     places: list[tuple[int, int]] = []
@@ -81,7 +81,7 @@ def batches(draw: st.DrawFn, log: list[Event]) -> list[list[Event]]:
             continue
         first[who] = at
         places += [(at, number)]
-        if entry["_seq"] is not None and draw(st.integers(0, 3)) == 0:
+        if again and entry["_seq"] is not None and draw(st.integers(0, 3)) == 0:
             places.append((at + draw(st.integers(0, 9)), number))
     ordered = [log[number] for _, number in sorted(places)]
     cuts = draw(st.lists(st.integers(0, len(ordered)), max_size=8))
@@ -151,9 +151,12 @@ def test_what_is_answered_is_right_though_much_is_forgotten(
     """From the grace before the newest event on every read is answered; before, it is right or refused."""
     case = Case.of(forgetful(name), [history])
     state, log = fresh(case.view, store), list[Event]()
+    again = (
+        not case.view.retracts
+    )  # an event that was taken back and forgotten would be new; offsets do not let it come
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "LONG", long)
-        for batch in data.draw(batches(logged(case.view, case.events))):
+        for batch in data.draw(batches(logged(case.view, case.events), again=again)):
             take([state], batch)
             log += batch
             begin = state.meta().complete_from

@@ -69,6 +69,7 @@ def settled() -> Release:
         inputs={
             "build legs": {"flights": 1},
             "materialise leg": {"legs": 1},
+            "materialise airport": {"departures": 1},
             "train late": {"legs": 1},
             "monitor arrivals": {"legs": 1},
         },
@@ -128,12 +129,21 @@ def test_a_changed_model_is_trained_but_not_promoted() -> None:
 
 def test_logged_events_and_predictions_are_drained_and_judged() -> None:
     made = plan(graph(), situation(settled(), pending={"departures": 7, "arrivals": 3}))
-    assert steps(made) == ["drain departures", "drain arrivals", "monitor arrivals", "attribute arrivals"]
+    drained, judged = ["drain departures", "materialise airport"], ["monitor arrivals", "attribute arrivals"]
+    assert steps(made) == [*drained, "drain arrivals", *judged]
     assert made.steps[0].reason == "7 logged, not in the lake yet"
+    assert made.steps[1].reason == "departures changed" and made.steps[1].if_changed
 
 
-def test_live_events_reach_online_state_by_themselves() -> None:
-    assert "materialise airport" not in steps(plan(graph(), situation(settled(), pending={"departures": 7})))
+def test_what_the_online_store_has_lost_is_built_anew() -> None:
+    lost = {"pending": {"departures": -7, "arrivals": -3}, "gone": frozenset({"leg", "airport"})}
+    made = plan(graph(), situation(settled(), **lost))
+    assert {step.key: step.reason for step in made.steps} == {
+        "drain departures": "its log is gone from the online store",
+        "materialise leg": "its online state is gone from the store",
+        "materialise airport": "its online state is gone from the store",
+        "drain arrivals": "its log is gone from the online store",
+    }
 
 
 def test_an_accepted_finding_is_verified() -> None:

@@ -1,3 +1,4 @@
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,3 +243,44 @@ def test_a_path_that_is_a_file(tmp_path: Path):
     (tmp_path / "store").write_text("not a directory")
     with pytest.raises(StorageError):
         LmdbStore(tmp_path / "store")
+
+
+def test_a_directory_that_is_deleted_while_it_is_open(tmp_path: Path):
+    """Nothing is acknowledged that nobody could find again; and what is made in its place is gone on with."""
+    path = tmp_path / "online"
+    store, beside = LmdbStore(path), LmdbStore(path)
+    with store.transaction() as writer:
+        writer.put("a", b"k", b"old")
+    shutil.rmtree(path)
+    with pytest.raises(StorageError, match="was deleted while it was open") as caught, store.transaction() as writer:
+        writer.put("a", b"k", b"new")
+    assert caught.value.hint == "mainstem run builds it anew from the lake" and not path.exists()
+    store._look_at = 0.0  # half a second later
+    with pytest.raises(StorageError, match="was deleted while it was open"):
+        store.read("a", [b"k"])
+    script = """
+        import sys
+        from mainstem.stores.lmdb import LmdbStore
+        with LmdbStore(sys.argv[1]).transaction() as writer:
+            writer.put("a", b"k", b"made anew")
+    """
+    assert run(script, str(path)).returncode == 0
+    for each in (store, beside):
+        each._look_at = 0.0
+        assert each.read("a", [b"k"]) == [b"made anew"]
+    with beside.transaction() as writer:
+        writer.put("a", b"k", b"and on")
+    assert store.read("a", [b"k"]) == [b"and on"]
+    store.close()
+    beside.close()
+    again = LmdbStore(path)
+    assert again.read("a", [b"k"]) == [b"and on"]
+    again.close()
+
+
+def test_a_directory_that_is_deleted_during_a_transaction(tmp_path: Path):
+    store = LmdbStore(tmp_path / "online")
+    with pytest.raises(StorageError, match="was deleted while it was open"), store.transaction() as writer:
+        writer.put("a", b"k", b"v")
+        shutil.rmtree(tmp_path / "online")
+    store.close()

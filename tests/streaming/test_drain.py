@@ -100,9 +100,28 @@ def test_a_log_that_does_not_go_on_where_the_lake_ends_is_refused(world: Any, wo
     send(world, worlds, 0, 1)
     world.run(STREAM)
     other = worlds.LmdbStore(tmp_path / "other")
+    with other.transaction() as writer:
+        writer.append("events/departures", [b"of another project"])
     with pytest.raises(StorageError, match="does not go on where the lake ends"):
         Drain(other)(STREAM, world.context())
     other.close()
+
+
+def test_a_log_that_was_lost_goes_on_where_the_lake_ends(world: Any, worlds: Any, tmp_path: Path, caplog: Any) -> None:
+    """What had been acknowledged and not drained is lost with it; nothing gets an offset for the second time."""
+    send(world, worlds, 0, 1)
+    early = world.run(STREAM).release.tables["departures"]
+    send(world, worlds, 2)
+    world.run(STREAM)
+    send(world, worlds, 3)
+    world.publish(tables={**world.release.tables, "departures": early})  # a rollback takes back no event
+    world.store.close()
+    world.store = worlds.LmdbStore(tmp_path / "empty")
+    world.run(STREAM)
+    assert "'events/departures' was lost; it goes on at offset 3" in caplog.text
+    send(world, worlds, 4)
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E4")]
 
 
 def test_a_new_column_is_null_in_older_rows(world: Any, worlds: Any) -> None:

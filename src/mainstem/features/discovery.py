@@ -10,6 +10,7 @@ import ibis.expr.operations as ops
 
 from mainstem.features.instants import instant_of
 from mainstem.features.offline.join import answered
+from mainstem.features.online.meta import Meta
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled, plan_features
 from mainstem.features.views.view import CompiledView, Feature
@@ -78,9 +79,12 @@ _LAGS = (("median", "median"), ("95 % within", "high"), ("longest", "longest"))
 
 def _online(context: Context, view: CompiledView, store: OnlineStore | None) -> Iterator[tuple[str, str]]:
     fingerprint = context.release.online.get(view.name)
-    if store is None or fingerprint is None:
+    if fingerprint is None:
         return
-    meta = OnlineView(view, store, fingerprint).meta()
+    meta = OnlineView(view, store, fingerprint).meta() if store is not None else Meta()
+    if not meta.ready:
+        yield "online", "gone from the store: mainstem run builds it anew"
+        return
     if view.known.moments:
         yield "online until", f"{instant_of(meta.watermark):%Y-%m-%d %H:%M:%S} UTC"
     if meta.complete_from > -(2**62):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from itertools import count
+from typing import Any, NamedTuple
 
 import ibis
 import msgspec
@@ -15,9 +16,11 @@ from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
-from mainstem.features.online.logged import Entries, entries
+from mainstem.features.online.loading import Loading, Store, forget_others
+from mainstem.features.online.logged import Entries, entries, lacks
+from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
-from mainstem.features.online.view import META, Meta, OnlineView, encode_meta, online_view, space_of
+from mainstem.features.online.view import OnlineView, online_view
 from mainstem.features.plan import compiled
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
@@ -27,12 +30,9 @@ from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, Outcome
 from mainstem.planning.plan import Step
-from mainstem.ports import EventLog, OnlineStore, Session
+from mainstem.ports import Session
 
 ROWS_PER_BATCH = 65_536
-RECORDS_PER_TRANSACTION = 8_192
-"""A server that others read from is held up by each transaction."""
-_SPACES = "views"
 
 
 class Chunk(NamedTuple):
@@ -43,36 +43,49 @@ class Chunk(NamedTuple):
     records: list[tuple[bytes, bytes]]
 
 
-class Store(OnlineStore, EventLog, Protocol):
-    """Online state and event log that share their transactions."""
-
-
 class Materialise:
     """The executor of `materialise` steps.
 
     The state of a view of a stream goes on from run to run; that of any other is of one snapshot, and a new one is
-    built beside it. Either way readers switch with the release, and what was interrupted goes on where it stopped.
+    built beside it. So is one that is asked for (`rebuild`), and that of a stream which lacks what the log has
+    forgotten. Either way readers switch with the release, and what was interrupted goes on where it stopped.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, rebuild: bool = False) -> None:
+        self._store, self._rebuild = store, rebuild
 
     def __call__(self, step: Step, context: Context) -> Outcome:
         view = compiled(context.graph, step.node)
-        online = online_view(view, self._store, _fingerprints(context, view))
-        meta = online.meta()
-        live = isinstance(context.graph[view.source].node, Stream)
-        if not meta.ready:
-            # A stream has grown since a load of it was interrupted: what came first is no longer the same.
-            meta = self._load(online, context, Meta() if live else meta)
-        if live:
-            catch_up(online, self._store, view.source, corrections(context.graph[view.source].events))
-        self._forget_others(online, context.release.online.get(step.node))
-        return Outcome(
-            online={view.name: online.fingerprint}, message=f"{meta.loaded:,} keys online", published=meta.loaded
-        )
+        stream = view.source if isinstance(context.graph[view.source].node, Stream) else None
+        online = self._state(view, context, stream)
+        loaded = None if online.meta().ready else self._load(online, context, resume=stream is None)
+        taken = 0
+        if stream is not None:
+            taken = catch_up(online, self._store, stream, corrections(context.graph[stream].events))
+        published = context.release.online.get(view.name)
+        forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
+        return Outcome(online={view.name: online.fingerprint}, message=_told(loaded, taken), published=loaded)
 
-    def _load(self, online: OnlineView, context: Context, begun: Meta) -> Meta:
+    def _state(self, view: CompiledView, context: Context, stream: str | None) -> OnlineView:
+        """The state that readers are to have: the published one, or another if that is of something else."""
+        current = self._named(view, context, fingerprint_of(context, view.name))
+        meta = current.meta()
+        stale = stream is not None and lacks(self._store, f"events/{stream}", meta.offset)
+        if not meta.ready or not (self._rebuild or stale):
+            return current
+        following = (self._named(view, context, name) for name in generations(current.fingerprint))
+        return next(online for online in following if not online.meta().ready)
+
+    def _named(self, view: CompiledView, context: Context, fingerprint: str) -> OnlineView:
+        return online_view(view, self._store, {**context.release.online, view.name: fingerprint})
+
+    def _load(self, online: OnlineView, context: Context, *, resume: bool) -> int:
+        """Fill the state from the lake; the number of keys.
+
+        A stream has grown since a load of it was interrupted: what came first is no longer the same, so it begins anew.
+        """
+        loading = Loading(self._store, online.view.name, online.fingerprint)
+        begun = loading.begin(resume=resume)
         view, kept, loaded = answered(online.view), 0, 0
         with context.session(leaves(view.events)) as session:
             watermark, events = _extent(session, view)
@@ -81,50 +94,35 @@ class Materialise:
             for chunk in _packed(online, session, _within(view, horizon)):
                 loaded, kept = loaded + chunk.keys, kept + chunk.events
                 if loaded > begun.loaded:
-                    self._put(online, chunk.records, Meta(watermark, loaded=loaded))
+                    loading.put(chunk.records, Meta(watermark, loaded=loaded))
                     context.report(f"{view.name}: {loaded:,} keys")
         complete_from = horizon if kept < events else -(2**63)
-        ready = Meta(watermark, complete_from, _offset(context, view.source), loaded, ready=True)
-        self._put(online, [], ready)
-        return ready
-
-    def _put(self, online: OnlineView, records: Sequence[tuple[bytes, bytes]], meta: Meta) -> None:
-        """Store records; what `meta` says of them comes last, so that they are stored again if it does not come."""
-        for start in range(0, len(records), RECORDS_PER_TRANSACTION):
-            with self._store.transaction() as writer:
-                for address, value in records[start : start + RECORDS_PER_TRANSACTION]:
-                    writer.put(online.space, address, value)
-        with self._store.transaction() as writer:
-            writer.put(online.space, META, encode_meta(meta))
-
-    def _forget_others(self, online: OnlineView, published: str | None) -> None:
-        """Clear states of this view that neither the release published now nor the next one refers to."""
-        name, kept = online.view.name.encode(), {online.fingerprint, published}
-        with self._store.transaction() as writer:
-            raw = writer.get(_SPACES, name)
-            known: list[str] = msgspec.json.decode(raw) if raw else []
-            for old in set(known) - kept:
-                writer.clear(space_of(online.view.name, old))
-            writer.put(_SPACES, name, msgspec.json.encode(sorted(k for k in kept if k)))
+        loading.put([], Meta(watermark, complete_from, _offset(context, view.source), loaded, ready=True))
+        return loaded
 
 
-def _fingerprints(context: Context, view: CompiledView) -> dict[str, str]:
-    """By name what a view's online state is called, and those of the views that it uses."""
-    used = [lookup.view for lookup in view.chain.lookups] if view.chain else []
-    found = {view.name: fingerprint_of(context, view.name)}
-    for other in used:
-        found |= _fingerprints(context, other)
-    return found
+def _told(loaded: int | None, taken: int) -> str:
+    parts = ["" if loaded is None else f"{loaded:,} keys online", f"{taken:,} events taken in" if taken else ""]
+    return ", ".join(filter(None, parts)) or "online as it was"
 
 
 def fingerprint_of(context: Context, view: str) -> str:
-    """The name of a view's online state: its definition's and, unless events go on, those of the snapshots it is of."""
+    """The name of a view's online state: its definition's and those of the snapshots it is of, but for a stream's own,
+    whose events go on. A state that was built anew is named after its number, too."""
     graph = context.graph
     definition = compiled(graph, view)
-    parts = [definition.fingerprint, graph[view].read_fingerprint]
-    if not isinstance(graph[definition.source].node, Stream):
-        parts += [f"{name}@{context.snapshot(name).id}" for name in sorted(leaves(answered(definition).events))]
-    return digest(FORMAT, *parts)
+    source = graph[definition.source]
+    stored = leaves(answered(definition).events) - ({source.name} if isinstance(source.node, Stream) else set())
+    parts = [FORMAT, definition.fingerprint, graph[view].read_fingerprint]
+    made_of = digest(*parts, *(f"{name}@{context.snapshot(name).id}" for name in sorted(stored)))
+    published = context.release.online.get(view, "")
+    return published if published.partition(".")[0] == made_of else made_of
+
+
+def generations(fingerprint: str) -> Iterator[str]:
+    """The names of states that are built after one, of the same definition and snapshots."""
+    base, _, number = fingerprint.partition(".")
+    return (f"{base}.{n}" for n in count(int(number or 0) + 1))
 
 
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:

@@ -25,13 +25,15 @@ class Situation:
     """What a plan depends on beside the definitions.
 
     `observed` maps a source to a text that changes when it may have new data (None: it cannot be told without reading
-    it); `pending` counts logged events or predictions that the lake does not have; `awaiting` are the endpoints with an
-    accepted finding that waits to be verified.
+    it); `pending` counts logged events or predictions that the lake does not have, less than none if the log was lost;
+    `gone` are the views whose online state is not in the store any more; `awaiting` are the endpoints with an accepted
+    finding that waits to be verified.
     """
 
     release: Release
     observed: Mapping[str, str | None] = field(default_factory=dict)
     pending: Mapping[str, int] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     awaiting: frozenset[str] = frozenset()
 
 
@@ -99,6 +101,8 @@ class _Planner:
 
     def _pending(self, name: str) -> str | None:
         count = self.situation.pending.get(name, 0)
+        if count < 0:
+            return "its log is gone from the online store"
         return f"{count:,} logged, not in the lake yet" if count else None
 
     def _inputs(self, name: str, kind: StepKind) -> str | None:
@@ -116,9 +120,9 @@ class _Planner:
             return "never brought online"
         if self.release.fingerprints.get(name) != self.graph[name].made_by:
             return "its definition, or how its source is read, changed"
-        source = self.graph[self.graph[name].inputs[0]]
-        if isinstance(source.node, Stream):
-            return None  # live events reach the online state by themselves
+        if name in self.situation.gone:
+            return "its online state is gone from the store"
+        # Live events reach the online state by themselves; but what a run has drained is looked after.
         return self._inputs(name, "materialise")
 
     def _model(self, name: str, node: Model) -> str | None:
@@ -136,7 +140,7 @@ class _Planner:
         trained = f"train {model}" in self.steps
         if node.promote == "gate" and (trained or self._challenger(name, model)):
             yield "promote", f"{model} has a challenger, and the endpoint promotes by its gate"
-        judged = self._judge(name, pending)
+        judged = self._judge(name)
         if judged:
             yield "monitor", judged
             yield "attribute", judged
@@ -144,8 +148,8 @@ class _Planner:
     def _challenger(self, endpoint: str, model: str) -> bool:
         return self.release.models.get(model) != self.release.endpoints.get(endpoint)
 
-    def _judge(self, name: str, pending: str | None) -> str | None:
-        if pending and name in self.release.endpoints:
+    def _judge(self, name: str) -> str | None:
+        if self.situation.pending.get(name, 0) > 0 and name in self.release.endpoints:
             return "new predictions"
         if f"predictions.{name}" not in self.release.tables:
             return None

@@ -16,6 +16,7 @@ from mainstem.nodes.findings import Finding, Remedy, Rule
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.planning.execution import Context
+from mainstem.planning.materialising import materialising
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
 from mainstem.planning.runner import Listener, Runner
@@ -157,12 +158,26 @@ class Project:
 
         With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`.
         """
-        work = self.plan(select)
+        return self._carry_out(self.plan(select), report)
+
+    def materialise(
+        self, views: Sequence[str] = (), *, rebuild: bool = False, report: Listener | None = None
+    ) -> RunRecord:
+        """Bring feature views (all, if none is named) online from the lake, and publish that: those that are not as
+        declared, or with `rebuild` every one, beside what is live. Readers switch when all of them are built.
+
+        Raises `UnknownName` for what is no view, and `RunFailed`.
+        """
+        graph = self.graph
+        seen = situation(graph, self.release, self.settings.root, self.adapters)
+        return self._carry_out(materialising(graph, seen, views, rebuild=rebuild), report, rebuild=rebuild)
+
+    def _carry_out(self, work: Plan, report: Listener | None, *, rebuild: bool = False) -> RunRecord:
         if not work:
             return RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id)
         release = self.claim()
         context = self._context(new_id("run"), release)
-        executors = self.adapters.executors(self._regraph)
+        executors = self.adapters.executors(self._regraph, rebuild=rebuild)
         return Runner(executors).run(work, context, report or (lambda _: None))
 
     def check(self, select: str | None = None) -> dict[str, tuple[CheckResult, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mainstem.features.online.presence import Store, gone
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding
@@ -11,6 +12,7 @@ from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.planner import Situation
 from mainstem.project.wiring import Adapters
+from mainstem.streaming.logs import events_of, predictions_of
 
 
 def situation(graph: Graph, release: Release, root: Path, adapters: Adapters) -> Situation:
@@ -18,7 +20,11 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters) ->
     observed = {name: _observed(name, node, release, root) for name, node in graph.of(Source).items()}
     accepted = adapters.state.find(Finding, state="accepted", branch=adapters.branch)
     awaiting = frozenset(finding.endpoint for finding in accepted)
-    return Situation(release, observed, _pending(graph, release, adapters), awaiting)
+    store = adapters.store if adapters.has_store else None
+    if adapters.state.head(adapters.branch) is None:  # it gets a store of its own when it is forked
+        pending = _pending(graph, release, store) if store else {}
+        return Situation(release, observed, pending, awaiting=awaiting)
+    return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting)
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:
@@ -29,14 +35,20 @@ def _observed(name: str, node: Source, release: Release, root: Path) -> str | No
     return observe(node, root, release.tables[name].cursor)
 
 
-def _pending(graph: Graph, release: Release, adapters: Adapters) -> dict[str, int]:
-    if not adapters.has_store:
-        return {}
-    logs = {name: (f"events/{name}", name) for name in graph.of(Stream)}
-    logs |= {name: (f"predictions/{name}", f"predictions.{name}") for name in graph.of(Endpoint)}
+def _pending(graph: Graph, release: Release, store: Store | None) -> dict[str, int]:
+    logs = {name: (events_of(name), name) for name in graph.of(Stream)}
+    logs |= {name: (predictions_of(name), f"predictions.{name}") for name in graph.of(Endpoint)}
     pending = {}
     for name, (log, table) in logs.items():
         snapshot = release.tables.get(table)
         drained = int(snapshot.cursor or 0) if snapshot else 0
-        pending[name] = adapters.store.end(log) - drained
+        pending[name] = (store.end(log) if store else 0) - drained
     return pending
+
+
+def _gone(graph: Graph, release: Release, store: Store | None) -> frozenset[str]:
+    """The views that are online as they are declared, but for their state, which is not there."""
+    online = {name: id for name, id in release.online.items() if name in graph}
+    sources = {name: graph[name].inputs[0] for name in online}
+    logs = {name: events_of(source) for name, source in sources.items() if isinstance(graph[source].node, Stream)}
+    return gone(online, logs, store)

@@ -64,6 +64,8 @@ class Adapters:
 
     @property
     def store(self) -> LmdbStore | RedisStore:
+        if self._redis is None and "_lmdb" in vars(self) and not self.has_store:
+            self._lmdb.renew()  # its directory was deleted
         return self._redis or self._lmdb
 
     @property
@@ -71,7 +73,7 @@ class Adapters:
         """Whether the branch has online state or logs."""
         if self._redis is not None:
             return self._redis.begun
-        return "_lmdb" in vars(self) or self.online_path(self.branch).exists()
+        return self.online_path(self.branch).exists()
 
     def fork(self, origin: str) -> None:
         """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
@@ -104,14 +106,17 @@ class Adapters:
 
         return RedisStore(url, self.settings.project.name, self.branch)
 
-    def executors(self, regraph: Regraph) -> Mapping[StepKind, Executor]:
-        """An executor for every kind of step, made when the first such step comes: most runs need few of them."""
+    def executors(self, regraph: Regraph, *, rebuild: bool = False) -> Mapping[StepKind, Executor]:
+        """An executor for every kind of step, made when the first such step comes: most runs need few of them.
+
+        With `rebuild` views are built anew from the lake, whatever their online state is.
+        """
         root = self.settings.root
         return {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: ()),
-            "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store,)),
+            "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
             "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mainstem.errors import NotFound, RequestError, Unavailable, close_matches
+from mainstem.features.online import presence
+from mainstem.features.online.meta import gone
 from mainstem.features.online.rows import FeatureRow, row_of
 from mainstem.features.online.view import OnlineView, Query, online_view, read_together
 from mainstem.features.plan import TIME, compiled
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.records import Release, now
-from mainstem.ports import OnlineStore
+from mainstem.streaming.ingest import Store
 from mainstem.streaming.rows import RowSchema, micros
 
 INSTANT = "timestamp('UTC', 6)"
@@ -24,7 +26,8 @@ class FeatureReader:
     Those of `changed` are online, but not as the project declares them now: nobody can read that state, or add to it.
     """
 
-    def __init__(self, graph: Graph, release: Release, store: OnlineStore) -> None:
+    def __init__(self, graph: Graph, release: Release, store: Store) -> None:
+        self._store = store
         self._names = sorted(graph.of(FeatureView))
         self._fingerprints = release.fingerprints
         self.changed = tuple(
@@ -33,7 +36,7 @@ class FeatureReader:
             if name in release.online and release.fingerprints.get(name) not in (None, graph[name].made_by)
         )
         self.views: Mapping[str, OnlineView] = {
-            name: online_view(compiled(graph, name), store, release.online)
+            name: online_view(compiled(graph, name), store, release.online, published=True)
             for name in graph.of(FeatureView)  # those that others use come first
             if name in release.online and name not in self.changed
         }
@@ -69,6 +72,12 @@ class FeatureReader:
             ]
             for view, readings in answers
         }
+
+    def check(self) -> None:
+        """Raises `StorageError` if the state of a view is not in the store."""
+        lost = presence.gone({name: view.fingerprint for name, view in self.views.items()}, {}, self._store)
+        if lost:
+            raise gone(min(lost), self._store)
 
     def _fingerprint(self, view: OnlineView) -> str:
         return self._fingerprints.get(view.view.name, view.fingerprint)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mainstem.ports import Writer
+from mainstem.streaming import logs
 from mainstem.streaming.logs import Prediction, encode, predictions_of
 
 
-def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction]) -> int:
-    """Append predictions to the endpoint's log; the offset of the first."""
-    return writer.append(predictions_of(endpoint), [encode(prediction) for prediction in predictions])
+def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction], floor: int = 0) -> int:
+    """Append predictions to the endpoint's log, which had `floor` of them at least; the offset of the first.
+
+    Raises `StorageError` if it has fewer now.
+    """
+    return logs.append(writer, predictions_of(endpoint), [encode(prediction) for prediction in predictions], floor)

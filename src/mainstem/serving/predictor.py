@@ -47,7 +47,7 @@ class Predictor:
 
     Parameters: the endpoint's name and node, how its model's features are found, the online state of every view among
     them by name, the champion, its scorer, and the examples' key (column → type), which requests may carry so that
-    outcomes can be joined.
+    outcomes can be joined; `floor` is the number of predictions that are in the lake.
     """
 
     def __init__(
@@ -59,10 +59,11 @@ class Predictor:
         version: ModelVersion,
         scorer: Scorer,
         key: Mapping[str, str],
+        floor: int = 0,
     ) -> None:
         self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
-        self.budget = endpoint.budget
+        self.budget, self._floor = endpoint.budget, floor
         self._views = views
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))
@@ -161,4 +162,4 @@ class Predictor:
         predictions = [
             Prediction(a.id, a.time, at, self.version.id, dict(a.row), a.score, ",".join(a.flags)) for a in answers
         ]
-        return lambda writer: append(writer, self.name, predictions)
+        return lambda writer: append(writer, self.name, predictions, self._floor)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mainstem.errors import MainstemError, NotFound, Unavailable, close_matches
+from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.plan import plan_features
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
@@ -91,6 +91,7 @@ class Service:
         self._coming: Live | None = None
         self.keys: Sequence[keys.ApiKey] = ()
         self.trouble: MainstemError | None = None
+        self.lost: MainstemError | None = None
         self._load, self._head = load, head
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -125,10 +126,10 @@ class Service:
         one that is about to be."""
 
         def write(writer: Writer) -> int:
+            coming = self._coming  # asked first: when it is none any more, it is live
             first = self.live.ingest(stream).write(writer, events)
-            coming = self._coming.ingests.get(stream) if self._coming is not None else None
-            if coming is not None:
-                coming.take(writer, events, first)
+            if coming is not None and stream in coming.ingests:
+                coming.ingests[stream].take(writer, events, first)
             return first
 
         return write
@@ -144,25 +145,45 @@ class Service:
                 self._swap()
         except Exception as error:
             self._troubled(error)
+        self.lost = self._missing()
+
+    def _missing(self) -> MainstemError | None:
+        """Why what is live cannot be read: its online state is not in the store."""
+        try:
+            self.live.reader().check() if self.live.features is not None else None
+        except MainstemError as error:
+            return error
+        return None
 
     def _swap(self) -> None:
         graph, release = self._load()
         self.trouble = None
         live = self._coming = self._loaded(graph, release)
         try:
-            for ingest in live.ingests.values():
-                # What was logged while a view was built elsewhere; what comes from now on is taken for it, too. So who
-                # reads the new state misses nothing that the old one had.
-                self.committer.submit(partial(ingest.write, events=())).result()
+            self._take_in(live)
             self.live = live
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
 
+    def _take_in(self, live: Live) -> None:
+        """Bring the states of a release that is about to be live up to the logs: they were built elsewhere.
+
+        What comes meanwhile is taken for them, too, so who reads them misses nothing that the old ones had.
+        """
+        try:
+            for ingest in live.ingests.values():
+                self.committer.submit(partial(ingest.write, events=())).result()
+        except StorageError as error:
+            if self.live.release.id:
+                raise
+            self._troubled(error)  # nothing is there that would answer better: each request is told
+
     def _troubled(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + RETRY
         self.metrics.failed()
-        logger.error("the release cannot be loaded", exc_info=error)
+        known = isinstance(error, MainstemError)
+        logger.error("the release cannot be loaded: %s", error, exc_info=None if known else error)
         self.trouble = error if isinstance(error, MainstemError) else Unavailable(str(error) or type(error).__name__)
 
     def _loaded(self, graph: Graph, release: Release) -> Live:
@@ -187,6 +208,7 @@ class Service:
                 [v for v in features.views.values() if v.view.source == name],
                 self._store,
                 release.cutovers.get(name),
+                _drained(release, name),
             )
             for name in graph.of(Stream)
         }
@@ -207,7 +229,8 @@ class Service:
                 hint="mainstem run trains a challenger for the project as it is; then mainstem promote",
             )
         scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
-        return Predictor(name, node, plan, views, version, scorer, example_key(graph, model))
+        logged = _drained(release, f"predictions.{name}")
+        return Predictor(name, node, plan, views, version, scorer, example_key(graph, model), logged)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.endpoints.get(endpoint)
@@ -222,6 +245,12 @@ class Service:
         if version is None:
             raise Unavailable(f"the champion {id} of {endpoint!r} is gone", hint=f"mainstem promote {model}")
         return version
+
+
+def _drained(release: Release, table: str) -> int:
+    """How many entries of a log are in the lake."""
+    snapshot = release.tables.get(table)
+    return int(snapshot.cursor or 0) if snapshot is not None else 0
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> NotFound:

@@ -46,6 +46,12 @@ class Environment:
         self.env.reader_check()  # frees the slots of readers that were killed
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
         self.names, self.values, self.events, self.ends = databases
+        self._file = _file(path)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the directory was deleted, or another one has its place: what is written here nobody will find."""
+        return _file(self.path) != self._file
 
     def view(self) -> Transaction:
         """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
@@ -80,10 +86,19 @@ class Environment:
                 self.env.set_mapsize(before * 2)
 
 
+def _file(path: Path) -> tuple[int, int] | None:
+    """What file the data of an environment is in."""
+    try:
+        found = (path / "data.mdb").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def acquire(path: Path, map_size: int, sync: bool) -> Environment:
     """The process' environment of a directory, opened by its first user."""
     with _opening:
-        if path not in _open:
+        if path not in _open or _open[path].lost:
             with explained(str(path)):
                 _open[path] = Environment(path, map_size, sync)
         _open[path].users += 1
@@ -91,10 +106,10 @@ def acquire(path: Path, map_size: int, sync: bool) -> Environment:
 
 
 def release(environment: Environment) -> None:
-    """Close the environment with its last user."""
+    """Close the environment with its last user. One that is lost ends when nobody reads it any more."""
     with _opening:
         environment.users -= 1
-        if environment.users == 0:
+        if environment.users == 0 and _open.get(environment.path) is environment:
             del _open[environment.path]
             environment.env.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar, TypeVar
 
 import lmdb
@@ -18,6 +19,9 @@ from mainstem.stores.environment import Environment, Transaction, acquire, drop,
 from mainstem.stores.keys import PREFIX, after, all_encoded, decoded, encoded, is_name, name_of, number, offset_key
 
 R = TypeVar("R")
+
+LOOK = 0.5
+"""Seconds for which a reader may not notice that the directory was deleted. A writer notices it at once."""
 
 _SPACE, _LOG = b"s", b"l"
 _CHUNK = 1_000  # payloads that a replay reads at a time
@@ -35,7 +39,10 @@ class LmdbStore:
     def __init__(self, path: Path | str, map_size: int = 1 << 30, sync: bool = True) -> None:
         self._path = Path(path).resolve()
         self.where = str(self._path)
+        self._settings = (map_size, sync)
         self._environment: Environment | None = acquire(self._path, map_size, sync)
+        self._following = threading.Lock()
+        self._look_at = 0.0
         self.durability = "on disk" if sync else "a crash of the machine may lose the last transactions"
 
     @staticmethod
@@ -57,6 +64,7 @@ class LmdbStore:
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """One writer at a time; on disk on exit, rolled back on an exception. Raises `StorageError`."""
+        self._follow()
         environment = self._env
         if environment.writer == threading.get_ident():
             hint = "use the Writer that the outer one gave"
@@ -67,6 +75,8 @@ class LmdbStore:
             try:
                 yield writer
                 writer.commit()
+                if environment.lost:
+                    raise _lost(self.where)
             finally:
                 writer.abort()
                 environment.writer = None
@@ -76,6 +86,8 @@ class LmdbStore:
 
     def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
         # The hot path: no generator of a context manager stands in it, they cost more than the read.
+        if monotonic() >= self._look_at:
+            self._follow()
         environment = self._env
         try:
             with environment.reading, environment.view() as transaction:
@@ -176,6 +188,25 @@ class LmdbStore:
                     found.append((int.from_bytes(cursor.key()[PREFIX:], "big"), cursor.value()))
                     positioned = cursor.next()
             return found
+
+    def renew(self) -> None:
+        """Go on with what has the place of a directory that was deleted; with an empty store, if nothing has."""
+        with self._following:
+            lost = self._env
+            if lost.lost:
+                self._environment = acquire(self._path, *self._settings)
+                release(lost)
+
+    def _follow(self) -> None:
+        """Go on with what another process made in the place of a directory that was deleted.
+
+        Raises `StorageError` while nobody has.
+        """
+        if self._env.lost:
+            if not (self._path / "data.mdb").exists():
+                raise _lost(self.where)
+            self.renew()
+        self._look_at = monotonic() + LOOK
 
     @property
     def _env(self) -> Environment:
@@ -323,6 +354,15 @@ def _known(environment: Environment, transaction: Transaction, kind: bytes, name
 
 def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
     return int.from_bytes(transaction.get(log, default=b"", db=environment.ends), "big")
+
+
+def _lost(where: str) -> StorageError:
+    return StorageError(
+        "the online store was deleted while it was open",
+        where=where,
+        got="no file, or another one",
+        hint="mainstem run builds it anew from the lake",
+    )
 
 
 def _key(environment: Environment, transaction: Transaction, name: bytes | None, encoded: bytes) -> bytes:

@@ -6,6 +6,7 @@ below what the *published* snapshot has: a run that fails, or a crash, finds eve
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
 from mainstem.streaming.logs import event_columns, events_of, prediction_columns, predictions_of
 from mainstem.streaming.predictions import prediction_schema
+
+logger = logging.getLogger(__name__)
 
 BATCH = 50_000
 """Rows that are in memory at a time."""
@@ -125,13 +128,12 @@ class _Draft:
         """The snapshot to add to: the release's; after a rollback, the newest that any release of the branch had, since
         going back does not take back what was acknowledged, and the log may be trimmed already."""
         held = self.context.release.tables.get(self.table)
+        self._begin_again()
         end = self.log.end(self.name)
         first = next((offset for offset, _ in self.log.replay(self.name, 0)), end)
         if first <= _offset(held) <= end:
             return held
-        releases = self.context.state.find(Release, branch=self.context.branch)
-        known = [r.tables[self.table] for r in releases if self.table in r.tables]
-        fitting = [snapshot for snapshot in known if max(first, _offset(held)) <= _offset(snapshot) <= end]
+        fitting = [s for s in self._published() if max(first, _offset(held)) <= _offset(s) <= end]
         if not fitting:
             raise StorageError(
                 f"the log {self.name!r} does not go on where the lake ends",
@@ -140,6 +142,19 @@ class _Draft:
                 hint="the online store is not the one these rows came from",
             )
         return max(fitting, key=_offset)
+
+    def _begin_again(self) -> None:
+        """Let a log that is empty go on where the lake ends: its store was lost, and what it had acknowledged is in the
+        lake but for what came after the last run."""
+        drained = max(map(_offset, self._published()), default=0)
+        if drained and not self.log.end(self.name):
+            logger.warning("the log %r was lost; it goes on at offset %s, where the lake ends", self.name, drained)
+            self.log.begin(self.name, drained)
+
+    def _published(self) -> list[Snapshot]:
+        """Every snapshot that a release of the branch, or the one in the making, has of the table."""
+        releases = [self.context.release, *self.context.state.find(Release, branch=self.context.branch)]
+        return [release.tables[self.table] for release in releases if self.table in release.tables]
 
     def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()

@@ -19,7 +19,7 @@ from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import EventLog, OnlineStore, Writer
 from mainstem.streaming.changes import changes_in
-from mainstem.streaming.logs import Event, decode_event, encode, events_of
+from mainstem.streaming.logs import Event, append, decode_event, encode, events_of
 from mainstem.streaming.rows import RowSchema, micros, moment
 
 
@@ -31,11 +31,17 @@ class Ingest:
     """Takes the events of one stream for the views over it.
 
     `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
-    history has none recorded, no event is taken, for nobody could say on which side it is.
+    history has none recorded, no event is taken, for nobody could say on which side it is. `floor` is the offset that
+    the lake has come to: a log that ends before it is not the one that the lake was filled from.
     """
 
     def __init__(
-        self, definition: Definition, views: Sequence[OnlineView], store: Store, cutover: datetime | None = None
+        self,
+        definition: Definition,
+        views: Sequence[OnlineView],
+        store: Store,
+        cutover: datetime | None = None,
+        floor: int = 0,
     ) -> None:
         assert isinstance(definition.node, Stream) and definition.events is not None
         self.name, self.stream, self.views = definition.name, definition.node, tuple(views)
@@ -43,7 +49,7 @@ class Ingest:
         self.time = str(self.stream.time)
         required = tuple(dict.fromkeys((*self.stream.key, self.time)))
         self.schema = RowSchema(columns, required=required, where=f"stream {self.name}")
-        self._store, self._log = store, events_of(self.name)
+        self._store, self._log, self._floor = store, events_of(self.name), floor
         self._cutover = None if cutover is None else micros(cutover)
         self._correct = corrections(definition.events)
 
@@ -63,19 +69,21 @@ class Ingest:
         return [Event(row[self.time] if replay else arrived, row) for row in checked]
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
-        """Append events and take them into every view; the offset of the first."""
-        first = writer.append(self._log, [encode(event) for event in events])
+        """Append events and take them into every view; the offset of the first. Raises `StorageError`."""
+        first = append(writer, self._log, [encode(event) for event in events], self._floor)
         self.take(writer, events, first)
         return first
 
     def take(self, writer: Writer, events: Sequence[Event], first: int) -> None:
-        """Take events that are in the log from the offset `first` on into every view."""
-        for view in self.views:
+        """Take events that are in the log from the offset `first` on into every view that has not got them."""
+        end = first + len(events)
+        behind = [view for view in self.views if view.meta(writer).offset < end]
+        for view in behind:
             self._catch_up(writer, view, first)
-        if events and self.views:
-            columns = self._columns(range(first, first + len(events)), events)
-            for view in self.views:
-                view.apply(writer, columns, first + len(events))
+        if events and behind:
+            columns = self._columns(range(first, end), events)
+            for view in behind:
+                view.apply(writer, columns, end)
 
     def _catch_up(self, writer: Writer, view: OnlineView, end: int) -> None:
         for chunk in entries(self._store, self._log, view.meta(writer).offset, end):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from mainstem.errors import StorageError
+from mainstem.ports import Writer
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -35,6 +38,22 @@ class Prediction(msgspec.Struct, frozen=True):
 encode = msgspec.msgpack.Encoder().encode
 decode_event = msgspec.msgpack.Decoder(Event).decode
 decode_prediction = msgspec.msgpack.Decoder(Prediction).decode
+
+
+def append(writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0) -> int:
+    """Append to a log that had at least `floor` payloads; the offset of the first.
+
+    Raises `StorageError` if it has fewer now: then nothing may be added, or offsets would be given twice.
+    """
+    first = writer.append(log, payloads)
+    if first < floor:
+        raise StorageError(
+            f"the log {log!r} is gone from the online store",
+            got=f"a log that ends before offset {first}",
+            expected=f"one of {floor} entries at least: so many are in the lake",
+            hint="mainstem run lets it go on from there; what was acknowledged and not yet in the lake is lost with it",
+        )
+    return first
 
 
 def events_of(stream: str) -> str:

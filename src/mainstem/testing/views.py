@@ -92,7 +92,7 @@ FEW: Mapping[str, Any] = {
 }
 
 
-USED: Mapping[str, Any] = {"n": _.count(), "mean": _.number.mean(), "last": _.text.last()}
+USED: Mapping[str, Any] = {"n": _.count(), "low": _.number.min(), "mean": _.number.mean(), "last": _.text.last()}
 
 
 def view_of(**settings: Any) -> CompiledView:
@@ -112,7 +112,8 @@ VIEWS: Mapping[str, Callable[[], CompiledView]] = {
     "chained": lambda: view_of(
         using={"place": {"key": "where", "windows": ["3min"], "grace": "4000000d", **USED}},
         windows=["4min"],
-        above=(_.number - _.place__mean_3min).mean(),
+        above=(_.number - _.place__low_3min).mean(),
+        level=_.place__mean_3min.mean(),
         busy=_.place__n_3min.max(),
         quiet=_.count(where=_.place__last_3min.isnull()),
         text=_.place__last_3min.last(),
@@ -130,7 +131,8 @@ VIEWS: Mapping[str, Callable[[], CompiledView]] = {
         using={"all": {"key": (), "windows": ["3min"], "grace": "2min", **USED}},
         changes=True,
         windows=["4min"],
-        above=(_.number - _.all__mean_3min).mean(),
+        above=(_.number - _.all__low_3min).mean(),
+        level=_.all__mean_3min.max(),
         busy=_.all__n_3min.sum(),
     ),
     "changes": lambda: view_of(changes=True, windows=["4min"], **FEW),

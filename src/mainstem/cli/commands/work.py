@@ -1,11 +1,12 @@
-"""`mainstem plan`, `run`, `check` and `test`: what would change, doing it, and tests of data and definitions."""
+"""`mainstem plan`, `run`, `materialise`, `check` and `test`: what would change, doing it, and tests of all that."""
 
 from __future__ import annotations
 
 import importlib.util
 import subprocess
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +14,20 @@ from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile,
 from mainstem.cli.render import output
 from mainstem.errors import MissingExtra, NotFound, RunFailed
 
+if TYPE_CHECKING:
+    from mainstem.nodes.records import RunRecord
+    from mainstem.planning.runner import Listener
+    from mainstem.project.project import Project
+
 INTERRUPTED = "interrupted: nothing was published; the next run goes on from what was published before"
+
+BEGUN = "interrupted: nothing was published; what was built so far is gone on with, or cleared, by the next run"
 
 
 def register(app: typer.Typer) -> None:
     command(app, 'mainstem plan -s "legs+"')(plan)
     command(app, 'mainstem run -s "legs+ airport" --branch dev', interrupted=INTERRUPTED)(run)
+    command(app, "mainstem materialise airport --rebuild", interrupted=BEGUN)(materialise)
     command(app, "mainstem check -s legs")(check)
     command(app, "mainstem test -- -k legs", context_settings={"ignore_unknown_options": True})(test)
 
@@ -48,17 +57,41 @@ def run(
     it makes a challenger at most, and `mainstem promote` ships it. If a step or a check of severity `error` fails,
     nothing is published.
     """
-    out = output(json)
     with opened(directory, profile, branch) as project:
-        try:
-            with out.progress() as listener:
-                record = project.run(select, report=listener)
-        except RunFailed as failure:
-            if failure.run is not None:
-                out.run(failure.run, {})
-            raise
-        ids = set(record.findings)
-        out.run(record, {f.id: f for f in project.findings() if f.id in ids} if ids else {})
+        _run(project, lambda listener: project.run(select, report=listener), json)
+
+
+def materialise(
+    views: Annotated[
+        list[str] | None, typer.Argument(metavar="[VIEW]...", help="Which views; all of them unless given.")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build them anew, whatever their state is.")] = False,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Bring feature views online from the lake, and publish that.
+
+    A new state is built beside the one that is read, and readers switch to it with the release. Views that are online
+    as they are declared stay as they are, unless --rebuild says otherwise.
+    """
+    with opened(directory, profile, branch) as project:
+        _run(project, lambda listener: project.materialise(views or (), rebuild=rebuild, report=listener), json)
+
+
+def _run(project: Project, work: Callable[[Listener], RunRecord], json: bool) -> None:
+    """Do it, and show each step, the record and the findings that it opened or closed."""
+    out = output(json)
+    try:
+        with out.progress() as listener:
+            record = work(listener)
+    except RunFailed as failure:
+        if failure.run is not None:
+            out.run(failure.run, {})
+        raise
+    ids = set(record.findings)
+    out.run(record, {f.id: f for f in project.findings() if f.id in ids} if ids else {})
 
 
 def check(

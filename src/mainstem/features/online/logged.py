@@ -26,6 +26,15 @@ def entries(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]
         start = chunk[-1][0] + 1
 
 
+def lacks(log: EventLog, name: str, start: int) -> bool:
+    """Whether a log has forgotten, or lost, what a state that ends before the offset `start` would go on with."""
+    end = log.end(name)
+    if start >= end:
+        return start > end
+    first = next(iter(log.replay(name, start, 1)), None)
+    return first is None or first[0] != start
+
+
 def _missing(log: EventLog, name: str, start: int, end: int) -> StorageError:
     kept = log.end(name)
     if start >= kept:

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import msgspec
-
 from mainstem.errors import RequestError, StorageError, Unavailable
-from mainstem.features.instants import ALWAYS, instant_of
+from mainstem.features.instants import instant_of
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.chain import with_features
+from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, gone, space_of
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.state import Found, Reading, state_of
 from mainstem.features.views.view import CompiledView
@@ -34,43 +33,15 @@ __all__ = [
     "space_of",
 ]
 
-META = b""
-"""The key of a space's own record: no entity's, for those are never empty."""
-
 ATTEMPTS = 8
 """How often a read begins again because a late event replaced what it was about to read."""
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What is known of a view's state as a whole.
-
-    `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly;
-    `offset` is the first of the stream's log that is not in the state. Until a load is `ready`, `loaded` counts its
-    keys so far.
-    """
-
-    watermark: int = ALWAYS
-    complete_from: int = -(2**63)
-    offset: int = 0
-    loaded: int = 0
-    ready: bool = False
-
-
-_decode = msgspec.msgpack.Decoder(Meta).decode
-
-
-def encode_meta(meta: Meta) -> bytes:
-    """A state's own record as bytes."""
-    return msgspec.msgpack.encode(meta)
-
-
-def space_of(view: str, fingerprint: str) -> str:
-    """The space of the online store that has a view's state."""
-    return f"view/{view}/{fingerprint}"
-
-
 class OnlineView:
-    """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it."""
+    """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it.
+
+    One that is `published`, since a release refers to it, is read and added to only when it is whole.
+    """
 
     def __init__(
         self,
@@ -78,8 +49,10 @@ class OnlineView:
         store: OnlineStore,
         fingerprint: str | None = None,
         used: Sequence[OnlineView] = (),
+        *,
+        published: bool = False,
     ) -> None:
-        self.view, self.store, self.used = view, store, used
+        self.view, self.store, self.used, self.published = view, store, used, published
         self.fingerprint = fingerprint or view.fingerprint
         self.space = space_of(view.name, self.fingerprint)
         self.state = state_of(view, self.space)
@@ -103,18 +76,21 @@ class OnlineView:
 
     def meta(self, writer: Writer | None = None) -> Meta:
         """The state's own record; as a transaction sees it, if one is given."""
-        return _meta(writer.get(self.space, META) if writer else self.store.read(self.space, [META])[0])
+        return decode_meta(writer.get(self.space, META) if writer else self.store.read(self.space, [META])[0])
 
     def apply(self, writer: Writer, events: Mapping[str, Sequence[Any]], offset: int | None = None) -> int:
         """Take events into the state, as columns of the source's rows with `_seq` and `_arrived`; instants as µs.
 
         Events that are in the state already, known by their `_seq`, change nothing. `offset` is the log's next one. The
         number of events that this view uses. The views `used` must have taken in what came before, and may have these.
+        Raises `StorageError` for a state that is gone.
         """
         came = arrivals(self.view, with_features(self.view, self.used, writer, events))
         batch = self.state.batch(came)
         writer.prefetch(self.space, chain([META], self.state.touched(batch)))
-        meta = _meta(writer.get(self.space, META))
+        meta = self.meta(writer)
+        if self.published and not meta.ready:
+            raise gone(self.view.name, self.store)
         watermark = max(meta.watermark, came.watermark)
         horizon = watermark - self.view.grace
         forgot = self.state.take(writer, batch, horizon)
@@ -124,12 +100,15 @@ class OnlineView:
         return came.total
 
     def answer(self, found: Found, query: Query) -> list[Reading]:
-        """The readings of a query, given its records. Raises `RequestError`."""
+        """The readings of a query, given its records. Raises `RequestError`, or `StorageError` if the state is gone."""
         self._check(found[META], query.times)
         return [self.state.read(a, found, t) for a, t in zip(query.needed, query.times, strict=True)]
 
     def _check(self, meta: bytes | None, times: Iterable[int]) -> None:
-        complete_from = _meta(meta).complete_from
+        known = decode_meta(meta)
+        if self.published and not known.ready:
+            raise gone(self.view.name, self.store)
+        complete_from = known.complete_from
         early = min(times, default=complete_from)
         if early < complete_from:
             raise RequestError(
@@ -188,14 +167,12 @@ def _answers(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Read
     return [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
 
 
-def online_view(view: CompiledView, store: OnlineStore, online: Mapping[str, str]) -> OnlineView:
+def online_view(
+    view: CompiledView, store: OnlineStore, online: Mapping[str, str], *, published: bool = False
+) -> OnlineView:
     """A view's state and those of the views that it uses; `online` has each one's fingerprint. Raises `Unavailable`."""
     if view.name not in online:
         raise Unavailable(f"the view {view.name!r} is not online yet", hint="mainstem run")
     lookups = view.chain.lookups if view.chain else ()
-    used = [online_view(lookup.view, store, online) for lookup in lookups]
-    return OnlineView(view, store, online[view.name], used)
-
-
-def _meta(raw: bytes | None) -> Meta:
-    return Meta() if raw is None else _decode(raw)
+    used = [online_view(lookup.view, store, online, published=True) for lookup in lookups]
+    return OnlineView(view, store, online[view.name], used, published=published)

@@ -1,4 +1,4 @@
-"""GET /health: the process answers. GET /ready: it has a release to answer from."""
+"""GET /health: the process answers. GET /ready: it has a release, and the state, to answer from."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ def routes(service: Service) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         live = service.live
-        trouble = service.trouble
+        trouble = service.lost or service.trouble
+        answers = bool(live.release.id) and service.lost is None
         state = {
-            "ready": bool(live.release.id),
+            "ready": answers,
             "release": live.release.id or None,
             "endpoints": {
                 **{name: predictor.version.id for name, predictor in live.predictors.items()},
@@ -24,6 +25,6 @@ def routes(service: Service) -> list[Route]:
             "streams": sorted(live.ingests),
             **({"trouble": described(trouble)} if trouble else {}),
         }
-        return Response(encode(state), status=200 if live.release.id else 503)
+        return Response(encode(state), status=200 if answers else 503)
 
     return [Route("GET", "/health", health, scope=None), Route("GET", "/ready", ready, scope=None)]

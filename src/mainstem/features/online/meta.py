@@ -1,0 +1,56 @@
+"""What is known of a view's online state as a whole: a record of its own, beside those of the keys."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mainstem.errors import StorageError
+from mainstem.features.instants import ALWAYS
+from mainstem.ports import OnlineStore
+
+META = b""
+"""The key of a space's own record: no entity's, for those are never empty."""
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What is known of a view's state as a whole.
+
+    `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly;
+    `offset` is the first of the stream's log that is not in the state. Until a load is `ready`, `loaded` counts its
+    keys so far, and `loader` is who may write.
+    """
+
+    watermark: int = ALWAYS
+    complete_from: int = -(2**63)
+    offset: int = 0
+    loaded: int = 0
+    ready: bool = False
+    loader: str = ""
+
+
+_decode = msgspec.msgpack.Decoder(Meta).decode
+
+
+def encode_meta(meta: Meta) -> bytes:
+    """A state's own record as bytes."""
+    return msgspec.msgpack.encode(meta)
+
+
+def decode_meta(raw: bytes | None) -> Meta:
+    """The record, given its bytes; that of a state nobody has begun, given None."""
+    return Meta() if raw is None else _decode(raw)
+
+
+def space_of(view: str, fingerprint: str) -> str:
+    """The space of the online store that has a view's state."""
+    return f"view/{view}/{fingerprint}"
+
+
+def gone(view: str, store: OnlineStore) -> StorageError:
+    """The error of a state that a release refers to, and that is not in the store, or only begun."""
+    return StorageError(
+        f"the online state of {view!r} is gone from the store",
+        where=store.where,
+        expected="the state that the release refers to",
+        hint="mainstem run builds it anew from the lake",
+    )
