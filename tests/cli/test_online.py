@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from mainstem.features.online.meta import META, decode_meta, space_of
+from mainstem.stores.lmdb import LmdbStore
 
 NOON = datetime(2013, 12, 1, 12, tzinfo=UTC)
 PATIENCE = 120.0
@@ -115,6 +119,42 @@ def test_a_rebuild_is_beside_the_live_state_while_a_server_reads_and_takes_event
     assert live.mainstem("run").code == 0
     assert "nothing to do" in live.mainstem("materialise").out
     assert live.published("departures") == busy.sent + 3
+
+
+def being_built(project: Any, view: str) -> bool:
+    """Whether a state of the view has some of its keys, and not all."""
+    store = LmdbStore(project.root / ".mainstem/online/main")
+    try:
+        (known,) = store.read("views", [view.encode()])
+        names = json.loads(known or b"[]")
+        metas = [decode_meta(raw) for name in names for raw in store.read(space_of(view, name), [META])]
+        return any(meta.loaded and not meta.ready for meta in metas)
+    finally:
+        store.close()
+
+
+def test_a_backfill_that_is_killed_goes_on_while_a_server_takes_events(live: Any, serve: Any) -> None:
+    """The history has grown by a hundred thousand airports, and the state is built anew beside the live one."""
+    with serve(live) as served, traffic(served) as busy:
+        busy.more()
+        rows = (f"B{n},K{n},7,2013-11-30T09:{n % 60:02d}:00Z" for n in range(100_000))
+        live.add(*rows, to="past.csv")
+        process = live.start("run", "-s", "past departures airport")
+        busy.wait(lambda traffic: being_built(live, "airport") or process.poll() is not None)
+        assert live.end(process, signal.SIGKILL).code == -signal.SIGKILL, "it was not killed in the middle"
+        busy.more()
+        assert being_built(live, "airport")
+        live.goes_on()
+        busy.more()
+        new = {"rows": [{"origin": f"K{n}"} for n in (0, 59_999, 99_999)], "time": "2013-11-30T10:00:00Z"}
+        busy.wait(lambda traffic: not served.post("/features/airport", new)[1]["rows"][0]["missing"])
+        _, answer = served.post("/features/airport", new)
+        assert [row["features"] for row in answer["rows"]] == [{"delay_1h": 7.0, "departures_1h": 1}] * 3
+        busy.more()
+    assert busy.refused == {}
+    assert all(before <= answer["features"]["departures_1h"] for before, answer in busy.reads)
+    assert live.mainstem("run").code == 0
+    assert live.published("departures") == 3 + 100_000 + busy.sent
 
 
 def test_a_store_that_is_deleted_under_a_server_comes_back_with_a_run(live: Any, serve: Any) -> None:
