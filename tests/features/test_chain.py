@@ -114,6 +114,21 @@ def test_another_definition_of_what_is_used_is_another_view(small: Any, world: A
     assert one["worse"].inputs == ("departures", "everywhere")
 
 
+def test_what_another_stream_has_gained_builds_nothing_anew(small: Any, world: Any) -> None:
+    declared = small.nodes()
+    taxis = stream("taxis", schema=small.EVENT, time="departed_at")
+    queue = feature_view(taxis, key="origin", windows="1h", n=_.count())
+    busy = feature_view(declared["departures"], key="origin", using=queue, windows="1h", most=_.queue__n_1h.max())
+    here = world({**declared, "taxis": taxis, "queue": queue, "busy": busy})
+    here.put("departures", [small.departure(5)])
+    here.put("taxis", [small.departure(9)])
+    here.materialise("queue")
+    first = here.materialise("busy")
+    here.put("taxis", [small.departure(9), small.departure(8, _seq=9)])
+    here.materialise("queue")
+    assert here.materialise("busy") == first
+
+
 def test_lineage_names_the_other_view(small: Any, world: Any) -> None:
     here = world(chained(small))
     assert features(here.context, "worse")[0]["from"] == "departures.dep_delay, everywhere.delay_1h"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -25,20 +25,20 @@ def interruptible(connection: DuckDBPyConnection, query: Callable[[], R], cancel
     future: Future[R] = Future()
 
     def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             future.set_result(query())
         except BaseException as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=run, name="mainstem-query", daemon=True)
-    thread.start()
     try:
+        threading.Thread(target=run, name="mainstem-query", daemon=True).start()
         return future.result()
     except KeyboardInterrupt:
-        cancel()
-        while thread.is_alive():  # DuckDB forgets an interrupt that comes before the query has begun
-            connection.interrupt()
-            thread.join(0.1)
+        if not future.cancel():
+            cancel()
+            while not future.done():  # DuckDB forgets an interrupt that comes before the query has begun
+                connection.interrupt()
+                wait([future], 0.1)
         raise
-    finally:
-        thread.join()

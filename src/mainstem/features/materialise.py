@@ -107,12 +107,13 @@ def _told(loaded: int | None, taken: int) -> str:
 
 
 def fingerprint_of(context: Context, view: str) -> str:
-    """The name of a view's online state: its definition's and those of the snapshots it is of, but for a stream's own,
-    whose events go on. A state that was built anew is named after its number, too."""
+    """The name of a view's online state: its definition's and those of the snapshots it is of, but for streams, whose
+    events go on. A state that was built anew is named after its number, too."""
     graph = context.graph
     definition = compiled(graph, view)
-    source = graph[definition.source]
-    stored = leaves(answered(definition).events) - ({source.name} if isinstance(source.node, Stream) else set())
+    stored = leaves(answered(definition).events)
+    if isinstance(graph[definition.source].node, Stream):
+        stored -= graph.of(Stream).keys()
     parts = [FORMAT, definition.fingerprint, graph[view].read_fingerprint]
     made_of = digest(*parts, *(f"{name}@{context.snapshot(name).id}" for name in sorted(stored)))
     published = context.release.online.get(view, "")

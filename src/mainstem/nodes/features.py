@@ -88,18 +88,7 @@ def feature_view(
     Features of the views in `using` are columns for it, such as `_.airport__delay_1h`, looked up by each row's own.
     Raises `DefinitionError` if it has neither.
     """
-    if bool(columns) == bool(features):
-        raise DefinitionError(
-            "a feature view has either latest columns or windowed reductions",
-            where=str(Origin.of_caller()),
-            hint='columns=["origin"], or windows=["1h"], delay=_.dep_delay.mean()',
-        )
-    if (windows and not features) or not (windows or all(map(has_windows, features.values()))):
-        raise DefinitionError(
-            "reductions need windows, and windows need reductions",
-            where=str(Origin.of_caller()),
-            hint='windows=["1h", "3h"], or ms.windowed(reduction, "1h") for one of them',
-        )
+    _check_shape(columns, windows, features)
     return FeatureView(
         source=source,
         key=names(key),
@@ -116,6 +105,21 @@ def feature_view(
         owner=owner,
         description=description,
     )
+
+
+def _check_shape(columns: Sequence[str], windows: str | Sequence[str], features: Mapping[str, Reduction]) -> None:
+    if bool(columns) == bool(features):
+        raise DefinitionError(
+            "a feature view has either latest columns or windowed reductions",
+            where=str(Origin.of_caller()),
+            hint='columns=["origin"], or windows=["1h"], delay=_.dep_delay.mean()',
+        )
+    if (windows and not features) or not (windows or all(map(has_windows, features.values()))):
+        raise DefinitionError(
+            "reductions need windows, and windows need reductions",
+            where=str(Origin.of_caller()),
+            hint='windows=["1h", "3h"], or ms.windowed(reduction, "1h") for one of them',
+        )
 
 
 def on_demand(**features: Deferred) -> OnDemand:
