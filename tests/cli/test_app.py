@@ -17,6 +17,7 @@ from mainstem.cli.app import app, run
 from mainstem.errors import CheckFailed, NotFound, RunFailed, UnknownName
 from mainstem.nodes.records import CheckResult, Release, RunRecord
 from mainstem.planning.plan import Plan
+from mainstem.project.garbage import Garbage
 
 
 class Double:
@@ -40,7 +41,7 @@ class Double:
             "parity": SimpleNamespace(ok=True, lines=lambda: ["1,000 reads: 0 differ"]),
             "create_key": "ms_secret",
             "keys": [],
-            "gc": 3,
+            "gc": Garbage(3, 2, 0),
         }
 
     def __enter__(self) -> "Double":

@@ -17,6 +17,7 @@ from ibis import _
 from mainstem.errors import StorageError
 from mainstem.features.online import records
 from mainstem.features.online.arrivals import arrivals
+from mainstem.features.online.expiry import expire
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.records import parts_of
 from mainstem.features.online.view import META, OnlineView
@@ -39,6 +40,8 @@ FORGETFUL: dict[str, dict[str, Any]] = {
     "windowed": {"windows": ["2min"], "n": _.count(), "last": _.text.last()},
     "changes": {"changes": True, "windows": ["2min"], "n": _.count(), "most": _.number.max()},
     "latest": {"columns": ["number", "text"]},
+    "ttl": {"columns": ["number", "text"], "ttl": "2min"},
+    "changes_ttl": {"changes": True, "columns": ["number", "text"], "ttl": "2min"},
     "changes_latest": {"changes": True, "columns": ["number", "text"]},
 }
 
@@ -159,6 +162,8 @@ def test_what_is_answered_is_right_though_much_is_forgotten(
         for batch in data.draw(batches(logged(case.view, case.events), again=again)):
             take([state], batch)
             log += batch
+            if data.draw(st.booleans()):
+                expire(state)
             begin = state.meta().complete_from
             assert begin <= state.meta().watermark - state.view.grace
             assert not unlike(state, log, [(key, t) for key, t in case.queries if t >= begin])
@@ -172,16 +177,42 @@ def row(at: int, seq: int, **columns: Any) -> dict[str, Any]:
     return event(at, seq, number=float(seq), text="x", **columns)
 
 
-@pytest.mark.parametrize("name", ["windowed", "latest"])
+@pytest.mark.parametrize("name", ["windowed", "latest", "ttl"])
 def test_of_a_key_that_goes_on_and_on_a_bounded_number_of_events_is_kept(name: str, store: LmdbStore) -> None:
     state = fresh(forgetful(name), store)
     sizes = []
     for n in range(400):
         take([state], [row(n * MINUTE // 4, n)])
+        expire(state)
         raws = held(state, [row(n * MINUTE // 4 - ago * MINUTE, n) for ago in range(9)])
         sizes.append(sum(map(len, raws.values())))
     assert max(sizes[200:]) < 1.1 * max(sizes[:200]), "of 3 minutes, not of all 100"
     assert store.count(state.space) <= 5
+
+
+@pytest.mark.parametrize("name", ["windowed", "changes", "ttl", "changes_ttl"])
+def test_keys_that_are_heard_of_no_more_are_forgotten(name: str, store: LmdbStore, monkeypatch: Any) -> None:
+    """With their parts, and no sooner than no query can see them."""
+    monkeypatch.setattr(records, "LONG", 300)
+    state, log = fresh(forgetful(name), store), [row(n * 1_000_000, n, who="old") for n in range(60)]
+    take([state], log)
+
+    def old() -> int:
+        return sum(encode_key(("old",)) in address for page in store.scan(state.space) for address, _ in page)
+
+    assert old() > 5 and expire(state) == 0, "of a state with parts nothing has expired yet"
+    seen, begin = [old()], state.meta().complete_from
+    for n in range(1, 13):
+        newer = row(n * MINUTE, 60 + n, who="new")
+        take([state], [newer])
+        log.append(newer)
+        expired, before, begin = expire(state), begin, state.meta().complete_from
+        seen.append(old())
+        asked = [(("old",), begin + n * MINUTE // 2) for n in range(12)] + [(("new",), begin + MINUTE)]
+        assert not unlike(state, log, [(key, max(t, 0)) for key, t in asked])
+        assert begin == state.meta().watermark - state.view.grace or (begin == before and not expired)
+    assert seen[5] == seen[0] and seen[12] == 0, "after a minute, the grace and the window, and what a block is longer"
+    assert state.read([("old",)], n * MINUTE)[0].missing and not state.read([("new",)], n * MINUTE + 1)[0].missing
 
 
 def test_a_latest_key_that_is_seldom_heard_of_has_few_rows(store: LmdbStore) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import ibis
@@ -16,6 +16,7 @@ from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
+from mainstem.features.online.expiry import expire
 from mainstem.features.online.loading import Loading, Store, forget_others
 from mainstem.features.online.logged import Entries, entries, lacks
 from mainstem.features.online.meta import Meta
@@ -59,12 +60,13 @@ class Materialise:
         stream = view.source if isinstance(context.graph[view.source].node, Stream) else None
         online = self._state(view, context, stream)
         loaded = None if online.meta().ready else self._load(online, context, resume=stream is None)
-        taken = 0
+        taken = expired = 0
         if stream is not None:
             taken = catch_up(online, self._store, stream, corrections(context.graph[stream].events))
+            expired = expire(online)
         published = context.release.online.get(view.name)
         forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
-        return Outcome(online={view.name: online.fingerprint}, message=_told(loaded, taken), published=loaded)
+        return Outcome(online={view.name: online.fingerprint}, message=_told(loaded, taken, expired), published=loaded)
 
     def _state(self, view: CompiledView, context: Context, stream: str | None) -> OnlineView:
         """The state that readers are to have: the published one, or another if that is of something else."""
@@ -97,13 +99,15 @@ class Materialise:
                     loading.put(chunk.records, Meta(watermark, loaded=loaded))
                     context.report(f"{view.name}: {loaded:,} keys")
         complete_from = horizon if kept < events else -(2**63)
-        loading.put([], Meta(watermark, complete_from, _offset(context, view.source), loaded, ready=True))
+        offset = _offset(context, view.source)
+        loading.put([], Meta(watermark, complete_from, offset, loaded, ready=True, swept=horizon))
         return loaded
 
 
-def _told(loaded: int | None, taken: int) -> str:
-    parts = ["" if loaded is None else f"{loaded:,} keys online", f"{taken:,} events taken in" if taken else ""]
-    return ", ".join(filter(None, parts)) or "online as it was"
+def _told(loaded: int | None, taken: int, expired: int) -> str:
+    told = {"keys online": loaded, "events taken in": taken or None, "records expired": expired or None}
+    parts = [f"{number:,} {what}" for what, number in told.items() if number is not None]
+    return ", ".join(parts) or "online as it was"
 
 
 def fingerprint_of(context: Context, view: str) -> str:
@@ -226,14 +230,13 @@ def _pack(online: OnlineView, table: pa.Table) -> Chunk:
     state, names = online.state, _keys(online.view)
     columns = {name: _column(table[name], kind) for name, kind in state.layout.kinds.items()}
     blocks = state.block(columns["_u"])
-    starts = _changes(table, names)
-    parts = np.union1d(starts, np.flatnonzero(np.diff(blocks, prepend=blocks[0])))
-    counts = np.diff(np.searchsorted(parts, [*starts, len(table)]))
-    packed = state.layout.pack_many(columns, [*parts, len(table)])
+    keys = _changes(table, names)
+    starts = np.union1d(keys, np.flatnonzero(np.diff(blocks, prepend=blocks[0])))
     firsts = table.take(pa.array(starts))
-    values = zip(*(firsts[name].to_pylist() for name in names), strict=True) if names else [()]
-    records = state.records(map(encode_key, values), counts.tolist(), blocks[parts].tolist(), packed)
-    return Chunk(len(starts), len(table), sorted(records))
+    values = zip(*(firsts[name].to_pylist() for name in names), strict=True) if names else repeat(())
+    addresses = map(state.address, map(encode_key, values), blocks[starts].tolist())
+    packed = state.layout.pack_many(columns, [*starts, len(table)])
+    return Chunk(len(keys), len(table), sorted(state.records(addresses, packed)))
 
 
 def _column(column: pa.ChunkedArray, kind: str) -> Any:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.project.garbage import Garbage
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
 
@@ -319,10 +320,12 @@ class Project:
 
         return show(self, name, limit)
 
-    def gc(self) -> int:
-        """Delete data files that no release of any branch refers to; the number deleted."""
-        kept = self.adapters.state.find(Release)
-        return self.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
+    def gc(self) -> Garbage:
+        """Delete data files that no release of any branch refers to, and of the branch's online store what no read can
+        see any more: how much that was, in `files`, `records` and `states`."""
+        from mainstem.project.garbage import collect_garbage
+
+        return collect_garbage(self)
 
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 

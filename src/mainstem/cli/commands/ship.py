@@ -73,8 +73,9 @@ def serve(
         project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"), parity=parity)
 
 
-def gc(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
-    """Delete data files that nothing refers to."""
-    with opened(directory, profile) as project:
-        deleted = project.gc()
-    output(json).said(f"{deleted} files deleted", deleted=deleted)
+def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
+    """Delete what nothing refers to: data files, and in the online store what no read can see any more."""
+    with opened(directory, profile, branch) as project:
+        found = project.gc()
+    told = f"{found.files:,} files, {found.records:,} online records and {found.states:,} online states deleted"
+    output(json).said(told, **found._asdict())

@@ -7,7 +7,7 @@ added to, so nothing old is put over what is newer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import uuid4
 
@@ -94,6 +94,20 @@ def forget_others(store: Store, view: str, kept: set[str]) -> None:
         forget(store, space_of(view, fingerprint))
     with store.transaction() as writer:
         _remember(writer, view, (set(states(writer, view)) - set(known)) | kept)
+
+
+def forget_views(store: Store, kept: Collection[str]) -> int:
+    """Clear all states of other views than those; the number of states."""
+    forgotten = 0
+    for view in [name.decode() for page in list(store.scan(_STATES)) for name, _ in page if name.decode() not in kept]:
+        with store.transaction() as writer:
+            known = states(writer, view)
+        for fingerprint in known:
+            forget(store, space_of(view, fingerprint))
+        with store.transaction() as writer:
+            writer.delete(_STATES, view.encode())
+        forgotten += len(known)
+    return forgotten
 
 
 def forget(store: Store, space: str) -> None:

@@ -26,7 +26,7 @@ from mainstem.features.views.view import CompiledView
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Sequence[Any] | Array]
 
-FORMAT = "rows"
+FORMAT = "blocks"
 """Part of what a state is found by, so that none is read that was written otherwise."""
 
 encode_key: Callable[[Sequence[Any]], bytes] = msgspec.msgpack.Encoder().encode

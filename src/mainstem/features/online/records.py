@@ -62,6 +62,11 @@ def parts_of(raw: bytes) -> list[Part]:
     return [Part(*entry) for entry in _ENTRY.iter_unpack(parted(memoryview(raw))[2])]
 
 
+def is_part(address: bytes, raw: bytes) -> bool:
+    """Whether what is stored at an address is a part, and no record."""
+    return address.endswith(_hash(raw))
+
+
 class Records:
     """The records of a view, in a space of the online store."""
 
@@ -70,15 +75,12 @@ class Records:
         self._supersedes = not view.windowed and not view.retracts
         self._looked_at = tuple(name for name in ("_u", "_arrived", "_seq") if name in layout.places)
 
-    def add(self, writer: Writer, batch: Batch, horizon: int) -> tuple[list[int], bool]:
-        """Put events into their records, and forget what no query from `horizon` on can see, sooner or later.
-
-        Which of the records are new, and whether anything was forgotten.
-        """
+    def add(self, writer: Writer, batch: Batch, horizon: int) -> bool:
+        """Put events into their records, and forget what no query from `horizon` on can see, sooner or later; whether
+        anything was forgotten."""
         if not batch.addresses:
-            return [], False
-        found = writer.get_many(self.space, batch.addresses)
-        raws = [EMPTY if raw is None else raw for raw in found]
+            return False
+        raws = [EMPTY if raw is None else raw for raw in writer.get_many(self.space, batch.addresses)]
         newest = self.layout.newest(raws, self._looked_at)
         forgot = self._supersedes and self._forget(raws, newest, horizon)
         texts, rows = self.layout.cut(batch.columns, batch.bounds)
@@ -88,7 +90,7 @@ class Records:
             new = taken(batch.columns, slice(*batch.bounds[n : n + 2]))
             forgot |= self._merge(writer, records, batch.addresses[n], raws[n], new, horizon)
         writer.put_many(self.space, records)
-        return [n for n, raw in enumerate(found) if raw is None], forgot
+        return forgot
 
     def whole(self, address: bytes, raw: bytes) -> Iterator[tuple[bytes, bytes]]:
         """What to store of a packed value that may be long: its parts, and the record."""

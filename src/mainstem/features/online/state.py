@@ -1,23 +1,23 @@
 """Where the events of a key are kept in a view's space of the online store, and how a query finds them.
 
 A latest view keeps one record per key. A windowed view cuts time into blocks as long as its longest window reaches and
-keeps a record per block and key, so that an event changes a little record and a query reads two; beside them, an index
-record per key says which blocks there are. The records of one block lie together, for events come in order, more or
-less: a batch changes few pages of the store. Older events of a long record are in parts (`records`).
+keeps a record per block and key, so that an event changes a little record and a query reads two. The records of one
+block lie together, for events come in order, more or less: a batch changes few pages of the store. Older events of a
+long record are in parts (`records`). What no query can see any more is deleted now and then (`expiry`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mainstem.features.online.arrivals import Arrivals
-from mainstem.features.online.packing import EMPTY, Array, Layout
-from mainstem.features.online.records import Batch, Records, parts_of
+from mainstem.features.online.packing import Array, Layout
+from mainstem.features.online.records import Batch, Records, is_part, parts_of
 from mainstem.features.online.retention import taken
 from mainstem.features.online.sight import latest_at, nothing, windowed_at
 from mainstem.features.views.view import CompiledView
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     """The features of one key at one time.
 
     `effective` (µs) is when the newest event seen became usable, `start` (µs) where the longest window begins;
-    `missing` says that the key is unknown, or has no value yet or any more.
+    `missing` says that the key is unknown, or has no value yet or any more: none in its longest window.
     """
 
     values: dict[str, Any]
@@ -67,10 +67,6 @@ class State(ABC):
         """Events by the record that they belong to."""
 
     @abstractmethod
-    def touched(self, batch: Batch) -> Iterable[bytes]:
-        """The records that `take` may ask for."""
-
-    @abstractmethod
     def take(self, writer: Writer, batch: Batch, horizon: int) -> bool:
         """Add events, and forget what no query from `horizon` on can see; whether anything was forgotten."""
 
@@ -79,16 +75,27 @@ class State(ABC):
         """Which of a key's records an event belongs to: a number, for ints, arrays and Ibis columns."""
 
     @abstractmethod
-    def records(
-        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """What to store of many keys: of each its next `counts` of `blocks`, with their events in `packed`."""
+    def address(self, key: bytes, block: int) -> bytes:
+        """Where the record of a key and block is."""
+
+    def records(self, addresses: Iterable[bytes], packed: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """What to store of the events in `packed` at each of the addresses: the record and its parts."""
+        return chain.from_iterable(map(self._records.whole, addresses, packed))
+
+    @abstractmethod
+    def due(self, last: int, horizon: int) -> bool:
+        """Whether much may have expired up to `horizon` that had not up to `last`."""
+
+    @abstractmethod
+    def expired(self, stored: Sequence[tuple[bytes, bytes]], horizon: int) -> list[bytes]:
+        """The addresses of the records, of those `stored`, that no query from `horizon` on can see, and of parts."""
 
 
 class LatestState(State):
     def __init__(self, view: CompiledView, space: str) -> None:
         super().__init__(view, space)
         self._places = [(f.name, self.layout.places[str(f.argument)]) for f in view.features]
+        self._ttl = view.ttl if view.known.moments else None
 
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
         return (key,)
@@ -108,73 +115,73 @@ class LatestState(State):
         bounds = np.searchsorted(arrivals.key, np.arange(len(arrivals.keys) + 1))
         return Batch(arrivals.keys, bounds, arrivals.columns)
 
-    def touched(self, batch: Batch) -> Iterable[bytes]:
-        return batch.addresses
-
     def take(self, writer: Writer, batch: Batch, horizon: int) -> bool:
-        _, forgot = self._records.add(writer, batch, horizon)
-        return forgot
+        return self._records.add(writer, batch, horizon)
 
     def block(self, u: Any) -> Any:
         return u * 0
 
-    def records(
-        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        return chain.from_iterable(map(self._records.whole, keys, packed))
+    def address(self, key: bytes, block: int) -> bytes:
+        return key
+
+    def due(self, last: int, horizon: int) -> bool:
+        return self._ttl is not None and horizon - last >= self._ttl
+
+    def expired(self, stored: Sequence[tuple[bytes, bytes]], horizon: int) -> list[bytes]:
+        if self._ttl is None:
+            return []
+        heads = [(address, raw) for address, raw in stored if not is_part(address, raw)]
+        old = self.layout.newest([raw for _, raw in heads], ["_u"])["_u"] < horizon - self._ttl
+        gone = [head for head, expired in zip(heads, old.tolist(), strict=True) if expired]
+        return [address + name for address, raw in gone for name in (b"", *(part.name for part in parts_of(raw)))]
 
 
 class WindowedState(State):
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
         first = self.block(min(window.start(t) for window in self.view.windows))
-        return key, _before(first) + key, _before(first + 1) + key
+        return self.address(key, first), self.address(key, first + 1)
 
     def read(self, addresses: tuple[bytes, ...], found: Found, t: int) -> Reading:
         view = self.view
-        key, *blocks = addresses
-        index, start = found[key], min(window.start(t) for window in view.windows)
-        raws = [raw for address in blocks for raw in self._between(address, found, start, t)]
+        start = min(window.start(t) for window in view.windows)
+        raws = [raw for address in addresses for raw in self._between(address, found, start, t)]
         if found.wanted:
             return Reading({}, None, start, True)
         if not raws:
-            return Reading(nothing(view), None, start, index is None)
+            return Reading(nothing(view), None, start, True)
         values, newest = windowed_at(view, self.layout.unpack(*raws), t)
-        return Reading(values, newest, start, False)
+        return Reading(values, newest, start, newest is None)
 
     def batch(self, arrivals: Arrivals) -> Batch:
         keys, key, blocks = arrivals.keys, arrivals.key, self.block(arrivals.columns["_u"])
         another = np.ones(len(key), dtype=bool)
         another[1:] = (np.diff(key) != 0) | (np.diff(blocks) != 0)
         starts = np.flatnonzero(another)
-        before = {block: _before(block) for block in set(blocks[starts].tolist())}
+        numbers = {block: _number(block) for block in set(blocks[starts].tolist())}
         pairs = zip(blocks[starts].tolist(), key[starts].tolist(), strict=True)
-        addresses = [before[block] + keys[place] for block, place in pairs]
+        addresses = [numbers[block] + keys[place] for block, place in pairs]
         return Batch(addresses, np.append(starts, len(key)), arrivals.columns)
 
-    def touched(self, batch: Batch) -> Iterable[bytes]:
-        return chain(batch.addresses, map(_key, batch.addresses))
-
     def take(self, writer: Writer, batch: Batch, horizon: int) -> bool:
-        expired = self.block(horizon - self.view.reach)
-        live = self.block(batch.columns["_u"][batch.bounds[:-1]]) >= expired
-        batch = batch if live.all() else _only(batch, live)
-        new, forgot = self._records.add(writer, batch, horizon)
-        forgot |= self._index(writer, [batch.addresses[n] for n in new], expired)
-        return forgot or not live.all()
+        live = self.block(batch.columns["_u"][batch.bounds[:-1]]) >= self.block(horizon - self.view.reach)
+        if live.all():
+            return self._records.add(writer, batch, horizon)
+        self._records.add(writer, _only(batch, live), horizon)
+        return True
 
     def block(self, u: Any) -> Any:
         start = floor(u, self.view.reach)
         return start // self.view.reach
 
-    def records(
-        self, keys: Iterable[bytes], counts: Iterable[int], blocks: Iterable[int], packed: Iterable[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        numbered = zip(blocks, packed, strict=True)
-        for key, count in zip(keys, counts, strict=True):
-            own = list(islice(numbered, count))
-            yield key, _listed(_number(block) for block, _ in own)
-            for block, raw in own:
-                yield from self._records.whole(_before(block) + key, raw)
+    def address(self, key: bytes, block: int) -> bytes:
+        return _number(block) + key
+
+    def due(self, last: int, horizon: int) -> bool:
+        return bool(self.block(horizon - self.view.reach) > self.block(last - self.view.reach))
+
+    def expired(self, stored: Sequence[tuple[bytes, bytes]], horizon: int) -> list[bytes]:
+        first = _number(self.block(horizon - self.view.reach))
+        return [address for address, _ in stored if address < first]
 
     def _between(self, address: bytes, found: Found, start: int, t: int) -> list[bytes]:
         """A record with those of its parts that have events from `start` to `t`, the oldest first."""
@@ -186,54 +193,15 @@ class WindowedState(State):
         names = [part.name for part, end in zip(parts, ends, strict=False) if part.start <= t and start < end]
         return [*filter(None, [found[address + name] for name in names]), raw]
 
-    def _index(self, writer: Writer, addresses: Sequence[bytes], expired: int) -> bool:
-        """Note new blocks of keys, and delete blocks of theirs that nobody can see any more; whether there were any."""
-        keys = list(map(_key, addresses))
-        index = {key: raw or b"" for key, raw in zip(keys, writer.get_many(self.space, keys), strict=True)}
-        for key, address in zip(keys, addresses, strict=True):
-            known, block = index[key], address[1:9]
-            index[key] = known + block if known[-8:] < block else _listed({*_blocks(known), block})
-        first, gone = _number(expired), list[bytes]()
-        for key, known in index.items():
-            if known[:8] < first:
-                gone += [b"\0" + block + key for block in _blocks(known) if block < first]
-                index[key] = _listed(block for block in _blocks(known) if block >= first)
-        writer.put_many(self.space, index)
-        for address, raw in zip(gone, writer.get_many(self.space, gone) if gone else (), strict=True):
-            for name in (b"", *(part.name for part in parts_of(raw or EMPTY))):
-                writer.delete(self.space, address + name)
-        return bool(gone)
-
 
 def state_of(view: CompiledView, space: str) -> State:
     """The state of a view, in a space of the online store."""
     return WindowedState(view, space) if view.windowed else LatestState(view, space)
 
 
-def _before(block: int) -> bytes:
-    """What comes before a key in the address of its record in a block.
-
-    An encoded key begins otherwise, and tells its own length, so neither what comes before nor after is taken for it.
-    """
-    return b"\0" + _number(block)
-
-
 def _number(block: int) -> bytes:
     """8 bytes whose order is that of the numbers."""
     return (block + 2**63).to_bytes(8, "big")
-
-
-def _key(address: bytes) -> bytes:
-    return address[9:]
-
-
-def _blocks(index: bytes) -> list[bytes]:
-    return [index[at : at + 8] for at in range(0, len(index), 8)]
-
-
-def _listed(blocks: Iterable[bytes]) -> bytes:
-    """The index record of a key."""
-    return b"".join(sorted(blocks))
 
 
 def _only(batch: Batch, records: Array) -> Batch:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from mainstem.errors import RequestError, StorageError, Unavailable
 from mainstem.features.instants import instant_of
 from mainstem.features.online.arrivals import arrivals
@@ -87,7 +89,7 @@ class OnlineView:
         """
         came = arrivals(self.view, with_features(self.view, self.used, writer, events))
         batch = self.state.batch(came)
-        writer.prefetch(self.space, chain([META], self.state.touched(batch)))
+        writer.prefetch(self.space, chain([META], batch.addresses))
         meta = self.meta(writer)
         if self.published and not meta.ready:
             raise gone(self.view.name, self.store)
@@ -95,7 +97,10 @@ class OnlineView:
         horizon = watermark - self.view.grace
         forgot = self.state.take(writer, batch, horizon)
         complete_from = max(meta.complete_from, horizon) if forgot else meta.complete_from
-        grown = Meta(watermark, complete_from, meta.offset if offset is None else offset, meta.loaded, meta.ready)
+        offset = meta.offset if offset is None else offset
+        grown = msgspec.structs.replace(
+            meta, watermark=watermark, complete_from=complete_from, offset=offset, loader=""
+        )
         writer.put(self.space, META, encode_meta(grown))
         return came.total
 

@@ -1,0 +1,89 @@
+"""What nobody can see any more, in the online store: runs delete it, and so does `gc`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.features.online.view import space_of
+from mainstem.nodes.base import Node
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+INSTANT = "timestamp('UTC', 6)"
+NOON = datetime(2013, 6, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+SCHEMA = {"event": "string", "origin": "string", "delay": "float64", "at": INSTANT}
+
+
+def nodes() -> dict[str, Node]:
+    departures = ms.stream("departures", schema=SCHEMA, key="event", time="at")
+    return {
+        "departures": departures,
+        "airport": ms.feature_view(departures, key="origin", windows=["1h"], n=_.count(), grace="1h"),
+        "last": ms.feature_view(departures, key="origin", columns=["delay"], ttl="2h", grace="1h"),
+    }
+
+
+def event(number: int, origin: str, at: datetime) -> dict[str, Any]:
+    return {"event": f"E{number}", "origin": origin, "delay": float(number), "at": at.isoformat()}
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = ".mainstem/online" if request.param == "lmdb" else request.getfixturevalue("make_redis")().url
+    return Settings(tmp_path, ProjectSettings("flights", ()), Profile(online=url), "default", Serve())
+
+
+@pytest.fixture
+def project(settings: Settings) -> Iterator[ms.Project]:
+    """Of fifty airports nothing is heard but on the first day."""
+    with ms.Project(settings, nodes()) as made:
+        made.run()
+        made.ingest("departures", [event(n, f"K{n}", NOON) for n in range(50)], replay=True)
+        made.run()
+        made.ingest("departures", [event(50, "JFK", NOON + DAY)], replay=True)
+        yield made
+
+
+def records(project: ms.Project, view: str) -> int:
+    return project.adapters.store.count(space_of(view, project.release.online[view]))
+
+
+def seen(project: ms.Project) -> list[Any]:
+    rows = project.online("airport", "last").get([{"origin": "JFK"}, {"origin": "K7"}], NOON + DAY + DAY / 48)
+    return [(row["airport"]["n_1h"], row["last"]["delay"], row["last"].missing) for row in rows]
+
+
+def test_a_run_that_takes_in_a_stream_deletes_what_has_expired(project: ms.Project) -> None:
+    before = seen(project)
+    assert before == [(1, 50.0, False), (0, None, True)]
+    assert (records(project, "airport"), records(project, "last")) == (52, 52)
+    run = project.run()
+    told = {f"{step.kind} {step.node}": step.message for step in run.steps}
+    assert told["materialise airport"] == told["materialise last"] == "50 records expired"
+    assert (records(project, "airport"), records(project, "last")) == (2, 2) and seen(project) == before
+
+
+def test_gc_deletes_it_too_and_the_states_of_views_that_are_no_more(project: ms.Project, settings: Settings) -> None:
+    before = seen(project)
+    assert project.gc() == (0, 100, 0) and seen(project) == before
+    assert project.gc() == (0, 0, 0)
+    project.ingest("departures", [event(51, "K7", NOON + DAY + DAY / 50)], replay=True)
+    assert seen(project) == [(1, 50.0, False), (1, 51.0, False)]
+    last = space_of("last", project.release.online["last"])
+    left = nodes()
+    del left["last"]
+    with ms.Project(settings, left) as fewer:
+        assert fewer.gc() == (0, 0, 1) and fewer.adapters.store.count(last) == 0
+        assert fewer.online("airport").get([{"origin": "JFK"}], NOON + DAY + DAY / 48)[0]["n_1h"] == 1
+
+
+def test_there_may_be_no_store_yet(settings: Settings) -> None:
+    with ms.Project(settings, nodes()) as project:
+        assert project.gc() == (0, 0, 0)
