@@ -37,10 +37,11 @@ def test_what_is_packed_comes_back(given: list[tuple[Any, ...]]) -> None:
 
 @given(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_rows_and_the_newest_of_them(keys: list[list[tuple[Any, ...]]]) -> None:
-    events = LAYOUT.unpack(*(LAYOUT.pack(columns(key)) for key in keys))
+    raws = [LAYOUT.pack(columns(key)) for key in keys]
+    events = LAYOUT.unpack(*raws)
     given = [tuple(row[list(LAYOUT.kinds).index(name)] for name in LAYOUT.places) for key in keys for row in key]
     assert [tuple(events.row(index)) for index in range(len(events))] == given
-    newest = tuple(events.newest())
+    newest = tuple(LAYOUT.last(raws[-1]))
     assert newest == given[-1] and list(map(type, newest)) == list(map(type, given[-1]))
 
 

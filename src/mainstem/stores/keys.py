@@ -28,6 +28,11 @@ def all_encoded(prefix: bytes, keys: Iterable[bytes]) -> list[bytes]:
     return [begin + key if len(key) < _ROOM else encoded(prefix, key) for key in keys]
 
 
+def is_long(key: bytes) -> bool:
+    """Whether a key is too long to stand in full."""
+    return len(key) >= _ROOM
+
+
 def name_of(encoded: bytes) -> bytes | None:
     """Where a key that was too long stands in full, beside its hash; None for one that was not."""
     prefix, how, rest = encoded[:PREFIX], encoded[PREFIX : PREFIX + 1], encoded[PREFIX + 1 :]

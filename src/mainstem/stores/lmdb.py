@@ -16,12 +16,26 @@ import lmdb
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
-from mainstem.stores.keys import PREFIX, after, all_encoded, decoded, encoded, is_name, name_of, number, offset_key
+from mainstem.stores.keys import (
+    PREFIX,
+    after,
+    all_encoded,
+    decoded,
+    encoded,
+    is_long,
+    is_name,
+    name_of,
+    number,
+    offset_key,
+)
 
 R = TypeVar("R")
 
 LOOK = 0.5
 """Seconds for which a reader may not notice that the directory was deleted. A writer notices it at once."""
+
+FEW = 16
+"""Keys that are not worth a cursor."""
 
 _SPACE, _LOG = b"s", b"l"
 _CHUNK = 1_000  # payloads that a replay reads at a time
@@ -293,12 +307,12 @@ class LmdbWriter:
         return _values(self._environment, transaction, space, keys)
 
     def _put_many(self, transaction: Transaction, space: str, values: Mapping[bytes, bytes]) -> None:
-        places = all_encoded(self._id(transaction, _SPACE, space), values)
+        prefix = self._id(transaction, _SPACE, space)
         put, db = transaction.put, self._environment.values
-        for place, (key, value) in zip(places, values.items(), strict=True):
-            put(place, value, db=db)
-            if name := name_of(place):
-                put(name, key, db=db)
+        for place, value in zip(all_encoded(prefix, values), values.values(), strict=True):
+            put(place, value, True, True, False, db)
+        for key in filter(is_long, values):
+            put(name_of(encoded(prefix, key)), key, db=db)
 
     def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
         at = encoded(self._id(transaction, _SPACE, space), key)
@@ -377,5 +391,9 @@ def _values(
     prefix = _known(environment, transaction, _SPACE, space)
     if prefix is None:
         return [None] * len(keys)
+    if len(keys) > FEW:
+        with transaction.cursor(environment.values) as cursor:
+            # A cursor is quick where keys are in order: it looks around where it is.
+            return list(map(cursor.get, all_encoded(prefix, keys)))
     get, values = transaction.get, environment.values
     return [get(name, None, values) for name in all_encoded(prefix, keys)]

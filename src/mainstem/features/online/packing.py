@@ -39,6 +39,8 @@ _HEADER = struct.Struct("<II")
 EMPTY = _HEADER.pack(0, 0)
 """Packed, no events."""
 
+_TRUTH = {0: False, 1: True, None: None}
+
 
 def packed(texts: bytes, rows: bytes, directory: bytes = b"") -> bytes:
     """A packed value of its parts."""
@@ -132,9 +134,27 @@ class Layout:
         """Some int64 columns of the newest rows of many packed values; the smallest int64 where there is no row."""
         size = self.row.size
         nothing = self.row.pack(*[NULL_INT] * len(self.kinds))
-        table = b"".join([raw[-size:] if len(raw) > len(EMPTY) else nothing for raw in raws])
+        table = b"".join([raw[-size:] if raw != EMPTY else nothing for raw in raws])
         found = np.frombuffer(table, "<i8").reshape(len(raws), -1)
         return {name: found[:, self.places[name]] for name in names}
+
+    def last(self, raw: bytes) -> list[Any]:
+        """The newest row of a packed value, as `Events.row` gives it."""
+        # What most online reads are about: nothing is decoded but what ends the bytes.
+        found = list(self.row.unpack_from(raw, len(raw) - self.row.size))
+        if NULL_INT in found or (total := sum(found)) != total:
+            fixed = zip(found, self.reals, strict=False)
+            found[: len(self.fixed)] = [None if (v != v if real else v == NULL_INT) else v for v, real in fixed]
+        for place in self.booleans:
+            found[place] = _TRUTH[found[place]]
+        if self.backwards:
+            directory, texts = _HEADER.unpack_from(raw)
+            end = _HEADER.size + directory + texts
+            for place in self.backwards:
+                length = found[place]
+                found[place] = None if length < 0 else raw[end - length : end].decode()
+                end -= length if length > 0 else 0
+        return found
 
     def unpack(self, *raws: bytes) -> Events:
         """One key's events, of packed values that follow each other in order."""
@@ -169,21 +189,6 @@ class Events:
     def row(self, index: int) -> Sequence[Any]:
         """All values of one row as Python has them, null as None, in the order of `Layout.places`."""
         return [self.value(name, index) for name in self._layout.places]
-
-    def newest(self) -> Sequence[Any]:
-        """The last row."""
-        # What most online reads are about: no column is decoded, only what ends the bytes.
-        layout = self._layout
-        found = layout.row.unpack_from(self._rows, len(self._rows) - layout.row.size)
-        row = list(_nulled(found, layout.reals))
-        for place in layout.booleans:
-            row[place] = None if row[place] is None else bool(row[place])
-        end = len(self._texts)
-        for place in layout.backwards:
-            start = end - row[place]
-            row[place] = None if start > end else self._texts[start:end].decode()
-            end = min(start, end)
-        return row
 
     def packed_from(self, first: int) -> bytes:
         """The rows from `first` on."""
@@ -236,14 +241,6 @@ def to_objects(values: Sequence[Any] | Array) -> Array:
     found = np.empty(len(values), dtype=object)
     found[:] = values
     return found
-
-
-def _nulled(values: Sequence[Any], reals: Sequence[bool]) -> Sequence[Any]:
-    """A row with None for the nulls of fixed columns. Mostly there is none, which two passes in C find out."""
-    if NULL_INT not in values and (total := sum(values)) == total:
-        return values
-    fixed = [None if (v != v if real else v == NULL_INT) else v for v, real in zip(values, reals, strict=False)]
-    return [*fixed, *values[len(reals) :]]
 
 
 def _slices(raw: bytes, bounds: Array) -> list[bytes]:

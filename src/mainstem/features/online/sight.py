@@ -39,9 +39,12 @@ def windowed_at(
     return values, newest
 
 
-def latest_at(view: CompiledView, events: Events, t: int, *, arrived: bool = True) -> Sequence[Any] | None:
-    """The last row visible at `t`, in the order of `Layout.places`; None for none, or one past its ttl."""
-    row = _last_visible(view, events, t, arrived and view.arrives)
+def latest_at(view: CompiledView, layout: Layout, raws: Sequence[bytes], t: int) -> Sequence[Any] | None:
+    """The last row visible at `t` of packed values that follow each other, in the order of `Layout.places`; None for
+    none, or one past its ttl."""
+    row: Sequence[Any] | None = layout.last(raws[-1])
+    if not _shows(view, row, t):  # mostly the newest of all does
+        row = _last_visible(view, layout.unpack(*raws), t)
     if row is None or (view.ttl is not None and view.known.moments and row[_U] < t - view.ttl):
         return None
     return row
@@ -73,14 +76,18 @@ def _values(view: CompiledView, events: Events, rows: Any, features: tuple[Featu
     return {f.name: exact(f, f.kind.finalize(SCALARS, partial, span)) for f, partial in lifted.items()}
 
 
-def _last_visible(view: CompiledView, events: Events, t: int, arrived: bool) -> Sequence[Any] | None:
-    """Mostly it is the newest of all, so that one is tried before any is searched for."""
+def _shows(view: CompiledView, row: Any, t: int) -> bool:
+    """Whether a query at `t` sees a row."""
+    if view.retracts and row[_GONE] is not None:
+        return False
+    last = max(row[_U], row[_ARRIVED]) if view.arrives else row[_U]
+    return bool(last < t or (view.inclusive and last == t))
+
+
+def _last_visible(view: CompiledView, events: Events, t: int) -> Sequence[Any] | None:
     sees = le if view.inclusive else lt
-    row = events.newest()
-    if sees(row[_U], t) and (not arrived or sees(row[_ARRIVED], t)) and not (view.retracts and row[_GONE] is not None):
-        return row
     index = (bisect_right if view.inclusive else bisect_left)(events["_u"], t) - 1
-    while arrived and index >= 0 and not _stands(view, events, index, t, sees):
+    while view.arrives and index >= 0 and not _stands(view, events, index, t, sees):
         index -= 1
     return events.row(index) if index >= 0 else None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,9 @@ class State(ABC):
 class LatestState(State):
     def __init__(self, view: CompiledView, space: str) -> None:
         super().__init__(view, space)
-        self._places = [(f.name, self.layout.places[str(f.argument)]) for f in view.features]
+        self._names = tuple(feature.name for feature in view.features)
+        places = [self.layout.places[str(feature.argument)] for feature in view.features]
+        self._chosen = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
         self._ttl = view.ttl if view.known.moments else None
 
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
@@ -103,13 +106,13 @@ class LatestState(State):
     def read(self, addresses: tuple[bytes, ...], found: Found, t: int) -> Reading:
         (address,) = addresses
         raw = found[address]
-        row = None if raw is None else latest_at(self.view, self.layout.unpack(raw), t)
+        row = None if raw is None else latest_at(self.view, self.layout, [raw], t)
         if row is None and raw is not None and (parts := parts_of(raw)):
-            older = [found[address + part.name] for part in parts if part.start <= t]
-            row = latest_at(self.view, self.layout.unpack(*filter(None, older), raw), t)
+            older = filter(None, [found[address + part.name] for part in parts if part.start <= t])
+            row = latest_at(self.view, self.layout, [*older, raw], t)
         if row is None:
             return Reading(nothing(self.view), None, None, True)
-        return Reading({name: row[place] for name, place in self._places}, row[0], None, False)
+        return Reading(dict(zip(self._names, self._chosen(row), strict=True)), row[0], None, False)
 
     def batch(self, arrivals: Arrivals) -> Batch:
         bounds = np.searchsorted(arrivals.key, np.arange(len(arrivals.keys) + 1))
