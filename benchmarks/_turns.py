@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
+
+Side = TypeVar("Side", bound=Hashable)
 
 Turn = Callable[[], Sequence[float]]
 """One turn of a side: the seconds that each piece of its work took."""
@@ -26,9 +29,9 @@ def timed(work: Callable[[], object]) -> Turn:
     return turn
 
 
-def take_turns(sides: Mapping[str, Turn], repeat: int, warm: int = 1) -> Taken:
+def take_turns(sides: Mapping[Side, Turn], repeat: int, warm: int = 1) -> dict[Side, list[float]]:
     """Seconds of each side in `repeat` rounds, after `warm` rounds which import and fill caches and are not counted."""
-    taken: Taken = {name: [] for name in sides}
+    taken: dict[Side, list[float]] = {name: [] for name in sides}
     for turn in range(warm + repeat):
         for name, side in sides.items():
             seconds = side()
