@@ -56,7 +56,7 @@ class Feast:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def __call__(self, do: str, /, name: str, **given: Any) -> Any:
         """Carry out an order; exits with Feast's last words if it cannot."""
