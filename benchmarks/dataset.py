@@ -10,9 +10,7 @@ and give Arrow; they take turns, and the median of the repeats counts. Needs the
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -24,6 +22,7 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
+from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.dataset import dataset
 from mainstem.nodes.definition import Graph
@@ -151,30 +150,24 @@ def mainstem(data: dict[str, pa.Table], declared: Graph) -> pa.Table:
         return session.fetch(dataset(declared, "late"))
 
 
-def measure(repeat: int) -> dict[str, list[float]]:
-    """Seconds of each, on a new connection every time; in turns, so that a busy moment of the machine hits both."""
+def measure(repeat: int) -> Taken:
+    """Seconds of each, on a new connection every time."""
     data, declared = tables(), graph()
-    variants: dict[str, Callable[[], pa.Table]] = {
-        "by hand": lambda: by_hand(data),
-        "mainstem": lambda: mainstem(data, declared),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in variants}
-    for _round in range(repeat + 1):
-        for name, work in variants.items():
-            began = time.perf_counter()
+
+    def checked(work: Callable[[], pa.Table]) -> Turn:
+        def run() -> None:
             assert len(work()) == len(data["legs"])
-            taken[name].append(time.perf_counter() - began)
-    return {name: seconds[1:] for name, seconds in taken.items()}  # the first of each imports and warms up
+
+        return timed(run)
+
+    sides = {"by hand": checked(lambda: by_hand(data)), "mainstem": checked(lambda: mainstem(data, declared))}
+    return take_turns(sides, repeat)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
-    taken = measure(parser.parse_args().repeat)
-    base = statistics.median(taken["by hand"])
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        print(f"{name:<12} {median:7.2f} s   {median / base:5.2f} ×")
+    print(*lines(measure(parser.parse_args().repeat)), sep="\n")
 
 
 if __name__ == "__main__":

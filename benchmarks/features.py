@@ -16,54 +16,23 @@ Mainstem takes to plan, which does not grow with the data, is shown for itself.
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
-import time
 from collections.abc import Callable
-from typing import Any
 
 import duckdb
 import ibis
 import pyarrow as pa
 from ibis import _
 
+from _turns import agree, lines, take_turns, timed
+from _worlds import ASOF, COLUMNS, MEASURE, MEASURES, dataset, examples, measures, rows, tables
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.offline.join import join
-from mainstem.features.views.compile import compile_view
-from mainstem.features.views.view import Lookup
-from mainstem.graph.known import Known
-from mainstem.nodes.definition import Definition
-from mainstem.nodes.features import feature_view
-from mainstem.nodes.sources import files
 
-INSTANT = "timestamp('UTC', 6)"
 MEMORY = "4GB"
-YEAR = 31_536_000_000_000
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 BLOCK = 31 * DAY
-COLUMNS = [f"f{n}" for n in range(20)]
 
 Variant = Callable[[], pa.Table]
-
-EVENTS = f"""
-SELECT CASE WHEN hash(i) % 100 < 5 THEN 0 ELSE 1 + (hash(i * 3 + 1) % 50000)::BIGINT END AS key,
-       make_timestamptz(1356998400000000 + (hash(i * 7 + 2) % {YEAR})::BIGINT) AS happened,
-       (hash(i * 11 + 3) % 100000) / 1000.0::DOUBLE AS x, i AS _seq
-FROM range(5_000_000) t(i)"""
-EXAMPLES = f"""
-SELECT i AS id, CASE WHEN hash(i + 77) % 100 < 5 THEN 0 ELSE 1 + (hash(i * 3 + 101) % 50000)::BIGINT END AS key,
-       make_timestamptz(1356998400000000 + (hash(i * 7 + 202) % {YEAR})::BIGINT) AS t
-FROM range(500_000) t(i)"""
-ROWS = f"""
-SELECT (hash(i * 3 + 1) % 20000)::BIGINT AS key,
-       make_timestamptz(1356998400000000 + (hash(i * 7 + 2) % {YEAR})::BIGINT) AS happened, i AS _seq,
-       {", ".join(f"(hash(i * {n + 13}) % 1000) / 10.0::DOUBLE AS {c}" for n, c in enumerate(COLUMNS))}
-FROM range(1_000_000) t(i)"""
-ASKED = f"""
-SELECT i AS id, (hash(i * 3 + 101) % 20000)::BIGINT AS key,
-       make_timestamptz(1356998400000000 + (hash(i * 7 + 202) % {YEAR})::BIGINT) AS t
-FROM range(100_000) t(i)"""
 
 ASKING = f"""
 asked AS MATERIALIZED (
@@ -115,16 +84,6 @@ many AS (SELECT * FROM done30 LEFT JOIN done1 USING (id))
 SELECT asked.id, coalesce(n1, 0), s1, m1, h1, v1, coalesce(n30, 0), s30, m30, h30, v30
 FROM asked LEFT JOIN (FROM few UNION ALL BY NAME FROM many) found USING (id) ORDER BY id"""
 
-ASOF = f"""
-SELECT id, {", ".join(f"e.{c}" for c in COLUMNS)}
-FROM examples ASOF LEFT JOIN events e ON e.key = examples.key AND e.happened < examples.t ORDER BY id"""
-
-
-def tables(events: str, examples: str) -> dict[str, pa.Table]:
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
-        return {"events": db.sql(events).to_arrow_table(), "examples": db.sql(examples).to_arrow_table()}
-
 
 def by_hand(data: dict[str, pa.Table], query: str) -> Variant:
     def run() -> pa.Table:
@@ -137,15 +96,7 @@ def by_hand(data: dict[str, pa.Table], query: str) -> Variant:
     return run
 
 
-def mainstem(data: dict[str, pa.Table], schema: dict[str, str], **settings: Any) -> Variant:
-    node = files("events.parquet", time="happened", schema=schema)
-    read = ibis.table({**schema, "_seq": "int64"}, name="events")
-    known = dict.fromkeys(schema, Known.at("happened"))
-    source = Definition("events", node, (), "-", schema=schema, read=read, known=known)
-    view = compile_view(feature_view(node, key="key", **settings), "view", source)
-    examples = ibis.table({"id": "int64", "key": "int64", "t": INSTANT}, name="examples")
-    query = join(examples, "t", [Lookup(view, ("key",), "view")]).drop("key", "t").order_by("id")
-
+def mainstem(data: dict[str, pa.Table], query: ibis.Table) -> Variant:
     def run() -> pa.Table:
         with DuckdbEngine(memory_limit=MEMORY).session(data) as session:
             return session.fetch(query)
@@ -153,54 +104,36 @@ def mainstem(data: dict[str, pa.Table], schema: dict[str, str], **settings: Any)
     return run
 
 
-def agree(name: str, found: pa.Table, wanted: pa.Table) -> None:
-    """Exits unless two results have the same values, row by row and column by column."""
-    for ours, theirs in zip(found.columns, wanted.columns, strict=True):
-        for one, other in zip(ours.to_pylist(), theirs.to_pylist(), strict=True):
-            if one != other and (one is None or other is None or not math.isclose(one, other, rel_tol=1e-6)):
-                raise SystemExit(f"{name}: {one} is not {other}")
-
-
 def measure(title: str, variants: dict[str, Variant], small: Variant, repeat: int) -> None:
     """Print the median seconds of each, and how they compare with the first."""
     wanted = next(iter(variants.values()))()
     for name, work in variants.items():
         agree(name, work(), wanted)
-    taken: dict[str, list[float]] = {name: [] for name in [*variants, "mainstem, planning"]}
-    for _round in range(repeat):
-        for name, work in [*variants.items(), ("mainstem, planning", small)]:
-            began = time.perf_counter()
-            work()
-            taken[name].append(time.perf_counter() - began)
-    print(title)
-    base = statistics.median(taken[next(iter(variants))])
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        print(f"  {name:<22} {median:7.2f} s   {median / base:5.2f} ×")
+    sides = {name: timed(work) for name, work in [*variants.items(), ("mainstem, planning", small)]}
+    print(title, *lines(take_turns(sides, repeat, warm=0)), sep="\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
     repeat = parser.parse_args().repeat
-    data = tables(EVENTS, EXAMPLES)
+    data = tables(measures(5_000_000, 50_000, hot=5), examples(500_000, 50_000, hot=5))
     few = {name: table.slice(0, 10) for name, table in data.items()}
-    schema = {"key": "int64", "happened": INSTANT, "x": "float64"}
     x = _.x
     windows = {"n": x.count(), "total": x.sum(), "mean": x.mean(), "high": x.max(), "spread": x.std()}
+    query = dataset(MEASURE, windows=["1d", "30d"], **windows)
     variants = {
         "the best by hand": by_hand(data, BEST),
         "RANGE frames": by_hand(data, RANGES),
-        "mainstem": mainstem(data, schema, windows=["1d", "30d"], **windows),
+        "mainstem": mainstem(data, query),
     }
-    small = mainstem(few, schema, windows=["1d", "30d"], **windows)
-    measure("10 windowed aggregations, 500,000 examples × 5,000,000 events", variants, small, repeat)
-    data = tables(ROWS, ASKED)
+    title = "10 windowed aggregations, 500,000 examples × 5,000,000 events"
+    measure(title, variants, mainstem(few, query), repeat)
+    data = tables(rows(1_000_000, 20_000), examples(100_000, 20_000))
     few = {name: table.slice(0, 10) for name, table in data.items()}
-    schema = {"key": "int64", "happened": INSTANT, **dict.fromkeys(COLUMNS, "float64")}
-    variants = {"ASOF join": by_hand(data, ASOF), "mainstem": mainstem(data, schema, columns=COLUMNS)}
-    small = mainstem(few, schema, columns=COLUMNS)
-    measure("20 latest values, 100,000 examples × 1,000,000 events", variants, small, repeat)
+    query = dataset(MEASURES, columns=COLUMNS)
+    variants = {"ASOF join": by_hand(data, ASOF), "mainstem": mainstem(data, query)}
+    measure("20 latest values, 100,000 examples × 1,000,000 events", variants, mainstem(few, query), repeat)
 
 
 if __name__ == "__main__":

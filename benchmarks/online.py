@@ -9,20 +9,16 @@ measured; without redis-server only LMDB is.
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import socket
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ibis
 
+from _servers import redis
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.view import META, OnlineView, Query, read_together
 from mainstem.features.views.compile import compile_view
@@ -114,35 +110,16 @@ def commit(label: str, store: Store) -> None:
     print(f"{f'{label}: a durable commit of one event':<42} p50 {timed(write, 500):8,.0f} µs   ({store.durability})")
 
 
-@contextmanager
-def redis(directory: Path) -> Iterator[str]:
-    """The URL of a server of our own, started as the tests start theirs."""
-    spec = importlib.util.spec_from_file_location("shared", Path(__file__).parent.parent / "tests" / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    shared = importlib.util.module_from_spec(spec)
-    sys.modules["shared"] = shared
-    spec.loader.exec_module(shared)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    settings = {"appendonly": "yes", "appendfsync": "always"}
-    server = shared.RedisServer(str(shutil.which("redis-server")), directory, port, settings)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.kill()
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mainstem-bench-") as directory:
         lmdb = LmdbStore(Path(directory) / "lmdb")
         measure("LMDB", lmdb)
         commit("LMDB", lmdb)
         lmdb.close()
-        if shutil.which("redis-server") is None:
-            print("Redis: there is no redis-server here")
-            return
         with redis(Path(directory)) as url:
+            if url is None:
+                print("Redis: there is no redis-server here")
+                return
             store = RedisStore(url, "bench", "main")
             measure("Redis", store)
             commit("Redis", store)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -48,12 +48,12 @@ def source() -> Definition:
     return Definition("events", node, (), "-", schema=SCHEMA, read=stored, known=dict.fromkeys(SCHEMA, Known.at("at")))
 
 
-def view_over(definition: Definition, store: LmdbStore) -> OnlineView:
-    """Two windows of five aggregations each."""
+def view_over(definition: Definition, store: LmdbStore, windows: Sequence[str] = ("1h", "1d")) -> OnlineView:
+    """Five aggregations over each of the windows."""
     node = feature_view(
         definition.node,
         key="id",
-        windows=["1h", "1d"],
+        windows=windows,
         count=_.count(),
         total=_.value.sum(),
         mean=_.value.mean(),
@@ -63,12 +63,17 @@ def view_over(definition: Definition, store: LmdbStore) -> OnlineView:
     return OnlineView(compile_view(node, "view", definition), store)
 
 
-def batches(events: int, share: float) -> Iterator[Columns]:
-    """Columns as the ingest makes them of a log; of a `share` of the events the hot key is the key."""
+def customer(number: int) -> str:
+    """An ordinary key."""
+    return f"customer-{number:06}"
+
+
+def batches(events: int, share: float, count: int = KEYS) -> Iterator[Columns]:
+    """Columns as the ingest makes them of a log, of `count` keys; of a `share` of the events the hot key is the key."""
     random = np.random.default_rng(7)
-    names = np.array([f"customer-{n:06}" for n in range(KEYS)], dtype=object)
+    names = np.array([customer(n) for n in range(count)], dtype=object)
     for start in range(0, events, BATCH):
-        keys = names[random.integers(0, KEYS, BATCH)]
+        keys = names[random.integers(0, count, BATCH)]
         keys[random.random(BATCH) < share] = HOT
         at = [(start + n) * 2 * DAY // events for n in range(BATCH)]
         value = random.normal(50, 10, BATCH).round(3).tolist()
@@ -141,7 +146,7 @@ def state(label: str, directory: Path, events: int, share: float) -> None:
 
 
 def reads(view: OnlineView, share: float) -> None:
-    ordinary = [(f"customer-{n:06}",) for n in range(0, KEYS, 100)]
+    ordinary = [(customer(n),) for n in range(0, KEYS, 100)]
     if share < 1:
         print(f"{'':<20} reads  ten features of an ordinary key p50 {timed(view, ordinary):,.0f} µs")
     if share:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 import ibis
 
+from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
@@ -102,23 +100,25 @@ class House:
         self.state.close()
 
 
-def timed(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def measure(root: Path, repeat: int) -> dict[str, list[float]]:
-    """Seconds of each variant, taken in turns so that a busy moment of the machine hits all alike."""
+def measure(root: Path, repeat: int) -> Taken:
+    """Seconds of each variant."""
     schema = introspect(sources.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())
-    taken: dict[str, list[float]] = {"DuckDB alone": [], "source, checked": [], "source → table, checked": []}
-    for _ in range(repeat + 1):
-        taken["DuckDB alone"].append(timed(lambda: alone(root, schema)))
-        for name, built in (("source, checked", False), ("source → table, checked", True)):
+
+    def ours(built: bool) -> Turn:
+        def turn() -> list[float]:
             house = House(root, schema, built=built)
-            taken[name].append(timed(house.run))
+            taken = timed(house.run)()
             house.close()
-    return {name: seconds[1:] for name, seconds in taken.items()}  # the first of each imports and warms up
+            return list(taken)
+
+        return turn
+
+    sides = {
+        "DuckDB alone": timed(lambda: alone(root, schema)),
+        "source, checked": ours(built=False),
+        "source → table, checked": ours(built=True),
+    }
+    return take_turns(sides, repeat)
 
 
 def main() -> None:
@@ -128,11 +128,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         lay_out(Path(scratch))
         taken = measure(Path(scratch), repeat)
-    bare = statistics.median(taken["DuckDB alone"])
     print(f"336,776 flights, CSV → published table, three checks; median of {repeat}")
-    for name, seconds in taken.items():
-        middle = statistics.median(seconds)
-        print(f"  {name:<26}{middle:6.2f} s   {middle / bare:4.2f}×")
+    print(*lines(taken), sep="\n")
 
 
 if __name__ == "__main__":
