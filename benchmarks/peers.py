@@ -204,9 +204,8 @@ def main() -> None:
             taken, left_out = history(root, feast, given.repeat)
             print(f"20 latest values, {given.examples:,} examples × {given.events:,} events; Feast {VERSION}")
             print(*lines(taken), sep="\n")
-            print(
-                f"  Feast on Dask leaves out {left_out:,} examples: their keys have events, but none before their time"
-            )
+            for name, count in left_out.items():
+                print(f"  {name}: {count:,} examples left out, whose keys have no event before their time")
             for what, taken in online(root, feast, given.events // EACH, given.repeat):
                 print(what, *lines(taken, "µs"), sep="\n")
 
