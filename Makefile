@@ -42,7 +42,7 @@ imports: $(STAMP) ## who may import whom
 unit: $(STAMP) ## pytest: unit, property, end to end, the page
 	$(BIN)/pytest -n $(WORKERS)
 
-bench: $(STAMP) ## ratios against the bare engine, measured in one run
+bench: $(STAMP) ## ratios against the bare engine and Feast, each measured in one run
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## the conformance suite of features, on many more histories and a million rows

@@ -1,25 +1,54 @@
-"""`make bench`: every benchmark after the other, or those named: `python -m benchmarks tables serving`."""
+"""`make bench`: every benchmark after the other, or those named: `python -m benchmarks tables serving`.
+
+With `--write` what they print is put into docs/benchmarks.md as well, in place of what stands there.
+"""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 ALL = sorted(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_"))
 
 
-def main(names: list[str]) -> int:
-    """Run each in a process of its own, so that none warms another's caches; the number that failed."""
-    unknown = [name for name in names if name not in ALL]
+def run(name: str) -> tuple[int, str]:
+    """In a process of its own, so that none warms another's caches: how it ended and what it printed."""
+    print(f"\n── {name} " + "─" * (70 - len(name)), flush=True)
+    command = [sys.executable, "-u", "-W", "ignore", str(HERE / f"{name}.py")]
+    said = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    return process.returncode, "".join(said)
+
+
+def written(page: str, name: str, said: str) -> str:
+    """The page with what was said in the block that shows this benchmark, if it has one."""
+    before, begin, after = page.partition(f"```console\n$ python benchmarks/{name}.py\n")
+    return before + begin + said + after[after.index("```") :] if begin else page
+
+
+def main(given: list[str]) -> int:
+    """Run those named; the number that failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(ALL)}; all by default")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    options = parser.parse_args(given)
+    unknown = [name for name in options.names if name not in ALL]
     if unknown:
-        print(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ALL)}")
-        return 2
+        parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ALL)}")
     failed = 0
-    for name in names or ALL:
-        print(f"\n── {name} " + "─" * (70 - len(name)), flush=True)
-        failed += subprocess.run([sys.executable, "-W", "ignore", str(HERE / f"{name}.py")]).returncode != 0
+    for name in options.names or ALL:
+        ended, said = run(name)
+        failed += ended != 0
+        if options.write and ended == 0:
+            PAGE.write_text(written(PAGE.read_text(), name, said))
     return failed
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import log10
 from xml.sax.saxutils import escape
 
-WIDE, HIGH = 360, 262
+WIDE, HIGH = 360, 280
 LEFT, RIGHT, TOP, BOTTOM = 44, 100, 54, 40
 COLOURS = {"events": "#0072b2", "keys": "#d55e00", "windows": "#b0559b", "examples": "#00865d", "linear": "#888888"}
-TICKS = (1, 2, 5, 10)
-LOWEST, HIGHEST = 0.5, 14.0
+TICKS = (1, 2, 5, 10, 20)
+LOWEST, HIGHEST = 0.6, 24.0
 LINE = 14
 """Pixels between two labels."""
 
@@ -61,7 +61,8 @@ def _panel(panel: Panel) -> Iterator[str]:
     for tick in TICKS:
         yield f'<path d="M{_x(1)} {_y(tick)}H{_x(10)}" stroke="#e8e8e8"/>'
         yield f'<text x="{LEFT - 8}" y="{_y(tick) + 4}" text-anchor="end" fill="#777">{tick}×</text>'
-        yield f'<text x="{_x(tick)}" y="{HIGH - BOTTOM + 18}" text-anchor="middle" fill="#777">{tick}×</text>'
+        if tick <= 10:
+            yield f'<text x="{_x(tick)}" y="{HIGH - BOTTOM + 18}" text-anchor="middle" fill="#777">{tick}×</text>'
     yield f'<path d="M{_x(1)} {_y(1)}L{_x(10)} {_y(10)}" stroke="{COLOURS["linear"]}" stroke-dasharray="3 4"/>'
     for curve in panel.curves:
         yield from _curve(curve)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import runpy
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -39,6 +41,21 @@ def test_feasts_side_needs_nothing_that_its_own_environment_lacks() -> None:
     named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     packages = {str(name).split(".")[0] for name in named} - sys.stdlib_module_names
     assert packages == {"feast", "pandas", "pyarrow"}
+
+
+def test_what_is_printed_takes_the_place_of_what_stood_on_the_page() -> None:
+    written = runpy.run_path(str(HERE / "__main__.py"))["written"]
+    page = "A\n```console\n$ python benchmarks/{}.py\n{}```\nB\n"
+    both = page.format("one", "old\n") + page.format("other", "")
+    assert written(both, "one", "new\nlines\n") == page.format("one", "new\nlines\n") + page.format("other", "")
+    assert written(both, "third", "new\n") == both
+
+
+def test_the_page_shows_every_benchmark() -> None:
+    page = (HERE.parent / "docs" / "benchmarks.md").read_text()
+    benchmarks = {name for name in MODULES if not name.startswith("_")}
+    shown = set(re.findall(r"^```console\n\$ python benchmarks/(\w+)\.py\n(?!```)", page, re.M))
+    assert shown == benchmarks - {"detection"}  # on a page of its own: findings.md
 
 
 # ── turns ────────────────────────────────────────────────────────────────────────────────────────────
