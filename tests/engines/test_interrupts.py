@@ -45,7 +45,7 @@ def test_one_that_comes_while_the_query_is_started_ends_it(monkeypatch: pytest.M
         patch.setattr(Future, "set_running_or_notify_cancel", set_running)
         patch.setattr(threading.Thread, "start", start_and_be_interrupted(start_to_run))
         with pytest.raises(KeyboardInterrupt):
-            interruptible(connection, query, lambda: None)
+            interruptible(query, connection.interrupt)
         assert ended.is_set()
 
 
@@ -56,7 +56,7 @@ def test_one_that_comes_before_the_query_has_begun_keeps_it_from_beginning(monke
         start = threading.Thread.start
         patch.setattr(threading.Thread, "start", start_and_be_interrupted(waiting.append))
         with pytest.raises(KeyboardInterrupt):
-            interruptible(connection, begun.set, lambda: None)
+            interruptible(begun.set, connection.interrupt)
         start(waiting[0])
         waiting[0].join()
     assert not begun.is_set()

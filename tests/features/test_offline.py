@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import ibis
+import pyarrow as pa
+import pytest
 from ibis import _
 from ibis.common.graph import Graph
 
 import mainstem as ms
+from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.features.offline import visibility
 from mainstem.features.offline.join import Lookup, join
+from mainstem.features.offline.visibility import Visibility
 from mainstem.features.views.compile import compile_view
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
@@ -27,6 +32,10 @@ def query(windows: list[str], **features: Any) -> ibis.Table:
     return join(examples, "t", [Lookup(view, ("who",), "view")])
 
 
+def instants(*days: float) -> pa.Array:
+    return pa.array([int(day * 86_400_000_000) for day in days], pa.timestamp("us", tz="UTC"))
+
+
 def size(table: ibis.Table) -> int:
     return len(Graph.from_bfs(table.op()))
 
@@ -41,3 +50,25 @@ def test_each_window_has_its_own_features() -> None:
     mixed = query(["1h", "2h"], n=_.count(), mean=ms.windowed(_.x.mean(), "2h", "3h"))
     columns = ["view__n_1h", "view__n_2h", "view__mean_2h", "view__mean_3h"]
     assert [c for c in mixed.columns if c.startswith("view__")] == columns
+
+
+def test_keys_that_are_crowded_nowhere_are_paired_and_others_tiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events they have altogether; and one query does both."""
+    at = {"few": range(20), "calm": range(1_000), "rush": [500 + n / 2_000 for n in range(600)]}
+    who = [key for key, days in at.items() for _day in days]
+    days = [float(day) for each in at.values() for day in each]
+    events = pa.table({"who": who, "at": instants(*days), "x": [float(n % 7) for n in range(len(who))]})
+    asked = [(key, day + 0.5) for key in at for day in (10, 500, 500.25, 700)]
+    examples = pa.table({"who": [key for key, _day in asked], "t": instants(*(day for _key, day in asked))})
+    features = {"n": _.count(), "total": _.x.sum(), "spread": _.x.std()}
+    kept, crowds = Visibility.crowded, list[ibis.Table]()
+    monkeypatch.setattr(Visibility, "crowded", lambda *given: crowds.append(kept(*given)) or crowds[-1])
+    with DuckdbEngine().session({"events": events, "examples": examples}) as session:
+        mixed = session.fetch(query(["1d", "2d"], **features).order_by("who", "t")).to_pylist()
+        altogether, stretches = (sorted(set(session.fetch(crowd)["who"].to_pylist())) for crowd in crowds)
+    assert (altogether, stretches) == (["calm", "rush"], ["rush"])
+    monkeypatch.setattr(visibility, "FEW", 10_000)
+    with DuckdbEngine().session({"events": events, "examples": examples}) as session:
+        paired = session.fetch(query(["1d", "2d"], **features).order_by("who", "t"))
+    for one, other in zip(mixed, paired.to_pylist(), strict=True):
+        assert one.pop("t") == other.pop("t") and one == pytest.approx(other)

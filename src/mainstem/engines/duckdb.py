@@ -12,6 +12,7 @@ from uuid import uuid4
 import ibis
 import pyarrow as pa
 
+from mainstem.engines.ahead import Ahead
 from mainstem.engines.failures import explained
 from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
@@ -62,14 +63,14 @@ class DuckdbEngine:
         spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
         with explained("connect"):
             connection = duckdb.connect(config={"temp_directory": spill, **self._config})
+        session = DuckdbSession(connection)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            session = DuckdbSession(connection)
             for name, relation in relations.items():
                 session.add(name, relation)
             yield session
         finally:
-            connection.close()
+            session.close()
 
 
 class DuckdbSession:
@@ -77,6 +78,7 @@ class DuckdbSession:
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         self._connection = connection
+        self._ahead = Ahead(self._run, self._interrupt)
         self._relations: dict[str, str] = {}
         self._feeds: list[Feed] = []
         self._kept: dict[Any, Any] = {}
@@ -123,12 +125,12 @@ class DuckdbSession:
     def fetch(self, query: Query) -> pa.Table:
         sql = self._exact(query)
         with explained(sql):
-            return self._interruptible(lambda: self._connection.sql(sql).to_arrow_table())
+            return self._interruptible(lambda: self._settled().sql(sql).to_arrow_table())
 
     def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
         sql = self._exact(query)
         with explained(sql):
-            return self._connection.sql(sql).to_arrow_reader(rows)
+            return self._settled().sql(sql).to_arrow_reader(rows)
 
     def schema(self, query: Query) -> ibis.Schema:
         """An expression's own schema; for SQL, what DuckDB binds it to."""
@@ -139,18 +141,38 @@ class DuckdbSession:
 
     def backend(self) -> BaseBackend:
         """The Ibis backend over this connection; it ends with the session."""
-        return ibis.duckdb.from_connection(self._connection)
+        return ibis.duckdb.from_connection(self._settled())
+
+    def close(self) -> None:
+        """End the session, and what is being executed."""
+        self._ahead.close()
+        self._connection.close()
+
+    def _settled(self) -> DuckDBPyConnection:
+        """The connection, when what has been begun ahead is done."""
+        if self._ahead.is_busy:
+            try:
+                self._interruptible(self._ahead.settle)
+            except BaseException:
+                self._kept.clear()
+                raise
+        return self._connection
 
     def _execute(self, sql: str) -> DuckDBPyConnection:
+        return self._interruptible(lambda: self._run(sql, self._settled()))
+
+    def _run(self, sql: str, connection: DuckDBPyConnection | None = None) -> DuckDBPyConnection:
         with explained(sql):
-            return self._interruptible(lambda: self._connection.execute(sql))
+            return (connection or self._connection).execute(sql)
 
     def _interruptible(self, query: Callable[[], R]) -> R:
-        def cancel() -> None:
-            for feed in self._feeds:
-                feed.cancel()
+        return interruptible(query, self._interrupt)
 
-        return interruptible(self._connection, query, cancel)
+    def _interrupt(self) -> None:
+        """End what is being executed, and what it waits for."""
+        for feed in self._feeds:
+            feed.cancel()
+        self._connection.interrupt()
 
     def _select(self, relation: Relation) -> str:
         match relation:
@@ -170,7 +192,7 @@ class DuckdbSession:
     def _register(self, data: Any) -> str:
         name = f"_arrow_{uuid4().hex}"
         with explained(name):
-            self._connection.register(name, data)
+            self._settled().register(name, data)
         return name
 
     def _sql(self, query: Query) -> str:
@@ -202,7 +224,7 @@ class DuckdbSession:
         """The operation that reads a new temporary table of these rows, or a view where that is as quick."""
         name, kind = f"_kept_{uuid4().hex}", "VIEW" if is_quick(rows.op()) else "TABLE"
         sql = f"SELECT {casts(rows.schema())} FROM (\n{_compiled(rows)}\n)"
-        self._execute(f"CREATE TEMP {kind} {identifier(name)} AS {sql}")
+        self._ahead.begin(f"CREATE TEMP {kind} {identifier(name)} AS {sql}")
         return ibis.table(rows.schema(), name=name).op()
 
     def _exact(self, query: Query) -> str:

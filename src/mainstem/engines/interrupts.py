@@ -5,20 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from typing import TypeVar
 
 R = TypeVar("R")
 
 
-def interruptible(connection: DuckDBPyConnection, query: Callable[[], R], cancel: Callable[[], None]) -> R:
+def interruptible(query: Callable[[], R], interrupt: Callable[[], None]) -> R:
     """`query()`, ended at once by Ctrl-C, which is raised as `KeyboardInterrupt`.
 
-    `cancel` ends what the query may be waiting for outside of DuckDB.
-    It runs in a thread of its own: where the main thread takes part in the work, DuckDB 2.0 was seen to notice a
-    signal only after 15 seconds, and raises it as a RuntimeError.
+    `interrupt` ends what it is at. It runs in a thread of its own: where the main thread takes part in the work,
+    DuckDB 2.0 was seen to notice a signal only after 15 seconds, and raises it as a RuntimeError.
     """
     if threading.current_thread() is not threading.main_thread():
         return query()
@@ -37,8 +33,7 @@ def interruptible(connection: DuckDBPyConnection, query: Callable[[], R], cancel
         return future.result()
     except KeyboardInterrupt:
         if not future.cancel():
-            cancel()
             while not future.done():  # DuckDB forgets an interrupt that comes before the query has begun
-                connection.interrupt()
+                interrupt()
                 wait([future], 0.1)
         raise

@@ -10,7 +10,7 @@ import ibis
 from mainstem.features.views.view import CompiledView
 
 FEW = 256
-"""Up to so many events of a key, a query may well be paired with each of them."""
+"""With up to so many events, a query may well be paired with each of them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Visibility:
             found &= ~self.before(rows["_gone"], rows["_t"]).fill_null(False)
         return found
 
-    def busy(self, events: ibis.Table, **more: Any) -> ibis.Table:
-        """The keys of events, whether they are `_busy`, with more than a few events, and `more` of each."""
-        return events.group_by(list(self.view.key)).aggregate(_busy=events.count() > FEW, **more)
+    def crowded(self, events: ibis.Table, by: list[str]) -> ibis.Table:
+        """The values of some columns that more than a few events have in common."""
+        counted = events.group_by(by).aggregate(_events=events.count())
+        return counted.filter(counted["_events"] > FEW).select(*by)

@@ -1,8 +1,8 @@
 """Windowed features for many queries at once, as one Ibis query.
 
-What adds up is reduced by `tiles` of time that many windows share where a key has many events, and from the `pairs` of
-a query and an event in its window where it has few. Results that lost too many digits are computed from pairs once
-more, and so are the aggregations that have to collect the events of a window.
+What adds up is reduced by `tiles` of time that many windows share where a key has many events in one, and from the
+`pairs` of a query and an event in its window where it has few. Results that lost too many digits are computed from
+pairs once more, and so are the aggregations that have to collect the events of a window.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mainstem.features.offline.pairs import Pairs
 from mainstem.features.offline.partials import CALCULUS, Lifted, Part
 from mainstem.features.offline.tiles import Tiles
 from mainstem.features.views.view import CompiledView, Feature
-from mainstem.features.windows import Window
+from mainstem.features.windows import Window, floor
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
@@ -54,12 +54,24 @@ class _Running(Part):
     def compute(self, queries: ibis.Table) -> ibis.Table:
         """The features for `queries`; those without events are left out."""
         key, events = list(self.view.key), self.view.events
-        keys = self.busy(events, **reference_columns(events, self.features))
+        busy = self._busy(events)
+        keys = joined(self._references(events), busy.mutate(_busy=True), key)
         asking = joined(queries, keys, key)
-        crowd = events.semi_join(keys.filter(keys["_busy"]), key)
-        few, lifted = self.by(Pairs).halves(asking.filter(~asking["_busy"]))
-        many = self.by(Tiles).halves(asking.filter(asking["_busy"]).select(*key, "_t"), crowd)
+        crowd = asking["_busy"].fill_null(False)
+        few, lifted = self.by(Pairs).halves(asking.filter(~crowd))
+        many = self.by(Tiles).halves(asking.filter(crowd).select(*key, "_t"), events.semi_join(busy, key))
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
+
+    def _busy(self, events: ibis.Table) -> ibis.Table:
+        """The keys that have, in some stretch as long as a window reaches, more than a few events."""
+        key = list(self.view.key)
+        some = events.semi_join(self.crowded(events, key), key)  # most keys have few altogether
+        stretches = some.mutate(_stretch=floor(some["_u"], max(window.reach for window in self.windows)))
+        return self.crowded(stretches, [*key, "_stretch"]).select(*key).distinct()
+
+    def _references(self, events: ibis.Table) -> ibis.Table:
+        """The keys of events, with the references that pairs are measured from."""
+        return events.group_by(list(self.view.key)).aggregate(**reference_columns(events, self.features))
 
     def _merged(self, halves: ibis.Table, lifted: Lifted) -> ibis.Table:
         """The features, and which of them are `_doubtful`, from what the halves of windows are reduced to."""
