@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from mainstem.errors import NotFound, RequestError, Unavailable, close_matches
 from mainstem.features.online import presence
 from mainstem.features.online.meta import gone
-from mainstem.features.online.rows import FeatureRow, row_of
+from mainstem.features.online.rows import FeatureRow
 from mainstem.features.online.view import OnlineView, Query, online_view, read_together
 from mainstem.features.plan import TIME, compiled
 from mainstem.nodes.definition import Graph
@@ -19,6 +20,9 @@ from mainstem.streaming.rows import RowSchema, micros
 
 INSTANT = "timestamp('UTC', 6)"
 
+KINDS = 256
+"""Of questions, by the views that they ask, whose schema is kept."""
+
 
 class FeatureReader:
     """The `views` of a project that a release has online, by name. Safe to use from several threads.
@@ -28,6 +32,7 @@ class FeatureReader:
 
     def __init__(self, graph: Graph, release: Release, store: Store) -> None:
         self._store = store
+        self._asked = lru_cache(KINDS)(self._ask)
         self._names = sorted(graph.of(FeatureView))
         self._fingerprints = release.fingerprints
         self.changed = tuple(
@@ -58,20 +63,20 @@ class FeatureReader:
         Raises `NotFound` for what is no view, `Unavailable` for one that is not online, `RequestError` for a row that
         is not as `schema` says or asks for too early a time.
         """
-        schema = self.schema(names)
+        schema, views = self._asked(tuple(names))
         checked = schema.check(rows)
         present = micros(now()) if at is None else at
         times = [row.pop(TIME, present) if TIME in schema.optional else present for row in checked]
-        views = [self.view(name) for name in dict.fromkeys(names)]
         queries = [Query(view, [[row[c] for c in view.view.key] for row in checked], times) for view in views]
-        answers = zip(views, read_together(queries), strict=True)
-        return {
-            view.view.name: [
-                row_of(view.view, {c: row[c] for c in view.view.key}, t, reading, self._fingerprint(view))
-                for row, t, reading in zip(checked, times, readings, strict=True)
-            ]
-            for view, readings in answers
-        }
+        found: dict[str, list[FeatureRow]] = {}
+        for view, readings in zip(views, read_together(queries), strict=True):
+            of, fingerprint = view.view, self._fingerprint(view)
+            answers = zip(checked, times, readings, strict=True)
+            found[of.name] = [FeatureRow(of, row, t, reading, fingerprint) for row, t, reading in answers]
+        return found
+
+    def _ask(self, names: tuple[str, ...]) -> tuple[RowSchema, list[OnlineView]]:
+        return self.schema(names), [self.view(name) for name in dict.fromkeys(names)]
 
     def check(self) -> None:
         """Raises `StorageError` if the state of a view is not in the store."""

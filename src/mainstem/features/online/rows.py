@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,55 +11,62 @@ from mainstem.features.online.state import Reading
 from mainstem.features.views.view import CompiledView
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureRow(Mapping[str, Any]):
-    """A view's features of one key at one time: a mapping of them, and what says where they come from.
+class FeatureRow(dict[str, Any]):
+    """A view's features of one key at one time: a dictionary of them, and what says where they come from.
 
-    `effective` is when the newest event seen became usable (None: none was seen, or it was known always). `windows`
-    maps each window to what it covers, from the first instant to the time of the read. `fingerprint` is that of the
-    definition which the state was built with. `missing` says that the key is unknown, or has no value yet or any more.
-    Instants are UTC.
+    `fingerprint` is that of the definition which the state was built with; instants are UTC.
     """
 
-    view: str
-    key: Mapping[str, Any]
-    time: datetime
-    features: Mapping[str, Any]
-    effective: datetime | None
-    windows: Mapping[str, tuple[datetime | None, datetime]]
-    fingerprint: str
-    missing: bool
+    __slots__ = ("_key", "_of", "_reading", "_t", "fingerprint")
 
-    def __getitem__(self, name: str) -> Any:
-        return self.features[name]
+    def __init__(self, of: CompiledView, key: Mapping[str, Any], t: int, reading: Reading, fingerprint: str) -> None:
+        """A reading at `t` (µs). Who asks for features reads them; the rest is told when it is asked for."""
+        super().__init__(reading.values)
+        for name in of.instants:
+            self[name] = _told(self[name])
+        self._of, self._key, self._t, self._reading, self.fingerprint = of, key, t, reading, fingerprint
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.features)
+    @property
+    def view(self) -> str:
+        """The view's name."""
+        return self._of.name
 
-    def __len__(self) -> int:
-        return len(self.features)
+    @property
+    def key(self) -> dict[str, Any]:
+        """The values of the view's key columns."""
+        kinds = self._of.key
+        return {name: _told(self._key[name]) if _is_instant(kind) else self._key[name] for name, kind in kinds.items()}
+
+    @property
+    def time(self) -> datetime:
+        """The time that was asked about."""
+        return instant_of(self._t)
+
+    @property
+    def effective(self) -> datetime | None:
+        """When the newest event seen became usable; None: none was seen, or it was known always."""
+        found = self._reading.effective
+        return None if found == ALWAYS else _told(found)
+
+    @property
+    def windows(self) -> dict[str, tuple[datetime | None, datetime]]:
+        """What each window covers, from the first instant to the time of the read."""
+        return {window.text: (_told(window.start(self._t)), self.time) for window in self._of.windows}
+
+    @property
+    def missing(self) -> bool:
+        """Whether the key is unknown, or has no value yet or any more: no event in its longest window."""
+        return self._reading.missing
+
+    def __repr__(self) -> str:
+        return f"FeatureRow({self.view}, {self.key}, {dict(self)}, effective={self.effective}, missing={self.missing})"
 
 
-def row_of(view: CompiledView, key: Mapping[str, Any], t: int, reading: Reading, fingerprint: str) -> FeatureRow:
-    """A reading at `t` (µs), told in instants."""
-    time = instant_of(t)
-    return FeatureRow(
-        view.name,
-        {name: _told(value, view.key[name]) for name, value in key.items()},
-        time,
-        {name: _told(reading.values[name], type) for name, type in view.schema.items()},
-        None if reading.effective in (None, ALWAYS) else _instant(reading.effective),
-        {window.text: (_instant(window.start(t)), time) for window in view.windows},
-        fingerprint,
-        reading.missing,
-    )
+def _is_instant(kind: str) -> bool:
+    return kind.startswith("timestamp")
 
 
-def _told(value: Any, type: str) -> Any:
-    return _instant(value) if type.startswith("timestamp") and value is not None else value
-
-
-def _instant(micros: int | None) -> datetime | None:
+def _told(micros: int | None) -> datetime | None:
     """None is before year 1, or after 9999."""
     try:
         return None if micros is None else instant_of(micros)

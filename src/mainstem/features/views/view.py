@@ -130,6 +130,11 @@ class CompiledView:
         """Feature → Ibis type."""
         return {feature.name: feature.type for feature in self.features}
 
+    @cached_property
+    def instants(self) -> tuple[str, ...]:
+        """The features that are instants."""
+        return tuple(feature.name for feature in self.features if feature.type.startswith("timestamp"))
+
     def as_known(self) -> CompiledView:
         """The view of what is known now, whenever that came to be known."""
         if not self.retracts:

@@ -71,7 +71,7 @@ def shown(row: FeatureRow) -> dict[str, Any]:
     return {
         "key": {name: iso(value) for name, value in row.key.items()},
         "time": iso(row.time),
-        "features": {name: iso(value) for name, value in row.features.items()},
+        "features": {name: iso(value) for name, value in row.items()},
         "effective": iso(row.effective),
         "windows": {window: [iso(start), iso(end)] for window, (start, end) in row.windows.items()},
         "missing": row.missing,
