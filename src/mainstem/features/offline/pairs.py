@@ -41,7 +41,7 @@ class Pairs(Part):
 
     def _met(self, queries: ibis.Table) -> ibis.Table:
         """Queries and the events from `_start` on. They meet in blocks as long as a window reaches, two at most."""
-        reach, events = max(window.reach for window in self.windows), self.view.events
+        reach, events = self.longest, self.view.events
         start, t = queries["_start"], queries["_t"]
         first = queries.mutate(_block=floor(start, reach))
         last = queries.filter(floor(t, reach) != floor(start, reach)).mutate(_block=floor(t, reach))

@@ -95,12 +95,17 @@ class Part(Visibility):
     def key(self) -> list[str]:
         return [*super().key, "_window"]
 
+    @property
+    def longest(self) -> int:
+        """How far the longest window reaches."""
+        return max(window.reach for window in self.windows)
+
     def over(self, rows: ibis.Table) -> ibis.Table:
         """`rows` once for each window."""
         numbers = [ibis.literal(number, type="int8") for number in range(len(self.windows))]
         return rows.mutate(_window=ibis.array(numbers).unnest())
 
-    def of(self, rows: ibis.Table, measure: Callable[[Window], int]) -> Any:
+    def of(self, rows: ibis.Table, measure: Callable[[Window], float]) -> Any:
         """A measure of each row's window."""
         return rows["_window"].cases(*enumerate(map(measure, self.windows)))
 

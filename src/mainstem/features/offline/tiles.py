@@ -9,7 +9,8 @@ window touches two blocks at most, and begins and ends in two tiles of each leng
               smaller      whole tiles        smaller
 
 so it is a few pieces that lie whole in it: tiles, smaller ones at its edges, and events at theirs. A piece is what its
-events reduce to (sums, counts, the least and the greatest), and those add up.
+events reduce to (sums, counts, the least and the greatest), and those add up. The more events a key has in a window,
+the smaller are its smallest tiles.
 
 Each block has its own reference and origin to measure from, so a window is two partials, merged as the algebra says.
 """
@@ -31,6 +32,9 @@ LEVELS = range(4)
 FAN = 16
 """How many pieces of the next level there are in one."""
 
+CROWD = 64
+"""Events in a piece from which it is worth to be cut into smaller ones."""
+
 
 def _length(window: Window, level: int) -> int:
     """How long the pieces of a level are: each a multiple of the next, and a block longer than the window reaches."""
@@ -39,7 +43,7 @@ def _length(window: Window, level: int) -> int:
 
 
 class Tiles(Part):
-    """Features whose partials add up, of keys with many events."""
+    """Features whose partials add up, of keys with many events: `_most` in a stretch as long as the longest window."""
 
     def halves(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
         """What features are reduced to in the blocks where the windows of `queries` begin, in columns `s0, s1, …`, and
@@ -57,16 +61,31 @@ class Tiles(Part):
 
     def _pieces(self, events: ibis.Table) -> tuple[ibis.Table, Lifted]:
         """All pieces, from `_at` to `_last`, each with the longer one that holds it."""
-        events = self.over(events)
-        events = events.mutate(_block=self._begin(events, events["_u"], 0))
-        rows = with_references(events, self.features, [*self.view.key, "_window", "_block"])
+        rows = self._referred(events)
         lifted, u = Lifted(self.features, self.view, rows), rows["_u"]
         marks = {name: rows[name] for name in self._marks(rows)}
-        place = {"_at": u, "_last": u, "_holder": self._begin(rows, u, LEVELS[-1]) + LEVELS[-1]}
-        found = [rows.select(*self.view.key, "_window", **place, **lifted.shares(), **marks)]
+        holder = rows["_depth"].cases(*((level, self._begin(rows, u, level) + level) for level in LEVELS))
+        piece = {"_at": u, "_last": u, "_holder": holder, **lifted.shares(), **marks}
+        found = [rows.select(*self.view.key, "_window", **piece)]
         for level in reversed(LEVELS[1:]):
-            found.append(self._held(found[-1], lifted, level))
+            held = rows.filter(rows["_depth"] == level).select(*self.view.key, "_window", **piece)
+            held = held.union(found[-1]) if level < LEVELS[-1] else held
+            found.append(self._held(held, lifted, level))
         return reduce(lambda a, b: a.union(b), found), lifted
+
+    def _referred(self, events: ibis.Table) -> ibis.Table:
+        """The events once for each window, with their `_depth`, and what is measured from in each block."""
+        key, block = list(self.view.key), [*self.view.key, "_window", "_block"]
+        rows, less = self.over(events), self.over(events.select(*key, "_u", *self.view.arguments))
+        rows = rows.mutate(_block=self._begin(rows, rows["_u"], 0), _depth=self._depth(rows))
+        blocks = less.mutate(_block=self._begin(less, less["_u"], 0))
+        return with_references(rows, self.features, block, blocks).drop("_most", "_block")
+
+    def _depth(self, rows: ibis.Table) -> Any:
+        """The level of the smallest tiles: none has many fewer events than are worth it, if they are spread evenly."""
+        crowd = rows["_most"] * self.of(rows, lambda window: window.reach / self.longest)
+        levels = ((crowd > CROWD * FAN**level).cast("int8") for level in LEVELS[:-1])
+        return reduce(lambda a, b: a + b, levels)
 
     def _held(self, pieces: ibis.Table, lifted: Lifted, level: int) -> ibis.Table:
         """The holders of pieces, which are at a level, as pieces themselves."""
@@ -98,7 +117,8 @@ class Tiles(Part):
         start = self.span(queries).start
         levels = ibis.array([ibis.literal(level, type="int8") for level in LEVELS])
         later = self._begin(queries, start, 0) + self._length(queries, 0)
-        each = queries.mutate(_start=start, _next=later, _level=levels.unnest())
+        each = queries.mutate(_start=start, _next=later, _depth=self._depth(queries), _level=levels.unnest())
+        each = each.filter(each["_level"] <= each["_depth"])
         each = each.mutate(_length=each["_level"].cases(*((level, self._length(each, level)) for level in LEVELS)))
         each = each.mutate(_first=floor(each["_start"], each["_length"]), _final=floor(each["_t"], each["_length"]))
         first, final = (each.mutate(_at=each[at]) for at in ("_first", "_final"))

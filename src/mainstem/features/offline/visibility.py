@@ -39,6 +39,6 @@ class Visibility:
         return found
 
     def crowded(self, events: ibis.Table, by: list[str]) -> ibis.Table:
-        """The values of some columns that more than a few events have in common."""
+        """The values of some columns that more than a few `_events` have in common, and how many."""
         counted = events.group_by(by).aggregate(_events=events.count())
-        return counted.filter(counted["_events"] > FEW).select(*by)
+        return counted.filter(counted["_events"] > FEW)

@@ -55,19 +55,19 @@ class _Running(Part):
         """The features for `queries`; those without events are left out."""
         key, events = list(self.view.key), self.view.events
         busy = self._busy(events)
-        keys = joined(self._references(events), busy.mutate(_busy=True), key)
-        asking = joined(queries, keys, key)
-        crowd = asking["_busy"].fill_null(False)
+        asking = joined(queries, joined(self._references(events), busy, key), key)
+        crowd = asking["_most"].notnull()
         few, lifted = self.by(Pairs).halves(asking.filter(~crowd))
-        many = self.by(Tiles).halves(asking.filter(crowd).select(*key, "_t"), events.semi_join(busy, key))
+        many = self.by(Tiles).halves(asking.filter(crowd), joined(events, busy, key, "inner"))
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
 
     def _busy(self, events: ibis.Table) -> ibis.Table:
-        """The keys that have, in some stretch as long as a window reaches, more than a few events."""
+        """The keys that have more than a few events in some stretch as long as a window reaches, and the `_most`."""
         key = list(self.view.key)
         some = events.semi_join(self.crowded(events, key), key)  # most keys have few altogether
-        stretches = some.mutate(_stretch=floor(some["_u"], max(window.reach for window in self.windows)))
-        return self.crowded(stretches, [*key, "_stretch"]).select(*key).distinct()
+        stretches = some.mutate(_stretch=floor(some["_u"], self.longest))
+        crowds = self.crowded(stretches, [*key, "_stretch"])
+        return crowds.group_by(key).aggregate(_most=crowds["_events"].max())
 
     def _references(self, events: ibis.Table) -> ibis.Table:
         """The keys of events, with the references that pairs are measured from."""
