@@ -61,7 +61,7 @@ def test_the_page_has_a_place_for_every_benchmark() -> None:
 # ── turns ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_sides_take_turns_and_what_warms_up_is_not_counted() -> None:
+def test_sides_take_turns_there_and_back_and_what_warms_up_is_not_counted() -> None:
     happened: list[str] = []
 
     def side(name: str) -> Any:
@@ -72,8 +72,8 @@ def test_sides_take_turns_and_what_warms_up_is_not_counted() -> None:
         return turn
 
     taken = import_module("_turns").take_turns({"a": side("a"), "b": side("b")}, repeat=2)
-    assert happened == ["a", "b"] * 3
-    assert taken == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+    assert happened == ["a", "b", "b", "a", "a", "b"]
+    assert taken == {"a": [4.0, 5.0], "b": [3.0, 6.0]}
 
 
 def test_a_line_has_the_median_and_how_many_times_that_of_the_first() -> None:
