@@ -11,7 +11,7 @@ WIDE, HIGH = 360, 280
 LEFT, RIGHT, TOP, BOTTOM = 44, 100, 54, 40
 COLOURS = {"events": "#0072b2", "keys": "#d55e00", "windows": "#b0559b", "examples": "#00865d", "linear": "#888888"}
 TICKS = (1, 2, 5, 10, 20)
-LOWEST, HIGHEST = 0.6, 24.0
+LOWEST, HIGHEST = 0.4, 24.0
 LINE = 14
 """Pixels between two labels."""
 

@@ -30,13 +30,18 @@ def timed(work: Callable[[], object]) -> Turn:
 
 
 def take_turns(sides: Mapping[Side, Turn], repeat: int, warm: int = 1) -> dict[Side, list[float]]:
-    """Seconds of each side in `repeat` rounds, after `warm` rounds which import and fill caches and are not counted."""
+    """Seconds of each side in `repeat` rounds, after `warm` rounds which import and fill caches and are not counted.
+
+    Every other round goes from the last to the first, so that none always follows the same one.
+    """
     taken: dict[Side, list[float]] = {name: [] for name in sides}
+    order = list(sides.items())
     for turn in range(warm + repeat):
-        for name, side in sides.items():
+        for name, side in order:
             seconds = side()
             if turn >= warm:
                 taken[name] += seconds
+        order.reverse()
     return taken
 
 

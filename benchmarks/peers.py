@@ -16,8 +16,8 @@ process by each one's public call, to Python values. Redis is a server on loopba
 entity, computed ahead, from it. Feast's registry never expires, so that it is not read again.
 
 Aggregations over windows are not compared: Feast 0.67 has none in `get_historical_features` of these two stores, and
-refuses them in its local compute engine and in what it computes as it serves; only its engines on Spark and Ray have
-them, when features are brought online. Nor is what either takes over HTTP.
+refuses them in its local compute engine and in what it computes as it serves; only its engines on Spark, Ray and
+Trino have them, when features are brought online. Nor is what either takes over HTTP.
 """
 
 from __future__ import annotations
