@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.offline import tiles, visibility
+from mainstem.features.offline import tiles, visibility, windowed
 from mainstem.features.online import records
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
@@ -31,6 +31,7 @@ class TestOfflineByTiles(InterpreterContract):
     @pytest.fixture
     def interpreter(self, monkeypatch: pytest.MonkeyPatch) -> Interpreter:
         monkeypatch.setattr(visibility, "FEW", 0)
+        monkeypatch.setattr(windowed, "WORTH", 0)
         monkeypatch.setattr(tiles, "CROWD", 0)
         return offline(DuckdbEngine())
 

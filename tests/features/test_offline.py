@@ -12,9 +12,8 @@ from ibis.common.graph import Graph
 
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.offline import visibility
+from mainstem.features.offline import visibility, windowed
 from mainstem.features.offline.join import Lookup, join
-from mainstem.features.offline.visibility import Visibility
 from mainstem.features.views.compile import compile_view
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
@@ -52,8 +51,11 @@ def test_each_window_has_its_own_features() -> None:
     assert [c for c in mixed.columns if c.startswith("view__")] == columns
 
 
-def test_keys_that_are_crowded_nowhere_are_paired_and_others_tiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many events they have altogether; and one query does both."""
+@pytest.mark.parametrize("worth, tiled", [(6, []), (0.1, ["rush"])])
+def test_keys_that_are_crowded_nowhere_or_hardly_asked_about_are_paired(
+    worth: float, tiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many events they have altogether; and one query pairs some and tiles others."""
     at = {"few": range(20), "calm": range(1_000), "rush": [500 + n / 2_000 for n in range(600)]}
     who = [key for key, days in at.items() for _day in days]
     days = [float(day) for each in at.values() for day in each]
@@ -61,12 +63,12 @@ def test_keys_that_are_crowded_nowhere_are_paired_and_others_tiled(monkeypatch: 
     asked = [(key, day + 0.5) for key in at for day in (10, 500, 500.25, 700)]
     examples = pa.table({"who": [key for key, _day in asked], "t": instants(*(day for _key, day in asked))})
     features = {"n": _.count(), "total": _.x.sum(), "spread": _.x.std()}
-    kept, crowds = Visibility.crowded, list[ibis.Table]()
-    monkeypatch.setattr(Visibility, "crowded", lambda *given: crowds.append(kept(*given)) or crowds[-1])
+    busy, chosen = windowed._Running._busy, list[ibis.Table]()
+    monkeypatch.setattr(windowed, "WORTH", worth)
+    monkeypatch.setattr(windowed._Running, "_busy", lambda *given: chosen.append(busy(*given)) or chosen[-1])
     with DuckdbEngine().session({"events": events, "examples": examples}) as session:
         mixed = session.fetch(query(["1d", "2d"], **features).order_by("who", "t")).to_pylist()
-        altogether, stretches = (sorted(set(session.fetch(crowd)["who"].to_pylist())) for crowd in crowds)
-    assert (altogether, stretches) == (["calm", "rush"], ["rush"])
+        assert session.fetch(chosen[0])["who"].to_pylist() == tiled
     monkeypatch.setattr(visibility, "FEW", 10_000)
     with DuckdbEngine().session({"events": events, "examples": examples}) as session:
         paired = session.fetch(query(["1d", "2d"], **features).order_by("who", "t"))

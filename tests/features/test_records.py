@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ibis import _
 
 from mainstem.errors import StorageError
-from mainstem.features.online import records
+from mainstem.features.online import records, summaries
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.packing import encode_key
@@ -33,8 +33,8 @@ FRESH = count()
 LONG = st.sampled_from([60, 300, records.LONG])
 """From how many bytes on a record is long: a row or two, some rows, or as many as it is."""
 
-RULES = ["lists", "exact", "ordered", "changes", "changes_latest", "latest", "ttl"]
-"""Views with texts, with an order, with events taken back, and with rows that later ones supersede."""
+RULES = ["sums", "lists", "exact", "ordered", "changes", "changes_latest", "latest", "ttl"]
+"""Views of what adds up, with texts, with an order, with events taken back, and with rows that later ones supersede."""
 
 FORGETFUL: dict[str, dict[str, Any]] = {
     "windowed": {"windows": ["2min"], "n": _.count(), "last": _.text.last()},
@@ -235,6 +235,33 @@ def test_what_is_written_for_one_hot_key_is_bounded(
         after = held(state, [row(0, 0)])
         written.append(sum(len(raw) for address, raw in after.items() if before.get(address) != raw))
     assert len(after) > 100 and max(written) < 12_000, "a directory and two parts, not 4,000 events"
+
+
+@pytest.mark.parametrize("most", [summaries.MOST, 5])
+def test_of_a_key_with_many_events_only_the_edges_of_windows_are_read_again(
+    most: int, store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between is remembered, as far as there is room; an event that comes late changes a part of it."""
+    monkeypatch.setattr(records, "LONG", 300)
+    monkeypatch.setattr(summaries, "MOST", most)
+    state, log = fresh(rule("sums"), store), [row(n * 100_000, n) for n in range(1_100)]
+    take([state], log)
+    asked, read = list[int](), store.read_many
+    monkeypatch.setattr(store, "read_many", lambda wanted: asked.append(sum(len(w[1]) for w in wanted)) or read(wanted))
+
+    def parts_read(t: int) -> int:
+        asked.clear()
+        assert not unlike(state, log, [(("a",), t)])
+        return sum(asked[1:])
+
+    end = 110_000_000
+    first, again, other = parts_read(end), parts_read(end), parts_read(end - 1_000_000)
+    assert first > 200
+    if most > 5:
+        assert again < 10 and other < 10
+        log.append(row(30_050_000, 5_000, _arrived=end))
+        take([state], log[-1:])
+        assert parts_read(end) < 20 and parts_read(end + 1) < 20
 
 
 # ── readers and writers at once ───────────────────────────────────────────────────────────────────────

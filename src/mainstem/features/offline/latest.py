@@ -41,7 +41,7 @@ class _Latest(Visibility):
     def rows(self, queries: ibis.Table) -> ibis.Table:
         """The row that each query sees; queries that see none are left out."""
         key, events = list(self.view.key), self.view.events
-        crowd = self.crowded(events, key)
+        crowd = self.crowded(self.counted(events, key))
         busy, many = queries.semi_join(crowd, key), events.semi_join(crowd, key)
         newest = self._newest_of_pairs(queries.anti_join(crowd, key), events).union(self._newest_so_far(busy, many))
         found = self._last(newest)

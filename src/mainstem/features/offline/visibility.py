@@ -38,7 +38,10 @@ class Visibility:
             found &= ~self.before(rows["_gone"], rows["_t"]).fill_null(False)
         return found
 
-    def crowded(self, events: ibis.Table, by: list[str]) -> ibis.Table:
-        """The values of some columns that more than a few `_events` have in common, and how many."""
-        counted = events.group_by(by).aggregate(_events=events.count())
+    def counted(self, events: ibis.Table, by: list[str], **more: Any) -> ibis.Table:
+        """The values of some columns, how many `_events` have them in common, and `more` of those."""
+        return events.group_by(by).aggregate(_events=events.count(), **more)
+
+    def crowded(self, counted: ibis.Table) -> ibis.Table:
+        """Those that more than a few events have in common."""
         return counted.filter(counted["_events"] > FEW)

@@ -1,8 +1,8 @@
 """Windowed features for many queries at once, as one Ibis query.
 
-What adds up is reduced by `tiles` of time that many windows share where a key has many events in one, and from the
-`pairs` of a query and an event in its window where it has few. Results that lost too many digits are computed from
-pairs once more, and so are the aggregations that have to collect the events of a window.
+What adds up is reduced by `tiles` of time that many windows share where a key has many events in them and is asked
+about often, and from the `pairs` of a query and an event in its window where not. Results that lost too many digits
+are computed from pairs once more, and so are the aggregations that have to collect the events of a window.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from mainstem.features.offline.partials import CALCULUS, Lifted, Part
 from mainstem.features.offline.tiles import Tiles
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Window, floor
+
+WORTH = 6
+"""Pairs that take about as long as an event of a window in tiles."""
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
@@ -54,24 +57,26 @@ class _Running(Part):
     def compute(self, queries: ibis.Table) -> ibis.Table:
         """The features for `queries`; those without events are left out."""
         key, events = list(self.view.key), self.view.events
-        busy = self._busy(events)
-        asking = joined(queries, joined(self._references(events), busy, key), key)
+        keys = self.counted(events, key, **reference_columns(events, self.features))
+        busy = self._busy(keys, queries)
+        asking = joined(queries, joined(keys, busy, key), key)
         crowd = asking["_most"].notnull()
         few, lifted = self.by(Pairs).halves(asking.filter(~crowd))
         many = self.by(Tiles).halves(asking.filter(crowd), joined(events, busy, key, "inner"))
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
 
-    def _busy(self, events: ibis.Table) -> ibis.Table:
-        """The keys that have more than a few events in some stretch as long as a window reaches, and the `_most`."""
-        key = list(self.view.key)
-        some = events.semi_join(self.crowded(events, key), key)  # most keys have few altogether
+    def _busy(self, keys: ibis.Table, queries: ibis.Table) -> ibis.Table:
+        """Those of `keys` that make more pairs than tiles are worth, and the `_most` events in a stretch as long as a
+        window reaches."""
+        key, events = list(self.view.key), self.view.events
+        many = self.crowded(keys)  # most have few altogether
+        some = events.semi_join(many, key)
         stretches = some.mutate(_stretch=floor(some["_u"], self.longest))
-        crowds = self.crowded(stretches, [*key, "_stretch"])
-        return crowds.group_by(key).aggregate(_most=crowds["_events"].max())
-
-    def _references(self, events: ibis.Table) -> ibis.Table:
-        """The keys of events, with the references that pairs are measured from."""
-        return events.group_by(list(self.view.key)).aggregate(**reference_columns(events, self.features))
+        crowds = self.crowded(self.counted(stretches, [*key, "_stretch"]))
+        busy = joined(crowds.group_by(key).aggregate(_most=crowds["_events"].max()), many, key)
+        busy = joined(busy, queries.group_by(key).aggregate(_asked=queries.count()), key)
+        worth = busy["_asked"] * busy["_most"] > busy["_events"] * (WORTH * len(self.windows))
+        return busy.filter(worth).select(*key, "_most")
 
     def _merged(self, halves: ibis.Table, lifted: Lifted) -> ibis.Table:
         """The features, and which of them are `_doubtful`, from what the halves of windows are reduced to."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from operator import add
 from typing import NamedTuple
@@ -25,6 +26,9 @@ from mainstem.ports import Writer
 
 LONG = 32_768
 """Bytes of a record that make it long; a part has about half of that."""
+
+DIRECTORIES = 256
+"""Directories of long records that a process remembers: most are read again before they change."""
 
 FEW = 16
 """Rows of a latest view that are not looked through for what can be forgotten."""
@@ -55,11 +59,14 @@ class Piece(NamedTuple):
     raw: bytes | None
 
 
-def parts_of(raw: bytes) -> list[Part]:
+def parts_of(raw: bytes) -> tuple[Part, ...]:
     """The parts of a record, the oldest first."""
-    if raw[:4] == _NO_PARTS:
-        return []
-    return [Part(*entry) for entry in _ENTRY.iter_unpack(parted(memoryview(raw))[2])]
+    return () if raw[:4] == _NO_PARTS else _parts(parted(raw)[2])
+
+
+@lru_cache(DIRECTORIES)
+def _parts(directory: bytes) -> tuple[Part, ...]:
+    return tuple(Part(*entry) for entry in _ENTRY.iter_unpack(directory))
 
 
 def is_part(address: bytes, raw: bytes) -> bool:

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import le, lt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mainstem.features.online.events import Seen
-from mainstem.features.online.packing import Array, Events, Layout
-from mainstem.features.online.scalars import Scalars
+from mainstem.features.online.packing import EMPTY, Array, Events, Layout
+from mainstem.features.online.summaries import SCALARS, Summary, is_infinite, key_of
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Span, Window
-
-SCALARS = Scalars()
 
 _U, _ARRIVED, _GONE = 0, 1, 2
 """Their places in a row: `Layout.of` puts them first."""
 
 
+class Sight(NamedTuple):
+    """What a query over a window may see: events, one by one, and what others come to that it sees whole."""
+
+    events: Events
+    whole: Summary | None = None
+
+    def is_infinite(self, view: CompiledView) -> bool:
+        """Whether there is an infinity among the values."""
+        return is_infinite(view, self.events) or (self.whole is not None and self.whole.infinite)
+
+
 def windowed_at(
-    view: CompiledView, events: Events, t: int, *, arrived: bool = True
+    view: CompiledView, sights: Mapping[Window, Sight], t: int, *, arrived: bool = True
 ) -> tuple[dict[str, Any], int | None]:
     """The features of a query at `t`, and when the newest event that it saw became usable."""
-    u = events["_u"]
-    end = (bisect_right if view.inclusive else bisect_left)(u, t)
     values: dict[str, Any] = {}
     newest = None
     with np.errstate(all="ignore"):  # NaN is null, and so is what infinities make of it
         for window, features in view.windows.items():
-            rows = _rows(view, events, window, end, t, arrived)
-            values |= _values(view, events, rows, features, window.span(t))
-            last = _last(u, rows)
-            newest = last if newest is None or (last is not None and last > newest) else newest
+            events, whole = sights[window]
+            rows = _rows(view, events, window, t, arrived)
+            values |= _values(view, sights[window], rows, features, window.span(t))
+            for last in (_last(events["_u"], rows), whole and whole.newest):
+                newest = last if newest is None or (last is not None and last > newest) else newest
     return values, newest
 
 
@@ -55,7 +63,7 @@ def nothing(view: CompiledView) -> dict[str, Any]:
     if not view.windowed:
         return dict.fromkeys(view.schema)
     layout = Layout.of(view)
-    return windowed_at(view, layout.unpack(layout.pack({name: [] for name in layout.kinds})), 0)[0]
+    return windowed_at(view, dict.fromkeys(view.windows, Sight(layout.unpack(EMPTY))), 0)[0]
 
 
 def exact(feature: Feature, value: Any) -> Any:
@@ -67,13 +75,17 @@ def exact(feature: Feature, value: Any) -> Any:
     return float(value) if feature.type == "float64" else value
 
 
-def _values(view: CompiledView, events: Events, rows: Any, features: tuple[Feature, ...], span: Span) -> dict[str, Any]:
+def _values(view: CompiledView, sight: Sight, rows: Any, features: tuple[Feature, ...], span: Span) -> dict[str, Any]:
     seen: dict[tuple[str, ...], Seen] = {}
+    found: dict[str, Any] = {}
     for feature in features:
         if feature.arguments not in seen:
-            seen[feature.arguments] = Seen(view, events, rows, feature)
-    lifted = {f: f.kind.lift(seen[f.arguments]) for f in features}
-    return {f.name: exact(f, f.kind.finalize(SCALARS, partial, span)) for f, partial in lifted.items()}
+            seen[feature.arguments] = Seen(view, sight.events, rows, feature)
+        partial = feature.kind.lift(seen[feature.arguments])
+        if sight.whole is not None:
+            partial = feature.kind.merge(SCALARS, sight.whole.partials[key_of(feature)], partial)
+        found[feature.name] = exact(feature, feature.kind.finalize(SCALARS, partial, span))
+    return found
 
 
 def _shows(view: CompiledView, row: Any, t: int) -> bool:
@@ -98,7 +110,8 @@ def _stands(view: CompiledView, events: Events, index: int, t: int, sees: Callab
     return sees(events["_arrived"][index], t) and (gone == NULL_INT or not sees(gone, t))
 
 
-def _rows(view: CompiledView, events: Events, window: Window, end: int, t: int, arrived: bool) -> Any:
+def _rows(view: CompiledView, events: Events, window: Window, t: int, arrived: bool) -> Any:
+    end = (bisect_right if view.inclusive else bisect_left)(events["_u"], t)
     start = bisect_left(events["_u"], window.start(t), 0, end)
     if not arrived or not view.arrives or start == end:
         return slice(start, end)

@@ -9,6 +9,7 @@ long record are in parts (`records`). What no query can see any more is deleted 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -17,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mainstem.features.online.arrivals import Arrivals
-from mainstem.features.online.packing import Array, Layout
-from mainstem.features.online.records import Batch, Records, is_part, parts_of
+from mainstem.features.online.packing import Array, Events, Layout
+from mainstem.features.online.records import Batch, Part, Records, is_part, parts_of
 from mainstem.features.online.retention import taken
-from mainstem.features.online.sight import latest_at, nothing, windowed_at
+from mainstem.features.online.sight import Sight, latest_at, nothing, windowed_at
+from mainstem.features.online.summaries import Summaries, Summary
 from mainstem.features.views.view import CompiledView
-from mainstem.features.windows import floor
+from mainstem.features.windows import Window, floor
 from mainstem.ports import Writer
 
 
@@ -140,6 +142,11 @@ class LatestState(State):
 
 
 class WindowedState(State):
+    def __init__(self, view: CompiledView, space: str) -> None:
+        super().__init__(view, space)
+        self._summaries = Summaries(view)
+        self._running = all(feature.kind.running for feature in view.features)
+
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
         first = self.block(min(window.start(t) for window in self.view.windows))
         return self.address(key, first), self.address(key, first + 1)
@@ -147,12 +154,16 @@ class WindowedState(State):
     def read(self, addresses: tuple[bytes, ...], found: Found, t: int) -> Reading:
         view = self.view
         start = min(window.start(t) for window in view.windows)
-        raws = [raw for address in addresses for raw in self._between(address, found, start, t)]
-        if found.wanted:
-            return Reading({}, None, start, True)
+        raws = [raw for raw in map(found.__getitem__, addresses) if raw is not None]
         if not raws:
             return Reading(nothing(view), None, start, True)
-        values, newest = windowed_at(view, self.layout.unpack(*raws), t)
+        sights = self._sights(addresses, found, t) if any(map(parts_of, raws)) else None
+        if sights is None:
+            raws = [raw for address in addresses for raw in self._between(address, found, start, t)]
+            sights = dict.fromkeys(view.windows, Sight(self.layout.unpack(*raws)))
+        if found.wanted:
+            return Reading({}, None, start, True)
+        values, newest = windowed_at(view, sights, t)
         return Reading(values, newest, start, newest is None)
 
     def batch(self, arrivals: Arrivals) -> Batch:
@@ -186,6 +197,48 @@ class WindowedState(State):
         first = _number(self.block(horizon - self.view.reach))
         return [address for address, _ in stored if address < first]
 
+    def _sights(self, addresses: tuple[bytes, ...], found: Found, t: int) -> dict[Window, Sight] | None:
+        """What a query sees over each window, parts of it as wholes; None if its features need each event."""
+        if not self._running:
+            return None
+        sights = {window: self._sight(addresses, found, window, t) for window in self.view.windows}
+        return None if any(sight.is_infinite(self.view) for sight in sights.values()) else sights
+
+    def _sight(self, addresses: tuple[bytes, ...], found: Found, window: Window, t: int) -> Sight:
+        """What a query over a window sees: of long records, parts that it sees whole by what they come to."""
+        raws, whole = list[bytes](), None
+        for address in addresses:
+            if (raw := found[address]) is not None:
+                summary, edges = self._parts(address, parts_of(raw), found, window, t)
+                raws += [*filter(None, [found[address + name] for name in edges]), raw]
+                whole = whole.merged(summary) if whole and summary else whole or summary
+        return Sight(self.layout.unpack(*raws), whole)
+
+    def _parts(
+        self, address: bytes, parts: Sequence[Part], found: Found, window: Window, t: int
+    ) -> tuple[Summary | None, list[bytes]]:
+        """What the parts of a record come to that lie in a window, and the names of others that may have events in it.
+
+        A part ends before the next one begins; where the last one ends is not looked up.
+        """
+        first = bisect_left(parts, window.start(t), key=_start_of)
+        last = bisect_right(parts, t, key=_start_of) - 1
+        names = [part.name for part in parts[max(first - 1, 0) : last + 1]]
+        if last <= first:
+            return None, names
+
+        def shows(summary: Summary) -> bool:
+            here = not self.view.arrives or summary.arrived < t or (self.view.inclusive and summary.arrived == t)
+            return here and not summary.gone
+
+        def events(name: bytes) -> Events | None:
+            raw = found[address + name]
+            return None if raw is None else self.layout.unpack(raw)
+
+        before, inside = (names[:1], names[1:-1]) if first else ([], names[:-1])
+        whole, others = self._summaries.of(inside, first, shows, events)
+        return whole, [*before, *others, names[-1]]
+
     def _between(self, address: bytes, found: Found, start: int, t: int) -> list[bytes]:
         """A record with those of its parts that have events from `start` to `t`, the oldest first."""
         raw = found[address]
@@ -195,6 +248,10 @@ class WindowedState(State):
         ends = [*(part.start for part in parts[1:]), t + 1]
         names = [part.name for part, end in zip(parts, ends, strict=False) if part.start <= t and start < end]
         return [*filter(None, [found[address + name] for name in names]), raw]
+
+
+def _start_of(part: Part) -> int:
+    return part.start
 
 
 def state_of(view: CompiledView, space: str) -> State:

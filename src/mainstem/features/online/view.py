@@ -70,11 +70,12 @@ class OnlineView:
         """The same, as a transaction sees it."""
         query = Query(self, keys, times)
         found = Found(zip(query.records, writer.get_many(self.space, query.records), strict=True))
-        readings = self.answer(found, query)
-        if not found.wanted:
-            return readings
-        parts = list(dict.fromkeys(found.wanted))
-        return self.answer(Found(found | dict(zip(parts, writer.get_many(self.space, parts), strict=True))), query)
+        while True:
+            readings = self.answer(found, query)
+            if not found.wanted:
+                return readings
+            parts = list(dict.fromkeys(found.wanted))
+            found = Found(found | dict(zip(parts, writer.get_many(self.space, parts), strict=True)))
 
     def meta(self, writer: Writer | None = None) -> Meta:
         """The state's own record; as a transaction sees it, if one is given."""
@@ -153,11 +154,14 @@ def _with_parts(queries: Sequence[Query], found: Sequence[Found]) -> list[list[R
     """The readings of queries of which some want parts, too. Raises `StorageError` if these are nowhere."""
     for _ in range(ATTEMPTS):
         parts = _read(queries, [list(dict.fromkeys(each.wanted)) for each in found])
-        if not any(None in each.values() for each in parts):
-            return _answers(queries, [Found(a | b) for a, b in zip(found, parts, strict=True)])
-        # What is not there any more was replaced in between: the record that named it is another one by now.
-        found = _read(queries, [query.records for query in queries])
-        _answers(queries, found)
+        if any(None in each.values() for each in parts):
+            # What is not there any more was replaced in between: the record that named it is another one by now.
+            found = _read(queries, [query.records for query in queries])
+        else:
+            found = [Found(a | b) for a, b in zip(found, parts, strict=True)]
+        readings = [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
+        if not any(each.wanted for each in found):
+            return readings
     where = queries[0].view.store.where
     raise StorageError("records of the online state are not there", where=where, hint="build it anew")
 
@@ -166,10 +170,6 @@ def _read(queries: Sequence[Query], wanted: Sequence[Sequence[bytes]]) -> list[F
     spaces = [query.view.space for query in queries]
     values = queries[0].view.store.read_many(list(zip(spaces, wanted, strict=True)))
     return [Found(zip(keys, each, strict=True)) for keys, each in zip(wanted, values, strict=True)]
-
-
-def _answers(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Reading]]:
-    return [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
 
 
 def online_view(
