@@ -48,7 +48,7 @@ class Feature:
         assert self.aggregation is not None
         return self.aggregation
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The columns it is made of."""
         return tuple(column for column in (self.argument, self.by) if column is not None)
