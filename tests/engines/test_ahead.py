@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from mainstem.engines import duckdb as duckdb_engine
 from mainstem.engines.ahead import Ahead
 from mainstem.engines.duckdb import DuckdbEngine, DuckdbSession
 from mainstem.errors import EngineError
@@ -102,6 +103,20 @@ def test_statements_after_one_that_failed_are_not_executed() -> None:
     going.set()
     with pytest.raises(ValueError, match="bad"):
         ahead.settle()
-    assert executed[:2] == ["good", "bad"] and not ahead.is_busy
+    assert executed == ["good", "bad"] and not ahead.is_busy
+    ahead.begin("later")
     ahead.settle()
+    assert executed[2:] == ["later"], "one that failed is over when it was told"
     ahead.close()
+
+
+def test_what_was_begun_for_a_query_that_cannot_be_written_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with numbers() as (session, rows):
+        statements = begun(session, monkeypatch)
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+            written = iter([1, 0])
+            compiled = duckdb_engine._compiled
+            patch.setattr(duckdb_engine, "_compiled", lambda rows: 1 // next(written) and compiled(rows))
+            session.fetch(used_twice(rows.mutate(n=(rows["n"].cast("string") + "x").cast("int64"))))
+        assert len(statements) == 1 and not session._ahead.is_busy
+        assert session.fetch(used_twice(rows)).num_rows == 15, "its error is nobody's"

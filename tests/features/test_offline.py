@@ -12,7 +12,7 @@ from ibis.common.graph import Graph
 
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.offline import visibility, windowed
+from mainstem.features.offline import tiles, visibility, windowed
 from mainstem.features.offline.join import Lookup, join
 from mainstem.features.views.compile import compile_view
 from mainstem.graph.known import Known
@@ -74,3 +74,18 @@ def test_keys_that_are_crowded_nowhere_or_hardly_asked_about_are_paired(
         paired = session.fetch(query(["1d", "2d"], **features).order_by("who", "t"))
     for one, other in zip(mixed, paired.to_pylist(), strict=True):
         assert one.pop("t") == other.pop("t") and one == pytest.approx(other)
+
+
+def test_tiles_are_as_small_as_the_most_crowded_stretch_of_a_window_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst is cut as small as if it always were so, and a window with few events is not cut at all."""
+    burst = [500 + n / 5_000_000 for n in range(5_000)]  # in a minute and a half
+    events = pa.table({"who": ["a"] * 5_200, "at": instants(*burst, *range(200)), "x": [1.0] * 5_200})
+    examples = pa.table({"who": ["a"] * 4_000, "t": instants(*burst[::2], *(n / 10 for n in range(1_500)))})
+    depths, chosen = tiles.Tiles._depths, list[ibis.Table]()
+    monkeypatch.setattr(windowed, "WORTH", 1)
+    monkeypatch.setattr(tiles.Tiles, "_depths", lambda *given: chosen.append(depths(*given)) or chosen[-1])
+    with DuckdbEngine().session({"events": events, "examples": examples}) as session:
+        found = session.fetch(query(["1h", "30d"], n=_.count()).order_by("t")).to_pylist()
+        depth = {row["_window"]: row["_depth"] for row in session.fetch(chosen[0]).to_pylist()}
+    assert depth == {0: 2, 1: 2}, "more than 1,024 events are in one hour, and so in one month"
+    assert [row["view__n_1h"] for row in found[-2:]] == [4_996, 4_998]

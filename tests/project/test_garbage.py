@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.features.online.view import space_of
+from mainstem.features.instants import micros_of
+from mainstem.features.online.view import online_view, space_of
+from mainstem.features.plan import compiled
+from mainstem.features.sweep import sweep
 from mainstem.nodes.base import Node
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
@@ -80,8 +84,52 @@ def test_gc_deletes_it_too_and_the_states_of_views_that_are_no_more(project: ms.
     left = nodes()
     del left["last"]
     with ms.Project(settings, left) as fewer:
+        assert fewer.gc() == (0, 0, 0), "the release still has it, and a server may read it"
+        fewer.run()
         assert fewer.gc() == (0, 0, 1) and fewer.adapters.store.count(last) == 0
         assert fewer.online("airport").get([{"origin": "JFK"}], NOON + DAY + DAY / 48)[0]["n_1h"] == 1
+
+
+def test_gc_leaves_alone_what_is_online_otherwise_than_it_is_declared_now(
+    project: ms.Project, settings: Settings
+) -> None:
+    """The server reads it by the definition that was published."""
+    edited = nodes()
+    edited["airport"] = ms.feature_view(edited["departures"], key="origin", windows=["1min"], n=_.count(), grace="1s")
+    edited["last"] = ms.feature_view(edited["departures"], key="origin", columns=["event"], ttl="1s", grace="1s")
+    before = seen(project)
+    with ms.Project(settings, edited) as other:
+        assert other.gc() == (0, 0, 0)
+    assert seen(project) == before and records(project, "airport") == 52
+
+
+def test_a_view_is_not_swept_while_one_that_uses_it_lags_behind(settings: Settings) -> None:
+    """That one has still to ask about the past."""
+    declared = nodes()
+    airport = declared["airport"]
+    declared["busy"] = ms.feature_view(
+        declared["departures"], key="event", using=airport, columns=["airport__n_1h"], ttl="90d", grace="90d"
+    )
+    with ms.Project(settings, declared) as project:
+        project.run()
+        store, online = project.adapters.store, project.release.online
+        airport_state = online_view(compiled(project.graph, "airport"), store, online)
+        for n, at in enumerate((NOON, NOON + DAY)):
+            columns = {name: [value] for name, value in event(n, f"K{n}", at).items()}
+            columns |= {"at": [micros_of(at)], "_seq": [n], "_arrived": [micros_of(at)]}
+            with store.transaction() as writer:
+                writer.append("events/departures", [payload(n, at)])
+                airport_state.apply(writer, columns, n + 1)
+        assert sweep(project.graph, store, online, ["airport"]) == 0 and records(project, "airport") == 3
+        project.run()
+        rows = project.online("busy").get([{"event": "E0"}, {"event": "E1"}], NOON + DAY + DAY / 48)
+        assert [row["airport__n_1h"] for row in rows] == [0, 0]
+        assert records(project, "airport") == 2, "the run that brought it along swept both"
+
+
+def payload(number: int, at: datetime) -> bytes:
+    row = event(number, f"K{number}", at) | {"at": micros_of(at)}
+    return msgspec.msgpack.encode({"arrived": micros_of(at), "row": row})
 
 
 def test_there_may_be_no_store_yet(settings: Settings) -> None:

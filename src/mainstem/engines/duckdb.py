@@ -145,8 +145,10 @@ class DuckdbSession:
 
     def close(self) -> None:
         """End the session, and what is being executed."""
-        self._ahead.close()
-        self._connection.close()
+        try:
+            self._ahead.close()
+        finally:
+            self._connection.close()
 
     def _settled(self) -> DuckDBPyConnection:
         """The connection, when what has been begun ahead is done."""
@@ -203,7 +205,12 @@ class DuckdbSession:
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
         teach()
-        return _compiled(self._once(expression))
+        try:
+            return _compiled(self._once(expression))
+        except BaseException:  # nobody will ask for what was begun
+            self._ahead.drop()
+            self._kept.clear()
+            raise
 
     def _once(self, expression: ibis.Table) -> ibis.Table:
         """The expression over temporary tables, or views, of what it uses more than once; they end with the session."""

@@ -16,13 +16,13 @@ from mainstem.features.instants import ALWAYS, micros_of, to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
-from mainstem.features.online.expiry import expire
 from mainstem.features.online.loading import Loading, Store, forget_others
 from mainstem.features.online.logged import Entries, entries, lacks
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import OnlineView, online_view
 from mainstem.features.plan import compiled
+from mainstem.features.sweep import sweep
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 from mainstem.graph.fingerprint import digest
@@ -63,7 +63,9 @@ class Materialise:
         taken = expired = 0
         if stream is not None:
             taken = catch_up(online, self._store, stream, corrections(context.graph[stream].events))
-            expired = expire(online)
+            states = {**context.release.online, view.name: online.fingerprint}
+            used = [lookup.view.name for lookup in view.chain.lookups] if view.chain else []
+            expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))
         published = context.release.online.get(view.name)
         forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
         return Outcome(online={view.name: online.fingerprint}, message=_told(loaded, taken, expired), published=loaded)

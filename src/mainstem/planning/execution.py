@@ -58,6 +58,8 @@ class Context:
             name: {**getattr(self.release, name), **getattr(outcome, name)}
             for name in ("tables", "models", "endpoints", "cutovers", "online")
         }
+        # The state of a view that there is no longer is of use to nobody, and nothing is added to it.
+        grown["online"] = {name: state for name, state in grown["online"].items() if name in self.graph}
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
         if step.kind in MAKERS:
             fingerprints[step.node] = self.graph[step.node].made_by

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class Garbage(NamedTuple):
     """How much was deleted: data files; of the online store, records that no read can see, and states of views that
-    the project no longer has."""
+    neither the project nor the branch's release has."""
 
     files: int
     records: int
@@ -29,12 +29,11 @@ def collect_garbage(project: Project) -> Garbage:
 
 
 def _online(project: Project) -> tuple[int, int]:
-    from mainstem.features.online.expiry import expire
     from mainstem.features.online.loading import forget_views
-    from mainstem.features.online.view import online_view
-    from mainstem.features.plan import compiled
+    from mainstem.features.sweep import sweep
+    from mainstem.serving.features import FeatureReader
 
-    store, graph, online = project.adapters.store, project.graph, project.release.online
-    views = graph.of(FeatureView).keys()
-    live = [online_view(compiled(graph, name), store, online) for name in sorted(views & online.keys())]
-    return sum(map(expire, live)), forget_views(store, views)
+    store, graph, release = project.adapters.store, project.graph, project.release
+    live = FeatureReader(graph, release, store).views  # what is online as it is declared now
+    records = sweep(graph, store, {name: view.fingerprint for name, view in live.items()}, live)
+    return records, forget_views(store, graph.of(FeatureView).keys() | release.online.keys())

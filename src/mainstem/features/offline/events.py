@@ -94,18 +94,21 @@ class Rows(Columns):
         self.doubts.append(condition)
 
 
-def with_references(
-    table: ibis.Table, features: Iterable[Feature], group: list[str], of: ibis.Table | None = None
-) -> ibis.Table:
-    """`table` with what aggregations ask to measure from, the same for all of a group: as reference the mean of the
-    argument, as origin the instant of the newest event that has a value; those of `of`, which has the same rows.
-    """
-    features, of = list(features), table if of is None else of
-    found = reference_columns(of, features)
+def with_references(table: ibis.Table, features: Iterable[Feature], group: list[str]) -> ibis.Table:
+    """`table` with what aggregations ask to measure from, the same for all of a group."""
+    found = group_columns(table, features)
+    return joined(table, table.group_by(group).aggregate(**found), group) if found else table
+
+
+def group_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:
+    """What aggregations ask to measure from, as reductions: as reference the mean of the argument, as origin the
+    instant of the newest event that has a value."""
+    features = list(features)
+    found = reference_columns(table, features)
     for feature in features:
         if "origin" in feature.kind.asks:
-            found[_origin(feature)] = of["_u"].max(where=of[feature.argument or "_u"].notnull())
-    return joined(table, of.group_by(group).aggregate(**found), group) if found else table
+            found[_origin(feature)] = table["_u"].max(where=table[feature.argument or "_u"].notnull())
+    return found
 
 
 def with_origins(table: ibis.Table, features: Iterable[Feature], instant: Any) -> ibis.Table:

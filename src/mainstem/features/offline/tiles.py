@@ -22,7 +22,8 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.offline.events import with_references
+from mainstem.features.offline.events import group_columns
+from mainstem.features.offline.joins import joined
 from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import Window, floor
 
@@ -43,7 +44,7 @@ def _length(window: Window, level: int) -> int:
 
 
 class Tiles(Part):
-    """Features whose partials add up, of keys with many events: `_most` in a stretch as long as the longest window."""
+    """Features whose partials add up, of keys with many events."""
 
     def halves(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
         """What features are reduced to in the blocks where the windows of `queries` begin, in columns `s0, s1, …`, and
@@ -51,17 +52,38 @@ class Tiles(Part):
 
         `_unsettled` are those with an event in a tile that had not arrived, or was taken back.
         """
-        pieces, lifted = self._pieces(events)
-        blocks = self._blocks(self._met(self._asked(self.over(queries)), pieces), lifted)
+        blocks = self._blocks_of(events)
+        depths = self._depths(blocks)
+        pieces, lifted = self._pieces(self._referred(events, blocks, depths))
+        queries = joined(self.over(queries), depths, [*self.view.key, "_window"], "inner")
+        blocks = self._blocks(self._met(self._asked(queries), pieces), lifted)
         sides = lifted.added(blocks, "s", ~blocks["_later"]) | lifted.added(blocks, "p", blocks["_later"])
         halves = blocks.group_by(self.key).aggregate(**sides, **self._marks(blocks))
         return halves.mutate(_unsettled=~self.stands(halves))
 
     # ── pieces ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _pieces(self, events: ibis.Table) -> tuple[ibis.Table, Lifted]:
+    def _blocks_of(self, events: ibis.Table) -> ibis.Table:
+        """The blocks of each window, with what is measured from in each, and how many `_events` it has."""
+        events = self.over(events.select(*self.view.key, "_u", *self.view.arguments))
+        events = events.mutate(_block=self._begin(events, events["_u"], 0))
+        return self.counted(events, [*self.view.key, "_window", "_block"], **group_columns(events, self.features))
+
+    def _depths(self, blocks: ibis.Table) -> ibis.Table:
+        """The level of the smallest tiles that are worth it for a key and window: its `_depth`."""
+        most = blocks["_events"].max()
+        levels = ((most > CROWD * FAN**level).cast("int8") for level in LEVELS[:-1])
+        return blocks.group_by([*self.view.key, "_window"]).aggregate(_depth=reduce(lambda a, b: a + b, levels))
+
+    def _referred(self, events: ibis.Table, blocks: ibis.Table, depths: ibis.Table) -> ibis.Table:
+        """The events once for each window, with their `_depth`, and what is measured from in their block."""
+        rows = self.over(events)
+        rows = rows.mutate(_block=self._begin(rows, rows["_u"], 0))
+        rows = joined(rows, blocks.drop("_events"), [*self.view.key, "_window", "_block"])
+        return joined(rows.drop("_block"), depths, [*self.view.key, "_window"])
+
+    def _pieces(self, rows: ibis.Table) -> tuple[ibis.Table, Lifted]:
         """All pieces, from `_at` to `_last`, each with the longer one that holds it."""
-        rows = self._referred(events)
         lifted, u = Lifted(self.features, self.view, rows), rows["_u"]
         marks = {name: rows[name] for name in self._marks(rows)}
         holder = rows["_depth"].cases(*((level, self._begin(rows, u, level) + level) for level in LEVELS))
@@ -72,20 +94,6 @@ class Tiles(Part):
             held = held.union(found[-1]) if level < LEVELS[-1] else held
             found.append(self._held(held, lifted, level))
         return reduce(lambda a, b: a.union(b), found), lifted
-
-    def _referred(self, events: ibis.Table) -> ibis.Table:
-        """The events once for each window, with their `_depth`, and what is measured from in each block."""
-        key, block = list(self.view.key), [*self.view.key, "_window", "_block"]
-        rows, less = self.over(events), self.over(events.select(*key, "_u", *self.view.arguments))
-        rows = rows.mutate(_block=self._begin(rows, rows["_u"], 0), _depth=self._depth(rows))
-        blocks = less.mutate(_block=self._begin(less, less["_u"], 0))
-        return with_references(rows, self.features, block, blocks).drop("_most", "_block")
-
-    def _depth(self, rows: ibis.Table) -> Any:
-        """The level of the smallest tiles: none has many fewer events than are worth it, if they are spread evenly."""
-        crowd = rows["_most"] * self.of(rows, lambda window: window.reach / self.longest)
-        levels = ((crowd > CROWD * FAN**level).cast("int8") for level in LEVELS[:-1])
-        return reduce(lambda a, b: a + b, levels)
 
     def _held(self, pieces: ibis.Table, lifted: Lifted, level: int) -> ibis.Table:
         """The holders of pieces, which are at a level, as pieces themselves."""
@@ -117,7 +125,7 @@ class Tiles(Part):
         start = self.span(queries).start
         levels = ibis.array([ibis.literal(level, type="int8") for level in LEVELS])
         later = self._begin(queries, start, 0) + self._length(queries, 0)
-        each = queries.mutate(_start=start, _next=later, _depth=self._depth(queries), _level=levels.unnest())
+        each = queries.mutate(_start=start, _next=later, _level=levels.unnest())
         each = each.filter(each["_level"] <= each["_depth"])
         each = each.mutate(_length=each["_level"].cases(*((level, self._length(each, level)) for level in LEVELS)))
         each = each.mutate(_first=floor(each["_start"], each["_length"]), _final=floor(each["_t"], each["_length"]))

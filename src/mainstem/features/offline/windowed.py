@@ -59,24 +59,23 @@ class _Running(Part):
         key, events = list(self.view.key), self.view.events
         keys = self.counted(events, key, **reference_columns(events, self.features))
         busy = self._busy(keys, queries)
-        asking = joined(queries, joined(keys, busy, key), key)
-        crowd = asking["_most"].notnull()
+        asking = joined(queries, joined(keys, busy.mutate(_busy=True), key), key)
+        crowd = asking["_busy"].fill_null(False)
         few, lifted = self.by(Pairs).halves(asking.filter(~crowd))
-        many = self.by(Tiles).halves(asking.filter(crowd), joined(events, busy, key, "inner"))
+        many = self.by(Tiles).halves(asking.filter(crowd).select(*key, "_t"), events.semi_join(busy, key))
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
 
     def _busy(self, keys: ibis.Table, queries: ibis.Table) -> ibis.Table:
-        """Those of `keys` that make more pairs than tiles are worth, and the `_most` events in a stretch as long as a
-        window reaches."""
+        """Those of `keys` that make more pairs than tiles are worth."""
         key, events = list(self.view.key), self.view.events
-        many = self.crowded(keys)  # most have few altogether
+        many = self.crowded(keys)  # most have few events altogether
         some = events.semi_join(many, key)
         stretches = some.mutate(_stretch=floor(some["_u"], self.longest))
-        crowds = self.crowded(self.counted(stretches, [*key, "_stretch"]))
-        busy = joined(crowds.group_by(key).aggregate(_most=crowds["_events"].max()), many, key)
+        stretches = self.counted(stretches, [*key, "_stretch"])
+        busy = joined(stretches.group_by(key).aggregate(_most=stretches["_events"].max()), many, key)
         busy = joined(busy, queries.group_by(key).aggregate(_asked=queries.count()), key)
         worth = busy["_asked"] * busy["_most"] > busy["_events"] * (WORTH * len(self.windows))
-        return busy.filter(worth).select(*key, "_most")
+        return busy.filter(worth).select(*key)
 
     def _merged(self, halves: ibis.Table, lifted: Lifted) -> ibis.Table:
         """The features, and which of them are `_doubtful`, from what the halves of windows are reduced to."""

@@ -90,7 +90,7 @@ class Seen(Scalars):
         return np.exp2(-a) if isinstance(a, np.ndarray) else super().halved(a)
 
     def doubt(self, condition: Any) -> None:
-        """Never: the origin and the reference are those of the window itself."""
+        """Never: the origin and the reference are those of these very events."""
 
     # ── selection ────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,24 +6,31 @@ grace has moved on by as much as a window or a ttl is long: so a record is looke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from mainstem.features.instants import ALWAYS
-from mainstem.features.online.loading import RECORDS_PER_TRANSACTION
 from mainstem.features.online.meta import META, encode_meta
 from mainstem.features.online.view import OnlineView
 from mainstem.ports import Writer
 
+PAGE = 512
+"""Records that are looked at together; a long one has some ten thousand bytes."""
 
-def expire(online: OnlineView) -> int:
-    """Delete what has expired of a view's state while others read it and add to it; the number of records."""
+
+def expire(online: OnlineView, users: Iterable[OnlineView] = ()) -> int:
+    """Delete what has expired of a view's state while others read it and add to it; the number of records.
+
+    Nothing while one of its `users`, the states of views that use it, lags behind: that one will ask about the past.
+    """
     meta, deleted = online.meta(), 0
     horizon = meta.watermark - online.view.grace
     if meta.watermark == ALWAYS or not online.state.due(meta.swept, horizon):
         return 0
-    for page in online.store.scan(online.space, RECORDS_PER_TRANSACTION):
+    if any(user.meta().offset < meta.offset for user in users):
+        return 0
+    for page in online.store.scan(online.space, PAGE):
         if expired := online.state.expired([stored for stored in page if stored[0] != META], horizon):
             with online.store.transaction() as writer:
                 deleted += _delete(online, writer, expired, horizon)
@@ -44,4 +51,5 @@ def _delete(online: OnlineView, writer: Writer, addresses: Sequence[bytes], hori
 
 
 def _note(writer: Writer, online: OnlineView, **found: int) -> None:
-    writer.put(online.space, META, encode_meta(msgspec.structs.replace(online.meta(writer), **found)))
+    if writer.get(online.space, META) is not None:  # it may have been cleared meanwhile
+        writer.put(online.space, META, encode_meta(msgspec.structs.replace(online.meta(writer), **found)))

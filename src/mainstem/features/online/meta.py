@@ -16,9 +16,8 @@ class Meta(msgspec.Struct, frozen=True):
     """What is known of a view's state as a whole.
 
     `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly;
-    `offset` is the first of the stream's log that is not in the state. What no query from `swept` on can see has been
-    deleted. Until a load is `ready`, `loaded` counts its
-    keys so far, and `loader` is who may write.
+    `offset` is the first of the stream's log that is not in the state. What no query from `swept` on can see was
+    looked for. Until a load is `ready`, `loaded` counts its keys so far, and `loader` is who may write.
     """
 
     watermark: int = ALWAYS

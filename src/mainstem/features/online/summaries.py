@@ -6,6 +6,7 @@ taken together sixteen by sixteen, and those again, so that there are few of the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from mainstem.features.views.view import CompiledView, Feature
 FAN = 16
 """How many parts, or groups of them, are taken together."""
 
-MOST = 65_536
+MOST = 16_384
 """Summaries that a process remembers of a view."""
 
 SCALARS = Scalars()
@@ -70,6 +71,7 @@ class Summaries:
         self._view = view
         self._features = {key_of(feature): feature for feature in view.features}
         self._known: dict[bytes | tuple[bytes, ...], Summary] = {}
+        self._remembering = threading.Lock()
 
     def of(
         self, names: Sequence[bytes], first: int, shows: Callable[[Summary], bool], events: EventsOf
@@ -107,9 +109,10 @@ class Summaries:
         if found is None:
             found = self._made(names, events)
             if found is not None:
-                while len(self._known) >= MOST:
-                    self._known.pop(next(iter(self._known)), None)
-                self._known[key] = found
+                with self._remembering:
+                    while len(self._known) >= MOST:
+                        del self._known[next(iter(self._known))]
+                    self._known[key] = found
         return found
 
     def _made(self, names: Sequence[bytes], events: EventsOf) -> Summary | None:
