@@ -57,6 +57,8 @@ class TestOnline(InterpreterContract):
 class TestOnlineInParts(TestOnline):
     """As if every key had many events: a row or two to a part."""
 
+    test_a_million_rows = None  # half a million parts are nobody's state; those of `TestOnline` have parts enough
+
     @pytest.fixture(autouse=True)
     def long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(records, "LONG", 100)
