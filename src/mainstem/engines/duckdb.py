@@ -50,6 +50,7 @@ class DuckdbEngine:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",  # a query sees relations, never Python's variables
+            "async_threads": "0",  # an interrupted COPY of DuckDB 2.0 waits for its own asynchronous writes for ever
         }
         given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
         self._config |= {name: str(value) for name, value in given.items() if value is not None}
