@@ -19,6 +19,8 @@ from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.offline.columns import Columns
 from mainstem.features.offline.events import Rows
 from mainstem.features.online.events import Seen
+from mainstem.features.online.few import Few
+from mainstem.features.online.many import Many
 from mainstem.features.online.packing import Layout
 from mainstem.features.online.scalars import Scalars
 from mainstem.features.online.sight import SCALARS
@@ -54,35 +56,37 @@ def test_every_aggregation_is_tried() -> None:
 VIEW = example_view(windows=["1h"], number=_.number.std(), text=_.text.last())
 
 
-def seen(values: list[Any]) -> Seen:
+def seen(kind: type[Few | Many], values: list[Any]) -> Few | Many:
     """Events with these numbers, one after the other."""
     layout, order = Layout.of(VIEW), list(range(len(values)))
     columns: dict[str, list[Any]] = dict.fromkeys(layout.kinds, [None] * len(values))
     columns |= {"_u": order, "_arrived": order, "_seq": order, str(VIEW.features[0].argument): values}
-    return Seen(VIEW, layout.unpack(layout.pack(columns)), slice(0, len(values)), VIEW.features[0])
+    return kind(VIEW, layout.unpack(layout.pack(columns)), range(len(values)), VIEW.features[0])
 
 
-def value(name: str, *parts: list[Any], **parameters: Any) -> Any:
+def value(of: type[Few | Many], name: str, *parts: list[Any], **parameters: Any) -> Any:
     """The value of some stretches of numbers, merged."""
     kind = aggregation(name, **parameters)
-    partial, *rest = (kind.lift(seen(part)) for part in parts)
+    partial, *rest = (kind.lift(seen(of, part)) for part in parts)
     for other in rest:
         partial = kind.merge(SCALARS, partial, other)
     return kind.finalize(SCALARS, partial, VIEW.features[0].window.span(0))
 
 
-@given(st.lists(st.floats(1e9, 1e9 + 1), min_size=2, max_size=30))
-def test_moments_keep_their_digits_far_from_zero(given: list[float]) -> None:
+@pytest.mark.parametrize("of", [Few, Many])
+@given(given=st.lists(st.floats(1e9, 1e9 + 1), min_size=2, max_size=30))
+def test_moments_keep_their_digits_far_from_zero(of: type[Few | Many], given: list[float]) -> None:
     exact = statistics.stdev(given)
     assume(exact > 1e-3)
     half = len(given) // 2
-    assert math.isclose(value("std", given[:half], given[half:]), exact, rel_tol=1e-9)
+    assert math.isclose(value(of, "std", given[:half], given[half:]), exact, rel_tol=1e-9)
 
 
-@given(st.floats(-1e12, 1e12), st.integers(2, 20))
-def test_equal_values_have_no_variance(given: float, count: int) -> None:
-    assert value("var", [given] * count) == 0.0
-    assert value("var", [given] * count, [given]) == 0.0
+@pytest.mark.parametrize("of", [Few, Many])
+@given(given=st.floats(-1e12, 1e12), count=st.integers(2, 20))
+def test_equal_values_have_no_variance(of: type[Few | Many], given: float, count: int) -> None:
+    assert value(of, "var", [given] * count) == 0.0
+    assert value(of, "var", [given] * count, [given]) == 0.0
 
 
 def test_an_old_half_life_rescales_without_overflow() -> None:
@@ -97,7 +101,9 @@ def test_the_words_are_the_same_for_all() -> None:
         return {name for each in classes for name in vars(each) if not name.startswith("_")}
 
     assert words(Calculus) == words(Scalars) == words(Columns)
-    assert words(Calculus, Events) == words(Scalars, Seen) | {"x"} == words(Columns, Rows) - {"doubts"}
+    assert words(Calculus, Events) == words(Columns, Rows) - {"doubts"}
+    for kind in (Few, Many):
+        assert words(Calculus, Events) == words(Scalars, Seen, kind) - {"visible", "times"} | {"x"}
 
 
 # ── what users write ──────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.offline import tiles, visibility, windowed
-from mainstem.features.online import records
+from mainstem.features.online import few, records
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.stores.redis import RedisStore
 from mainstem.testing.contracts.features import InterpreterContract
@@ -62,11 +62,15 @@ class TestOnlineInParts(TestOnline):
     @pytest.fixture(autouse=True)
     def long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(records, "LONG", 100)
+        monkeypatch.setattr(few, "FEW", 0)
 
 
 class TestOnRedis(InterpreterContract):
+    """As if every key had many events, but in one piece."""
+
     @pytest.fixture
-    def interpreter(self, redis_server: Any) -> Iterator[Interpreter]:
+    def interpreter(self, redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
+        monkeypatch.setattr(few, "FEW", 0)
         store = RedisStore(redis_server.url, uuid4().hex, "main")
         yield online(store)
         store.close()

@@ -20,13 +20,14 @@ from mainstem.features.algebra.core import Aggregation, Partial, Span, register
 
 def moved(sums: Sequence[Any], by: Any) -> list[Any]:
     """From the sums of powers `Σ dᵖ`, p = 0, 1, …, those of `Σ (d + by)ᵖ`, by the binomial theorem."""
-    powers = [by]
+    powers, found = [by], [sums[0]]
     while len(powers) < len(sums) - 1:
         powers.append(powers[-1] * by)
-    found = [sums[0]]
     for p in range(1, len(sums)):
-        terms = ((comb(p, k), powers[k - 1] * sums[p - k]) for k in range(1, p + 1))
-        found.append(sum((term if times == 1 else times * term for times, term in terms), sums[p]))
+        total = sums[p]
+        for k in range(1, p):
+            total = total + comb(p, k) * (powers[k - 1] * sums[p - k])
+        found.append(total + powers[p - 1] * sums[0])
     return found
 
 

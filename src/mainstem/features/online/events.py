@@ -1,110 +1,67 @@
-"""The events of a window as an online read sees them: the words of `Events`, spoken in numpy."""
+"""The events of a window as an online read sees them: the words of `Events`, but for those that are arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from mainstem.features.online.packing import Array, Events
+from mainstem.features.online.packing import Events
 from mainstem.features.online.scalars import Scalars
-from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.features.windows import Window
 
 Position = tuple[Any, ...]
 
 
-class Seen(Scalars):
-    """The rows (a slice or an array of indices) of a key's events that have a value of a feature's argument.
+class Seen(Scalars, ABC):
+    """Those rows of a key's events that have a value of a feature's argument.
 
     In `lift`, `when`, `root` and `halved` take the values of many events, too; what is null there adds nothing.
     """
 
-    def __init__(self, view: CompiledView, events: Events, rows: Any, feature: Feature) -> None:
-        self._view, self._events, self._by = view, events, feature.by
-        self._name = feature.argument or "_u"
+    def __init__(self, view: CompiledView, events: Events, feature: Feature) -> None:
+        self._view, self._events = view, events
+        self._name, self._by = feature.argument or "_u", str(feature.by)
         self._kind = view.arguments.get(self._name, "int64")
-        taken = self._column(self._name)[rows]
-        valid = _valid(taken, self._kind)
-        whole = bool(valid.all())
-        self.x = taken if whole else taken[valid]
-        self._rows: Any = rows if whole else np.arange(len(events))[rows][valid]
 
-    def _column(self, name: str) -> Array:
-        column = self._events[name]
-        return column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
+    @classmethod
+    def visible(cls, view: CompiledView, events: Events, window: Window, t: int, arrived: bool) -> Sequence[int]:
+        """The rows in a window that a query at `t` sees: if `arrived`, those only that had reached us then."""
+        times = cls.times(events)
+        end = (bisect_right if view.inclusive else bisect_left)(times, t)
+        rows = range(bisect_left(times, window.start(t), 0, end), end)
+        last = t if view.inclusive else t - 1
+        return cls._arrived(view, events, rows, last) if arrived and view.arrives and rows else rows
 
-    @cached_property
-    def _indices(self) -> list[int]:
-        rows = self._rows
-        return list(range(*rows.indices(len(self._events)))) if isinstance(rows, slice) else rows.tolist()
+    @staticmethod
+    @abstractmethod
+    def times(events: Events) -> Sequence[int]:
+        """The usable time of each row."""
 
-    @cached_property
-    def _u(self) -> Array:
-        found: Array = self._events["_u"][self._rows]
-        return found
+    @staticmethod
+    @abstractmethod
+    def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Sequence[int]:
+        """Those that had reached us at `last`, and of which we had not heard yet that they were taken back."""
 
-    def _python(self, values: Array) -> list[Any]:
-        return list(map(bool, values)) if self._kind == "boolean" else values.tolist()
+    @property
+    @abstractmethod
+    def _indices(self) -> Sequence[int]:
+        """The rows."""
 
-    # ── arithmetic ───────────────────────────────────────────────────────────────────────────────────
-
-    @cached_property
-    def reference(self) -> Any:
-        mean = self.x.mean() if len(self.x) else 0.0
-        if self._kind != "float64":
-            return round(float(mean))
-        return float(mean) if np.isfinite(mean) else 0.0
-
-    @cached_property
-    def deviation(self) -> Array:
-        found: Array = (self.x - self.reference).astype(float)
-        return found
+    @abstractmethod
+    def _position(self, row: int) -> Position: ...
 
     @property
     def origin(self) -> int:
         return self.newest() or 0
 
-    @cached_property
-    def age(self) -> Array:
-        found: Array = (self.origin - self._u).astype(float)
-        return found
-
-    def count(self) -> int:
-        return len(self.x)
-
-    def sum(self, of: Any) -> Any:
-        return of.sum().item()
-
-    def when(self, condition: Any, value: Any, otherwise: Any = None) -> Any:
-        if isinstance(condition, np.ndarray):
-            return np.where(condition, value, 0 if otherwise is None else otherwise)
-        return super().when(condition, value, otherwise)
-
-    def root(self, a: Any) -> Any:
-        return np.sqrt(a) if isinstance(a, np.ndarray) else super().root(a)
-
-    def halved(self, a: Any) -> Any:
-        return np.exp2(-a) if isinstance(a, np.ndarray) else super().halved(a)
-
     def doubt(self, condition: Any) -> None:
         """Never: the origin and the reference are those of these very events."""
 
-    # ── selection ────────────────────────────────────────────────────────────────────────────────────
-
-    def min(self) -> Any:
-        return self._python(self.x.min(keepdims=True))[0] if len(self.x) else None
-
-    def max(self) -> Any:
-        return self._python(self.x.max(keepdims=True))[0] if len(self.x) else None
-
-    def oldest(self) -> int | None:
-        return int(self._u[0]) if len(self._u) else None
-
-    def newest(self) -> int | None:
-        return int(self._u[-1]) if len(self._u) else None
+    @abstractmethod
+    def newest(self) -> int | None: ...
 
     def first(self) -> Position | None:
         found = self.earliest(1)
@@ -113,30 +70,6 @@ class Seen(Scalars):
     def last(self) -> Position | None:
         found = self.latest(1)
         return found[0] if found else None
-
-    def lowest(self) -> Any:
-        return self._ranked(np.min, min)
-
-    def highest(self) -> Any:
-        return self._ranked(np.max, max)
-
-    def _ranked(self, extreme: Callable[[Array], Any], best: Callable[[Iterable[Position]], Position]) -> Any:
-        if not len(self.x):
-            return None
-        ranks = self._column(str(self._by))[self._rows]
-        chosen = extreme(ranks)
-        return best((chosen, *self._position(self._indices[at])) for at in np.flatnonzero(ranks == chosen))
-
-    def _position(self, row: int) -> Position:
-        return (*(self._events[name][row] for name in self._view.position), self._events.value(self._name, row))
-
-    # ── lists ────────────────────────────────────────────────────────────────────────────────────────
-
-    def sorted(self) -> list[Any] | None:
-        return self._python(np.sort(self.x)) or None
-
-    def unique(self) -> list[Any] | None:
-        return self._python(np.unique(self.x)) or None
 
     def earliest(self, k: int) -> list[Position] | None:
         return self._ordered(self._indices, k)[:k] or None
@@ -153,12 +86,3 @@ class Seen(Scalars):
                 break
             found.append(position)
         return sorted(found)
-
-
-def _valid(values: Array, kind: str) -> Array:
-    found: Array = values != NULL_INT
-    if kind == "float64":
-        found = values == values
-    elif kind == "string":
-        found = np.array([value is not None for value in values], dtype=bool)
-    return found

@@ -181,6 +181,11 @@ class Events:
             found = self._columns[name] = self._decode(name)
         return found
 
+    def cells(self, name: str) -> Sequence[Any]:
+        """The same as Python's values: an int, float or text for each row, nulls as they are in a column."""
+        place = self._layout.places[name]
+        return self._cells[place] if place < len(self._layout.fixed) else self[name]
+
     def value(self, name: str, row: int) -> Any:
         """One value as Python has it, null as None."""
         value, kind = self[name][row], self._layout.kinds[name]
@@ -194,6 +199,10 @@ class Events:
         """The rows from `first` on."""
         dropped = int(np.maximum(self._lengths[:first], 0).sum())
         return packed(self._texts[dropped:], self._rows[first * self._layout.row.size :])
+
+    @cached_property
+    def _cells(self) -> Sequence[Sequence[Any]]:
+        return list(zip(*self._layout.row.iter_unpack(self._rows), strict=True)) or [()] * len(self._layout.kinds)
 
     @cached_property
     def _table(self) -> Array:

@@ -1,4 +1,4 @@
-"""What a query sees of one key's events: windows and latest values, in numpy."""
+"""What a query sees of one key's events: windows and latest values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mainstem.features.online.events import Seen
-from mainstem.features.online.packing import EMPTY, Array, Events, Layout
+from mainstem.features.online import few
+from mainstem.features.online.few import Few
+from mainstem.features.online.many import Many
+from mainstem.features.online.packing import EMPTY, Events, Layout
 from mainstem.features.online.summaries import SCALARS, Summary, is_infinite, key_of
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
@@ -30,6 +32,11 @@ class Sight(NamedTuple):
         """Whether there is an infinity among the values."""
         return is_infinite(view, self.events) or (self.whole is not None and self.whole.infinite)
 
+    @property
+    def seen(self) -> type[Few | Many]:
+        """How its events are reckoned with."""
+        return Few if len(self.events) <= few.FEW else Many
+
 
 def windowed_at(
     view: CompiledView, sights: Mapping[Window, Sight], t: int, *, arrived: bool = True
@@ -39,11 +46,11 @@ def windowed_at(
     newest = None
     with np.errstate(all="ignore"):  # NaN is null, and so is what infinities make of it
         for window, features in view.windows.items():
-            events, whole = sights[window]
-            rows = _rows(view, events, window, t, arrived)
-            values |= _values(view, sights[window], rows, features, window.span(t))
-            for last in (_last(events["_u"], rows), whole and whole.newest):
-                newest = last if newest is None or (last is not None and last > newest) else newest
+            sight = sights[window]
+            rows = sight.seen.visible(view, sight.events, window, t, arrived)
+            values |= _values(view, sight, rows, features, window.span(t))
+            last = int(sight.seen.times(sight.events)[rows[-1]]) if len(rows) else None
+            newest = SCALARS.greatest(newest, SCALARS.greatest(last, sight.whole and sight.whole.newest))
     return values, newest
 
 
@@ -76,11 +83,11 @@ def exact(feature: Feature, value: Any) -> Any:
 
 
 def _values(view: CompiledView, sight: Sight, rows: Any, features: tuple[Feature, ...], span: Span) -> dict[str, Any]:
-    seen: dict[tuple[str, ...], Seen] = {}
+    kind, seen = sight.seen, dict[tuple[str, ...], Few | Many]()
     found: dict[str, Any] = {}
     for feature in features:
         if feature.arguments not in seen:
-            seen[feature.arguments] = Seen(view, sight.events, rows, feature)
+            seen[feature.arguments] = kind(view, sight.events, rows, feature)
         partial = feature.kind.lift(seen[feature.arguments])
         if sight.whole is not None:
             partial = feature.kind.merge(SCALARS, sight.whole.partials[key_of(feature)], partial)
@@ -108,22 +115,3 @@ def _stands(view: CompiledView, events: Events, index: int, t: int, sees: Callab
     """Whether word of an event had reached us, and none yet that it was taken back."""
     gone = events["_gone"][index] if view.retracts else NULL_INT
     return sees(events["_arrived"][index], t) and (gone == NULL_INT or not sees(gone, t))
-
-
-def _rows(view: CompiledView, events: Events, window: Window, t: int, arrived: bool) -> Any:
-    end = (bisect_right if view.inclusive else bisect_left)(events["_u"], t)
-    start = bisect_left(events["_u"], window.start(t), 0, end)
-    if not arrived or not view.arrives or start == end:
-        return slice(start, end)
-    sees = le if view.inclusive else lt
-    here = sees(events["_arrived"][start:end], t)
-    if view.retracts:
-        gone = events["_gone"][start:end]
-        here &= (gone == NULL_INT) | ~sees(gone, t)
-    return slice(start, end) if here.all() else start + np.flatnonzero(here)
-
-
-def _last(u: Array, rows: Any) -> int | None:
-    if isinstance(rows, slice):
-        return int(u[rows.stop - 1]) if rows.stop > rows.start else None
-    return int(u[rows[-1]]) if len(rows) else None

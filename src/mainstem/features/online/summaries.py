@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mainstem.features.algebra import Aggregation, Partial
-from mainstem.features.online.events import Seen
+from mainstem.features.online.many import Many
 from mainstem.features.online.packing import Events
 from mainstem.features.online.scalars import Scalars
 from mainstem.features.values import NULL_INT
@@ -129,12 +129,12 @@ class Summaries:
         view, u = self._view, events["_u"]
         arrived = int(events["_arrived"].max()) if view.arrives else int(u[-1])
         gone = view.retracts and bool((events["_gone"] != NULL_INT).any())
-        seen: dict[tuple[str, ...], Seen] = {}
+        seen: dict[tuple[str, ...], Many] = {}
         partials: dict[Key, Partial] = {}
         with np.errstate(all="ignore"):
             for key, feature in self._features.items():
                 if feature.arguments not in seen:
-                    seen[feature.arguments] = Seen(view, events, slice(0, len(u)), feature)
+                    seen[feature.arguments] = Many(view, events, range(len(u)), feature)
                 partials[key] = feature.kind.lift(seen[feature.arguments])
         return Summary(int(u[-1]), arrived, gone, is_infinite(view, events), partials)
 

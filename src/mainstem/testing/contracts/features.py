@@ -15,7 +15,8 @@ import pytest
 
 from mainstem.features.algebra import Aggregation, Partial
 from mainstem.features.online.arrivals import arrivals
-from mainstem.features.online.events import Seen
+from mainstem.features.online.few import Few
+from mainstem.features.online.many import Many
 from mainstem.features.online.packing import Events, Layout
 from mainstem.features.online.scalars import Scalars
 from mainstem.features.online.sight import exact
@@ -96,8 +97,9 @@ class AlgebraLaws:
     `ms.aggregate("rms", _.number)`; what it means is in `mainstem.testing.reduce.REDUCE`.
     """
 
-    def test_partials_of_parts_merge_to_that_of_the_whole(self, reduction: Any) -> None:
-        """In any order, and however they are bracketed."""
+    @pytest.mark.parametrize("kind", [Few, Many])
+    def test_partials_of_parts_merge_to_that_of_the_whole(self, reduction: Any, kind: type[Few | Many]) -> None:
+        """In any order, and however they are bracketed; the partials of a few events and those of many."""
         view = view_of(feature=windowed(reduction.reduction if isinstance(reduction, Windowed) else reduction, "40d"))
         for history in every_history():
             for key, packed in _packed(view, history):
@@ -107,7 +109,7 @@ class AlgebraLaws:
                 for feature in view.features:
                     value, scale = wanted[feature.name]
                     with np.errstate(all="ignore"):
-                        partials = list(_bracketed(feature.kind, _parts(view, packed, feature)))
+                        partials = list(_bracketed(feature.kind, _parts(kind, view, packed, feature)))
                     for partial in partials:
                         actual = exact(feature, feature.kind.finalize(SCALARS, partial, span))
                         assert same(actual, value, scale), (key, feature.name, actual, value)
@@ -143,10 +145,10 @@ def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, .
         yield tuple(msgspec.msgpack.decode(key)), layout.unpack(layout.pack(columns))
 
 
-def _parts(view: CompiledView, events: Events, feature: Feature) -> list[Partial]:
+def _parts(kind: type[Few | Many], view: CompiledView, events: Events, feature: Feature) -> list[Partial]:
     """The partials of three stretches; some may have no events."""
     cuts = [0, len(events) // 3, len(events) // 2, len(events)]
-    return [feature.kind.lift(Seen(view, events, slice(*cut), feature)) for cut in pairwise(cuts)]
+    return [feature.kind.lift(kind(view, events, range(*cut), feature)) for cut in pairwise(cuts)]
 
 
 def _bracketed(kind: Aggregation, parts: list[Partial]) -> Iterator[Partial]:

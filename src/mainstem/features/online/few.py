@@ -1,0 +1,178 @@
+"""A few events of a window, in plain Python: numpy's calls would take longer than its loops save."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mainstem.features.online.events import Position, Seen
+from mainstem.features.online.packing import Events
+from mainstem.features.values import NULL_INT
+from mainstem.features.views.view import CompiledView, Feature
+
+FEW = 128
+"""Events of a key, up to which this is quicker."""
+
+
+def _each(of: Callable[[Any, Any], Any]) -> Callable[[Vector, Any], Vector]:
+    def over(self: Vector, other: Any) -> Vector:
+        if isinstance(other, Vector):
+            return Vector(map(of, self, other))
+        return Vector([of(item, other) for item in self])
+
+    return over
+
+
+def _swapped(of: Callable[[Any, Any], Any]) -> Callable[[Vector, Any], Vector]:
+    return _each(lambda b, a: of(a, b))
+
+
+def _divided(a: Any, b: Any) -> Any:
+    return a / b if b else a * math.copysign(math.inf, b)
+
+
+def _raised(a: Any, b: Any) -> Any:
+    whole = isinstance(a, int) and isinstance(b, int) and b >= 0
+    return a**b if whole else float(np.float64(a) ** b)
+
+
+class Vector(list[Any]):
+    """What numpy's array is to many values: arithmetic and comparisons are those of the items."""
+
+    __slots__ = ()
+
+    __add__ = __radd__ = _each(operator.add)
+    __mul__ = __rmul__ = _each(operator.mul)
+    __sub__, __rsub__ = _each(operator.sub), _swapped(operator.sub)
+    __truediv__, __rtruediv__ = _each(_divided), _swapped(_divided)
+    __pow__ = _each(_raised)
+    __lt__, __le__, __gt__, __ge__ = map(_each, (operator.lt, operator.le, operator.gt, operator.ge))  # type: ignore[assignment]
+    __eq__, __ne__ = _each(operator.eq), _each(operator.ne)  # type: ignore[assignment]
+    __and__ = __rand__ = _each(operator.and_)
+    __or__ = __ror__ = _each(operator.or_)
+
+    def __neg__(self) -> Vector:
+        return Vector([-item for item in self])
+
+    def __invert__(self) -> Vector:
+        return Vector([not item for item in self])
+
+    def __abs__(self) -> Vector:
+        return Vector(map(abs, self))
+
+
+class Few(Seen):
+    """The rows are indices."""
+
+    def __init__(self, view: CompiledView, events: Events, rows: Sequence[int], feature: Feature) -> None:
+        super().__init__(view, events, feature)
+        cells = events.cells(self._name)
+        if self._kind == "float64":
+            rows = [row for row in rows if cells[row] == cells[row]]
+        else:
+            null = None if self._kind == "string" else NULL_INT
+            rows = [row for row in rows if cells[row] != null]
+        self._rows = rows
+        self.x = Vector([cells[row] for row in rows])
+        if self._kind == "boolean":
+            self.x = Vector(map(bool, self.x))
+
+    @staticmethod
+    def times(events: Events) -> Sequence[int]:
+        return events.cells("_u")
+
+    @staticmethod
+    def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Sequence[int]:
+        came = events.cells("_arrived")
+        found = [row for row in rows if came[row] <= last]
+        if view.retracts:
+            gone = events.cells("_gone")
+            found = [row for row in found if gone[row] == NULL_INT or gone[row] > last]
+        return found
+
+    @property
+    def _indices(self) -> Sequence[int]:
+        return self._rows
+
+    # ── arithmetic ───────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def reference(self) -> Any:
+        mean = sum(self.x) / len(self.x) if self.x else 0.0
+        if self._kind != "float64":
+            return round(mean)
+        return mean if math.isfinite(mean) else 0.0
+
+    @cached_property
+    def deviation(self) -> Vector:
+        reference = self.reference
+        return Vector([float(item - reference) for item in self.x])
+
+    @cached_property
+    def age(self) -> Vector:
+        origin, u = self.origin, self._events.cells("_u")
+        return Vector([float(origin - u[row]) for row in self._rows])
+
+    def count(self) -> int:
+        return len(self._rows)
+
+    def sum(self, of: Any) -> Any:
+        return sum(of)
+
+    def when(self, condition: Any, value: Any, otherwise: Any = None) -> Any:
+        if not isinstance(condition, Vector):
+            return value if condition else otherwise
+        given, other = self._spread(value), self._spread(0 if otherwise is None else otherwise)
+        return Vector(a if holds else b for holds, a, b in zip(condition, given, other, strict=True))
+
+    def _spread(self, a: Any) -> Vector:
+        return a if isinstance(a, Vector) else Vector([a] * len(self.x))
+
+    def root(self, a: Any) -> Any:
+        if not isinstance(a, Vector):
+            return super().root(a)
+        return Vector(math.sqrt(item) if item >= 0 else math.nan for item in a)
+
+    def halved(self, a: Any) -> Any:
+        return Vector(map(super().halved, a)) if isinstance(a, Vector) else super().halved(a)
+
+    # ── selection ────────────────────────────────────────────────────────────────────────────────────
+
+    def min(self) -> Any:
+        return min(self.x, default=None)
+
+    def max(self) -> Any:
+        return max(self.x, default=None)
+
+    def oldest(self) -> int | None:
+        return self._events.cells("_u")[self._rows[0]] if self._rows else None
+
+    def newest(self) -> int | None:
+        return self._events.cells("_u")[self._rows[-1]] if self._rows else None
+
+    def lowest(self) -> Any:
+        return min(self._ranked(), default=None)
+
+    def highest(self) -> Any:
+        return max(self._ranked(), default=None)
+
+    def _ranked(self) -> list[Position]:
+        ranks = self._events.cells(self._by)
+        return [(ranks[row], *self._position(row)) for row in self._rows]
+
+    def _position(self, row: int) -> Position:
+        cells, value = self._events.cells, self._events.cells(self._name)[row]
+        return (*(cells(name)[row] for name in self._view.position), bool(value) if self._kind == "boolean" else value)
+
+    # ── lists ────────────────────────────────────────────────────────────────────────────────────────
+
+    def sorted(self) -> list[Any] | None:
+        return sorted(self.x) or None
+
+    def unique(self) -> list[Any] | None:
+        return sorted(set(self.x)) or None
