@@ -46,7 +46,12 @@ SEEN = {5: (15.0, 2, 10.0, 5.0), 15: (12.0, 2, 7.0, 5.0), 21: (7.0, 1, 7.0, 7.0)
 
 
 @pytest.fixture
-def shop() -> Iterator[Project]:
+def log(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    return getattr(request, "param", LOG)
+
+
+@pytest.fixture
+def shop(log: list[dict[str, Any]]) -> Iterator[Project]:
     payments = ms.stream("payments", schema=SCHEMA, time="at", key="payment", changes=True)
     spent = ms.feature_view(
         payments,
@@ -66,8 +71,8 @@ def shop() -> Iterator[Project]:
 
     with project_of({"payments": payments, "spent": spent, "last": last, "large": large}, data={}) as made:
         made.run()
-        made.ingest("payments", LOG[:3], replay=True)
-        made.ingest("payments", LOG[3:], replay=True)
+        for batch in filter(None, (log[:3], log[3:])):
+            made.ingest("payments", batch, replay=True)
         yield made
 
 
@@ -109,6 +114,35 @@ def test_what_is_true_now_is_what_tables_see(shop: Project) -> None:
     assert amounts == {"p1": 7.0, "p3": 1.0}
     assert [row["payment"] for row in shop.table("large").to_pyarrow().to_pylist()] == ["p1"]
     assert shop.query("select count(*) as n from payments").to_pylist() == [{"n": 2}]
+
+
+FIX = payment("p1", 8, 1)
+ODD: dict[str, tuple[list[dict[str, Any]], tuple[Any, ...]]] = {
+    "a correction again": ([change(FIRST, RIGHT, 11)], (7.0, 1, 7.0, 7.0)),
+    "a correction of what is not so any more": ([change(FIRST, FIX, 11)], (8.0, 1, 8.0, 8.0)),
+    "a deletion of what is not so any more": ([change(FIRST, None, 11)], (None, 0, None, None)),
+    "a deletion again": ([change(RIGHT, None, 11), change(RIGHT, None, 12)], (None, 0, None, None)),
+    "a row again": ([change(None, RIGHT, 11)], (14.0, 2, 7.0, 7.0)),
+    "two rows, deleted twice": (
+        [change(None, RIGHT, 11), change(RIGHT, None, 12), change(RIGHT, None, 13)],
+        (7.0, 1, 7.0, 7.0),
+    ),
+    "a deletion of what never was": ([change(payment("p9", 1, 3), None, 11)], (7.0, 1, 7.0, 7.0)),
+}
+"""Changes after the first of them, which bring back what is gone or take away what is not there; what is seen then."""
+
+
+@pytest.mark.parametrize("log", [LOG[:3]], indirect=True)
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("name", ODD)
+def test_changes_sent_again_or_out_of_date(shop: Project, name: str, together: bool) -> None:
+    more, seen = ODD[name]
+    changes = [*more, change(OTHER, None, 20)]
+    for batch in [changes] if together else [[each] for each in changes]:
+        shop.ingest("payments", batch, replay=True)
+    assert online(shop)[21] == seen
+    shop.run("payments spent last")
+    assert offline(shop, "arrived")[21] == online(shop)[21] == seen
 
 
 @pytest.mark.parametrize("drained", [True, False])

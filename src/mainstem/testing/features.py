@@ -155,7 +155,7 @@ def example_view(
 
 
 def _source(changes: bool) -> Definition:
-    node = stream("events", schema=SCHEMA, time="at", key="turn", changes=changes)
+    node = stream("events", schema=SCHEMA, time="at", key=["who", "at"], changes=changes)
     gone = {"_gone": INSTANT} if changes else {}
     stored = ibis.table({**SCHEMA, "_seq": "int64", "_arrived": INSTANT, **gone}, name="events")
     return Definition("events", node, (), "-", schema=SCHEMA, read=stored, known=dict.fromkeys(SCHEMA, Known.at("at")))

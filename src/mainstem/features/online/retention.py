@@ -1,7 +1,7 @@
 """Old and new events of a key put together: in their total order, none twice; and which of them are kept.
 
-Events of different usable times have nothing to do with each other here: the order, the doubles and the event that a
-deletion takes back are all among those of one time. So events can be put together stretch by stretch.
+Events of different usable times have nothing to do with each other here, for the order and doubles are among those of
+one time. So events can be put together stretch by stretch; a deletion belongs to the stretch of the row it names.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Columns = Mapping[str, Any] | Events
 def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of all events in order. New ones that are among the old, by their `_seq`, are left out.
 
-    New ones, none of them twice, that have a `_gone` are none: each takes back the event that is like it, the one that
-    landed last of several.
+    New ones, none of them twice, that have a `_gone` are none: each takes back the row of the same event that landed
+    last before it, if nothing has yet.
     """
     deletions = None
     if view.retracts:
@@ -83,15 +83,14 @@ def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
 
 def _without(view: CompiledView, columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
     """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
-    alike = [name for name in columns if name not in ("_arrived", "_gone", "_seq") and name not in view.brought]
     gone = columns["_gone"] = columns["_gone"].copy()
     for row in np.argsort(deletions["_seq"], kind="stable"):
-        same = (gone == NULL_INT) & (columns["_seq"] < deletions["_seq"][row])
-        for name in alike:
-            same &= _same(columns[name], deletions[name][row])
-        if same.any():
-            landed = np.where(same, columns["_seq"], NULL_INT)
-            gone[int(landed.argmax())] = deletions["_gone"][row]
+        before = columns["_seq"] < deletions["_seq"][row]
+        for name in view.identity:
+            before &= _same(columns[name], deletions[name][row])
+        last = int(np.where(before, columns["_seq"], NULL_INT).argmax()) if before.any() else None
+        if last is not None and gone[last] == NULL_INT:
+            gone[last] = deletions["_gone"][row]
     return columns
 
 

@@ -75,6 +75,7 @@ class _Compiler:
                 got=f"{self.source.name!r}, known {known}",
                 expected="a source with time= or known=",
             )
+        identity = tuple(self._argument(self.visible[c], c)[0] for c in self._changing())
         chain = self._chain(known, (*key, *([node.order_by] if node.order_by else []))) if self.lookups else None
         events = self._events(self.rows if chain is None else chain.answered, key, order, known)
         return CompiledView(
@@ -91,6 +92,7 @@ class _Compiler:
             order=order,
             arrives="_arrived" in self.read.columns,
             retracts="_gone" in self.read.columns,
+            identity=identity,
             sequenced="_seq" in self.read.columns,
             ttl=None if node.ttl is None else microseconds(node.ttl, self.where),
             inclusive=node.closed == "both",
@@ -177,6 +179,11 @@ class _Compiler:
         self.arguments[name] = op.to_expr()
         return name, logical
 
+    def _changing(self) -> tuple[str, ...]:
+        """The columns that say which event a change is about."""
+        key: tuple[str, ...] = getattr(self.source.node, "key", ())
+        return key if "_gone" in self.read.columns else ()
+
     # ── keys, order and time ─────────────────────────────────────────────────────────────────────────
 
     def _key_type(self, column: str) -> str:
@@ -217,7 +224,7 @@ class _Compiler:
         return Chain(self.lookups, rows, answered)
 
     def _identified(self, placing: tuple[str, ...]) -> None:
-        """A change that takes an event back finds it by what it says itself: what it looked up may be out of reach."""
+        """A change that takes an event back says where that is itself: what it looked up may be out of reach."""
         for column in placing:
             if column in self.brought:
                 raise DefinitionError(
@@ -226,8 +233,6 @@ class _Compiler:
                     got=f"{self.source.name!r}, a stream of changes",
                     expected="a column of the stream",
                 )
-        for column in {column for lookup in self.lookups for column in lookup.on} - self.brought.keys():
-            self._argument(self.visible[column], column)
 
     def _events(self, rows: ibis.Table, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
         exchange = {self.visible.op(): rows.op()}

@@ -101,7 +101,8 @@ class CompiledView:
     """A feature view, typed and in its normal form; see the module for the columns of `events`.
 
     `key` and `arguments` map columns to Ibis types, `order` is the type of `_order`; `rows` are the arguments as
-    expressions over `inputs`, the source's own rows, for events that come one by one. Times are in µs.
+    expressions over `inputs`, the source's own rows, for events that come one by one. The arguments in `identity` say
+    which event a change is about. Times are in µs.
     """
 
     name: str
@@ -117,6 +118,7 @@ class CompiledView:
     order: str | None
     arrives: bool
     retracts: bool
+    identity: tuple[str, ...]
     sequenced: bool
     ttl: int | None
     inclusive: bool
