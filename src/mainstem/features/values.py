@@ -13,6 +13,8 @@ from mainstem.features.instants import INSTANT
 NULL_INT = -(2**63)
 """The smallest int64 counts as null: it is what the online state keeps for one."""
 
+LARGEST_INT = 2**63 - 1
+
 SMALLEST: Mapping[str, Any] = {"int64": NULL_INT, "float64": float("-inf"), "string": "", "boolean": False}
 """By type, what a null in `order_by` counts as."""
 

@@ -23,7 +23,7 @@ class Collected(Aggregation):
 
 
 @dataclass(frozen=True)
-class Few(Collected):
+class Shortlist(Collected):
     """A list of at most `k` values; item 0 is what the word without `k` gives."""
 
     k: int
@@ -38,7 +38,7 @@ class Few(Collected):
 
 
 @dataclass(frozen=True)
-class Foremost(Few):
+class Foremost(Shortlist):
     """The first items of a list."""
 
     def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:
@@ -46,7 +46,7 @@ class Foremost(Few):
 
 
 @dataclass(frozen=True)
-class Hindmost(Few):
+class Hindmost(Shortlist):
     """The last items of a list, the last one first."""
 
     def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:

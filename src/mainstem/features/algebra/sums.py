@@ -71,6 +71,11 @@ class Share(Mean):
     takes = frozenset({"boolean"})
 
 
+def _whole(edge: float) -> float:
+    """An edge as an integer, where it is one: integers of more than 53 bits are not to be compared as floats."""
+    return int(edge) if isinstance(edge, float) and edge.is_integer() and abs(edge) < 2**63 else edge
+
+
 @register
 @dataclass(frozen=True)
 class Histogram(Additive):
@@ -89,7 +94,7 @@ class Histogram(Additive):
         return "array<int64>"
 
     def lift(self, events: Events) -> Partial:
-        edges = [events.number(edge) for edge in self.edges]
+        edges = [events.number(_whole(edge)) for edge in self.edges]
         inner = (events.sum((events.x >= low) & (events.x < high)) for low, high in pairwise(edges))
         return events.sum(events.x < edges[0]), *inner, events.sum(events.x >= edges[-1])
 

@@ -21,9 +21,11 @@ class Seen(Scalars, ABC):
     In `lift`, `when`, `root` and `halved` take the values of many events, too; what is null there adds nothing.
     """
 
+    _rows: Sequence[int]
+
     def __init__(self, view: CompiledView, events: Events, feature: Feature) -> None:
         self._view, self._events = view, events
-        self._name, self._by = feature.argument or "_u", str(feature.by)
+        self._name, self._by = feature.argument or "_u", feature.by or ""
         self._kind = view.arguments.get(self._name, "int64")
 
     @classmethod
@@ -44,11 +46,6 @@ class Seen(Scalars, ABC):
     @abstractmethod
     def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Sequence[int]:
         """Those that had reached us at `last`, and of which we had not heard yet that they were taken back."""
-
-    @property
-    @abstractmethod
-    def _indices(self) -> Sequence[int]:
-        """The rows."""
 
     @abstractmethod
     def _position(self, row: int) -> Position: ...
@@ -72,10 +69,10 @@ class Seen(Scalars, ABC):
         return found[0] if found else None
 
     def earliest(self, k: int) -> list[Position] | None:
-        return self._ordered(self._indices, k)[:k] or None
+        return self._ordered(self._rows, k)[:k] or None
 
     def latest(self, k: int) -> list[Position] | None:
-        return self._ordered(reversed(self._indices), k)[-k:] or None
+        return self._ordered(reversed(self._rows), k)[-k:] or None
 
     def _ordered(self, rows: Iterable[int], k: int) -> list[Position]:
         """The positions of the first `k` rows, and of those that only their value tells from the last of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,51 +19,67 @@ FEW = 128
 """Events of a key, up to which this is quicker."""
 
 
-def _each(of: Callable[[Any, Any], Any]) -> Callable[[Vector, Any], Vector]:
+Operation = Callable[[Any, Any], Any]
+
+
+def _each(of: Operation) -> Callable[[Vector, Any], Vector]:
     def over(self: Vector, other: Any) -> Vector:
         if isinstance(other, Vector):
-            return Vector(map(of, self, other))
-        return Vector([of(item, other) for item in self])
+            return Vector(list(map(of, self.items, other.items)))
+        return Vector([of(item, other) for item in self.items])
 
     return over
 
 
-def _swapped(of: Callable[[Any, Any], Any]) -> Callable[[Vector, Any], Vector]:
+def _swapped(of: Operation) -> Callable[[Vector, Any], Vector]:
     return _each(lambda b, a: of(a, b))
+
+
+def _seldom(of: Callable[..., Any]) -> Callable[..., Vector]:
+    """What is not worth words of its own, by numpy."""
+    return lambda *over: Vector(of(*(np.array(v.items) if isinstance(v, Vector) else v for v in over)).tolist())
+
+
+def _seldom_swapped(of: Operation) -> Callable[[Vector, Any], Vector]:
+    return _seldom(lambda b, a: of(a, b))
 
 
 def _divided(a: Any, b: Any) -> Any:
     return a / b if b else a * math.copysign(math.inf, b)
 
 
-def _raised(a: Any, b: Any) -> Any:
-    whole = isinstance(a, int) and isinstance(b, int) and b >= 0
-    return a**b if whole else float(np.float64(a) ** b)
-
-
-class Vector(list[Any]):
+class Vector:
     """What numpy's array is to many values: arithmetic and comparisons are those of the items."""
 
-    __slots__ = ()
+    __slots__ = ("items",)
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # a number of numpy's leaves it to us what `number + vector` is
 
-    __add__ = __radd__ = _each(operator.add)
-    __mul__ = __rmul__ = _each(operator.mul)
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __bool__(self) -> bool:
+        raise TypeError("many values are neither true nor false: use `when`, &, | and ~")
+
+    __add__, __radd__ = _each(operator.add), _swapped(operator.add)
     __sub__, __rsub__ = _each(operator.sub), _swapped(operator.sub)
+    __mul__ = __rmul__ = _each(operator.mul)
     __truediv__, __rtruediv__ = _each(_divided), _swapped(_divided)
-    __pow__ = _each(_raised)
-    __lt__, __le__, __gt__, __ge__ = map(_each, (operator.lt, operator.le, operator.gt, operator.ge))  # type: ignore[assignment]
+    __lt__, __le__, __gt__, __ge__ = map(_each, (operator.lt, operator.le, operator.gt, operator.ge))
     __eq__, __ne__ = _each(operator.eq), _each(operator.ne)  # type: ignore[assignment]
     __and__ = __rand__ = _each(operator.and_)
     __or__ = __ror__ = _each(operator.or_)
-
-    def __neg__(self) -> Vector:
-        return Vector([-item for item in self])
-
-    def __invert__(self) -> Vector:
-        return Vector([not item for item in self])
-
-    def __abs__(self) -> Vector:
-        return Vector(map(abs, self))
+    __xor__ = __rxor__ = _each(operator.xor)
+    __mod__, __rmod__ = _seldom(operator.mod), _seldom_swapped(operator.mod)
+    __floordiv__, __rfloordiv__ = _seldom(operator.floordiv), _seldom_swapped(operator.floordiv)
+    __pow__, __rpow__ = _seldom(operator.pow), _seldom_swapped(operator.pow)
+    __neg__, __invert__, __abs__ = _seldom(operator.neg), _seldom(operator.invert), _seldom(operator.abs)
 
 
 class Few(Seen):
@@ -78,9 +94,8 @@ class Few(Seen):
             null = None if self._kind == "string" else NULL_INT
             rows = [row for row in rows if cells[row] != null]
         self._rows = rows
-        self.x = Vector([cells[row] for row in rows])
-        if self._kind == "boolean":
-            self.x = Vector(map(bool, self.x))
+        items = [cells[row] for row in rows]
+        self.x = Vector(list(map(bool, items)) if self._kind == "boolean" else items)
 
     @staticmethod
     def times(events: Events) -> Sequence[int]:
@@ -95,15 +110,11 @@ class Few(Seen):
             found = [row for row in found if gone[row] == NULL_INT or gone[row] > last]
         return found
 
-    @property
-    def _indices(self) -> Sequence[int]:
-        return self._rows
-
     # ── arithmetic ───────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
     def reference(self) -> Any:
-        mean = sum(self.x) / len(self.x) if self.x else 0.0
+        mean = sum(self.x) / len(self.x) if self._rows else 0.0
         if self._kind != "float64":
             return round(mean)
         return mean if math.isfinite(mean) else 0.0
@@ -128,7 +139,7 @@ class Few(Seen):
         if not isinstance(condition, Vector):
             return value if condition else otherwise
         given, other = self._spread(value), self._spread(0 if otherwise is None else otherwise)
-        return Vector(a if holds else b for holds, a, b in zip(condition, given, other, strict=True))
+        return Vector([a if holds else b for holds, a, b in zip(condition, given, other, strict=True)])
 
     def _spread(self, a: Any) -> Vector:
         return a if isinstance(a, Vector) else Vector([a] * len(self.x))
@@ -136,10 +147,10 @@ class Few(Seen):
     def root(self, a: Any) -> Any:
         if not isinstance(a, Vector):
             return super().root(a)
-        return Vector(math.sqrt(item) if item >= 0 else math.nan for item in a)
+        return Vector([math.sqrt(item) if item >= 0 else math.nan for item in a])
 
     def halved(self, a: Any) -> Any:
-        return Vector(map(super().halved, a)) if isinstance(a, Vector) else super().halved(a)
+        return Vector(list(map(super().halved, a))) if isinstance(a, Vector) else super().halved(a)
 
     # ── selection ────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mainstem.features.online.events import Position, Seen
 from mainstem.features.online.packing import Array, Events
-from mainstem.features.values import NULL_INT
+from mainstem.features.values import LARGEST_INT, NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
 
 
@@ -24,7 +24,9 @@ class Many(Seen):
         valid = _valid(taken, self._kind)
         whole = bool(valid.all())
         self.x = taken if whole else taken[valid]
-        self._rows = within if whole else np.asarray(rows)[valid]
+        if self._kind == "boolean":
+            self.x = self.x.astype(bool)
+        self._within = within if whole else np.asarray(rows)[valid]
 
     @staticmethod
     def times(events: Events) -> Any:
@@ -44,17 +46,14 @@ class Many(Seen):
         return column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
 
     @cached_property
-    def _indices(self) -> list[int]:
-        rows = self._rows
-        return list(range(*rows.indices(len(self._events)))) if isinstance(rows, slice) else rows.tolist()
+    def _rows(self) -> Sequence[int]:  # type: ignore[override]
+        rows = self._within
+        return range(*rows.indices(len(self._events))) if isinstance(rows, slice) else rows.tolist()
 
     @cached_property
     def _u(self) -> Array:
-        found: Array = self._events["_u"][self._rows]
+        found: Array = self._events["_u"][self._within]
         return found
-
-    def _python(self, values: Array) -> list[Any]:
-        return list(map(bool, values)) if self._kind == "boolean" else values.tolist()
 
     # ── arithmetic ───────────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +61,7 @@ class Many(Seen):
     def reference(self) -> Any:
         mean = self.x.mean() if len(self.x) else 0.0
         if self._kind != "float64":
-            return round(float(mean))
+            return min(round(float(mean)), LARGEST_INT)
         return float(mean) if np.isfinite(mean) else 0.0
 
     @cached_property
@@ -79,7 +78,7 @@ class Many(Seen):
         return len(self.x)
 
     def sum(self, of: Any) -> Any:
-        return of.sum().item()
+        return sum(of.tolist()) if _may_overflow(of) else of.sum().item()
 
     def when(self, condition: Any, value: Any, otherwise: Any = None) -> Any:
         if isinstance(condition, np.ndarray):
@@ -95,10 +94,10 @@ class Many(Seen):
     # ── selection ────────────────────────────────────────────────────────────────────────────────────
 
     def min(self) -> Any:
-        return self._python(self.x.min(keepdims=True))[0] if len(self.x) else None
+        return self.x.min(keepdims=True).tolist()[0] if len(self.x) else None
 
     def max(self) -> Any:
-        return self._python(self.x.max(keepdims=True))[0] if len(self.x) else None
+        return self.x.max(keepdims=True).tolist()[0] if len(self.x) else None
 
     def oldest(self) -> int | None:
         return int(self._u[0]) if len(self._u) else None
@@ -115,9 +114,9 @@ class Many(Seen):
     def _ranked(self, extreme: Callable[[Array], Any], best: Callable[[Iterable[Position]], Position]) -> Any:
         if not len(self.x):
             return None
-        ranks = self._column(self._by)[self._rows]
+        ranks = self._column(self._by)[self._within]
         chosen = extreme(ranks)
-        return best((chosen, *self._position(self._indices[at])) for at in np.flatnonzero(ranks == chosen))
+        return best((chosen, *self._position(self._rows[at])) for at in np.flatnonzero(ranks == chosen).tolist())
 
     def _position(self, row: int) -> Position:
         return (*(self._events[name][row] for name in self._view.position), self._events.value(self._name, row))
@@ -125,10 +124,15 @@ class Many(Seen):
     # ── lists ────────────────────────────────────────────────────────────────────────────────────────
 
     def sorted(self) -> list[Any] | None:
-        return self._python(np.sort(self.x)) or None
+        return np.sort(self.x).tolist() or None
 
     def unique(self) -> list[Any] | None:
-        return self._python(np.unique(self.x)) or None
+        return np.unique(self.x).tolist() or None
+
+
+def _may_overflow(of: Array) -> bool:
+    """Whether a sum of integers, or one on the way to it, may be none of int64."""
+    return of.dtype.kind == "i" and len(of) > 0 and len(of) * max(-int(of.min()), int(of.max())) > LARGEST_INT
 
 
 def _valid(values: Array, kind: str) -> Array:

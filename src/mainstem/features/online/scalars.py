@@ -33,7 +33,7 @@ class Scalars:
         return math.floor(a)
 
     def halved(self, a: Any) -> Any:
-        return 2.0**-a if a > -1000 else math.inf
+        return 2.0**-a if a > -1024 else math.inf
 
     def between(self, a: Any, b: Any, share: Any) -> Any:
         return a if a == b else float(a) + (float(b) - float(a)) * share

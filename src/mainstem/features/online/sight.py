@@ -14,7 +14,7 @@ from mainstem.features.online.few import Few
 from mainstem.features.online.many import Many
 from mainstem.features.online.packing import EMPTY, Events, Layout
 from mainstem.features.online.summaries import SCALARS, Summary, is_infinite, key_of
-from mainstem.features.values import NULL_INT
+from mainstem.features.values import LARGEST_INT, NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Span, Window
 
@@ -74,9 +74,11 @@ def nothing(view: CompiledView) -> dict[str, Any]:
 
 
 def exact(feature: Feature, value: Any) -> Any:
-    """A feature's value in its own type; NaN is null."""
+    """A feature's value in its own type; NaN is null, and so is an integer beyond int64."""
     if value is None or value != value:
         return None
+    if feature.type == "int64":
+        return value if NULL_INT < value <= LARGEST_INT else None
     if feature.type == "array<float64>":
         return [float(item) for item in value]
     return float(value) if feature.type == "float64" else value
