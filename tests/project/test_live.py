@@ -1,16 +1,24 @@
-"""Which endpoint a name means."""
+"""Which endpoint a name means, and what an endpoint says of a champion that others have left behind."""
 
 from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
 
 import ibis
 import pytest
 from ibis import _
+from rich.console import Console
 
 import mainstem as ms
+from mainstem.cli.render import nodes as nodes_page
 from mainstem.errors import NotFound
 from mainstem.nodes.base import Node
 from mainstem.project.live import endpoint_of
 
+START = datetime(2026, 3, 1, tzinfo=UTC)
 INSTANT = "timestamp('UTC', 6)"
 NO_FLIGHT: dict[str, list[dict[str, object]]] = {"flights": []}
 
@@ -51,3 +59,48 @@ def test_no_endpoint() -> None:
             endpoint_of(project, None)
         with pytest.raises(NotFound, match="no endpoint reads 'flights'"):
             endpoint_of(project, "flights")
+
+
+def orders() -> Node:
+    schema = {"id": "string", "buyer": "string", "at": INSTANT, "price": "float64", "sent_back": "boolean"}
+    known = {"sent_back": _.at + ibis.interval(days=1)}
+    return ms.files("orders.csv", key="id", time="at", schema=schema, known=known)
+
+
+def shop(orders: Node, **features: Any) -> dict[str, Node]:
+    spent = ms.feature_view(orders, key="buyer", windows=["9d"], grace="9999d", **features)
+    hour = ibis.interval(hours=1)
+    back = ms.model(examples=orders, prediction_time=_.at + hour, target="sent_back", features=[spent])
+    return {"orders": orders, "spent": spent, "back": back, "returns": ms.endpoint(back)}
+
+
+def test_a_champion_says_which_features_were_redefined() -> None:
+    rows = [
+        {
+            "id": str(n),
+            "buyer": f"b{n % 7}",
+            "at": START + timedelta(hours=n),
+            "price": float(n * 37 % 11),
+            "sent_back": n * 37 % 11 > 5,
+        }
+        for n in range(600)
+    ]
+    with ms.testing.project(shop(orders(), mean=_.price.mean(), n=_.count()), {"orders": rows}) as project:
+        project.run()
+        project.promote("back")
+
+        def flags(of: ms.Project) -> list[str]:
+            (answer,) = of.predict("returns", [{"buyer": "b1"}], time=START + timedelta(days=9))
+            return list(answer["flags"])
+
+        assert flags(project) == []
+        changed = shop(project.nodes["orders"], mean=_.price.median(), n=_.count(), another=_.price.max())
+        with ms.Project(project.settings, changed, aliases={n: name for name, n in changed.items()}) as later:
+            later.run()
+            assert flags(later) == ["redefined:spent.mean_9d"]
+            status = StringIO()
+            for line in nodes_page.status(json.loads(json.dumps(later.status(), default=str))):
+                Console(file=status, width=200).print(line)
+            assert "back-1 was trained when these meant something else: spent.mean_9d" in status.getvalue()
+            later.promote("back")
+            assert flags(later) == []

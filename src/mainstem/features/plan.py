@@ -18,6 +18,7 @@ from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
 from mainstem.features.views.using import earlier
 from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.features.views.vouching import compile_vouched
+from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.features import OnDemand, ViewUse, use
@@ -74,6 +75,16 @@ class FeaturePlan:
 
 _VIEWS: WeakKeyDictionary[Graph, dict[str, CompiledView]] = WeakKeyDictionary()
 _PLANS: WeakKeyDictionary[Graph, dict[str, FeaturePlan]] = WeakKeyDictionary()
+
+
+def meanings(graph: Graph, model: str) -> dict[str, str]:
+    """By `view.feature`, what each that a model looks up means: a hash of its definition and its source's."""
+    views = {lookup.view.name: lookup.view for lookup in plan_features(graph, model).lookups}
+    return {
+        f"{view.name}.{feature.name}": digest(view.meaning(feature), graph[view.source].fingerprint)
+        for view in views.values()
+        for feature in view.features
+    }
 
 
 def compiled(graph: Graph, view: str) -> CompiledView:

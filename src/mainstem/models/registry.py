@@ -11,12 +11,14 @@ import ibis
 import numpy as np
 
 from mainstem.errors import ModelError, NotFound, close_matches
+from mainstem.features.plan import meanings
 from mainstem.models.columns import rows_of
 from mainstem.models.evaluation import days
 from mainstem.models.metrics import difference, measure, metric
 from mainstem.models.prepared import SPLIT, TARGET, TIME
 from mainstem.models.report import interval, spoken
 from mainstem.models.scorer import Scorer
+from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure, ModelVersion, Release, new_id, now
@@ -54,6 +56,12 @@ def challenger(state: State, release: Release, model: str) -> ModelVersion | Non
     """The version that training made last on this branch, if any."""
     id = release.models.get(model)
     return get(state, id) if id else None
+
+
+def redefined(version: ModelVersion, graph: Graph) -> tuple[str, ...]:
+    """The features, as `view.feature`, that mean something else by now than when the version was trained."""
+    then = version.definitions
+    return tuple(name for name, made in meanings(graph, version.model).items() if then.get(name, made) != made)
 
 
 def promote(release: Release, endpoint: str, version: str) -> Release:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mainstem.errors import ModelError
 from mainstem.features.leaks import vouched
+from mainstem.features.plan import meanings
 from mainstem.graph.lineage import leaves
 from mainstem.models import evaluation, export, gate
 from mainstem.models.algorithms import algorithm
@@ -228,7 +229,7 @@ def _traced(manifest: Manifest, plan: Blueprint, stored: Snapshot, context: Cont
         run=context.run,
         fingerprint=context.graph[plan.name].fingerprint,
         snapshots=read | {stored.table: stored.id},
-        definitions={name: context.graph[name].fingerprint for name in upstream},
+        definitions={name: context.graph[name].fingerprint for name in upstream} | meanings(context.graph, plan.name),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mainstem.models.registry import redefined
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
@@ -106,6 +107,7 @@ def _endpoint(project: Project, name: str, node: Endpoint, release: Release) -> 
         "high": measure.high if measure else None,
         "baseline": baseline.value if baseline else None,
         "algorithm": champion.algorithm if champion else None,
+        "redefined": list(redefined(champion, project.graph)) if champion else [],
     }
 
 

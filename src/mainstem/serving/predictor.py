@@ -47,7 +47,8 @@ class Predictor:
 
     Parameters: the endpoint's name and node, how its model's features are found, the online state of every view among
     them by name, the champion, its scorer, and the examples' key (column → type), which requests may carry so that
-    outcomes can be joined; `floor` is the number of predictions that are in the lake.
+    outcomes can be joined; `floor` is the number of predictions that are in the lake; `redefined` are features that the
+    champion was trained on otherwise, which every answer says.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class Predictor:
         scorer: Scorer,
         key: Mapping[str, str],
         floor: int = 0,
+        redefined: Sequence[str] = (),
     ) -> None:
         self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
         self.budget, self._floor = endpoint.budget, floor
-        self._views = views
+        self._views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))
         keys = {column for step in plan.lookups for column in step.on} & plan.request.keys()
@@ -88,7 +90,7 @@ class Predictor:
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
         """The request's fields and every feature, as columns; and what is to be said of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.plan.request}
-        flags: list[list[str]] = [[] for _ in rows]
+        flags = [[*self._flags] for _ in rows]
         for step in self.plan.rounds:
             if isinstance(step, Computation):
                 self._compute(step, columns)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.plan import plan_features
+from mainstem.models.registry import redefined
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -230,7 +231,12 @@ class Service:
             )
         scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
         logged = _drained(release, f"predictions.{name}")
-        return Predictor(name, node, plan, views, version, scorer, example_key(graph, model), logged)
+        changed = redefined(version, graph)
+        if changed:
+            told = "%s answers with features that meant something else when it was trained: %s"
+            logger.warning(told, version.id, ", ".join(changed))
+        key = example_key(graph, model)
+        return Predictor(name, node, plan, views, version, scorer, key, logged, changed)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.endpoints.get(endpoint)

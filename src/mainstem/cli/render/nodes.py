@@ -26,6 +26,9 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield grid(
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status["endpoints"])
         )
+    for endpoint in status.get("endpoints", ()):
+        if endpoint["redefined"]:
+            yield f"[yellow]{escape(_redefined(endpoint))}[/]"
     if status.get("findings"):
         yield ""
         yield grid(("finding", "kind", "column", "state", "summary"), map(_finding, status["findings"]), markup=True)
@@ -53,6 +56,13 @@ def _endpoint(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("name", "model", "champion", "challenger")
     naive = "" if endpoint.get("baseline") is None else f"{endpoint['baseline']:.3f}"
     return (*(endpoint.get(name) or "–" for name in names), measured, naive)
+
+
+def _redefined(endpoint: Mapping[str, Any]) -> str:
+    """That a champion sees other features than it was trained on."""
+    features = ", ".join(endpoint["redefined"])
+    hint = f"mainstem run, then mainstem promote {endpoint['model']}"
+    return f"{endpoint['champion']} was trained when these meant something else: {features}. {hint}"
 
 
 def _finding(finding: Mapping[str, Any]) -> tuple[str, ...]:

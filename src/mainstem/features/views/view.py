@@ -25,6 +25,7 @@ import ibis.expr.operations as ops
 from mainstem.features.algebra import Aggregation
 from mainstem.features.rowwise.on_demand import RowFunction
 from mainstem.features.windows import Window
+from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import Known
 
 
@@ -142,6 +143,14 @@ class CompiledView:
         if not self.retracts:
             return self
         return replace(self, events=self.events.filter(self.events["_gone"].isnull()), retracts=False)
+
+    def meaning(self, feature: Feature) -> str:
+        """A hash of what the values of one feature depend on, but for the source's rows."""
+        read = [of_expression(self.rows[column]) for column in feature.arguments]
+        made = [feature.type, feature.aggregation and feature.aggregation.identity(), feature.window]
+        rules = [list(self.key), self.order_by, self.ttl, self.inclusive]
+        used = self.chain.lookups if self.chain and not self.brought.isdisjoint(feature.arguments) else ()
+        return digest("feature", *map(canonical, (read, made, rules, [lookup.view.fingerprint for lookup in used])))
 
     @property
     def windowed(self) -> bool:
