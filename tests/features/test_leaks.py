@@ -110,6 +110,48 @@ def test_what_is_known_as_soon_as_the_example_is_no_leak(small: Any) -> None:
         load("dest")
 
 
+ORDERS = {
+    "oid": "string",
+    "amount": "float64",
+    "returned": "boolean",
+    **dict.fromkeys(("placed_at", "paid_at", "returned_at"), "timestamp('UTC', 6)"),
+}
+
+
+def orders(feature: str, prediction_time: Any, known: Any = "placed_at", **settings: Any) -> dict[str, Any]:
+    """A model of returns whose `feature`, a request field or a view of the order, is known when the order is placed."""
+    late = {"returned": "returned_at", "returned_at": "returned_at", "paid_at": "paid_at"}
+    placed = files("orders.parquet", key="oid", time="placed_at", schema=ORDERS, known={"*": known, **late})
+    order = feature_view(placed, key="oid", columns=["amount"])
+    chosen = order if feature == "order__amount" else feature
+    returns = model(examples=placed, prediction_time=prediction_time, target=_.returned, features=[chosen], **settings)
+    return {"orders": placed, "order": order, "returns": returns}
+
+
+@pytest.mark.parametrize("feature", ["amount", "order__amount"])
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        _.placed_at.truncate("D"),
+        _.placed_at.truncate("us"),
+        _.placed_at.date(),
+        _.placed_at.date().cast("timestamp"),
+        _.placed_at.bucket(hours=6),
+        _.placed_at.truncate("D") - ibis.interval(hours=1),
+    ],
+    ids=repr,
+)
+def test_a_prediction_time_rounded_down_comes_before_what_is_known_at_it(feature: str, rounded: Any) -> None:
+    with pytest.raises(LeakError) as caught:
+        resolve(orders(feature, rounded), {})
+    # The row itself is too late: where its view is looked up, its key is named.
+    column = "amount" if feature == "amount" else "oid"
+    told = f"{column!r} leaks: it is known only at placed_at, and the prediction is made at {rounded!r}"
+    assert caught.value.what == told
+    long_before = _.placed_at - ibis.interval(days=2)
+    assert resolve(orders(feature, rounded, known=long_before), {})
+
+
 def test_a_request_field_must_be_known_too(small: Any) -> None:
     with pytest.raises(LeakError, match="'dep_delay' leaks"):
         small.graph_of(small.nodes(features=["dep_delay"]))

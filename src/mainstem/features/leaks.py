@@ -19,7 +19,8 @@ import ibis.expr.operations as ops
 from mainstem.errors import LeakError
 from mainstem.features.instants import to_micros
 from mainstem.features.plan import plan_features
-from mainstem.graph.known import Known, Moment
+from mainstem.graph.bounds import bounds_of
+from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
@@ -65,7 +66,7 @@ class _Check:
         visible = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
         self.table = ibis.table(visible, name=self.examples.name)
         self.prediction = resolve_column(self.table, node.prediction_time, self.where)
-        self.moment = moment_of(self.prediction)
+        self.moment, self.bounds = moment_of(self.prediction), bounds_of(self.prediction)
 
     def run(self) -> None:
         targets = self._targets()
@@ -116,7 +117,7 @@ class _Check:
     def _check(self, column: str, known: Known) -> None:
         if known.unknown:
             raise self._leak(column, f"nobody can say when it becomes known ({known.unknown})", known)
-        verdict = "undecided" if self.moment is None else known.by(_just_before(self.moment))
+        verdict = self.bounds.after(known)
         if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
             raise self._leak(column, f"it is known only at {known}", known)
 
@@ -138,11 +139,6 @@ class _Check:
 
     def _at(self) -> str:
         return str(self.moment) if self.moment else repr(self.node.prediction_time)
-
-
-def _just_before(moment: Moment) -> Moment:
-    # A query sees strictly what is before it, so what becomes known at that very instant comes too late.
-    return Moment(moment.column, moment.offset - 1)
 
 
 def _unmoved(known: Known) -> Known:
