@@ -1,8 +1,9 @@
-"""What nobody can know when the prediction is made is refused when the project loads."""
+"""What nobody can know when the prediction is made is refused: when the project loads, or before training."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
@@ -10,10 +11,13 @@ import pytest
 from ibis import _
 
 from mainstem.errors import LeakError
-from mainstem.nodes.features import feature_view
+from mainstem.features.leaks import check_rows
+from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.models import model
 from mainstem.nodes.sources import files
 from mainstem.project.resolve import resolve
+
+NOON = datetime(2013, 12, 1, 12, tzinfo=UTC)
 
 
 def with_leg(small: Any, columns: list[str], **settings: Any) -> Any:
@@ -110,6 +114,49 @@ def test_what_is_known_as_soon_as_the_example_is_no_leak(small: Any) -> None:
         load("dest")
 
 
+ORDERS = {
+    "oid": "string",
+    "buyer": "string",
+    "amount": "float64",
+    "returned": "boolean",
+    **dict.fromkeys(("placed_at", "paid_at", "returned_at"), "timestamp('UTC', 6)"),
+}
+
+
+def orders(feature: Any, prediction_time: Any, known: Any = "placed_at", **settings: Any) -> dict[str, Any]:
+    """A model of returns whose `feature`, a request field or a view of the order, is known when the order is placed."""
+    late = {"returned": "returned_at", "returned_at": "returned_at", "paid_at": "paid_at"}
+    placed = files("orders.parquet", key="oid", time="placed_at", schema=ORDERS, known={"*": known, **late})
+    order = feature_view(placed, key="oid", columns=["amount"])
+    chosen = order if isinstance(feature, str) and feature == "order__amount" else feature
+    returns = model(examples=placed, prediction_time=prediction_time, target=_.returned, features=[chosen], **settings)
+    return {"orders": placed, "order": order, "returns": returns}
+
+
+@pytest.mark.parametrize("feature", ["amount", "order__amount"])
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        _.placed_at.truncate("D"),
+        _.placed_at.truncate("us"),
+        _.placed_at.date(),
+        _.placed_at.date().cast("timestamp"),
+        _.placed_at.bucket(hours=6),
+        _.placed_at.truncate("D") - ibis.interval(hours=1),
+    ],
+    ids=repr,
+)
+def test_a_prediction_time_rounded_down_comes_before_what_is_known_at_it(feature: str, rounded: Any) -> None:
+    with pytest.raises(LeakError) as caught:
+        resolve(orders(feature, rounded), {})
+    # The row itself is too late: where its view is looked up, its key is named.
+    column = "amount" if feature == "amount" else "oid"
+    told = f"{column!r} leaks: it is known only at placed_at, and the prediction is made at {rounded!r}"
+    assert caught.value.what == told
+    long_before = _.placed_at - ibis.interval(days=2)
+    assert resolve(orders(feature, rounded, known=long_before), {})
+
+
 def test_a_request_field_must_be_known_too(small: Any) -> None:
     with pytest.raises(LeakError, match="'dep_delay' leaks"):
         small.graph_of(small.nodes(features=["dep_delay"]))
@@ -127,6 +174,76 @@ def test_past_outcomes_of_others_are_no_leak(small: Any) -> None:
         features=["dest", delays],
     )
     assert small.graph_of(declared | {"delays": delays, "late": changed})
+
+
+# ── on the rows, where definitions cannot tell ────────────────────────────────────────────────────────
+
+
+def placed(number: int, *, paid: timedelta | None, **more: Any) -> dict[str, Any]:
+    """An order `number` hours after noon, paid so much later, sent back or not."""
+    at = NOON + timedelta(hours=number)
+    row = {"oid": f"o{number}", "buyer": "b", "amount": 1.0, "returned": False, "placed_at": at, "returned_at": at}
+    return row | {"paid_at": None if paid is None else at + paid, "_seq": number} | more
+
+
+def asked_of(world: Any, rows: list[dict[str, Any]], feature: Any = "amount", **settings: Any) -> None:
+    """Holds the model of returns, made when an order is paid, against rows."""
+    here = world(orders(feature, _.paid_at, **settings))
+    here.put("orders", rows)
+    check_rows(here.graph, "returns", here.fetch)
+
+
+LATER, SAME, EARLIER = timedelta(minutes=5), timedelta(0), -timedelta(minutes=5)
+
+
+def test_rows_known_later_than_their_prediction_are_a_leak(world: Any) -> None:
+    rows = [placed(n, paid=LATER) for n in range(8)]
+    asked_of(world, rows)
+    with pytest.raises(LeakError) as caught:
+        asked_of(world, [*rows, placed(8, paid=SAME), placed(9, paid=EARLIER)])
+    problem = caught.value
+    assert problem.what == "'amount' leaks: in 2 of 10 labelled examples it is not known before the prediction is made"
+    assert problem.got == "oid 'o8': known 2013-12-01 20:00:00+00:00, prediction made 2013-12-01 20:00:00+00:00"
+    assert problem.expected == "placed_at before paid_at, wherever 'amount' has a value"
+    assert "returns (test_leaks.py" in str(problem.where) and 'assume_known={"amount": "…"}' in str(problem.hint)
+
+
+def test_rows_that_are_not_learnt_from_cannot_leak(world: Any) -> None:
+    """No outcome, no time of prediction, no value."""
+    early = [placed(0, paid=EARLIER, returned=None), placed(1, paid=None), placed(2, paid=EARLIER, amount=None)]
+    asked_of(world, [*early, placed(3, paid=LATER)])
+
+
+def test_an_instant_that_is_null_has_not_come(world: Any) -> None:
+    rows = [placed(0, paid=LATER), {**placed(1, paid=LATER), "placed_at": None}]
+    with pytest.raises(LeakError, match="in 1 of 2 labelled examples") as caught:
+        asked_of(world, rows)
+    assert str(caught.value.got).startswith("oid 'o1': known nobody says when, ")
+
+
+def test_what_is_vouched_for_is_not_asked_of_the_rows(world: Any) -> None:
+    asked_of(world, [placed(0, paid=EARLIER)], assume_known={"amount": "the till says it first"})
+
+
+def test_what_the_join_hides_is_not_asked_of_the_rows(world: Any) -> None:
+    """The key finds the order in its own view, which shows nothing that was not known yet."""
+    asked_of(world, [placed(0, paid=EARLIER)], "order__amount")
+
+
+@pytest.mark.parametrize("column", ["amount", "oid"])
+def test_what_is_computed_from_a_field_leaks_as_the_field_does(world: Any, column: str) -> None:
+    with pytest.raises(LeakError, match=f"'{column}' leaks: in 1 of 1 "):
+        asked_of(world, [placed(0, paid=EARLIER)], on_demand(made=getattr(_, column).cast("string")))
+
+
+def test_what_another_view_is_looked_up_by_leaks_too(world: Any) -> None:
+    declared = orders("amount", _.paid_at)
+    buyer = feature_view(declared["orders"], key="buyer", windows=["1d"], n=_.count())
+    returns = model(examples=declared["orders"], prediction_time=_.paid_at, target=_.returned, features=[buyer])
+    here = world({"orders": declared["orders"], "buyer": buyer, "returns": returns})
+    here.put("orders", [placed(0, paid=EARLIER)])
+    with pytest.raises(LeakError, match="'buyer' leaks: in 1 of 1 "):
+        check_rows(here.graph, "returns", here.fetch)
 
 
 # ── through tables in SQL ─────────────────────────────────────────────────────────────────────────────

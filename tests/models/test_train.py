@@ -14,7 +14,7 @@ from ibis import _
 
 import mainstem as ms
 import mainstem.testing
-from mainstem.errors import MainstemError, ModelError, NotFound, RunFailed
+from mainstem.errors import LeakError, MainstemError, ModelError, NotFound, RunFailed
 from mainstem.models import registry, train
 from mainstem.models.report import card, headline, text
 from mainstem.models.scorer import Scorer
@@ -209,6 +209,22 @@ def test_what_is_vouched_for_is_held_against_the_rows():
         project.run()
         told = card(version(project), project.adapters.lake_root)["evaluation"]
     assert told["assume_known trip__kind"] == "by its own clock known too late in 1,150 of 1,150 examples"
+
+
+def test_a_leak_that_only_rows_can_tell_is_refused_before_training():
+    """Ten trips were booked after what is taken for the time of prediction; of one the distance is null."""
+    known = {"*": "known_at", "delay": "done_at", "done_at": "done_at", "kind": "done_at"}
+    source = ms.files("trips.parquet", key="id", time="at", known=known, schema=SCHEMA)
+    late = ms.model(
+        examples=source, prediction_time=_.at, target=_.delay > 15, features=["distance"], candidates=["linear"]
+    )
+    rows = [{**row, "known_at": row["at"] + dt.timedelta(hours=1)} if i < 10 else row for i, row in enumerate(trips())]
+    with mainstem.testing.project({"trips": source, "late": late}, data={"trips": rows}) as project:
+        with pytest.raises(RunFailed) as caught:
+            project.run()
+        (cause,) = caught.value.causes
+        assert isinstance(cause, LeakError) and "'distance' leaks: in 9 of 1,150 labelled examples" in cause.what
+        assert registry.versions(project.adapters.state, "late") == []
 
 
 def context_of(project) -> Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.errors import NotFound, RequestError, StorageError, UnknownName
+from mainstem.errors import ModelError, NotFound, RequestError, RunFailed, StorageError, UnknownName
 from mainstem.features.offline.join import AsOf
 from mainstem.nodes.records import now
 from mainstem.project.project import Project
@@ -226,3 +227,28 @@ def test_datasets_as_trained_and_anew() -> None:
             project.dataset("late", as_of="then")  # type: ignore[call-overload]
         with pytest.raises(UnknownName, match="no model is called 'lat'"):
             project.dataset("lat", as_of="known")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "splits"),
+    [
+        ([], {"unlabelled": 12}),
+        ([0.0], {"train": 1, "unlabelled": 11}),
+        ([0.0] * 10, {"train": 8, "test": 2, "unlabelled": 2}),
+        ([0.0, 30.0] * 6, {"train": 10, "test": 2}),
+    ],
+    ids=["no outcome", "one", "of one class", "few"],
+)
+def test_a_dataset_is_looked_at_when_there_is_too_little_to_train_on(
+    outcomes: list[float], splits: dict[str, int]
+) -> None:
+    known = dict(enumerate(outcomes))
+    flown = [row | {"arr_delay": known.get(n), "flight_id": f"F{n:02}"} for n, row in enumerate(rows(12))]
+    with ms.testing.project(NODES, data={"flights": flown, "departures": events()}) as project:
+        with pytest.raises(RunFailed) as caught:
+            project.run()
+        assert [type(cause) for cause in caught.value.causes] == [ModelError]
+        project.run("+airport +legs")
+        dataset = project.dataset("late", as_of="known")
+        assert Counter(dataset.to_pyarrow()["_split"].to_pylist()) == splits
+        assert len(project.dataset("late", "train", as_of="known").to_pyarrow()) == splits.get("train", 0)

@@ -1,15 +1,16 @@
-"""Leaks, found when the project loads: features that nobody could have known when the prediction was made.
+"""Leaks, found before training: features that nobody could have known when the prediction was made.
 
 The features of other things than the example, and all windows, are looked up as of the prediction: the join itself
 hides what was not known yet. What describes the example itself must be known by then as a matter of definition, for
-otherwise it would be there in training, where the past is complete, and missing when it counts.
+otherwise it would be there in training, where the past is complete, and missing when it counts. That is decided when
+the project loads; where only the rows can tell, they are asked before a model is trained.
 
 What is vouched for by `assume_known` passes; how often the rows contradict it is counted, and shown with the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,30 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import LeakError
-from mainstem.features.instants import to_micros
-from mainstem.features.plan import plan_features
-from mainstem.graph.known import Known, Moment
+from mainstem.features.instants import to_instant, to_micros
+from mainstem.features.plan import Computation, plan_features
+from mainstem.features.views.view import Lookup
+from mainstem.graph.bounds import bounds_of
+from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.expressions import names_in, resolve_column
 from mainstem.nodes.models import Model
+
+Fetch = Callable[[ibis.Table], list[dict[str, Any]]]
+"""Gives the rows of a query over stored relations."""
 
 
 def check_leaks(graph: Graph, model: str) -> None:
     """Raises `LeakError` for the first model column that is not certainly known by the prediction time."""
     _Check(graph, model).run()
+
+
+def check_rows(graph: Graph, model: str, fetch: Fetch) -> None:
+    """Raises `LeakError` for the first field of the examples that definitions cannot decide on, and labelled rows can:
+    it has values there that were not known by the prediction time.
+    """
+    _Check(graph, model).run_on_rows(fetch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +78,7 @@ class _Check:
         visible = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
         self.table = ibis.table(visible, name=self.examples.name)
         self.prediction = resolve_column(self.table, node.prediction_time, self.where)
-        self.moment = moment_of(self.prediction)
+        self.moment, self.bounds = moment_of(self.prediction), bounds_of(self.prediction)
 
     def run(self) -> None:
         targets = self._targets()
@@ -75,6 +88,51 @@ class _Check:
             if targets & set(derived):
                 raise self._leak(column, "it is what the target is made from", known)
             self._check(column, known)
+
+    def run_on_rows(self, fetch: Fetch) -> None:
+        undecided = self._undecided()
+        if not undecided:
+            return
+        rows = self._judged(undecided)
+        late = {f"late_{n}": rows[f"_late_{n}"].sum().fill_null(0) for n in range(len(undecided))}
+        (counts,) = fetch(rows.aggregate(rows=rows.count(), **late))
+        for n, (column, known) in enumerate(undecided.items()):
+            if counts[f"late_{n}"]:
+                first = rows.filter(rows[f"_late_{n}"]).order_by("_t", *self._identity()).limit(1)
+                (example,) = fetch(first.select(*self._identity(), "_t", known=first[f"_known_{n}"]))
+                raise self._late(column, known, f"{counts[f'late_{n}']:,} of {counts['rows']:,}", example)
+
+    def _undecided(self) -> dict[str, Known]:
+        """Fields of the examples that reach the model as they are. What is looked up the join hides until it is known.
+
+        The example's own key, where it only finds the example, tells the model nothing.
+        """
+        read = set(self.plan.columns)
+        for step in self.plan.steps:
+            if isinstance(step, Computation):
+                read.update(*(names_in(value) for value in step.node.features.values()))
+            elif not self._finds_itself(step):
+                read.update(step.on)
+        known = {name: self.examples.known[name] for name in self.plan.request if name in read}
+        asked = {name: k for name, k in known.items() if name not in self.node.assume_known}
+        return {name: k for name, k in asked.items() if self.bounds.after(k) == "undecided"}
+
+    def _judged(self, fields: Mapping[str, Known]) -> ibis.Table:
+        """The labelled examples: key, `_t`, and for each field when it was known, and whether it has a value too early.
+
+        An instant that is null has not come.
+        """
+        read: Any = self.examples.read
+        asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
+        target = resolve_column(read, self.node.target, self.where)
+        columns: dict[str, Any] = {"_t": to_instant(asked)}
+        for n, (field, known) in enumerate(fields.items()):
+            at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(known.moments)]
+            late = [(instant >= asked).fill_null(True) for instant in at]
+            columns[f"_known_{n}"] = to_instant(ibis.greatest(*at) if len(at) > 1 else at[0])
+            columns[f"_late_{n}"] = read[field].notnull() & ibis.or_(*late)
+        rows: ibis.Table = read.filter(asked.notnull(), target.notnull()).select(*self._identity(), **columns)
+        return rows
 
     def vouched(self) -> Vouched | None:
         known = {c: k for c, k, _ in self._columns() if c in self.node.assume_known and k.moments and not k.unknown}
@@ -96,7 +154,7 @@ class _Check:
             yield name, self.examples.known[name], self.examples.columns.get(name, ())
         for lookup in self.plan.lookups:
             source = self.graph[lookup.view.source]
-            own = bool(lookup.on) and lookup.on == tuple(self._identity())
+            own = self._finds_itself(lookup)
             for column, feature in lookup.columns.items():
                 known = source.known.get(feature.name) if not lookup.view.windowed else lookup.view.known
                 known = known or lookup.view.known
@@ -109,6 +167,10 @@ class _Check:
     def _identity(self) -> tuple[str, ...]:
         return tuple(getattr(self.examples.node, "key", ()))
 
+    def _finds_itself(self, lookup: Lookup) -> bool:
+        """Whether a view is looked up by the example's own key."""
+        return bool(lookup.on) and lookup.on == self._identity()
+
     def _targets(self) -> set[str]:
         fields = resolve_column(self.table, self.node.target, self.where).op().find(ops.Field)
         return {source for f in fields for source in self.examples.columns.get(f.name, ())}
@@ -116,7 +178,7 @@ class _Check:
     def _check(self, column: str, known: Known) -> None:
         if known.unknown:
             raise self._leak(column, f"nobody can say when it becomes known ({known.unknown})", known)
-        verdict = "undecided" if self.moment is None else known.by(_just_before(self.moment))
+        verdict = self.bounds.after(known)
         if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
             raise self._leak(column, f"it is known only at {known}", known)
 
@@ -136,13 +198,20 @@ class _Check:
             f'or say why it is known: assume_known={{"{column}": "…"}}',
         )
 
+    def _late(self, column: str, known: Known, counts: str, example: Mapping[str, Any]) -> LeakError:
+        row = ", ".join(f"{key} {example[key]!r}" for key in self._identity())
+        when = f"known {example['known'] or 'nobody says when'}, prediction made {example['_t']}"
+        return LeakError(
+            f"{column!r} leaks: in {counts} labelled examples it is not known before the prediction is made",
+            where=self.where,
+            got=f"{row}: {when}" if row else when,
+            expected=f"{known} before {self._at()}, wherever {column!r} has a value",
+            hint="predict later, leave those examples out, leave the column out, "
+            f'or say why it is known: assume_known={{"{column}": "…"}}',
+        )
+
     def _at(self) -> str:
         return str(self.moment) if self.moment else repr(self.node.prediction_time)
-
-
-def _just_before(moment: Moment) -> Moment:
-    # A query sees strictly what is before it, so what becomes known at that very instant comes too late.
-    return Moment(moment.column, moment.offset - 1)
 
 
 def _unmoved(known: Known) -> Known:

@@ -20,7 +20,7 @@ from mainstem.graph.traces import NOTHING, Rows, Trace, Traces, derived, never_s
 if TYPE_CHECKING:
     import ibis
 
-_UNITS = {
+UNITS = {
     "W": 604_800_000_000,
     "D": 86_400_000_000,
     "h": 3_600_000_000,
@@ -29,6 +29,7 @@ _UNITS = {
     "ms": 1_000,
     "us": 1,
 }
+"""Microseconds of each unit that always takes as long, by Ibis' short names."""
 _DRAWN = (ops.TimestampNow, ops.DateNow, ops.RandomScalar, ops.RandomUUID)
 _INEQUALITIES = (ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual)
 
@@ -52,19 +53,20 @@ def _moment(op: Any, name: Callable[[Any], str] = lambda op: str(op.name)) -> Mo
     if isinstance(op, ops.Field):
         return Moment(name(op))
     if isinstance(op, (ops.TimestampAdd, ops.TimestampSub)):
-        base, shift = _moment(op.left, name), _interval(op.right)
+        base, shift = _moment(op.left, name), interval(op.right)
         if base is not None and shift is not None:
             sign = 1 if isinstance(op, ops.TimestampAdd) else -1
             return Moment(base.column, base.offset + sign * shift)
     return None
 
 
-def _interval(op: Any) -> int | None:
+def interval(op: Any) -> int | None:
+    """A constant interval in microseconds; None for anything else, and for months."""
     if isinstance(op, ops.Literal) and op.dtype.is_interval():
-        size = _UNITS.get(op.dtype.unit.short)
+        size = UNITS.get(op.dtype.unit.short)
         return None if size is None else int(op.value) * size
     if isinstance(op, (ops.IntervalAdd, ops.IntervalSubtract)):
-        left, right = _interval(op.left), _interval(op.right)
+        left, right = interval(op.left), interval(op.right)
         if left is None or right is None:
             return None
         return left + right if isinstance(op, ops.IntervalAdd) else left - right

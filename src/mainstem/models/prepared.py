@@ -13,7 +13,7 @@ from mainstem.errors import ModelError
 from mainstem.models import splits, suspects
 from mainstem.models.columns import rows_of, split_inputs
 from mainstem.models.learning import Examples
-from mainstem.models.task import Labels, infer, labels
+from mainstem.models.task import Labels, infer, labels, labels_of
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -49,7 +49,7 @@ def prepare(
     Raises `ModelError` where nothing can be learnt, `LeakError` for an input that is too good to be true.
     """
     groups = _groups(table.select(list(key)))
-    times, found, parts = _parted(model, task, table, groups)
+    times, found, parts = _parted(model, task, table, groups, enough=True)
     known = np.flatnonzero(found.known)
     examples = Examples(
         rows_of(table.select([c.name for c in inputs]).take(known), inputs),
@@ -70,21 +70,25 @@ def prepare(
 
 
 def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ()) -> pa.Array:
-    """For each row of a fetched dataset which split it is in. Raises `ModelError` where nothing can be learnt."""
+    """For each row of a fetched dataset which split it is in, be there enough rows to learn from or not."""
     import pyarrow as pa
 
-    _, found, parts = _parted(model, task, table, _groups(table.select(list(key))))
+    _, found, parts = _parted(model, task, table, _groups(table.select(list(key))), enough=False)
     return pa.array(_named(len(table), np.flatnonzero(found.known), parts), pa.string())
 
 
 def _parted(
-    model: Model, task: Task, table: pa.Table, groups: NDArray[np.int64] | None
+    model: Model, task: Task, table: pa.Table, groups: NDArray[np.int64] | None, *, enough: bool
 ) -> tuple[NDArray[np.int64], Labels, splits.Split]:
-    """The time of each row; the labels; and the split of the rows that have one."""
+    """The time of each row; the labels; and the split of the rows that have one.
+
+    Raises `ModelError` where they are not `enough` to learn from, if they are to be.
+    """
+    label, split = (labels, splits.split) if enough else (labels_of, splits.parted)
     times, timed = _times(table)
-    found = labels(_nulled(table, ~timed), task)
+    found = label(_nulled(table, ~timed), task)
     own = None if groups is None else groups[found.known]
-    parts = splits.split(times[found.known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=own)
+    parts = split(times[found.known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=own)
     return times, found, parts
 
 

@@ -40,14 +40,18 @@ def split(
     Where all rows have one time, a share of the `groups` if any is of several rows, else a stratified share of the
     rows. Raises `ModelError` where a side is too small.
     """
+    found = parted(times, y, test=test, gap=gap, seed=seed, groups=groups)
+    return _checked(found, f"test={test!r}, gap={gap!r}")
+
+
+def parted(
+    times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
+) -> Split:
+    """The same split, however small its sides."""
     share = test if isinstance(test, float) else 0.2
     if len(times) and times.min() < times.max():
-        found = by_time(times, cut_of(times, test), microseconds(gap))
-    elif _repeated(groups):
-        found = by_group(groups, share, seed)
-    else:
-        found = stratified(y, share, seed)
-    return _checked(found, f"test={test!r}, gap={gap!r}")
+        return by_time(times, cut_of(times, test), microseconds(gap))
+    return by_group(groups, share, seed) if _repeated(groups) else stratified(y, share, seed)
 
 
 def cut_of(times: Times, test: float | str) -> int:

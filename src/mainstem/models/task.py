@@ -54,17 +54,21 @@ def infer(target: DataType | str) -> Task:
 
 def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
     """The labels of a target column. Raises `ModelError` where there is nothing to learn from them."""
+    found = labels_of(target, task)
+    _teachable(found, len(target))
+    return found
+
+
+def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
+    """The same, however few and alike they are. Raises `ModelError` for values that the task has not."""
     import pyarrow.compute as pc
 
     if task == "regression":
         values = _numbers(target)
         known = np.isfinite(values)
-        found = Labels(task, values[known], known)
-    else:
-        y, classes = _classes(target.drop_null(), task)
-        found = Labels(task, y, np.asarray(pc.is_valid(target)), classes)
-    _teachable(found, len(target))
-    return found
+        return Labels(task, values[known], known)
+    y, classes = _classes(target.drop_null(), task)
+    return Labels(task, y, np.asarray(pc.is_valid(target)), classes)
 
 
 def _numbers(target: Any) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import ibis
 import numpy as np
 
 from mainstem.errors import ModelError
-from mainstem.features.leaks import vouched
+from mainstem.features.leaks import check_rows, vouched
 from mainstem.features.plan import meanings
 from mainstem.graph.lineage import leaves
 from mainstem.models import evaluation, export, gate
@@ -179,6 +179,7 @@ class _Dataset:
 def _dataset(plan: Blueprint, task: Task, context: Context) -> _Dataset:
     context.report("dataset …")
     with context.session(leaves(plan.dataset)) as opened:
+        check_rows(context.graph, plan.name, lambda query: opened.fetch(query).to_pylist())
         prepared = prepare(plan.model, task, opened.fetch(plan.dataset), plan.inputs, plan.key)
         schema = {column: str(kind.copy(nullable=True)) for column, kind in plan.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{plan.name}")
