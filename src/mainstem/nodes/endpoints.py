@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Node
+from mainstem.nodes.base import Node, one_of
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.models import Model
 
@@ -47,6 +47,7 @@ class Endpoint(Node):
     latency: str | None = None
 
     def __post_init__(self) -> None:
+        one_of("promote", self.promote, ("manual", "gate"))
         if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
             raise DefinitionError(
                 "nothing is answered in no time", where=str(self.origin), got=self.latency, expected='latency="5ms"'
