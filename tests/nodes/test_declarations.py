@@ -54,6 +54,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "no reasons": (lambda: model(assume_known=["ride"]), "why they may be used", "['ride']"),
     "no reason in a table": (lambda: ms.table(assume_known={"x": ""}), "gives no reason for 'x'", "''"),
     "promote": (lambda: ms.endpoint(model(), promote="ever"), "promote= has no such value", "'ever'"),  # type: ignore[arg-type]
+    "an endpoint of a source": (lambda: ms.endpoint(RIDES), "answers with a model", "stream: "),  # type: ignore[arg-type]
     "latency": (lambda: ms.endpoint(model(), latency=5), "5 is not a duration", "of type int"),  # type: ignore[arg-type]
 }
 
