@@ -14,7 +14,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.features.algebra import AGGREGATIONS, aggregation
+from mainstem.features.algebra import AGGREGATIONS, Aggregation, aggregation, register
 from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.offline.columns import Columns
 from mainstem.features.offline.events import Rows
@@ -236,6 +236,43 @@ def test_what_does_not_fit_a_view(features: dict[str, Any], what: str) -> None:
     with pytest.raises(DefinitionError, match=what) as caught:
         example_view(windows=["1h"], **features)
     assert "view (" in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    ("level", "got"), [(1, "1, of type int"), (True, "True, of type bool"), (None, "None")], ids=["int", "bool", "null"]
+)
+def test_a_level_is_a_value_of_its_column(level: Any, got: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        example_view(windows=["1h"], f=ms.by(_.text, ["x", level], _.count()))
+    assert caught.value.got == got and "feature 'f'" in str(caught.value.where)
+
+
+def test_a_built_in_aggregation_keeps_its_name() -> None:
+    mean = AGGREGATIONS["mean"]
+
+    class Mine(Aggregation):
+        name = "mean"
+
+    class Nameless(Aggregation):
+        pass
+
+    for own, what in ((Mine, "'mean' is taken by a built-in"), (Nameless, "needs a name")):
+        with pytest.raises(DefinitionError, match=what) as caught:
+            register(own)
+        assert own.__name__ in str(caught.value.where)
+    assert AGGREGATIONS["mean"] is mean
+
+
+def test_a_project_that_is_loaded_again_registers_its_own_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> type[Aggregation]:
+        class Mine(Aggregation):
+            name = "mine_again"
+
+        return register(Mine)
+
+    monkeypatch.delitem(AGGREGATIONS, "mine_again", raising=False)
+    first, second = load(), load()
+    assert first is not second and AGGREGATIONS.pop("mine_again") is second
 
 
 def test_windows_are_needed_somewhere() -> None:

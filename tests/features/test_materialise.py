@@ -12,7 +12,7 @@ from ibis import _
 
 from mainstem.errors import ConflictError, RequestError
 from mainstem.features.instants import micros_of
-from mainstem.features.materialise import Materialise, fingerprint_of
+from mainstem.features.materialise import Materialise, _told, fingerprint_of
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.loading import Loading
 from mainstem.features.online.meta import META, Meta, encode_meta
@@ -47,6 +47,18 @@ def logged(small: Any, *rows: dict[str, Any]) -> list[bytes]:
 def read(here: Any, at: Any, name: str = "airport", key: str = "JFK") -> dict[str, Any]:
     (reading,) = view_of(here, name).read([(key,)], micros_of(at))
     return reading.values
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((1, 1, 1), "1 key online, 1 event taken in, 1 record expired"),
+        ((0, 2, 1_000), "0 keys online, 2 events taken in, 1,000 records expired"),
+        ((None, 0, 0), "online as it was"),
+    ],
+)
+def test_what_a_step_says_of_itself(counts: tuple[int | None, int, int], said: str) -> None:
+    assert _told(*counts) == said
 
 
 def test_the_state_answers_as_the_lake_does(small: Any, world: Any) -> None:

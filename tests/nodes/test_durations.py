@@ -19,7 +19,13 @@ def test_durations(text, micros):
     assert microseconds(text) == micros
 
 
-@pytest.mark.parametrize("text", ["", "h", "3", "-1h", "3 parsecs", "1h30min"])
+@pytest.mark.parametrize("text", ["10000001d", "9" * 400 + "d"])
+def test_longer_than_time(text):
+    with pytest.raises(DefinitionError, match="is too long"):
+        microseconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "h", "3", "-1h", "3 parsecs", "1h30min", 3600, None])
 def test_what_is_none(text):
     with pytest.raises(DefinitionError, match="is not a duration"):
         microseconds(text)

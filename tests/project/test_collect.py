@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,6 +31,15 @@ def test_another_project_may_use_the_same_names(tmp_path: Path) -> None:
         (tmp_path / place / "flights.py").write_text(FLIGHTS.replace("flights.csv", f"{place}.csv"))
     paths = [from_project(tmp_path / place, ["flights"])["flights"].path for place in ("one", "two")]  # type: ignore[attr-defined]
     assert paths == ["one.csv", "two.csv"]
+
+
+def test_the_script_that_loads_a_project_beside_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flights.py").write_text(FLIGHTS)
+    script = ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert set(from_project(tmp_path, ["flights"])) == {"flights"}
+    assert sys.modules["__main__"] is script
 
 
 @pytest.mark.parametrize(

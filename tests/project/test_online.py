@@ -114,6 +114,23 @@ def test_a_wrong_key_is_refused(city: ms.Project, views: list[str], key: dict[st
     assert what in caught.value.what and "rows[0]" in str(caught.value.where)
 
 
+@pytest.mark.parametrize(
+    ("keys", "time", "what"),
+    [
+        ({"zone": 0}, NOON, "keys are read as a list"),
+        ([0], NOON, "keys are read as a list"),
+        ("zone", NOON, "keys are read as a list"),
+        (7, NOON, "keys are read as a list"),
+        ([{"zone": 0}], NOON.replace(tzinfo=None), "a naive time could mean any time zone"),
+        ([{"zone": 0}], "2013-12-01", "the time of a read is not an instant"),
+    ],
+)
+def test_a_read_of_something_else(city: ms.Project, keys: Any, time: Any, what: str) -> None:
+    with pytest.raises(RequestError, match=what) as caught:
+        city.online("zone").get(keys, time)
+    assert caught.value.got and caught.value.expected and caught.value.hint
+
+
 def test_what_is_no_view(city: ms.Project) -> None:
     with pytest.raises(NotFound, match="no feature view is called 'zoned'") as caught:
         city.online("zone", "zoned").get([{"zone": 0}])

@@ -10,7 +10,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.errors import CycleError, DefinitionError, MainstemError, SchemaError, UnknownName
+from mainstem.errors import CycleError, DefinitionError, LeakError, MainstemError, SchemaError, UnknownName
 from mainstem.graph.known import Known
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
@@ -171,6 +171,70 @@ def test_a_history_without_the_streams_columns() -> None:
     short = ms.table(lambda flights: flights.select("origin", "departed_at"), name="past")
     error = refused(SchemaError, **{**stream_and_history(), "past": short})
     assert "delay" in str(error.expected) and "departures" in str(error.where)
+
+
+# ── models ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def modelled(**changed: object) -> dict[str, Node]:
+    flights = flights_source(known={"*": _.scheduled_at - ibis.interval(days=30), "delay": "departed_at"})
+    leg = ms.feature_view(flights, key="flight_id", columns=["origin"])
+    given = {"examples": flights, "prediction_time": _.scheduled_at, "target": _.delay > 15, "features": [leg]}
+    return {"flights": flights, "leg": leg, "late": ms.model(**{**given, **changed})}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("time", "kind", "hint"),
+    [
+        (_.delay, "float64", "scheduled_at, departed_at"),
+        ("origin", "string", "scheduled_at, departed_at"),
+        (_.scheduled_at.cast("string").cast("timestamp"), "timestamp", "cast("),
+        (_.scheduled_at.hour(), "int32", "scheduled_at, departed_at"),
+    ],
+)
+def test_a_prediction_is_made_at_an_instant(time: object, kind: str, hint: str) -> None:
+    error = refused(SchemaError, **modelled(prediction_time=time))
+    assert "is not an instant" in error.what
+    assert (error.got, error.expected) == (kind, INSTANT)
+    assert hint in str(error.hint) and "late (test_resolve.py" in str(error.where)
+
+
+@pytest.mark.parametrize("day", [_.scheduled_at.truncate("D"), _.scheduled_at.date(), _.scheduled_at.bucket(hours=6)])
+def test_the_day_of_an_instant_is_one_though_ibis_forgets_its_zone(day: object) -> None:
+    assert resolved(**modelled(prediction_time=day))
+
+
+@pytest.mark.parametrize("column", ["leg__origin", "leg__delay", "origin"])
+def test_a_column_that_is_vouched_for(column: str) -> None:
+    """A feature, what a view is made of, or a column of the examples."""
+    assert resolved(**modelled(assume_known={column: "somebody says so"}))
+
+
+@pytest.mark.parametrize("column", ["leg__orign", "orign", "nosuch__origin"])
+def test_a_column_that_is_vouched_for_and_is_not_there(column: str) -> None:
+    error = refused(UnknownName, **modelled(assume_known={column: "somebody says so"}))
+    assert f"no column to vouch for is called {column!r}" in error.what
+    assert "leg__origin" in str(error.expected) and "late (test_resolve.py" in str(error.where)
+
+
+def test_a_view_is_used_by_itself_and_not_by_its_name() -> None:
+    error = refused(UnknownName, **modelled(features=["leg"]))
+    assert error.hint == "features=[leg], without quotes"
+    assert "the name of a feature view" in str(error.got)
+
+
+def test_a_key_that_is_known_only_when_the_prediction_is_made() -> None:
+    """The time is to blame: a key cannot be left out."""
+    early = ibis.interval(days=30)
+    error = refused(LeakError, **modelled(prediction_time=_.scheduled_at - early))
+    assert "'leg' is looked up by 'flight_id', which is known only at scheduled_at − 30 d" in error.what
+    assert "prediction_time=… + ibis.interval(seconds=1)" in str(error.hint) and "leave it out" not in str(error)
+    assert resolved(**modelled(prediction_time=_.scheduled_at - early + ibis.interval(seconds=1)))
+
+
+def test_what_a_node_is_made_from_is_a_node() -> None:
+    error = refused(DefinitionError, view=ms.feature_view(len, key="x", columns=["y"]))  # type: ignore[arg-type]
+    assert "@ms.table" in str(error.hint) and "view (test_resolve.py" in str(error.where)
 
 
 # ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────

@@ -9,13 +9,13 @@ import ibis
 from mainstem.features.instants import INSTANT
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
-from mainstem.features.plan import FeaturePlan, plan_features
+from mainstem.features.plan import FeaturePlan, check_vouched, plan_features
 from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 
-__all__ = ["check_leaks", "dataset", "plan_features", "with_features"]
+__all__ = ["check_leaks", "check_vouched", "dataset", "plan_features", "with_features"]
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:

@@ -99,7 +99,7 @@ class Materialise:
                 loaded, kept = loaded + chunk.keys, kept + chunk.events
                 if loaded > begun.loaded:
                     loading.put(chunk.records, Meta(watermark, loaded=loaded))
-                    context.report(f"{view.name}: {loaded:,} keys")
+                    context.report(f"{view.name}: {loaded:,} key{'' if loaded == 1 else 's'}")
         complete_from = horizon if kept < events else -(2**63)
         offset = _offset(context, view.source)
         loading.put([], Meta(watermark, complete_from, offset, loaded, ready=True, swept=horizon))
@@ -107,8 +107,8 @@ class Materialise:
 
 
 def _told(loaded: int | None, taken: int, expired: int) -> str:
-    told = {"keys online": loaded, "events taken in": taken or None, "records expired": expired or None}
-    parts = [f"{number:,} {what}" for what, number in told.items() if number is not None]
+    told = {"key% online": loaded, "event% taken in": taken or None, "record% expired": expired or None}
+    parts = [f"{n:,} {what.replace('%', '' if n == 1 else 's')}" for what, n in told.items() if n is not None]
     return ", ".join(parts) or "online as it was"
 
 

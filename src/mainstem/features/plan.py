@@ -21,7 +21,7 @@ from mainstem.features.views.vouching import compile_vouched
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
-from mainstem.nodes.features import OnDemand, ViewUse, use
+from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.models import Model
 
 TIME = "time"
@@ -96,6 +96,19 @@ def compiled(graph: Graph, view: str) -> CompiledView:
         used = partial(compiled, graph)
         views[view] = compile_vouched(node, view, source, graph.of(Model), graph.name_of, used)
     return views[view]
+
+
+def check_vouched(graph: Graph, model: str) -> None:
+    """Refuse a column in `assume_known` that is neither the examples', nor a feature, nor what a view of the model's is
+    made of. Raises `UnknownName`."""
+    node: Any = graph[model].node
+    plan = plan_features(graph, model)
+    examples = graph[plan.examples].schema or {}
+    made_of = (f"{lookup.prefix}__{column}" for lookup in plan.lookups for column in lookup.view.inputs)
+    columns = {*(c for c in examples if not c.startswith("_")), *plan.columns, *made_of}
+    for column in node.assume_known:
+        if column not in columns:
+            raise UnknownName.among("column to vouch for", column, columns)
 
 
 def plan_features(graph: Graph, model: str) -> FeaturePlan:
@@ -175,6 +188,13 @@ class _Planner:
     def _field(self, name: str) -> str:
         """A field of the request, which offline is a column of the examples; its type."""
         schema = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
+        if name not in schema and name in self.graph.of(FeatureView):
+            raise UnknownName(
+                f"no column of the examples is called {name!r}",
+                got=f"{name!r}, the name of a feature view",
+                expected="the view itself: a text in features= is a field of the request",
+                hint=f"features=[{name}], without quotes",
+            )
         if name not in schema:
             raise UnknownName.among("column of the examples, or earlier feature,", name, [*schema, *self.columns])
         if name == TIME:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mainstem.errors import DefinitionError
 from mainstem.nodes.redaction import redacted
 
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -51,11 +53,63 @@ NodeRef = Node | str
 """A node, or the name of one that another module declares."""
 
 
-def names(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    """`"a"` → `("a",)`, a list → a tuple, None → `()`."""
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+def names(value: str | Iterable[str] | None, of: str = "columns") -> tuple[str, ...]:
+    """`"a"` → `("a",)`, a list → a tuple, None → `()`. Raises `DefinitionError` for what is no text, such as `_.a`."""
+    if value is None or isinstance(value, str):
+        return () if value is None else (value,)
+    found = several(value)
+    for each in (value,) if found is None else found:
+        if not isinstance(each, str):
+            raise refused(f"{of} are told by their names", each, 'a text, as in "origin", or several')
+    return found or ()
+
+
+def check_column(value: Any) -> None:
+    """Refuse what is not one column's name, or None. Raises `DefinitionError`."""
+    if value is not None and not isinstance(value, str):
+        raise refused("a column is told by its name", value, 'one text, as in "scheduled_at"')
+
+
+def several(value: Any) -> tuple[Any, ...] | None:
+    """What a list or the like holds; None for a text, or anything else that is one."""
+    if isinstance(value, str):
+        return None
+    try:
+        return tuple(value)
+    except TypeError:  # such as `_.a`, which passes for an iterable
+        return None
+
+
+def refused(what: str, value: Any, expected: str, hint: str | None = None) -> DefinitionError:
+    """The error for a declaration that was given `value`, at the user's line."""
+    return DefinitionError(what, where=str(Origin.of_caller()), got=shown(value), expected=expected, hint=hint)
+
+
+def shown(value: Any) -> str:
+    """A value that a declaration was given, on one short line; of a node its kind, for it may know an address."""
+    if isinstance(value, Node):
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(value).__name__).lower()
+        return f"{kind}: {value.name or value.origin}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """Refuse a word that the parameter `name` does not have. Raises `DefinitionError`."""
+    if value not in (words := tuple(known)):
+        raise refused(f"{name}= has no such value", value, " or ".join(f'"{word}"' for word in words))
+
+
+def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
+    """What is vouched for, each column with its reason. Raises `DefinitionError` for one without."""
+    said = {} if assume_known is None else assume_known
+    expected = 'a reason for each column: assume_known={"runways": "they are not rebuilt overnight"}'
+    if not isinstance(said, Mapping):
+        raise refused("assume_known says of columns why they may be used", said, expected)
+    for column, reason in said.items():
+        if not (isinstance(column, str) and isinstance(reason, str) and reason.strip()):
+            raise refused(f"assume_known gives no reason for {column!r}", reason, expected)
+    return dict(said)
 
 
 Deferred = Any

@@ -16,14 +16,25 @@ _MICROS = {
     "d": 86_400_000_000,
     "w": 604_800_000_000,
 }
+LONGEST = 10_000_000 * _MICROS["d"]
+"""Three times what lies between the years 1 and 9999, and well within int64."""
+
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
 def microseconds(text: str, where: str | None = None) -> int:
     """The length of a duration in microseconds. Raises `DefinitionError`."""
-    match = _PATTERN.fullmatch(text)
+    match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in _MICROS:
         raise DefinitionError(
-            f"{text!r} is not a duration", where=where, expected=f"a number and one of {', '.join(_MICROS)}: 90min"
+            f"{text!r} is not a duration",
+            where=where,
+            got=None if isinstance(text, str) else f"of type {type(text).__name__}",
+            expected=f'a text, a number and one of {", ".join(_MICROS)}: "90min"',
         )
-    return round(float(match[1]) * _MICROS[match[2]])
+    length = float(match[1]) * _MICROS[match[2]]
+    if length > LONGEST:
+        raise DefinitionError(
+            f"{text!r} is too long", where=where, got=text, expected='a duration of up to "10000000d"'
+        )
+    return round(length)

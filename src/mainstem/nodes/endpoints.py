@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Node
+from mainstem.nodes.base import Node, one_of, refused
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.models import Model
 
@@ -47,6 +47,9 @@ class Endpoint(Node):
     latency: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, (Model, str)):
+            raise refused("an endpoint answers with a model", self.model, "what ms.model(…) declares")
+        one_of("promote", self.promote, ("manual", "gate"))
         if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
             raise DefinitionError(
                 "nothing is answered in no time", where=str(self.origin), got=self.latency, expected='latency="5ms"'
@@ -82,7 +85,7 @@ def endpoint(
     `promote="gate"` ships a challenger by itself when it is measurably better; `threshold` turns a score into
     a decision (`score >= threshold`). `latency="5ms"` is how long the server may take from a request it has read to its
     answer: features that only the engine can compute are refused when the project loads, and `/metrics` counts the
-    answers that kept it. Raises `DefinitionError` for a latency that is no duration.
+    answers that kept it. Raises `DefinitionError` for what is no model, and for a latency that is no duration.
     """
     return Endpoint(
         model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, latency=latency, **meta

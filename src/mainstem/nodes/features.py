@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names, one_of, refused, several
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.reductions import Reduction, has_windows
 
 
@@ -35,7 +36,7 @@ class FeatureView(Node):
 
     def on(self, *columns: str) -> ViewUse:
         """The view looked up by other columns than its key: `airport.on("dest")` → `airport_dest__delay_1h`."""
-        if len(columns) != len(self.key):
+        if len(names(columns)) != len(self.key):
             raise DefinitionError(
                 f"{self.name or 'the view'}.on() takes {len(self.key)} columns",
                 got=", ".join(columns),
@@ -86,16 +87,18 @@ def feature_view(
     `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction or
     one of Mainstem's words (`ms.last_k`, `ms.ewma`, …), computed over each of `windows` and called `feature_window`.
     Features of the views in `using` are columns for it, such as `_.airport__delay_1h`, looked up by each row's own.
-    Raises `DefinitionError` if it has neither.
+    Raises `DefinitionError` if it has neither, and for a setting that means nothing.
     """
+    columns, windows = names(columns), durations(windows)
     _check_shape(columns, windows, features)
+    _check_settings(ttl, order_by, closed, features)
     return FeatureView(
         source=source,
         key=names(key),
-        using=tuple(map(use, [using] if isinstance(using, (FeatureView, ViewUse)) else using)),
-        columns=tuple(columns),
+        using=_used(using),
+        columns=columns,
         features=dict(features),
-        windows=names(windows),
+        windows=windows,
         ttl=ttl,
         resolution=resolution,
         order_by=order_by,
@@ -107,7 +110,27 @@ def feature_view(
     )
 
 
-def _check_shape(columns: Sequence[str], windows: str | Sequence[str], features: Mapping[str, Reduction]) -> None:
+def durations(windows: str | Sequence[str]) -> tuple[str, ...]:
+    """One duration or several, each checked. Raises `DefinitionError`."""
+    found = several(windows)
+    texts = (windows,) if found is None else found
+    for text in texts:
+        microseconds(text, str(Origin.of_caller()))
+    return texts
+
+
+def _check_settings(ttl: str | None, order_by: str | None, closed: str, features: Mapping[str, Reduction]) -> None:
+    check_column(order_by)
+    one_of("closed", closed, ("left", "both"))
+    if ttl is not None and features:
+        raise refused(
+            "a ttl is for latest columns: windows bound the age of events by themselves",
+            ttl,
+            "a view with columns=[…], or no ttl",
+        )
+
+
+def _check_shape(columns: Sequence[str], windows: Sequence[str], features: Mapping[str, Reduction]) -> None:
     if bool(columns) == bool(features):
         raise DefinitionError(
             "a feature view has either latest columns or windowed reductions",
@@ -134,3 +157,25 @@ FeatureUse = FeatureView | ViewUse | OnDemand | str
 def use(feature: Any) -> ViewUse:
     """A view as it is used: by its own key unless `.on()` said otherwise."""
     return feature if isinstance(feature, ViewUse) else ViewUse(view=feature, on=feature.key)
+
+
+def uses_of(features: Sequence[FeatureUse]) -> tuple[FeatureUse, ...]:
+    """What a model is told to use. Raises `DefinitionError` for what is no feature."""
+    expected = "a list of views, ms.on_demand(…), and names of request fields"
+    listed = several(features)
+    if listed is None:
+        raise refused("features= takes a list", features, expected, hint="features=[…]")
+    for each in listed:
+        if not isinstance(each, (str, FeatureView, ViewUse, OnDemand)):
+            hint = "ms.feature_view(…, columns=[…]) makes features of it" if isinstance(each, Node) else None
+            raise refused("this is no feature", each, expected, hint)
+    return listed
+
+
+def _used(using: Any) -> tuple[ViewUse, ...]:
+    found = several(using)
+    views = (using,) if found is None else found
+    for each in views:
+        if not isinstance(each, (FeatureView, ViewUse)):
+            raise refused("using= takes feature views", each, "a view itself, or VIEW.on(…), or several", "using=place")
+    return tuple(map(use, views))

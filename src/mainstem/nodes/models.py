@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from mainstem.nodes.base import Deferred, Node, NodeRef
-from mainstem.nodes.features import FeatureUse
+from mainstem.nodes.base import Deferred, Node, NodeRef, names, one_of, reasons
+from mainstem.nodes.features import FeatureUse, uses_of
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -53,20 +53,27 @@ def model(
     **meta: Any,
 ) -> Model:
     """Declare a model. The task is inferred from the target's type unless given: boolean → binary, text →
-    multiclass, number → regression. `retrain="data"` trains a new challenger whenever the examples change."""
+    multiclass, number → regression. `retrain="data"` trains a new challenger whenever the examples change.
+
+    Raises `DefinitionError` for a feature that is none, for a word that a parameter does not have, and where
+    `assume_known` gives no reason.
+    """
+    one_of("retrain", retrain, ("definition", "data"))
+    if task is not None:
+        one_of("task", task, get_args(Task))
     return Model(
         examples=examples,
         prediction_time=prediction_time,
         target=target,
-        features=tuple(features),
+        features=uses_of(features),
         metric=metric,
         task=task,
-        candidates=tuple(candidates),
+        candidates=names(candidates, "candidates"),
         test=test,
         gap=gap,
         folds=folds,
         seed=seed,
-        assume_known=dict(assume_known or {}),
+        assume_known=reasons(assume_known),
         retrain=retrain,
         **meta,
     )

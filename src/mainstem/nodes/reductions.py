@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Origin
+from mainstem.nodes.base import Deferred, Origin, refused, several
+from mainstem.nodes.durations import microseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +56,33 @@ def windowed(reduction: Reduction, *windows: str) -> Windowed:
     """`reduction` over these windows instead of the view's: `ms.windowed(_.delay.mean(), "10min", "30d")`."""
     if not windows:
         raise DefinitionError("ms.windowed needs a window", where=str(Origin.of_caller()), hint='ms.windowed(…, "1h")')
+    for text in windows:
+        if not isinstance(text, str):
+            raise refused("ms.windowed takes its windows one by one", text, 'durations: ms.windowed(…, "10min", "30d")')
+        microseconds(text, str(Origin.of_caller()))
     return Windowed(reduction, windows)
 
 
 def by(column: Deferred, levels: Iterable[Any], reduction: Reduction) -> By:
     """`reduction` for each of some levels of a column: `delay` becomes `delay_UA` and `delay_AA`."""
-    return By(column, tuple(levels), reduction)
+    listed = several(levels)
+    if not listed:
+        raise refused("ms.by needs a list of levels", levels, 'at least one: ms.by(_.carrier, ["UA", "AA"], …)')
+    return By(column, tuple(map(plain, listed)), reduction)
 
 
 def aggregate(
     name: str, argument: Deferred = None, /, *, by: Deferred = None, where: Deferred = None, **parameters: Any
 ) -> Aggregate:
     """An aggregation by the name under which it is registered, with its parameters."""
-    return Aggregate(name, argument, by, where, parameters)
+    return Aggregate(name, argument, by, where, {key: plain(value) for key, value in parameters.items()})
+
+
+def plain(value: Any) -> Any:
+    """A parameter in Python's own numbers and tuples, whatever library's it was given in."""
+    if hasattr(type(value), "tolist"):
+        value = value.tolist()
+    return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def first_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate:
@@ -92,7 +107,13 @@ def bottom_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate
 
 def histogram(argument: Deferred, edges: Iterable[float], *, where: Deferred = None) -> Aggregate:
     """How many values are below the first edge, from each edge up to the next, and from the last edge on."""
-    return aggregate("histogram", argument, where=where, edges=tuple(edges))
+    listed, expected = several(edges), "numbers in rising order: [0, 15, 60]"
+    if listed is None:
+        raise refused("ms.histogram needs a list of edges", edges, expected)
+    for edge in map(plain, listed):
+        if isinstance(edge, bool) or not isinstance(edge, (int, float)):
+            raise refused("an edge of a histogram is no number", edge, expected)
+    return aggregate("histogram", argument, where=where, edges=listed)
 
 
 def share(condition: Deferred, *, where: Deferred = None) -> Aggregate:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names
 from mainstem.nodes.checks import Check
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
@@ -25,6 +25,9 @@ class Source(Node):
     schema: Mapping[str, str] | None = None
     cursor: str | None = None
     checks: tuple[Check, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_column(self.time)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

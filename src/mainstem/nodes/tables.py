@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainstem.nodes.base import Node, NodeRef, Origin, names
+from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons
 from mainstem.nodes.checks import Check
 
 
@@ -52,6 +52,8 @@ def table(
     `assume_known` maps a column to the reason why it may be used although its availability cannot be shown.
     """
 
+    assumed = reasons(assume_known)
+
     def declare(body: Callable[..., Any]) -> Table:
         return Table(
             name=name or body.__name__,
@@ -62,7 +64,7 @@ def table(
             time=time,
             checks=tuple(checks),
             inputs=dict(inputs or {}),
-            assume_known=dict(assume_known or {}),
+            assume_known=assumed,
             origin=_origin(body),
         )
 

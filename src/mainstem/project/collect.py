@@ -50,8 +50,11 @@ def _add(named: dict[str, Node], more: Mapping[str, Node]) -> None:
 
 
 def _forget(root: Path, modules: Sequence[str]) -> None:
-    """Let a project's modules be imported afresh, once: another project may have brought some of the same names."""
-    for name in [n for n, m in sys.modules.items() if n in modules or _lives_below(m, root)]:
+    """Let a project's modules be imported afresh, once: another project may have brought some of the same names.
+
+    The script that asks may lie among them. It is running, and stays."""
+    running = sys.modules.get("__main__")
+    for name in [n for n, m in sys.modules.items() if m is not running and (n in modules or _lives_below(m, root))]:
         del sys.modules[name]
 
 

@@ -7,12 +7,16 @@ from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from mainstem.errors import RequestError
 from mainstem.features.instants import micros_of
+from mainstem.nodes.base import shown
 
 if TYPE_CHECKING:
     from mainstem.features.online.rows import FeatureRow
     from mainstem.project.project import Project
     from mainstem.serving.features import FeatureReader
+
+_ONE = '.get([{"origin": "JFK"}])'
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -52,8 +56,8 @@ class OnlineViews:
 
     def read(self, keys: Rows, time: datetime | None) -> dict[str, list[FeatureRow]]:
         """The rows of each view."""
-        at = None if time is None else micros_of(time)
-        return self._published().read(self._names, [dict(row) for row in keys], at)
+        at = None if time is None else _micros(time)
+        return self._published().read(self._names, _rows(keys), at)
 
     def _published(self) -> FeatureReader:
         """What the branch publishes: to look costs as much as a hundred reads."""
@@ -68,3 +72,26 @@ class OnlineViews:
         for name in self._names:
             reader.view(name)
         return reader
+
+
+def _rows(keys: Any) -> list[dict[str, Any]]:
+    """The keys asked for. Raises `RequestError` for what is no list of mappings."""
+    try:
+        if not isinstance(keys, (Mapping, str)):
+            return [dict(row) for row in keys]
+    except (TypeError, ValueError):
+        pass
+    raise RequestError("keys are read as a list", got=shown(keys), expected="a mapping for each key", hint=_ONE)
+
+
+def _micros(time: Any) -> int:
+    """The instant asked for. Raises `RequestError` for one that could mean any."""
+    if not isinstance(time, datetime) or time.utcoffset() is None:
+        naive = isinstance(time, datetime)
+        raise RequestError(
+            "a naive time could mean any time zone" if naive else "the time of a read is not an instant",
+            got=str(time) if naive else shown(time),
+            expected="a datetime with a time zone, such as UTC",
+            hint="datetime(2013, 12, 1, 12, tzinfo=UTC)",
+        )
+    return micros_of(time)

@@ -18,7 +18,7 @@ from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import ALWAYS
 from mainstem.graph.lineage import trace
 from mainstem.graph.traces import Trace
-from mainstem.nodes.base import Node, NodeRef
+from mainstem.nodes.base import Node, NodeRef, shown
 from mainstem.nodes.checks import Check
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -119,11 +119,20 @@ class _Resolver:
                 return [node.model]
         return []
 
-    def _name(self, reference: NodeRef, where: str) -> str:
+    def _name(self, reference: Any, where: str) -> str:
         if isinstance(reference, str):
             if reference not in self.nodes:
                 raise UnknownName.among("node", reference, self.nodes, where=where)
             return reference
+        if not isinstance(reference, Node):
+            undecorated = callable(reference) and not isinstance(reference, type)
+            raise DefinitionError(
+                "a node is made from what is no node",
+                where=where,
+                got=shown(reference),
+                expected="a source, a table, a view or a model, or the name of one",
+                hint="@ms.table makes a table of a function" if undecorated else None,
+            )
         if reference not in self._names:
             raise DefinitionError(
                 f"a {type(reference).__name__.lower()} is used that is not part of the project",
@@ -250,6 +259,7 @@ class _Resolver:
 
     def _model(self, name: str, node: Model, inputs: tuple[str, ...]) -> Definition:
         examples = self._visible(inputs[0])
+        _check_prediction_time(node, examples)
         parts = [_feature(feature, self._names) for feature in node.features]
         # What is vouched for changes the views that it is said of; why it is, changes nothing.
         written = ("examples", "features", "prediction_time", "target", "assume_known")
@@ -259,9 +269,12 @@ class _Resolver:
 
     def _check_models(self, graph: Graph) -> None:
         for name in graph.of(Model):
-            from mainstem.features.dataset import check_leaks
+            from mainstem.features.dataset import check_leaks, check_vouched
+            from mainstem.features.keys import check_keys
 
             try:
+                check_vouched(graph, name)
+                check_keys(graph, name)
                 check_leaks(graph, name)
             except (LeakError, SchemaError, UnknownName) as problem:
                 raise problem.at(graph[name].where) from None
@@ -333,6 +346,40 @@ def _check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
         )
     if node.checks:
         validate(_unbound("checked", schema), node.checks)
+
+
+def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
+    from mainstem.nodes.expressions import resolve_column
+
+    value = resolve_column(examples, node.prediction_time)
+    kind = value.type()
+    naive = kind.is_timestamp() or kind.is_date()
+    if naive and (_is_utc(kind) or _is_of_instants(value)):
+        return
+    instants = [c for c, t in examples.schema().items() if _is_utc(t)]
+    raise SchemaError(
+        f"the prediction time {node.prediction_time!r} is not an instant",
+        got=str(kind),
+        expected="timestamp('UTC', 6)",
+        hint="if it is UTC, say so: (…).cast(\"timestamp('UTC', 6)\")" if naive else _one_of(instants),
+    )
+
+
+def _is_of_instants(value: Any) -> bool:
+    """Whether a day or a naive timestamp is rounded from instants: Ibis forgets their zone on the way."""
+    import ibis.expr.operations as ops
+
+    times = [field.dtype for field in value.op().find(ops.Field)]
+    through = [cast.to for cast in value.op().find(ops.Cast)]
+    return bool(times) and all(map(_is_utc, times)) and all(kind.is_temporal() for kind in through)
+
+
+def _is_utc(kind: Any) -> bool:
+    return bool(kind.is_timestamp() and kind.timezone == "UTC")
+
+
+def _one_of(instants: Sequence[str]) -> str:
+    return f"instants of the examples: {', '.join(instants)}" if instants else "the examples need an instant"
 
 
 def _plain(node: Any, but: Sequence[str] = ()) -> str:

@@ -61,9 +61,25 @@ _Class = TypeVar("_Class", bound=type[Aggregation])
 
 
 def register(aggregation: _Class) -> _Class:
-    """Make an aggregation known to every interpreter under its name; a decorator of its class."""
+    """Make an aggregation known to every interpreter under its name; a decorator of its class.
+
+    One of one's own may be registered again, as a project is that is loaded again. Raises `DefinitionError` for one
+    without a name, or with the name of a built-in one.
+    """
+    name = getattr(aggregation, "name", None)
+    if not isinstance(name, str) or (_built_in(AGGREGATIONS.get(name)) and not _built_in(aggregation)):
+        raise DefinitionError(
+            f"the name {name!r} is taken by a built-in aggregation" if name else "an aggregation needs a name",
+            where=f"{aggregation.__module__}.{aggregation.__qualname__}",
+            got=repr(name),
+            expected='a name of its own, as in name = "rms"',
+        )
     AGGREGATIONS[aggregation.name] = aggregation
     return aggregation
+
+
+def _built_in(aggregation: type[Aggregation] | None) -> bool:
+    return aggregation is not None and aggregation.__module__.startswith("mainstem.")
 
 
 def aggregation(name: str, **parameters: Any) -> Aggregation:

@@ -85,7 +85,8 @@ class Histogram(Additive):
     name = "histogram"
 
     def __post_init__(self) -> None:
-        if not self.edges or any(not low < high for low, high in pairwise(self.edges)):
+        numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in self.edges)
+        if not self.edges or not numbers or any(not low < high for low, high in pairwise(self.edges)):
             raise DefinitionError(
                 "the edges of a histogram rise", got=str(list(self.edges)), expected="such as [0, 15]"
             )

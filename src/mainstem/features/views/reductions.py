@@ -13,7 +13,7 @@ import ibis.expr.operations as ops
 from mainstem.errors import DefinitionError, MainstemError, SchemaError
 from mainstem.features.algebra import Aggregation, aggregation
 from mainstem.nodes.expressions import resolve_boolean, resolve_column
-from mainstem.nodes.reductions import Aggregate, By, Windowed
+from mainstem.nodes.reductions import Aggregate, By, Windowed, plain
 from mainstem.nodes.reductions import Reduction as Declared
 
 
@@ -35,7 +35,7 @@ _Mapping = Callable[[Any], Aggregation]
 def _constant(op: Any) -> Any:
     if not isinstance(op, ops.Literal):
         raise DefinitionError("a quantile is of a share", got=type(op).__name__, expected="a number between 0 and 1")
-    return op.value
+    return plain(op.value)
 
 
 REDUCTIONS: dict[type[ops.Reduction], _Mapping] = {
@@ -83,9 +83,10 @@ def read_reductions(
         case By():
             column = resolve_column(rows, value.column, where)
             for level in value.levels:
+                holds = _is_level(column, level, where)
                 word = re.sub(r"\W", "_", str(level))
                 for reduction in read_reductions(rows, f"{name}_{word}", value.reduction, windows, where):
-                    yield replace(reduction, where=_both(reduction.where, column == level))
+                    yield replace(reduction, where=_both(reduction.where, holds))
         case Aggregate():
             yield _named(rows, name, value, windows, where)
         case _:
@@ -124,6 +125,26 @@ def _written(rows: ibis.Table, name: str, value: Declared, windows: tuple[str, .
         return Reduction(name, named(op), argument, by, condition, windows)
     except MainstemError as problem:
         raise problem.at(where) from None
+
+
+def _is_level(column: ibis.Value, level: Any, where: str) -> ibis.Value:
+    if level is None:
+        raise SchemaError(
+            "a null is no level",
+            where=where,
+            got="None",
+            expected=f"a value of the type {column.type()}",
+            hint="where=_.column.isnull() reduces the rows that have none",
+        )
+    try:
+        return column == level
+    except Exception:
+        raise SchemaError(
+            "a level cannot be a value of its column",
+            where=where,
+            got=f"{level!r}, of type {type(level).__name__}",
+            expected=f"a value of the type {column.type()}",
+        ) from None
 
 
 def _both(a: ibis.Value | None, b: ibis.Value) -> ibis.Value:

@@ -1,0 +1,41 @@
+"""Keys by which a model looks its views up: they must be there before the prediction, or nobody could ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+
+from mainstem.errors import LeakError
+from mainstem.features.plan import plan_features
+from mainstem.graph.known import Moment
+from mainstem.graph.lineage import moment_of
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.expressions import resolve_column
+
+
+def check_keys(graph: Graph, model: str) -> None:
+    """Refuse a field of the request that a view is looked up by, and that is known only when the prediction is made, or
+    later. Raises `LeakError`: the time of the prediction is to blame, not the field, which cannot be left out."""
+    plan, node = plan_features(graph, model), graph[model].node
+    given: Any = node
+    examples = graph[plan.examples]
+    visible = {c: t for c, t in (examples.schema or {}).items() if not c.startswith("_")}
+    moment = moment_of(resolve_column(ibis.table(visible, name=plan.examples), given.prediction_time))
+    if moment is None:
+        return
+    for lookup in plan.lookups:
+        for column in lookup.on:
+            if column not in plan.request or column in given.assume_known:
+                continue
+            known = examples.known[column]
+            # A query sees strictly what is before it.
+            if not known.unknown and known.by(Moment(moment.column, moment.offset - 1)) == "too late":
+                raise LeakError(
+                    f"{lookup.view.name!r} is looked up by {column!r}, which is known only at {known}, "
+                    f"and the prediction is made at {moment}",
+                    got=f"prediction_time={given.prediction_time!r}",
+                    expected=f"a time after {known}: a query sees what was known before it",
+                    hint="predict a moment later, prediction_time=… + ibis.interval(seconds=1), or say in known= of "
+                    f"{plan.examples!r} since when {column!r} is known",
+                )
