@@ -6,15 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from ibis import _
 
 from mainstem.errors import NotFound
-from mainstem.features.parity import compare
+from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.records import Release
 from mainstem.nodes.reductions import last_k
+from mainstem.nodes.sources import stream
 from mainstem.streaming.predictions import prediction_schema
 
 
@@ -108,6 +110,25 @@ def test_a_tie_that_was_broken_the_other_way(small: Any, here: Any) -> None:
     assert [dict(f.causes) for f in compare(here.context, "arrivals", view="leg").features if f.causes] == [{"tie": 1}]
 
 
+def test_a_tie_among_changes(small: Any, world: Any) -> None:
+    """Of a stream of changes, two rows of an airport at one instant, and one that was taken back in between."""
+    changed = stream("departures", schema={**small.EVENT, "id": "string"}, time="departed_at", key="id", changes=True)
+    last = feature_view(changed, key="origin", columns=["dep_delay"])
+    declared = small.nodes(features=["origin", last])
+    declared = {"flights": declared["flights"], "departures": changed, "last": last, "late": declared["late"]}
+    here = world(declared | {"arrivals": endpoint(declared["late"])})
+    tied = [
+        {**small.departure(10), "_seq": 1, "_deleted": False, "id": f"d{n}", "dep_delay": float(n)} for n in range(3)
+    ]
+    gone = {"_deleted": True, "_arrived": small.NOON - timedelta(hours=1, minutes=5), "_seq": 2}
+    here.put("departures", [*tied, {**tied[2], **gone}])
+    read = {"_t": small.NOON - timedelta(hours=1), "_logged_at": small.NOON, "_version": "late-1", "origin": "JFK"}
+    logged = [{**read, "_id": f"p{n}", "last__dep_delay": float(n)} for n in range(3)]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+    (delay,) = compare(here.context, "arrivals").features
+    assert (delay.equal, delay.causes) == (1, {"tie": 1, "data changed, or unknown": 1})
+
+
 def test_only_reads_logged_since(small: Any, here: Any) -> None:
     served(small, here, {"leg__seats": 7}, {"_logged_at": small.NOON + timedelta(seconds=1)})
     assert compare(here.context, "arrivals").until == small.NOON + timedelta(seconds=1)
@@ -141,6 +162,32 @@ def test_lists_are_equal_item_by_item(small: Any, world: Any) -> None:
     assert computed.equal == 6
     assert (recent.equal, recent.different, recent.missing) == (2, 3, 1)
     assert recent.causes == {"float tolerance": 1, "late event": 1, "data changed, or unknown": 2}
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        ([INF, 5.0, -3.0], [INF, 500.0, 3.0], [True, False, False]),
+        ([1e12, 5.0, 100.0], [1e12, 5.9, 100.5], [True, False, False]),
+        ([1e12, 5.0, 0.0], [1e12 + 1, 5.0 + 1e-12, 1e-12], [True, True, False]),
+        ([INF, INF, -INF, INF], [-INF, 1e308, -INF, None], [False, False, True, False]),
+        ([None, NAN, None, NAN], [None, None, 0.0, INF], [True, True, False, False]),
+        ([1e308, -1e308], [-1e308, -1e308], [False, True]),
+    ],
+)
+def test_each_row_is_measured_by_its_own_values(a: list[Any], b: list[Any], equal: list[bool]) -> None:
+    """However large the others of the column are."""
+    columns = (pa.chunked_array([pa.array(values, type=pa.float64())]) for values in (a, b))
+    assert _equal(*columns).tolist() == equal
+
+
+def test_lists_with_nothing_in_them_or_nulls() -> None:
+    a, b = [[], [INF, 1.0], [None, 1.0], [1.0]], [[1.0], [INF, 1.0 + 1e-12], [2.0, 1.0], [None]]
+    columns = (pa.chunked_array([pa.array(values, type=pa.list_(pa.float64()))]) for values in (a, b))
+    assert _equal(*columns).tolist() == [False, True, False, False]
 
 
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:

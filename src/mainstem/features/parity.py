@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -173,43 +174,44 @@ def _least_of_ties(view: CompiledView) -> CompiledView:
     """The view as it would be if, of what is still tied, the smallest value counted."""
     if not view.arguments:
         return view
-    key = [*view.key, *view.position, *(["_arrived"] if view.arrives else [])]
+    here = [*(["_arrived"] if view.arrives else []), *(["_gone"] if view.retracts else [])]
+    key = [*view.key, *view.position, *here]
     least = {argument: view.events[argument].min() for argument in view.arguments}
     return replace(view, events=view.events.group_by(key).aggregate(**least).select(view.events.columns))
 
 
-def _equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> Any:
-    """For each row whether two Arrow columns agree; null equals null."""
+def _equal(a: Any, b: Any, tolerance: float = TOLERANCE, slack: Any = 0.0) -> Any:
+    """For each row whether two Arrow columns agree: floats relative to the larger of the row's own two values, or by
+    less than its `slack` (a number, or one for each row). A null, which for floats NaN counts as, equals only another.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
-    if pa.types.is_list(a.type):
-        return empty | _equal_lists(a.to_pylist(), b.to_pylist(), tolerance)
     if pa.types.is_floating(a.type):
         x, y = (np.asarray(column.fill_null(np.nan)) for column in (a, b))
-        # A sum of large values that cancel is near zero, and as exact as they are.
-        size = np.nanmax(np.abs(np.concatenate([x, y])), initial=0.0, where=~np.isnan(np.concatenate([x, y])))
-        return empty | np.isclose(x, y, rtol=tolerance, atol=tolerance * 1e-3 * size)
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.abs(x - y) <= np.maximum(tolerance * np.maximum(np.abs(x), np.abs(y)), slack)
+        return (np.isnan(x) & np.isnan(y)) | (x == y) | (np.isfinite(x) & np.isfinite(y) & near)
+    empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
+    if pa.types.is_list(a.type):
+        pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
+        return empty | np.array([x == y or _close(x, y, tolerance) for x, y in pairs], dtype=bool)
     return empty | np.asarray(pc.fill_null(pc.equal(a, b.cast(a.type)), False))
 
 
-def _equal_lists(a: Sequence[list[Any] | None], b: Sequence[list[Any] | None], tolerance: float) -> Any:
-    return np.array([x == y or _close(x, y, tolerance) for x, y in zip(a, b, strict=True)], dtype=bool)
-
-
 def _close(a: list[Any] | None, b: list[Any] | None, tolerance: float) -> bool:
-    """Whether two lists that differ are of floats that hardly do."""
-    if a is None or b is None or len(a) != len(b) or not isinstance(a[0], float):
+    """Whether two lists differ in nothing but floats that hardly do."""
+    if a is None or b is None or len(a) != len(b):
         return False
-    return bool(np.allclose(a, b, rtol=tolerance, atol=0.0))
+    floats = all(isinstance(item, float) for item in (*a, *b))
+    return floats and all(isclose(x, y, rel_tol=tolerance) for x, y in zip(a, b, strict=True))
 
 
 def _summary(
     name: str, served: Any, offline: Any, unequal: Any, causes: Mapping[str, int], ids: Sequence[Any]
 ) -> FeatureParity:
-    missing = unequal & np.asarray(served.is_null())
-    extra = unequal & np.asarray(offline.is_null())
+    missing = unequal & np.asarray(served.is_null(nan_is_null=True))
+    extra = unequal & np.asarray(offline.is_null(nan_is_null=True))
     first = np.flatnonzero(unequal)
     return FeatureParity(
         name=name,
