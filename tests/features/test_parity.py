@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.records import Release
-from mainstem.nodes.reductions import last_k
+from mainstem.nodes.reductions import ewma, last_k, skew, slope
 from mainstem.nodes.sources import stream
 from mainstem.streaming.predictions import prediction_schema
 
@@ -193,3 +194,43 @@ def test_lists_with_nothing_in_them_or_nulls() -> None:
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:
     with pytest.raises(NotFound, match="no predictions in the lake"):
         compare(here.context, "arrivals")
+
+
+def amounts(small: Any, world: Any, **features: Any) -> Any:
+    """A project of one windowed view of departures, `w`, with the endpoint `arrivals`."""
+    departures = small.nodes()["departures"]
+    view = feature_view(departures, key="origin", windows="1h", **features)
+    declared = small.nodes(features=["origin", view]) | {"departures": departures, "w": view}
+    return world(
+        {n: declared[n] for n in ("flights", "departures", "w", "late")} | {"arrivals": endpoint(declared["late"])}
+    )
+
+
+def test_a_sum_that_cancels_is_as_exact_as_what_it_sums(small: Any, world: Any) -> None:
+    """In its own window: a wrong value is not excused by an infinite one, or by large ones elsewhere."""
+    settings = {"total": _.dep_delay.sum(), "mean": _.dep_delay.mean(), "slope": slope(_.dep_delay)}
+    here = amounts(small, world, **settings, aged=ewma(_.dep_delay, half_life="1h"), skewed=skew(_.dep_delay))
+    delays = {"JFK": [1e9, -1e9, 0.0], "LGA": [3.0, -3.0, 0.0], "EWR": [5e8, 1.0, 5e8], "BOS": [math.inf, 1.0, 2.0]}
+    happened = [(origin, 10 * n + 10, delay) for origin, each in delays.items() for n, delay in enumerate(each)]
+    events = [small.departure(at, _seq=n, origin=o, dep_delay=d) for n, (o, at, d) in enumerate(happened)]
+    here.put("departures", events)
+    reads = [("JFK", "total", 1e-5), ("JFK", "mean", 1e-5), ("EWR", "slope", 0.5), ("JFK", "skewed", 1e-10)]
+    wrong = [("LGA", "total", 1e-5), ("LGA", "mean", 1e-5), ("JFK", "slope", 0.5), ("LGA", "skewed", 1e-8)]
+    wrong += [("JFK", "total", 1.0), ("BOS", "total", 1.0), ("EWR", "total", 1e9 + 10)]
+    logged = [
+        {
+            "_id": f"p{n:02}",
+            "_t": small.NOON - timedelta(hours=1),
+            "_logged_at": small.NOON,
+            "_version": "late-1",
+            "origin": origin,
+            f"w__{name}_1h": value,
+        }
+        for n, (origin, name, value) in enumerate([*reads, *wrong])
+    ]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+    found = {f.name: f for f in compare(here.context, "arrivals", view="w").features}
+    of_infinity = 1  # which has no slope and no skewness, and none were served
+    names = ("total", "mean", "slope", "skewed")
+    assert [found[f"w__{name}_1h"].equal for name in names] == [1, 1, 1 + of_infinity, 1 + of_infinity]
+    assert [found[f"w__{name}_1h"].different for name in names] == [4, 1, 1, 1]
