@@ -15,6 +15,7 @@ from mainstem.errors import NotFound
 from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
 from mainstem.nodes.reductions import ewma, last_k, skew, slope
 from mainstem.nodes.sources import stream
@@ -53,7 +54,7 @@ def served(small: Any, here: Any, *rows: dict[str, Any]) -> None:
 def test_no_difference_is_no_mismatch(small: Any, here: Any) -> None:
     served(small, here, {}, {"airport__delay_1h": 15.0 + 1e-12}, {})
     report = compare(here.context, "arrivals")
-    assert report.ok and report.lines() == ["3 reads × 5 features: 0 mismatches"]
+    assert report.ok and report.lines() == ["3 reads of arrivals × 5 features: 0 mismatches"]
     assert [f.name for f in compare(here.context, "arrivals", view="airport").features] == [
         "airport__delay_1h",
         "airport__departures_1h",
@@ -77,9 +78,11 @@ def test_each_difference_has_its_cause(small: Any, here: Any) -> None:
     assert by_name["leg__dest"].missing == 1 and by_name["leg__dest"].example == "p1"
     assert by_name["leg__seats"].different == 1 and by_name["leg__seats"].causes == {"data changed, or unknown": 1}
     assert by_name["leg__origin"].equal == 3
-    assert report.lines()[0] == "3 reads × 5 features: 5 mismatches"
-    rates = "equal 66.67%, different 0.00%, missing 33.33%, extra 0.00%"
-    assert f"  leg__dest: {rates} (1 data changed, or unknown), such as p1" in report.lines()
+    assert report.lines()[0] == "3 reads of arrivals × 5 features: 5 mismatches"
+    rates = "equal 66.67%, different 16.67%, missing 16.67%, extra 0.00%"
+    unknown = f"  leg__…: 2 features, {rates} (2 data changed, or unknown), such as p1: dest, seats"
+    assert unknown in report.lines() and len(report.lines()) == 4
+    assert any(line.startswith("  airport__departures_1h: equal 66.67%, different 33.33%") for line in report.lines())
 
 
 def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:
@@ -189,6 +192,20 @@ def test_lists_with_nothing_in_them_or_nulls() -> None:
     a, b = [[], [INF, 1.0], [None, 1.0], [1.0]], [[1.0], [INF, 1.0 + 1e-12], [2.0, 1.0], [None]]
     columns = (pa.chunked_array([pa.array(values, type=pa.list_(pa.float64()))]) for values in (a, b))
     assert _equal(*columns).tolist() == [False, True, False, False]
+
+
+def test_many_differences_are_told_on_a_screen() -> None:
+    """Of one cause on a line; with how many there are, though not each by its name."""
+    unknown = {"data changed, or unknown": 1}
+    features = [FeatureParity(f"v{n // 5}__f{n}", 20, 19, 1, causes=unknown, example="p0") for n in range(100)]
+    equal = FeatureParity("v0__equal", 20, 20)
+    late = FeatureParity("v1__late", 20, 14, 6, causes={"late event": 6}, example="p9")
+    lines = ParityReport("arrivals", "main", "r1", 20, (*features, equal, late)).lines()
+    rates = "equal 95.00%, different 5.00%, missing 0.00%, extra 0.00%"
+    group = f"  v0__…: 5 features, {rates} (5 data changed, or unknown), such as p0: f0, f1, f2, f3, f4"
+    assert lines[0] == "20 reads of arrivals × 102 features: 106 mismatches" and group in lines
+    assert any(line.startswith("  v1__late: equal 70.00%") for line in lines)
+    assert len(lines) == 14 and lines[-1] == "  and 45 mismatches of 45 more features; --json has them all"
 
 
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:
