@@ -12,6 +12,7 @@ import pytest
 from ibis import _
 
 from mainstem.errors import NotFound
+from mainstem.features.dataset import with_features
 from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
@@ -83,6 +84,23 @@ def test_each_difference_has_its_cause(small: Any, here: Any) -> None:
     unknown = f"  leg__…: 2 features, {rates} (2 data changed, or unknown), such as p1: dest, seats"
     assert unknown in report.lines() and len(report.lines()) == 4
     assert any(line.startswith("  airport__departures_1h: equal 66.67%, different 33.33%") for line in report.lines())
+
+
+def test_only_what_is_unexplained_is_looked_up_again(small: Any, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what that is looked up by."""
+    asked: list[tuple[str, ...]] = []
+
+    def counted(rows: Any, plan: Any, as_of: Any) -> Any:
+        asked.append((as_of, *(c for step in plan.lookups for c in step.columns)))
+        return with_features(rows, plan, as_of)
+
+    monkeypatch.setattr("mainstem.features.parity.with_features", counted)
+    served(small, here, {}, {"airport__departures_1h": 3})
+    compare(here.context, "arrivals", view="airport")
+    assert asked == [
+        ("arrived", "leg__origin", "airport__delay_1h", "airport__departures_1h"),
+        ("known", "leg__origin", "airport__departures_1h"),
+    ]
 
 
 def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:

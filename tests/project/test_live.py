@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ibis
 import pytest
 from ibis import _
@@ -56,6 +58,17 @@ def test_no_endpoint() -> None:
 def test_a_view_is_read_by_every_endpoint_that_uses_it() -> None:
     with ms.testing.project(nodes(2), NO_FLIGHT) as project:
         assert endpoints_of(project, "leg") == endpoints_of(project, "late") == ["endpoint0", "endpoint1"]
+
+
+def test_parity_of_a_view_compares_each_endpoint_that_has_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("mainstem.features.parity.compare", lambda _, e, **more: asked.append((e, more["view"])))
+    with ms.testing.project(nodes(3), NO_FLIGHT) as project:
+        logs = {f"predictions.endpoint{n}": "-" for n in (0, 2)}
+        release = replace(project.release, tables={**project.release.tables, **logs})
+        monkeypatch.setattr(type(project), "release", release)
+        project.parity("leg")
+    assert asked == [("endpoint0", "leg"), ("endpoint2", "leg")]
 
 
 @pytest.mark.parametrize("watch", [False, True])
