@@ -38,7 +38,8 @@ class Double:
             "releases": [],
             "query": pa.table({"n": [1]}),
             "findings": [],
-            "parity": SimpleNamespace(ok=True, lines=lambda: ["1,000 reads: 0 differ"]),
+            "parity": [SimpleNamespace(ok=True, lines=lambda: ["1,000 reads: 0 differ"])],
+            "watch_parity": [],
             "create_key": "ms_secret",
             "keys": [],
             "gc": Garbage(3, 2, 0),
@@ -82,6 +83,7 @@ def invoke(*arguments: str) -> Any:
         (["check", "-s", "legs"], ("check", "legs")),
         (["query", "select 1"], ("query", "select 1")),
         (["parity", "airport", "--sample", "9"], ("parity", "airport", 9)),
+        (["parity", "airport", "--watch"], ("watch_parity", "airport", 1000, 5.0)),
         (["promote", "late"], ("promote", "late", None)),
         (["promote", "late", "--version", "late/1"], ("promote", "late", "late/1")),
         (["promote", "late", "--rollback"], ("demote", "late")),
@@ -150,9 +152,10 @@ def test_violations_of_severity_error_fail_a_check(project: Double, severity: st
 
 
 def test_parity_fails_where_anything_differs(project: Double) -> None:
-    project.answers["parity"] = SimpleNamespace(ok=False, lines=lambda: ["3 differ"])
+    reports = [(False, "3 differ"), (True, "0 differ")]
+    project.answers["parity"] = [SimpleNamespace(ok=ok, lines=lambda line=line: [line]) for ok, line in reports]
     result = invoke("parity")
-    assert (result.exit_code, result.stdout) == (1, "3 differ\n")
+    assert (result.exit_code, result.stdout) == (1, "3 differ\n0 differ\n")
 
 
 @pytest.mark.parametrize(

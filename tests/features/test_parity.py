@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from ibis import _
 
 from mainstem.errors import NotFound
-from mainstem.features.parity import compare
+from mainstem.features.dataset import with_features
+from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
-from mainstem.nodes.reductions import last_k
+from mainstem.nodes.reductions import ewma, last_k, skew, slope
+from mainstem.nodes.sources import stream
 from mainstem.streaming.predictions import prediction_schema
 
 
@@ -50,7 +55,7 @@ def served(small: Any, here: Any, *rows: dict[str, Any]) -> None:
 def test_no_difference_is_no_mismatch(small: Any, here: Any) -> None:
     served(small, here, {}, {"airport__delay_1h": 15.0 + 1e-12}, {})
     report = compare(here.context, "arrivals")
-    assert report.ok and report.lines() == ["3 reads × 5 features: 0 mismatches"]
+    assert report.ok and report.lines() == ["3 reads of arrivals × 5 features: 0 mismatches"]
     assert [f.name for f in compare(here.context, "arrivals", view="airport").features] == [
         "airport__delay_1h",
         "airport__departures_1h",
@@ -74,9 +79,28 @@ def test_each_difference_has_its_cause(small: Any, here: Any) -> None:
     assert by_name["leg__dest"].missing == 1 and by_name["leg__dest"].example == "p1"
     assert by_name["leg__seats"].different == 1 and by_name["leg__seats"].causes == {"data changed, or unknown": 1}
     assert by_name["leg__origin"].equal == 3
-    assert report.lines()[0] == "3 reads × 5 features: 5 mismatches"
-    rates = "equal 66.67%, different 0.00%, missing 33.33%, extra 0.00%"
-    assert f"  leg__dest: {rates} (1 data changed, or unknown), such as p1" in report.lines()
+    assert report.lines()[0] == "3 reads of arrivals × 5 features: 5 mismatches"
+    rates = "equal 66.67%, different 16.67%, missing 16.67%, extra 0.00%"
+    unknown = f"  leg__…: 2 features, {rates} (2 data changed, or unknown), such as p1: dest, seats"
+    assert unknown in report.lines() and len(report.lines()) == 4
+    assert any(line.startswith("  airport__departures_1h: equal 66.67%, different 33.33%") for line in report.lines())
+
+
+def test_only_what_is_unexplained_is_looked_up_again(small: Any, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what that is looked up by."""
+    asked: list[tuple[str, ...]] = []
+
+    def counted(rows: Any, plan: Any, as_of: Any) -> Any:
+        asked.append((as_of, *(c for step in plan.lookups for c in step.columns)))
+        return with_features(rows, plan, as_of)
+
+    monkeypatch.setattr("mainstem.features.parity.with_features", counted)
+    served(small, here, {}, {"airport__departures_1h": 3})
+    compare(here.context, "arrivals", view="airport")
+    assert asked == [
+        ("arrived", "leg__origin", "airport__delay_1h", "airport__departures_1h"),
+        ("known", "leg__origin", "airport__departures_1h"),
+    ]
 
 
 def test_an_event_that_came_while_it_was_read(small: Any, here: Any) -> None:
@@ -106,6 +130,25 @@ def test_a_tie_that_was_broken_the_other_way(small: Any, here: Any) -> None:
     here.put("flights", [small.flight(0), {**small.flight(0), "seats": 90}])
     served(small, here, {"leg__seats": 90})
     assert [dict(f.causes) for f in compare(here.context, "arrivals", view="leg").features if f.causes] == [{"tie": 1}]
+
+
+def test_a_tie_among_changes(small: Any, world: Any) -> None:
+    """Of a stream of changes, two rows of an airport at one instant, and one that was taken back in between."""
+    changed = stream("departures", schema={**small.EVENT, "id": "string"}, time="departed_at", key="id", changes=True)
+    last = feature_view(changed, key="origin", columns=["dep_delay"])
+    declared = small.nodes(features=["origin", last])
+    declared = {"flights": declared["flights"], "departures": changed, "last": last, "late": declared["late"]}
+    here = world(declared | {"arrivals": endpoint(declared["late"])})
+    tied = [
+        {**small.departure(10), "_seq": 1, "_deleted": False, "id": f"d{n}", "dep_delay": float(n)} for n in range(3)
+    ]
+    gone = {"_deleted": True, "_arrived": small.NOON - timedelta(hours=1, minutes=5), "_seq": 2}
+    here.put("departures", [*tied, {**tied[2], **gone}])
+    read = {"_t": small.NOON - timedelta(hours=1), "_logged_at": small.NOON, "_version": "late-1", "origin": "JFK"}
+    logged = [{**read, "_id": f"p{n}", "last__dep_delay": float(n)} for n in range(3)]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+    (delay,) = compare(here.context, "arrivals").features
+    assert (delay.equal, delay.causes) == (1, {"tie": 1, "data changed, or unknown": 1})
 
 
 def test_only_reads_logged_since(small: Any, here: Any) -> None:
@@ -143,6 +186,86 @@ def test_lists_are_equal_item_by_item(small: Any, world: Any) -> None:
     assert recent.causes == {"float tolerance": 1, "late event": 1, "data changed, or unknown": 2}
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        ([INF, 5.0, -3.0], [INF, 500.0, 3.0], [True, False, False]),
+        ([1e12, 5.0, 100.0], [1e12, 5.9, 100.5], [True, False, False]),
+        ([1e12, 5.0, 0.0], [1e12 + 1, 5.0 + 1e-12, 1e-12], [True, True, False]),
+        ([INF, INF, -INF, INF], [-INF, 1e308, -INF, None], [False, False, True, False]),
+        ([None, NAN, None, NAN], [None, None, 0.0, INF], [True, True, False, False]),
+        ([1e308, -1e308], [-1e308, -1e308], [False, True]),
+    ],
+)
+def test_each_row_is_measured_by_its_own_values(a: list[Any], b: list[Any], equal: list[bool]) -> None:
+    """However large the others of the column are."""
+    columns = (pa.chunked_array([pa.array(values, type=pa.float64())]) for values in (a, b))
+    assert _equal(*columns).tolist() == equal
+
+
+def test_lists_with_nothing_in_them_or_nulls() -> None:
+    a, b = [[], [INF, 1.0], [None, 1.0], [1.0]], [[1.0], [INF, 1.0 + 1e-12], [2.0, 1.0], [None]]
+    columns = (pa.chunked_array([pa.array(values, type=pa.list_(pa.float64()))]) for values in (a, b))
+    assert _equal(*columns).tolist() == [False, True, False, False]
+
+
+def test_many_differences_are_told_on_a_screen() -> None:
+    """Of one cause on a line; with how many there are, though not each by its name."""
+    unknown = {"data changed, or unknown": 1}
+    features = [FeatureParity(f"v{n // 5}__f{n}", 20, 19, 1, causes=unknown, example="p0") for n in range(100)]
+    equal = FeatureParity("v0__equal", 20, 20)
+    late = FeatureParity("v1__late", 20, 14, 6, causes={"late event": 6}, example="p9")
+    lines = ParityReport("arrivals", "main", "r1", 20, (*features, equal, late)).lines()
+    rates = "equal 95.00%, different 5.00%, missing 0.00%, extra 0.00%"
+    group = f"  v0__…: 5 features, {rates} (5 data changed, or unknown), such as p0: f0, f1, f2, f3, f4"
+    assert lines[0] == "20 reads of arrivals × 102 features: 106 mismatches" and group in lines
+    assert any(line.startswith("  v1__late: equal 70.00%") for line in lines)
+    assert len(lines) == 14 and lines[-1] == "  and 45 mismatches of 45 more features; --json has them all"
+
+
 def test_without_predictions_there_is_nothing_to_compare(here: Any) -> None:
     with pytest.raises(NotFound, match="no predictions in the lake"):
         compare(here.context, "arrivals")
+
+
+def amounts(small: Any, world: Any, **features: Any) -> Any:
+    """A project of one windowed view of departures, `w`, with the endpoint `arrivals`."""
+    departures = small.nodes()["departures"]
+    view = feature_view(departures, key="origin", windows="1h", **features)
+    declared = small.nodes(features=["origin", view]) | {"departures": departures, "w": view}
+    return world(
+        {n: declared[n] for n in ("flights", "departures", "w", "late")} | {"arrivals": endpoint(declared["late"])}
+    )
+
+
+def test_a_sum_that_cancels_is_as_exact_as_what_it_sums(small: Any, world: Any) -> None:
+    """In its own window: a wrong value is not excused by an infinite one, or by large ones elsewhere."""
+    settings = {"total": _.dep_delay.sum(), "mean": _.dep_delay.mean(), "slope": slope(_.dep_delay)}
+    here = amounts(small, world, **settings, aged=ewma(_.dep_delay, half_life="1h"), skewed=skew(_.dep_delay))
+    delays = {"JFK": [1e9, -1e9, 0.0], "LGA": [3.0, -3.0, 0.0], "EWR": [5e8, 1.0, 5e8], "BOS": [math.inf, 1.0, 2.0]}
+    happened = [(origin, 10 * n + 10, delay) for origin, each in delays.items() for n, delay in enumerate(each)]
+    events = [small.departure(at, _seq=n, origin=o, dep_delay=d) for n, (o, at, d) in enumerate(happened)]
+    here.put("departures", events)
+    reads = [("JFK", "total", 1e-5), ("JFK", "mean", 1e-5), ("EWR", "slope", 0.5), ("JFK", "skewed", 1e-10)]
+    wrong = [("LGA", "total", 1e-5), ("LGA", "mean", 1e-5), ("JFK", "slope", 0.5), ("LGA", "skewed", 1e-8)]
+    wrong += [("JFK", "total", 1.0), ("BOS", "total", 1.0), ("EWR", "total", 1e9 + 10)]
+    logged = [
+        {
+            "_id": f"p{n:02}",
+            "_t": small.NOON - timedelta(hours=1),
+            "_logged_at": small.NOON,
+            "_version": "late-1",
+            "origin": origin,
+            f"w__{name}_1h": value,
+        }
+        for n, (origin, name, value) in enumerate([*reads, *wrong])
+    ]
+    here.put("predictions.arrivals", logged, prediction_schema(here.graph, "arrivals"))
+    found = {f.name: f for f in compare(here.context, "arrivals", view="w").features}
+    of_infinity = 1  # which has no slope and no skewness, and none were served
+    names = ("total", "mean", "slope", "skewed")
+    assert [found[f"w__{name}_1h"].equal for name in names] == [1, 1, 1 + of_infinity, 1 + of_infinity]
+    assert [found[f"w__{name}_1h"].different for name in names] == [4, 1, 1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -14,9 +15,9 @@ from rich.console import Console
 
 import mainstem as ms
 from mainstem.cli.render import nodes as nodes_page
-from mainstem.errors import NotFound
+from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
-from mainstem.project.live import endpoint_of
+from mainstem.project.live import endpoints_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 INSTANT = "timestamp('UTC', 6)"
@@ -42,23 +43,23 @@ def nodes(endpoints: int) -> dict[str, Node]:
 @pytest.mark.parametrize("name", [None, "endpoint0", "late", "leg"])
 def test_the_only_endpoint(name: str | None) -> None:
     with ms.testing.project(nodes(1), NO_FLIGHT) as project:
-        assert endpoint_of(project, name) == "endpoint0"
+        assert endpoints_of(project, name) == ["endpoint0"]
 
 
 def test_one_of_several_has_to_be_named() -> None:
     with ms.testing.project(nodes(2), NO_FLIGHT) as project:
-        assert endpoint_of(project, "endpoint1") == "endpoint1"
+        assert endpoints_of(project, "endpoint1") == ["endpoint1"]
         with pytest.raises(NotFound, match="the project has several endpoints") as error:
-            endpoint_of(project, None)
+            endpoints_of(project, None)
     assert error.value.expected == "one of endpoint0, endpoint1"
 
 
 def test_no_endpoint() -> None:
     with ms.testing.project(nodes(0), NO_FLIGHT) as project:
         with pytest.raises(NotFound, match="the project has no endpoint"):
-            endpoint_of(project, None)
+            endpoints_of(project, None)
         with pytest.raises(NotFound, match="no endpoint reads 'flights'"):
-            endpoint_of(project, "flights")
+            endpoints_of(project, "flights")
 
 
 def orders() -> Node:
@@ -104,3 +105,27 @@ def test_a_champion_says_which_features_were_redefined() -> None:
             assert "back-1 was trained when these meant something else: spent.mean_9d" in status.getvalue()
             later.promote("back")
             assert flags(later) == []
+
+
+def test_a_view_is_read_by_every_endpoint_that_uses_it() -> None:
+    with ms.testing.project(nodes(2), NO_FLIGHT) as project:
+        assert endpoints_of(project, "leg") == endpoints_of(project, "late") == ["endpoint0", "endpoint1"]
+
+
+def test_parity_of_a_view_compares_each_endpoint_that_has_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("mainstem.features.parity.compare", lambda _, e, **more: asked.append((e, more["view"])))
+    with ms.testing.project(nodes(3), NO_FLIGHT) as project:
+        logs = {f"predictions.endpoint{n}": "-" for n in (0, 2)}
+        release = replace(project.release, tables={**project.release.tables, **logs})
+        monkeypatch.setattr(type(project), "release", release)
+        project.parity("leg")
+    assert asked == [("endpoint0", "leg"), ("endpoint2", "leg")]
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_an_unknown_name_is_refused_before_anything_is_compared(watch: bool) -> None:
+    unknown = pytest.raises(UnknownName, match="no node is called 'endpont0'")
+    with ms.testing.project(nodes(1), NO_FLIGHT) as project, unknown as error:
+        project.watch_parity("endpont0", sample=1, every=9) if watch else project.parity("endpont0")
+    assert error.value.hint is not None and "endpoint0" in error.value.hint

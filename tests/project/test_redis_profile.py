@@ -124,7 +124,7 @@ def test_run_ingest_predict_and_parity(project: ms.Project, root: Path) -> None:
 
     project.run()
     assert project.table("departures").to_pyarrow().num_rows == FLIGHTS + 5
-    report = project.parity("airport")
+    (report,) = project.parity("airport")
     assert report.reads == 4 and report.ok, report.lines()
     assert not (root / ".mainstem/online").exists()
     assert not project.plan()
@@ -169,7 +169,7 @@ def test_parity_is_watched_from_release_to_release(project: ms.Project) -> None:
     request = [{"flight_id": f"F{n}", "time": NOON.isoformat()} for n in range(4)]
     logged(project, request)
     project.run()
-    reports = project.watch_parity(sample=100, every=0.01)
+    reports = project.watch_parity(None, sample=100, every=0.01)
     first = next(reports)
     assert (first.endpoint, first.reads, first.ok) == ("arrivals", 4, True)
     logged(project, request[:3])

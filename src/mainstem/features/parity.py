@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from math import isclose
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 import numpy as np
@@ -21,10 +22,12 @@ from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.instants import micros_of
 from mainstem.features.offline.join import AsOf
-from mainstem.features.plan import FeaturePlan, plan_features
-from mainstem.features.views.view import CompiledView, Lookup
+from mainstem.features.plan import Computation, FeaturePlan, plan_features
+from mainstem.features.slack import is_measured, measured, slack, unitless
+from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.features.windows import SECOND
 from mainstem.graph.lineage import leaves
+from mainstem.nodes.expressions import names_in
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
@@ -37,6 +40,9 @@ TOLERANCE = 1e-9
 
 _NEARLY = 1e-6
 _IN_FLIGHT = 10 * SECOND
+_FEW = 1_000
+"""Up to so many reads are named in a query; more are all looked up again."""
+
 _SERVED = "_served_"
 
 
@@ -60,15 +66,17 @@ def compare(
     return _Comparison(context, relation, plan, view, sample, since).report(endpoint)
 
 
-Change = tuple[str, AsOf, Callable[[CompiledView], CompiledView]]
+Changed = Callable[[CompiledView], CompiledView]
+Mask = Any
+"""A boolean per read, as a numpy array."""
 
-_CHANGES: tuple[Change, ...] = (
-    ("late event", "known", lambda view: view),
+_CHANGES: tuple[tuple[str, AsOf, Changed], ...] = (
+    ("late event", "known", lambda view: replace(view) if view.arrives else view),
     ("event in flight", "arrived", lambda view: _delayed(view, _IN_FLIGHT)),
-    ("ttl", "arrived", lambda view: replace(view, ttl=None)),
+    ("ttl", "arrived", lambda view: view if view.ttl is None else replace(view, ttl=None)),
     ("tie", "arrived", lambda view: _least_of_ties(view)),
 )
-"""Rules that may have been applied differently, in the order they are tried."""
+"""Rules that may have been applied differently, in the order they are tried; a view without such a rule is the same."""
 
 
 class _Comparison:
@@ -86,9 +94,11 @@ class _Comparison:
         self.sample, self.since = sample, since
 
     def report(self, endpoint: str) -> ParityReport:
-        table = self._recomputed("arrived", lambda view: view)
+        table = self._recomputed(_needed(self.plan, self.columns))
         served = {c: table[f"{_SERVED}{c}"] for c in self.columns}
-        unequal = {c: ~_equal(served[c], table[c]) for c in self.columns}
+        slacks = {c: unitless(feature) for c, feature in self.features.items()}
+        unequal = {c: ~_equal(served[c], table[c], slack=slacks.get(c, 0.0)) for c in self.columns}
+        unequal = self._beyond_rounding(table, unequal)
         causes = self._causes(table, unequal) if any(map(np.any, unequal.values())) else {}
         features = [
             _summary(c, served[c], table[c], unequal[c], causes.get(c, Counter()), table["_id"]) for c in self.columns
@@ -97,28 +107,53 @@ class _Comparison:
         release = self.context.release
         return ParityReport(endpoint, self.context.branch, release.id, len(table), tuple(features), until)
 
-    def _recomputed(self, as_of: AsOf, changed: Callable[[CompiledView], CompiledView]) -> pa.Table:
-        """The logged reads in order of their id: each feature as it was served and as it is offline."""
+    def _recomputed(self, plan: FeaturePlan, as_of: AsOf = "arrived", ids: Sequence[str] | None = None) -> pa.Table:
+        """The logged reads, or those of `ids`, in order of their id: each column of the plan as it is offline and,
+        where it is one that is compared, as it was served."""
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
         if self.since is not None:
             log = log.filter(log["_logged_at"] > ibis.literal(self.since).cast(log["_logged_at"].type()))
         if self.sample is not None:
             log = log.order_by("_id").limit(self.sample)
+        if ids is not None:
+            log = log.filter(log["_id"].isin(list(ids)))
         served = {f"{_SERVED}{c}": log[c] for c in self.columns}
-        rows = log.select("_id", "_t", "_logged_at", *self.plan.request, **served)
-        steps = tuple(
-            replace(step, view=changed(step.view)) if isinstance(step, Lookup) else step for step in self.plan.steps
-        )
-        found = with_features(rows, replace(self.plan, steps=steps), as_of)
-        query = found.select("_id", "_logged_at", *served, *self.columns).order_by("_id")
+        rows = log.select("_id", "_t", "_logged_at", *plan.request, **served)
+        found = with_features(rows, plan, as_of)
+        query = found.select("_id", "_logged_at", *served, *plan.columns).order_by("_id")
         with self.context.session(leaves(query)) as session:
             return session.fetch(query)
 
-    def _causes(self, table: pa.Table, unequal: Mapping[str, Any]) -> dict[str, Counter[str]]:
+    def _again(self, table: pa.Table, open_: Mapping[str, Mask], as_of: AsOf, changed: Changed) -> _Again | None:
+        """The columns and reads that are `open_`, with each view changed; None where that leaves all views the same."""
+        plan = _needed(self.plan, [column for column, reads in open_.items() if reads.any()])
+        views = {step.view: changed(step.view) for step in plan.lookups}
+        if all(new is old for old, new in views.items()):
+            return None
+        steps = tuple(replace(s, view=views[s.view]) if isinstance(s, Lookup) else s for s in plan.steps)
+        rows = np.flatnonzero(np.any([*open_.values()], axis=0))
+        ids = table["_id"].take(rows).to_pylist() if len(rows) <= _FEW else None
+        brought = {c: f.type for step in steps if isinstance(step, Lookup) for c, f in step.columns.items()}
+        plan = replace(plan, steps=steps, columns={**brought, **plan.columns})
+        return _Again(np.arange(len(table)) if ids is None else rows, self._recomputed(plan, as_of, ids))
+
+    def _beyond_rounding(self, table: pa.Table, unequal: Mapping[str, Mask]) -> dict[str, Mask]:
+        """What is unequal by more than adding up may lose, for which the windows of those reads are measured."""
+        features = {column: feature for column, feature in self.features.items() if is_measured(feature)}
+        again = self._again(table, {column: unequal[column] for column in features}, "arrived", measured)
+        found = dict(unequal)
+        for column, feature in features.items() if again else ():
+            if again and column in again.table.column_names:
+                a, b = (table[name].take(again.rows) for name in (f"{_SERVED}{column}", column))
+                near = _equal(a, b, slack=slack(feature, column, again.table))
+                found[column] = found[column] & ~np.isin(np.arange(len(table)), again.rows[near])
+        return found
+
+    def _causes(self, table: pa.Table, unequal: Mapping[str, Mask]) -> dict[str, Counter[str]]:
         found: dict[str, Counter[str]] = {c: Counter() for c in self.columns}
         open_ = dict(unequal)
 
-        def settle(cause: str, column: str, explained: Any) -> None:
+        def settle(cause: str, column: str, explained: Mask) -> None:
             if count := int(np.sum(open_[column] & explained)):
                 found[column][cause] += count
                 open_[column] = open_[column] & ~explained
@@ -128,13 +163,19 @@ class _Comparison:
             settle("definition changed", column, self._older(column, logged))
             settle("float tolerance", column, _equal(table[f"{_SERVED}{column}"], table[column], _NEARLY))
         for cause, as_of, changed in _CHANGES:
-            if any(map(np.any, open_.values())):
-                other = self._recomputed(as_of, changed)
-                for column in self.columns:
-                    settle(cause, column, _equal(table[f"{_SERVED}{column}"], other[column]))
+            again = self._again(table, open_, as_of, changed)
+            for column in self.columns if again else ():
+                if again and column in again.table.column_names:
+                    same = _equal(again.table[f"{_SERVED}{column}"], again.table[column])
+                    settle(cause, column, np.isin(np.arange(len(table)), again.rows[same]))
         for column in self.columns:
             settle("data changed, or unknown", column, open_[column])
         return found
+
+    @cached_property
+    def features(self) -> dict[str, Feature]:
+        """Column → feature, of those that views bring."""
+        return {c: f for step in self.plan.lookups for c, f in step.columns.items() if c in self.columns}
 
     def _older(self, column: str, logged: Any) -> Any:
         """Which reads were served by a release in which the column's view, or how its source is read, was another."""
@@ -162,6 +203,27 @@ def _columns_of(plan: FeaturePlan, view: str | None) -> tuple[str, ...]:
     return tuple(column for column in plan.columns if column not in plan.request)
 
 
+class _Again(NamedTuple):
+    """Some of the reads, by their row in the first table, computed once more."""
+
+    rows: Any
+    table: pa.Table
+
+
+def _needed(plan: FeaturePlan, columns: Sequence[str]) -> FeaturePlan:
+    """The part of a plan that brings some of its columns, and what those are found by."""
+    wanted, steps = set(columns), list[Lookup | Computation]()
+    for step in reversed(plan.steps):
+        if isinstance(step, Lookup):
+            if features := tuple(feature for column, feature in step.columns.items() if column in wanted):
+                steps.append(replace(step, view=replace(step.view, features=features)))
+                wanted |= set(step.on)
+        elif values := {name: value for name, value in step.node.features.items() if name in wanted}:
+            steps.append(replace(step, node=replace(step.node, features=values)))
+            wanted |= {name for value in values.values() for name in names_in(value)}
+    return replace(plan, steps=tuple(reversed(steps)), columns={column: plan.columns[column] for column in columns})
+
+
 def _delayed(view: CompiledView, by: int) -> CompiledView:
     """The view as it would be if everything had arrived later, as when a read overtakes an event being written."""
     if not view.arrives:
@@ -173,43 +235,44 @@ def _least_of_ties(view: CompiledView) -> CompiledView:
     """The view as it would be if, of what is still tied, the smallest value counted."""
     if not view.arguments:
         return view
-    key = [*view.key, *view.position, *(["_arrived"] if view.arrives else [])]
+    here = [*(["_arrived"] if view.arrives else []), *(["_gone"] if view.retracts else [])]
+    key = [*view.key, *view.position, *here]
     least = {argument: view.events[argument].min() for argument in view.arguments}
     return replace(view, events=view.events.group_by(key).aggregate(**least).select(view.events.columns))
 
 
-def _equal(a: Any, b: Any, tolerance: float = TOLERANCE) -> Any:
-    """For each row whether two Arrow columns agree; null equals null."""
+def _equal(a: Any, b: Any, tolerance: float = TOLERANCE, slack: Any = 0.0) -> Any:
+    """For each row whether two Arrow columns agree: floats relative to the larger of the row's own two values, or by
+    less than its `slack` (a number, or one for each row). A null, which for floats NaN counts as, equals only another.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
-    if pa.types.is_list(a.type):
-        return empty | _equal_lists(a.to_pylist(), b.to_pylist(), tolerance)
     if pa.types.is_floating(a.type):
         x, y = (np.asarray(column.fill_null(np.nan)) for column in (a, b))
-        # A sum of large values that cancel is near zero, and as exact as they are.
-        size = np.nanmax(np.abs(np.concatenate([x, y])), initial=0.0, where=~np.isnan(np.concatenate([x, y])))
-        return empty | np.isclose(x, y, rtol=tolerance, atol=tolerance * 1e-3 * size)
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.abs(x - y) <= np.maximum(tolerance * np.maximum(np.abs(x), np.abs(y)), slack)
+        return (np.isnan(x) & np.isnan(y)) | (x == y) | (np.isfinite(x) & np.isfinite(y) & near)
+    empty = np.asarray(pc.and_(a.is_null(), b.is_null()))
+    if pa.types.is_list(a.type):
+        pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
+        return empty | np.array([x == y or _close(x, y, tolerance) for x, y in pairs], dtype=bool)
     return empty | np.asarray(pc.fill_null(pc.equal(a, b.cast(a.type)), False))
 
 
-def _equal_lists(a: Sequence[list[Any] | None], b: Sequence[list[Any] | None], tolerance: float) -> Any:
-    return np.array([x == y or _close(x, y, tolerance) for x, y in zip(a, b, strict=True)], dtype=bool)
-
-
 def _close(a: list[Any] | None, b: list[Any] | None, tolerance: float) -> bool:
-    """Whether two lists that differ are of floats that hardly do."""
-    if a is None or b is None or len(a) != len(b) or not isinstance(a[0], float):
+    """Whether two lists differ in nothing but floats that hardly do."""
+    if a is None or b is None or len(a) != len(b):
         return False
-    return bool(np.allclose(a, b, rtol=tolerance, atol=0.0))
+    floats = all(isinstance(item, float) for item in (*a, *b))
+    return floats and all(isclose(x, y, rel_tol=tolerance) for x, y in zip(a, b, strict=True))
 
 
 def _summary(
     name: str, served: Any, offline: Any, unequal: Any, causes: Mapping[str, int], ids: Sequence[Any]
 ) -> FeatureParity:
-    missing = unequal & np.asarray(served.is_null())
-    extra = unequal & np.asarray(offline.is_null())
+    missing = unequal & np.asarray(served.is_null(nan_is_null=True))
+    extra = unequal & np.asarray(offline.is_null(nan_is_null=True))
     first = np.flatnonzero(unequal)
     return FeatureParity(
         name=name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,12 +53,37 @@ class ParityReport:
         return self.mismatches == 0
 
     def lines(self) -> list[str]:
-        """What `mainstem parity` prints."""
-        found = [f"{self.reads:,} reads × {len(self.features)} features: {self.mismatches:,} mismatches"]
-        for f in self.features:
-            if f.mismatches:
-                rates = (("equal", f.equal), ("different", f.different), ("missing", f.missing), ("extra", f.extra))
-                told = ", ".join(f"{kind} {count / f.reads:.2%}" for kind, count in rates)
-                causes = ", ".join(f"{count:,} {cause}" for cause, count in f.causes.items())
-                found.append(f"  {f.name}: {told} ({causes}), such as {f.example}")
+        """What `mainstem parity` prints: features of one use of a view that differ for the same causes share a line."""
+        what = f"{self.reads:,} reads of {self.endpoint} × {len(self.features)} features"
+        alike: dict[tuple[str, frozenset[str]], list[FeatureParity]] = {}
+        for feature in self.features:
+            if feature.mismatches:
+                alike.setdefault((feature.name.rpartition("__")[0], frozenset(feature.causes)), []).append(feature)
+        worst = sorted(alike.values(), key=lambda features: -sum(f.mismatches for f in features))
+        found = [f"{what}: {self.mismatches:,} mismatches", *map(_told, worst[:_SHOWN])]
+        if left := worst[_SHOWN:]:
+            count, of = sum(f.mismatches for each in left for f in each), sum(map(len, left))
+            found.append(f"  and {count:,} mismatches of {of} more features; --json has them all")
         return found
+
+
+_SHOWN = 12
+_NAMED = 6
+
+
+def _told(features: Sequence[FeatureParity]) -> str:
+    """A line for features of one prefix that differ for the same causes."""
+    reads = sum(f.reads for f in features)
+    rates = ", ".join(
+        f"{kind} {sum(getattr(f, kind) for f in features) / reads:.2%}"
+        for kind in ("equal", "different", "missing", "extra")
+    )
+    counted: Counter[str] = sum((Counter(f.causes) for f in features), Counter())
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in counted.items())
+    if len(features) == 1:
+        return f"  {features[0].name}: {rates} ({causes}), such as {features[0].example}"
+    prefix = features[0].name.rpartition("__")[0]
+    names = [f.name.removeprefix(f"{prefix}__") for f in features]
+    named = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    what = f"{prefix}__…" if prefix else "on demand"
+    return f"  {what}: {len(names)} features, {rates} ({causes}), such as {features[0].example}: {named}"

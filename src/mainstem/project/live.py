@@ -85,15 +85,33 @@ def beside(project: Project, sample: int) -> Iterator[None]:
         watcher.wait()
 
 
-def watch_parity(project: Project, sample: int, every: float) -> Iterator[ParityReport]:
-    """A report for each endpoint whenever a new release has brought reads to the lake that were not compared yet."""
+def parity(project: Project, name: str | None, sample: int | None) -> list[ParityReport]:
+    """A report for each endpoint that a name means and that has reads in the lake; of a view, only its features.
+
+    Raises `NotFound`, or `UnknownName` for what is no node.
+    """
+    from mainstem.features.parity import compare
+
+    asked, view = endpoints_of(project, name), _view(project, name)
+    served = [endpoint for endpoint in asked if f"predictions.{endpoint}" in project.release.tables]
+    return [compare(project.reading("parity"), e, view=view, sample=sample) for e in served or asked[:1]]
+
+
+def watch_parity(project: Project, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
+    """A report whenever a new release has brought reads to the lake that were not compared yet, for each endpoint that
+    the name means; for every one without a name. Raises `NotFound`, or `UnknownName` for what is no node."""
+    asked = None if name is None else endpoints_of(project, name)
+    return _watched(project, asked, sample, every)
+
+
+def _watched(project: Project, asked: Sequence[str] | None, sample: int, every: float) -> Iterator[ParityReport]:
     seen = ""
     while True:
         release = project.release
         if release.id != seen:
             seen = release.id
             for endpoint in project.graph.of(Endpoint):
-                if f"predictions.{endpoint}" in release.tables:
+                if f"predictions.{endpoint}" in release.tables and (asked is None or endpoint in asked):
                     yield from _compared(project, endpoint, sample)
         clock.sleep(every)
 
@@ -148,14 +166,14 @@ def _live(project: Project) -> Live:
     return served.live
 
 
-def endpoint_of(project: Project, name: str | None) -> str:
-    """The endpoint that a name means: itself, or one whose model uses the view or is the model; without a name the
-    only one. Raises `NotFound`."""
-    endpoints = project.graph.of(Endpoint)
+def endpoints_of(project: Project, name: str | None) -> list[str]:
+    """The endpoints that a name means: itself, or those whose model uses the view or is the model; without a name the
+    only one. Raises `NotFound`, or `UnknownName` for what is no node."""
+    endpoints = list(project.graph.of(Endpoint))
     if name in endpoints:
-        return str(name)
+        return [str(name)]
     upstream = {e: project.graph.dag.upstream(e) for e in endpoints}
-    found = [e for e in endpoints if name is None or name in upstream[e]]
+    found = [e for e in endpoints if name is None or project.graph[name].name in upstream[e]]
     if not found:
         raise NotFound(
             f"no endpoint reads {name!r}" if name else "the project has no endpoint",
@@ -164,8 +182,8 @@ def endpoint_of(project: Project, name: str | None) -> str:
     if name is None and len(found) > 1:
         what, hint = "the project has several endpoints", f"mainstem parity {found[0]}"
         raise NotFound(what, expected=f"one of {', '.join(found)}", hint=hint)
-    return found[0]
+    return found
 
 
-def is_view(project: Project, name: str | None) -> bool:
-    return name is not None and isinstance(project.graph[name].node, FeatureView)
+def _view(project: Project, name: str | None) -> str | None:
+    return name if name is not None and isinstance(project.graph[name].node, FeatureView) else None

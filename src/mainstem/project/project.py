@@ -273,20 +273,16 @@ class Project:
         with live.beside(self, parity):
             live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
 
-    def parity(self, name: str | None = None, sample: int | None = None) -> ParityReport:
-        """Logged reads of an endpoint (or of the view `name`), recomputed offline as of then, and compared."""
-        from mainstem.features.parity import compare
+    def parity(self, name: str | None = None, sample: int | None = None) -> list[ParityReport]:
+        """Logged reads recomputed offline as of then, and compared: of an endpoint, or of each that reads `name`."""
+        return live.parity(self, name, sample)
 
-        endpoint = live.endpoint_of(self, name)
-        view = name if live.is_view(self, name) else None
-        return compare(self.reading("parity"), endpoint, view=view, sample=sample)
-
-    def watch_parity(self, sample: int, every: float) -> Iterator[ParityReport]:
+    def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
         """Compare a sample of the reads that each new release brings to the lake, and keep what was found, for ever.
 
         Looks for a release `every` so many seconds; `/metrics` of a server shows the newest reports.
         """
-        return live.watch_parity(self, sample, every)
+        return live.watch_parity(self, name, sample, every)
 
     def create_key(self, name: str, scopes: Sequence[str]) -> str:
         """A new API key: shown this once."""

@@ -73,8 +73,11 @@ def parity(
     Exits with 1 if any differs; with --watch it goes on until Ctrl-C, and a server's /metrics shows what it finds.
     """
     with opened(directory, profile, branch) as project:
-        reports = project.watch_parity(sample or WATCHED, every) if watch else [project.parity(name, sample)]
+        sampled = sample or WATCHED
+        reports = project.watch_parity(name, sampled, every) if watch else project.parity(name, sample)
+        ok = True
         for report in reports:
             output(json).parity(report)
-    if not report.ok:
+            ok = ok and report.ok
+    if not ok:
         raise typer.Exit(FAILED)
