@@ -27,7 +27,7 @@ def status(status: Mapping[str, Any]) -> Iterator[RenderableType]:
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status["endpoints"])
         )
     for endpoint in status.get("endpoints", ()):
-        if endpoint["redefined"]:
+        if endpoint.get("redefined"):
             yield f"[yellow]{escape(_redefined(endpoint))}[/]"
     if status.get("findings"):
         yield ""
