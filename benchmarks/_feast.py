@@ -23,7 +23,7 @@ def environment(cache: Path = ROOT / ".mainstem" / "bench") -> Path:
     home = cache / f"feast-{VERSION}"
     python, done = home / "bin" / "python", home / ".installed"
     if not done.exists():
-        print(f"installing Feast {VERSION} in {home}: some minutes, once", flush=True)
+        print(f"installing Feast {VERSION} in {home}: some minutes, once", file=sys.stderr, flush=True)
         make = [sys.executable, "-m", "venv", "--clear", str(home)]
         fill = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in (make, [*fill, f"feast[duckdb,redis]=={VERSION}"]):
