@@ -96,8 +96,8 @@ def main() -> None:
 
     row = {"flight_id": "F1", "distance": 1.0, "time": worlds.NOON.isoformat()}
     many = [{**row, "flight_id": f"F{n % 3}"} for n in range(1000)]
-    event = {"events": [worlds.departure(0)], "replay": True}
-    events = {"events": [worlds.departure(0)] * 36, "replay": True}
+    event = {"events": [worlds.departure(0)], "backfill": True}
+    events = {"events": [worlds.departure(0)] * 36, "backfill": True}
     command = [sys.executable, str(TESTS / "process.py"), str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

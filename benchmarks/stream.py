@@ -182,7 +182,7 @@ def ingest(label: str, directory: Path, events: int) -> None:
         rows = [dict(zip(SCHEMA, row, strict=True)) for row in zip(columns["id"], at, columns["value"], strict=True)]
 
         def take() -> None:
-            accepted = taker.accept(rows, replay=True)  # noqa: B023
+            accepted = taker.accept(rows, backfill=True)  # noqa: B023
             with store.transaction() as writer:
                 taker.write(writer, accepted)
 

@@ -277,7 +277,7 @@ class OnlineStore(Protocol):
 class EventLog(Protocol):
     """Ordered, durable payloads per log. A reader keeps its own offset, with the data it writes."""
 
-    def replay(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+    def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
         """(offset, payload) from `start` on."""
 
     def end(self, log: str) -> int:
@@ -288,3 +288,7 @@ class EventLog(Protocol):
 
     def begin(self, log: str, offset: int) -> None:
         """Let the next payload have this offset at least: the log was lost, and what it had has a place elsewhere."""
+
+
+class Store(OnlineStore, EventLog, Protocol):
+    """Online state and event log in one store: a transaction covers both."""

@@ -14,7 +14,9 @@ def test_the_flights_project(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     directory = tmp_path / "new" / "flights"
     assert run(["init", "flights", str(directory), "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
-    assert {"mainstem.toml", "flights.py", "world.py", "replay.py", "sql/carrier_days.sql", ".gitignore"} <= set(files)
+    assert {"mainstem.toml", "flights.py", "world.py", "simulate.py", "sql/carrier_days.sql", ".gitignore"} <= set(
+        files
+    )
     assert all((directory / file).is_file() for file in files)
     assert not any("__pycache__" in file for file in files)
     assert tomllib.loads((directory / "mainstem.toml").read_text())["project"] == {

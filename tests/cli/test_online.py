@@ -40,7 +40,7 @@ class Traffic:
     def _send(self) -> None:
         while not self.stop.is_set():
             batch = [event(self.sent + n) for n in range(3)]
-            status, answer = self.served.post("/events/departures", {"events": batch, "replay": True})
+            status, answer = self.served.post("/events/departures", {"events": batch, "backfill": True})
             if status == 202:
                 self.sent += 3
             else:

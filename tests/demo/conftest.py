@@ -1,4 +1,4 @@
-"""The template's world and replay scripts, imported from where `mainstem init` copies them from."""
+"""The template's world and simulate scripts, imported from where `mainstem init` copies them from."""
 
 import sys
 from pathlib import Path

@@ -13,12 +13,12 @@ from ibis import _
 
 from mainstem.errors import DefinitionError, LeakError, RequestError, SchemaError, UnknownName
 from mainstem.features.discovery import features
-from mainstem.features.instants import INSTANT, micros_of
 from mainstem.features.offline.join import join
 from mainstem.features.online.view import online_view
 from mainstem.features.plan import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import INSTANT, micros_of
 from mainstem.nodes.sources import files, stream
 
 

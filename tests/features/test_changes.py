@@ -12,11 +12,11 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
-from mainstem.features.instants import INSTANT
 from mainstem.features.offline.join import join
 from mainstem.features.plan import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
+from mainstem.nodes.instants import INSTANT
 from mainstem.planning.plan import Step
 from mainstem.project.project import Project
 from mainstem.testing import project as project_of
@@ -72,7 +72,7 @@ def shop(log: list[dict[str, Any]]) -> Iterator[Project]:
     with project_of({"payments": payments, "spent": spent, "last": last, "large": large}, data={}) as made:
         made.run()
         for batch in filter(None, (log[:3], log[3:])):
-            made.ingest("payments", batch, replay=True)
+            made.ingest("payments", batch, backfill=True)
         yield made
 
 
@@ -139,7 +139,7 @@ def test_changes_sent_again_or_out_of_date(shop: Project, name: str, together: b
     more, seen = ODD[name]
     changes = [*more, change(OTHER, None, 20)]
     for batch in [changes] if together else [[each] for each in changes]:
-        shop.ingest("payments", batch, replay=True)
+        shop.ingest("payments", batch, backfill=True)
     assert online(shop)[21] == seen
     shop.run("payments spent last")
     assert offline(shop, "arrived")[21] == online(shop)[21] == seen

@@ -15,7 +15,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.algebra import AGGREGATIONS
-from mainstem.features.instants import micros_of
+from mainstem.nodes.instants import micros_of
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.testing.contracts.features import AggregationContract
 from mainstem.testing.features import SCHEMA, Interpreter, example_view, naive, same

@@ -11,7 +11,6 @@ import pytest
 from ibis import _
 
 from mainstem.errors import ConflictError, RequestError
-from mainstem.features.instants import micros_of
 from mainstem.features.materialise import Materialise, _told, fingerprint_of
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.loading import Loading
@@ -20,6 +19,7 @@ from mainstem.features.online.packing import encode_key
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 
 

@@ -13,7 +13,7 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import DefinitionError, SchemaError
 from mainstem.features.algebra import AGGREGATIONS
 from mainstem.features.algebra.sums import Sum
-from mainstem.features.instants import ALWAYS, INSTANT
+from mainstem.features.instants import ALWAYS
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.packing import encode_key
 from mainstem.features.views.compile import compile_view
@@ -22,6 +22,7 @@ from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import files, stream
 from mainstem.testing.features import example_view
 from mainstem.testing.interpreters import _arrow

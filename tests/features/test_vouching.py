@@ -12,10 +12,10 @@ from ibis import _
 
 from mainstem.errors import DefinitionError
 from mainstem.features.dataset import dataset
-from mainstem.features.instants import micros_of
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import micros_of
 from mainstem.planning.planner import Situation, plan
 
 SAID = {"leg__departed_at": "flights leave on time"}

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem.errors import DefinitionError
-from mainstem.features.windows import DAY, HOUR, MINUTE, SECOND, Window, default_resolution, floor
+from mainstem.features.windows import Window, default_resolution, floor
+from mainstem.graph.units import DAY, HOUR, MINUTE, SECOND
 
 
 @given(st.integers(-(2**61), 2**61), st.integers(1, 2**40))

@@ -13,7 +13,7 @@ from mainstem.errors import EngineError
 from mainstem.feedback import guards, remedies
 from mainstem.feedback.changes import Series, unit_change
 from mainstem.monitoring.history import DAY
-from mainstem.monitoring.partition import instant
+from mainstem.nodes.instants import instant_of
 from mainstem.project.resolve import resolve
 
 DAYS, FAULT, MENDED = 120, 80, 110
@@ -29,7 +29,7 @@ def sent(mended):
 
 def rule():
     rows = Series("at", TIMES, sent(mended=False)).between(0, 100 * DAY)
-    found = unit_change("feed", "delay", rows, (instant(FAULT * DAY), instant(100 * DAY)), [])
+    found = unit_change("feed", "delay", rows, (instant_of(FAULT * DAY), instant_of(100 * DAY)), [])
     assert found is not None
     return found.rule
 

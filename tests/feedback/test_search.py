@@ -10,7 +10,7 @@ from mainstem.feedback.search import negligible, search
 from mainstem.models.metrics import metric
 from mainstem.monitoring.drift import Sample
 from mainstem.monitoring.history import DAY
-from mainstem.monitoring.partition import instant
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.records import InputColumn, Measure
 
 INPUTS = (InputColumn("delay", "float", ("feed.delay",)), InputColumn("wind", "float", ("weather.wind",)))
@@ -85,7 +85,7 @@ def test_a_fault_is_named_dated_priced_and_undone():
     assert [r.change.place for r in found.repairs] == ["feed.delay"] and not found.losses
     repair = found.repairs[0]
     assert repair.change.rule.factor == pytest.approx(1 / 60)
-    assert abs((repair.change.since - instant(FAULT)).total_seconds()) <= 2 * 3600
+    assert abs((repair.change.since - instant_of(FAULT)).total_seconds()) <= 2 * 3600
     assert repair.recovery.recovered.low > 0 and not repair.harmless
     assert repair.recovery.after == pytest.approx(repair.recovery.before + repair.recovery.recovered.value)
     assert repair.rivals[0].low > 0
@@ -120,22 +120,22 @@ def test_a_column_that_was_shuffled_has_lost_its_worth():
 def test_windows_of_earlier_findings_are_no_reference():
     world = World(0, {"feed.delay": 60.0})
     rows = world.read("feed", "delay")
-    window = instant(135 * DAY), instant(149 * DAY)
-    earlier = [(instant(FAULT), instant(135 * DAY - 1))]
+    window = instant_of(135 * DAY), instant_of(149 * DAY)
+    earlier = [(instant_of(FAULT), instant_of(135 * DAY - 1))]
     found = unit_change("feed", "delay", rows, window, earlier)
     assert found is not None and found.rule.factor == pytest.approx(1 / 60)
 
 
 def test_a_fault_that_began_before_the_first_prediction_is_dated_back():
     rows = World(0, {"feed.delay": 60.0}).read("feed", "delay")
-    found = unit_change("feed", "delay", rows, (instant(FAULT + DAY // 2), instant(149 * DAY)), [])
+    found = unit_change("feed", "delay", rows, (instant_of(FAULT + DAY // 2), instant_of(149 * DAY)), [])
     assert found is not None and found.rule.factor == pytest.approx(1 / 60)
-    assert abs((found.since - instant(FAULT)).total_seconds()) <= 2 * 3600
+    assert abs((found.since - instant_of(FAULT)).total_seconds()) <= 2 * 3600
 
 
 def test_a_source_without_a_past_says_nothing():
     rows = World(0, {}).read("feed", "delay")
-    assert unit_change("feed", "delay", rows, (instant(0), instant(150 * DAY)), []) is None
+    assert unit_change("feed", "delay", rows, (instant_of(0), instant_of(150 * DAY)), []) is None
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release, RunRecord
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.process import here, is_gone
 from mainstem.planning.runner import Event, Runner
 from mainstem.ports import State
 from mainstem.state.sql import SqlState
 
-Work = Callable[[Step, Context], Outcome]
+Work = Callable[[Step, Context], StepResult]
 
 
 class OnlyProbes(Context):
@@ -50,29 +50,29 @@ def context(state: State, lake: IcebergLake, run: str = "run-1", release: Releas
 def write(rows: int) -> Work:
     """Store `rows` rows under the step's node."""
 
-    def work(step: Step, context: Context) -> Outcome:
+    def work(step: Step, context: Context) -> StepResult:
         target = context.lake.target(step.node, {"x": "int64"})
         with context.engine.session({}) as session:
             files = session.write(f"SELECT i AS x FROM range({rows}) AS t(i)", target)
         base = context.release.tables.get(step.node)
         snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, remove="all")
-        return Outcome(tables={step.node: snapshot}, rows_in=rows, published=rows)
+        return StepResult(tables={step.node: snapshot}, rows_in=rows, published=rows)
 
     return work
 
 
-def fail(step: Step, context: Context) -> Outcome:
+def fail(step: Step, context: Context) -> StepResult:
     raise CheckFailed(f"{step.node} is wrong", where=step.node)
 
 
-def interrupt(step: Step, context: Context) -> Outcome:
+def interrupt(step: Step, context: Context) -> StepResult:
     raise KeyboardInterrupt
 
 
 def runner(**by_node: Work) -> Runner:
     """Steps named by node, all of kind `promote` so that no definition is looked up, each done as given."""
 
-    def executor(step: Step, context: Context) -> Outcome:
+    def executor(step: Step, context: Context) -> StepResult:
         return by_node[step.node](step, context)
 
     return Runner({"promote": executor})
@@ -151,7 +151,7 @@ def test_a_process_that_was_killed_is_told_from_one_that_goes_on() -> None:
 def test_the_slower_of_two_runs_conflicts(state: SqlState, lake: IcebergLake) -> None:
     slow = context(state, lake, "run-slow")
 
-    def overtaken(step: Step, inner: Context) -> Outcome:
+    def overtaken(step: Step, inner: Context) -> StepResult:
         runner(b=write(2)).run(steps("b"), context(state, lake, "run-fast"))
         return write(1)(step, inner)
 
@@ -164,7 +164,7 @@ def test_the_slower_of_two_runs_conflicts(state: SqlState, lake: IcebergLake) ->
 
 
 def test_a_bug_is_not_swallowed(state: SqlState, lake: IcebergLake) -> None:
-    def bug(step: Step, context: Context) -> Outcome:
+    def bug(step: Step, context: Context) -> StepResult:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -12,11 +12,11 @@ import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.features.instants import micros_of
 from mainstem.features.online.view import online_view, space_of
 from mainstem.features.plan import compiled
 from mainstem.features.sweep import sweep
 from mainstem.nodes.base import Node
+from mainstem.nodes.instants import micros_of
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 INSTANT = "timestamp('UTC', 6)"
@@ -49,9 +49,9 @@ def project(settings: Settings) -> Iterator[ms.Project]:
     """Of fifty airports nothing is heard but on the first day."""
     with ms.Project(settings, nodes()) as made:
         made.run()
-        made.ingest("departures", [event(n, f"K{n}", NOON) for n in range(50)], replay=True)
+        made.ingest("departures", [event(n, f"K{n}", NOON) for n in range(50)], backfill=True)
         made.run()
-        made.ingest("departures", [event(50, "JFK", NOON + DAY)], replay=True)
+        made.ingest("departures", [event(50, "JFK", NOON + DAY)], backfill=True)
         yield made
 
 
@@ -78,7 +78,7 @@ def test_gc_deletes_it_too_and_the_states_of_views_that_are_no_more(project: ms.
     before = seen(project)
     assert project.gc() == (0, 100, 0) and seen(project) == before
     assert project.gc() == (0, 0, 0)
-    project.ingest("departures", [event(51, "K7", NOON + DAY + DAY / 50)], replay=True)
+    project.ingest("departures", [event(51, "K7", NOON + DAY + DAY / 50)], backfill=True)
     assert seen(project) == [(1, 50.0, False), (1, 51.0, False)]
     last = space_of("last", project.release.online["last"])
     left = nodes()

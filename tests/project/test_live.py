@@ -114,7 +114,7 @@ def test_a_view_is_read_by_every_endpoint_that_uses_it() -> None:
 
 def test_parity_of_a_view_compares_each_endpoint_that_has_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("mainstem.features.parity.compare", lambda _, e, **more: asked.append((e, more["view"])))
+    monkeypatch.setattr("mainstem.parity.compare.compare", lambda _, e, **more: asked.append((e, more["view"])))
     with ms.testing.project(nodes(3), NO_FLIGHT) as project:
         logs = {f"predictions.endpoint{n}": "-" for n in (0, 2)}
         release = replace(project.release, tables={**project.release.tables, **logs})

@@ -165,7 +165,7 @@ def test_views_use_views_and_some_have_no_key() -> None:
         project.run()
         (row,) = project.online("dear").get([{"driver": "ann"}], NOON)
         assert row == {"over_1h": pytest.approx((-2 - 2 - 3 - 3) / 4), "busy_1h": 5}
-        project.ingest("rides", [{"ride": "r9", "zone": 1, "driver": "bob", "fare": 99.0, "at": NOON}], replay=True)
+        project.ingest("rides", [{"ride": "r9", "zone": 1, "driver": "bob", "fare": 99.0, "at": NOON}], backfill=True)
         bob, everybody = (
             project.online(v).get([k], NOON + MINUTE)[0] for v, k in (("dear", {"driver": "bob"}), ("everywhere", {}))
         )

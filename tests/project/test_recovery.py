@@ -65,9 +65,9 @@ def project(root: Path, online: tuple[str, Any]) -> Iterator[ms.Project]:
     settings = Settings(root, ProjectSettings("flights", ()), Profile(online=online[0]), "default", Serve())
     with ms.Project(settings, nodes()) as made:
         made.run()
-        made.ingest("departures", [event(n) for n in range(5)], replay=True)
+        made.ingest("departures", [event(n) for n in range(5)], backfill=True)
         made.run()
-        made.ingest("departures", [event(n) for n in (5, 6)], replay=True)
+        made.ingest("departures", [event(n) for n in (5, 6)], backfill=True)
         yield made
 
 
@@ -85,7 +85,7 @@ def test_a_lost_store_is_told_and_built_anew(project: ms.Project, online: tuple[
         count(project)
     assert caught.value.hint == "mainstem run builds it anew from the lake"
     with pytest.raises(StorageError, match="gone from the"):
-        project.ingest("departures", [event(7)], replay=True)
+        project.ingest("departures", [event(7)], backfill=True)
 
     steps = {step.key: step.reason for step in project.plan().steps}
     assert steps.pop("collect past", "") == ""
@@ -99,7 +99,7 @@ def test_a_lost_store_is_told_and_built_anew(project: ms.Project, online: tuple[
     (row,) = project.online("last").get([{"origin": "JFK"}], NOON)
     assert row["delay"] == 5.0
 
-    assert project.ingest("departures", [event(n) for n in (7, 8)], replay=True) == 5
+    assert project.ingest("departures", [event(n) for n in (7, 8)], backfill=True) == 5
     assert count(project) == 1 + 7
     project.run()
     found = project.table("departures").to_pyarrow().sort_by("at")["event"].to_pylist()
@@ -114,7 +114,7 @@ def test_a_server_says_so_meanwhile_and_goes_on_by_itself(project: ms.Project, o
     reader = served.live.reader()
 
     def take(*numbers: int) -> int:
-        events = served.live.ingest("departures").accept([event(n) for n in numbers], replay=True)
+        events = served.live.ingest("departures").accept([event(n) for n in numbers], backfill=True)
         first: int = served.committer.submit(served.ingesting("departures", events)).result()
         return first
 
@@ -151,7 +151,7 @@ def test_a_server_that_starts_without_its_state_tells_every_request(project: ms.
     assert "is gone from the" in str(served.lost) and "is gone from the" in str(served.trouble)
     with pytest.raises(StorageError, match="gone from the"):
         served.live.reader().read(["airport"], [{"origin": "JFK"}])
-    events = served.live.ingest("departures").accept([event(7)], replay=True)
+    events = served.live.ingest("departures").accept([event(7)], backfill=True)
     with pytest.raises(StorageError, match="gone from the"):
         served.committer.submit(served.ingesting("departures", events)).result()
     served.close()

@@ -110,7 +110,7 @@ def logged(project: ms.Project, rows: list[dict[str, Any]]) -> list[Any]:
 
 def test_run_ingest_predict_and_parity(project: ms.Project, root: Path) -> None:
     (before,) = project.online("airport").get([{"origin": "JFK"}], NOON)
-    assert project.ingest("departures", [departure(n) for n in range(5)], replay=True) == 0
+    assert project.ingest("departures", [departure(n) for n in range(5)], backfill=True) == 0
     (after,) = project.online("airport").get([{"origin": "JFK"}], NOON)
     assert after["n_3h"] == before["n_3h"] + 5 and after["delay_3h"] > before["delay_3h"]
 
@@ -131,14 +131,14 @@ def test_run_ingest_predict_and_parity(project: ms.Project, root: Path) -> None:
 
 
 def test_a_branch_goes_on_from_mains_state_and_leaves_it_alone(project: ms.Project, root: Path) -> None:
-    project.ingest("departures", [departure(0)], replay=True)
+    project.ingest("departures", [departure(0)], backfill=True)
     with ms.load(root, profile="shared", branch="dev") as dev:
         assert not dev.adapters.has_store
-        assert dev.ingest("departures", [departure(1), departure(2)], replay=True) == 1
+        assert dev.ingest("departures", [departure(1), departure(2)], backfill=True) == 1
         (there,) = dev.online("airport").get([{"origin": "JFK"}], NOON)
     (here,) = project.online("airport").get([{"origin": "JFK"}], NOON)
     assert there["n_3h"] == here["n_3h"] + 2
-    assert project.ingest("departures", [departure(3)], replay=True) == 1
+    assert project.ingest("departures", [departure(3)], backfill=True) == 1
 
 
 def test_what_the_store_is_and_what_a_view_takes_up(project: ms.Project, redis_server: Any) -> None:

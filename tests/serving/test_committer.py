@@ -40,7 +40,7 @@ def test_work_of_many_threads_is_all_on_disk_once(store: LmdbStore) -> None:
         thread.join()
     committer.close()
     assert sorted(offsets) == list(range(200))
-    assert len({payload for _, payload in store.replay("log", 0)}) == 200
+    assert len({payload for _, payload in store.entries("log", 0)}) == 200
 
 
 def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_along(store: LmdbStore) -> None:
@@ -71,7 +71,7 @@ def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_a
     with pytest.raises(ValueError, match="no"):
         bad.result(10)
     committer.close()
-    assert [payload for _, payload in store.replay("log", 0)] == [b"good", b"good"]
+    assert [payload for _, payload in store.entries("log", 0)] == [b"good", b"good"]
 
 
 def test_a_store_that_is_away_is_not_asked_for_each_alone(make_redis: Any) -> None:

@@ -24,9 +24,9 @@ from mainstem.errors import StorageError
 from mainstem.features.materialise import catch_up
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
+from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 from mainstem.serving.committer import Committer
-from mainstem.streaming.rows import micros
 
 PROCESS = Path(__file__).parent / "process.py"
 
@@ -48,7 +48,7 @@ def running(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str]
 
 def events_per_origin(world: Any, worlds: Any) -> int:
     online = OnlineView(compiled(world.graph, "airport"), world.store, world.release.online["airport"])
-    (reading,) = online.read([("JFK",)], micros(worlds.NOON))
+    (reading,) = online.read([("JFK",)], micros_of(worlds.NOON))
     return int(reading.values["departures_1h"])
 
 
@@ -60,7 +60,7 @@ def test_killed_while_ingesting_every_acknowledged_event_is_there_once(world: An
             for number in range(0, 100_000, 3):
                 batch = [{**worlds.departure(0), "flight_id": f"E{n}"} for n in (number, number + 1, number + 2)]
                 try:
-                    answer = client.post("/events/departures", json={"events": batch, "replay": True})
+                    answer = client.post("/events/departures", json={"events": batch, "backfill": True})
                 except httpx.HTTPError:
                     return
                 assert answer.status_code == 202
@@ -75,7 +75,7 @@ def test_killed_while_ingesting_every_acknowledged_event_is_there_once(world: An
         feeding.join()
     before = len(acknowledged)
     with running(world.root) as (_, url), httpx.Client(base_url=url, timeout=10) as client:
-        again = {"events": [{**worlds.departure(0), "flight_id": "last"}], "replay": True}
+        again = {"events": [{**worlds.departure(0), "flight_id": "last"}], "backfill": True}
         assert client.post("/events/departures", json=again).status_code == 202
     logged = world.store.end("events/departures")
     assert before + 1 <= logged <= before + 1 + 3  # what was on its way may have arrived, but was not acknowledged
@@ -92,7 +92,7 @@ def test_a_full_disk_is_said_and_takes_nothing_that_was_acknowledged(world: Any,
     with running(world.root, str(data + 200_000)) as (_, url), httpx.Client(base_url=url, timeout=30) as client:
         for number in range(0, 100_000, 100):
             batch = [{**worlds.departure(0), "flight_id": f"E{number + i:06d}"} for i in range(100)]
-            answer = client.post("/events/departures", json={"events": batch, "replay": True})
+            answer = client.post("/events/departures", json={"events": batch, "backfill": True})
             if answer.status_code != 202:
                 break
             acknowledged += 100
@@ -135,7 +135,7 @@ def test_what_was_logged_while_a_view_was_built_elsewhere_is_taken_in_first(
 ) -> None:
     ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
     online = ingest.views[0]
-    events = ingest.accept([worlds.departure(n) for n in range(8)], replay=True)
+    events = ingest.accept([worlds.departure(n) for n in range(8)], backfill=True)
     with world.store.transaction() as writer:
         bare_of(ingest, world).write(writer, events[:5])
     assert online.meta().offset == 0
@@ -155,7 +155,7 @@ def bare_of(ingest: Any, world: Any) -> Any:
 def test_a_view_that_comes_while_events_are_committed_misses_none_of_them(world: Any, worlds: Any) -> None:
     """What is written in one transaction is in the log only when it is over."""
     ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
-    events = ingest.accept([worlds.departure(n) for n in range(8)], replay=True)
+    events = ingest.accept([worlds.departure(n) for n in range(8)], backfill=True)
     committer, begin = Committer(world.store), threading.Event()
     committer.submit(lambda writer: begin.wait(30))  # the others wait meanwhile, and share a transaction
     bare = bare_of(ingest, world)
@@ -170,7 +170,7 @@ def test_a_view_that_comes_while_events_are_committed_misses_none_of_them(world:
 
 def test_a_state_that_lags_behind_what_the_log_still_has_is_not_gone_on_with(world: Any, worlds: Any) -> None:
     ingest = world.service()._loaded(world.graph, world.release).ingest("departures")
-    events = ingest.accept([worlds.departure(n) for n in range(4)], replay=True)
+    events = ingest.accept([worlds.departure(n) for n in range(4)], backfill=True)
     with world.store.transaction() as writer:
         bare_of(ingest, world).write(writer, events[:3])
     world.store.trim("events/departures", 2)

@@ -51,7 +51,7 @@ def test_several_views_in_one_question(http: Any) -> None:
 
 
 def test_events_are_in_the_next_read(http: Any, worlds: Any) -> None:
-    assert http.post("/events/departures", json={"events": [worlds.departure(9)], "replay": True}).status_code == 202
+    assert http.post("/events/departures", json={"events": [worlds.departure(9)], "backfill": True}).status_code == 202
     body = http.post("/features/airport", json={"origin": "JFK", "time": NOON}).json()
     assert body["features"] == {"delay_1h": 7.0, "departures_1h": 2, "recent_1h": [10.0, 4.0]}
     assert body["effective"] == (worlds.NOON - timedelta(minutes=41)).isoformat().replace("+00:00", "Z")

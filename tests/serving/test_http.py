@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from mainstem.logs.records import decode_event, decode_prediction
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.serving.keys import create, revoke
-from mainstem.streaming.logs import decode_event, decode_prediction
 
 
 def at(worlds: Any, minutes: int = 0) -> str:
@@ -43,7 +43,7 @@ def test_one_row_in_one_prediction_out_with_version_and_features(http: Any, worl
 
 def test_events_change_the_next_prediction(http: Any, worlds: Any) -> None:
     events = [worlds.departure(n) for n in range(3)]
-    taken = http.post("/events/departures", json={"events": events, "replay": True})
+    taken = http.post("/events/departures", json={"events": events, "backfill": True})
     assert (taken.status_code, taken.json()) == (202, {"stream": "departures", "accepted": 3, "offset": 0})
     body = http.post("/predict/arrivals", json={"flight_id": "F1", "distance": None, "time": at(worlds)}).json()
     assert body["features"]["airport__delay_1h"] == 8.5
@@ -77,7 +77,7 @@ def test_an_unknown_entity_gets_defaults_and_a_flag(http: Any, worlds: Any) -> N
 def test_predictions_are_in_the_log_when_they_are_answered(http: Any, served: Any, worlds: Any) -> None:
     world, _ = served
     body = http.post("/predict/arrivals", json={"flight_id": "X", "distance": 1, "time": at(worlds)}).json()
-    ((_, payload),) = world.store.replay("predictions/arrivals", 0)
+    ((_, payload),) = world.store.entries("predictions/arrivals", 0)
     logged = decode_prediction(payload)
     assert (logged.id, logged.version, logged.flags) == (body["id"], "late-1", "unknown:leg,unknown:airport")
     assert logged.row["flight_id"] == "X" and logged.row["airport__departures_1h"] == 0
@@ -156,7 +156,13 @@ BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/predict/arrivals", {"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, "JSON"),
     ("POST", "/predict/arrivals", {"content": b"x" * 5_000_000, "headers": JSON_TYPE}, 413, "the body is too large"),
     ("POST", "/events/departures", {"json": [1] * 10_001}, 413, "there are too many rows"),
-    ("POST", "/events/departures", {"json": {"events": [{}], "replay": "yes"}}, 400, "`replay` is true or false"),
+    (
+        "POST",
+        "/events/departures",
+        {"json": {"events": [{}], "backfill": "yes"}},
+        400,
+        "`backfill` must be",
+    ),
     ("GET", "/health", {"headers": {"host": "evil.example"}}, 403, "only this machine is answered"),
 ]
 
@@ -318,7 +324,7 @@ def test_a_browser_asks_for_the_key(http: Any, served: Any) -> None:
 
 def test_events_in_the_log_are_those_that_were_sent(http: Any, served: Any, worlds: Any) -> None:
     world, _ = served
-    http.post("/events/departures", json={"events": [worlds.departure(0)], "replay": True})
-    ((offset, payload),) = world.store.replay("events/departures", 0)
+    http.post("/events/departures", json={"events": [worlds.departure(0)], "backfill": True})
+    ((offset, payload),) = world.store.entries("events/departures", 0)
     event = decode_event(payload)
     assert (offset, event.row["flight_id"], event.arrived) == (0, "E0", event.row["departed_at"])

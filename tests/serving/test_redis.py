@@ -27,7 +27,7 @@ def test_a_server_that_is_killed_is_told_and_found_again(make_redis: Any, worlds
         def feed() -> None:
             for number in range(100_000):
                 event = {**worlds.departure(0), "flight_id": f"E{number}"}
-                body = {"events": [event], "replay": True}
+                body = {"events": [event], "backfill": True}
                 answer = httpx.post(f"{client.base_url}/events/departures", json=body, timeout=30)
                 if answer.status_code != 202:
                     return
@@ -45,7 +45,7 @@ def test_a_server_that_is_killed_is_told_and_found_again(make_redis: Any, worlds
 
         server.start()
         again = {**worlds.departure(0), "flight_id": "last"}
-        assert client.post("/events/departures", json={"events": [again], "replay": True}).status_code == 202
+        assert client.post("/events/departures", json={"events": [again], "backfill": True}).status_code == 202
         counted = client.post("/predict/arrivals", json=row).json()["features"]["airport__departures_1h"]
 
     world.run(Step("drain", "departures", "test"))

@@ -56,7 +56,7 @@ def test_a_full_map_grows_within_the_transaction(small: LmdbStore):
     assert small.count("a") == 2_000
     assert small.read("a", [b"first", b"7", b"1999"]) == [b"1", None, b"v" * 1_000]
     assert small.read("big", [b"k"]) == [b"x" * (20 * SMALL)]
-    assert [offset for offset, _ in small.replay("log", 0)] == list(range(2_001))
+    assert [offset for offset, _ in small.entries("log", 0)] == list(range(2_001))
 
 
 def test_a_map_that_fills_at_the_commit_or_while_clearing(small: LmdbStore):
@@ -155,7 +155,7 @@ def test_killed_in_the_middle_of_a_transaction(tmp_path: Path):
     assert acknowledged[-2] == "in the middle"
     store = LmdbStore(tmp_path / "store")
     assert store.read("a", [b"n"]) == [acknowledged[-3].encode()] == [b"19"]
-    assert store.end("log") == sum(range(20)) == len(list(store.replay("log", 0)))
+    assert store.end("log") == sum(range(20)) == len(list(store.entries("log", 0)))
     with store.transaction() as writer:
         assert writer.append("log", [b"next"]) == sum(range(20))
     store.close()
@@ -177,7 +177,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path):
     assert found is not None
     # It may have been killed between the commit and the line that acknowledges it.
     assert int(found) in (acknowledged, acknowledged + 1)
-    assert store.end("log") == sum(range(int(found) + 1)) == len(list(store.replay("log", 0)))
+    assert store.end("log") == sum(range(int(found) + 1)) == len(list(store.entries("log", 0)))
     store.close()
 
 
@@ -235,7 +235,7 @@ def test_two_processes_append_without_a_gap(tmp_path: Path):
         assert process.returncode == 0, stderr.decode()
     store = LmdbStore(tmp_path / "store", sync=False)
     assert store.read("a", [b"n"]) == [b"600"]
-    assert [offset for offset, _ in store.replay("log", 0)] == list(range(1_800))
+    assert [offset for offset, _ in store.entries("log", 0)] == list(range(1_800))
     store.close()
 
 

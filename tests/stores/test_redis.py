@@ -79,7 +79,7 @@ def test_two_processes_append_without_a_gap(redis_server: Any, opened: Open) -> 
         assert process.returncode == 0, stderr.decode()
     store = opened(redis_server.url, project=project)
     assert store.read("a", [b"n"]) == [b"400"]
-    assert [offset for offset, _ in store.replay("log", 0)] == list(range(1_200))
+    assert [offset for offset, _ in store.entries("log", 0)] == list(range(1_200))
 
 
 def test_a_transaction_inside_a_transaction_is_refused(open_store: Callable[[], RedisStore]) -> None:
@@ -107,7 +107,7 @@ def test_a_killed_writer_leaves_nothing_and_its_turn_to_others(redis_server: Any
     store = opened(redis_server.url, project=project)
     assert store.read("a", [b"k"]) == [None] and store.end("log") == 0
     transact(store, b"whole")
-    assert list(store.replay("log", 0)) == [(0, b"whole")]
+    assert list(store.entries("log", 0)) == [(0, b"whole")]
 
 
 def test_a_writer_that_overslept_its_turn_writes_nothing(redis_server: Any, opened: Open) -> None:
@@ -124,9 +124,9 @@ def test_a_writer_that_overslept_its_turn_writes_nothing(redis_server: Any, open
 
     with pytest.raises(ConflictError):
         oversleep()
-    assert slow.read("a", [b"k"]) == [b"other"] and list(slow.replay("log", 0)) == [(0, b"other")]
+    assert slow.read("a", [b"k"]) == [b"other"] and list(slow.entries("log", 0)) == [(0, b"other")]
     transact(slow, b"again")
-    assert list(slow.replay("log", 0)) == [(0, b"other"), (1, b"again")]
+    assert list(slow.entries("log", 0)) == [(0, b"other"), (1, b"again")]
 
 
 def test_a_writer_whose_successor_has_not_written_yet_does_not_disturb_it(redis_server: Any, opened: Open) -> None:
@@ -148,7 +148,7 @@ def test_a_writer_whose_successor_has_not_written_yet_does_not_disturb_it(redis_
         assert begun.wait(30)
     ended.set()
     thread.join()
-    assert list(other.replay("log", 0)) == [(0, b"successor")]
+    assert list(other.entries("log", 0)) == [(0, b"successor")]
 
 
 def test_a_long_transaction_keeps_its_turn_as_long_as_it_reads(redis_server: Any, opened: Open) -> None:
@@ -162,7 +162,7 @@ def test_a_long_transaction_keeps_its_turn_as_long_as_it_reads(redis_server: Any
             threading.Event().wait(0.01)
         writer.append("log", [b"first"])
     waiting.join()
-    assert list(long.replay("log", 0)) == [(0, b"first"), (1, b"second")]
+    assert list(long.entries("log", 0)) == [(0, b"first"), (1, b"second")]
 
 
 def test_spaces_are_cleared_without_holding_the_server_up(make_redis: Any, opened: Open) -> None:
@@ -223,12 +223,12 @@ def test_a_server_killed_while_writing_loses_nothing_that_was_acknowledged(make_
     store = opened(server.url)
     (found,) = store.read("a", [b"n"])
     assert found is not None and int(found) in (acknowledged, acknowledged + 1)
-    assert [payload for _, payload in store.replay("log", 0)] == [
+    assert [payload for _, payload in store.entries("log", 0)] == [
         str(n).encode() for n in range(1, int(found) + 1) for _ in range(3)
     ]
     assert store.end("log") == 3 * int(found)
     transact(store, b"next")
-    assert list(store.replay("log", 3 * int(found))) == [(3 * int(found), b"next")]
+    assert list(store.entries("log", 3 * int(found))) == [(3 * int(found), b"next")]
 
 
 def test_a_server_that_comes_back_at_once_is_not_noticed(make_redis: Any, opened: Open) -> None:
@@ -248,7 +248,7 @@ def test_a_server_that_comes_back_at_once_is_not_noticed(make_redis: Any, opened
         server.kill()
         server.start()
     writing.join()
-    assert list(store.replay("log", 0)) == [(n, b"%d" % n) for n in range(300)]
+    assert list(store.entries("log", 0)) == [(n, b"%d" % n) for n in range(300)]
 
 
 def test_a_turn_that_could_not_be_ended_is_ended_by_the_next_of_the_process(make_redis: Any, opened: Open) -> None:
@@ -259,7 +259,7 @@ def test_a_turn_that_could_not_be_ended_is_ended_by_the_next_of_the_process(make
         server.kill()
     server.start()
     transact(store, b"first")
-    assert list(store.replay("log", 0)) == [(0, b"first")]
+    assert list(store.entries("log", 0)) == [(0, b"first")]
 
 
 class Proxy:
@@ -301,7 +301,7 @@ def test_a_commit_whose_answer_is_lost_is_made_once(make_redis: Any, opened: Ope
     proxy.word = b"precious"
     transact(store, b"precious")
     assert proxy.word == b""
-    assert list(store.replay("log", 0)) == [(0, b"before"), (1, b"precious")]
+    assert list(store.entries("log", 0)) == [(0, b"before"), (1, b"precious")]
     proxy.close()
 
 
@@ -392,7 +392,7 @@ def test_a_user_who_may_not_do_all_of_it_does_nothing_of_it(make_redis: Any, ope
         writer.delete("a", b"gone")
         writer.clear("b")
     assert refused in str(error.value).lower()
-    assert list(able.replay("log", 0)) == [(0, b"old")]
+    assert list(able.entries("log", 0)) == [(0, b"old")]
     assert able.read_many([("a", [b"k", b"gone"]), ("b", [b"k"])]) == [[b"old", b"old"], [b"old"]]
 
 
@@ -467,11 +467,13 @@ def test_a_branch_begins_as_a_copy_and_goes_its_own_way(open_store: Any, redis_s
     assert dev.begun
     assert dev.read("large", [b"%d" % n for n in range(5_000)]) == [b"v%d" % n for n in range(5_000)]
     assert dev.count("large") == 5_000 and dev.read("small", [b"\x00\xff"]) == [b""]
-    assert list(dev.replay("log", 0)) == [(n, b"%d" % n) for n in range(10, 2_500)]
+    assert list(dev.entries("log", 0)) == [(n, b"%d" % n) for n in range(10, 2_500)]
     assert dev.sizes().spaces.keys() == {"large", "small"} and dev.end("trimmed") == 3
     transact(dev, b"dev")
     transact(main, b"main")
-    assert list(dev.replay("log", 2_500)) == [(2_500, b"dev")] and list(main.replay("log", 2_500)) == [(2_500, b"main")]
+    assert list(dev.entries("log", 2_500)) == [(2_500, b"dev")] and list(main.entries("log", 2_500)) == [
+        (2_500, b"main")
+    ]
     dev.fork("main")
     assert dev.read("a", [b"k"]) == [b"dev"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mainstem.errors import CheckFailed, StorageError
+from mainstem.logs.records import Prediction, encode
 from mainstem.nodes.checks import between, not_null
 from mainstem.planning.plan import Step
 from mainstem.streaming import drain
 from mainstem.streaming.drain import Drain
 from mainstem.streaming.ingest import Ingest
-from mainstem.streaming.logs import Prediction, encode
 
 STREAM = Step("drain", "departures", "test")
 ENDPOINT = Step("drain", "arrivals", "test")
@@ -22,7 +22,7 @@ ENDPOINT = Step("drain", "arrivals", "test")
 def send(world: Any, worlds: Any, *numbers: int, **more: Any) -> None:
     ingest = Ingest(world.graph["departures"], [], world.store, world.release.cutovers["departures"])
     with world.store.transaction() as writer:
-        ingest.write(writer, ingest.accept([worlds.departure(n, **more) for n in numbers], replay=True))
+        ingest.write(writer, ingest.accept([worlds.departure(n, **more) for n in numbers], backfill=True))
 
 
 def stored(world: Any) -> list[tuple[int, str]]:
@@ -76,10 +76,10 @@ def test_a_run_that_does_not_publish_loses_nothing(world: Any, worlds: Any) -> N
 def test_the_log_keeps_what_no_release_has(world: Any, worlds: Any) -> None:
     send(world, worlds, 0, 1)
     world.run(STREAM)
-    assert len(list(world.store.replay("events/departures", 0))) == 2
+    assert len(list(world.store.entries("events/departures", 0))) == 2
     send(world, worlds, 2)
     Drain(world.store)(STREAM, world.context())
-    assert [offset for offset, _ in world.store.replay("events/departures", 0)] == [2]
+    assert [offset for offset, _ in world.store.entries("events/departures", 0)] == [2]
 
 
 def test_a_rollback_does_not_take_back_what_was_acknowledged(world: Any, worlds: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_rollback_does_not_take_back_what_was_acknowledged(world: Any, worlds:
     send(world, worlds, 1, 2)
     world.run(STREAM)
     world.run(STREAM)
-    assert list(world.store.replay("events/departures", 0)) == []
+    assert list(world.store.entries("events/departures", 0)) == []
     world.publish(tables=early.tables)
     send(world, worlds, 3)
     world.run(STREAM)

@@ -9,9 +9,9 @@ import pytest
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
+from mainstem.logs.records import decode_event
+from mainstem.nodes.instants import micros_of
 from mainstem.streaming.ingest import Ingest
-from mainstem.streaming.logs import decode_event
-from mainstem.streaming.rows import micros
 
 
 def view_of(world: Any) -> OnlineView:
@@ -24,28 +24,28 @@ def ingest_of(world: Any, *views: OnlineView, definition: Any = None) -> Ingest:
 
 
 def features(view: OnlineView, worlds: Any) -> dict[str, Any]:
-    (reading,) = view.read([("JFK",)], micros(worlds.NOON))
+    (reading,) = view.read([("JFK",)], micros_of(worlds.NOON))
     return reading.values
 
 
 def test_an_event_is_in_the_log_and_in_the_features(world: Any, worlds: Any) -> None:
     view = view_of(world)
     ingest = ingest_of(world, view)
-    events = ingest.accept([worlds.departure(0), worlds.departure(1)], replay=True)
+    events = ingest.accept([worlds.departure(0), worlds.departure(1)], backfill=True)
     with world.store.transaction() as writer:
         assert ingest.write(writer, events) == 0
     assert features(view, worlds) == {"delay_1h": 8.0, "departures_1h": 3, "recent_1h": [10.0, 10.0]}
-    logged = [decode_event(payload) for _, payload in world.store.replay("events/departures", 0)]
+    logged = [decode_event(payload) for _, payload in world.store.entries("events/departures", 0)]
     assert [(e.arrived, e.row["flight_id"]) for e in logged] == [
-        (micros(worlds.NOON - timedelta(minutes=50)), "E0"),
-        (micros(worlds.NOON - timedelta(minutes=49)), "E1"),
+        (micros_of(worlds.NOON - timedelta(minutes=50)), "E0"),
+        (micros_of(worlds.NOON - timedelta(minutes=49)), "E1"),
     ]
 
 
 def test_a_transaction_that_fails_leaves_neither(world: Any, worlds: Any) -> None:
     view = view_of(world)
     ingest = ingest_of(world, view)
-    events = ingest.accept([worlds.departure(0)], replay=True)
+    events = ingest.accept([worlds.departure(0)], backfill=True)
     with pytest.raises(RuntimeError), world.store.transaction() as writer:
         ingest.write(writer, events)
         raise RuntimeError("the process stops here")
@@ -53,13 +53,13 @@ def test_a_transaction_that_fails_leaves_neither(world: Any, worlds: Any) -> Non
     assert features(view, worlds)["departures_1h"] == 1
 
 
-def test_an_event_arrives_now_and_a_replayed_one_when_it_happened(world: Any, worlds: Any) -> None:
+def test_an_event_arrives_now_and_a_backfilled_one_when_it_happened(world: Any, worlds: Any) -> None:
     ingest = ingest_of(world)
     later = worlds.NOON + timedelta(hours=3)
     (live,) = ingest.accept([worlds.departure(0)], at=later)
-    (replayed,) = ingest.accept([worlds.departure(0)], replay=True, at=later)
-    assert live.arrived == micros(later)
-    assert replayed.arrived == replayed.row["departed_at"]
+    (backfilled,) = ingest.accept([worlds.departure(0)], backfill=True, at=later)
+    assert live.arrived == micros_of(later)
+    assert backfilled.arrived == backfilled.row["departed_at"]
 
 
 def test_the_last_instant_of_the_history_and_the_first_of_the_stream(world: Any, worlds: Any) -> None:
@@ -95,13 +95,13 @@ def test_events_are_corrected_as_reading_the_stream_corrects_them(world: Any, wo
     ingest = ingest_of(world, view, definition=replace(definition, read=corrected))
     sent = [worlds.departure(0, dep_delay=9.0), worlds.departure(1, dep_delay=1200.0)]
     with world.store.transaction() as writer:
-        ingest.write(writer, ingest.accept(sent, replay=True))
+        ingest.write(writer, ingest.accept(sent, backfill=True))
     assert features(view, worlds) == {
         "delay_1h": (4.0 + 10.0 + 21.0) / 3,
         "departures_1h": 3,
         "recent_1h": [21.0, 10.0],
     }
-    logged = [decode_event(payload).row["dep_delay"] for _, payload in world.store.replay("events/departures", 0)]
+    logged = [decode_event(payload).row["dep_delay"] for _, payload in world.store.entries("events/departures", 0)]
     assert logged == [9.0, 1200.0]
 
 
@@ -109,7 +109,7 @@ def test_a_view_that_is_behind_catches_up_within_the_transaction(world: Any, wor
     view = view_of(world)
     with world.store.transaction() as writer:
         bare = ingest_of(world)
-        bare.write(writer, bare.accept([worlds.departure(n) for n in range(4)], replay=True))
+        bare.write(writer, bare.accept([worlds.departure(n) for n in range(4)], backfill=True))
     assert features(view, worlds)["departures_1h"] == 1
     ingest = ingest_of(world, view)
     with world.store.transaction() as writer:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem.errors import RequestError, SchemaError
-from mainstem.streaming.rows import RowSchema, converter, micros, moment, parse_instant
+from mainstem.nodes.instants import instant_of, micros_of
+from mainstem.streaming.rows import RowSchema, converter, parse_instant
 
 SCHEMA = RowSchema(
     {"origin": "string", "delay": "float64", "seats": "int32", "late": "boolean", "at": "timestamp('UTC', 6)"},
@@ -27,7 +28,7 @@ def refused(**changes: Any) -> RequestError:
 
 
 def test_values_are_converted() -> None:
-    nine = micros(datetime(2013, 12, 1, 9, tzinfo=UTC))
+    nine = micros_of(datetime(2013, 12, 1, 9, tzinfo=UTC))
     assert SCHEMA.check([ROW]) == [{"origin": "JFK", "delay": 3.0, "seats": 12, "late": True, "at": nine}]
     assert isinstance(SCHEMA.check([ROW])[0]["delay"], float)
     assert "time" in SCHEMA.check([{**ROW, "time": "2013-12-01T10:00:00Z"}])[0]
@@ -97,6 +98,6 @@ def test_a_type_that_json_cannot_say_is_refused_at_once() -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_instants_survive(instant: datetime) -> None:
     assert (
-        moment(parse_instant(instant.isoformat() if instant.time() else f"{instant:%Y-%m-%d}T00:00:00+00:00"))
+        instant_of(parse_instant(instant.isoformat() if instant.time() else f"{instant:%Y-%m-%d}T00:00:00+00:00"))
         == instant
     )

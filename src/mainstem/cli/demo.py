@@ -123,8 +123,8 @@ class Demo:
         self._world("wind", "m/s")
         self._run("faulty: weather", "run")
         self._say("And on main the departures feed sends delays in seconds instead of minutes:")
-        replays = (python("replay.py", server.url), python("replay.py", self.seen["url"], "--faulty"))
-        self._both("both replays", *replays)
+        simulations = (python("simulate.py", server.url), python("simulate.py", self.seen["url"], "--faulty"))
+        self._both("both simulations", *simulations)
         server.stop()
 
     def _judge(self) -> None:

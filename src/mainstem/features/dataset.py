@@ -6,7 +6,6 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.instants import INSTANT
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.plan import FeaturePlan, check_vouched, plan_features
@@ -14,6 +13,8 @@ from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.hidden import TARGET, T
+from mainstem.nodes.instants import INSTANT
 
 __all__ = ["check_leaks", "check_vouched", "dataset", "plan_features", "with_features"]
 
@@ -32,9 +33,9 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     kept = list(dict.fromkeys((*key, *plan.request)))
     time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
     target = resolve_column(rows, node.target, definition.where)
-    chosen = rows.select(**{c: rows[c] for c in kept}, _t=time, _target=target)
+    chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time, TARGET: target})
     found = with_features(chosen, plan, as_of)
-    return found.select(*kept, "_t", *(c for c in plan.columns if c not in kept), "_target").order_by("_t", *kept)
+    return found.select(*kept, T, *(c for c in plan.columns if c not in kept), TARGET).order_by(T, *kept)
 
 
 def with_features(rows: ibis.Table, plan: FeaturePlan, as_of: AsOf = "arrived") -> ibis.Table:
@@ -42,7 +43,7 @@ def with_features(rows: ibis.Table, plan: FeaturePlan, as_of: AsOf = "arrived") 
     rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in plan.request.items()})
     for step in plan.steps:
         if isinstance(step, Lookup):
-            rows = join(rows, "_t", [step], as_of)
+            rows = join(rows, T, [step], as_of)
         else:
             rows = rows.mutate(**expressions(step.node.features, rows))
     return rows

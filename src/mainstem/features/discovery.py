@@ -8,7 +8,6 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-from mainstem.features.instants import instant_of
 from mainstem.features.offline.join import answered
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.view import OnlineView
@@ -16,15 +15,16 @@ from mainstem.features.plan import compiled, plan_features
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.lineage import leaves
+from mainstem.graph.units import SECOND
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.hidden import ARRIVED
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model
 from mainstem.planning.execution import Context
 from mainstem.ports import OnlineStore
 
 ALIKE = 0.999
 """A correlation (of texts: a share of equal values) from which two features tell a model the same."""
-
-SECOND = 1_000_000
 
 
 def features(context: Context, name: str) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def freshness(context: Context, name: str, store: OnlineStore | None) -> dict[st
     events = view.events
     asked = {"newest": events["_u"].max(), "events": events.count()}
     if view.arrives:
-        lag = (events["_arrived"] - events["_u"]) / SECOND
+        lag = (events[ARRIVED] - events["_u"]) / SECOND
         late = lag > 0
         asked |= {"late": late.sum(), "median": lag.median(where=late), "high": lag.quantile(0.95, where=late)}
         asked |= {"longest": lag.max(where=late)}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
 
-INSTANT = "timestamp('UTC', 6)"
+from mainstem.nodes.instants import EPOCH, INSTANT
 
 ALWAYS = -(2**62)
 """The usable time of what is always known: before every instant, and far enough from the end to subtract from."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(instant: Any) -> Any:
@@ -25,15 +22,5 @@ def to_instant(micros: Any) -> Any:
     return (_epoch() + micros.as_interval("us")).cast(INSTANT)
 
 
-def micros_of(instant: datetime) -> int:
-    """An aware datetime as microseconds."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
-
-
-def instant_of(micros: int) -> datetime:
-    """Microseconds as an aware datetime."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
 def _epoch() -> Any:
-    return ibis.literal(_EPOCH, type=INSTANT)
+    return ibis.literal(EPOCH, type=INSTANT)

@@ -12,6 +12,7 @@ from mainstem.graph.known import Moment
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.hidden import visible
 
 
 def check_keys(graph: Graph, model: str) -> None:
@@ -20,8 +21,8 @@ def check_keys(graph: Graph, model: str) -> None:
     plan, node = plan_features(graph, model), graph[model].node
     given: Any = node
     examples = graph[plan.examples]
-    visible = {c: t for c, t in (examples.schema or {}).items() if not c.startswith("_")}
-    moment = moment_of(resolve_column(ibis.table(visible, name=plan.examples), given.prediction_time))
+    seen = visible(examples.schema or {})
+    moment = moment_of(resolve_column(ibis.table(seen, name=plan.examples), given.prediction_time))
     if moment is None:
         return
     for lookup in plan.lookups:

@@ -26,6 +26,7 @@ from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in, resolve_column
+from mainstem.nodes.hidden import T, visible
 from mainstem.nodes.models import Model
 
 Fetch = Callable[[ibis.Table], list[dict[str, Any]]]
@@ -75,8 +76,8 @@ class _Check:
         node: Any = graph[model].node
         self.node: Model = node
         self.examples = graph[self.plan.examples]
-        visible = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
-        self.table = ibis.table(visible, name=self.examples.name)
+        seen = visible(self.examples.schema or {})
+        self.table = ibis.table(seen, name=self.examples.name)
         self.prediction = resolve_column(self.table, node.prediction_time, self.where)
         self.moment, self.bounds = moment_of(self.prediction), bounds_of(self.prediction)
 
@@ -98,8 +99,8 @@ class _Check:
         (counts,) = fetch(rows.aggregate(rows=rows.count(), **late))
         for n, (column, known) in enumerate(undecided.items()):
             if counts[f"late_{n}"]:
-                first = rows.filter(rows[f"_late_{n}"]).order_by("_t", *self._identity()).limit(1)
-                (example,) = fetch(first.select(*self._identity(), "_t", known=first[f"_known_{n}"]))
+                first = rows.filter(rows[f"_late_{n}"]).order_by(T, *self._identity()).limit(1)
+                (example,) = fetch(first.select(*self._identity(), T, known=first[f"_known_{n}"]))
                 raise self._late(column, known, f"{counts[f'late_{n}']:,} of {counts['rows']:,}", example)
 
     def _undecided(self) -> dict[str, Known]:
@@ -125,7 +126,7 @@ class _Check:
         read: Any = self.examples.read
         asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
         target = resolve_column(read, self.node.target, self.where)
-        columns: dict[str, Any] = {"_t": to_instant(asked)}
+        columns: dict[str, Any] = {T: to_instant(asked)}
         for n, (field, known) in enumerate(fields.items()):
             at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(known.moments)]
             late = [(instant >= asked).fill_null(True) for instant in at]

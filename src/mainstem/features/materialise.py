@@ -7,17 +7,15 @@ from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import ibis
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.features.instants import ALWAYS, micros_of, to_micros
+from mainstem.features.instants import ALWAYS, to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
-from mainstem.features.online.loading import Loading, Store, forget_others
-from mainstem.features.online.logged import Entries, entries, lacks
+from mainstem.features.online.loading import Loading, forget_others
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import OnlineView, online_view
@@ -27,11 +25,15 @@ from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
+from mainstem.logs.reading import chunks, lacks
+from mainstem.logs.records import event_columns, events_of
+from mainstem.nodes.hidden import ARRIVED, GONE
+from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Session
+from mainstem.ports import Session, Store
 
 ROWS_PER_BATCH = 65_536
 
@@ -55,7 +57,7 @@ class Materialise:
     def __init__(self, store: Store, rebuild: bool = False) -> None:
         self._store, self._rebuild = store, rebuild
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         view = compiled(context.graph, step.node)
         stream = view.source if isinstance(context.graph[view.source].node, Stream) else None
         online = self._state(view, context, stream)
@@ -68,13 +70,15 @@ class Materialise:
             expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))
         published = context.release.online.get(view.name)
         forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
-        return Outcome(online={view.name: online.fingerprint}, message=_told(loaded, taken, expired), published=loaded)
+        return StepResult(
+            online={view.name: online.fingerprint}, message=_told(loaded, taken, expired), published=loaded
+        )
 
     def _state(self, view: CompiledView, context: Context, stream: str | None) -> OnlineView:
         """The state that readers are to have: the published one, or another if that is of something else."""
         current = self._named(view, context, fingerprint_of(context, view.name))
         meta = current.meta()
-        stale = stream is not None and lacks(self._store, f"events/{stream}", meta.offset)
+        stale = stream is not None and lacks(self._store, events_of(stream), meta.offset)
         if not meta.ready or not (self._rebuild or stale):
             return current
         following = (self._named(view, context, name) for name in generations(current.fingerprint))
@@ -134,27 +138,15 @@ def generations(fingerprint: str) -> Iterator[str]:
 
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:
     """Take in what the stream's log has beyond the state, corrected as reading it does; the number of log entries."""
-    log, taken = f"events/{stream}", 0
+    log, taken = events_of(stream), 0
     while online.meta().offset < (end := store.end(log)):
         with store.transaction() as writer:
             # Asked within the transaction: a server may take in the same events.
-            chunk = next(entries(store, log, online.meta(writer).offset, end), ())
+            chunk = next(chunks(store, log, online.meta(writer).offset, end), ())
             if chunk:
-                online.apply(writer, correct(columns_of(chunk)), chunk[-1][0] + 1)
+                online.apply(writer, correct(event_columns(chunk)), chunk[-1][0] + 1)
         taken += len(chunk)
     return taken
-
-
-def columns_of(logged: Entries) -> dict[str, list[Any]]:
-    """Log entries as columns, `_seq`, `_arrived` and `_deleted` among them."""
-    events = [msgspec.msgpack.decode(payload) for _, payload in logged]
-    names = dict.fromkeys(name for event in events for name in event["row"])
-    columns: dict[str, list[Any]] = {name: [event["row"].get(name) for event in events] for name in names}
-    return columns | {
-        "_seq": [offset for offset, _ in logged],
-        "_arrived": [event["arrived"] for event in events],
-        "_deleted": [event.get("deleted", False) for event in events],
-    }
 
 
 def _offset(context: Context, source: str) -> int:
@@ -166,7 +158,7 @@ def _offset(context: Context, source: str) -> int:
 def _extent(session: Session, view: CompiledView) -> tuple[int, int]:
     """The watermark of a view's events, at most now, and their number."""
     events = view.events
-    here = ibis.least(events["_u"], events["_arrived"]) if view.arrives else events["_u"]
+    here = ibis.least(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
     (row,) = session.fetch(events.aggregate(newest=here.max(), count=events.count())).to_pylist()
     return min(ALWAYS if row["newest"] is None else row["newest"], micros_of(now())), row["count"]
 
@@ -178,7 +170,7 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
         return events.filter(events["_u"] >= horizon - view.reach).order_by(*view.key, *view.position)
     rows = ranked(view)
     if view.retracts:
-        standing = rows["_gone"].isnull() | (rows["_gone"] >= horizon)
+        standing = rows[GONE].isnull() | (rows[GONE] >= horizon)
         return rows.filter(standing).order_by(*view.key, "_rank")
     seen = visible(rows, view)
     settled = (seen < horizon).ifelse(rows["_rank"], 0).max().over(ibis.window(group_by=list(view.key)))

@@ -22,6 +22,7 @@ from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.hidden import visible, visible_names
 from mainstem.nodes.models import Model
 
 TIME = "time"
@@ -105,7 +106,7 @@ def check_vouched(graph: Graph, model: str) -> None:
     plan = plan_features(graph, model)
     examples = graph[plan.examples].schema or {}
     made_of = (f"{lookup.prefix}__{column}" for lookup in plan.lookups for column in lookup.view.inputs)
-    columns = {*(c for c in examples if not c.startswith("_")), *plan.columns, *made_of}
+    columns = {*visible_names(examples), *plan.columns, *made_of}
     for column in node.assume_known:
         if column not in columns:
             raise UnknownName.among("column to vouch for", column, columns)
@@ -187,7 +188,7 @@ class _Planner:
 
     def _field(self, name: str) -> str:
         """A field of the request, which offline is a column of the examples; its type."""
-        schema = {c: t for c, t in (self.examples.schema or {}).items() if not c.startswith("_")}
+        schema = visible(self.examples.schema or {})
         if name not in schema and name in self.graph.of(FeatureView):
             raise UnknownName(
                 f"no column of the examples is called {name!r}",

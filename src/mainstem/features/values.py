@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from mainstem.errors import SchemaError
-from mainstem.features.instants import INSTANT
+from mainstem.nodes.instants import INSTANT
 
 NULL_INT = -(2**63)
 """The smallest int64 counts as null: it is what the online state keeps for one."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mainstem.errors import DefinitionError
+from mainstem.graph.units import DAY, HOUR, MINUTE, SECOND
 from mainstem.nodes.durations import microseconds
-
-SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 
 _STEPS = (DAY, HOUR, 5 * MINUTE, MINUTE, SECOND)
 

@@ -18,12 +18,13 @@ from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
 from mainstem.models.metrics import Array
 from mainstem.models.scorer import Scorer
-from mainstem.monitoring.partition import Batch, Watched, micros
+from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Rule
+from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import ModelVersion, new_id, now
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 
 Regraph = Callable[[Sequence[Rule]], Graph]
@@ -45,16 +46,16 @@ class Attribute:
         self.lake_root = lake_root
         self.regraph = regraph
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         watched = Watched.of(context, step.node)
         if watched is None:
-            return Outcome(message="nothing is live yet")
+            return StepResult(message="nothing is live yet")
         in_force = remedies.read(self.root / remedies.FILE)
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
         opened, said = self._search(watched)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
-        return Outcome(message="; ".join(t for t in told if t), findings=tuple(f.id for f in (*closed, *opened)))
+        return StepResult(message="; ".join(t for t in told if t), findings=tuple(f.id for f in (*closed, *opened)))
 
     # ── what was accepted ────────────────────────────────────────────────────────────────────────────
 
@@ -145,7 +146,7 @@ def _place(rule: Rule) -> str:
 
 def _within(batch: Batch, window: Window) -> Batch:
     times = batch.inputs.times
-    return batch.take((times >= micros(window[0])) & (times <= micros(window[1])))
+    return batch.take((times >= micros_of(window[0])) & (times <= micros_of(window[1])))
 
 
 def _suspect(findings: Sequence[Finding]) -> dict[str, list[Window]]:

@@ -13,9 +13,10 @@ from mainstem.feedback.attribution import Floats, Labelled, Score
 from mainstem.models.metrics import Array, Metric, difference, metric
 from mainstem.monitoring.drift import Sample
 from mainstem.monitoring.history import clusters
-from mainstem.monitoring.partition import Batch, Watched, instant, reference
+from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.nodes.endpoints import Drift
 from mainstem.nodes.findings import Recovery
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import InputColumn
 
@@ -60,7 +61,7 @@ class Case:
     @property
     def window(self) -> tuple[datetime, datetime]:
         """The first and last prediction time."""
-        return instant(int(self.rows.inputs.times[0])), instant(int(self.rows.inputs.times[-1]))
+        return instant_of(int(self.rows.inputs.times[0])), instant_of(int(self.rows.inputs.times[-1]))
 
     def rescored(self, columns: Mapping[str, Array]) -> Array:
         """The scores the same artifact gives with some inputs exchanged."""

@@ -14,8 +14,9 @@ from mainstem.feedback.conditions import instant_sql, quoted
 from mainstem.feedback.onset import onset
 from mainstem.feedback.units import Match, match
 from mainstem.monitoring.history import DAY, Micros, stretch, stretches
-from mainstem.monitoring.partition import floats, instant, micros, times_of
+from mainstem.monitoring.partition import floats, times_of
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context
 
@@ -66,7 +67,7 @@ class Series:
         """The rows outside some windows."""
         keep = np.ones(len(self.times), bool)
         for start, end in windows:
-            keep &= (self.times < micros(start)) | (self.times > micros(end))
+            keep &= (self.times < micros_of(start)) | (self.times > micros_of(end))
         return Series(self.time, self.times[keep], self.values[keep])
 
 
@@ -87,7 +88,7 @@ def series(context: Context, node: str, column: str) -> Series | None:
 
 def unit_change(node: str, column: str, rows: Series, window: Window, suspect: list[Window]) -> Change | None:
     """Whether the column's unit has changed in `window`; windows of earlier findings, `suspect`, are no reference."""
-    start, end = micros(window[0]), micros(window[1])
+    start, end = micros_of(window[0]), micros_of(window[1])
     span = end - start
     # What a fault left behind just before the first prediction would pass for clean.
     past = rows.between(-(2**62), start - min(span, DAY) - 1).without(suspect)
@@ -102,8 +103,8 @@ def unit_change(node: str, column: str, rows: Series, window: Window, suspect: l
         return None
     searched = rows.between(start - min(length, 7 * DAY), end)
     holds = onset(recent.values, searched.values, found)
-    since = instant(int(searched.times[holds.first]))
-    until = None if holds.last is None else instant(int(searched.times[holds.last]))
+    since = instant_of(int(searched.times[holds.first]))
+    until = None if holds.last is None else instant_of(int(searched.times[holds.last]))
     rule = _rule(node, column, rows.time, found, recent, since, until)
     affected = searched.values[holds.first : None if holds.last is None else holds.last + 1]
     medians = (float(np.nanmedian(recent.values)), float(np.nanmedian(affected)))

@@ -17,6 +17,7 @@ from sqlglot import parse_one
 from sqlglot.errors import SqlglotError
 
 from mainstem.errors import DefinitionError, UnknownName
+from mainstem.nodes.instants import INSTANT
 
 if TYPE_CHECKING:
     from ibis.expr.types import BooleanValue
@@ -89,7 +90,7 @@ def _value(table: ibis.Table, tree: Any, sql: str, where: str | None) -> Any:
         case exp.Neg() if isinstance(tree.this, exp.Literal):
             return ibis.literal(-_number(tree.this.this))
         case exp.Cast() if isinstance(tree.this, exp.Literal) and tree.to.this in exp.DataType.TEMPORAL_TYPES:
-            return ibis.literal(_instant(tree.this.this, sql, where), "timestamp('UTC', 6)")
+            return ibis.literal(_instant(tree.this.this, sql, where), INSTANT)
     raise _refused(sql, tree.sql(dialect="duckdb"), where)
 
 

@@ -9,7 +9,6 @@ import ibis
 import pyarrow as pa
 
 from mainstem.features.dataset import plan_features, with_features
-from mainstem.features.instants import INSTANT
 from mainstem.features.plan import Computation, FeaturePlan
 from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
@@ -17,6 +16,8 @@ from mainstem.models.metrics import Array
 from mainstem.monitoring.partition import Batch, Watched, inputs_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
+from mainstem.nodes.hidden import T
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import InputColumn
 
 REQUESTS, ROW = "_requests", "_row"
@@ -35,8 +36,8 @@ def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[st
     plan = only(plan_features(graph, watched.model), {column.name for column in names}, inputs)
     found = plan.columns.keys() & {name for step in plan.steps for name in brings(step)}
     given = {**plan.request, **{c: t for c, t in plan.columns.items() if c not in found}}
-    rows = batch.table.select([*given, "_t"]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
-    asked = ibis.table({**given, "_t": str(INSTANT), ROW: "int64"}, name=REQUESTS)
+    rows = batch.table.select([*given, T]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
+    asked = ibis.table({**given, T: str(INSTANT), ROW: "int64"}, name=REQUESTS)
     query = with_features(asked, plan).select(ROW, *(column.name for column in names)).order_by(ROW)
     with watched.context.session(leaves(query) - {REQUESTS}) as session:
         session.add(REQUESTS, rows)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from mainstem.graph.known import Known, Moment, Verdict
-from mainstem.graph.lineage import UNITS, interval
+from mainstem.graph.lineage import interval
+from mainstem.graph.units import IBIS_UNITS
 
 if TYPE_CHECKING:
     import ibis
 
-_DAY = UNITS["D"]
-_LONGEST = UNITS | {"M": 31 * _DAY, "Q": 92 * _DAY, "Y": 366 * _DAY}
+_DAY = IBIS_UNITS["D"]
+_LONGEST = IBIS_UNITS | {"M": 31 * _DAY, "Q": 92 * _DAY, "Y": 366 * _DAY}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mainstem.graph.units import DAY, HOUR, MINUTE, SECOND
+
 Verdict = Literal["in time", "too late", "undecided"]
 
 
@@ -24,7 +26,7 @@ class Moment:
         if not self.offset:
             return self.column
         sign, size = ("−" if self.offset < 0 else "+"), abs(self.offset)
-        for unit, micros in (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000)):
+        for unit, micros in (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND)):
             if size % micros == 0:
                 return f"{self.column} {sign} {size // micros} {unit}"
         return f"{self.column} {sign} {size} µs"

@@ -16,20 +16,11 @@ import ibis.expr.operations as ops
 from mainstem.graph import traces as rules
 from mainstem.graph.known import Moment
 from mainstem.graph.traces import NOTHING, Rows, Trace, Traces, derived, never_said, of_other_rows, places
+from mainstem.graph.units import IBIS_UNITS
 
 if TYPE_CHECKING:
     import ibis
 
-UNITS = {
-    "W": 604_800_000_000,
-    "D": 86_400_000_000,
-    "h": 3_600_000_000,
-    "m": 60_000_000,
-    "s": 1_000_000,
-    "ms": 1_000,
-    "us": 1,
-}
-"""Microseconds of each unit that always takes as long, by Ibis' short names."""
 _DRAWN = (ops.TimestampNow, ops.DateNow, ops.RandomScalar, ops.RandomUUID)
 _INEQUALITIES = (ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual)
 
@@ -63,7 +54,7 @@ def _moment(op: Any, name: Callable[[Any], str] = lambda op: str(op.name)) -> Mo
 def interval(op: Any) -> int | None:
     """A constant interval in microseconds; None for anything else, and for months."""
     if isinstance(op, ops.Literal) and op.dtype.is_interval():
-        size = UNITS.get(op.dtype.unit.short)
+        size = IBIS_UNITS.get(op.dtype.unit.short)
         return None if size is None else int(op.value) * size
     if isinstance(op, (ops.IntervalAdd, ops.IntervalSubtract)):
         left, right = interval(op.left), interval(op.right)

@@ -14,14 +14,13 @@ from mainstem.models import splits, suspects
 from mainstem.models.columns import rows_of, split_inputs
 from mainstem.models.learning import Examples
 from mainstem.models.task import Labels, infer, labels, labels_of
+from mainstem.nodes.hidden import SPLIT, TARGET, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
-
-TIME, TARGET, SPLIT = "_t", "_target", "_split"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +118,7 @@ def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = table[TIME].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    column = table[T].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
     return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), np.asarray(pc.is_valid(column).to_numpy())
 
 

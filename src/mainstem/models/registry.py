@@ -15,14 +15,14 @@ from mainstem.features.plan import meanings
 from mainstem.models.columns import rows_of
 from mainstem.models.evaluation import days
 from mainstem.models.metrics import difference, measure, metric
-from mainstem.models.prepared import SPLIT, TARGET, TIME
 from mainstem.models.report import interval, spoken
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.hidden import SPLIT, TARGET, T
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure, ModelVersion, Release, new_id, now
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Session, State
 
@@ -106,7 +106,7 @@ def compare(opened: Session, root: Path, champion: ModelVersion, challenger: Mod
             expected=f"at least {FEWEST_ROWS}",
             hint="decide yourself: mainstem promote",
         )
-    y, times = _labels(rows, challenger), np.asarray(rows[TIME].cast("int64").to_numpy())
+    y, times = _labels(rows, challenger), np.asarray(rows[T].cast("int64").to_numpy())
     theirs, ours = (Scorer.load(root / v.artifact).score_rows(rows_of(rows, v.inputs)) for v in (champion, challenger))
     judge, groups = metric(challenger.metric), days(times)
     return Evidence(
@@ -123,8 +123,8 @@ class Promote:
 
     root: Path
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
-        """Outcome with the endpoint's new champion, or with the reason why it stays."""
+    def __call__(self, step: Step, context: Context) -> StepResult:
+        """StepResult with the endpoint's new champion, or with the reason why it stays."""
         node = context.graph[step.node].node
         if not isinstance(node, Endpoint):
             raise ModelError(f"{step.node!r} is no endpoint", got=type(node).__name__)
@@ -132,22 +132,22 @@ class Promote:
         new = challenger(context.state, context.release, model)
         old = champion(context.state, context.release, step.node)
         if new is None:
-            return Outcome(message=f"{model} has no version yet")
+            return StepResult(message=f"{model} has no version yet")
         if old is None:
-            return Outcome(endpoints={step.node: new.id}, message=f"{new.id} is the first")
+            return StepResult(endpoints={step.node: new.id}, message=f"{new.id} is the first")
         if old.id == new.id:
-            return Outcome(message=f"{old.id} ships already")
+            return StepResult(message=f"{old.id} ships already")
         return self._decide(step.node, old, new, context)
 
-    def _decide(self, endpoint: str, old: ModelVersion, new: ModelVersion, context: Context) -> Outcome:
+    def _decide(self, endpoint: str, old: ModelVersion, new: ModelVersion, context: Context) -> StepResult:
         try:
             with context.session([f"dataset.{new.model}"]) as opened:
                 evidence = compare(opened, self.root, old, new)
         except ModelError as problem:
-            return Outcome(message=f"{old.id} stays: {problem.what}")
+            return StepResult(message=f"{old.id} stays: {problem.what}")
         if not evidence.suffices:
-            return Outcome(message=f"{old.id} stays: {evidence}")
-        return Outcome(endpoints={endpoint: new.id}, message=f"{new.id} ships: {evidence}")
+            return StepResult(message=f"{old.id} stays: {evidence}")
+        return StepResult(endpoints={endpoint: new.id}, message=f"{new.id} ships: {evidence}")
 
 
 def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:
@@ -170,8 +170,8 @@ def _unseen(opened: Session, champion: ModelVersion, challenger: ModelVersion) -
     dataset = ibis.table(schema, name=name)
     rows = dataset.filter(dataset[SPLIT] == "test")
     if champion.trained_until is not None:
-        rows = rows.filter(rows[TIME] > ibis.literal(champion.trained_until))
-    return rows.select(*_needed(champion, challenger), TIME, TARGET)
+        rows = rows.filter(rows[T] > ibis.literal(champion.trained_until))
+    return rows.select(*_needed(champion, challenger), T, TARGET)
 
 
 def _needed(*versions: ModelVersion) -> Sequence[str]:

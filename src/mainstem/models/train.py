@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +21,15 @@ from mainstem.models.evaluation import Comparison, Report
 from mainstem.models.learning import Estimator
 from mainstem.models.manifest import Manifest, versions
 from mainstem.models.metrics import Metric, metric
-from mainstem.models.prepared import SPLIT, TARGET, Prepared, prepare, task_of
+from mainstem.models.prepared import Prepared, prepare, task_of
 from mainstem.models.report import headline
 from mainstem.models.scorer import run, session
 from mainstem.models.task import DEFAULT_METRIC
+from mainstem.nodes.hidden import SPLIT, TARGET
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import Measure, ModelVersion
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Train:
 
     root: Path
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         """Make a new version. Raises `ModelError`, and `GateError` when the artifact does not score as the model."""
         plan = blueprint(context.graph, step.node)
         task, judge = _asked(plan)
@@ -57,7 +58,7 @@ class Train:
         context.lake.pin(stored, version.id)
         context.state.save(version)
         rows = len(prepared.table)
-        return Outcome(
+        return StepResult(
             tables={stored.table: stored},
             models={step.node: version.id},
             rows_in=rows,
@@ -116,7 +117,7 @@ def learn(plan: Blueprint, task: Task, judge: Metric, prepared: Prepared, report
         evaluation=_evaluation(model, prepared, compared),
         importances=_importances(plan, fitted),
         rows=prepared.rows | {"compared_on": compared.rows},
-        trained_until=_instant(int(train.times.max())),
+        trained_until=instant_of(int(train.times.max())),
         gate=agreement,
         versions=versions(),
     )
@@ -245,13 +246,9 @@ def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[
     rows = f"{compared.rows:,} of {len(prepared.train):,} training rows"
     whole_days = evaluation.days(prepared.test.times) is not None
     return {
-        "test": f"from {_instant(prepared.cut):%Y-%m-%d %H:%M} on" if prepared.cut is not None else "stratified",
+        "test": f"from {instant_of(prepared.cut):%Y-%m-%d %H:%M} on" if prepared.cut is not None else "stratified",
         "gap": model.gap,
         "compared on": rows if compared.rows == len(prepared.train) else f"{rows}, later ones likelier",
         "folds": f"{model.folds}, each from all before it" if prepared.cut is not None else f"{model.folds}",
         "intervals": f"95 %, bootstrap of {'whole days' if whole_days else 'rows'}",
     }
-
-
-def _instant(micros: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

@@ -10,7 +10,7 @@ from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Judgement, Shift, Verdict
 from mainstem.nodes.endpoints import Drift, Performance
 from mainstem.nodes.records import new_id
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 
 
@@ -20,10 +20,10 @@ class Monitor:
     def __init__(self, lake_root: Path) -> None:
         self.lake_root = lake_root
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         watched = Watched.of(context, step.node)
         if watched is None:
-            return Outcome(message="nothing is live yet")
+            return StepResult(message="nothing is live yet")
         predictions = watched.predictions()
         verdicts = [
             verdict
@@ -41,7 +41,7 @@ class Monitor:
         known = max((v.outcomes for v in verdicts), default=0)
         said = "; ".join(v.text for v in verdicts)
         counted = f"{rows:,} new predictions, {known:,} outcomes"
-        return Outcome(rows_in=rows, message=f"{counted}; {said}" if said else "no new predictions")
+        return StepResult(rows_in=rows, message=f"{counted}; {said}" if said else "no new predictions")
 
 
 def _drift(watched: Watched, rule: Drift, predictions: Batch) -> list[Verdict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
+from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import InputColumn, ModelVersion, Release, RunRecord
 from mainstem.nodes.tables import Table
@@ -54,22 +56,12 @@ class Batch:
     def window(self) -> tuple[datetime, datetime]:
         """The first and last prediction time."""
         times = self.inputs.times
-        return instant(int(times.min())), instant(int(times.max()))
+        return instant_of(int(times.min())), instant_of(int(times.max()))
 
     def take(self, rows: Array) -> Batch:
         """Some of the rows: a mask [n] or row numbers, in their order."""
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Batch(self.inputs.take(numbers), self.scores[numbers], self.outcomes[numbers], self.table.take(numbers))
-
-
-def instant(micros: int) -> datetime:
-    """Microseconds since the epoch as an instant."""
-    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
-
-
-def micros(value: datetime) -> int:
-    """An instant as microseconds since the epoch."""
-    return round(value.timestamp() * 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -104,21 +96,21 @@ class Watched:
         with self.context.session({relation, *self.context.graph.stored(examples)}) as session:
             table = session.fetch(query)
         inputs = inputs_of(table, self.version.inputs)
-        return Batch(Sample(inputs, times_of(table, "_t")), floats(table["score"]), floats(table[OUTCOME]), table)
+        return Batch(Sample(inputs, times_of(table, T)), floats(table["score"]), floats(table[OUTCOME]), table)
 
     def _joined(self, snapshot: Snapshot, relation: str, model: Model, examples: str) -> ibis.Table:
         import ibis
 
         key = _key(self.context.graph, examples)
         logged = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
-        logged = logged.filter(logged["_version"] == self.version.id)
+        logged = logged.filter(logged[VERSION] == self.version.id)
         read = self.context.graph[examples].read
         assert read is not None
         target = resolve_column(read, model.target).cast("float64")
         truths = read.select(**{f"_key_{k}": read[k] for k in key}, **{OUTCOME: target})
         matches = [logged[k] == truths[f"_key_{k}"] for k in key]
         joined = logged.left_join(truths, matches)
-        return joined.select(*logged.columns, OUTCOME).order_by("_t", "_id")
+        return joined.select(*logged.columns, OUTCOME).order_by(T, PREDICTION)
 
     def dataset(self) -> Batch:
         """The labelled rows the version was trained and tested on, by time; `table` has `_split`. Not scored."""
@@ -128,10 +120,10 @@ class Watched:
             import ibis
 
             stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
-            table = session.fetch(stored.filter(stored["_split"].isin(["train", "test"])).order_by("_t"))
+            table = session.fetch(stored.filter(stored[SPLIT].isin(["train", "test"])).order_by(T))
         inputs = inputs_of(table, self.version.inputs)
         scores = np.full(table.num_rows, np.nan)
-        return Batch(Sample(inputs, times_of(table, "_t")), scores, floats(table["_target"]), table)
+        return Batch(Sample(inputs, times_of(table, T)), scores, floats(table[TARGET]), table)
 
     def _pinned(self, relation: str) -> Snapshot:
         """The snapshot the version was made with: the release's, or that of the release in which it was."""
@@ -152,7 +144,7 @@ class Watched:
         found = self.context.state.find(
             Verdict, endpoint=self.name, monitor=monitor, branch=self.context.branch, model_version=self.version.id
         )
-        ends = [micros(v.window[1]) for v in found if v.judgement != "not enough rows" and self._published(v.run)]
+        ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows" and self._published(v.run)]
         return max(ends, default=None)
 
     def _published(self, run: str) -> bool:
@@ -174,7 +166,7 @@ def reference(dataset: Batch) -> Batch:
     """The held-out rows of a version's dataset."""
     import pyarrow.compute as pc
 
-    return dataset.take(pc.equal(dataset.table["_split"], "test").to_numpy(zero_copy_only=False).astype(bool))
+    return dataset.take(pc.equal(dataset.table[SPLIT], "test").to_numpy(zero_copy_only=False).astype(bool))
 
 
 def floats(column: Any) -> NDArray[np.float64]:

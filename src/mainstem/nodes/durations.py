@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 
 from mainstem.errors import DefinitionError
+from mainstem.graph.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK
 
-_MICROS = {
-    "us": 1,
-    "ms": 1_000,
-    "s": 1_000_000,
-    "min": 60_000_000,
-    "m": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 86_400_000_000,
-    "w": 604_800_000_000,
-}
+_MICROS = {"us": 1, "ms": MILLISECOND, "s": SECOND, "min": MINUTE, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 LONGEST = 10_000_000 * _MICROS["d"]
 """Three times what lies between the years 1 and 9999, and well within int64."""
 

@@ -19,7 +19,7 @@ MAKERS = frozenset({"collect", "drain", "build", "materialise", "train"})
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """What a step brought about. Nothing of it is visible to readers before the run publishes its release.
 
     `tables` maps stored relations (also `quarantine.legs`, `dataset.late`, `predictions.arrivals`) to new
@@ -52,7 +52,7 @@ class Context:
     state: State
     report: Callable[[str], None] = lambda _: None
 
-    def absorb(self, step: Step, outcome: Outcome) -> None:
+    def absorb(self, step: Step, outcome: StepResult) -> None:
         """Take a finished step's results into the release in the making."""
         grown: dict[str, Any] = {
             name: {**getattr(self.release, name), **getattr(outcome, name)}
@@ -90,4 +90,4 @@ class Context:
 class Executor(Protocol):
     """Does one kind of step. Raises a `MainstemError` when it cannot; whatever it wrote by then stays unseen."""
 
-    def __call__(self, step: Step, context: Context) -> Outcome: ...
+    def __call__(self, step: Step, context: Context) -> StepResult: ...

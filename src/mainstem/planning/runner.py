@@ -11,7 +11,7 @@ from typing import Literal
 
 from mainstem.errors import MainstemError, RunFailed, StorageError
 from mainstem.nodes.records import RunRecord, RunStatus, StepRecord, new_id, now
-from mainstem.planning.execution import Context, Executor, Outcome
+from mainstem.planning.execution import Context, Executor, StepResult
 from mainstem.planning.plan import Plan, Step, StepKind
 from mainstem.planning.process import here
 
@@ -132,7 +132,7 @@ def _blocked(step: Step, before: list[StepRecord]) -> str:
     return ""
 
 
-def _done(step: Step, outcome: Outcome, seconds: float) -> StepRecord:
+def _done(step: Step, outcome: StepResult, seconds: float) -> StepRecord:
     return StepRecord(
         step.kind,
         step.node,

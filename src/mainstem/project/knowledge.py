@@ -9,6 +9,7 @@ from mainstem.errors import SchemaError, UnknownName
 from mainstem.graph.known import ALWAYS, Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Source
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _known(spec: Any, node: Source, table: ibis.Table) -> Known:
         return ALWAYS
     value = resolve_column(table, spec)
     if not value.type().is_timestamp():
-        raise SchemaError("known= is not an instant", got=f"{spec!r}: {value.type()}", expected="timestamp('UTC', 6)")
+        raise SchemaError("known= is not an instant", got=f"{spec!r}: {value.type()}", expected=INSTANT)
     moment = moment_of(value)
     if moment is None:
         raise SchemaError(

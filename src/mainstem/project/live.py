@@ -15,6 +15,7 @@ from mainstem.errors import NotFound, Unavailable
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.instants import micros_of
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import Release
 
@@ -90,7 +91,7 @@ def parity(project: Project, name: str | None, sample: int | None) -> list[Parit
 
     Raises `NotFound`, or `UnknownName` for what is no node.
     """
-    from mainstem.features.parity import compare
+    from mainstem.parity.compare import compare
 
     asked, view = endpoints_of(project, name), _view(project, name)
     served = [endpoint for endpoint in asked if f"predictions.{endpoint}" in project.release.tables]
@@ -117,7 +118,7 @@ def _watched(project: Project, asked: Sequence[str] | None, sample: int, every: 
 
 
 def _compared(project: Project, endpoint: str, sample: int) -> Iterator[ParityReport]:
-    from mainstem.features.parity import compare
+    from mainstem.parity.compare import compare
 
     state = project.adapters.state
     last = state.find(ParityReport, newest=1, endpoint=endpoint, branch=project.branch)
@@ -129,7 +130,6 @@ def _compared(project: Project, endpoint: str, sample: int) -> Iterator[ParityRe
 
 def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server would, in this process; nothing is logged."""
-    from mainstem.features.instants import micros_of
 
     predictor = _live(project).predictor(endpoint)
     answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
@@ -146,10 +146,10 @@ def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None =
     ]
 
 
-def ingest(project: Project, stream: str, rows: Rows, *, replay: bool = False) -> int:
+def ingest(project: Project, stream: str, rows: Rows, *, backfill: bool = False) -> int:
     """Take events as the server would; the offset of the first. Raises `RequestError`; then none was taken."""
     taker = _live(project).ingest(stream)
-    events = taker.accept([dict(row) for row in rows], replay=replay)
+    events = taker.accept([dict(row) for row in rows], backfill=backfill)
     with project.adapters.store.transaction() as writer:
         return taker.write(writer, events)
 

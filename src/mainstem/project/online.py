@@ -8,8 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import RequestError
-from mainstem.features.instants import micros_of
 from mainstem.nodes.base import shown
+from mainstem.nodes.instants import micros_of
 
 if TYPE_CHECKING:
     from mainstem.features.online.rows import FeatureRow

@@ -251,9 +251,9 @@ class Project:
         """Score rows as the server would, without logging them; one answer per row. Raises `RequestError`."""
         return live.predict(self, endpoint, rows, time)
 
-    def ingest(self, stream: str, rows: Rows, *, replay: bool = False) -> int:
-        """Take events as the server would; replayed ones arrive when they happened. Raises `RequestError`."""
-        return live.ingest(self, stream, rows, replay=replay)
+    def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
+        """Take events as the server would; backfilled ones arrive when they happened. Raises `RequestError`."""
+        return live.ingest(self, stream, rows, backfill=backfill)
 
     def serve(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import EngineError, MissingExtra, NotFound, StorageError, UnknownName
 from mainstem.graph.lineage import leaves
+from mainstem.nodes.hidden import SPLIT, visible_names
 from mainstem.planning.execution import Context
 from mainstem.project.exploring import Explorer
 from mainstem.project.releases import When
@@ -102,7 +103,7 @@ class Relation(Readable):
         else:
             self._check(read)
             rows = _visible(read)
-        return rows if self.split is None else rows.filter(rows["_split"] == self.split)
+        return rows if self.split is None else rows.filter(rows[SPLIT] == self.split)
 
     def _stored(self) -> ibis.Table:
         """The stored relation, with the columns that it was published with: its definition may have changed since."""
@@ -138,7 +139,7 @@ class Dataset(Readable):
         import pyarrow.compute as pc
 
         from mainstem.models.blueprint import blueprint
-        from mainstem.models.prepared import SPLIT, split_of, task_of
+        from mainstem.models.prepared import split_of, task_of
 
         plan = blueprint(self.context.graph, self.model, self.as_of)
         with self.context.session(leaves(plan.dataset)) as session:
@@ -152,7 +153,7 @@ class Dataset(Readable):
 
 
 def _visible(rows: ibis.Table) -> ibis.Table:
-    return rows.select([column for column in rows.columns if not column.startswith("_")])
+    return rows.select(visible_names(rows.columns))
 
 
 def query(context: Context, sql: str) -> pa.Table:

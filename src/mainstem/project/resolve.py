@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mainstem.checks.compiled import validate
 from mainstem.errors import CycleError, DefinitionError, LeakError, SchemaError, UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.graph.fingerprint import canonical, digest, of_expression
@@ -24,10 +25,11 @@ from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.hidden import ARRIVED, DELETED, GONE, SEQ, STREAM, is_hidden, visible, visible_names
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.models import Model
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.tables import Table
-from mainstem.planning.checks import validate
 from mainstem.project.knowledge import known_of_source
 
 if TYPE_CHECKING:
@@ -37,10 +39,6 @@ if TYPE_CHECKING:
     from mainstem.tables.types import Types
 
 Schemas = Mapping[str, Mapping[str, str]]
-
-SEQ = {"_seq": "int64"}
-ARRIVED = {"_arrived": "timestamp('UTC', 6)"}
-DELETED = {"_deleted": "boolean"}
 
 
 def resolve(
@@ -158,15 +156,16 @@ class _Resolver:
         return Definition(name, node, inputs, own, own)
 
     def _source(self, name: str, node: Source, inputs: tuple[str, ...]) -> Definition:
-        visible = dict(self.schemas.get(name) or node.schema or {})
-        if not visible:
+        declared = dict(self.schemas.get(name) or node.schema or {})
+        if not declared:
             raise SchemaError("the source has no schema yet", hint="mainstem run, or schema={…}")
-        _check_columns(node, visible)
+        _check_columns(node, declared)
         live, changes = isinstance(node, Stream), isinstance(node, Stream) and node.changes
-        hidden = {**(SEQ if node.time else {}), **(ARRIVED if live else {}), **(DELETED if changes else {})}
-        stored = _unbound(name, {**visible, **hidden})
-        known = known_of_source(node, _unbound(name, visible))
-        read, fingerprint = stored, digest("source", _plain(node, but=("known",)), canonical(visible))
+        added = (SEQ if node.time else None, ARRIVED if live else None, DELETED if changes else None)
+        hidden = {column: STREAM[column] for column in added if column}
+        stored = _unbound(name, {**declared, **hidden})
+        known = known_of_source(node, _unbound(name, declared))
+        read, fingerprint = stored, digest("source", _plain(node, but=("known",)), canonical(declared))
         self.declared[name] = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         marks = [self.declared[name]]
         if changes:
@@ -180,9 +179,9 @@ class _Resolver:
 
             read = apply(read, rules)
             marks += [canonical(_plain_rule(rule)) for rule in rules]
-        columns = {column: (f"{name}.{column}",) for column in visible}
+        columns = {column: (f"{name}.{column}",) for column in declared}
         versions = read if changes else None
-        read = read.filter(read["_gone"].isnull()).drop("_gone") if changes else read
+        read = read.filter(read[GONE].isnull()).drop(GONE) if changes else read
         schema, reads = _types(stored), digest(*marks)
         return Definition(name, node, inputs, fingerprint, reads, schema, None, read, known, columns, versions)
 
@@ -192,14 +191,14 @@ class _Resolver:
 
         past = self.done[history].read
         assert past is not None
-        missing = [c for c in events.columns if c not in past.columns and not c.startswith("_")]
+        missing = [c for c in events.columns if c not in past.columns and not is_hidden(c)]
         if missing:
             raise SchemaError(
                 f"the history {history!r} lacks columns of the stream",
                 got=", ".join(past.columns),
-                expected=", ".join(c for c in events.columns if not c.startswith("_")),
+                expected=", ".join(visible_names(events.columns)),
             )
-        given = {c: past[c] for c in events.columns if not c.startswith("_")}
+        given = {c: past[c] for c in visible_names(events.columns)}
         unlike = [c for c, column in given.items() if not column.type().castable(events[c].type())]
         if unlike:
             raise SchemaError(
@@ -208,7 +207,7 @@ class _Resolver:
                 expected=str(events[unlike[0]].type()),
             )
         time = str(node.time)
-        values = {**given, "_seq": ibis.null("int64"), "_arrived": past[time], "_gone": ibis.null(ARRIVED["_arrived"])}
+        values = {**given, SEQ: ibis.null("int64"), ARRIVED: past[time], GONE: ibis.null(INSTANT)}
         past = past.select(**{c: values[c].cast(events[c].type()) for c in events.columns})
         cutover: Any = self.cutovers.get(name)
         if cutover is None:
@@ -290,7 +289,7 @@ class _Resolver:
         definition = self.done[name]
         if definition.schema is None or definition.read is None:
             raise DefinitionError(f"{name!r} is not a relation", hint="a table reads sources and tables")
-        return _unbound(name, {c: t for c, t in definition.schema.items() if not c.startswith("_")})
+        return _unbound(name, visible(definition.schema))
 
     def _traces(self, name: str) -> dict[str, Trace]:
         definition = self.done[name]
@@ -312,11 +311,11 @@ def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:
     landing, what follows a row of its key is a deletion of it, or leaves it as it is."""
     import ibis
 
-    following = ibis.window(group_by=list(key), order_by="_seq")
-    taken_back = log["_deleted"].lead().over(following).fill_null(False)
-    gone = taken_back.ifelse(log["_arrived"].lead().over(following), ibis.null(log["_arrived"].type()))
-    rows: ibis.Table = log.mutate(_gone=gone)
-    return rows.filter(~rows["_deleted"]).drop("_deleted")
+    following = ibis.window(group_by=list(key), order_by=SEQ)
+    taken_back = log[DELETED].lead().over(following).fill_null(False)
+    gone = taken_back.ifelse(log[ARRIVED].lead().over(following), ibis.null(log[ARRIVED].type()))
+    rows: ibis.Table = log.mutate(**{GONE: gone})
+    return rows.filter(~rows[DELETED]).drop(DELETED)
 
 
 def _unbound(name: str, schema: Mapping[str, str]) -> ibis.Table:
@@ -341,7 +340,7 @@ def _check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
         raise SchemaError(
             f"the time {node.time!r} is not an instant",
             got=schema[node.time],
-            expected="timestamp('UTC', 6)",
+            expected=INSTANT,
             hint="give it a time zone: a naive timestamp could mean any",
         )
     if node.checks:
@@ -360,8 +359,8 @@ def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
     raise SchemaError(
         f"the prediction time {node.prediction_time!r} is not an instant",
         got=str(kind),
-        expected="timestamp('UTC', 6)",
-        hint="if it is UTC, say so: (…).cast(\"timestamp('UTC', 6)\")" if naive else _one_of(instants),
+        expected=INSTANT,
+        hint=f'if it is UTC, say so: (…).cast("{INSTANT}")' if naive else _one_of(instants),
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mainstem.logs.records import events_of, predictions_of
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import ModelVersion
 from mainstem.nodes.sources import Stream
 from mainstem.ports import Sizes
 from mainstem.project.status import kind_of
-from mainstem.streaming.logs import events_of, predictions_of
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
@@ -61,13 +62,13 @@ def _stored(project: Project, name: str, limit: int) -> dict[str, Any]:
 def _relation(project: Project, name: str, limit: int) -> dict[str, Any]:
     definition = project.graph[name]
     snapshot = project.release.tables.get(name)
-    visible = {c: t for c, t in (definition.schema or {}).items() if not c.startswith("_")}
+    schema = visible(definition.schema or {})
     remedies = [remedy for remedy in project.remedies if remedy.rule.node == name]
     # What is read of a stream with a history is more than the events that have come.
     counted = "events" if isinstance(definition.node, Stream) else "rows"
     return {
         counted: snapshot.rows if snapshot else None,
-        "schema": visible,
+        "schema": schema,
         "known": {column: str(known) for column, known in definition.known.items()},
         "lineage": {column: list(sources) for column, sources in definition.columns.items()},
         "checks": [f"{c.label} ({c.severity})" for c in getattr(definition.node, "checks", ())],

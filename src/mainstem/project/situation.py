@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mainstem.features.online.presence import Store, gone
+from mainstem.features.online.presence import gone
+from mainstem.logs.records import events_of, predictions_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.planner import Situation
+from mainstem.ports import Store
 from mainstem.project.wiring import Adapters
-from mainstem.streaming.logs import events_of, predictions_of
 
 
 def situation(graph: Graph, release: Release, root: Path, adapters: Adapters) -> Situation:

@@ -14,11 +14,10 @@ from mainstem.features.online.view import OnlineView, Query, online_view, read_t
 from mainstem.features.plan import TIME, compiled
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.instants import INSTANT, micros_of
 from mainstem.nodes.records import Release, now
-from mainstem.streaming.ingest import Store
-from mainstem.streaming.rows import RowSchema, micros
-
-INSTANT = "timestamp('UTC', 6)"
+from mainstem.ports import Store
+from mainstem.streaming.rows import RowSchema
 
 KINDS = 256
 """Of questions, by the views that they ask, whose schema is kept."""
@@ -65,7 +64,7 @@ class FeatureReader:
         """
         schema, views = self._asked(tuple(names))
         checked = schema.check(rows)
-        present = micros(now()) if at is None else at
+        present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) if TIME in schema.optional else present for row in checked]
         queries = [Query(view, [[row[c] for c in view.view.key] for row in checked], times) for view in views]
         found: dict[str, list[FeatureRow]] = {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mainstem.logs import records as logs
+from mainstem.logs.records import Prediction, encode, predictions_of
 from mainstem.ports import Writer
-from mainstem.streaming import logs
-from mainstem.streaming.logs import Prediction, encode, predictions_of
 
 
 def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction], floor: int = 0) -> int:

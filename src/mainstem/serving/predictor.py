@@ -12,15 +12,14 @@ import numpy as np
 from mainstem.features.online.view import OnlineView, Query, Reading, read_together
 from mainstem.features.plan import TIME, Computation, FeaturePlan
 from mainstem.features.views.view import Lookup
+from mainstem.logs.records import Prediction
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.instants import INSTANT, instant_of, micros_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
 from mainstem.serving.prediction_log import append
-from mainstem.streaming.logs import Prediction
-from mainstem.streaming.rows import RowSchema, iso, micros, moment
-
-INSTANT = "timestamp('UTC', 6)"
+from mainstem.streaming.rows import RowSchema, iso
 
 Columns = dict[str, list[Any]]
 
@@ -81,7 +80,7 @@ class Predictor:
         Raises `RequestError` for the first row that is not as the schema says, or asks for too early a time.
         """
         checked = self.schema.check(rows)
-        present = micros(now()) if at is None else at
+        present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) for row in checked]
         columns, flags = self.features(checked, times)
         scores = self.scorer.score({name: columns[name] for name in self._inputs})
@@ -156,11 +155,11 @@ class Predictor:
 
     def _shown(self, used: Mapping[str, Any]) -> Mapping[str, Any]:
         instants = {name: used[name] for name in self._instants if used[name] is not None}
-        return {**used, **{name: iso(moment(t)) for name, t in instants.items()}}
+        return {**used, **{name: iso(instant_of(t)) for name, t in instants.items()}}
 
     def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], int]:
         """What logs the answers, within a transaction."""
-        at = micros(now())
+        at = micros_of(now())
         predictions = [
             Prediction(a.id, a.time, at, self.version.id, dict(a.row), a.score, ",".join(a.flags)) for a in answers
         ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.plan import plan_features
+from mainstem.logs.records import Event
 from mainstem.models.registry import redefined
 from mainstem.models.scorer import Scorer
 from mainstem.nodes.definition import Graph
@@ -18,15 +19,14 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release
 from mainstem.nodes.sources import Stream
-from mainstem.ports import State, Writer
+from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
 from mainstem.serving.committer import Committer
 from mainstem.serving.features import FeatureReader
 from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
-from mainstem.streaming.ingest import Ingest, Store
-from mainstem.streaming.logs import Event
+from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)

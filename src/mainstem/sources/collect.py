@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
 
+from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.compiled import Subject, declared, refuse
 from mainstem.errors import EngineError, SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.checks import Unique
+from mainstem.nodes.hidden import SEQ, visible
 from mainstem.nodes.sources import Source
-from mainstem.planning.audit import judge, keep_aside, ordered, set_aside, subject_of
-from mainstem.planning.checks import Subject, declared, refuse
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.planning.planner import OBSERVED
 from mainstem.ports import DataFile, Snapshot, Target
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from mainstem.nodes.records import CheckResult
     from mainstem.sources.extraction import Extraction, Part
 
-SEQ = "_seq"
-"""The order of landing: a hidden column of every source that has a time."""
 NEXT = "mainstem.next_seq"
 PLACE = "mainstem.place"
 """What the rows were read from; a cursor says nothing about another place."""
@@ -38,7 +37,7 @@ class Collect:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         """Read what is new. Raises `SourceError`, or `CheckFailed` for what may not be published."""
         return _Collection(self.root, step.node, context).outcome()
 
@@ -69,13 +68,13 @@ class _Collection:
         self.before = context.release.tables.get(name)
         self.base = self.before if self.before and self._continues(self.before) else None
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> StepResult:
         from mainstem.sources.extract import extract
         from mainstem.sources.extraction import Request
 
         observed = settled(self.node, self.root)
         cursor = self.base.cursor if self.base else None
-        schema = {name: type for name, type in (self.definition.schema or {}).items() if not name.startswith("_")}
+        schema = visible(self.definition.schema or {})
         extraction = extract(Request(self.name, self.node, self.root, cursor, schema, self.context.report))
         subject = subject_of(self.context, self.name, self._checks())
         written = self._write(extraction, subject)
@@ -133,7 +132,7 @@ class _Collection:
         written: _Written,
         cursor: str | None,
         properties: dict[str, str],
-    ) -> Outcome:
+    ) -> StepResult:
         everything = self.base is None or extraction.remove == "all"
         snapshot = self.context.lake.commit(
             self.name,
@@ -151,7 +150,7 @@ class _Collection:
             self.context, self.name, written.aside, remove="all" if everything else _names(extraction.remove)
         )
         set_apart = sum(file.rows for file in written.aside)
-        return Outcome(
+        return StepResult(
             tables={self.name: snapshot, **aside},
             rows_in=written.rows,
             published=written.rows - set_apart,
@@ -160,13 +159,13 @@ class _Collection:
             message=extraction.message,
         )
 
-    def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> Outcome:
+    def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> StepResult:
         """The snapshot stays what it is; the release only remembers how the source looked."""
         assert self.base is not None
         kept = {**properties, NEXT: self.base.properties.get(NEXT, "0")}
         snapshot = replace(self.base, cursor=cursor if cursor is not None else self.base.cursor, properties=kept)
         said = "; ".join(filter(None, ("nothing new", message)))
-        return Outcome(tables={self.name: snapshot}, rows_in=0, published=0, quarantined=0, message=said)
+        return StepResult(tables={self.name: snapshot}, rows_in=0, published=0, quarantined=0, message=said)
 
     def _nothing_new(self, extraction: Extraction, written: _Written, cursor: str | None) -> bool:
         assert self.base is not None

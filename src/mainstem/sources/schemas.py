@@ -14,10 +14,9 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import DefinitionError, SettingsError, SourceError
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Api, Database, Files, Source, Web
 from mainstem.ports import Engine, RawFiles, Session
-
-INSTANT = "timestamp('UTC', 6)"
 
 HEADER = """\
 # The columns of every source and their types, as they were when each was first seen.

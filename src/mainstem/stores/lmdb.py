@@ -38,7 +38,7 @@ FEW = 16
 """Keys that are not worth a cursor."""
 
 _SPACE, _LOG = b"s", b"l"
-_CHUNK = 1_000  # payloads that a replay reads at a time
+_CHUNK = 1_000  # entries read at a time
 
 
 class LmdbStore:
@@ -164,8 +164,8 @@ class LmdbStore:
 
     # ── event log ─────────────────────────────────────────────────────────────────────────────────────
 
-    def replay(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) from `start` to what was the end when the replay began; from the first one kept, if
+    def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """(offset, payload) from `start` to what was the end when the reading began; from the first one kept, if
         those before were trimmed."""
         end = self.end(log)
         stop = end if limit is None else min(end, start + limit)

@@ -19,7 +19,7 @@ from mainstem.stores.redis_writer import Names, RedisWriter, catalogue, entry_id
 LEASE = 10.0
 """Seconds after which the turn of a writer that was killed goes to another."""
 
-_CHUNK = 1_000  # payloads that a replay reads at a time
+_CHUNK = 1_000  # entries read at a time
 
 
 class RedisStore:
@@ -99,8 +99,8 @@ class RedisStore:
 
     # ── event log ─────────────────────────────────────────────────────────────────────────────────────
 
-    def replay(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) from `start` to what was the end when the replay began; from the first one kept, if
+    def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """(offset, payload) from `start` to what was the end when the reading began; from the first one kept, if
         those before were trimmed."""
         end = self.end(log)
         stop = end if limit is None else min(end, start + limit)

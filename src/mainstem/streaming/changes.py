@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mainstem.errors import RequestError, close_matches
-from mainstem.streaming.logs import Event
+from mainstem.logs.records import Event
 from mainstem.streaming.rows import RowSchema, parse_instant
 
 FIELDS = ("before", "after", "at")
@@ -15,7 +15,7 @@ FIELDS = ("before", "after", "at")
 def changes_in(rows: Sequence[Any], schema: RowSchema, time: str, arrived: int | None) -> list[Event]:
     """The events that changes come to: of each the row before as deleted, and the row after.
 
-    They arrive at `arrived` (µs); with None (a replay) when the change was made: `at`, else when its event happened.
+    They arrive at `arrived` (µs); with None (a backfill) when the change was made: `at`, else when its event happened.
     Raises `RequestError` for the first change that is none, or whose rows are not as the schema says.
     """
     return [event for index, change in enumerate(rows) for event in _events(change, index, schema, time, arrived)]

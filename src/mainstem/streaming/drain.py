@@ -16,18 +16,18 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
+from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.compiled import declared, refuse
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
+from mainstem.logs.records import event_row, events_of, prediction_row, predictions_of
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Stream
-from mainstem.planning.audit import judge, keep_aside, ordered, set_aside, subject_of
-from mainstem.planning.checks import declared, refuse
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
-from mainstem.streaming.logs import event_columns, events_of, prediction_columns, predictions_of
 from mainstem.streaming.predictions import prediction_schema
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Drain:
     def __init__(self, log: EventLog) -> None:
         self.log = log
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         """Commit what the log has and the lake has not. Raises `StorageError`; `CheckFailed` if a check of
         severity `error` finds violations, and then nothing is published."""
         node = context.graph[step.node].node
@@ -53,16 +53,16 @@ class Drain:
         assert isinstance(node, Stream)
         return self._events(step.node, node, context)
 
-    def _predictions(self, name: str, context: Context) -> Outcome:
+    def _predictions(self, name: str, context: Context) -> StepResult:
         schema = prediction_schema(context.graph, name)
-        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_columns, self.log, context)
+        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context)
         files = draft.write()
         snapshot = draft.commit(files)
-        return Outcome(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
+        return StepResult(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
 
-    def _events(self, name: str, node: Stream, context: Context) -> Outcome:
+    def _events(self, name: str, node: Stream, context: Context) -> StepResult:
         schema = context.graph[name].schema or {}
-        draft = _Draft(name, events_of(name), schema, event_columns, self.log, context)
+        draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
         subject = subject_of(context, name, _checks(node))
         good, aside, results = set_aside(context, subject, draft.write(), draft.target)
         snapshot = draft.commit(good)
@@ -70,7 +70,7 @@ class Drain:
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         apart = keep_aside(context, name, aside, remove="all" if draft.base is None else frozenset())
         quarantined = sum(file.rows for file in aside)
-        return Outcome(
+        return StepResult(
             tables={name: snapshot, **apart},
             cutovers=_cutover(name, node, context),
             rows_in=draft.rows,
@@ -103,7 +103,7 @@ class _Draft:
     def write(self) -> tuple[DataFile, ...]:
         """The new rows as files; those of the base too, if its schema was another."""
         files = self._moved()
-        entries = self.log.replay(self.name, self.start)
+        entries = self.log.entries(self.name, self.start)
         while batch := list(islice(entries, BATCH)):
             with self.context.engine.session({"incoming": self._arrow(batch)}) as session:
                 files += session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
@@ -130,7 +130,7 @@ class _Draft:
         held = self.context.release.tables.get(self.table)
         self._begin_again()
         end = self.log.end(self.name)
-        first = next((offset for offset, _ in self.log.replay(self.name, 0)), end)
+        first = next((offset for offset, _ in self.log.entries(self.name, 0)), end)
         if first <= _offset(held) <= end:
             return held
         fitting = [s for s in self._published() if max(first, _offset(held)) <= _offset(s) <= end]

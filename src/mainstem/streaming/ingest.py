@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.corrections import corrections
-from mainstem.features.online.logged import entries
 from mainstem.features.online.view import OnlineView
+from mainstem.logs.reading import chunks
+from mainstem.logs.records import Event, append, decode_event, encode, events_of
 from mainstem.nodes.definition import Definition
+from mainstem.nodes.hidden import ARRIVED, DELETED, SEQ, visible
+from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
-from mainstem.ports import EventLog, OnlineStore, Writer
+from mainstem.ports import Store, Writer
 from mainstem.streaming.changes import changes_in
-from mainstem.streaming.logs import Event, append, decode_event, encode, events_of
-from mainstem.streaming.rows import RowSchema, micros, moment
-
-
-class Store(OnlineStore, EventLog, Protocol):
-    """Online state and event log that share their transactions."""
+from mainstem.streaming.rows import RowSchema
 
 
 class Ingest:
@@ -45,28 +43,28 @@ class Ingest:
     ) -> None:
         assert isinstance(definition.node, Stream) and definition.events is not None
         self.name, self.stream, self.views = definition.name, definition.node, tuple(views)
-        columns = {c: t for c, t in (definition.schema or {}).items() if not c.startswith("_")}
+        columns = visible(definition.schema or {})
         self.time = str(self.stream.time)
         required = tuple(dict.fromkeys((*self.stream.key, self.time)))
         self.schema = RowSchema(columns, required=required, where=f"stream {self.name}")
         self._store, self._log, self._floor = store, events_of(self.name), floor
-        self._cutover = None if cutover is None else micros(cutover)
+        self._cutover = None if cutover is None else micros_of(cutover)
         self._correct = corrections(definition.events)
 
-    def accept(self, rows: Sequence[Any], *, replay: bool = False, at: datetime | None = None) -> list[Event]:
-        """The rows, checked, as events. They arrive now (or `at`), replayed ones when they happened.
+    def accept(self, rows: Sequence[Any], *, backfill: bool = False, at: datetime | None = None) -> list[Event]:
+        """The rows, checked, as events. They arrive now (or `at`), backfilled ones when they happened.
 
         Of a stream of changes each row is a change. Raises `RequestError` for the first row that is not as declared,
         `Unavailable` before the first run.
         """
-        arrived = micros(at or now())
+        arrived = micros_of(at or now())
         if self.stream.changes:
-            found = changes_in(rows, self.schema, self.time, None if replay else arrived)
+            found = changes_in(rows, self.schema, self.time, None if backfill else arrived)
             self._on_this_side([event.row for event in found])
             return found
         checked = self.schema.check(rows, "events")
         self._on_this_side(checked)
-        return [Event(row[self.time] if replay else arrived, row) for row in checked]
+        return [Event(row[self.time] if backfill else arrived, row) for row in checked]
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
         """Append events and take them into every view; the offset of the first. Raises `StorageError`."""
@@ -86,7 +84,7 @@ class Ingest:
                 view.apply(writer, columns, end)
 
     def _catch_up(self, writer: Writer, view: OnlineView, end: int) -> None:
-        for chunk in entries(self._store, self._log, view.meta(writer).offset, end):
+        for chunk in chunks(self._store, self._log, view.meta(writer).offset, end):
             columns = self._columns([o for o, _ in chunk], [decode_event(payload) for _, payload in chunk])
             view.apply(writer, columns, chunk[-1][0] + 1)
 
@@ -94,9 +92,9 @@ class Ingest:
         columns: dict[str, Sequence[Any]] = {
             name: [event.row.get(name) for event in events] for name in self.schema.columns
         }
-        columns |= {"_seq": list(offsets), "_arrived": [event.arrived for event in events]}
+        columns |= {SEQ: list(offsets), ARRIVED: [event.arrived for event in events]}
         if self.stream.changes:
-            columns["_deleted"] = [event.deleted for event in events]
+            columns[DELETED] = [event.deleted for event in events]
         return self._correct(columns)
 
     def _on_this_side(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -112,7 +110,7 @@ class Ingest:
                 raise RequestError(
                     "the event happened before the stream took over from its history",
                     where=f"stream {self.name}, events[{index}].{self.time}",
-                    got=moment(row[self.time]).isoformat(),
-                    expected=f"at or after {moment(self._cutover).isoformat()}",
+                    got=instant_of(row[self.time]).isoformat(),
+                    expected=f"at or after {instant_of(self._cutover).isoformat()}",
                     hint="add it to the history instead, so that it counts once",
                 )

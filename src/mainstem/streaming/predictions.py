@@ -9,16 +9,16 @@ import ibis.expr.datatypes as dt
 
 from mainstem.features.plan import plan_features
 from mainstem.nodes.definition import Graph
-
-INSTANT = "timestamp('UTC', 6)"
+from mainstem.nodes.hidden import FLAGS, LOGGED_AT, PREDICTION, VERSION, T
+from mainstem.nodes.instants import INSTANT
 
 HIDDEN: Mapping[str, str] = {
-    "_id": "string",
-    "_t": INSTANT,
-    "_logged_at": INSTANT,
-    "_version": "string",
+    PREDICTION: "string",
+    T: INSTANT,
+    LOGGED_AT: INSTANT,
+    VERSION: "string",
     "score": "float64",
-    "_flags": "string",
+    FLAGS: "string",
 }
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import RequestError, SchemaError, close_matches
+from mainstem.nodes.instants import INSTANT, micros_of
 
 Convert = Callable[[Any], Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
@@ -29,16 +28,6 @@ class _Refused(Exception):
         super().__init__(expected)
         self.expected = expected
         self.hint = hint
-
-
-def micros(instant: datetime) -> int:
-    """An aware datetime as µs since 1970, UTC."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def moment(value: int) -> datetime:
-    """µs since 1970 as a datetime in UTC."""
-    return _EPOCH + value * _MICROSECOND
 
 
 def iso(value: Any) -> Any:
@@ -158,7 +147,7 @@ def converter(type: str) -> Convert:
     raise SchemaError(
         "a field of this type cannot be sent",
         got=type,
-        expected="an integer, float, string, boolean or timestamp('UTC', 6)",
+        expected=f"an integer, float, string, boolean or {INSTANT}",
     )
 
 
@@ -222,7 +211,7 @@ def _instant(value: Any) -> int:
         raise _Refused(AN_INSTANT)
     if found.tzinfo is None:
         raise _Refused(AN_INSTANT, "it has no time zone: append Z if it is UTC, or its offset, such as +01:00")
-    return (found - _EPOCH) // _MICROSECOND
+    return micros_of(found)
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
+from mainstem.checks.compiled import declared, examine, refuse
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
-from mainstem.planning.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
-from mainstem.planning.checks import declared, examine, refuse
-from mainstem.planning.execution import Context, Outcome
+from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile
 
@@ -14,7 +14,7 @@ from mainstem.ports import DataFile
 class Build:
     """The executor of `build` steps."""
 
-    def __call__(self, step: Step, context: Context) -> Outcome:
+    def __call__(self, step: Step, context: Context) -> StepResult:
         """Build the table anew from the snapshots this run reads.
 
         Rows in are those the expression gives; every one is published or quarantined. Raises `CheckFailed` when a
@@ -33,7 +33,7 @@ class Build:
         results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
         refuse(step.node, results, where=definition.where, kept=snapshot.id)
         aside = keep_aside(context, step.node, bad)
-        return Outcome(
+        return StepResult(
             tables={step.node: snapshot, **aside},
             rows_in=rows,
             published=snapshot.rows,

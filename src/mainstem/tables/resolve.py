@@ -10,11 +10,13 @@ from typing import Any
 
 import ibis
 
+from mainstem.checks.compiled import validate
 from mainstem.errors import DefinitionError, MainstemError, SchemaError, UnknownName, close_matches
+from mainstem.nodes.hidden import is_hidden
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.tables import Table
-from mainstem.planning.checks import validate
 
-_CAST = "_.{}.cast(\"timestamp('UTC', 6)\")"
+_CAST = f'_.{{}}.cast("{INSTANT}")'
 
 
 def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> ibis.Table:
@@ -49,10 +51,10 @@ def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: s
                 f"{column!r} is a naive timestamp, which could mean any time zone",
                 where=where,
                 got=str(type),
-                expected="timestamp('UTC', 6)",
+                expected=INSTANT,
                 hint=f"{cast.format(column)} reads it as UTC",
             )
-        if column.startswith("_"):
+        if is_hidden(column):
             raise SchemaError(
                 f"{column!r} is a hidden name", where=where, hint="rename it; names with _ are Mainstem's"
             )

@@ -12,6 +12,7 @@ from sqlglot.optimizer.scope import Scope
 from mainstem.engines.queries import DIALECT
 from mainstem.graph.known import Moment
 from mainstem.graph.traces import NOTHING, Rows, Trace, Traces, derived, never_said, of_other_rows
+from mainstem.graph.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK
 
 
 class Untraceable(Exception):
@@ -135,12 +136,12 @@ def _is_parameter(column: sge.Column) -> bool:
 # ── what words mean ───────────────────────────────────────────────────────────────────────────────────
 
 _MICROS = {
-    "WEEK": 604_800_000_000,
-    "DAY": 86_400_000_000,
-    "HOUR": 3_600_000_000,
-    "MINUTE": 60_000_000,
-    "SECOND": 1_000_000,
-    "MILLISECOND": 1_000,
+    "WEEK": WEEK,
+    "DAY": DAY,
+    "HOUR": HOUR,
+    "MINUTE": MINUTE,
+    "SECOND": SECOND,
+    "MILLISECOND": MILLISECOND,
     "MICROSECOND": 1,
 }
 

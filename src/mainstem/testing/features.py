@@ -20,10 +20,10 @@ from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import ViewUse, feature_view, use
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import stream
 from mainstem.testing.reduce import REDUCE, SCALE, Window
-
-INSTANT = "timestamp('UTC', 6)"
 
 SCHEMA = {
     "who": "string",
@@ -69,7 +69,7 @@ def _rows(view: CompiledView, events: Sequence[Event], as_of: str) -> list[Event
 
 def _brought(view: CompiledView, lookup: Lookup, others: list[Event], row: Event, as_of: str) -> dict[str, Any]:
     """What a row looks up: as of when it became known, or came if that was before; nothing if it came too late."""
-    came = row["at"] if row["_arrived"] is None or as_of == "known" else row["_arrived"]
+    came = row["at"] if row[ARRIVED] is None or as_of == "known" else row[ARRIVED]
     late = view.chain is not None and came - row["at"] > view.chain.grace
     key = tuple(row[column] for column in lookup.on)
     found = _seen(lookup.view, [] if late else others, key, min(row["at"], came), as_of)
@@ -82,8 +82,8 @@ def _seen(view: CompiledView, rows: list[Event], key: tuple[Any, ...], t: int, a
 
     rows = [r for r in rows if None not in key and tuple(r[c] for c in view.key) == key and before(r["at"])]
     if as_of == "arrived":
-        rows = [r for r in rows if before(r["at"] if r["_arrived"] is None else r["_arrived"])]
-    rows = [r for r in rows if r.get("_gone") is None or (as_of == "arrived" and not before(r["_gone"]))]
+        rows = [r for r in rows if before(r["at"] if r[ARRIVED] is None else r[ARRIVED])]
+    rows = [r for r in rows if r.get(GONE) is None or (as_of == "arrived" and not before(r[GONE]))]
     return {f.name: (_reduced if f.window else _latest)(view, f, rows, t) for f in view.features}
 
 
@@ -111,7 +111,7 @@ def _ranked(view: CompiledView, rows: list[Event], tied: Sequence[str]) -> list[
 
     def rank(row: Event) -> list[Any]:
         order = [_least(_value(row, view.order_by))] if view.order_by else []
-        return [row["at"], *order, -1 if row["_seq"] is None else row["_seq"], *(_least(_value(row, c)) for c in tied)]
+        return [row["at"], *order, -1 if row[SEQ] is None else row[SEQ], *(_least(_value(row, c)) for c in tied)]
 
     return sorted(rows, key=rank)
 
@@ -156,6 +156,6 @@ def example_view(
 
 def _source(changes: bool) -> Definition:
     node = stream("events", schema=SCHEMA, time="at", key=["who", "at"], changes=changes)
-    gone = {"_gone": INSTANT} if changes else {}
-    stored = ibis.table({**SCHEMA, "_seq": "int64", "_arrived": INSTANT, **gone}, name="events")
+    gone = {GONE: INSTANT} if changes else {}
+    stored = ibis.table({**SCHEMA, SEQ: "int64", ARRIVED: INSTANT, **gone}, name="events")
     return Definition("events", node, (), "-", schema=SCHEMA, read=stored, known=dict.fromkeys(SCHEMA, Known.at("at")))

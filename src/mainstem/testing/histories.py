@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainstem.features.instants import micros_of
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
+from mainstem.nodes.instants import micros_of
 from mainstem.testing.features import SCHEMA, Event, Interpreter, Query, same, scaled
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _apart(history: History, number: int, view: CompiledView) -> tuple[list[Even
     """A history with keys that no other has."""
     events = [e | {"who": None if e["who"] is None else f"{number} {e['who']}"} for e in history.events]
     if not are_apart(view):
-        events = [e | {"_seq": None if e["_seq"] is None else e["_seq"] + number * 1000} for e in events]
+        events = [e | {SEQ: None if e[SEQ] is None else e[SEQ] + number * 1000} for e in events]
     asked = [({**key, "who": f"{number} {key['who']}"}, t) for key, t in history.queries]
     return list(events), [(tuple(key[column] for column in view.key), t) for key, t in asked]
 
@@ -93,9 +94,9 @@ def _changed(events: Sequence[Event]) -> list[Event]:
     times = Counter((e["who"], e["at"]) for e in events)
     changed: list[Event] = []
     for number, e in enumerate(events):
-        arrived = e["at"] if e["_arrived"] is None else e["_arrived"]
-        alone = arrived is not None and e["_seq"] is not None and times[e["who"], e["at"]] == 1
-        changed.append({**e, "_gone": arrived + number // 2 % 3 * MINUTE if alone and number % 2 else None})
+        arrived = e["at"] if e[ARRIVED] is None else e[ARRIVED]
+        alone = arrived is not None and e[SEQ] is not None and times[e["who"], e["at"]] == 1
+        changed.append({**e, GONE: arrived + number // 2 % 3 * MINUTE if alone and number % 2 else None})
     return changed
 
 
@@ -104,7 +105,7 @@ def _changed(events: Sequence[Event]) -> list[Event]:
 
 def event(at: int | None, seq: int | None = 0, **columns: Any) -> dict[str, Any]:
     """An event of the key `("a", 1)` that had arrived when it happened."""
-    return {**dict.fromkeys(SCHEMA), "who": "a", "where": 1, "at": at, "_seq": seq, "_arrived": at, **columns}
+    return {**dict.fromkeys(SCHEMA), "who": "a", "where": 1, "at": at, SEQ: seq, ARRIVED: at, **columns}
 
 
 def around(events: Iterable[Event], *more: int) -> History:
@@ -140,8 +141,8 @@ NAMED: dict[str, History] = {
     "large values": around([event(n * MINUTE, n, number=1e9 + n % 2, whole=10**12 + n % 3) for n in range(5)]),
     "infinite": around([event(n * MINUTE, n, number=float(v)) for n, v in enumerate(["inf", "1", "inf", "-inf"])]),
     "out of order": around(reversed(_numbered(6, MINUTE))),
-    "late": around([e | {"_arrived": e["at"] + 3 * MINUTE} for e in _numbered(6, MINUTE)]),
-    "no order of landing": around([e | {"_seq": None} for e in _numbered(6, MINUTE // 2)]),
+    "late": around([e | {ARRIVED: e["at"] + 3 * MINUTE} for e in _numbered(6, MINUTE)]),
+    "no order of landing": around([e | {SEQ: None} for e in _numbered(6, MINUTE // 2)]),
     "composite keys": around([event(n, n, who=w, where=k, whole=n) for n, (w, k) in enumerate([("a", 11), ("a1", 1)])]),
     "unicode keys": around(
         [event(n, n, who=w, text=w) for n, w in enumerate(["é", "e\u0301", "東", "🛫", "", " ", "'"])]
@@ -163,7 +164,7 @@ def a_million() -> History:
     rows = _numbered(1_000_000, 172_800)
     for n, row in enumerate(rows):
         row["who"] = "a" if n % 100 == 0 else f"a{n * 7_919 % 10_000}"
-        row["_arrived"] += n % 97 * 1_000_000 if n % 5 == 0 else 0
+        row[ARRIVED] += n % 97 * 1_000_000 if n % 5 == 0 else 0
     keys = ["a", "a1", "a9999", "b"]
     asked = [({"who": key, "where": 1}, 172_800 * n + n % 3 - 1) for n in range(0, 1_000_001, 40_000) for key in keys]
     return History(rows, asked)
@@ -193,21 +194,21 @@ def histories() -> SearchStrategy[History]:
         "flag": st.sampled_from([None, True, False]),
         "text": st.sampled_from([None, "", "x", "y", "é", "東"]),
         "turn": st.sampled_from([None, -1, 0, 1]),
-        "_seq": st.booleans(),
-        "_arrived": st.sampled_from([None, None, 0, 0, 1, MINUTE, 5 * MINUTE]),
+        SEQ: st.booleans(),
+        ARRIVED: st.sampled_from([None, None, 0, 0, 1, MINUTE, 5 * MINUTE]),
     }
     events = st.tuples(keys, st.one_of(*[instants] * 12, st.none()), st.fixed_dictionaries(columns))
 
     def landed(seq: int, key: dict[str, Any], at: int | None, row: dict[str, Any]) -> dict[str, Any]:
-        late = row["_arrived"]
+        late = row[ARRIVED]
         arrived = None if at is None or late is None else at + late
-        return {**key, "at": at, **row, "_seq": seq if row["_seq"] else None, "_arrived": arrived}
+        return {**key, "at": at, **row, SEQ: seq if row[SEQ] else None, ARRIVED: arrived}
 
     @st.composite
     def history(draw: st.DrawFn) -> History:
         count = draw(st.integers(0, 25))
         rows = [landed(seq, *draw(events)) for seq in range(count)]
-        times = [t for row in rows for t in (row["at"], row["_arrived"]) if t is not None]
+        times = [t for row in rows for t in (row["at"], row[ARRIVED]) if t is not None]
         near = st.tuples(st.sampled_from(times or [0]), st.sampled_from([-1, 0, 1, MINUTE])).map(sum)
         return History(rows, draw(st.lists(st.tuples(keys, st.one_of(instants, near)), min_size=8, max_size=12)))
 

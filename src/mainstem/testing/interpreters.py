@@ -10,15 +10,16 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mainstem.features.instants import micros_of
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.online.view import OnlineView
 from mainstem.features.views.view import CompiledView, Lookup
+from mainstem.nodes.hidden import ARRIVED, DELETED, GONE, SEQ
+from mainstem.nodes.instants import INSTANT, micros_of
 from mainstem.ports import Engine, OnlineStore
-from mainstem.testing.features import INSTANT, SCHEMA, Event, Interpreter, Query
+from mainstem.testing.features import SCHEMA, Event, Interpreter, Query
 
-HIDDEN = {"_seq": "int64", "_arrived": INSTANT}
-GONE = {"_gone": INSTANT}
+HIDDEN = {SEQ: "int64", ARRIVED: INSTANT}
+RETRACTED = {GONE: INSTANT}
 
 
 def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
@@ -33,7 +34,7 @@ def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         kinds = {"_row": "int64", "_t": INSTANT, **view.key}
         rows = [{"_row": i, "_t": t, **dict(zip(view.key, key, strict=True))} for i, (key, t) in enumerate(queries)]
-        stored = {**SCHEMA, **HIDDEN, **(GONE if view.retracts else {})}
+        stored = {**SCHEMA, **HIDDEN, **(RETRACTED if view.retracts else {})}
         relations = {"events": _arrow(events, stored), "examples": _arrow(rows, kinds)}
         sql, schema = query(view)  # compiled once: that takes longer than running it
         with engine.session(relations) as session:
@@ -74,7 +75,7 @@ def take(states: Sequence[OnlineView], events: Sequence[Event]) -> None:
 def columns_of(events: Sequence[Event]) -> dict[str, list[Any]]:
     """Events of a log as a state takes them in."""
     columns: dict[str, list[Any]] = {name: [event[name] for event in events] for name in (*SCHEMA, *HIDDEN)}
-    return columns | {"_deleted": [event.get("_deleted", False) for event in events]}
+    return columns | {DELETED: [event.get(DELETED, False) for event in events]}
 
 
 def _states(view: CompiledView, store: OnlineStore, number: int) -> list[OnlineView]:
@@ -98,14 +99,14 @@ def _together(log: Sequence[Event]) -> Iterator[Sequence[Event]]:
 
 
 def _arrival(event: Event) -> int:
-    at = event["at"] if event["_arrived"] is None else event["_arrived"]
+    at = event["at"] if event[ARRIVED] is None else event[ARRIVED]
     return 0 if at is None else int(at)
 
 
 def _deletions(events: Sequence[Event]) -> list[Event]:
     """The changes that took events back, as they stand in a log."""
-    gone = sorted((e for e in events if e["_gone"] is not None), key=lambda event: event["_gone"])
-    return [{**e, "_arrived": e["_gone"], "_seq": 10**9 + n, "_deleted": True} for n, e in enumerate(gone)]
+    gone = sorted((e for e in events if e[GONE] is not None), key=lambda event: event[GONE])
+    return [{**e, ARRIVED: e[GONE], SEQ: 10**9 + n, DELETED: True} for n, e in enumerate(gone)]
 
 
 def _arrow(rows: Sequence[Event], kinds: dict[str, str]) -> pa.Table:

@@ -40,7 +40,7 @@ def project(nodes: Mapping[str, Node], data: Mapping[str, Rows | pa.Table]) -> I
             if streams:
                 made.run(" ".join(f"+{name}" for name in streams))
             for name, rows in streams.items():
-                made.ingest(name, rows if isinstance(rows, Sequence) else rows.to_pylist(), replay=True)
+                made.ingest(name, rows if isinstance(rows, Sequence) else rows.to_pylist(), backfill=True)
             yield made
 
 

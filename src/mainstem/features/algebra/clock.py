@@ -10,7 +10,7 @@ from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, register
 from mainstem.features.algebra.moments import Joint, centred, equal
 from mainstem.features.algebra.sums import Count
-from mainstem.features.windows import SECOND
+from mainstem.graph.units import SECOND
 from mainstem.nodes.durations import microseconds
 
 _FADED = 2.0**-600

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from mainstem.errors import DefinitionError, UnknownName
 from mainstem.features.algebra.calculus import Calculus, Events
-from mainstem.features.instants import INSTANT
 from mainstem.features.windows import Span
 from mainstem.graph.fingerprint import canonical, of_function
+from mainstem.nodes.instants import INSTANT
 
 __all__ = ["AGGREGATIONS", "Aggregation", "Partial", "Span", "aggregation", "register"]
 

@@ -15,6 +15,7 @@ import ibis
 from mainstem.features.offline.joins import byte
 from mainstem.features.offline.visibility import Visibility
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED
 
 
 def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
@@ -34,7 +35,7 @@ def ranked(view: CompiledView) -> ibis.Table:
 
 def visible(events: ibis.Table, view: CompiledView) -> Any:
     """When each event was both usable and here."""
-    return ibis.greatest(events["_u"], events["_arrived"]) if view.arrives else events["_u"]
+    return ibis.greatest(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
 
 
 class _Latest(Visibility):

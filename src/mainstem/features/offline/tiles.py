@@ -26,6 +26,7 @@ from mainstem.features.offline.events import group_columns
 from mainstem.features.offline.joins import joined
 from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import Window, floor
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 LEVELS = range(4)
 """Of pieces, beside events: blocks are at level 0."""
@@ -113,8 +114,8 @@ class Tiles(Part):
 
     def _marks(self, pieces: ibis.Table) -> dict[str, Any]:
         """When the last of some pieces arrived, and the first was taken back, where that matters."""
-        arrived = {"_arrived": pieces["_arrived"].max()} if self.arrived else {}
-        return arrived | ({"_gone": pieces["_gone"].min()} if self.view.retracts else {})
+        arrived = {ARRIVED: pieces[ARRIVED].max()} if self.arrived else {}
+        return arrived | ({GONE: pieces[GONE].min()} if self.view.retracts else {})
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────────────
 

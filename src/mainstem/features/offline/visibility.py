@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 FEW = 256
 """With up to so many events, a query may well be paired with each of them."""
@@ -33,9 +34,9 @@ class Visibility:
         """Whether events had arrived by `_t`, and no word that they were taken back."""
         found: Any = ibis.literal(True)
         if self.arrived:
-            found &= self.before(rows["_arrived"], rows["_t"])
+            found &= self.before(rows[ARRIVED], rows["_t"])
         if self.view.retracts:
-            found &= ~self.before(rows["_gone"], rows["_t"]).fill_null(False)
+            found &= ~self.before(rows[GONE], rows["_t"]).fill_null(False)
         return found
 
     def counted(self, events: ibis.Table, by: list[str], **more: Any) -> ibis.Table:

@@ -13,6 +13,7 @@ from mainstem.features.online.packing import Array, encode_key, to_fixed, to_obj
 from mainstem.features.online.retention import in_order, taken
 from mainstem.features.values import NULL_INT, SMALLEST
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, DELETED, GONE, SEQ
 
 Rows = Mapping[str, Sequence[Any]]
 
@@ -52,7 +53,7 @@ def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
     places = {name: place for place, name in enumerate(keys)}
     key = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
     # An event that says it is of the future must not push the past out of the state.
-    u = np.minimum(columns["_u"], columns["_arrived"]) if view.arrives else columns["_u"]
+    u = np.minimum(columns["_u"], columns[ARRIVED]) if view.arrives else columns["_u"]
     order = _order(view, key, columns)
     return Arrivals(keys, key[order], taken(columns, order), len(u), int(u.max(initial=ALWAYS)))
 
@@ -79,16 +80,16 @@ def _normal(view: CompiledView, rows: Rows) -> dict[str, Array]:
     u = usable(view, rows)
     columns = {"_u": u}
     if view.arrives:
-        came = to_fixed(rows.get("_arrived") or [None] * size, "int64")
-        columns["_arrived"] = np.where(came == NULL_INT, u, came)
+        came = to_fixed(rows.get(ARRIVED) or [None] * size, "int64")
+        columns[ARRIVED] = np.where(came == NULL_INT, u, came)
     if view.retracts:
-        deleted = np.array(rows.get("_deleted") or [False] * size, dtype=bool)
-        columns["_gone"] = np.where(deleted, columns["_arrived"], NULL_INT)
+        deleted = np.array(rows.get(DELETED) or [False] * size, dtype=bool)
+        columns[GONE] = np.where(deleted, columns[ARRIVED], NULL_INT)
     if view.order is not None:
         columns["_order"] = _ranked(rows[str(view.order_by)], view.order)
     if view.sequenced:
-        landed = to_fixed(rows.get("_seq") or [None] * size, "int64")
-        columns["_seq"] = np.where(landed == NULL_INT, -1, landed)
+        landed = to_fixed(rows.get(SEQ) or [None] * size, "int64")
+        columns[SEQ] = np.where(landed == NULL_INT, -1, landed)
     arguments = view.row_function.batch({name: list(rows[name]) for name in view.inputs})
     return columns | {name: _column(values, view.arguments[name]) for name, values in arguments.items()}
 
@@ -117,7 +118,7 @@ def _column(values: Sequence[Any], kind: str) -> Array:
 
 def _order(view: CompiledView, key: Array, columns: dict[str, Array]) -> Array:
     """The rows by key and in order; of those that came twice, by their `_seq`, the first."""
-    u, seq = columns["_u"], columns.get("_seq")
+    u, seq = columns["_u"], columns.get(SEQ)
     if seq is None:
         return in_order(view, columns, key)
     if view.order is None and bool(((u[1:] > u[:-1]) | ((u[1:] == u[:-1]) & (seq[1:] > seq[:-1]))).all()):

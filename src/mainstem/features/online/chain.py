@@ -13,6 +13,7 @@ from mainstem.features.online.sight import nothing
 from mainstem.features.online.state import Reading
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Lookup
+from mainstem.nodes.hidden import ARRIVED
 from mainstem.ports import Writer
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _times(view: CompiledView, rows: Columns) -> list[int | None]:
     """As of when each row asks: when it became known, or when it came if that was before; late ones do not."""
     assert view.chain is not None
     u = usable(view, rows)
-    came = to_fixed(rows.get("_arrived") or [None] * len(u), "int64")
+    came = to_fixed(rows.get(ARRIVED) or [None] * len(u), "int64")
     came = np.where(came == NULL_INT, u, came)
     asks = (u != NULL_INT) & (came - u <= view.chain.grace)
     times: list[int] = np.minimum(u, came).tolist()

@@ -14,6 +14,7 @@ from mainstem.features.online.events import Position, Seen
 from mainstem.features.online.packing import Events
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 FEW = 128
 """Events of a key, up to which this is quicker."""
@@ -103,10 +104,10 @@ class Few(Seen):
 
     @staticmethod
     def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Sequence[int]:
-        came = events.cells("_arrived")
+        came = events.cells(ARRIVED)
         found = [row for row in rows if came[row] <= last]
         if view.retracts:
-            gone = events.cells("_gone")
+            gone = events.cells(GONE)
             found = [row for row in found if gone[row] == NULL_INT or gone[row] > last]
         return found
 

@@ -8,24 +8,19 @@ added to, so nothing old is put over what is newer.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
 from uuid import uuid4
 
 import msgspec
 
 from mainstem.errors import ConflictError
 from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, space_of
-from mainstem.ports import EventLog, OnlineStore, Writer
+from mainstem.ports import Store, Writer
 
 RECORDS_PER_TRANSACTION = 8_192
 """A server that others read from is held up by each transaction."""
 
 _STATES = "views"
 """The space that says by view which states there are, or were begun."""
-
-
-class Store(OnlineStore, EventLog, Protocol):
-    """Online state and event log that share their transactions."""
 
 
 class Loading:

@@ -12,6 +12,7 @@ from mainstem.features.online.events import Position, Seen
 from mainstem.features.online.packing import Array, Events
 from mainstem.features.values import LARGEST_INT, NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 
 class Many(Seen):
@@ -35,9 +36,9 @@ class Many(Seen):
     @staticmethod
     def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Any:
         within = slice(rows.start, rows.stop)
-        here = events["_arrived"][within] <= last
+        here = events[ARRIVED][within] <= last
         if view.retracts:
-            gone = events["_gone"][within]
+            gone = events[GONE][within]
             here &= (gone == NULL_INT) | (gone > last)
         return rows if here.all() else rows.start + np.flatnonzero(here)
 

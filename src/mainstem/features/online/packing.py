@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Sequence[Any] | Array]
@@ -71,9 +72,9 @@ class Layout:
     @classmethod
     def of(cls, view: CompiledView) -> Layout:
         order = {"_order": view.order} if view.order else {}
-        arrived = {"_arrived": "int64"} if view.arrives else {}
-        gone = {"_gone": "int64"} if view.retracts else {}
-        seq = {"_seq": "int64"} if view.sequenced else {}
+        arrived = {ARRIVED: "int64"} if view.arrives else {}
+        gone = {GONE: "int64"} if view.retracts else {}
+        seq = {SEQ: "int64"} if view.sequenced else {}
         return cls({"_u": "int64", **arrived, **gone, **order, **seq, **view.arguments})
 
     @cached_property

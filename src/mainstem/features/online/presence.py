@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
-from mainstem.features.online.logged import lacks
 from mainstem.features.online.meta import META, decode_meta, space_of
-from mainstem.ports import EventLog, OnlineStore
-
-
-class Store(OnlineStore, EventLog, Protocol):
-    """Online state and event logs in one store."""
+from mainstem.logs.reading import lacks
+from mainstem.ports import Store
 
 
 def gone(online: Mapping[str, str], logs: Mapping[str, str], store: Store | None) -> frozenset[str]:

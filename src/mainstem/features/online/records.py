@@ -22,6 +22,7 @@ from mainstem.features.online.packing import EMPTY, Array, Columns, Layout, exte
 from mainstem.features.online.retention import kept, merged, taken, visible
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 from mainstem.ports import Writer
 
 LONG = 32_768
@@ -80,7 +81,7 @@ class Records:
     def __init__(self, view: CompiledView, space: str, layout: Layout) -> None:
         self.view, self.space, self.layout = view, space, layout
         self._supersedes = not view.windowed and not view.retracts
-        self._looked_at = tuple(name for name in ("_u", "_arrived", "_seq") if name in layout.places)
+        self._looked_at = tuple(name for name in ("_u", ARRIVED, SEQ) if name in layout.places)
 
     def add(self, writer: Writer, batch: Batch, horizon: int) -> bool:
         """Put events into their records, and forget what no query from `horizon` on can see, sooner or later; whether
@@ -113,9 +114,9 @@ class Records:
         u, last = batch.columns["_u"][first], newest["_u"]
         found: Array = u > last
         if self.view.sequenced and self.view.order is None:
-            found |= (u == last) & (batch.columns["_seq"][first] > newest["_seq"])
+            found |= (u == last) & (batch.columns[SEQ][first] > newest[SEQ])
         if self.view.retracts:
-            found &= ~np.logical_or.reduceat(batch.columns["_gone"] != NULL_INT, first)
+            found &= ~np.logical_or.reduceat(batch.columns[GONE] != NULL_INT, first)
         return found
 
     def _forget(self, raws: list[bytes], newest: Columns, horizon: int) -> bool:

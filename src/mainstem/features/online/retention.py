@@ -14,6 +14,7 @@ import numpy as np
 from mainstem.features.online.packing import Array, Events, to_objects
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 
 Columns = Mapping[str, Any] | Events
 
@@ -26,8 +27,8 @@ def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str,
     """
     deletions = None
     if view.retracts:
-        deletions = taken(new, np.flatnonzero(new["_gone"] != NULL_INT))
-        new = taken(new, np.flatnonzero(new["_gone"] == NULL_INT))
+        deletions = taken(new, np.flatnonzero(new[GONE] != NULL_INT))
+        new = taken(new, np.flatnonzero(new[GONE] == NULL_INT))
     known = {name: to_objects(c) if isinstance(c := old[name], list) else c for name in new}
     new = taken(new, np.flatnonzero(~_among(new, known))) if view.sequenced else new
     columns = {name: np.concatenate([known[name], new[name]]) for name in known}
@@ -41,7 +42,7 @@ def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
     Of a latest view those that a later row has superseded are not, unless that one may be taken back.
     """
     if view.retracts:
-        gone = columns["_gone"]
+        gone = columns[GONE]
         return np.flatnonzero((gone == NULL_INT) | (gone >= horizon))
     if view.windowed:
         return slice(0, None)
@@ -51,7 +52,7 @@ def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
 
 def visible(view: CompiledView, columns: Columns) -> Array:
     """From when on queries see each event."""
-    found: Array = np.maximum(columns["_u"], columns["_arrived"]) if view.arrives else columns["_u"]
+    found: Array = np.maximum(columns["_u"], columns[ARRIVED]) if view.arrives else columns["_u"]
     return found
 
 
@@ -60,7 +61,7 @@ def in_order(view: CompiledView, columns: Mapping[str, Any], key: Array | None =
     u = columns["_u"]
     if key is None and bool((u[1:] > u[:-1]).all()):
         return np.arange(len(u))
-    tied = not view.windowed and not (view.sequenced and bool((columns["_seq"] >= 0).all()))
+    tied = not view.windowed and not (view.sequenced and bool((columns[SEQ] >= 0).all()))
     names = [*view.position, *(view.arguments if tied else ())]
     first = () if key is None else (key,)
     return np.lexsort([*(_sortable(columns[name]) for name in reversed(names)), *first])
@@ -75,22 +76,22 @@ def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
     """Which of the new events are among the known ones; without `_seq` none is."""
     found = np.zeros(len(new["_u"]), dtype=bool)
     if len(known["_u"]):
-        seen = set(zip(known["_u"].tolist(), known["_seq"].tolist(), strict=True))
-        for row in np.flatnonzero((new["_u"] <= known["_u"][-1]) & (new["_seq"] >= 0)):
-            found[row] = (int(new["_u"][row]), int(new["_seq"][row])) in seen
+        seen = set(zip(known["_u"].tolist(), known[SEQ].tolist(), strict=True))
+        for row in np.flatnonzero((new["_u"] <= known["_u"][-1]) & (new[SEQ] >= 0)):
+            found[row] = (int(new["_u"][row]), int(new[SEQ][row])) in seen
     return found
 
 
 def _without(view: CompiledView, columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
     """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
-    gone = columns["_gone"] = columns["_gone"].copy()
-    for row in np.argsort(deletions["_seq"], kind="stable"):
-        before = columns["_seq"] < deletions["_seq"][row]
+    gone = columns[GONE] = columns[GONE].copy()
+    for row in np.argsort(deletions[SEQ], kind="stable"):
+        before = columns[SEQ] < deletions[SEQ][row]
         for name in view.identity:
             before &= _same(columns[name], deletions[name][row])
-        last = int(np.where(before, columns["_seq"], NULL_INT).argmax()) if before.any() else None
+        last = int(np.where(before, columns[SEQ], NULL_INT).argmax()) if before.any() else None
         if last is not None and gone[last] == NULL_INT:
-            gone[last] = deletions["_gone"][row]
+            gone[last] = deletions[GONE][row]
     return columns
 
 

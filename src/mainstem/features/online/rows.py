@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mainstem.features.instants import ALWAYS, instant_of
+from mainstem.features.instants import ALWAYS
 from mainstem.features.online.state import Reading
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.instants import instant_of
 
 
 class FeatureRow(dict[str, Any]):

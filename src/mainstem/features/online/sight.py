@@ -17,6 +17,7 @@ from mainstem.features.online.summaries import SCALARS, Summary, is_infinite, ke
 from mainstem.features.values import LARGEST_INT, NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Span, Window
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 _U, _ARRIVED, _GONE = 0, 1, 2
 """Their places in a row: `Layout.of` puts them first."""
@@ -115,5 +116,5 @@ def _last_visible(view: CompiledView, events: Events, t: int) -> Sequence[Any] |
 
 def _stands(view: CompiledView, events: Events, index: int, t: int, sees: Callable[[Any, int], bool]) -> bool:
     """Whether word of an event had reached us, and none yet that it was taken back."""
-    gone = events["_gone"][index] if view.retracts else NULL_INT
-    return sees(events["_arrived"][index], t) and (gone == NULL_INT or not sees(gone, t))
+    gone = events[GONE][index] if view.retracts else NULL_INT
+    return sees(events[ARRIVED][index], t) and (gone == NULL_INT or not sees(gone, t))

@@ -18,6 +18,7 @@ from mainstem.features.online.packing import Events
 from mainstem.features.online.scalars import Scalars
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.nodes.hidden import ARRIVED, GONE
 
 FAN = 16
 """How many parts, or groups of them, are taken together."""
@@ -127,8 +128,8 @@ class Summaries:
 
     def _summed(self, events: Events) -> Summary:
         view, u = self._view, events["_u"]
-        arrived = int(events["_arrived"].max()) if view.arrives else int(u[-1])
-        gone = view.retracts and bool((events["_gone"] != NULL_INT).any())
+        arrived = int(events[ARRIVED].max()) if view.arrives else int(u[-1])
+        gone = view.retracts and bool((events[GONE] != NULL_INT).any())
         seen: dict[tuple[str, ...], Many] = {}
         partials: dict[Key, Partial] = {}
         with np.errstate(all="ignore"):

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import RequestError, StorageError, Unavailable
-from mainstem.features.instants import instant_of
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.chain import with_features
 from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, gone, space_of
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.state import Found, Reading, state_of
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.instants import instant_of
 from mainstem.ports import OnlineStore, Writer
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -21,6 +21,7 @@ from mainstem.features.rowwise.core import (
     register,
     unit_of,
 )
+from mainstem.nodes.instants import micros_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,7 +48,7 @@ def _constant(op: Any) -> Any:
         return None
     match kind(op):
         case "time":
-            return (op.value - _EPOCH) // timedelta(microseconds=1)
+            return micros_of(op.value)
         case "interval":
             return op.value * unit_of(op.dtype.unit.short)
         case "float":

@@ -9,23 +9,14 @@ from typing import Any
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
+from mainstem.graph.units import IBIS_UNITS
+
 Row = Mapping[str, Any]
 Compute = Callable[[Row], Any]
 Compiler = Callable[[Any], Compute]
 
 COMPILERS: dict[type[ops.Node], Compiler] = {}
 """Operation → what makes its closure."""
-
-MICROS: dict[str, int] = {
-    "W": 604_800_000_000,
-    "D": 86_400_000_000,
-    "h": 3_600_000_000,
-    "m": 60_000_000,
-    "s": 1_000_000,
-    "ms": 1_000,
-    "us": 1,
-}
-"""Units of fixed length, in µs."""
 
 
 class Unsupported(Exception):
@@ -93,9 +84,9 @@ def numeric(*args: Any) -> list[Compute]:
 
 
 def unit_of(short: str) -> int:
-    if short not in MICROS:
+    if short not in IBIS_UNITS:
         raise Unsupported(f"an interval in {short}")  # months and years have no fixed length
-    return MICROS[short]
+    return IBIS_UNITS[short]
 
 
 @lru_cache

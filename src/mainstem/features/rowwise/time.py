@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis.expr.operations as ops
 
 from mainstem.features.rowwise.core import (
-    MICROS,
     Compute,
     Unsupported,
     compile_value,
@@ -22,10 +20,11 @@ from mainstem.features.rowwise.core import (
     unit_of,
     whole,
 )
+from mainstem.graph.units import DAY, HOUR, IBIS_UNITS, MINUTE, SECOND
+from mainstem.nodes.instants import instant_of
 
 _PARTS = {"second": "s", "s": "s", "minute": "m", "hour": "h", "h": "h", "day": "D", "d": "D"}
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _instants(*args: Any) -> list[Compute]:
@@ -36,21 +35,17 @@ def _instants(*args: Any) -> list[Compute]:
 
 _CLOCK: dict[type[ops.Node], Callable[[int], Any]] = {
     # as a double and half to even, for that is how EPOCH() is cast
-    ops.ExtractEpochSeconds: lambda t: round(t / 1_000_000),
-    ops.ExtractHour: lambda t: t // MICROS["h"] % 24,
-    ops.ExtractMinute: lambda t: t // MICROS["m"] % 60,
-    ops.ExtractSecond: lambda t: t // MICROS["s"] % 60,
-    ops.DayOfWeekIndex: lambda t: (t // MICROS["D"] + 3) % 7,
-    ops.DayOfWeekName: lambda t: _DAYS[(t // MICROS["D"] + 3) % 7],
-    ops.ExtractDay: lambda t: _date(t).day,
-    ops.ExtractMonth: lambda t: _date(t).month,
-    ops.ExtractYear: lambda t: _date(t).year,
-    ops.ExtractDayOfYear: lambda t: _date(t).timetuple().tm_yday,
+    ops.ExtractEpochSeconds: lambda t: round(t / SECOND),
+    ops.ExtractHour: lambda t: t // HOUR % 24,
+    ops.ExtractMinute: lambda t: t // MINUTE % 60,
+    ops.ExtractSecond: lambda t: t // SECOND % 60,
+    ops.DayOfWeekIndex: lambda t: (t // DAY + 3) % 7,
+    ops.DayOfWeekName: lambda t: _DAYS[(t // DAY + 3) % 7],
+    ops.ExtractDay: lambda t: instant_of(t).day,
+    ops.ExtractMonth: lambda t: instant_of(t).month,
+    ops.ExtractYear: lambda t: instant_of(t).year,
+    ops.ExtractDayOfYear: lambda t: instant_of(t).timetuple().tm_yday,
 }
-
-
-def _date(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 @register(*_CLOCK)
@@ -84,5 +79,5 @@ def _delta(op: Any) -> Compute:
     part = _PARTS.get(str(getattr(op.part, "value", "")).lower())
     if part is None:
         raise Unsupported(f"a difference in {op.part}")
-    unit = MICROS[part]
+    unit = IBIS_UNITS[part]
     return lift2(lambda a, b: a // unit - b // unit, *_instants(op.left, op.right))

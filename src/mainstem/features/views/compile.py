@@ -11,7 +11,6 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.features.instants import INSTANT
 from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.values import logical_type, present, stored_type
 from mainstem.features.views.events import asking, normal
@@ -24,6 +23,8 @@ from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ, is_hidden
+from mainstem.nodes.instants import INSTANT
 
 _KEYS = ("int64", "string", "boolean", INSTANT)
 
@@ -54,7 +55,7 @@ class _Compiler:
         self.where = f"{name} ({node.origin})"
         self.read = source.events
         self.assumed = assumed
-        own = {c: str(t) for c, t in self.read.schema().items() if not c.startswith("_")}
+        own = {c: str(t) for c, t in self.read.schema().items() if not is_hidden(c)}
         self.lookups = using(own)
         self.brought = {c: f.type for lookup in self.lookups for c, f in lookup.columns.items()}
         self.inputs = {**own, **self.brought}
@@ -90,10 +91,10 @@ class _Compiler:
             known=known,
             order_by=node.order_by,
             order=order,
-            arrives="_arrived" in self.read.columns,
-            retracts="_gone" in self.read.columns,
+            arrives=ARRIVED in self.read.columns,
+            retracts=GONE in self.read.columns,
             identity=identity,
-            sequenced="_seq" in self.read.columns,
+            sequenced=SEQ in self.read.columns,
             ttl=None if node.ttl is None else microseconds(node.ttl, self.where),
             inclusive=node.closed == "both",
             grace=microseconds(node.grace, self.where),
@@ -182,7 +183,7 @@ class _Compiler:
     def _changing(self) -> tuple[str, ...]:
         """The columns that say which event a change is about."""
         key: tuple[str, ...] = getattr(self.source.node, "key", ())
-        return key if "_gone" in self.read.columns else ()
+        return key if GONE in self.read.columns else ()
 
     # ── keys, order and time ─────────────────────────────────────────────────────────────────────────
 
@@ -217,7 +218,7 @@ class _Compiler:
     def _chain(self, known: Known, placing: tuple[str, ...]) -> Chain:
         if not known.moments:
             raise DefinitionError("a view that uses others needs a time", where=self.where, got=f"known {known}")
-        if "_gone" in self.read.columns:
+        if GONE in self.read.columns:
             self._identified(placing)
         rows = asking(self.rows, known)
         answered = ibis.table({**rows.schema(), **self.brought}, name=f"{self.name}: rows")

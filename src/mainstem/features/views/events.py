@@ -11,6 +11,7 @@ import ibis
 from mainstem.features.instants import ALWAYS, to_micros
 from mainstem.features.values import SMALLEST, nulls
 from mainstem.graph.known import Known
+from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 
 
 def usable(rows: ibis.Table, known: Known) -> Any:
@@ -23,7 +24,7 @@ def usable(rows: ibis.Table, known: Known) -> Any:
 def asking(rows: ibis.Table, known: Known) -> ibis.Table:
     """Rows with when they became usable, `_u`, and, of a stream, when they came, `_came`."""
     u = usable(rows, known)
-    return rows.mutate(_u=u, **({"_came": _came(rows, u)} if "_arrived" in rows.columns else {}))
+    return rows.mutate(_u=u, **({"_came": _came(rows, u)} if ARRIVED in rows.columns else {}))
 
 
 def normal(
@@ -37,16 +38,16 @@ def normal(
     `arguments` are over `rows`."""
     columns: dict[str, Any] = {c: rows[c].cast(t) for c, t in key.items()}
     columns["_u"] = usable(rows, known)
-    if "_arrived" in rows.columns:
-        columns["_arrived"] = _came(rows, columns["_u"])
-    if "_gone" in rows.columns:
-        columns["_gone"] = to_micros(rows["_gone"])
+    if ARRIVED in rows.columns:
+        columns[ARRIVED] = _came(rows, columns["_u"])
+    if GONE in rows.columns:
+        columns[GONE] = to_micros(rows[GONE])
     if order is not None:
         column, kind = rows[order[0]], order[1]
         raw = to_micros(column) if column.type().is_timestamp() else column.cast(kind)
         columns["_order"] = nulls(raw).fill_null(ibis.literal(SMALLEST[kind], type=kind))
-    if "_seq" in rows.columns:
-        columns["_seq"] = rows["_seq"].fill_null(-1)
+    if SEQ in rows.columns:
+        columns[SEQ] = rows[SEQ].fill_null(-1)
     for name, raw in arguments.items():
         columns[name] = nulls(to_micros(raw) if raw.type().is_timestamp() else raw)
     events = rows.select(**columns)
@@ -54,7 +55,7 @@ def normal(
 
 
 def _came(rows: ibis.Table, u: Any) -> Any:
-    return to_micros(rows["_arrived"]).fill_null(u)
+    return to_micros(rows[ARRIVED]).fill_null(u)
 
 
 def _later(a: Any, b: Any) -> Any:

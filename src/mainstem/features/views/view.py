@@ -27,6 +27,7 @@ from mainstem.features.rowwise.on_demand import RowFunction
 from mainstem.features.windows import Window
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.graph.known import Known
+from mainstem.nodes.hidden import GONE, SEQ
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class CompiledView:
         """The view of what is known now, whenever that came to be known."""
         if not self.retracts:
             return self
-        return replace(self, events=self.events.filter(self.events["_gone"].isnull()), retracts=False)
+        return replace(self, events=self.events.filter(self.events[GONE].isnull()), retracts=False)
 
     def meaning(self, feature: Feature) -> str:
         """A hash of what the values of one feature depend on, but for the source's rows."""
@@ -177,7 +178,7 @@ class CompiledView:
     @cached_property
     def position(self) -> tuple[str, ...]:
         """The columns of events that order them; what is still tied is decided by the values."""
-        return ("_u", *(["_order"] if self.order else []), *(["_seq"] if self.sequenced else []))
+        return ("_u", *(["_order"] if self.order else []), *([SEQ] if self.sequenced else []))
 
     @cached_property
     def row_function(self) -> RowFunction:

@@ -21,11 +21,13 @@ async def _take(service: Service, request: Request) -> Response:
     where = f"stream {request.name}"
     ingest = service.live.ingest(request.name)
     body = await read_json(request, service.limits)
-    rows, options = rows_in(body, "events", frozenset({"replay"}), service.limits, where)
-    replay = options.get("replay", False)
-    if not isinstance(replay, bool):
-        raise RequestError("`replay` is true or false", where=where, got=repr(replay)[:80], expected="true or false")
-    events = ingest.accept(rows, replay=replay)
+    rows, options = rows_in(body, "events", frozenset({"backfill"}), service.limits, where)
+    backfill = options.get("backfill", False)
+    if not isinstance(backfill, bool):
+        raise RequestError(
+            "`backfill` must be true or false", where=where, got=repr(backfill)[:80], expected="true or false"
+        )
+    events = ingest.accept(rows, backfill=backfill)
     offset = await asyncio.wrap_future(service.committer.submit(service.ingesting(request.name, events)))
     service.metrics.ingested(request.name, len(events))
     return Response(encode({"stream": request.name, "accepted": len(events), "offset": offset}), status=202)

@@ -27,7 +27,7 @@ def document(live: Live, title: str) -> dict[str, Any]:
         schema = _rows(predictor.schema, "rows", {"time": _instant()})
         paths[f"/predict/{name}"] = _post(f"Predict with {predictor.version.id}.", schema, 200)
     for name, ingest in live.ingests.items():
-        schema = _rows(ingest.schema, "events", {"replay": {"type": "boolean", "default": False}})
+        schema = _rows(ingest.schema, "events", {"backfill": {"type": "boolean", "default": False}})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
     for name, view, keys in views_of(live):
         schema = _rows(keys, "rows", {"time": _instant()})

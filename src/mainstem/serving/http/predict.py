@@ -6,11 +6,12 @@ import asyncio
 import time
 from typing import Any
 
+from mainstem.nodes.instants import instant_of
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, Route, encode
 from mainstem.serving.predictor import Answer
 from mainstem.serving.service import Service
-from mainstem.streaming.rows import iso, moment
+from mainstem.streaming.rows import iso
 
 _LARGE = 64
 """Rows from which on scoring leaves the event loop; where features come over a network, it always does."""
@@ -49,7 +50,7 @@ def shown(answer: Answer) -> dict[str, Any]:
     """An answer as JSON. A binary score is P(true); `decision` is there if the endpoint has a threshold."""
     found: dict[str, Any] = {
         "id": answer.id,
-        "time": iso(moment(answer.time)),
+        "time": iso(instant_of(answer.time)),
         "score": answer.score,
         **({} if answer.decision is None else {"decision": answer.decision}),
         **({} if answer.label is None else {"label": answer.label}),

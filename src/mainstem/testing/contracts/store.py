@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 import pytest
 
 from mainstem.errors import StorageError
-from mainstem.ports import EventLog, OnlineStore
-
-
-class Store(OnlineStore, EventLog, Protocol):
-    """Both ports over one transaction."""
-
+from mainstem.ports import Store
 
 OpenStore = Callable[[], Store]
 
@@ -103,7 +97,7 @@ class StoreContract:
             writer.put("another", b"k", b"v")
             assert writer.append("another log", [b"x"]) == 0
         assert store.read("new space", [b"k"]) == [None]
-        assert list(store.replay("another log", 0)) == [(0, b"x")]
+        assert list(store.entries("another log", 0)) == [(0, b"x")]
 
     def test_delete_clear_and_count(self, open_store: OpenStore) -> None:
         store = open_store()
@@ -228,28 +222,28 @@ class StoreContract:
                 firsts.append(writer.append("log", [b"p"] * size))
         assert firsts == [0, 1, 4, 4]
         assert store.end("log") == 6
-        assert [offset for offset, _ in store.replay("log", 0)] == [0, 1, 2, 3, 4, 5]
+        assert [offset for offset, _ in store.entries("log", 0)] == [0, 1, 2, 3, 4, 5]
 
-    def test_replay_from_and_with_a_limit(self, open_store: OpenStore) -> None:
+    def test_entries_from_an_offset_and_with_a_limit(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:
             writer.append("log", [b"%d" % n for n in range(2_500)])
             writer.append("log2", [b"other"])
-        assert list(store.replay("log", 2_498)) == [(2_498, b"2498"), (2_499, b"2499")]
-        assert [offset for offset, _ in store.replay("log", 990, limit=20)] == list(range(990, 1_010))
-        assert list(store.replay("log", 2_500)) == []
-        assert list(store.replay("none", 0)) == []
-        assert len(list(store.replay("log", 0))) == 2_500
+        assert list(store.entries("log", 2_498)) == [(2_498, b"2498"), (2_499, b"2499")]
+        assert [offset for offset, _ in store.entries("log", 990, limit=20)] == list(range(990, 1_010))
+        assert list(store.entries("log", 2_500)) == []
+        assert list(store.entries("none", 0)) == []
+        assert len(list(store.entries("log", 0))) == 2_500
 
-    def test_what_is_appended_during_a_replay_is_left_for_the_next(self, open_store: OpenStore) -> None:
+    def test_what_is_appended_while_entries_are_read_is_left_for_the_next(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:
             writer.append("log", [b"0", b"1"])
-        replay = store.replay("log", 0)
-        assert next(replay) == (0, b"0")
+        reading = store.entries("log", 0)
+        assert next(reading) == (0, b"0")
         with store.transaction() as writer:
             writer.append("log", [b"2"])
-        assert list(replay) == [(1, b"1")]
+        assert list(reading) == [(1, b"1")]
 
     def test_trimming_keeps_the_offsets(self, open_store: OpenStore) -> None:
         store = open_store()
@@ -257,22 +251,22 @@ class StoreContract:
             writer.append("log", [b"%d" % n for n in range(3_000)])
         store.trim("log", 2_900)
         assert store.end("log") == 3_000
-        assert next(iter(store.replay("log", 0))) == (2_900, b"2900")
+        assert next(iter(store.entries("log", 0))) == (2_900, b"2900")
         store.trim("log", 10_000)
-        assert list(store.replay("log", 0)) == []
+        assert list(store.entries("log", 0)) == []
         with store.transaction() as writer:
             assert writer.append("log", [b"next"]) == 3_000
-        assert list(open_store().replay("log", 0)) == [(3_000, b"next")]
+        assert list(open_store().entries("log", 0)) == [(3_000, b"next")]
 
     def test_a_log_that_was_lost_goes_on_where_it_was(self, open_store: OpenStore) -> None:
         store = open_store()
         store.begin("log", 40)
-        assert (store.end("log"), list(store.replay("log", 0))) == (40, [])
+        assert (store.end("log"), list(store.entries("log", 0))) == (40, [])
         store.begin("log", 7)
         with store.transaction() as writer:
             assert writer.append("log", [b"a", b"b"]) == 40
-        assert list(open_store().replay("log", 0, limit=100)) == [(40, b"a"), (41, b"b")]
-        assert list(store.replay("log", 41)) == [(41, b"b")]
+        assert list(open_store().entries("log", 0, limit=100)) == [(40, b"a"), (41, b"b")]
+        assert list(store.entries("log", 41)) == [(41, b"b")]
 
     def test_writers_take_turns(self, open_store: OpenStore) -> None:
         def add() -> None:

@@ -108,7 +108,7 @@ def legs(flights, planes, airlines):
 
 
 # ── features: declared once, as latest columns or as Ibis reductions over windows ─────────────────────────
-# `grace` is how far back the online store answers: December's weather is there before the month is replayed.
+# `grace` is how far back the online store answers: December's weather is there before the month is simulated.
 
 leg = ms.feature_view(
     legs,

@@ -13,13 +13,13 @@ CHUNK = 10_000
 """Entries that a view takes in at a time."""
 
 
-def entries(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]:
+def chunks(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]:
     """The entries `(offset, payload)` of a log with `start <= offset < end`, some at a time.
 
     Raises `StorageError` if the log has forgotten some of them, `ConflictError` if some are not committed yet.
     """
     while start < end:
-        chunk = list(log.replay(name, start, min(CHUNK, end - start)))
+        chunk = list(log.entries(name, start, min(CHUNK, end - start)))
         if not chunk or chunk[0][0] != start:
             raise _missing(log, name, start, end)
         yield chunk
@@ -31,7 +31,7 @@ def lacks(log: EventLog, name: str, start: int) -> bool:
     end = log.end(name)
     if start >= end:
         return start > end
-    first = next(iter(log.replay(name, start, 1)), None)
+    first = next(iter(log.entries(name, start, 1)), None)
     return first is None or first[0] != start
 
 

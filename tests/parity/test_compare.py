@@ -13,13 +13,13 @@ from ibis import _
 
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
-from mainstem.features.parity import _equal, compare
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
 from mainstem.nodes.reductions import ewma, last_k, skew, slope
 from mainstem.nodes.sources import stream
+from mainstem.parity.compare import _equal, compare
 from mainstem.streaming.predictions import prediction_schema
 
 
@@ -94,7 +94,7 @@ def test_only_what_is_unexplained_is_looked_up_again(small: Any, here: Any, monk
         asked.append((as_of, *(c for step in plan.lookups for c in step.columns)))
         return with_features(rows, plan, as_of)
 
-    monkeypatch.setattr("mainstem.features.parity.with_features", counted)
+    monkeypatch.setattr("mainstem.parity.compare.with_features", counted)
     served(small, here, {}, {"airport__departures_1h": 3})
     compare(here.context, "arrivals", view="airport")
     assert asked == [

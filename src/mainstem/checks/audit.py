@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import ibis
 
+from mainstem.checks.compiled import Subject, examine, quarantine_schema, split
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
-from mainstem.planning.checks import Subject, examine, quarantine_schema, split
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, Scan, Session, Snapshot, Target
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replay import Replayed, replay
+from simulate import Sent, simulate
 from world import START, World
 
 
@@ -45,7 +45,7 @@ def recorder() -> Iterator[tuple[str, list[tuple[str, Any, int]]]]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(tmp_path_factory.mktemp("replay"))
+    made = World(tmp_path_factory.mktemp("simulate"))
     made.lay_out()
     return made
 
@@ -53,10 +53,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_day_in_spans_of_six_hours(world: World, recorder: tuple[str, list[tuple[str, Any, int]]]) -> None:
     url, seen = recorder
     end = START + timedelta(days=1)
-    told: list[Replayed] = []
-    done = replay(world, url, end=end, report=lambda begun, so_far: told.append(so_far))
+    told: list[Sent] = []
+    done = simulate(world, url, end=end, report=lambda begun, so_far: told.append(so_far))
 
-    assert done == told[-1] == Replayed(len(world.departures(START, end)), len(world.predictions(START, end)))
+    assert done == told[-1] == Sent(len(world.departures(START, end)), len(world.predictions(START, end)))
     assert len({port for _, _, port in seen}) == 1, "one connection"
     begun = [
         rows[0]["departed_at"][:13] if "events" in body else rows[0]["time"][:13]
@@ -68,25 +68,25 @@ def test_a_day_in_spans_of_six_hours(world: World, recorder: tuple[str, list[tup
     for path, body, _ in seen:
         rows, instant = (body["events"], "departed_at") if path == "/events/departures" else (body["rows"], "time")
         assert len({(row[instant][:10], int(row[instant][11:13]) // 6) for row in rows}) == 1
-        assert body.get("replay", path == "/predict/arrivals") is True
+        assert body.get("backfill", path == "/predict/arrivals") is True
 
 
 def test_a_faulty_feed_sends_seconds(world: World, recorder: tuple[str, list[tuple[str, Any, int]]]) -> None:
     url, seen = recorder
     end = START + timedelta(hours=7)
-    replay(world, url, end=end)
+    simulate(world, url, end=end)
     good = [row for path, body, _ in seen if path.startswith("/events") for row in body["events"]]
     seen.clear()
-    replay(world, url, end=end, faulty=True)
+    simulate(world, url, end=end, faulty=True)
     bad = [row for path, body, _ in seen if path.startswith("/events") for row in body["events"]]
     assert good and [row["dep_delay"] * 60 for row in good] == [row["dep_delay"] for row in bad]
 
 
-def test_a_refusal_ends_the_replay_with_what_was_said(
+def test_a_refusal_ends_the_simulation_with_what_was_said(
     world: World, recorder: tuple[str, list[Any]], tmp_path: Path
 ) -> None:
     url, _ = recorder
     empty = World(world.data.parent)
     empty.departures = lambda *_, **__: [{"departed_at": "2013-12-01T05:00:00Z"}]  # type: ignore[method-assign]
     with pytest.raises(SystemExit, match="POST /events/departures was answered with 400: no flight"):
-        replay(empty, url)
+        simulate(empty, url)

@@ -1,8 +1,8 @@
 """Live a month again: every departure and every prediction, six hours at a time, against a running server.
 
-    python replay.py http://127.0.0.1:8100 --faulty
+    python simulate.py http://127.0.0.1:8100 --faulty
 
-Events are sent with `"replay": true`, so each counts as having arrived when it happened; predictions carry the
+Events are sent with `"backfill": true`, so each counts as having arrived when it happened; predictions carry the
 time at which they would have been asked for. So 2013 is served as it would have been.
 """
 
@@ -31,7 +31,7 @@ SPAN = 6
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Sent:
     """How many of each were sent and answered."""
 
     events: int
@@ -58,7 +58,7 @@ class Server:
         self.connection.close()
 
 
-def replay(
+def simulate(
     world: World,
     url: str,
     *,
@@ -66,8 +66,8 @@ def replay(
     end: datetime = END,
     faulty: bool = False,
     key: str | None = None,
-    report: Callable[[datetime, Replayed], None] | None = None,
-) -> Replayed:
+    report: Callable[[datetime, Sent], None] | None = None,
+) -> Sent:
     """Post what happened in [start, end), span by span: the departures first, then the predictions asked for.
 
     A prediction sees what had arrived before its own time, so how many a request carries changes none of them.
@@ -78,14 +78,14 @@ def replay(
     with closing(Server(url, key)) as server:
         for span in sorted({*departures, *predictions}):
             if rows := departures.get(span):
-                server.post("/events/departures", {"events": rows, "replay": True})
+                server.post("/events/departures", {"events": rows, "backfill": True})
                 events += len(rows)
             if rows := predictions.get(span):
                 server.post("/predict/arrivals", {"rows": rows})
                 asked += len(rows)
             if report is not None:
-                report(datetime.fromisoformat(f"{span}:00:00+00:00"), Replayed(events, asked))
-    return Replayed(events, asked)
+                report(datetime.fromisoformat(f"{span}:00:00+00:00"), Sent(events, asked))
+    return Sent(events, asked)
 
 
 def _by_span(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
@@ -98,12 +98,12 @@ def _by_span(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
     return {begins: list(group) for begins, group in groupby(rows, span)}
 
 
-def _progress() -> Callable[[datetime, Replayed], None] | None:
+def _progress() -> Callable[[datetime, Sent], None] | None:
     """One line that changes, on a terminal."""
     if not sys.stderr.isatty():
         return None
 
-    def show(begun: datetime, done: Replayed) -> None:
+    def show(begun: datetime, done: Sent) -> None:
         sys.stderr.write(f"\r{begun:%d %B %H:00}  {done.events:,} departures, {done.predictions:,} predictions \r")
 
     return show
@@ -117,8 +117,8 @@ def main() -> None:
     asked = parser.parse_args()
     end = START + timedelta(days=asked.days) if asked.days else END
     world, key = World(Path(__file__).parent), os.environ.get("MAINSTEM_KEY")
-    done = replay(world, asked.url, end=end.astimezone(UTC), faulty=asked.faulty, key=key, report=_progress())
-    print(f"{done.events:,} departures and {done.predictions:,} predictions replayed")
+    done = simulate(world, asked.url, end=end.astimezone(UTC), faulty=asked.faulty, key=key, report=_progress())
+    print(f"{done.events:,} departures and {done.predictions:,} predictions sent")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import StorageError
+from mainstem.nodes.hidden import ARRIVED, DELETED, FLAGS, LOGGED_AT, PREDICTION, SEQ, VERSION, T
 from mainstem.ports import Writer
 
 
@@ -66,21 +67,33 @@ def predictions_of(endpoint: str) -> str:
     return f"predictions/{endpoint}"
 
 
-def event_columns(offset: int, payload: bytes) -> Mapping[str, Any]:
+def event_row(offset: int, payload: bytes) -> Mapping[str, Any]:
     """A payload of `events/NAME` as a row of the stream's stored relation."""
     event = decode_event(payload)
-    return {**event.row, "_seq": offset, "_arrived": event.arrived, "_deleted": event.deleted}
+    return {**event.row, SEQ: offset, ARRIVED: event.arrived, DELETED: event.deleted}
 
 
-def prediction_columns(offset: int, payload: bytes) -> Mapping[str, Any]:
+def event_columns(logged: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
+    """Return entries `(offset, payload)` of `events/NAME` as columns of the stream's stored relation."""
+    events = [decode_event(payload) for _, payload in logged]
+    names = dict.fromkeys(name for event in events for name in event.row)
+    columns: dict[str, list[Any]] = {name: [event.row.get(name) for event in events] for name in names}
+    return columns | {
+        SEQ: [offset for offset, _ in logged],
+        ARRIVED: [event.arrived for event in events],
+        DELETED: [event.deleted for event in events],
+    }
+
+
+def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
     """A payload of `predictions/NAME` as a row of the relation `predictions.NAME`."""
     made = decode_prediction(payload)
     return {
         **made.row,
-        "_id": made.id,
-        "_t": made.t,
-        "_logged_at": made.logged_at,
-        "_version": made.version,
+        PREDICTION: made.id,
+        T: made.t,
+        LOGGED_AT: made.logged_at,
+        VERSION: made.version,
         "score": made.score,
-        "_flags": made.flags,
+        FLAGS: made.flags,
     }

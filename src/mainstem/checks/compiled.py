@@ -17,6 +17,8 @@ from mainstem.errors import CheckFailed, DefinitionError
 from mainstem.nodes.checks import Accepted, Between, Check, Expression, ForeignKey, Fresh, NotNull, RowCount, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import names_in, resolve_boolean, resolve_column
+from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SEQ, SET_ASIDE_AT
+from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import CheckResult, now
 from mainstem.ports import Session
 
@@ -220,16 +222,16 @@ def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis
     violated = ibis.or_(*(flagged[name] for name in flags))
     labels = ibis.array([ibis.ifelse(flagged[name], label, ibis.null(str)) for name, label in flags.items()])
     columns = list(subject.table.columns)
-    bad = flagged.filter(violated).mutate(_check=labels.filter(lambda label: label.notnull()).join("; "))
+    bad = flagged.filter(violated).mutate(**{CHECK: labels.filter(lambda label: label.notnull()).join("; ")})
     return (
         flagged.filter(~violated).select(columns),
-        bad.mutate(_run=ibis.literal(run), _at=_instant(at)).select(*columns, "_check", "_run", "_at"),
+        bad.mutate(**{RUN: ibis.literal(run), SET_ASIDE_AT: _instant(at)}).select(*columns, *QUARANTINE),
     )
 
 
 def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:
     """The columns of `quarantine.TABLE`."""
-    return {**schema, "_check": "string", "_run": "string", "_at": "timestamp('UTC', 6)"}
+    return {**schema, **QUARANTINE}
 
 
 def _flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.Table:
@@ -247,7 +249,7 @@ def _flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.
 
 def _flag_repeated(subject: Subject, table: ibis.Table, check: Unique, flag: str) -> ibis.Table:
     columns = [table[c] for c in check.columns]
-    order = ["_seq"] if "_seq" in table.columns else list(subject.table.columns)
+    order = [SEQ] if SEQ in table.columns else list(subject.table.columns)
     later = ibis.row_number().over(group_by=columns, order_by=[table[c] for c in order]) > 0
     marked = table.mutate(**{flag: later & ibis.and_(*(c.notnull() for c in columns))})
     if subject.earlier is None:
@@ -274,7 +276,7 @@ def _outside(column: ibis.Value, low: Any, high: Any) -> ibis.Value:
 
 
 def _instant(at: datetime) -> ibis.Value:
-    return ibis.literal(at, type="timestamp('UTC', 6)")
+    return ibis.literal(at, type=INSTANT)
 
 
 def _shown(row: Mapping[str, Any]) -> str:

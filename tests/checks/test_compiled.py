@@ -3,11 +3,11 @@ import pytest
 from ibis import _
 
 import mainstem.nodes.checks as ms
+from mainstem.checks.compiled import declared, refuse, validate, violation
 from mainstem.errors import CheckFailed, DefinitionError, SchemaError, UnknownName
 from mainstem.nodes.base import Origin
 from mainstem.nodes.records import CheckResult
 from mainstem.nodes.tables import sql
-from mainstem.planning.checks import declared, refuse, validate, violation
 
 TABLE = ibis.table({"id": "int64", "origin": "string", "x": "float64", "at": "timestamp('UTC', 6)"}, name="t")
 

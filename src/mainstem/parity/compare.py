@@ -20,14 +20,15 @@ import numpy as np
 
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
-from mainstem.features.instants import micros_of
 from mainstem.features.offline.join import AsOf
 from mainstem.features.plan import Computation, FeaturePlan, plan_features
 from mainstem.features.slack import is_measured, measured, slack, unitless
 from mainstem.features.views.view import CompiledView, Feature, Lookup
-from mainstem.features.windows import SECOND
 from mainstem.graph.lineage import leaves
+from mainstem.graph.units import SECOND
 from mainstem.nodes.expressions import names_in
+from mainstem.nodes.hidden import ARRIVED, GONE, LOGGED_AT, PREDICTION, T
+from mainstem.nodes.instants import micros_of
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
@@ -100,10 +101,9 @@ class _Comparison:
         unequal = {c: ~_equal(served[c], table[c], slack=slacks.get(c, 0.0)) for c in self.columns}
         unequal = self._beyond_rounding(table, unequal)
         causes = self._causes(table, unequal) if any(map(np.any, unequal.values())) else {}
-        features = [
-            _summary(c, served[c], table[c], unequal[c], causes.get(c, Counter()), table["_id"]) for c in self.columns
-        ]
-        until = max(table["_logged_at"].to_pylist(), default=None)
+        ids = table[PREDICTION]
+        features = [_summary(c, served[c], table[c], unequal[c], causes.get(c, Counter()), ids) for c in self.columns]
+        until = max(table[LOGGED_AT].to_pylist(), default=None)
         release = self.context.release
         return ParityReport(endpoint, self.context.branch, release.id, len(table), tuple(features), until)
 
@@ -112,15 +112,15 @@ class _Comparison:
         where it is one that is compared, as it was served."""
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
         if self.since is not None:
-            log = log.filter(log["_logged_at"] > ibis.literal(self.since).cast(log["_logged_at"].type()))
+            log = log.filter(log[LOGGED_AT] > ibis.literal(self.since).cast(log[LOGGED_AT].type()))
         if self.sample is not None:
-            log = log.order_by("_id").limit(self.sample)
+            log = log.order_by(PREDICTION).limit(self.sample)
         if ids is not None:
-            log = log.filter(log["_id"].isin(list(ids)))
+            log = log.filter(log[PREDICTION].isin(list(ids)))
         served = {f"{_SERVED}{c}": log[c] for c in self.columns}
-        rows = log.select("_id", "_t", "_logged_at", *plan.request, **served)
+        rows = log.select(PREDICTION, T, LOGGED_AT, *plan.request, **served)
         found = with_features(rows, plan, as_of)
-        query = found.select("_id", "_logged_at", *served, *plan.columns).order_by("_id")
+        query = found.select(PREDICTION, LOGGED_AT, *served, *plan.columns).order_by(PREDICTION)
         with self.context.session(leaves(query)) as session:
             return session.fetch(query)
 
@@ -132,7 +132,7 @@ class _Comparison:
             return None
         steps = tuple(replace(s, view=views[s.view]) if isinstance(s, Lookup) else s for s in plan.steps)
         rows = np.flatnonzero(np.any([*open_.values()], axis=0))
-        ids = table["_id"].take(rows).to_pylist() if len(rows) <= _FEW else None
+        ids = table[PREDICTION].take(rows).to_pylist() if len(rows) <= _FEW else None
         brought = {c: f.type for step in steps if isinstance(step, Lookup) for c, f in step.columns.items()}
         plan = replace(plan, steps=steps, columns={**brought, **plan.columns})
         return _Again(np.arange(len(table)) if ids is None else rows, self._recomputed(plan, as_of, ids))
@@ -158,7 +158,7 @@ class _Comparison:
                 found[column][cause] += count
                 open_[column] = open_[column] & ~explained
 
-        logged = np.array([micros_of(at) for at in table["_logged_at"].to_pylist()])
+        logged = np.array([micros_of(at) for at in table[LOGGED_AT].to_pylist()])
         for column in self.columns:
             settle("definition changed", column, self._older(column, logged))
             settle("float tolerance", column, _equal(table[f"{_SERVED}{column}"], table[column], _NEARLY))
@@ -228,14 +228,14 @@ def _delayed(view: CompiledView, by: int) -> CompiledView:
     """The view as it would be if everything had arrived later, as when a read overtakes an event being written."""
     if not view.arrives:
         return view
-    return replace(view, events=view.events.mutate(_arrived=view.events["_arrived"] + by))
+    return replace(view, events=view.events.mutate(**{ARRIVED: view.events[ARRIVED] + by}))
 
 
 def _least_of_ties(view: CompiledView) -> CompiledView:
     """The view as it would be if, of what is still tied, the smallest value counted."""
     if not view.arguments:
         return view
-    here = [*(["_arrived"] if view.arrives else []), *(["_gone"] if view.retracts else [])]
+    here = [*([ARRIVED] if view.arrives else []), *([GONE] if view.retracts else [])]
     key = [*view.key, *view.position, *here]
     least = {argument: view.events[argument].min() for argument in view.arguments}
     return replace(view, events=view.events.group_by(key).aggregate(**least).select(view.events.columns))

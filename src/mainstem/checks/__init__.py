@@ -1,0 +1,1 @@
+"""Data-quality checks, compiled, and the write-audit of what violates them."""

@@ -1,0 +1,13 @@
+"""Microseconds of each unit of time whose length is fixed; months and years have none."""
+
+from __future__ import annotations
+
+MILLISECOND = 1_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+
+IBIS_UNITS = {"W": WEEK, "D": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND, "us": 1}
+"""By Ibis' short names."""

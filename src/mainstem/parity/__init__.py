@@ -1,0 +1,1 @@
+"""Logged online reads, recomputed offline and compared."""
