@@ -3,50 +3,66 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+DEMO := $(VENV)/.demo
+DEV := $(VENV)/.dev
 WORKERS ?= 2
 HISTORIES ?= 2000
+SINCE ?= HEAD
 
 # The demo starts two dozen commands; none should compile the modules of the one before again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test lint types imports unit bench soak constraints clean
+.PHONY: help install demo test quick lint types imports unit bench soak system constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-install: $(STAMP) ## the environment in .venv
+install: $(DEV) ## the environment for development, in .venv
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Mainstem needs Python 3.11 or newer; try make PYTHON=python3.12")'
-	@echo 'installing Mainstem and what it uses in $(VENV): this takes some minutes, once'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
-	touch $(STAMP)
+	$(PYTHON) -m venv $(VENV)
 
-demo: $(STAMP) ## the flights project, end to end; SERVE=1 leaves the server up
+# What the demo uses; the tests use that and more, so the larger environment serves both.
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing what the demo uses in $(VENV): about two minutes, once'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]' -c constraints.txt
+	touch $(DEMO)
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing what the tests use in $(VENV): some minutes, once'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $(DEMO) $(DEV)
+
+demo: $(DEMO) ## the flights project, end to end; SERVE=1 leaves the server up
 	$(BIN)/mainstem demo $(if $(filter 1,$(SERVE)),--serve)
 
-test: lint types imports unit ## everything CI runs
+test: system lint types imports unit ## everything CI runs
 
-lint: $(STAMP) ## ruff: rules and format
+quick: lint types imports ## lint, types, and the tests that mirror or import what changed since SINCE (default HEAD)
+	$(BIN)/python tests/touched.py $(SINCE) | xargs -r $(BIN)/pytest -n $(WORKERS)
+
+lint: $(DEV) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP) ## mypy, strict
+types: $(DEV) ## mypy, strict
 	$(BIN)/mypy
 
-imports: $(STAMP) ## who may import whom
+imports: $(DEV) ## who may import whom
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## pytest: unit, property, end to end, the page
+unit: $(DEV) ## pytest: unit, property, end to end, the page
 	$(BIN)/pytest -n $(WORKERS)
 
-bench: $(STAMP) ## ratios against the bare engine and Feast, each measured in one run
+bench: $(DEV) ## ratios against the bare engine and Feast, each measured in one run
 	$(BIN)/python -m benchmarks
 
-soak: $(STAMP) ## the conformance suite of features, on many more histories and a million rows
+soak: $(DEV) ## the conformance suite of features, on many more histories and a million rows
 	MAINSTEM_HISTORIES=$(HISTORIES) $(BIN)/pytest tests/features/test_conformance.py -m "slow or not slow" -n $(WORKERS) --timeout 7200
+
+system: ## the programs that tests start: a browser, PostgreSQL, Redis; as root, by apt-get
+	bash tests/install-system-packages
 
 constraints: ## write constraints.txt from a fresh environment
 	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
