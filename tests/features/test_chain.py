@@ -154,7 +154,7 @@ def test_what_nobody_can_say_of_a_view_nobody_can_say_of_what_uses_it(small: Any
     shop = feature_view(shops, key="origin", columns=["seats"])
     declared = small.nodes()
     size = feature_view(declared["departures"], key="origin", using=shop, windows="1h", most=_.shop__seats.max())
-    with pytest.raises(LeakError, match="nobody can say when it becomes known"):
+    with pytest.raises(LeakError, match="its availability is unknown"):
         late = replace(declared["late"], features=(size,))
         world({**declared, "shops": shops, "shop": shop, "size": size, "late": late})
 

@@ -79,15 +79,15 @@ def test_request_fields_and_on_demand_features(small: Any, world: Any) -> None:
     ]
 
 
-def test_a_column_somebody_vouches_for_does_not_hold_back_the_others(small: Any, world: Any) -> None:
+def test_a_column_that_a_view_assumes_known_does_not_hold_back_the_others(small: Any, world: Any) -> None:
+    why = {"departed_at": "flights leave on time"}
     declared = small.nodes()
-    leg = feature_view(declared["flights"], key="flight_id", columns=["seats", "departed_at"])
+    leg = feature_view(declared["flights"], key="flight_id", columns=["seats", "departed_at"], assume_known=why)
     late = small.model(
         examples=declared["flights"],
         prediction_time=_.scheduled_at - ibis.interval(hours=1),
         target=_.arr_delay > 15,
         features=[leg],
-        assume_known={"leg__departed_at": "flights leave on time"},
     )
     here = world(declared | {"leg": leg, "late": late})
     here.put("flights", [small.flight(0, departed_at=small.NOON)])

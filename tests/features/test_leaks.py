@@ -48,7 +48,7 @@ def test_a_column_known_after_the_prediction_is_a_leak(small: Any) -> None:
     assert "'leg__dep_delay' leaks: it is known only at departed_at" in told or "what the target" in told
     assert "scheduled_at − 1 h" in told
     assert "late (conftest.py" in told or "late (test_leaks.py" in told
-    assert 'assume_known={"leg__dep_delay": "…"}' in told
+    assert 'leg = ms.feature_view(…, assume_known={"dep_delay": "…"})' in told
 
 
 def test_a_column_of_the_same_clock_is_compared_exactly(small: Any) -> None:
@@ -79,17 +79,21 @@ def test_what_the_target_is_made_from_is_a_leak_however_known(small: Any) -> Non
         small.graph_of({"flights": flights, "leg": leg, "late": late})
 
 
-def test_unknown_availability_is_a_leak_unless_vouched_for(small: Any) -> None:
+def test_unknown_availability_is_a_leak_unless_the_view_assumes_it_known(small: Any) -> None:
     reference = files("planes.csv", key="origin", schema={"origin": "string", "runways": "int64"})
-    planes = feature_view(reference, key="origin", columns=["runways"])
+    why = {"runways": "airports are not rebuilt overnight"}
 
-    def load(**settings: Any) -> Any:
+    def load(view: dict[str, str], **settings: Any) -> Any:
+        planes = feature_view(reference, key="origin", columns=["runways"], assume_known=view)
         declared = small.nodes(features=["origin", planes], **settings)
         return small.graph_of(declared | {"reference": reference, "planes": planes})
 
-    with pytest.raises(LeakError, match="'planes__runways' leaks: nobody can say when it becomes known"):
-        load()
-    assert load(assume_known={"planes__runways": "airports are not rebuilt overnight"})
+    with pytest.raises(LeakError, match="'planes__runways' leaks: its availability is unknown"):
+        load({})
+    assert load(why)
+    with pytest.raises(LeakError, match="'planes__runways' leaks") as caught:
+        load({}, assume_known={"planes__runways": "a model cannot change when a view's rows may be used"})
+    assert 'planes = ms.feature_view(…, assume_known={"runways": "…"})' in str(caught.value.hint)
 
 
 def test_what_is_known_as_soon_as_the_example_is_no_leak(small: Any) -> None:
@@ -221,7 +225,7 @@ def test_an_instant_that_is_null_has_not_come(world: Any) -> None:
     assert str(caught.value.got).startswith("oid 'o1': known nobody says when, ")
 
 
-def test_what_is_vouched_for_is_not_asked_of_the_rows(world: Any) -> None:
+def test_what_a_model_assumes_known_is_not_asked_of_the_rows(world: Any) -> None:
     asked_of(world, [placed(0, paid=EARLIER)], assume_known={"amount": "the till says it first"})
 
 
@@ -251,14 +255,14 @@ def test_what_another_view_is_looked_up_by_leaks_too(world: Any) -> None:
 KEPT = "flight_id, scheduled_at, departed_at, arr_delay"
 
 
-def through_sql(small: Any, text: str, **settings: Any) -> Any:
+def through_sql(small: Any, text: str, said: dict[str, str] | None = None, **settings: Any) -> Any:
     """The small project, its examples a table in SQL and `f` of it a feature."""
     from mainstem.nodes.base import Origin
     from mainstem.nodes.tables import sql
 
     declared = small.nodes()
     examples = sql("examples", text, key="flight_id", time="scheduled_at", origin=Origin("examples.sql", 1))
-    leg = feature_view(examples, key="flight_id", columns=["f"])
+    leg = feature_view(examples, key="flight_id", columns=["f"], assume_known=said)
     late = model(
         examples=examples,
         prediction_time=_.scheduled_at - ibis.interval(hours=1),
@@ -314,4 +318,4 @@ def test_a_leak_through_sql_is_refused_however_it_is_written(small: Any, text: s
     # Where the row itself is the leak, its key is named: nobody knows which flights are asked about.
     assert re.match("'(leg__f|flight_id)' leaks: ", caught.value.what) and "scheduled_at − 1 h" in caught.value.what
     assert "late (test_leaks.py" in str(caught.value.where)
-    assert through_sql(small, text, assume_known=dict.fromkeys(("leg__f", "flight_id"), "somebody says so"))
+    assert through_sql(small, text, {"f": "we know so"}, assume_known={"flight_id": "we know so"})

@@ -75,10 +75,10 @@ def test_only_the_columns_a_view_reads_hold_it_back() -> None:
     assert arrivals(view, rows).columns["_u"].tolist() == [ALWAYS]
 
 
-def test_what_somebody_vouches_for_counts_as_known() -> None:
+def test_what_a_view_assumes_known_counts_as_known() -> None:
     source = source_of(KNOWN)
-    node = feature_view(source.node, key="k", columns=["x", "y"])
-    assert str(compile_view(node, "view", source, assumed=["x"]).known) == "a"
+    node = feature_view(source.node, key="k", columns=["x", "y"], assume_known={"x": "why"})
+    assert str(compile_view(node, "view", source).known) == "a"
 
 
 def test_a_window_needs_a_time() -> None:

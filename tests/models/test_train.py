@@ -192,18 +192,19 @@ def test_rows_that_stand_in_training_too_are_counted():
     assert again and told["rows in training and test"] == f"{again}, inputs and target alike"
 
 
-def test_what_is_vouched_for_is_held_against_the_rows():
+def test_what_is_assumed_known_is_held_against_the_rows():
     """`delay` is known when the trip is done, two hours after the prediction: in each labelled row."""
     known = {"*": "known_at", "delay": "done_at", "done_at": "done_at", "kind": "done_at"}
+    why = {"kind": "a clerk writes it down beforehand"}
     source = ms.files("trips.parquet", key="id", time="at", known=known, schema=SCHEMA)
-    trip = ms.feature_view(source, key="id", columns=["origin", "distance", "kind"])
+    trip = ms.feature_view(source, key="id", columns=["origin", "distance", "kind"], assume_known=why)
     late = ms.model(
         examples=source,
         prediction_time=_.at - ibis.interval(hours=1),
         target=_.delay > 15,
         features=[trip],
         candidates=["linear"],
-        assume_known={"trip__kind": "a clerk writes it down beforehand"},
+        assume_known={"trip__kind": "it predicts well, and the clerk knows why"},
     )
     with mainstem.testing.project({"trips": source, "trip": trip, "late": late}, data={"trips": trips()}) as project:
         project.run()

@@ -204,16 +204,16 @@ def test_the_day_of_an_instant_is_one_though_ibis_forgets_its_zone(day: object) 
     assert resolved(**modelled(prediction_time=day))
 
 
-@pytest.mark.parametrize("column", ["leg__origin", "leg__delay", "origin"])
-def test_a_column_that_is_vouched_for(column: str) -> None:
-    """A feature, what a view is made of, or a column of the examples."""
+@pytest.mark.parametrize("column", ["leg__origin", "origin"])
+def test_a_column_that_a_model_assumes_known(column: str) -> None:
+    """A feature, or a column of the examples."""
     assert resolved(**modelled(assume_known={column: "somebody says so"}))
 
 
-@pytest.mark.parametrize("column", ["leg__orign", "orign", "nosuch__origin"])
-def test_a_column_that_is_vouched_for_and_is_not_there(column: str) -> None:
+@pytest.mark.parametrize("column", ["leg__orign", "orign", "nosuch__origin", "leg__delay"])
+def test_an_unknown_column_in_assume_known(column: str) -> None:
     error = refused(UnknownName, **modelled(assume_known={column: "somebody says so"}))
-    assert f"no column to vouch for is called {column!r}" in error.what
+    assert f"no column of assume_known is called {column!r}" in error.what
     assert "leg__origin" in str(error.expected) and "late (test_resolve.py" in str(error.where)
 
 

@@ -8,7 +8,7 @@ import ibis
 
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
-from mainstem.features.plan import FeaturePlan, check_vouched, plan_features
+from mainstem.features.plan import FeaturePlan, check_assumed, plan_features
 from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
@@ -16,7 +16,7 @@ from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import TARGET, T
 from mainstem.nodes.instants import INSTANT
 
-__all__ = ["check_leaks", "check_vouched", "dataset", "plan_features", "with_features"]
+__all__ = ["check_assumed", "check_leaks", "dataset", "plan_features", "with_features"]
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:

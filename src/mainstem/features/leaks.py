@@ -5,14 +5,15 @@ hides what was not known yet. What describes the example itself must be known by
 otherwise it would be there in training, where the past is complete, and missing when it counts. That is decided when
 the project loads; where only the rows can tell, they are asked before a model is trained.
 
-What is vouched for by `assume_known` passes; how often the rows contradict it is counted, and shown with the model.
+A column in `assume_known` passes: a view's column in the view's, a request field in the model's. The model card shows
+how often the rows contradict it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.operations as ops
@@ -46,7 +47,7 @@ def check_rows(graph: Graph, model: str, fetch: Fetch) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Vouched:
+class Assumed:
     """Model columns in `assume_known` that have a clock of their own: `query` gives one row, for each column its values
     among the examples and how many of them that clock calls too late.
     """
@@ -64,9 +65,20 @@ class Vouched:
         }
 
 
-def vouched(graph: Graph, model: str) -> Vouched | None:
-    """What a model vouches for and the rows can be asked about; None if there is nothing of the kind."""
-    return _Check(graph, model).vouched()
+def assumed(graph: Graph, model: str) -> Assumed | None:
+    """Return the columns assumed known that have a clock of their own in the rows, or None."""
+    return _Check(graph, model).assumed()
+
+
+class _Column(NamedTuple):
+    """A column of a model: when it is known, the source columns that it derives from, whether a declaration assumes it
+    known, and the code that would."""
+
+    name: str
+    known: Known
+    derived: tuple[str, ...]
+    assumed: bool
+    assume: str
 
 
 class _Check:
@@ -83,12 +95,12 @@ class _Check:
 
     def run(self) -> None:
         targets = self._targets()
-        for column, known, derived in self._columns():
-            if column in self.node.assume_known:
+        for column in self._columns():
+            if column.assumed:
                 continue
-            if targets & set(derived):
-                raise self._leak(column, "it is what the target is made from", known)
-            self._check(column, known)
+            if targets & set(column.derived):
+                raise self._leak(column, "it is what the target is made from")
+            self._check(column)
 
     def run_on_rows(self, fetch: Fetch) -> None:
         undecided = self._undecided()
@@ -135,8 +147,9 @@ class _Check:
         rows: ibis.Table = read.filter(asked.notnull(), target.notnull()).select(*self._identity(), **columns)
         return rows
 
-    def vouched(self) -> Vouched | None:
-        known = {c: k for c, k, _ in self._columns() if c in self.node.assume_known and k.moments and not k.unknown}
+    def assumed(self) -> Assumed | None:
+        columns = [c for c in self._columns() if c.assumed and c.known.moments and not c.known.unknown]
+        known = {column.name: column.known for column in columns}
         read: Any = self.examples.read
         asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
         counts: dict[str, Any] = {}
@@ -144,26 +157,32 @@ class _Check:
             at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(moments)]
             latest = ibis.greatest(*at) if len(at) > 1 else at[0]
             counts |= {f"values_{number}": latest.count(), f"late_{number}": (latest >= asked).sum().fill_null(0)}
-        return Vouched(read.aggregate(**counts), tuple(known)) if known else None
+        return Assumed(read.aggregate(**counts), tuple(known)) if known else None
 
-    def _columns(self) -> Iterable[tuple[str, Known, tuple[str, ...]]]:
-        """The model's columns that describe the example itself, when each is known, and what it derives from.
+    def _columns(self) -> Iterable[_Column]:
+        """Yield the model's columns that describe the example itself.
 
         Those of other relations have no moment that could be compared with the examples'.
         """
         for name in self.plan.request:
-            yield name, self.examples.known[name], self.examples.columns.get(name, ())
+            known, derived = self.examples.known[name], self.examples.columns.get(name, ())
+            yield _Column(name, known, derived, name in self.node.assume_known, f'assume_known={{"{name}": "…"}}')
         for lookup in self.plan.lookups:
-            source = self.graph[lookup.view.source]
-            own = self._finds_itself(lookup)
-            for column, feature in lookup.columns.items():
-                known = source.known.get(feature.name) if not lookup.view.windowed else lookup.view.known
-                known = known or lookup.view.known
-                if own and not lookup.view.windowed:
-                    same = source is self.examples
-                    yield column, known if same else _unmoved(known), source.columns.get(feature.name, ())
-                else:
-                    yield column, _unmoved(known), ()
+            yield from self._windows(lookup) if lookup.view.windowed else self._latest(lookup)
+
+    def _windows(self, lookup: Lookup) -> Iterable[_Column]:
+        for column in lookup.columns:
+            yield _Column(column, _unmoved(lookup.view.known), (), False, _assume(lookup, "COLUMN"))
+
+    def _latest(self, lookup: Lookup) -> Iterable[_Column]:
+        source, own = self.graph[lookup.view.source], self._finds_itself(lookup)
+        view: Any = self.graph[lookup.view.name].node
+        for column, feature in lookup.columns.items():
+            known = source.known.get(feature.name) or lookup.view.known
+            known = known if own and source is self.examples else _unmoved(known)
+            derived = source.columns.get(feature.name, ()) if own else ()
+            assumed = feature.name in view.assume_known
+            yield _Column(column, known, derived, assumed, _assume(lookup, feature.name))
 
     def _identity(self) -> tuple[str, ...]:
         return tuple(getattr(self.examples.node, "key", ()))
@@ -176,12 +195,13 @@ class _Check:
         fields = resolve_column(self.table, self.node.target, self.where).op().find(ops.Field)
         return {source for f in fields for source in self.examples.columns.get(f.name, ())}
 
-    def _check(self, column: str, known: Known) -> None:
+    def _check(self, column: _Column) -> None:
+        known = column.known
         if known.unknown:
-            raise self._leak(column, f"nobody can say when it becomes known ({known.unknown})", known)
+            raise self._leak(column, f"its availability is unknown ({known.unknown})")
         verdict = self.bounds.after(known)
         if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
-            raise self._leak(column, f"it is known only at {known}", known)
+            raise self._leak(column, f"it is known only at {known}")
 
     def _as_soon_as_the_example(self, known: Known) -> bool:
         """Whether a value is known once the example's key is: nothing can be predicted of an example before that."""
@@ -189,14 +209,13 @@ class _Check:
         offsets = {moment.column: moment.offset for moment in key.moments}
         return all(m.column in offsets and m.offset <= offsets[m.column] for m in known.moments)
 
-    def _leak(self, column: str, why: str, known: Known) -> LeakError:
+    def _leak(self, column: _Column, why: str) -> LeakError:
         return LeakError(
-            f"{column!r} leaks: {why}, and the prediction is made at {self._at()}",
+            f"{column.name!r} leaks: {why}, and the prediction is made at {self._at()}",
             where=self.where,
-            got=f"{column!r}, known {known}",
+            got=f"{column.name!r}, known {column.known}",
             expected=f"features known before {self._at()}",
-            hint="leave it out, use past values of it (a window over events), "
-            f'or say why it is known: assume_known={{"{column}": "…"}}',
+            hint=f"leave it out, use past values of it (a window over events), or say why it is known: {column.assume}",
         )
 
     def _late(self, column: str, known: Known, counts: str, example: Mapping[str, Any]) -> LeakError:
@@ -213,6 +232,10 @@ class _Check:
 
     def _at(self) -> str:
         return str(self.moment) if self.moment else repr(self.node.prediction_time)
+
+
+def _assume(lookup: Lookup, column: str) -> str:
+    return f'{lookup.view.name} = ms.feature_view(…, assume_known={{"{column}": "…"}})'
 
 
 def _unmoved(known: Known) -> Known:

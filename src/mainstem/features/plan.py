@@ -15,15 +15,14 @@ import ibis
 
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
-from mainstem.features.views.using import earlier
+from mainstem.features.views.compile import compile_view
+from mainstem.features.views.using import earlier, lookups
 from mainstem.features.views.view import CompiledView, Lookup
-from mainstem.features.views.vouching import compile_vouched
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.hidden import visible, visible_names
-from mainstem.nodes.models import Model
 
 TIME = "time"
 """The reserved name by which a request may carry the time of its prediction."""
@@ -89,27 +88,28 @@ def meanings(graph: Graph, model: str) -> dict[str, str]:
 
 
 def compiled(graph: Graph, view: str) -> CompiledView:
-    """A view of the graph in its normal form. What models vouch for in `assume_known` counts as known at any time."""
+    """Return a view of the graph in its normal form."""
     views = _VIEWS.setdefault(graph, {})
     if view not in views:
         node: Any = graph[view].node
         source = graph[graph.name_of(node.source)]
-        used = partial(compiled, graph)
-        views[view] = compile_vouched(node, view, source, graph.of(Model), graph.name_of, used)
+        using = partial(lookups, node, name_of=graph.name_of, compiled=partial(compiled, graph))
+        views[view] = compile_view(node, view, source, using)
     return views[view]
 
 
-def check_vouched(graph: Graph, model: str) -> None:
-    """Refuse a column in `assume_known` that is neither the examples', nor a feature, nor what a view of the model's is
-    made of. Raises `UnknownName`."""
+def check_assumed(graph: Graph, model: str) -> None:
+    """Refuse a name in a model's `assume_known` that is neither a column of the examples nor a feature of the model.
+
+    Raises `UnknownName`.
+    """
     node: Any = graph[model].node
     plan = plan_features(graph, model)
     examples = graph[plan.examples].schema or {}
-    made_of = (f"{lookup.prefix}__{column}" for lookup in plan.lookups for column in lookup.view.inputs)
-    columns = {*visible_names(examples), *plan.columns, *made_of}
+    columns = {*visible_names(examples), *plan.columns}
     for column in node.assume_known:
         if column not in columns:
-            raise UnknownName.among("column to vouch for", column, columns)
+            raise UnknownName.among("column of assume_known", column, columns)
 
 
 def plan_features(graph: Graph, model: str) -> FeaturePlan:

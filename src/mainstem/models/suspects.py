@@ -24,9 +24,9 @@ BINS = 64
 Codes = NDArray[np.int64]
 
 
-def refuse(train: Examples, inputs: Sequence[InputColumn], vouched: Mapping[str, str]) -> None:
-    """Raises `LeakError` for an input that alone predicts the target almost without a mistake, unless vouched for."""
-    for name, strength in strengths(train, [c for c in inputs if c.name not in vouched], inputs):
+def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str, str]) -> None:
+    """Raise `LeakError` for an input that alone predicts the target almost without a mistake and is not `assumed`."""
+    for name, strength in strengths(train, [c for c in inputs if c.name not in assumed], inputs):
         if strength >= SUSPICIOUS:
             raise LeakError(
                 f"{name!r} leaks, it seems: alone it predicts the target almost without a mistake",

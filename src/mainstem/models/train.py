@@ -11,7 +11,7 @@ import ibis
 import numpy as np
 
 from mainstem.errors import ModelError
-from mainstem.features.leaks import check_rows, vouched
+from mainstem.features.leaks import assumed, check_rows
 from mainstem.features.plan import meanings
 from mainstem.graph.lineage import leaves
 from mainstem.models import evaluation, export, gate
@@ -207,8 +207,8 @@ def _shared(table: ibis.Table, plan: Blueprint, opened: Session) -> dict[str, st
 
 
 def _contradicted(plan: Blueprint, context: Context, opened: Session) -> dict[str, str]:
-    """What the model vouches for and its examples contradict."""
-    found = vouched(context.graph, plan.name)
+    """Return what is assumed known and the examples contradict."""
+    found = assumed(context.graph, plan.name)
     if found is None:
         return {}
     for leaf in leaves(found.query) - leaves(plan.dataset):

@@ -101,7 +101,7 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> None:
 
 
 def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
-    """What is vouched for, each column with its reason. Raises `DefinitionError` for one without."""
+    """Return `assume_known`, checked: each column has a reason. Raises `DefinitionError`."""
     said = {} if assume_known is None else assume_known
     expected = 'a reason for each column: assume_known={"runways": "they are not rebuilt overnight"}'
     if not isinstance(said, Mapping):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names, one_of, refused, several
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names, one_of, reasons, refused, several
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.reductions import Reduction, has_windows
 
@@ -33,6 +33,7 @@ class FeatureView(Node):
     order_by: str | None = None
     closed: Literal["left", "both"] = "left"
     grace: str = "1d"
+    assume_known: Mapping[str, str] = field(default_factory=dict)
 
     def on(self, *columns: str) -> ViewUse:
         """The view looked up by other columns than its key: `airport.on("dest")` → `airport_dest__delay_1h`."""
@@ -77,6 +78,7 @@ def feature_view(
     order_by: str | None = None,
     closed: Literal["left", "both"] = "left",
     grace: str = "1d",
+    assume_known: Mapping[str, str] | None = None,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -87,7 +89,9 @@ def feature_view(
     `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction or
     one of Mainstem's words (`ms.last_k`, `ms.ewma`, …), computed over each of `windows` and called `feature_window`.
     Features of the views in `using` are columns for it, such as `_.airport__delay_1h`, looked up by each row's own.
-    Raises `DefinitionError` if it has neither, and for a setting that means nothing.
+    `assume_known` maps a column of the source to the reason why it may be used before its own clock says so: for this
+    view it counts as always known, offline and online. Raises `DefinitionError` for a view with neither columns nor
+    features, for a setting without effect, and for a column without a reason.
     """
     columns, windows = names(columns), durations(windows)
     _check_shape(columns, windows, features)
@@ -104,6 +108,7 @@ def feature_view(
         order_by=order_by,
         closed=closed,
         grace=grace,
+        assume_known=reasons(assume_known),
         name=name,
         owner=owner,
         description=description,

@@ -35,7 +35,7 @@ from mainstem.project.knowledge import known_of_source
 if TYPE_CHECKING:
     import ibis
 
-    from mainstem.features.views.view import CompiledView
+    from mainstem.features.views.view import CompiledView, Lookup
     from mainstem.tables.types import Types
 
 Schemas = Mapping[str, Mapping[str, str]]
@@ -245,13 +245,16 @@ class _Resolver:
         return Definition(name, node, inputs, fingerprint, fingerprint, schema, build, read, known, columns)
 
     def _view(self, name: str, node: FeatureView, inputs: tuple[str, ...]) -> Definition:
-        from mainstem.features.views.vouching import compile_vouched
+        from mainstem.features.views.compile import compile_view
+        from mainstem.features.views.using import lookups
 
         source = self.done[inputs[0]]
-        models = {n: m for n, m in self.nodes.items() if isinstance(m, Model)}
         views = self.views
-        compiled = compile_vouched(node, name, source, models, lambda used: self._name(used, name), views.__getitem__)
-        views[name] = compiled
+
+        def using(given: Mapping[str, str]) -> tuple[Lookup, ...]:
+            return lookups(node, given, lambda used: self._name(used, name), views.__getitem__)
+
+        views[name] = compiled = compile_view(node, name, source, using)
         self.declared[name] = digest(compiled.fingerprint, *(self.declared[i] for i in inputs))
         read = digest(compiled.fingerprint, *(self.done[i].read_fingerprint for i in inputs))
         return Definition(name, node, inputs, self.declared[name], read, dict(compiled.schema))
@@ -260,7 +263,7 @@ class _Resolver:
         examples = self._visible(inputs[0])
         _check_prediction_time(node, examples)
         parts = [_feature(feature, self._names) for feature in node.features]
-        # What is vouched for changes the views that it is said of; why it is, changes nothing.
+        # What a model assumes known changes its checks, and no data.
         written = ("examples", "features", "prediction_time", "target", "assume_known")
         own = digest("model", _plain(node, but=written), *parts, *_resolved(node, examples))
         self.declared[name] = digest(own, *(self.declared[i] for i in inputs))
@@ -268,11 +271,11 @@ class _Resolver:
 
     def _check_models(self, graph: Graph) -> None:
         for name in graph.of(Model):
-            from mainstem.features.dataset import check_leaks, check_vouched
+            from mainstem.features.dataset import check_assumed, check_leaks
             from mainstem.features.keys import check_keys
 
             try:
-                check_vouched(graph, name)
+                check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
             except (LeakError, SchemaError, UnknownName) as problem:

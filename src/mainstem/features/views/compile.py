@@ -35,26 +35,23 @@ def compile_view(
     node: FeatureView,
     name: str,
     source: Definition,
-    assumed: Iterable[str] = (),
     using: Using = lambda given: (),
 ) -> CompiledView:
     """Check a view against its source and bring it to its normal form. No data is read.
 
-    Columns of the source in `assumed` count as always known; `using` tells how rows with the columns given look up the
-    views that this one uses. Raises `DefinitionError`, `SchemaError` for a type or a
-    reduction that does not fit, `UnknownName` for a column that is not there.
+    `using` returns how rows with the columns given look up the views that this one uses. Raises `DefinitionError`,
+    `SchemaError` for a type or a reduction that does not fit, `UnknownName` for an unknown column.
     """
-    return _Compiler(node, name, source, frozenset(assumed), using).compile()
+    return _Compiler(node, name, source, using).compile()
 
 
 class _Compiler:
-    def __init__(self, node: FeatureView, name: str, source: Definition, assumed: frozenset[str], using: Using) -> None:
+    def __init__(self, node: FeatureView, name: str, source: Definition, using: Using) -> None:
         if source.events is None:
             raise DefinitionError(f"{source.name!r} is not a relation", where=f"{name} ({node.origin})")
         self.node, self.name, self.source = node, name, source
         self.where = f"{name} ({node.origin})"
         self.read = source.events
-        self.assumed = assumed
         own = {c: str(t) for c, t in self.read.schema().items() if not is_hidden(c)}
         self.lookups = using(own)
         self.brought = {c: f.type for lookup in self.lookups for c, f in lookup.columns.items()}
@@ -65,6 +62,8 @@ class _Compiler:
 
     def compile(self) -> CompiledView:
         node = self.node
+        for column in node.assume_known:
+            self._column_type(column)
         key = {column: self._key_type(column) for column in node.key}
         order = None if node.order_by is None else self._order_type(node.order_by)
         features = self._windowed() if node.features else self._latest()
@@ -206,7 +205,7 @@ class _Compiler:
         fields = {f.name for v in self.arguments.values() for f in v.op().find(ops.Field)}
         asked = {column for lookup in self.lookups for column in lookup.on}
         read = fields.union(others, asked) - self.brought.keys()
-        columns = sorted((read or self._time()) - self.assumed)
+        columns = sorted((read or self._time()) - self.node.assume_known.keys())
         never_said = (Known(unknown=lookup.view.known.unknown) for lookup in self.lookups)
         return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns), *never_said)
 
