@@ -51,12 +51,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, and its bounds: request size in bytes, rows per request."""
+    """Where the server listens, and its bounds: bytes and rows of a request, and how far `ahead` events are."""
 
     host: str = "127.0.0.1"
     port: int = 8100
     max_bytes: int = 4_194_304
     max_rows: int = 10_000
+    ahead: str = "5min"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from ibis import _
 
+import mainstem.testing
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.logs.records import decode_event
-from mainstem.nodes.instants import micros_of
+from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import INSTANT, micros_of
+from mainstem.nodes.records import now
+from mainstem.nodes.sources import stream
 from mainstem.streaming.ingest import Ingest
+
+NOON = "2013-12-01T12:00:00Z"
 
 
 def view_of(world: Any) -> OnlineView:
@@ -119,3 +126,32 @@ def test_a_view_that_is_behind_catches_up_within_the_transaction(world: Any, wor
         ingest.write(writer, [])
     assert features(view, worlds)["departures_1h"] == 5
     assert view.meta().offset == 4
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+def test_an_event_later_than_the_clock_is_refused_and_nothing_is_kept(world: Any, worlds: Any, backfill: bool) -> None:
+    """One event dated 2999 would move every view's horizon beyond what a read asks for."""
+    ingest = ingest_of(world)
+    for ahead in (timedelta(minutes=6), timedelta(days=365_000)):
+        late = {**worlds.departure(1), "departed_at": now() + ahead}
+        with pytest.raises(RequestError, match="the event is later than the clock allows") as caught:
+            ingest.accept([worlds.departure(0), late], backfill=backfill)
+        assert caught.value.where == "stream departures, events[1].departed_at"
+    assert world.store.end("events/departures") == 0
+    assert ingest.accept([{**worlds.departure(1), "departed_at": now() + timedelta(minutes=4)}], backfill=backfill)
+
+
+def test_dates_of_a_stream_reach_views_and_the_lake() -> None:
+    schema = {"card": "string", "day": "date", "at": INSTANT}
+    cards = stream("cards", schema=schema, time="at", key=["card", "at"])
+    card = feature_view(
+        cards, key="card", windows="1d", grace="3650d", year=_.day.year().max(), text=_.day.cast(str).max()
+    )
+    rows = [{"card": "a", "day": "2013-12-01", "at": "2013-12-01T10:00:00Z"}, {"card": "a", "day": None, "at": NOON}]
+    with mainstem.testing.project({"cards": cards, "card": card}, data={"cards": rows[:1]}) as project:
+        project.run()
+        project.ingest("cards", rows[1:], backfill=True)
+        (found,) = project.online("card").get([{"card": "a"}], time=datetime(2013, 12, 1, 23, tzinfo=UTC))
+        assert dict(found) == {"year_1d": 2013, "text_1d": "2013-12-01"}
+        project.run()
+        assert project.table("cards").to_pyarrow()["day"].to_pylist() == [date(2013, 12, 1), None]

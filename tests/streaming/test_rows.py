@@ -101,3 +101,21 @@ def test_instants_survive(instant: datetime) -> None:
         instant_of(parse_instant(instant.isoformat() if instant.time() else f"{instant:%Y-%m-%d}T00:00:00+00:00"))
         == instant
     )
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-05:00"])
+def test_an_instant_outside_the_calendar_is_refused(text: str) -> None:
+    """In its own offset it is a date; in UTC no part could hold it, and every later run would end in an error."""
+    error = refused(at=text)
+    assert error.what == "the field 'at' has the wrong type or value"
+    assert error.expected == "an instant from 0001-01-01 to 9999-12-31, UTC"
+    with pytest.raises(ValueError, match="an instant from"):
+        parse_instant(text)
+
+
+def test_a_date_is_text_in_iso_8601() -> None:
+    convert = converter("date")
+    assert convert("2013-12-01") == "2013-12-01"
+    for wrong in ("2013-13-01", "2013-12-1", "20131201", "2013-12-01T00:00:00Z", 20131201, True):
+        with pytest.raises(Exception, match="a date in ISO 8601"):
+            convert(wrong)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainstem.errors import StorageError
 from mainstem.nodes.hidden import ARRIVED, DELETED, FLAGS, LOGGED_AT, PREDICTION, SEQ, VERSION, T
 from mainstem.ports import Writer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -83,6 +86,18 @@ def event_columns(logged: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
         ARRIVED: [event.arrived for event in events],
         DELETED: [event.deleted for event in events],
     }
+
+
+def to_arrow(values: Sequence[Any], type: pa.DataType) -> pa.Array:
+    """Return values of a logged column as an Arrow array: instants are int µs there, and dates text.
+
+    Raises `pyarrow.ArrowInvalid` or `pyarrow.ArrowTypeError` for values of another type.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_date(type):
+        return pa.array(values, type=pa.string()).cast(type)
+    return pa.array(values, type=type)
 
 
 def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:

@@ -9,6 +9,9 @@ INSTANT = "timestamp('UTC', 6)"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""The calendar that every part can hold: Python, Arrow, Parquet and the engines."""
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -17,6 +20,14 @@ def micros_of(instant: datetime) -> int:
     return (instant - EPOCH) // _MICROSECOND
 
 
+def is_in_calendar(micros: int) -> bool:
+    """Return whether microseconds since `EPOCH` are an instant from `EARLIEST` to `LATEST`."""
+    return _FIRST <= micros <= _LAST
+
+
 def instant_of(micros: int) -> datetime:
     """Return microseconds since `EPOCH` as a datetime in UTC."""
     return EPOCH + micros * _MICROSECOND
+
+
+_FIRST, _LAST = micros_of(EARLIEST), micros_of(LATEST)

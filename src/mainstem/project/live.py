@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NotFound, Unavailable
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import micros_of
@@ -50,7 +51,11 @@ def service(project: Project) -> Service:
         state=adapters.state,
         store=adapters.store,
         artifacts=adapters.lake_root,
-        limits=Limits(max_bytes=serve.max_bytes, max_rows=serve.max_rows),
+        limits=Limits(
+            max_bytes=serve.max_bytes,
+            max_rows=serve.max_rows,
+            ahead=microseconds(serve.ahead, "mainstem.toml, [serve] ahead"),
+        ),
     )
 
 

@@ -210,6 +210,7 @@ class Service:
                 self._store,
                 release.cutovers.get(name),
                 _drained(release, name),
+                self.limits.ahead,
             )
             for name in graph.of(Stream)
         }

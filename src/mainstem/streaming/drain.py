@@ -20,7 +20,7 @@ from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject
 from mainstem.checks.compiled import declared, refuse
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
-from mainstem.logs.records import event_row, events_of, prediction_row, predictions_of
+from mainstem.logs.records import event_row, events_of, prediction_row, predictions_of, to_arrow
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import Release
@@ -164,7 +164,7 @@ class _Draft:
     def _column(self, field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
         values = [row.get(field.name) for row in rows]
         try:
-            return pa.array(values, type=field.type)
+            return to_arrow(values, field.type)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(
                 f"logged values of {field.name!r} do not fit the schema any more",

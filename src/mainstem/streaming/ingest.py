@@ -13,6 +13,7 @@ from typing import Any
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.corrections import corrections
 from mainstem.features.online.view import OnlineView
+from mainstem.graph.units import MINUTE
 from mainstem.logs.reading import chunks
 from mainstem.logs.records import Event, append, decode_event, encode, events_of
 from mainstem.nodes.definition import Definition
@@ -22,7 +23,10 @@ from mainstem.nodes.records import now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import Store, Writer
 from mainstem.streaming.changes import changes_in
-from mainstem.streaming.rows import RowSchema
+from mainstem.streaming.rows import RowSchema, iso
+
+AHEAD = 5 * MINUTE
+"""How much later than our clock an event may be, by default: the clocks of senders differ."""
 
 
 class Ingest:
@@ -30,7 +34,8 @@ class Ingest:
 
     `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
     history has none recorded, no event is taken, for nobody could say on which side it is. `floor` is the offset that
-    the lake has come to: a log that ends before it is not the one that the lake was filled from.
+    the lake has come to: a log that ends before it is not the one that the lake was filled from. An event may be
+    later than the clock by at most `ahead` (µs).
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Ingest:
         store: Store,
         cutover: datetime | None = None,
         floor: int = 0,
+        ahead: int = AHEAD,
     ) -> None:
         assert isinstance(definition.node, Stream) and definition.events is not None
         self.name, self.stream, self.views = definition.name, definition.node, tuple(views)
@@ -49,6 +55,7 @@ class Ingest:
         self.schema = RowSchema(columns, required=required, where=f"stream {self.name}")
         self._store, self._log, self._floor = store, events_of(self.name), floor
         self._cutover = None if cutover is None else micros_of(cutover)
+        self._ahead = ahead
         self._correct = corrections(definition.events)
 
     def accept(self, rows: Sequence[Any], *, backfill: bool = False, at: datetime | None = None) -> list[Event]:
@@ -60,10 +67,10 @@ class Ingest:
         arrived = micros_of(at or now())
         if self.stream.changes:
             found = changes_in(rows, self.schema, self.time, None if backfill else arrived)
-            self._on_this_side([event.row for event in found])
+            self._check_times([event.row for event in found], arrived)
             return found
         checked = self.schema.check(rows, "events")
-        self._on_this_side(checked)
+        self._check_times(checked, arrived)
         return [Event(row[self.time] if backfill else arrived, row) for row in checked]
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
@@ -96,6 +103,19 @@ class Ingest:
         if self.stream.changes:
             columns[DELETED] = [event.deleted for event in events]
         return self._correct(columns)
+
+    def _check_times(self, rows: Sequence[Mapping[str, Any]], present: int) -> None:
+        latest = present + self._ahead
+        for index, row in enumerate(rows):
+            if row[self.time] > latest:
+                raise RequestError(
+                    "the event is later than the clock allows",
+                    where=f"stream {self.name}, events[{index}].{self.time}",
+                    got=iso(instant_of(row[self.time])),
+                    expected=f"at most {iso(instant_of(latest))}: now plus the setting [serve] ahead",
+                    hint="is the sender's clock right, and its time zone?",
+                )
+        self._on_this_side(rows)
 
     def _on_this_side(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self.stream.history is None:

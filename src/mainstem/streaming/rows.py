@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import RequestError, SchemaError, close_matches
-from mainstem.nodes.instants import INSTANT, micros_of
+from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST, is_in_calendar, micros_of
 
 Convert = Callable[[Any], Any]
 
@@ -140,6 +140,8 @@ def converter(type: str) -> Convert:
         return _float32 if isinstance(parsed, dt.Float32) else _float64
     if isinstance(parsed, dt.Timestamp) and parsed.timezone == "UTC":
         return _instant
+    if isinstance(parsed, dt.Date):
+        return _date
     if isinstance(parsed, dt.String):
         return _string
     if isinstance(parsed, dt.Boolean):
@@ -147,7 +149,7 @@ def converter(type: str) -> Convert:
     raise SchemaError(
         "a field of this type cannot be sent",
         got=type,
-        expected=f"an integer, float, string, boolean or {INSTANT}",
+        expected=f"an integer, float, string, boolean, date or {INSTANT}",
     )
 
 
@@ -211,7 +213,20 @@ def _instant(value: Any) -> int:
         raise _Refused(AN_INSTANT)
     if found.tzinfo is None:
         raise _Refused(AN_INSTANT, "it has no time zone: append Z if it is UTC, or its offset, such as +01:00")
-    return micros_of(found)
+    micros = micros_of(found)
+    if not is_in_calendar(micros):
+        raise _Refused(f"an instant from {EARLIEST.date()} to {LATEST.date()}, UTC")
+    return micros
+
+
+def _date(value: Any) -> str:
+    """A date stays text: JSON and the log have no other form of it."""
+    try:
+        if value.__class__ is str and len(value) == 10:
+            return date.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    raise _Refused("a date in ISO 8601, such as 2013-12-01")
 
 
 def _shown(value: Any) -> str:

@@ -17,6 +17,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
+from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
 
@@ -185,7 +186,7 @@ class _Engine:
             self._connection.execute("SET TimeZone = 'UTC'")
         cursor = self._connection.cursor()
         schema = self._types.to_pyarrow()
-        arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
+        arrays = [to_arrow(columns[field.name], field.type) for field in schema]
         cursor.register("row", pa.table(arrays, schema=schema))
         try:
             found = cursor.sql(self._sql).to_arrow_table()
