@@ -144,9 +144,9 @@ JSON_TYPE = {"content-type": "application/json"}
 BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/predict/arivals", {"json": {}}, 404, "no endpoint is called 'arivals'"),
     ("POST", "/events/nothing", {"json": {}}, 404, "no stream is called 'nothing'"),
-    ("GET", "/nowhere", {}, 404, "there is nothing at /nowhere"),
-    ("POST", "/", {"json": {}}, 404, "there is nothing at /"),
-    ("GET", "/predict/arrivals/deep", {}, 404, "there is nothing at /predict/arrivals/deep"),
+    ("GET", "/nowhere", {}, 404, "unknown path /nowhere"),
+    ("POST", "/", {"json": {}}, 404, "unknown path /"),
+    ("GET", "/predict/arrivals/deep", {}, 404, "unknown path /predict/arrivals/deep"),
     ("GET", "/predict/arrivals", {}, 405, "/predict/arrivals is not answered to GET"),
     ("DELETE", "/health", {}, 405, "/health is not answered to DELETE"),
     ("POST", "/predict/arrivals", {"content": b"{", "headers": JSON_TYPE}, 400, "the body is not JSON"),

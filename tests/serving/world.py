@@ -31,7 +31,7 @@ from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 from mainstem.project.resolve import resolve
 from mainstem.serving.app import create_app
-from mainstem.serving.http.messages import Route
+from mainstem.serving.http.routing import Route
 from mainstem.serving.limits import Limits
 from mainstem.serving.server import listen, server, url_of
 from mainstem.serving.service import Service

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mainstem.pages.page import mark, render
-from mainstem.serving.http.messages import HTML, Request, Response, Route, encode
+from mainstem.serving.http.messages import HTML, Request, Response, encode
+from mainstem.serving.http.routing import Route
 
 Status = Callable[[], Mapping[str, Any]]
 

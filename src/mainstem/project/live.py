@@ -22,7 +22,7 @@ from mainstem.nodes.records import Release
 
 if TYPE_CHECKING:
     from mainstem.project.project import Project
-    from mainstem.serving.http.messages import Route
+    from mainstem.serving.http.routing import Route
     from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from mainstem.errors import NotFound, Unavailable, close_matches
+from mainstem.errors import Unavailable
 from mainstem.serving.http import docs, events, features, guard, health, metrics, openapi, predict
-from mainstem.serving.http.errors import WrongMethod, answer
-from mainstem.serving.http.messages import Receive, Request, Response, Route, Scope, Send
+from mainstem.serving.http.errors import answer
+from mainstem.serving.http.messages import Receive, Request, Response, Scope, Send
+from mainstem.serving.http.routing import Route, Routes
 from mainstem.serving.service import Service
 
 
@@ -29,10 +30,7 @@ class App:
 
     def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
-        self.routes = list(routes)
-        self._paths: dict[str, dict[str, Route]] = {}
-        for route in self.routes:
-            self._paths.setdefault(route.path, {})[route.method] = route
+        self.routes = Routes(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -43,9 +41,9 @@ class App:
     async def _http(self, request: Request, send: Send) -> None:
         began, label = time.perf_counter(), "none"
         try:
-            route, request.name = self._find(request)
+            route, parts = self.routes.find(request.method, request.path)
             label = route.label
-            response = await self._handle(route, request)
+            response = await self._handle(route, request, parts)
         except TimeoutError:
             hint = "is a run holding the online store? send it again"
             response = answer(Unavailable("the answer was not ready in time", hint=hint))
@@ -55,30 +53,12 @@ class App:
         self.service.metrics.answered(label, request.method, response.status, seconds)
         await response.send(send, head=request.method == "HEAD")
 
-    async def _handle(self, route: Route, request: Request) -> Response:
+    async def _handle(self, route: Route, request: Request, parts: Mapping[str, str]) -> Response:
         guard.admit(request, route.scope, self.service.keys)
         if route.method == "POST":
             guard.json_only(request)
         async with asyncio.timeout(self.service.limits.seconds):
-            return await route.handler(request)
-
-    def _find(self, request: Request) -> tuple[Route, str]:
-        path, name = request.path, ""
-        if path not in self._paths:
-            parent, _, name = path.rpartition("/")
-            path = f"{parent}/"
-        methods = self._paths.get(path) if path != "/" or not name else None
-        if methods is None:
-            known = sorted({route.label for route in self.routes})
-            near = close_matches(request.path, [label.replace("NAME", name) for label in known]) or "see /docs"
-            raise NotFound(
-                f"there is nothing at {request.path}", got=request.path, expected=", ".join(known), hint=near
-            )
-        method = "GET" if request.method == "HEAD" else request.method
-        if method not in methods:
-            allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
-            raise WrongMethod(request.method, request.path, allowed)
-        return methods[method], name
+            return await route.handler(request, **parts)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         watching: asyncio.Task[None] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,13 +16,17 @@ from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.nodes.hidden import ARRIVED
 from mainstem.ports import Writer
 
-if TYPE_CHECKING:
-    from mainstem.features.online.view import OnlineView
-
 Columns = Mapping[str, Sequence[Any]]
 
 
-def with_features(view: CompiledView, used: Sequence[OnlineView], writer: Writer, rows: Columns) -> Columns:
+class Readable(Protocol):
+    """A view's state that is read within the transaction that writes another's."""
+
+    def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
+        """Return the features of each key at its time (µs), as the transaction sees them."""
+
+
+def with_features(view: CompiledView, used: Sequence[Readable], writer: Writer, rows: Columns) -> Columns:
     """Rows of a view's source, as columns, with those of the views that it uses, which have taken in what came before.
 
     Raises `RequestError` where one of them has forgotten what it would have answered.
@@ -46,9 +50,7 @@ def _times(view: CompiledView, rows: Columns) -> list[int | None]:
     return [t if one else None for t, one in zip(times, asks.tolist(), strict=True)]
 
 
-def _looked_up(
-    lookup: Lookup, other: OnlineView, writer: Writer, rows: Columns, times: Sequence[int | None]
-) -> Columns:
+def _looked_up(lookup: Lookup, other: Readable, writer: Writer, rows: Columns, times: Sequence[int | None]) -> Columns:
     keys = keys_of(rows, lookup.on)
     asked = [None if t is None or None in key else (key, t) for key, t in zip(keys, times, strict=True)]
     distinct = list(dict.fromkeys(each for each in asked if each is not None))

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import RequestError, close_matches
-from mainstem.serving.http.errors import TooLarge
 from mainstem.serving.http.messages import Request
+from mainstem.serving.http.refusals import TooLarge
 from mainstem.serving.limits import Limits
 from mainstem.streaming.rows import AN_INSTANT, parse_instant
 

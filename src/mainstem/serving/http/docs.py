@@ -9,8 +9,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import MissingExtra
-from mainstem.serving.http.messages import HTML, Request, Response, Route
+from mainstem.serving.http.messages import HTML, Request, Response
 from mainstem.serving.http.openapi import view_says, views_of
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Live, Service
 from mainstem.streaming.rows import RowSchema
 

@@ -6,20 +6,21 @@ import asyncio
 
 from mainstem.errors import RequestError
 from mainstem.serving.http.bodies import read_json, rows_in
-from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.http.messages import Request, Response, encode
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Service
 
 
 def routes(service: Service) -> list[Route]:
-    async def post(request: Request) -> Response:
-        return await _take(service, request)
+    async def post(request: Request, stream: str) -> Response:
+        return await _take(service, request, stream)
 
-    return [Route("POST", "/events/", post, scope="ingest")]
+    return [Route("POST", "/events/{stream}", post, scope="ingest")]
 
 
-async def _take(service: Service, request: Request) -> Response:
-    where = f"stream {request.name}"
-    ingest = service.live.ingest(request.name)
+async def _take(service: Service, request: Request, stream: str) -> Response:
+    where = f"stream {stream}"
+    ingest = service.live.ingest(stream)
     body = await read_json(request, service.limits)
     rows, options = rows_in(body, "events", frozenset({"backfill"}), service.limits, where)
     backfill = options.get("backfill", False)
@@ -28,6 +29,6 @@ async def _take(service: Service, request: Request) -> Response:
             "`backfill` must be true or false", where=where, got=repr(backfill)[:80], expected="true or false"
         )
     events = ingest.accept(rows, backfill=backfill)
-    offset = await asyncio.wrap_future(service.committer.submit(service.ingesting(request.name, events)))
-    service.metrics.ingested(request.name, len(events))
-    return Response(encode({"stream": request.name, "accepted": len(events), "offset": offset}), status=202)
+    offset = await asyncio.wrap_future(service.committer.submit(service.ingesting(stream, events)))
+    service.metrics.ingested(stream, len(events))
+    return Response(encode({"stream": stream, "accepted": len(events), "offset": offset}), status=202)

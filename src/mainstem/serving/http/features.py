@@ -9,7 +9,8 @@ from typing import Any
 from mainstem.errors import RequestError
 from mainstem.features.online.rows import FeatureRow
 from mainstem.serving.http.bodies import instant, read_json, rows_in
-from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.http.messages import Request, Response, encode
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
@@ -18,23 +19,23 @@ _LARGE = 64
 
 
 def routes(service: Service) -> list[Route]:
-    async def one(request: Request) -> Response:
-        return await _one(service, request)
+    async def one(request: Request, view: str) -> Response:
+        return await _one(service, request, view)
 
     async def several(request: Request) -> Response:
         return await _several(service, request)
 
-    return [Route("POST", "/features/", one), Route("POST", "/features", several)]
+    return [Route("POST", "/features/{view}", one), Route("POST", "/features", several)]
 
 
-async def _one(service: Service, request: Request) -> Response:
-    where = f"features of {request.name}"
+async def _one(service: Service, request: Request, view: str) -> Response:
+    where = f"features of {view}"
     body = await read_json(request, service.limits)
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
-    found = (await _read(service, [request.name], rows, options, where))[request.name]
+    found = (await _read(service, [view], rows, options, where))[view]
     if isinstance(body, dict) and "rows" not in body:
-        return Response(encode({"view": request.name, "fingerprint": found[0].fingerprint, **shown(found[0])}))
-    return Response(encode({"view": request.name, **_shown(found)}))
+        return Response(encode({"view": view, "fingerprint": found[0].fingerprint, **shown(found[0])}))
+    return Response(encode({"view": view, **_shown(found)}))
 
 
 async def _several(service: Service, request: Request) -> Response:

@@ -12,8 +12,8 @@ import ipaddress
 from collections.abc import Sequence
 
 from mainstem.errors import Forbidden
-from mainstem.serving.http.errors import Unauthorized, WrongType
 from mainstem.serving.http.messages import Request
+from mainstem.serving.http.refusals import Unauthorized, WrongType
 from mainstem.serving.keys import ApiKey, allows, verify
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mainstem.serving.http.errors import described
-from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.http.messages import Request, Response, encode
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Service
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from mainstem.serving.http.refusals import TooLarge, TooSlow
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -23,11 +25,10 @@ encode = msgspec.json.Encoder(enc_hook=str).encode
 
 @dataclass
 class Request:
-    """One request. `name` is the last part of a path such as `/predict/NAME`."""
+    """One request."""
 
     scope: Scope
     receive: Receive
-    name: str = ""
 
     @property
     def method(self) -> str:
@@ -44,8 +45,6 @@ class Request:
 
     async def body(self, limit: int, seconds: float) -> bytes:
         """The whole body. Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`."""
-        from mainstem.serving.http.errors import TooLarge, TooSlow
-
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge.body(f"{declared} bytes", limit)
@@ -85,27 +84,3 @@ class Response:
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else self.body})
-
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """What answers a method and a path; a path that ends in `/` takes one more part, the request's `name`.
-
-    `scope` is what a key must allow; None is open to everybody. `label` stands for the path in metrics.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    scope: str | None = "read"
-
-    @property
-    def label(self) -> str:
-        return f"{self.path}NAME" if self.takes_name else self.path
-
-    @property
-    def takes_name(self) -> bool:
-        return len(self.path) > 1 and self.path.endswith("/")

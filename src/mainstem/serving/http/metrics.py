@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from mainstem.serving.http.messages import Request, Response, Route
+from mainstem.serving.http.messages import Request, Response
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Service
 
 

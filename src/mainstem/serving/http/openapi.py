@@ -8,7 +8,8 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.features.online.view import OnlineView
-from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.http.messages import Request, Response, encode
+from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Live, Service
 from mainstem.streaming.rows import RowSchema
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from mainstem.nodes.instants import instant_of
 from mainstem.serving.http.bodies import instant, read_json, rows_in
-from mainstem.serving.http.messages import Request, Response, Route, encode
+from mainstem.serving.http.messages import Request, Response, encode
+from mainstem.serving.http.routing import Route
 from mainstem.serving.predictor import Answer
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
@@ -18,15 +19,15 @@ _LARGE = 64
 
 
 def routes(service: Service) -> list[Route]:
-    async def post(request: Request) -> Response:
-        return await _predict(service, request)
+    async def post(request: Request, endpoint: str) -> Response:
+        return await _predict(service, request, endpoint)
 
-    return [Route("POST", "/predict/", post, scope="predict")]
+    return [Route("POST", "/predict/{endpoint}", post, scope="predict")]
 
 
-async def _predict(service: Service, request: Request) -> Response:
-    where = f"endpoint {request.name}"
-    predictor = service.live.predictor(request.name)
+async def _predict(service: Service, request: Request, endpoint: str) -> Response:
+    where = f"endpoint {endpoint}"
+    predictor = service.live.predictor(endpoint)
     body = await read_json(request, service.limits)
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
@@ -37,10 +38,10 @@ async def _predict(service: Service, request: Request) -> Response:
         answers = await asyncio.to_thread(predictor.predict, rows, at)
     await asyncio.wrap_future(service.committer.submit(predictor.logged(answers)))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
-    service.metrics.predicted(request.name, predictor.version.id, len(answers), unknown)
+    service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
     if predictor.budget is not None:
-        service.metrics.timed(request.name, time.perf_counter() - began, predictor.budget)
-    head = {"endpoint": request.name, "model": predictor.version.model, "version": predictor.version.id}
+        service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
+    head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
     return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
