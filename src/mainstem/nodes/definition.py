@@ -29,7 +29,8 @@ class Definition:
     relations that makes the table (None for sources); `read` is the expression by which others read it, over stored
     relations too: itself for most, corrected by its remedies, and united with its history for a stream. `versions`
     (of a stream of changes only) has what was corrected or deleted as well, and in `_gone` when word of that arrived.
-    `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too.
+    `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too. `declared`
+    is of what a model is trained on as declared, where that is not the `fingerprint`: it never changes with a remedy.
     `known` says for each visible column when it becomes known, in terms of the relation's own columns; `columns`
     maps each to the source columns it derives from, as `source.column`.
     """
@@ -45,6 +46,12 @@ class Definition:
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     versions: ibis.Table | None = None
+    declared: str = ""
+
+    @property
+    def declared_fingerprint(self) -> str:
+        """The fingerprint that models and views over this node are made from: correcting data is no new definition."""
+        return self.declared or self.fingerprint
 
     @property
     def made_by(self) -> str:
