@@ -141,5 +141,13 @@ def test_fingerprints_of_every_kind_of_node_are_those_recorded(graphs: tuple[Gra
     assert prints(graphs[0]) == RECORDED
 
 
+def test_a_run_remembers_of_a_view_how_it_was_read(
+    graphs: tuple[Graph, Graph],
+) -> None:
+    views = {"airport", "leg", "order"}
+    made = {definition.name: definition.made_by for definition in graphs[0]}
+    assert made == {name: recorded[name in views] for name, recorded in RECORDED.items()}
+
+
 def test_a_remedy_changes_the_recorded_fingerprints_below_it(graphs: tuple[Graph, Graph]) -> None:
     assert prints(graphs[1]) == RECORDED | REMEDIED

@@ -13,7 +13,7 @@ from mainstem.planning.outlook import Situation
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.planner import plan
 
-KINDS = ("drain", "materialise")
+STEPS = ("drain", "materialise")
 
 
 def materialising(
@@ -31,7 +31,7 @@ def materialising(
     if not chosen:
         return Plan(situation.release.branch, ())
     selection = " ".join(dict.fromkeys(needed for name in chosen for needed in (*graph[name].inputs, name)))
-    due = [step for step in plan(graph, situation, kinds, selection).steps if step.kind in KINDS]
+    due = [step for step in plan(graph, situation, kinds, selection).steps if step.kind in STEPS]
     steps = list(_anew(chosen, due)) if rebuild else due
     unchanged = tuple(name for name in chosen if f"materialise {name}" not in {step.key for step in steps})
     return Plan(situation.release.branch, tuple(steps), unchanged)

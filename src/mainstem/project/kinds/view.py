@@ -34,7 +34,7 @@ class ViewKind(NodeKind[FeatureView]):
         scope.views[name] = compiled = compile_view(node, name, scope.done[inputs[0]], _using(name, node, scope))
         own = digest(compiled.fingerprint, *(scope.done[each].declared_fingerprint for each in inputs))
         read = digest(compiled.fingerprint, *(scope.done[each].read_fingerprint for each in inputs))
-        return Definition(name, node, inputs, own, read, dict(compiled.schema))
+        return Definition(name, node, inputs, own, read, dict(compiled.schema), made=read)
 
     def due(self, name: str, node: FeatureView, outlook: Outlook) -> Iterable[Due]:
         return due("materialise", _reason(name, outlook), "online")
