@@ -16,7 +16,9 @@ from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.instants import micros_of
-from mainstem.planning.planner import Situation, plan
+from mainstem.planning.outlook import Situation
+from mainstem.planning.planner import plan
+from mainstem.project.kinds import KINDS
 
 SAID = {"departed_at": "flights leave on time"}
 
@@ -71,9 +73,9 @@ def test_a_changed_mind_brings_the_view_online_anew(small: Any, world: Any) -> N
         inputs={"materialise leg": {"flights": here.release.tables["flights"].id}},
         models={"late": "late-1"},
     )
-    assert not plan(here.graph, Situation(here.release), "leg")
+    assert not plan(here.graph, Situation(here.release), KINDS, "leg")
     here.graph = small.graph_of(declared(small, "departed_at", SAID))
-    (step,) = plan(here.graph, Situation(here.release), "leg").steps
+    (step,) = plan(here.graph, Situation(here.release), KINDS, "leg").steps
     assert (step.key, step.reason) == ("materialise leg", "its definition, or how its source is read, changed")
     here.materialise("leg")
     (row,) = here.fetch(dataset(here.graph, "late"))

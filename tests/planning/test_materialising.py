@@ -12,6 +12,7 @@ import pytest
 from mainstem.errors import UnknownName
 from mainstem.planning.materialising import materialising
 from mainstem.planning.plan import Plan
+from mainstem.project.kinds import KINDS
 
 
 def load_neighbour() -> Any:
@@ -34,14 +35,14 @@ def steps(plan: Plan) -> dict[str, str]:
 
 
 def test_what_is_online_as_declared_stays(made: Any) -> None:
-    plan = materialising(made.graph(), made.situation(made.settled()), ["airport"])
+    plan = materialising(made.graph(), made.situation(made.settled()), KINDS, ["airport"])
     assert not plan and plan.unchanged == ("airport",)
 
 
 def test_only_views_and_their_streams_are_brought_on(made: Any) -> None:
     """`legs` has changed, too, but building it is for a run."""
     seen = made.situation(made.settled(), observed={"flights": "changed"}, pending={"departures": 3, "arrivals": 2})
-    plan = materialising(made.graph(), seen)
+    plan = materialising(made.graph(), seen, KINDS)
     assert steps(plan) == {
         "drain departures": "3 logged, not in the lake yet",
         "materialise airport": "departures changed",
@@ -51,15 +52,15 @@ def test_only_views_and_their_streams_are_brought_on(made: Any) -> None:
 
 def test_a_rebuild_is_of_what_is_named_whatever_its_state_is(made: Any) -> None:
     seen = made.situation(made.settled(), pending={"departures": 3})
-    plan = materialising(made.graph(), seen, ["airport"], rebuild=True)
+    plan = materialising(made.graph(), seen, KINDS, ["airport"], rebuild=True)
     assert list(steps(plan)) == ["drain departures", "materialise airport"]
     step = plan.steps[1]
     assert (step.reason, step.needs, step.if_changed) == ("it is to be built anew", ("drain departures",), False)
-    every = materialising(made.graph(), made.situation(made.settled()), rebuild=True)
+    every = materialising(made.graph(), made.situation(made.settled()), KINDS, rebuild=True)
     assert steps(every) == {f"materialise {name}": "it is to be built anew" for name in ("leg", "airport")}
 
 
 def test_what_is_no_view_is_refused(made: Any) -> None:
     with pytest.raises(UnknownName, match="no feature view is called 'legs'") as caught:
-        materialising(made.graph(), made.situation(made.settled()), ["legs"])
+        materialising(made.graph(), made.situation(made.settled()), KINDS, ["legs"])
     assert "leg" in str(caught.value.hint)

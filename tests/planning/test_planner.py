@@ -10,9 +10,11 @@ from mainstem.errors import UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.records import Release
+from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.planning.plan import Plan
-from mainstem.planning.planner import OBSERVED, Situation, plan
+from mainstem.planning.planner import plan
 from mainstem.ports import Snapshot
+from mainstem.project.kinds import KINDS
 
 flights = ms.files("flights.csv", known="always")
 departures = ms.stream("departures", schema={"at": "timestamp('UTC', 6)"}, time="at")
@@ -85,13 +87,13 @@ def steps(made: Plan) -> list[str]:
 
 
 def test_nothing_changed_nothing_to_do() -> None:
-    made = plan(graph(), situation(settled()))
+    made = plan(graph(), situation(settled()), KINDS)
     assert not made
     assert set(made.unchanged) == set(NODES)
 
 
 def test_the_first_run_does_everything_but_judge_what_was_never_served() -> None:
-    made = plan(graph(), Situation(Release(id="", branch="main", run="")))
+    made = plan(graph(), Situation(Release(id="", branch="main", run="")), KINDS)
     assert set(steps(made)) == {
         "collect flights",
         "drain departures",
@@ -106,7 +108,7 @@ def test_the_first_run_does_everything_but_judge_what_was_never_served() -> None
 
 
 def test_new_data_flows_down_but_does_not_retrain() -> None:
-    made = plan(graph(), situation(settled(), observed={"flights": "changed"}))
+    made = plan(graph(), situation(settled(), observed={"flights": "changed"}), KINDS)
     assert steps(made) == ["collect flights", "build legs", "materialise leg", "monitor arrivals", "attribute arrivals"]
     assert made.steps[0].reason == "the source has changed"
     assert made.steps[1].reason == "flights changed"
@@ -114,21 +116,21 @@ def test_new_data_flows_down_but_does_not_retrain() -> None:
 
 
 def test_a_source_that_cannot_tell_is_always_read() -> None:
-    assert "collect flights" in steps(plan(graph(), situation(settled(), observed={"flights": None})))
+    assert "collect flights" in steps(plan(graph(), situation(settled(), observed={"flights": None}), KINDS))
 
 
 def test_a_changed_definition_reaches_what_is_made_from_it() -> None:
-    made = plan(graph(legs="other"), situation(settled()))
+    made = plan(graph(legs="other"), situation(settled()), KINDS)
     assert made.steps[0].reason == "its definition changed"
     assert "materialise leg" in steps(made) and "collect flights" not in steps(made)
 
 
 def test_a_changed_model_is_trained_but_not_promoted() -> None:
-    assert steps(plan(graph(late="other"), situation(settled()))) == ["train late"]
+    assert steps(plan(graph(late="other"), situation(settled()), KINDS)) == ["train late"]
 
 
 def test_logged_events_and_predictions_are_drained_and_judged() -> None:
-    made = plan(graph(), situation(settled(), pending={"departures": 7, "arrivals": 3}))
+    made = plan(graph(), situation(settled(), pending={"departures": 7, "arrivals": 3}), KINDS)
     drained, judged = ["drain departures", "materialise airport"], ["monitor arrivals", "attribute arrivals"]
     assert steps(made) == [*drained, "drain arrivals", *judged]
     assert made.steps[0].reason == "7 logged, not in the lake yet"
@@ -137,7 +139,7 @@ def test_logged_events_and_predictions_are_drained_and_judged() -> None:
 
 def test_what_the_online_store_has_lost_is_built_anew() -> None:
     lost = {"pending": {"departures": -7, "arrivals": -3}, "gone": frozenset({"leg", "airport"})}
-    made = plan(graph(), situation(settled(), **lost))
+    made = plan(graph(), situation(settled(), **lost), KINDS)
     assert {step.key: step.reason for step in made.steps} == {
         "drain departures": "its log is gone from the online store",
         "materialise leg": "its online state is gone from the store",
@@ -147,19 +149,19 @@ def test_what_the_online_store_has_lost_is_built_anew() -> None:
 
 
 def test_an_accepted_finding_is_verified() -> None:
-    made = plan(graph(), situation(settled(), awaiting=frozenset({"arrivals"})))
+    made = plan(graph(), situation(settled(), awaiting=frozenset({"arrivals"})), KINDS)
     assert steps(made) == ["monitor arrivals", "attribute arrivals"]
 
 
 def test_what_a_selected_run_left_behind_is_made_up_for() -> None:
     ahead = replace(settled(), tables={**settled().tables, "flights": snapshot("flights", 2)})
-    made = plan(graph(), situation(ahead))
+    made = plan(graph(), situation(ahead), KINDS)
     assert made.steps[0].key == "build legs" and made.steps[0].reason == "flights changed"
     assert not made.steps[0].if_changed
 
 
 def test_selection_limits_the_steps() -> None:
-    made = plan(graph(), situation(settled(), observed={"flights": "changed"}), "flights legs")
+    made = plan(graph(), situation(settled(), observed={"flights": "changed"}), KINDS, "flights legs")
     assert steps(made) == ["collect flights", "build legs"]
     with pytest.raises(UnknownName):
-        plan(graph(), situation(settled()), "flight")
+        plan(graph(), situation(settled()), KINDS, "flight")

@@ -79,8 +79,10 @@ def runner(**by_node: Work) -> Runner:
 
 
 def steps(*nodes: str, **needs: str) -> Plan:
-    made = [Step("promote", n, "asked for", (f"promote {needs[n]}",) if n in needs else ()) for n in nodes]
-    return Plan("main", tuple(made))
+    def step(node: str) -> Step:
+        return Step("promote", node, "asked for", (f"promote {needs[node]}",) if node in needs else (), effect="none")
+
+    return Plan("main", tuple(map(step, nodes)))
 
 
 def test_a_run_publishes_everything_at_once(state: SqlState, lake: IcebergLake) -> None:

@@ -12,7 +12,6 @@ from mainstem.graph.dag import Dag
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
-from mainstem.nodes.features import FeatureView
 
 if TYPE_CHECKING:
     import ibis
@@ -29,7 +28,9 @@ class Definition:
     relations that makes the table (None for sources); `read` is the expression by which others read it, over stored
     relations too: itself for most, corrected by its remedies, and united with its history for a stream. `versions`
     (of a stream of changes only) has what was corrected or deleted as well, and in `_gone` when word of that arrived.
-    `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too.
+    `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too. `declared`
+    is what models are made from, where that is not the `fingerprint`: it never changes with a remedy. `made` is what a
+    run remembers, where that is not the `fingerprint`: online state is made of what reading gives.
     `known` says for each visible column when it becomes known, in terms of the relation's own columns; `columns`
     maps each to the source columns it derives from, as `source.column`.
     """
@@ -45,11 +46,18 @@ class Definition:
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     versions: ibis.Table | None = None
+    declared: str = ""
+    made: str = ""
+
+    @property
+    def declared_fingerprint(self) -> str:
+        """The fingerprint that models and views over this node are made from: correcting data is no new definition."""
+        return self.declared or self.fingerprint
 
     @property
     def made_by(self) -> str:
-        """The fingerprint that a run remembers for what it made: online state is made of what reading gives."""
-        return self.read_fingerprint if isinstance(self.node, FeatureView) else self.fingerprint
+        """The fingerprint that a run remembers for what it made."""
+        return self.made or self.fingerprint
 
     @property
     def events(self) -> ibis.Table | None:

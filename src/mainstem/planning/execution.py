@@ -14,9 +14,6 @@ from mainstem.nodes.records import CheckResult, Release
 from mainstem.planning.plan import Step
 from mainstem.ports import Engine, Lake, Session, Snapshot, State
 
-MAKERS = frozenset({"collect", "drain", "build", "materialise", "train"})
-"""The steps that bring a node to its declared state."""
-
 
 @dataclass(frozen=True)
 class StepResult:
@@ -61,7 +58,7 @@ class Context:
         # The state of a view that there is no longer is of use to nobody, and nothing is added to it.
         grown["online"] = {name: state for name, state in grown["online"].items() if name in self.graph}
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
-        if step.kind in MAKERS:
+        if step.effect != "none":
             fingerprints[step.node] = self.graph[step.node].made_by
         if step.kind != "promote":
             inputs[step.key] = self.read_by(step.node)

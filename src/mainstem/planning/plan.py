@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-StepKind = Literal["collect", "drain", "build", "materialise", "train", "promote", "monitor", "attribute"]
-"""In the order of the house: read a source, drain a log into the lake, build a table, bring a view online, train a
-challenger, ship it where an endpoint declares `promote="gate"`, judge an endpoint, attribute what it loses."""
+StepKind = str
+"""A word that names the executor. Mainstem's own, in the order of the house: `collect` a source, `drain` a log into the
+lake, `build` a table, `materialise` a view online, `train` a challenger, `promote` it where an endpoint declares
+`promote="gate"`, `monitor` an endpoint, `attribute` what it loses."""
+
+Effect = Literal["data", "online", "model", "none"]
+"""What a step gives its node: rows in the lake, online state, a model version; or none of these, as a verdict does."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,7 @@ class Step:
     """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs.
 
     `if_changed` marks a step whose only reason is that its inputs may change in this run: if not, it is left out.
+    A step with an `effect` brings its node to the declared state.
     """
 
     kind: StepKind
@@ -22,6 +27,7 @@ class Step:
     reason: str
     needs: tuple[str, ...] = ()
     if_changed: bool = False
+    effect: Effect = "data"
 
     @property
     def key(self) -> str:

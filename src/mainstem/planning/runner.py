@@ -30,9 +30,6 @@ class Event:
 
 Listener = Callable[[Event], None]
 
-ESSENTIAL = frozenset({"collect", "drain", "build"})
-"""What a run goes on with after a failure, to show all that is wrong with the data at once."""
-
 
 class Runner:
     """Executes plans with the given executors."""
@@ -127,7 +124,7 @@ def _blocked(step: Step, before: list[StepRecord]) -> str:
     cause = next((need for need in step.needs if need in trouble), None)
     if cause:
         return f"{cause} {'failed' if trouble[cause] == 'failed' else 'was skipped'}"
-    if trouble and step.kind not in ESSENTIAL:
+    if trouble and step.effect != "data":  # what is left shows all that is wrong with the data at once
         return "the run will not publish"
     return ""
 

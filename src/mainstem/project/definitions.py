@@ -13,7 +13,8 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Remedy, Rule
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
-from mainstem.project.resolve import Schemas, resolve
+from mainstem.project.kinds.scope import Schemas
+from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 from mainstem.tables.types import Types

@@ -24,6 +24,7 @@ from mainstem.project import live
 from mainstem.project.collect import from_project
 from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.exploring import Explorer
+from mainstem.project.kinds import KINDS
 from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, Releases, When
@@ -152,7 +153,7 @@ class Project:
     def plan(self, select: str | None = None) -> Plan:
         """What `run` would do, and why. Raises `UnknownName`."""
         graph = self.graph
-        return plan(graph, situation(graph, self.release, self.settings.root, self.adapters), select)
+        return plan(graph, situation(graph, self.release, self.settings.root, self.adapters), KINDS, select)
 
     def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
         """Collect, build, check, bring online, train, monitor: whatever is not as declared; then publish it at once.
@@ -171,7 +172,7 @@ class Project:
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters)
-        return self._carry_out(materialising(graph, seen, views, rebuild=rebuild), report, rebuild=rebuild)
+        return self._carry_out(materialising(graph, seen, KINDS, views, rebuild=rebuild), report, rebuild=rebuild)
 
     def _carry_out(self, work: Plan, report: Listener | None, *, rebuild: bool = False) -> RunRecord:
         if not work:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from mainstem.features.online.presence import gone
-from mainstem.logs.records import events_of, predictions_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
-from mainstem.planning.planner import Situation
+from mainstem.planning.outlook import Situation
 from mainstem.ports import Store
+from mainstem.project.kinds import KINDS, Log
 from mainstem.project.wiring import Adapters
 
 
@@ -37,19 +36,22 @@ def _observed(name: str, node: Source, release: Release, root: Path) -> str | No
 
 
 def _pending(graph: Graph, release: Release, store: Store | None) -> dict[str, int]:
-    logs = {name: (events_of(name), name) for name in graph.of(Stream)}
-    logs |= {name: (predictions_of(name), f"predictions.{name}") for name in graph.of(Endpoint)}
     pending = {}
-    for name, (log, table) in logs.items():
-        snapshot = release.tables.get(table)
+    for name, log in _logs(graph).items():
+        snapshot = release.tables.get(log.table)
         drained = int(snapshot.cursor or 0) if snapshot else 0
-        pending[name] = (store.end(log) if store else 0) - drained
+        pending[name] = (store.end(log.name) if store else 0) - drained
     return pending
 
 
 def _gone(graph: Graph, release: Release, store: Store | None) -> frozenset[str]:
     """The views that are online as they are declared, but for their state, which is not there."""
     online = {name: id for name, id in release.online.items() if name in graph}
+    logs = _logs(graph)
     sources = {name: graph[name].inputs[0] for name in online}
-    logs = {name: events_of(source) for name, source in sources.items() if isinstance(graph[source].node, Stream)}
-    return gone(online, logs, store)
+    return gone(online, {name: logs[source].name for name, source in sources.items() if source in logs}, store)
+
+
+def _logs(graph: Graph) -> dict[str, Log]:
+    found = {definition.name: KINDS.of(definition.node).log(definition.name) for definition in graph}
+    return {name: log for name, log in found.items() if log is not None}

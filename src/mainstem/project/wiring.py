@@ -13,6 +13,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
+from mainstem.project.kinds import KINDS
 from mainstem.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Adapters:
         With `rebuild` views are built anew from the lake, whatever their online state is.
         """
         root = self.settings.root
-        return {
+        of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
+        return of_nodes | {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: ()),

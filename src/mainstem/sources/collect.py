@@ -17,8 +17,8 @@ from mainstem.nodes.checks import Unique
 from mainstem.nodes.hidden import SEQ, visible
 from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context, StepResult
+from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
-from mainstem.planning.planner import OBSERVED
 from mainstem.ports import DataFile, Snapshot, Target
 from mainstem.sources.observe import settled
 

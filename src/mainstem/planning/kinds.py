@@ -1,0 +1,70 @@
+"""What a plan asks of each type of node: one object that says when the node is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from mainstem.errors import DefinitionError
+from mainstem.nodes.base import Node
+from mainstem.planning.outlook import Outlook, Reason
+from mainstem.planning.plan import Effect, StepKind
+
+
+@dataclass(frozen=True)
+class Due:
+    """A step that a node needs: the `kind` of work, why, and what it gives the node."""
+
+    kind: StepKind
+    reason: Reason
+    effect: Effect
+
+
+def due(kind: StepKind, reason: Reason | None, effect: Effect) -> tuple[Due, ...]:
+    """The step, if there is a reason for it."""
+    return () if reason is None else (Due(kind, reason, effect),)
+
+
+class Plannable(Protocol):
+    """What a plan needs to know of a type of node."""
+
+    @property
+    def node_type(self) -> type[Node]:
+        """The type of node that this is about, and its subtypes that have no kind of their own."""
+        ...
+
+    def due(self, name: str, node: Any, outlook: Outlook) -> Iterable[Due]:
+        """The steps that bring the node to what it declares, in their order. Looks at nothing but the outlook."""
+        ...
+
+
+K = TypeVar("K", bound=Plannable)
+
+
+class Kinds(Generic[K]):
+    """A registry: the kind of a node is that of its type, or of the nearest ancestor that has one."""
+
+    def __init__(self, *kinds: K) -> None:
+        self._kinds: dict[type[Node], K] = {}
+        for kind in kinds:
+            self.register(kind)
+
+    def register(self, kind: K) -> None:
+        """Add the kind of a type of node, in the place of the one that the type had."""
+        self._kinds[kind.node_type] = kind
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._kinds.values())
+
+    def of(self, node: Node) -> K:
+        """The kind of a node. Raises `DefinitionError` for a type that has none."""
+        for each in type(node).__mro__:
+            if each in self._kinds:
+                return self._kinds[each]
+        raise DefinitionError(
+            f"unknown node type {type(node).__name__!r}",
+            where=str(node.origin),
+            expected=f"one of {', '.join(sorted(known.__name__ for known in self._kinds))}",
+            hint="register a NodeKind for it in mainstem.project.kinds.KINDS",
+        )

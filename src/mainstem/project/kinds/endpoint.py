@@ -1,0 +1,55 @@
+"""Endpoints: a run drains their predictions, ships a challenger where they say so, and judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mainstem.graph.fingerprint import digest
+from mainstem.logs.records import predictions_of
+from mainstem.nodes.base import NodeRef
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.planning.kinds import Due, due
+from mainstem.planning.outlook import Outlook, Reason
+from mainstem.project.kinds.base import Log, NodeKind
+from mainstem.project.kinds.scope import Scope
+
+
+class EndpointKind(NodeKind[Endpoint]):
+    node_type = Endpoint
+
+    def references(self, node: Endpoint) -> Sequence[NodeRef]:
+        return [node.model]
+
+    def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        own = digest(type(node).__name__, *(scope.done[each].fingerprint for each in inputs))
+        return Definition(name, node, inputs, own, own)
+
+    def due(self, name: str, node: Endpoint, outlook: Outlook) -> Iterator[Due]:
+        yield from due("drain", outlook.pending(name), "data")
+        yield from due("promote", _promotable(name, node, outlook), "none")
+        judged = _judge(name, outlook)
+        yield from due("monitor", judged, "none")
+        yield from due("attribute", judged, "none")
+
+    def log(self, name: str) -> Log:
+        return Log(predictions_of(name), f"predictions.{name}")
+
+
+def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:
+    if node.promote != "gate":
+        return None
+    model, release = outlook.graph.name_of(node.model), outlook.release
+    challenged = f"train {model}" in outlook.steps or release.models.get(model) != release.endpoints.get(name)
+    return Reason(f"{model} has a challenger, and the endpoint promotes by its gate") if challenged else None
+
+
+def _judge(name: str, outlook: Outlook) -> Reason | None:
+    if outlook.situation.pending.get(name, 0) > 0 and name in outlook.release.endpoints:
+        return Reason("new predictions")
+    if f"predictions.{name}" not in outlook.release.tables:
+        return None
+    if name in outlook.situation.awaiting:
+        return Reason("an accepted finding waits to be verified")
+    examples = outlook.inputs(name, "monitor")
+    return examples and Reason(f"outcomes may have arrived: {examples.text}", examples.if_changed)

@@ -1,0 +1,99 @@
+"""Models: refused where they leak; fingerprinted as declared, whatever remedies correct. A run trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import LeakError, SchemaError, UnknownName
+from mainstem.graph.fingerprint import digest
+from mainstem.nodes.base import NodeRef
+from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.features import FeatureView, ViewUse, use
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.models import Model
+from mainstem.planning.kinds import Due, due
+from mainstem.planning.outlook import Outlook, Reason
+from mainstem.project.kinds.base import NodeKind
+from mainstem.project.kinds.canonical import plain, plain_feature, resolved
+from mainstem.project.kinds.scope import Scope
+
+if TYPE_CHECKING:
+    import ibis
+
+# The fingerprint has these as resolved. What a model assumes known changes its checks, and no data.
+WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known")
+
+
+class ModelKind(NodeKind[Model]):
+    node_type = Model
+
+    def references(self, node: Model) -> Sequence[NodeRef]:
+        return [node.examples, *(use(f).view for f in node.features if isinstance(f, (FeatureView, ViewUse)))]
+
+    def define(self, name: str, node: Model, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        examples = scope.visible(inputs[0])
+        _check_prediction_time(node, examples)
+        features = [plain_feature(feature, scope.names) for feature in node.features]
+        own = digest("model", plain(node, but=WRITTEN), *features, *resolved(node, examples))
+        fingerprint = digest(own, *(scope.done[each].declared_fingerprint for each in inputs))
+        return Definition(name, node, inputs, fingerprint, fingerprint)
+
+    def check(self, graph: Graph) -> None:
+        from mainstem.features.dataset import check_assumed, check_leaks
+        from mainstem.features.fallbacks import check_fallbacks
+        from mainstem.features.keys import check_keys
+
+        for name in graph.of(Model):
+            try:
+                check_assumed(graph, name)
+                check_keys(graph, name)
+                check_leaks(graph, name)
+            except (LeakError, SchemaError, UnknownName) as problem:
+                raise problem.at(graph[name].where) from None
+        check_fallbacks(graph)
+
+    def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
+        return due("train", _reason(name, node, outlook), "model")
+
+
+def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
+    if name not in outlook.release.models:
+        return Reason("never trained")
+    if outlook.redefined(name):
+        return Reason("its definition changed")
+    return outlook.inputs(name, "train") if node.retrain == "data" else None
+
+
+def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
+    from mainstem.nodes.expressions import resolve_column
+
+    value = resolve_column(examples, node.prediction_time)
+    kind = value.type()
+    naive = kind.is_timestamp() or kind.is_date()
+    if naive and (_is_utc(kind) or _is_of_instants(value)):
+        return
+    instants = [c for c, t in examples.schema().items() if _is_utc(t)]
+    raise SchemaError(
+        f"the prediction time {node.prediction_time!r} is not an instant",
+        got=str(kind),
+        expected=INSTANT,
+        hint=f'if it is UTC, say so: (…).cast("{INSTANT}")' if naive else _one_of(instants),
+    )
+
+
+def _is_of_instants(value: Any) -> bool:
+    """Whether a day or a naive timestamp is rounded from instants: Ibis forgets their zone on the way."""
+    import ibis.expr.operations as ops
+
+    times = [field.dtype for field in value.op().find(ops.Field)]
+    through = [cast.to for cast in value.op().find(ops.Cast)]
+    return bool(times) and all(map(_is_utc, times)) and all(kind.is_temporal() for kind in through)
+
+
+def _is_utc(kind: Any) -> bool:
+    return bool(kind.is_timestamp() and kind.timezone == "UTC")
+
+
+def _one_of(instants: Sequence[str]) -> str:
+    return f"instants of the examples: {', '.join(instants)}" if instants else "the examples need an instant"

@@ -1,0 +1,43 @@
+"""Relations while a project is resolved: unbound tables, their types, and the columns that a node says it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mainstem.checks.compiled import validate
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.sources import Source
+from mainstem.nodes.tables import Table
+
+if TYPE_CHECKING:
+    import ibis
+
+
+def unbound(name: str, schema: Mapping[str, str]) -> ibis.Table:
+    """A table of that name and schema, over no data."""
+    import ibis
+
+    return ibis.table(dict(schema), name=name)
+
+
+def types_of(table: ibis.Table) -> dict[str, str]:
+    """The columns of a table with their Ibis types."""
+    return {name: str(dtype) for name, dtype in table.schema().items()}
+
+
+def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
+    """Raises `UnknownName` and `SchemaError` for a key, a time or a check that the schema does not bear out."""
+    for column in (*node.key, *([node.time] if node.time else [])):
+        if column not in schema:
+            raise UnknownName.among("column", column, schema)
+    if node.time and not schema[node.time].startswith("timestamp('UTC'"):
+        raise SchemaError(
+            f"the time {node.time!r} is not an instant",
+            got=schema[node.time],
+            expected=INSTANT,
+            hint="give it a time zone: a naive timestamp could mean any",
+        )
+    if node.checks:
+        validate(unbound("checked", schema), node.checks)

@@ -1,0 +1,93 @@
+"""What a node is defined from: the declarations, what is in force, and the definitions of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import DefinitionError, UnknownName
+from mainstem.graph.traces import Trace
+from mainstem.nodes.base import Node, shown
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.findings import Rule
+from mainstem.nodes.hidden import visible
+from mainstem.project.kinds.relations import unbound
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mainstem.features.views.view import CompiledView
+    from mainstem.tables.types import Types
+
+Schemas = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A project while it is resolved.
+
+    `names` knows every node, stand-ins' originals too; `rules` are the remedies in force, `cutovers` the instants from
+    which streams' events count, `types` what is remembered of the types of SQL. `done` and `views` grow: they have
+    the definitions before this one, in dependency order.
+    """
+
+    nodes: Mapping[str, Node]
+    names: Mapping[Node, str]
+    schemas: Schemas
+    rules: Sequence[Rule] = ()
+    cutovers: Mapping[str, datetime] = field(default_factory=dict)
+    types: Types | None = None
+    done: dict[str, Definition] = field(default_factory=dict)
+    views: dict[str, CompiledView] = field(default_factory=dict)
+
+    def name_of(self, reference: Any, where: str) -> str:
+        """The name of a node, given itself or its name. Raises `UnknownName` and `DefinitionError`."""
+        if isinstance(reference, str):
+            if reference not in self.nodes:
+                raise UnknownName.among("node", reference, self.nodes, where=where)
+            return reference
+        if not isinstance(reference, Node):
+            raise _no_node(reference, where)
+        if reference not in self.names:
+            raise DefinitionError(
+                f"a {type(reference).__name__.lower()} is used that is not part of the project",
+                where=where,
+                got=str(reference.origin),
+                hint="give it a name: assign it to an attribute of a module that mainstem.toml lists",
+            )
+        return self.names[reference]
+
+    def visible(self, name: str) -> ibis.Table:
+        """A node as a user's function sees it: an unbound table of its name, without hidden columns."""
+        definition = self.done[name]
+        if definition.schema is None or definition.read is None:
+            raise DefinitionError(f"{name!r} is not a relation", hint="a table reads sources and tables")
+        return unbound(name, visible(definition.schema))
+
+    def traces(self, name: str) -> dict[str, Trace]:
+        """Where each column of a relation comes from, and when it becomes known."""
+        definition = self.done[name]
+        return {c: Trace(frozenset(definition.columns[c]), known) for c, known in definition.known.items()}
+
+    def over_stored(self, declared: ibis.Table, names: Iterable[str]) -> ibis.Table:
+        """The same expression with each of the nodes `names` replaced by what reading it means."""
+        exchange = {}
+        for name in names:
+            seen, read = self.visible(name), self.done[name].read
+            assert read is not None
+            exchange[seen.op()] = read.select(*seen.columns).op()
+        built: ibis.Table = declared.op().replace(exchange).to_expr()
+        return built
+
+
+def _no_node(reference: Any, where: str) -> DefinitionError:
+    undecorated = callable(reference) and not isinstance(reference, type)
+    return DefinitionError(
+        "a node is made from what is no node",
+        where=where,
+        got=shown(reference),
+        expected="a source, a table, a view or a model, or the name of one",
+        hint="@ms.table makes a table of a function" if undecorated else None,
+    )

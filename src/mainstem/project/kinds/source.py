@@ -1,0 +1,88 @@
+"""Sources: a schema, knowledge, and remedies that are applied on reading. A run collects them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from mainstem.errors import SchemaError
+from mainstem.graph.fingerprint import canonical, digest
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.hidden import GONE, SEQ, STREAM
+from mainstem.nodes.sources import Source
+from mainstem.planning.kinds import Due, due
+from mainstem.planning.outlook import OBSERVED, Outlook, Reason
+from mainstem.project.kinds.base import NodeKind
+from mainstem.project.kinds.canonical import plain, plain_rule
+from mainstem.project.kinds.relations import check_columns, types_of, unbound
+from mainstem.project.kinds.scope import Scope
+from mainstem.project.knowledge import known_of_source
+
+if TYPE_CHECKING:
+    import ibis
+
+S = TypeVar("S", bound=Source)
+
+
+class AnySource(NodeKind[S], Generic[S]):
+    """What collected sources and streams have in common."""
+
+    def define(self, name: str, node: S, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        schema = dict(scope.schemas.get(name) or node.schema or {})
+        if not schema:
+            raise SchemaError("the source has no schema yet", hint="mainstem run, or schema={…}")
+        check_columns(node, schema)
+        stored = unbound(name, {**schema, **{column: STREAM[column] for column in self.hidden(node)}})
+        known = known_of_source(node, unbound(name, schema))
+        fingerprint = digest("source", plain(node, but=("known",)), canonical(schema))
+        declared = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
+        read = [scope.done[each].read_fingerprint for each in inputs]
+        events, remedies = _corrected(name, self.events(name, node, inputs, stored, scope), scope)
+        retracts = GONE in events.columns
+        return Definition(
+            name,
+            node,
+            inputs,
+            fingerprint,
+            digest(declared, *read, *remedies),
+            schema=types_of(stored),
+            read=events.filter(events[GONE].isnull()).drop(GONE) if retracts else events,
+            known=known,
+            columns={column: (f"{name}.{column}",) for column in schema},
+            versions=events if retracts else None,
+            declared=declared,
+        )
+
+    def hidden(self, node: S) -> Sequence[str]:
+        """The columns that are stored beside those of the schema."""
+        return [SEQ] if node.time else []
+
+    def events(self, name: str, node: S, inputs: tuple[str, ...], stored: ibis.Table, scope: Scope) -> ibis.Table:
+        """All rows that were ever there, before remedies; with `_gone` where they may be retracted."""
+        return stored
+
+
+class SourceKind(AnySource[Source]):
+    node_type = Source
+
+    def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
+        reason = outlook.unmade(name, "never collected") or _observed(name, outlook)
+        return due("collect", reason, "data")
+
+
+def _observed(name: str, outlook: Outlook) -> Reason | None:
+    seen = outlook.situation.observed.get(name)
+    if seen is None:
+        return Reason("only reading it tells whether it is new")
+    changed = outlook.release.tables[name].properties.get(OBSERVED) != seen
+    return Reason("the source has changed") if changed else None
+
+
+def _corrected(name: str, events: ibis.Table, scope: Scope) -> tuple[ibis.Table, list[str]]:
+    """The events with the remedies of the source applied, and what those say."""
+    rules = [rule for rule in scope.rules if rule.node == name]
+    if not rules:
+        return events, []
+    from mainstem.feedback.remedies import apply
+
+    return apply(events, rules), [plain_rule(rule) for rule in rules]

@@ -1,0 +1,91 @@
+"""Streams: events from a log, with their history before them, and without what was retracted. A run drains the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mainstem.errors import SchemaError
+from mainstem.logs.records import events_of
+from mainstem.nodes.base import NodeRef
+from mainstem.nodes.hidden import ARRIVED, DELETED, GONE, SEQ, is_hidden, visible_names
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.sources import Stream
+from mainstem.planning.kinds import Due, due
+from mainstem.planning.outlook import Outlook
+from mainstem.project.kinds.base import Log
+from mainstem.project.kinds.scope import Scope
+from mainstem.project.kinds.source import AnySource
+
+if TYPE_CHECKING:
+    import ibis
+
+
+class StreamKind(AnySource[Stream]):
+    node_type = Stream
+
+    def references(self, node: Stream) -> Sequence[NodeRef]:
+        return [] if node.history is None else [node.history]
+
+    def hidden(self, node: Stream) -> Sequence[str]:
+        return [*super().hidden(node), ARRIVED, *([DELETED] if node.changes else [])]
+
+    def events(self, name: str, node: Stream, inputs: tuple[str, ...], stored: ibis.Table, scope: Scope) -> ibis.Table:
+        events = _versions(stored, node.key) if node.changes else stored
+        if not inputs:
+            return events
+        past = scope.done[inputs[0]].read
+        assert past is not None
+        return _united(events, _like(events, past, inputs[0], str(node.time)), str(node.time), scope.cutovers.get(name))
+
+    def due(self, name: str, node: Stream, outlook: Outlook) -> Iterable[Due]:
+        return due("drain", outlook.pending(name) or outlook.unmade(name, "never drained"), "data")
+
+    def log(self, name: str) -> Log:
+        return Log(events_of(name), name)
+
+
+def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:
+    """The rows that were ever there, each with the arrival of the change that took it back, or null: in the order of
+    landing, what follows a row of its key is a deletion of it, or leaves it as it is."""
+    import ibis
+
+    following = ibis.window(group_by=list(key), order_by=SEQ)
+    taken_back = log[DELETED].lead().over(following).fill_null(False)
+    gone = taken_back.ifelse(log[ARRIVED].lead().over(following), ibis.null(log[ARRIVED].type()))
+    rows: ibis.Table = log.mutate(**{GONE: gone})
+    return rows.filter(~rows[DELETED]).drop(DELETED)
+
+
+def _like(events: ibis.Table, past: ibis.Table, history: str, time: str) -> ibis.Table:
+    """The history with the columns of the events. Raises `SchemaError` where it cannot have them."""
+    import ibis
+
+    missing = [c for c in events.columns if c not in past.columns and not is_hidden(c)]
+    if missing:
+        raise SchemaError(
+            f"the history {history!r} lacks columns of the stream",
+            got=", ".join(past.columns),
+            expected=", ".join(visible_names(events.columns)),
+        )
+    given = {c: past[c] for c in visible_names(events.columns)}
+    unlike = [c for c, column in given.items() if not column.type().castable(events[c].type())]
+    if unlike:
+        raise SchemaError(
+            f"{unlike[0]!r} has another type in the history {history!r}",
+            got=str(past[unlike[0]].type()),
+            expected=str(events[unlike[0]].type()),
+        )
+    values = {**given, SEQ: ibis.null("int64"), ARRIVED: past[time], GONE: ibis.null(INSTANT)}
+    return past.select(**{c: values[c].cast(events[c].type()) for c in events.columns})
+
+
+def _united(events: ibis.Table, past: ibis.Table, time: str, cutover: datetime | None) -> ibis.Table:
+    """History before the cutover, events from it on: no event on both sides, none on neither."""
+    import ibis
+
+    if cutover is None:
+        return past.union(events)
+    instant = ibis.literal(cutover).cast(events[time].type())
+    return past.filter(past[time] < instant).union(events.filter(events[time] >= instant))

@@ -1,0 +1,153 @@
+"""Fingerprints stay what they were: a change of one rebuilds, retrains and redeploys every user's project."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import ibis
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.nodes.base import Node, Origin
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Rule
+from mainstem.nodes.tables import sql
+from mainstem.project.resolve import resolve
+
+INSTANT = "timestamp('UTC', 6)"
+FLIGHTS = {
+    "flight_id": "string",
+    "origin": "string",
+    "tailnum": "string",
+    "delay": "float64",
+    "scheduled_at": INSTANT,
+    "departed_at": INSTANT,
+}
+EVENT = {"origin": "string", "delay": "float64", "departed_at": INSTANT}
+RULE = Rule("rescale", "flights", "delay", 1 / 60, "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
+
+RECORDED: dict[str, tuple[str, str]] = {
+    "airlines": ("7ee55b49a9b2", "1bd193007981"),
+    "airport": ("1ce228b40f83", "1f8a26393b03"),
+    "arrivals": ("835d5fa5381d", "835d5fa5381d"),
+    "days": ("423e48588c13", "423e48588c13"),
+    "departures": ("cd956a97e175", "25b24df529d6"),
+    "flights": ("b8391dce1cd3", "8a147ec9518d"),
+    "late": ("1e6cec812dd1", "1e6cec812dd1"),
+    "leg": ("48f404a5edd2", "e2f76442918d"),
+    "legs": ("da53b6d41aed", "da53b6d41aed"),
+    "order": ("b260842d6b86", "054d16b14e58"),
+    "orders": ("4b786e12cd73", "398026ca914e"),
+    "past": ("7ff63d1ec3e7", "7ff63d1ec3e7"),
+    "planes": ("fa3e09c7797f", "bd55f7ea8770"),
+    "weather": ("9b9f645e3336", "4b382706b831"),
+}
+"""Of each node `fingerprint` and `read_fingerprint`."""
+
+REMEDIED: dict[str, tuple[str, str]] = {
+    "airport": ("1ce228b40f83", "c23f7f57a5ca"),
+    "days": ("fe4096730a94", "fe4096730a94"),
+    "departures": ("cd956a97e175", "e1d02446f431"),
+    "flights": ("b8391dce1cd3", "c31c57a8bee1"),
+    "leg": ("48f404a5edd2", "c79cbd0cd487"),
+    "legs": ("e6c32a9b6cca", "e6c32a9b6cca"),
+    "past": ("c9b3af5dd3d2", "c9b3af5dd3d2"),
+}
+"""The same of the nodes that a remedy of `flights` changes."""
+
+
+def sources() -> dict[str, Node]:
+    return {
+        "flights": ms.files(
+            "flights/*.csv",
+            key="flight_id",
+            time="scheduled_at",
+            known={"*": _.scheduled_at - ibis.interval(days=30), "delay": "departed_at"},
+            schema=FLIGHTS,
+            options={"delim": ";"},
+            checks=[ms.not_null("origin"), ms.between("delay", -90, 900, severity="warn")],
+        ),
+        "planes": ms.database("sqlite:///registry.db", table="planes", key="tailnum", known="always"),
+        "weather": ms.api("http://localhost/weather", records="items", cursor="at", time="at"),
+        "airlines": ms.web(
+            "http://localhost/airlines", rows="tr", fields={"carrier": "td.code", "name": "td.name"}, known="always"
+        ),
+        "departures": ms.stream("departures", schema=EVENT, time="departed_at", history="past"),
+        "orders": ms.stream(
+            "orders", schema={"id": "int64", "at": INSTANT, "total": "float64"}, time="at", key="id", changes=True
+        ),
+    }
+
+
+def tables(flights: Node) -> dict[str, Node]:
+    known = ms.foreign_key("tailnum", to="planes", severity="quarantine")
+    legs = ms.table(
+        lambda f, planes: f.left_join(planes, "tailnum").drop("tailnum_right"),
+        name="legs",
+        key="flight_id",
+        time="scheduled_at",
+        checks=[known, ms.expression(_.seats > 0), ms.accepted("origin", ["JFK", "LGA"])],
+        inputs={"f": flights},
+        assume_known={"seats": "aircraft are not rebuilt overnight"},
+    )
+    past = ms.table(lambda flights: flights.select("origin", "delay", "departed_at"), name="past")
+    origin = Origin("days.sql", 1)
+    days = sql("days", "SELECT origin, avg(delay) AS delay FROM legs GROUP BY origin", origin=origin, key="origin")
+    return {"legs": legs, "past": past, "days": days}
+
+
+def project() -> dict[str, Node]:
+    declared: dict[str, Any] = sources()
+    declared |= tables(declared["flights"])
+    declared["airport"] = airport = ms.feature_view(
+        declared["departures"], key="origin", windows=["1h", "3h"], delay=_.delay.mean(), departures=_.count()
+    )
+    declared["leg"] = leg = ms.feature_view(
+        declared["legs"], key="flight_id", columns=["origin", "seats", "airport__delay_1h"], using=airport
+    )
+    declared["order"] = ms.feature_view(declared["orders"], key="id", columns=["total"])
+    declared["late"] = late = ms.model(
+        examples=declared["legs"],
+        prediction_time=_.scheduled_at - ibis.interval(hours=1),
+        target=_.delay > 15,
+        features=[leg, airport.on("leg__origin"), ms.on_demand(busy=_.leg__seats > 40), "origin"],
+        metric="average_precision",
+    )
+    declared["arrivals"] = ms.endpoint(late, monitors=[ms.drift()], promote="gate")
+    return declared
+
+
+SCHEMAS = {
+    "planes": {"tailnum": "string", "seats": "int64"},
+    "weather": {"at": INSTANT, "wind": "float64"},
+    "airlines": {"carrier": "string", "name": "string"},
+}
+
+
+@pytest.fixture(scope="module")
+def graphs() -> tuple[Graph, Graph]:
+    """The project, and the same with a remedy; the cutover changes nothing."""
+    nodes, cutovers = project(), {"departures": datetime(2013, 12, 1, tzinfo=UTC)}
+    return resolve(nodes, SCHEMAS), resolve(nodes, SCHEMAS, rules=[RULE], cutovers=cutovers)
+
+
+def prints(graph: Graph) -> dict[str, tuple[str, str]]:
+    return {definition.name: (definition.fingerprint, definition.read_fingerprint) for definition in graph}
+
+
+def test_fingerprints_of_every_kind_of_node_are_those_recorded(graphs: tuple[Graph, Graph]) -> None:
+    assert prints(graphs[0]) == RECORDED
+
+
+def test_a_run_remembers_of_a_view_how_it_was_read(
+    graphs: tuple[Graph, Graph],
+) -> None:
+    views = {"airport", "leg", "order"}
+    made = {definition.name: definition.made_by for definition in graphs[0]}
+    assert made == {name: recorded[name in views] for name, recorded in RECORDED.items()}
+
+
+def test_a_remedy_changes_the_recorded_fingerprints_below_it(graphs: tuple[Graph, Graph]) -> None:
+    assert prints(graphs[1]) == RECORDED | REMEDIED
