@@ -30,10 +30,10 @@ from mainstem.features.views.compile import compile_view
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.sources import stream
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.streaming.ingest import Ingest
-from mainstem.streaming.rows import moment
 
 KEYS, BATCH, HOT = 100_000, 10_000, "hot"
 DAY = 86_400_000_000
@@ -178,7 +178,7 @@ def ingest(label: str, directory: Path, events: int) -> None:
     taker = Ingest(definition, [view_over(definition, store)], store)
     clock = Clock()
     for columns in batches(events, 0):
-        at = [moment(each).isoformat() for each in columns["at"]]
+        at = [instant_of(each).isoformat() for each in columns["at"]]
         rows = [dict(zip(SCHEMA, row, strict=True)) for row in zip(columns["id"], at, columns["value"], strict=True)]
 
         def take() -> None:
