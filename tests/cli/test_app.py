@@ -1,5 +1,6 @@
 """The command line: what it parses, which one call it makes, and how it exits."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -18,10 +19,14 @@ from mainstem.errors import CheckFailed, NotFound, RunFailed, UnknownName
 from mainstem.nodes.records import CheckResult, Release, RunRecord
 from mainstem.planning.plan import Plan
 from mainstem.project.garbage import Garbage
+from mainstem.project.project import Project, load
 
 
 class Double:
-    """Stands for a project: records the one call, answers with small records."""
+    """Stands for a project: records the one call, answers with small records.
+
+    A call that `Project` would not take fails: of a method that it lacks, or with other arguments.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -51,7 +56,10 @@ class Double:
     def __exit__(self, *_: object) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
+        method = inspect.signature(load if name == "opened" else getattr(Project, name))
+
         def call(*args: Any, **kwargs: Any) -> Any:
+            method.bind(*([] if name == "opened" else [self]), *args, **kwargs)
             self.calls.append((name, *args, *(v for k, v in kwargs.items() if k not in ("report", "started", "pages"))))
             if self.problem and name != "opened":
                 raise self.problem
@@ -216,3 +224,10 @@ def test_the_command_line_loads_without_data_libraries() -> None:
 def test_the_help_of_commands_with_commands_has_an_example(path: list[str]) -> None:
     result = invoke(*path, "--help")
     assert result.exit_code == 0 and f"Example:  mainstem {' '.join(path)}".rstrip() in result.stdout
+
+
+def test_the_double_takes_only_what_a_project_takes() -> None:
+    with pytest.raises(AttributeError, match="rin"):
+        Double().rin()
+    with pytest.raises(TypeError, match="slect"):
+        Double().run(slect="legs")

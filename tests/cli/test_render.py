@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from msgspec import convert
 
 from mainstem.cli.render import output
 from mainstem.errors import RunFailed, SourceUnreachable
 from mainstem.nodes.findings import Evidence, Finding, Recovery, Remedy, Rival, Rule
 from mainstem.nodes.records import CheckResult, Measure, Release, RunRecord, StepRecord
+from mainstem.nodes.status import ProjectStatus, RelationDetails
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.runner import Event
 
@@ -219,13 +221,16 @@ STATUS = {
             "baseline": 0.24,
         }
     ],
-    "findings": [{"id": "fnd-1", "kind": "drift", "node": "n", "column": "c", "state": "open", "summary": "s"}],
+    "findings": [
+        {"id": "fnd-1", "kind": "drift", "node": "n", "column": "c", "state": "open", "harmless": False, "summary": "s"}
+    ],
     "runs": [{"id": "run-1", "status": "published", "started_at": "2013-12-01T12:00:00", "seconds": 3.2, "steps": 7}],
 }
 
 
 def test_status(text, data) -> None:
-    shown = text("status", STATUS)
+    status = convert(STATUS, ProjectStatus)
+    shown = text("status", status)
     for words in (
         "flights  profile default  branch main",
         "2013-12-01 12:00",
@@ -234,23 +239,22 @@ def test_status(text, data) -> None:
         assert words in shown
     failed = next(line for line in shown.splitlines() if line.startswith("weather"))
     assert failed.split() == ["weather", "api", "failed", "unreachable"]
-    assert data("status", STATUS) == STATUS
+    assert convert(data("status", status), ProjectStatus) == status
 
 
 def test_a_node(text) -> None:
-    node = {
-        "name": "legs",
-        "kind": "table",
-        "where": "flights.py:12",
-        "description": "One row per flight.",
-        "owner": None,
-        "reads": ["flights", "planes"],
-        "rows": 336_771,
-        "schema": {"origin": "string"},
-        "known": {"origin": "scheduled_at − 30 d"},
-        "versions": [{"id": "late/1", "value": 0.61}],
-        "sample": [{"origin": "JFK", "at": NOON}],
-    }
+    node = RelationDetails(
+        name="legs",
+        kind="table",
+        where="flights.py:12",
+        description="One row per flight.",
+        reads=["flights", "planes"],
+        rows=336_771,
+        schema={"origin": "string"},
+        known={"origin": "scheduled_at − 30 d"},
+        lineage={},
+        sample=[{"origin": "JFK", "at": NOON}],
+    )
     lines = text("shown", node).splitlines()
     assert lines[:2] == ["legs  table  flights.py:12", "One row per flight."]
     assert "reads  flights, planes" in lines and "rows  336,771" in lines

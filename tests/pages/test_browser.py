@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from msgspec import convert
 
+from mainstem.nodes.status import ProjectStatus
 from mainstem.pages import render
 from mainstem.pages.page import mark
 
@@ -65,9 +67,11 @@ class Site:
         if path == "/api/status":
             if self.later is not None:
                 self.status = self.later
-            return json.dumps({**self.status, "mark": mark(self.status)}).encode(), "application/json"
+            return json.dumps(
+                {**self.status, "mark": mark(convert(self.status, ProjectStatus))}
+            ).encode(), "application/json"
         self.pages += 1
-        page = render(self.status).replace("</body>", PROBE + "</body>")
+        page = render(convert(self.status, ProjectStatus)).replace("</body>", PROBE + "</body>")
         return page.encode(), "text/html; charset=utf-8"
 
 

@@ -4,10 +4,20 @@ import copy
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 
-from mainstem.pages import render
-from mainstem.pages.page import mark
+from mainstem.nodes.status import ProjectStatus
+from mainstem.pages import page
+
+
+def render(status: dict[str, Any]) -> str:
+    return page.render(msgspec.convert(status, ProjectStatus))
+
+
+def mark(status: dict[str, Any]) -> str:
+    return page.mark(msgspec.convert(status, ProjectStatus))
+
 
 VOID = {"meta", "link", "br", "img", "input"}
 

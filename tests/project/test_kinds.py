@@ -110,7 +110,7 @@ def test_a_node_type_of_ones_own_runs_end_to_end() -> None:
         assert project.run().status == "published"
         assert project.table("sundays").to_pyarrow()["day"].to_pylist() == [date(2013, 1, 6), date(2013, 1, 13)]
         assert not project.plan()
-        assert project.status()["nodes"][0]["kind"] == "calendar" and project.show("later")["reads"] == ["january"]
+        assert project.status().nodes[0].kind == "calendar" and list(project.show("later").reads) == ["january"]
 
 
 @pytest.mark.usefixtures("registered")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -100,7 +99,7 @@ def test_a_champion_says_which_features_were_redefined() -> None:
             later.run()
             assert flags(later) == ["redefined:spent.mean_9d"]
             status = StringIO()
-            for line in nodes_page.status(json.loads(json.dumps(later.status(), default=str))):
+            for line in nodes_page.status(later.status()):
                 Console(file=status, width=200).print(line)
             assert "back-1 was trained when these meant something else: spent.mean_9d" in status.getvalue()
             later.promote("back")

@@ -64,7 +64,7 @@ def test_a_value_carries_its_time_its_window_and_its_definition(city: ms.Project
         "1h": (NOON - timedelta(hours=1), NOON + timedelta(seconds=30)),
         "10min": (NOON - 10 * MINUTE, NOON + timedelta(seconds=30)),
     }
-    assert row.fingerprint == city.graph["zone"].made_by == city.show("zone")["fingerprint"]
+    assert row.fingerprint == city.graph["zone"].made_by == city.show("zone").fingerprint
 
 
 def test_instants_come_back_as_instants(city: ms.Project) -> None:
@@ -170,7 +170,7 @@ def test_views_use_views_and_some_have_no_key() -> None:
             project.online(v).get([k], NOON + MINUTE)[0] for v, k in (("dear", {"driver": "bob"}), ("everywhere", {}))
         )
         assert bob == {"over_1h": 99.0 - 13.0, "busy_1h": 6} and everybody == {"n_1h": 7}
-        assert [row["from"] for row in project.show("dear")["features"]] == [
+        assert [row["from"] for row in project.show("dear").features] == [
             "rides.fare, zone.fare_1h",
             "everywhere.n_1h",
         ]

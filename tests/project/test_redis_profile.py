@@ -14,6 +14,7 @@ import pytest
 
 import mainstem as ms
 from mainstem.errors import SettingsError, StorageError
+from mainstem.nodes.status import StoreStatus
 from mainstem.project.live import service
 
 INSTANT = pa.timestamp("us", "UTC")
@@ -142,12 +143,13 @@ def test_a_branch_goes_on_from_mains_state_and_leaves_it_alone(project: ms.Proje
 
 
 def test_what_the_store_is_and_what_a_view_takes_up(project: ms.Project, redis_server: Any) -> None:
-    online = project.status()["online"]
-    assert online == {"store": redis_server.url, "durability": "a restart of the server may lose it (appendonly no)"}
-    assert project.show("leg")["online_bytes"] > FLIGHTS * 30
-    assert project.show("departures")["log_bytes"] is None
+    online = project.status().online
+    durability = "a restart of the server may lose it (appendonly no)"
+    assert online == StoreStatus(store=redis_server.url, durability=durability)
+    assert project.show("leg").online_bytes > FLIGHTS * 30
+    assert project.show("departures").log_bytes is None
     project.ingest("departures", [departure(0)])
-    assert project.show("departures")["log_bytes"] > 50 and project.show("arrivals")["log_bytes"] is None
+    assert project.show("departures").log_bytes > 50 and project.show("arrivals").log_bytes is None
 
 
 @pytest.mark.parametrize("url", ["mongodb://localhost/x", "redis://localhost:port"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstem.errors import MissingExtra
+from mainstem.nodes.status import FindingStatus, NodeStatus, ProjectStatus
 from mainstem.pages.layout import HEIGHT, WIDTH, draw
 
 if TYPE_CHECKING:
@@ -19,28 +20,28 @@ LONGEST = 21
 """Characters of a name that fit into a box."""
 
 
-def render(status: Mapping[str, Any]) -> str:
+def render(status: ProjectStatus) -> str:
     """The page as HTML; `status` is what `GET /api/status` answers."""
-    nodes = {node["name"]: node for node in status.get("nodes", ())}
-    drawing = draw({name: node["inputs"] for name, node in nodes.items()})
+    nodes = {node.name: node for node in status.nodes}
+    drawing = draw({name: node.inputs for name, node in nodes.items()})
     return _template().render(
         status=status,
         nodes=nodes,
         drawing=drawing,
         box=(WIDTH, HEIGHT),
         states=_counts(nodes),
-        findings=_by_state(status.get("findings", ())),
+        findings=_by_state(status.findings),
         mark=mark(status),
-        needs=_embedded({name: list(node["inputs"]) for name, node in nodes.items()}),
+        needs=_embedded({name: list(node.inputs) for name, node in nodes.items()}),
     )
 
 
-def mark(status: Mapping[str, Any]) -> str:
+def mark(status: ProjectStatus) -> str:
     """A text that changes when the page should be drawn anew."""
-    states = ",".join(f"{node['name']}:{node['state']}" for node in status.get("nodes", ()))
-    findings = ",".join(f"{finding['id']}:{finding['state']}" for finding in status.get("findings", ()))
-    runs = ",".join(f"{run['id']}:{run['status']}" for run in status.get("runs", ())[:1])
-    return "|".join((str(status.get("release")), states, findings, runs))
+    states = ",".join(f"{node.name}:{node.state}" for node in status.nodes)
+    findings = ",".join(f"{finding.id}:{finding.state}" for finding in status.findings)
+    runs = ",".join(f"{run.id}:{run.status}" for run in status.runs[:1])
+    return "|".join((str(status.release), states, findings, runs))
 
 
 def _embedded(value: Any) -> str:
@@ -48,17 +49,17 @@ def _embedded(value: Any) -> str:
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
-def _counts(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    found = dict.fromkeys(("fresh", "stale", "failed"), 0)
+def _counts(nodes: Mapping[str, NodeStatus]) -> dict[str, int]:
+    found = dict[str, int].fromkeys(("fresh", "stale", "failed"), 0)
     for node in nodes.values():
-        found[node["state"]] = found.get(node["state"], 0) + 1
+        found[node.state] += 1
     return {state: count for state, count in found.items() if count}
 
 
-def _by_state(findings: Any) -> list[Mapping[str, Any]]:
+def _by_state(findings: Sequence[FindingStatus]) -> list[FindingStatus]:
     """Open ones first, then those that are being dealt with; those that cost nothing after those that do."""
     order = {"open": 0, "accepted": 1, "failed": 2, "verified": 3, "rejected": 4}
-    return sorted(findings, key=lambda f: (order.get(f["state"], 9), bool(f.get("harmless"))))
+    return sorted(findings, key=lambda f: (order.get(f.state, 9), f.harmless))
 
 
 def short(name: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from msgspec import to_builtins
+
+from mainstem.nodes.status import ProjectStatus
 from mainstem.pages.page import mark, render
 from mainstem.serving.http.messages import HTML, Request, Response, encode
 from mainstem.serving.http.routing import Route
 
-Status = Callable[[], Mapping[str, Any]]
+Status = Callable[[], ProjectStatus]
 
 
 def routes(status: Status) -> list[Route]:
@@ -24,7 +26,7 @@ def routes(status: Status) -> list[Route]:
 
     async def api(request: Request) -> Response:
         found = await asyncio.to_thread(status)
-        return Response(encode({**found, "mark": mark(found)}), headers={"cache-control": "no-store"})
+        return Response(encode({**to_builtins(found), "mark": mark(found)}), headers={"cache-control": "no-store"})
 
     return [Route("GET", "/", page), Route("GET", "/api/status", api)]
 

@@ -8,7 +8,7 @@ from mainstem.nodes.features import FeatureView
 from mainstem.nodes.records import Release
 
 if TYPE_CHECKING:
-    from mainstem.project.project import Project
+    from mainstem.project.branch import Branch
 
 
 class Garbage(NamedTuple):
@@ -20,20 +20,20 @@ class Garbage(NamedTuple):
     states: int
 
 
-def collect_garbage(project: Project) -> Garbage:
+def collect_garbage(branch: Branch) -> Garbage:
     """Delete what nothing refers to, on the lake for all branches."""
-    kept = project.adapters.state.find(Release)
-    files = project.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
-    records, states = _online(project) if project.adapters.has_store else (0, 0)
+    kept = branch.adapters.state.find(Release)
+    files = branch.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
+    records, states = _online(branch) if branch.adapters.has_store else (0, 0)
     return Garbage(files, records, states)
 
 
-def _online(project: Project) -> tuple[int, int]:
+def _online(branch: Branch) -> tuple[int, int]:
     from mainstem.features.online.loading import forget_views
     from mainstem.features.sweep import sweep
     from mainstem.serving.features import FeatureReader
 
-    store, graph, release = project.adapters.store, project.graph, project.release
+    store, graph, release = branch.adapters.store, branch.graph, branch.release
     live = FeatureReader(graph, release, store).views  # what is online as it is declared now
     records = sweep(graph, store, {name: view.fingerprint for name, view in live.items()}, live)
     return records, forget_views(store, graph.of(FeatureView).keys() | release.online.keys())

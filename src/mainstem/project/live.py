@@ -19,33 +19,34 @@ from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import Release
+from mainstem.nodes.status import ProjectStatus
 
 if TYPE_CHECKING:
-    from mainstem.project.project import Project
+    from mainstem.project.branch import Branch
     from mainstem.serving.http.routing import Route
     from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]
-Pages = Callable[[Callable[[], dict[str, Any]]], Iterable["Route"]]
+Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
 """Makes routes from a function that tells the status, as `mainstem.pages.routes` does."""
 
 
-def service(project: Project) -> Service:
+def service(branch: Branch) -> Service:
     """What the server answers from; the project's methods use the same."""
     from mainstem.serving.limits import Limits
     from mainstem.serving.service import Service
 
-    serve, adapters = project.settings.serve, project.adapters
+    serve, adapters = branch.settings.serve, branch.adapters
 
     def load() -> tuple[Graph, Release]:
-        release = project.release
-        return project.graph_of(release), release
+        release = branch.release
+        return branch.graph_of(release), release
 
     def head() -> str | None:
-        return project.release.id or None
+        return branch.release.id or None
 
     return Service(
-        project.settings.project.name,
+        branch.settings.project.name,
         load,
         head,
         state=adapters.state,
@@ -59,7 +60,7 @@ def service(project: Project) -> Service:
     )
 
 
-def serve(project: Project, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
+def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL.
 
     Raises `SettingsError` for an address that may not be used.
@@ -68,20 +69,20 @@ def serve(project: Project, host: str, port: int, pages: Pages, started: Callabl
     from mainstem.serving.app import create_app
     from mainstem.serving.server import check_binding, listen, run
 
-    check_binding(host, project.adapters.state)
-    project.claim()
-    app = create_app(service(project), pages(lambda: status(project)))
+    check_binding(host, branch.adapters.state)
+    branch.claim()
+    app = create_app(service(branch), pages(lambda: status(branch)))
     run(app, listen(host, port), started)
 
 
 @contextmanager
-def beside(project: Project, sample: int) -> Iterator[None]:
+def beside(branch: Branch, sample: int) -> Iterator[None]:
     """`mainstem parity --watch` as a process of low priority, if a sample is asked for; ended on exit."""
     if not sample:
         yield
         return
-    settings = project.settings
-    asked = ("--project", str(settings.root), "--branch", project.branch, "--profile", settings.profile_name)
+    settings = branch.settings
+    asked = ("--project", str(settings.root), "--branch", branch.branch, "--profile", settings.profile_name)
     command = [sys.executable, "-m", "mainstem", "parity", "--watch", "--sample", str(sample), *asked]
     watcher = subprocess.Popen(command, preexec_fn=lambda: os.nice(10))
     try:
@@ -91,52 +92,52 @@ def beside(project: Project, sample: int) -> Iterator[None]:
         watcher.wait()
 
 
-def parity(project: Project, name: str | None, sample: int | None) -> list[ParityReport]:
+def parity(branch: Branch, name: str | None, sample: int | None) -> list[ParityReport]:
     """A report for each endpoint that a name means and that has reads in the lake; of a view, only its features.
 
     Raises `NotFound`, or `UnknownName` for what is no node.
     """
     from mainstem.parity.compare import compare
 
-    asked, view = endpoints_of(project, name), _view(project, name)
-    served = [endpoint for endpoint in asked if f"predictions.{endpoint}" in project.release.tables]
-    return [compare(project.reading("parity"), e, view=view, sample=sample) for e in served or asked[:1]]
+    asked, view = endpoints_of(branch, name), _view(branch, name)
+    served = [endpoint for endpoint in asked if f"predictions.{endpoint}" in branch.release.tables]
+    return [compare(branch.reading("parity"), e, view=view, sample=sample) for e in served or asked[:1]]
 
 
-def watch_parity(project: Project, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
+def watch_parity(branch: Branch, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
     """A report whenever a new release has brought reads to the lake that were not compared yet, for each endpoint that
     the name means; for every one without a name. Raises `NotFound`, or `UnknownName` for what is no node."""
-    asked = None if name is None else endpoints_of(project, name)
-    return _watched(project, asked, sample, every)
+    asked = None if name is None else endpoints_of(branch, name)
+    return _watched(branch, asked, sample, every)
 
 
-def _watched(project: Project, asked: Sequence[str] | None, sample: int, every: float) -> Iterator[ParityReport]:
+def _watched(branch: Branch, asked: Sequence[str] | None, sample: int, every: float) -> Iterator[ParityReport]:
     seen = ""
     while True:
-        release = project.release
+        release = branch.release
         if release.id != seen:
             seen = release.id
-            for endpoint in project.graph.of(Endpoint):
+            for endpoint in branch.graph.of(Endpoint):
                 if f"predictions.{endpoint}" in release.tables and (asked is None or endpoint in asked):
-                    yield from _compared(project, endpoint, sample)
+                    yield from _compared(branch, endpoint, sample)
         clock.sleep(every)
 
 
-def _compared(project: Project, endpoint: str, sample: int) -> Iterator[ParityReport]:
+def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityReport]:
     from mainstem.parity.compare import compare
 
-    state = project.adapters.state
-    last = state.find(ParityReport, newest=1, endpoint=endpoint, branch=project.branch)
-    report = compare(project.reading("parity"), endpoint, sample=sample, since=last[0].until if last else None)
+    state = branch.adapters.state
+    last = state.find(ParityReport, newest=1, endpoint=endpoint, branch=branch.branch)
+    report = compare(branch.reading("parity"), endpoint, sample=sample, since=last[0].until if last else None)
     if report.reads:
         state.save(report)
         yield report
 
 
-def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server would, in this process; nothing is logged."""
 
-    predictor = _live(project).predictor(endpoint)
+    predictor = _live(branch).predictor(endpoint)
     answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
     return [
         {
@@ -151,17 +152,17 @@ def predict(project: Project, endpoint: str, rows: Rows, time: datetime | None =
     ]
 
 
-def ingest(project: Project, stream: str, rows: Rows, *, backfill: bool = False) -> int:
+def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -> int:
     """Take events as the server would; the offset of the first. Raises `RequestError`; then none was taken."""
-    taker = _live(project).ingest(stream)
+    taker = _live(branch).ingest(stream)
     events = taker.accept([dict(row) for row in rows], backfill=backfill)
-    with project.adapters.store.transaction() as writer:
+    with branch.adapters.store.transaction() as writer:
         return taker.write(writer, events)
 
 
-def _live(project: Project) -> Live:
-    project.claim()  # before it is forked, a branch has no online state of its own
-    served = service(project)
+def _live(branch: Branch) -> Live:
+    branch.claim()  # before it is forked, a branch has no online state of its own
+    served = service(branch)
     served.start()
     served.close()
     if served.trouble is not None:
@@ -171,14 +172,14 @@ def _live(project: Project) -> Live:
     return served.live
 
 
-def endpoints_of(project: Project, name: str | None) -> list[str]:
+def endpoints_of(branch: Branch, name: str | None) -> list[str]:
     """The endpoints that a name means: itself, or those whose model uses the view or is the model; without a name the
     only one. Raises `NotFound`, or `UnknownName` for what is no node."""
-    endpoints = list(project.graph.of(Endpoint))
+    endpoints = list(branch.graph.of(Endpoint))
     if name in endpoints:
         return [str(name)]
-    upstream = {e: project.graph.dag.upstream(e) for e in endpoints}
-    found = [e for e in endpoints if name is None or project.graph[name].name in upstream[e]]
+    upstream = {e: branch.graph.dag.upstream(e) for e in endpoints}
+    found = [e for e in endpoints if name is None or branch.graph[name].name in upstream[e]]
     if not found:
         raise NotFound(
             f"no endpoint reads {name!r}" if name else "the project has no endpoint",
@@ -190,5 +191,5 @@ def endpoints_of(project: Project, name: str | None) -> list[str]:
     return found
 
 
-def _view(project: Project, name: str | None) -> str | None:
-    return name if name is not None and isinstance(project.graph[name].node, FeatureView) else None
+def _view(branch: Branch, name: str | None) -> str | None:
+    return name if name is not None and isinstance(branch.graph[name].node, FeatureView) else None

@@ -13,7 +13,7 @@ from mainstem.nodes.instants import micros_of
 
 if TYPE_CHECKING:
     from mainstem.features.online.rows import FeatureRow
-    from mainstem.project.project import Project
+    from mainstem.project.branch import Branch
     from mainstem.serving.features import FeatureReader
 
 _ONE = '.get([{"origin": "JFK"}])'
@@ -27,8 +27,8 @@ POLL = 1.0
 class Online:
     """A feature view as it stands online. What the branch publishes is followed within a second."""
 
-    def __init__(self, project: Project, name: str) -> None:
-        self._views = OnlineViews(project, (name,))
+    def __init__(self, branch: Branch, name: str) -> None:
+        self._views = OnlineViews(branch, (name,))
         self._name = name
 
     def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
@@ -43,8 +43,8 @@ class Online:
 class OnlineViews:
     """Several feature views as they stand online. What the branch publishes is followed within a second."""
 
-    def __init__(self, project: Project, names: Sequence[str]) -> None:
-        self._project, self._names = project, tuple(names)
+    def __init__(self, branch: Branch, names: Sequence[str]) -> None:
+        self._project, self._names = branch, tuple(names)
         self._reader: FeatureReader | None = None
         self._looked = 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,27 +10,21 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mainstem import settings as settings_module
 from mainstem.errors import NotFound, UnknownName
-from mainstem.nodes.base import Node
-from mainstem.nodes.definition import Graph
-from mainstem.nodes.findings import Finding, Remedy, Rule
+from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
-from mainstem.planning.execution import Context
+from mainstem.nodes.status import Details, ProjectStatus
 from mainstem.planning.materialising import materialising
 from mainstem.planning.plan import Plan
-from mainstem.planning.planner import plan
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
+from mainstem.project.branch import Branch
 from mainstem.project.collect import from_project
-from mainstem.project.definitions import Definitions, is_of
-from mainstem.project.exploring import Explorer
 from mainstem.project.kinds import KINDS
 from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
-from mainstem.project.releases import MAIN, Releases, When
+from mainstem.project.releases import MAIN
 from mainstem.project.situation import situation
-from mainstem.project.wiring import Adapters
-from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,81 +46,10 @@ def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MA
     return Project(settings, read(), branch=branch, read=read)
 
 
-class Project:
-    """A project's definitions on one branch, and what can be done with them.
-
-    Definitions are resolved when they are first needed, and again when the branch's release or the accepted
-    remedies have changed.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        nodes: Mapping[str, Node],
-        *,
-        branch: str = MAIN,
-        aliases: Mapping[Node, str] | None = None,
-        read: Callable[[], Mapping[str, Node]] | None = None,
-    ) -> None:
-        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do; `read`
-        gets the nodes again from where they are written."""
-        self.settings = settings
-        self.branch = branch
-        self.adapters = Adapters(settings, branch)
-        self._definitions = Definitions(settings, nodes, aliases or {}, self.adapters)
-        self._read = read
-        self._releases = Releases(self.adapters, branch)
-        self._explorer = Explorer(lambda: self.adapters.engine)
-
-    def __enter__(self) -> Project:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close stores and connections."""
-        self._explorer.close()
-        self.adapters.close()
-
-    # ── definitions ──────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:
-        """The declarations, by name."""
-        return self._definitions.nodes
-
-    @property
-    def graph(self) -> Graph:
-        """The project, resolved with the remedies and cutovers in force. Raises `DefinitionError`."""
-        return self._definitions.graph(self.release.cutovers)
-
-    def graph_of(self, release: Release) -> Graph:
-        """The project as the release was made of it: read again, if it has changed since. Raises `DefinitionError`."""
-        graph = self._definitions.graph(release.cutovers)
-        if self._read is None or is_of(graph, release):
-            return graph
-        again = Definitions(self.settings, self._read(), {}, self.adapters)
-        graph = again.graph(release.cutovers)
-        self._definitions = again
-        return graph
-
-    @property
-    def remedies(self) -> tuple[Remedy, ...]:
-        """The accepted findings in remedies.toml."""
-        return self._definitions.remedies
-
-    def _regraph(self, rules: Sequence[Rule]) -> Graph:
-        """The project resolved with more remedies than it has."""
-        in_force = [*(remedy.rule for remedy in self.remedies), *rules]
-        return self._definitions.with_rules(in_force, self.release.cutovers)
+class Project(Branch):
+    """A project on one branch, and what can be done with it."""
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def release(self) -> Release:
-        """What the branch publishes; an empty release (its id is "") before the first run."""
-        return self._releases.current
 
     def releases(self) -> list[Release]:
         """The branch's releases, newest first, back through what it was forked from."""
@@ -144,16 +67,7 @@ class Project:
         """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
         return self._releases.demote(self.graph, name)
 
-    def claim(self) -> Release:
-        """The branch's release; a branch that has none yet is forked from main."""
-        return self._releases.claim()
-
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def plan(self, select: str | None = None) -> Plan:
-        """What `run` would do, and why. Raises `UnknownName`."""
-        graph = self.graph
-        return plan(graph, situation(graph, self.release, self.settings.root, self.adapters), KINDS, select)
 
     def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
         """Collect, build, check, bring online, train, monitor: whatever is not as declared; then publish it at once.
@@ -178,8 +92,8 @@ class Project:
         if not work:
             return RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id)
         release = self.claim()
-        context = self._context(new_id("run"), release)
-        executors = self.adapters.executors(self._regraph, rebuild=rebuild)
+        context = self.context(new_id("run"), release)
+        executors = self.adapters.executors(self.with_rules, rebuild=rebuild)
         return Runner(executors).run(work, context, report or (lambda _: None))
 
     def check(self, select: str | None = None) -> dict[str, tuple[CheckResult, ...]]:
@@ -192,19 +106,7 @@ class Project:
         checked = [n for n in names if getattr(self.graph[n].node, "checks", ()) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
 
-    def reading(self, purpose: str) -> Context:
-        """A context that reads what is published now."""
-        return self._context(purpose, self.release)
-
-    def _context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
-        a = self.adapters
-        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state)
-
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
-
-    def table(self, name: str) -> Relation:
-        """A published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
-        return Relation(self.reading("read"), name, self._past, self._explorer)
 
     @overload
     def dataset(self, model: str, split: str | None = None, *, as_of: None = None) -> Relation: ...
@@ -221,14 +123,9 @@ class Project:
         _one_of("as_of", as_of, SIGHTS)
         context = self.reading("read")
         if as_of is None:
-            return Relation(context, f"dataset.{model}", self._past, self._explorer, split)
+            return Relation(context, f"dataset.{model}", self._past, self.explorer, split)
         _one_of("model", model, list(self.graph.of(Model)))
-        return Dataset(context, model, as_of, self._explorer, split)
-
-    def _past(self, table: str, when: When) -> Context:
-        """How to read a relation as it was published then: the release, and the remedies accepted by that time."""
-        release = self._releases.as_of(when, table)
-        return self._context("read", release, self._definitions.graph(release.cutovers, until=release.created_at))
+        return Dataset(context, model, as_of, self.explorer, split)
 
     def query(self, sql: str) -> pa.Table:
         """The result of a SELECT over published relations, for an analyst who wants to look. Raises `EngineError`."""
@@ -305,13 +202,16 @@ class Project:
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 
-    def status(self) -> dict[str, Any]:
-        """Every node with its state, endpoints, findings and runs, as plain data."""
+    def status(self) -> ProjectStatus:
+        """Return every node with its state, endpoints, findings and runs, as the last run left them.
+
+        No source is asked; `plan` looks whether one has something new.
+        """
         from mainstem.project.status import status
 
         return status(self)
 
-    def show(self, name: str, limit: int = 10) -> dict[str, Any]:
+    def show(self, name: str, limit: int = 10) -> Details:
         """What there is to say about one node, with some of its rows. Raises `UnknownName`."""
         from mainstem.project.show import show
 
@@ -325,11 +225,6 @@ class Project:
         return collect_garbage(self)
 
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
-
-    def findings(self, state: str | None = None) -> list[Finding]:
-        """The branch's findings, oldest first."""
-        found = self.adapters.state.find(Finding, branch=self.branch)
-        return [finding for finding in found if state in (None, finding.state)]
 
     def finding(self, id: str) -> Finding:
         """One finding. Raises `NotFound`."""

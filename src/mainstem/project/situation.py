@@ -9,15 +9,19 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
-from mainstem.planning.outlook import Situation
+from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.ports import Store
 from mainstem.project.kinds import KINDS, Log
 from mainstem.project.wiring import Adapters
 
 
-def situation(graph: Graph, release: Release, root: Path, adapters: Adapters) -> Situation:
-    """As it is now, on the branch of `adapters`; `root` is the project's directory."""
-    observed = {name: _observed(name, node, release, root) for name, node in graph.of(Source).items()}
+def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *, look: bool = True) -> Situation:
+    """As it is now, on the branch of `adapters`; `root` is the project's directory.
+
+    Without `look` no source is asked, and each counts as it was when it was collected.
+    """
+    sources = graph.of(Source).items()
+    observed = {name: _observed(name, node, release, root) if look else _seen(name, release) for name, node in sources}
     accepted = adapters.state.find(Finding, state="accepted", branch=adapters.branch)
     awaiting = frozenset(finding.endpoint for finding in accepted)
     store = adapters.store if adapters.has_store else None
@@ -33,6 +37,10 @@ def _observed(name: str, node: Source, release: Release, root: Path) -> str | No
     if isinstance(node, Stream) or name not in release.tables:
         return None
     return observe(node, root, release.tables[name].cursor)
+
+
+def _seen(name: str, release: Release) -> str | None:
+    return release.tables[name].properties.get(OBSERVED) if name in release.tables else None
 
 
 def _pending(graph: Graph, release: Release, store: Store | None) -> dict[str, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mainstem.errors import MainstemError
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
 
@@ -38,10 +39,10 @@ class JsonOutput:
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
         _print({node: [{**_plain(r), "passed": r.passed} for r in found] for node, found in results.items()})
 
-    def status(self, status: Mapping[str, Any]) -> None:
+    def status(self, status: ProjectStatus) -> None:
         _print(status)
 
-    def shown(self, node: Mapping[str, Any]) -> None:
+    def shown(self, node: Details) -> None:
         _print(node)
 
     def table(self, table: pa.Table, limit: int) -> None:

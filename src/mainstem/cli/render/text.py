@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mainstem.errors import MainstemError
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
 
@@ -56,10 +57,10 @@ class TextOutput:
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
         self._show(tables.checks(results) if results else "no published table has checks")
 
-    def status(self, status: Mapping[str, Any]) -> None:
+    def status(self, status: ProjectStatus) -> None:
         self._show(*nodes.status(status))
 
-    def shown(self, node: Mapping[str, Any]) -> None:
+    def shown(self, node: Details) -> None:
         self._show(*nodes.shown(node, self.out.width))
 
     def table(self, table: pa.Table, limit: int) -> None:

@@ -1,0 +1,199 @@
+"""What there is, as plain records: for the command line, the page and HTTP. Instants are ISO 8601 texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NodeState = Literal["fresh", "stale", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckStatus:
+    """What a check found when its node was last made."""
+
+    check: str
+    severity: str
+    violations: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """A node: `failed` in the last run that made it, `stale` where a plan has a reason (`due`) for it, else `fresh`."""
+
+    name: str
+    kind: str
+    inputs: Sequence[str] = ()
+    state: NodeState = "fresh"
+    due: str | None = None
+    rows: int | None = None
+    updated_at: str | None = None
+    description: str | None = None
+    owner: str | None = None
+    where: str | None = None
+    error: str | None = None
+    quarantined: int | None = None
+    checks: Sequence[CheckStatus] = ()
+    remedies: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointStatus:
+    """An endpoint, with its champion's metric on unseen rows; `redefined` features changed since it was trained."""
+
+    name: str
+    model: str
+    champion: str | None = None
+    challenger: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    algorithm: str | None = None
+    redefined: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingStatus:
+    """A finding in short; `cost` is in the `metric`."""
+
+    id: str
+    kind: str
+    node: str
+    column: str
+    state: str
+    harmless: bool
+    summary: str
+    metric: str = ""
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """A run in short."""
+
+    id: str
+    status: str
+    started_at: str | None = None
+    seconds: float | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreStatus:
+    """The branch's online store: its place, and what it promises of a write."""
+
+    store: str
+    durability: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectStatus:
+    """A project on one branch, as its last run left it."""
+
+    project: str
+    profile: str | None = None
+    branch: str | None = None
+    release: str | None = None
+    online: StoreStatus | None = None
+    nodes: Sequence[NodeStatus] = ()
+    endpoints: Sequence[EndpointStatus] = ()
+    findings: Sequence[FindingStatus] = ()
+    runs: Sequence[RunStatus] = ()
+
+
+# ── one node ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDetails:
+    """A stored relation that no node declares, such as `quarantine.legs`."""
+
+    name: str
+    kind: str
+    rows: int
+    schema: Mapping[str, str]
+    sample: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeDetails:
+    """A node: where it stands, what it reads, and what reads it."""
+
+    name: str
+    kind: str
+    where: str
+    description: str | None = None
+    owner: str | None = None
+    reads: Sequence[str] = ()
+    read_by: Sequence[str] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelationDetails(NodeDetails):
+    """A source or a table; `known` and `lineage` are by column."""
+
+    rows: int | None = None
+    schema: Mapping[str, str]
+    known: Mapping[str, str]
+    lineage: Mapping[str, Sequence[str]]
+    checks: Sequence[str] = ()
+    remedies: Sequence[str] = ()
+    sample: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamDetails(NodeDetails):
+    """A stream: `events` are those in the lake; what is read of it has its history too."""
+
+    events: int | None = None
+    schema: Mapping[str, str]
+    known: Mapping[str, str]
+    lineage: Mapping[str, Sequence[str]]
+    checks: Sequence[str] = ()
+    remedies: Sequence[str] = ()
+    sample: Sequence[Mapping[str, Any]] = ()
+    log_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewDetails(NodeDetails):
+    """A feature view; `online` is the fingerprint of its online state."""
+
+    key: Sequence[str]
+    windows: Sequence[str]
+    ttl: str | None
+    features: Sequence[Mapping[str, Any]]
+    freshness: Mapping[str, str]
+    models: Sequence[str]
+    online: str | None
+    online_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDetails(NodeDetails):
+    """A model, with the card of its newest version."""
+
+    computed_by_the_engine: Sequence[str]
+    versions: Sequence[Mapping[str, Any]]
+    card: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointDetails(NodeDetails):
+    """An endpoint: `request` maps the fields that it takes to their types."""
+
+    model: str
+    champion: str | None
+    challenger: str | None
+    latency: str | None
+    monitors: Sequence[str]
+    request: Mapping[str, str]
+    log_bytes: int | None
+
+
+Details = NodeDetails | StoredDetails

@@ -1,0 +1,135 @@
+"""One branch of a project: its definitions, what it publishes, and contexts to read it. What every helper works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+from mainstem.nodes.base import Node
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Finding, Remedy, Rule
+from mainstem.nodes.records import Release
+from mainstem.planning.execution import Context
+from mainstem.planning.plan import Plan
+from mainstem.planning.planner import plan
+from mainstem.project.definitions import Definitions, is_of
+from mainstem.project.exploring import Explorer
+from mainstem.project.kinds import KINDS
+from mainstem.project.reading import Relation
+from mainstem.project.releases import MAIN, Releases, When
+from mainstem.project.situation import situation
+from mainstem.project.wiring import Adapters
+from mainstem.settings import Settings
+
+
+class Branch:
+    """A project's definitions on one branch, resolved with the release and the remedies in force.
+
+    Definitions are resolved when they are first needed, and again when the branch's release or the accepted
+    remedies have changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        nodes: Mapping[str, Node],
+        *,
+        branch: str = MAIN,
+        aliases: Mapping[Node, str] | None = None,
+        read: Callable[[], Mapping[str, Node]] | None = None,
+    ) -> None:
+        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do; `read`
+        gets the nodes again from where they are written."""
+        self.settings = settings
+        self.branch = branch
+        self.adapters = Adapters(settings, branch)
+        self._definitions = Definitions(settings, nodes, aliases or {}, self.adapters)
+        self._read = read
+        self._releases = Releases(self.adapters, branch)
+        self.explorer = Explorer(lambda: self.adapters.engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close stores and connections."""
+        self.explorer.close()
+        self.adapters.close()
+
+    # ── definitions ──────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The declarations, by name."""
+        return self._definitions.nodes
+
+    @property
+    def graph(self) -> Graph:
+        """The project, resolved with the remedies and cutovers in force. Raises `DefinitionError`."""
+        return self._definitions.graph(self.release.cutovers)
+
+    def graph_of(self, release: Release) -> Graph:
+        """The project as the release was made of it: read again, if it has changed since. Raises `DefinitionError`."""
+        graph = self._definitions.graph(release.cutovers)
+        if self._read is None or is_of(graph, release):
+            return graph
+        again = Definitions(self.settings, self._read(), {}, self.adapters)
+        graph = again.graph(release.cutovers)
+        self._definitions = again
+        return graph
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The accepted findings in remedies.toml."""
+        return self._definitions.remedies
+
+    def with_rules(self, rules: Sequence[Rule]) -> Graph:
+        """The project resolved with more remedies than it has. Raises `DefinitionError`."""
+        in_force = [*(remedy.rule for remedy in self.remedies), *rules]
+        return self._definitions.with_rules(in_force, self.release.cutovers)
+
+    # ── what it publishes ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def release(self) -> Release:
+        """What the branch publishes; an empty release (its id is "") before the first run."""
+        return self._releases.current
+
+    def claim(self) -> Release:
+        """The branch's release; a branch that has none yet is forked from main."""
+        return self._releases.claim()
+
+    def findings(self, state: str | None = None) -> list[Finding]:
+        """The branch's findings, oldest first; only those in one state if given."""
+        found = self.adapters.state.find(Finding, branch=self.branch)
+        return [finding for finding in found if state in (None, finding.state)]
+
+    def plan(self, select: str | None = None, *, look: bool = True) -> Plan:
+        """What `run` would do, and why.
+
+        Without `look` no source is asked: it counts as it was when the last run collected it. Raises `UnknownName`.
+        """
+        graph = self.graph
+        seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
+        return plan(graph, seen, KINDS, select)
+
+    def reading(self, purpose: str) -> Context:
+        """A context that reads what is published now."""
+        return self.context(purpose, self.release)
+
+    def context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
+        """A context that reads a release, by the definitions of now unless others are given."""
+        a = self.adapters
+        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state)
+
+    def table(self, name: str) -> Relation:
+        """A published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
+        return Relation(self.reading("read"), name, self._past, self.explorer)
+
+    def _past(self, table: str, when: When) -> Context:
+        """How to read a relation as it was published then: the release, and the remedies accepted by that time."""
+        release = self._releases.as_of(when, table)
+        return self.context("read", release, self._definitions.graph(release.cutovers, until=release.created_at))

@@ -1,0 +1,91 @@
+"""Status says how the last run left things: it asks no source, however often a page polls it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import mainstem as ms
+from mainstem.nodes.tables import sql
+from mainstem.pages.page import render
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+
+class Vendor(ThreadingHTTPServer):
+    """An API of two rows, and the requests that it had."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.asked: list[str] = []
+        self.rows = [{"id": 1, "at": "2013-12-01T10:00:00Z"}, {"id": 2, "at": "2013-12-01T11:00:00Z"}]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/rows"
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: Vendor
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        (since,) = parse_qs(urlsplit(self.path).query).get("at", [""])
+        body = json.dumps([row for row in self.server.rows if row["at"] > since.replace("+00:00", "Z")]).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    with Vendor() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def project(vendor: Vendor, tmp_path: Path) -> Iterator[ms.Project]:
+    rows = ms.api(vendor.url, key="id", time="at", cursor="at", known="always")
+    hourly = sql("hourly", "SELECT id, at FROM rows", origin=rows.origin, key="id")
+    settings = Settings(tmp_path, ProjectSettings("shop", ()), Profile(), "default", Serve())
+    with ms.Project(settings, {"rows": rows, "hourly": hourly}) as made:
+        made.run()
+        yield made
+
+
+def test_status_and_page_ask_no_source(project: ms.Project, vendor: Vendor) -> None:
+    vendor.asked.clear()
+    for _ in range(5):
+        status = project.status()
+        assert [node.state for node in status.nodes] == ["fresh", "fresh"]
+        assert "shop" in render(status)
+    assert vendor.asked == []
+    assert not project.plan() and vendor.asked
+
+
+def test_what_a_vendor_has_new_shows_after_a_look(project: ms.Project, vendor: Vendor) -> None:
+    vendor.rows.append({"id": 3, "at": "2013-12-01T12:00:00Z"})
+    assert project.status().nodes[0].state == "fresh"
+    assert [step.key for step in project.plan().steps] == ["collect rows", "build hourly"]
+    project.run()
+    assert project.status().nodes[0].rows == 3
+
+
+def test_what_needs_no_source_to_be_asked_shows_at_once(project: ms.Project) -> None:
+    changed = sql("hourly", "SELECT id, at, id AS n FROM rows", origin=project.nodes["hourly"].origin, key="id")
+    with ms.Project(project.settings, {**project.nodes, "hourly": changed}) as later:
+        hourly = later.status().nodes[1]
+        assert (hourly.state, hourly.due) == ("stale", "its definition changed")
