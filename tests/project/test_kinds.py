@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 import ibis
 import pyarrow as pa
 import pytest
 from ibis import _
 
+import every_kind
 import mainstem as ms
 from mainstem.errors import DefinitionError
 from mainstem.graph.fingerprint import digest
@@ -20,7 +23,7 @@ from mainstem.nodes.base import Node, NodeRef
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context, StepResult
-from mainstem.planning.kinds import Due, due
+from mainstem.planning.kinds import Due, Kinds, due
 from mainstem.planning.outlook import Outlook, Situation
 from mainstem.planning.plan import Step
 from mainstem.planning.planner import plan
@@ -28,6 +31,7 @@ from mainstem.ports import Snapshot
 from mainstem.project.kinds import KINDS, NodeKind
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.resolve import resolve
+from mainstem.testing.contracts.kinds import Case, NodeKindContract
 
 FIRST = date(2013, 1, 1)
 SCHEMA = {"day": "date", "weekday": "string"}
@@ -145,3 +149,39 @@ def test_each_type_has_a_word() -> None:
     model = ms.model(examples="legs", prediction_time="at", target=_.x, features=[view])
     nodes = [ms.files("a.csv"), ms.table(lambda: None, name="a"), view, model, ms.endpoint(model)]
     assert [KINDS.of(node).word(node) for node in nodes] == ["files", "table", "features", "model", "endpoint"]
+
+
+# ── the contract ──────────────────────────────────────────────────────────────────────────────────────
+
+OTHER: dict[str, dict[str, Any]] = {
+    "flights": {"options": {"delim": ","}},
+    "planes": {"table": "aircraft"},
+    "weather": {"records": "rows"},
+    "airlines": {"rows": "li"},
+    "departures": {"checks": (ms.not_null("origin"),)},
+    "orders": {"checks": (ms.not_null("total"),)},
+    "legs": {"checks": ()},
+    "days": {"sql": "SELECT origin, max(delay) AS delay FROM legs GROUP BY origin"},
+    "airport": {"windows": ("1h", "3h", "6h")},
+    "leg": {"ttl": "1d"},
+    "late": {"seed": 1},
+}
+
+
+@cache
+def built_in(name: str) -> Case:
+    nodes, changed = every_kind.project(), "late" if name == "arrivals" else name
+    return Case(name, nodes, {changed: replace(nodes[changed], **OTHER[changed])}, every_kind.SCHEMAS)
+
+
+class TestBuiltInKinds(NodeKindContract):
+    @pytest.fixture(params=[*OTHER, "arrivals"])
+    def case(self, request: pytest.FixtureRequest) -> Case:
+        return built_in(request.param)
+
+
+class TestCalendarKind(NodeKindContract):
+    @pytest.fixture
+    def case(self) -> Case:
+        nodes = declared()
+        return Case("january", nodes, {"january": Calendar(days=8)}, kinds=Kinds(*KINDS, CalendarKind()))
