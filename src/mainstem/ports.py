@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
@@ -35,11 +36,23 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A half-open stretch of time, `start <= t < end`, in UTC."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that an engine wrote and no snapshot refers to yet. `path` is absolute or a URI."""
+    """A Parquet file that an engine wrote and no snapshot refers to yet. `path` is absolute or a URI.
+
+    With an `interval` all its rows are of that time.
+    """
 
     path: str
     rows: int
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +217,15 @@ class State(Protocol):
 
     def move(self, branch: str, to: str, *, expect: str | None) -> None:
         """Move the branch's head iff it is still `expect`. Raises `ConflictError`."""
+
+    def publish(self, branch: str, to: Record, *records: Record, expect: str | None) -> None:
+        """Save the release `to` and `records`, and move the branch's head to it: all in one transaction, or nothing.
+
+        Raises `ConflictError` if the head is not `expect` any more.
+        """
+
+    def reserve(self, counter: str, count: int = 1) -> int:
+        """Return the first of `count` numbers that no other call gets, now or later. A counter begins at 1."""
 
     def branches(self) -> dict[str, str]: ...
 

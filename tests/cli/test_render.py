@@ -12,7 +12,7 @@ from msgspec import convert
 from mainstem.cli.render import output
 from mainstem.errors import RunFailed, SourceUnreachable
 from mainstem.nodes.findings import Evidence, Finding, Recovery, Remedy, Rival, Rule
-from mainstem.nodes.records import CheckResult, Measure, Release, RunRecord, StepRecord
+from mainstem.nodes.records import Binding, CheckResult, Measure, Release, RunRecord, StepRecord
 from mainstem.nodes.status import ProjectStatus, RelationDetails
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.runner import Event
@@ -191,12 +191,12 @@ def test_a_row_that_is_too_wide_becomes_lines(text) -> None:
 
 
 def test_releases(text, data) -> None:
-    release = Release("rel-2", "main", "run-1", created_at=NOON, endpoints={"arrivals": "late/1"})
+    release = Release("rel-2", "main", "run-1", created_at=NOON, endpoints={"arrivals": Binding("late/1")})
     assert text("release", release, "late is shipped") == (
         "late is shipped: branch main publishes rel-2; arrivals answers with late/1\n"
     )
     assert "rel-2" in text("releases", [release])
-    assert data("releases", [release])[0]["endpoints"] == {"arrivals": "late/1"}
+    assert data("releases", [release])[0]["endpoints"]["arrivals"]["champion"] == "late/1"
 
 
 STATUS = {

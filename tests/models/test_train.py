@@ -18,7 +18,7 @@ from mainstem.errors import LeakError, MainstemError, ModelError, NotFound, RunF
 from mainstem.models import registry, train
 from mainstem.models.report import card, headline, text
 from mainstem.models.scorer import Scorer
-from mainstem.nodes.records import InputColumn, Measure, ModelVersion, Release
+from mainstem.nodes.records import Binding, InputColumn, Measure, ModelVersion, Release
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 
@@ -161,7 +161,7 @@ def test_the_artifact_describes_itself(trained):
 
 def test_the_gate_of_an_endpoint_ships_the_first(trained):
     project, run, made = trained
-    assert project.release.endpoints == {"desk": made.id}
+    assert project.release.endpoints == {"desk": Binding(made.id)}
     assert [step.message for step in run.steps if step.kind == "promote"] == ["late-1 is the first"]
 
 
@@ -256,7 +256,7 @@ def test_a_challenger_that_is_no_better_stays_one(monkeypatch):
         outcome = promote(step, context)
         assert outcome.endpoints == {} and outcome.message.startswith("late-1 stays: average precision 0.")
         assert "gain -0." in outcome.message
-        old, new = registry.versions(context.state, "late")
+        old, new = registry.versions(context.records, "late")
         with context.session(["dataset.late"]) as session:
             evidence = registry.compare(session, project.adapters.lake_root, old, new)
         assert evidence.champion.value == pytest.approx(old.metrics["average_precision"].value)
@@ -270,10 +270,12 @@ def test_a_challenger_that_is_better_ships(monkeypatch):
         context = trained_again(project, monkeypatch, candidates=("linear",))
         promote, step = registry.Promote(project.adapters.lake_root), Step("promote", "desk", "")
         outcome = promote(step, context)
-        assert outcome.endpoints == {"desk": "late-2"} and outcome.message.startswith("late-2 ships: average precision")
+        assert outcome.endpoints == {"desk": Binding("late-2")} and outcome.message.startswith(
+            "late-2 ships: average precision"
+        )
         context.absorb(step, outcome)
-        assert registry.champion(context.state, context.release, "desk").id == "late-2"
-        assert registry.challenger(context.state, context.release, "late").id == "late-2"
+        assert registry.champion(context.records, context.release, "desk").id == "late-2"
+        assert registry.challenger(context.records, context.release, "late").id == "late-2"
         assert promote(step, context).message == "late-2 ships already"
 
 
@@ -282,7 +284,7 @@ def test_rows_that_the_champion_was_trained_on_are_no_evidence(monkeypatch):
         project.run()
         context = trained_again(project, monkeypatch, test=0.5)
         with context.session(["dataset.late"]) as session:
-            old, new = registry.versions(context.state, "late")
+            old, new = registry.versions(context.records, "late")
             evidence = registry.compare(session, project.adapters.lake_root, old, new)
             assert evidence.gain.rows < old.rows["test"] + 30 < new.rows["test"]
             late = replace(old, trained_until=BEGIN + dt.timedelta(days=900))
@@ -305,8 +307,8 @@ def test_an_unknown_version(trained):
 def test_the_same_seed_gives_the_same_model(monkeypatch):
     with project_of(trips(600)) as project:
         project.run()
-        trained_again(project, monkeypatch)
-        first, second = registry.versions(project.adapters.state, "late")
+        context = trained_again(project, monkeypatch)
+        first, second = registry.versions(context.records, "late")
         assert (first.number, second.number) == (1, 2)
         scores = [
             Scorer.load(project.adapters.lake_root / v.artifact).score(
@@ -428,9 +430,10 @@ def test_a_number_that_a_crash_used_is_not_given_again():
 
 
 def test_promote_is_pure():
-    before = Release("rel-1", "main", "run-1", None, endpoints={"other": "x-1"})
+    before = Release("rel-1", "main", "run-1", None, endpoints={"other": Binding("x-1")})
     after = registry.promote(before, "desk", "late-2")
-    assert after.endpoints == {"other": "x-1", "desk": "late-2"} and before.endpoints == {"other": "x-1"}
+    assert after.endpoints == {"other": Binding("x-1"), "desk": Binding("late-2")}
+    assert before.endpoints == {"other": Binding("x-1")}
     assert after.parent == "rel-1" and after.id != before.id
 
 

@@ -9,7 +9,7 @@ import mainstem as ms
 from mainstem.errors import UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.nodes.definition import Definition, Graph
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Binding, Release
 from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
@@ -65,7 +65,7 @@ def settled() -> Release:
         run="run",
         tables=stored,
         models={"late": "late-1"},
-        endpoints={"arrivals": "late-1"},
+        endpoints={"arrivals": Binding("late-1")},
         fingerprints={name: f"fp-{name}" for name in NODES},
         online={"leg": "fp-leg", "airport": "fp-airport"},
         inputs={

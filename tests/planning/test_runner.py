@@ -14,12 +14,12 @@ from mainstem.errors import CheckFailed, ConflictError, RunFailed, StorageError
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.records import Release, RunRecord
+from mainstem.nodes.records import ModelVersion, Release, RunRecord
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.process import here, is_gone
 from mainstem.planning.runner import Event, Runner
-from mainstem.ports import State
+from mainstem.ports import Record, State
 from mainstem.state.sql import SqlState
 
 Work = Callable[[Step, Context], StepResult]
@@ -78,6 +78,12 @@ def runner(**by_node: Work) -> Runner:
     return Runner({"promote": executor})
 
 
+def version(id: str) -> Work:
+    """Make a model version."""
+    made = ModelVersion(id, "late", 1, "run-1", "f", "models/late/1", "binary", "linear", "ap", ())
+    return lambda step, context: StepResult(records=(made,))
+
+
 def steps(*nodes: str, **needs: str) -> Plan:
     def step(node: str) -> Step:
         return Step("promote", node, "asked for", (f"promote {needs[node]}",) if node in needs else (), effect="none")
@@ -120,11 +126,11 @@ def test_an_interrupt_is_recorded_and_goes_on(state: SqlState, lake: IcebergLake
 def test_an_interrupt_that_comes_too_late_does_not_unsay_what_is_published(
     state: SqlState, lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def moved(branch: str, to: str, *, expect: str | None) -> None:
-        SqlState.move(state, branch, to, expect=expect)
+    def published(branch: str, to: Record, *records: Record, expect: str | None) -> None:
+        SqlState.publish(state, branch, to, *records, expect=expect)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(state, "move", moved)
+    monkeypatch.setattr(state, "publish", published)
     record = runner(a=write(1)).run(steps("a"), context(state, lake))
     assert record.status == "published" and record.release == state.head("main")
 
@@ -158,11 +164,42 @@ def test_the_slower_of_two_runs_conflicts(state: SqlState, lake: IcebergLake) ->
         return write(1)(step, inner)
 
     with pytest.raises(ConflictError):
-        runner(a=overtaken).run(steps("a"), slow)
+        runner(v=version("v-slow"), a=overtaken).run(steps("v", "a"), slow)
+    assert state.find(ModelVersion) == [] and [r.branch for r in state.find(Release)] == ["main"]
     head = state.get(Release, state.head("main") or "")
     assert head is not None and set(head.tables) == {"b"}
     slower = state.get(RunRecord, "run-slow")
     assert slower is not None and slower.status == "failed"
+
+
+def test_records_are_published_with_the_release_and_seen_by_later_steps(state: SqlState, lake: IcebergLake) -> None:
+    seen: list[object] = []
+
+    def look(step: Step, context: Context) -> StepResult:
+        seen.extend([context.records.get(ModelVersion, "v1"), *context.records.find(ModelVersion, model="late")])
+        seen.extend([*context.records.find(ModelVersion, model="other"), state.get(ModelVersion, "v1")])
+        return StepResult()
+
+    runner(v=version("v1"), look=look).run(steps("v", "look"), context(state, lake))
+    made = state.get(ModelVersion, "v1")
+    assert made is not None and seen == [made, made, None]
+
+
+@pytest.mark.parametrize("ends", ["fails", "is interrupted", "cannot publish"])
+def test_a_run_that_does_not_publish_leaves_no_record(
+    state: SqlState, lake: IcebergLake, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError.full("the state", "no space")
+
+    last = {"fails": fail, "is interrupted": interrupt, "cannot publish": write(1)}[ends]
+    if ends == "cannot publish":
+        monkeypatch.setattr("mainstem.state.sql._save", full)
+    with pytest.raises((RunFailed, KeyboardInterrupt, StorageError)), monkeypatch.context() as patched:
+        if ends == "cannot publish":
+            patched.setattr(state, "save", lambda *_: None)
+        runner(v=version("v1"), last=last).run(steps("v", "last"), context(state, lake))
+    assert state.find(ModelVersion) == [] and state.find(Release) == [] and state.head("main") is None
 
 
 def test_a_bug_is_not_swallowed(state: SqlState, lake: IcebergLake) -> None:

@@ -24,7 +24,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.models import model
-from mainstem.nodes.records import InputColumn, ModelVersion, Release, new_id
+from mainstem.nodes.records import Binding, InputColumn, ModelVersion, Release, new_id
 from mainstem.nodes.reductions import last_k
 from mainstem.nodes.sources import files, stream
 from mainstem.planning.execution import Context
@@ -203,7 +203,7 @@ class World:
 
     def promote(self, version: ModelVersion) -> None:
         self.state.save(version)
-        self.publish(endpoints={"arrivals": version.id}, models={"late": version.id})
+        self.publish(endpoints={"arrivals": Binding(version.id)}, models={"late": version.id})
 
     def service(self, limits: Limits | None = None) -> Service:
         return Service(

@@ -53,15 +53,15 @@ class Attribute:
         in_force = remedies.read(self.root / remedies.FILE)
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
-        opened, said = self._search(watched)
+        opened, said, marks = self._search(watched)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
-        return StepResult(message="; ".join(t for t in told if t), findings=tuple(f.id for f in (*closed, *opened)))
+        return StepResult(message="; ".join(t for t in told if t), records=(*closed, *opened, *marks))
 
     # ── what was accepted ────────────────────────────────────────────────────────────────────────────
 
     def _verify(self, watched: Watched, in_force: set[str]) -> list[Finding]:
         """Close the accepted findings whose remedies this run's graph applies, by the metric on the same rows."""
-        accepted = watched.context.state.find(
+        accepted = watched.context.records.find(
             Finding, endpoint=watched.name, branch=watched.context.branch, state="accepted"
         )
         closed = []
@@ -69,12 +69,10 @@ class Attribute:
             if finding.id in in_force:
                 watched.context.report(f"verifying {finding.id} …")
                 closed += self._realised(watched, finding)
-        if closed:
-            watched.context.state.save(*closed)
         return closed
 
     def _realised(self, watched: Watched, finding: Finding) -> list[Finding]:
-        version = watched.context.state.get(ModelVersion, finding.model_version)
+        version = watched.context.records.get(ModelVersion, finding.model_version)
         if version is None:
             return [replace(finding, state="failed", reason=f"{finding.model_version} is gone")]
         then = replace(watched, version=version)
@@ -91,25 +89,24 @@ class Attribute:
 
     # ── what is new ──────────────────────────────────────────────────────────────────────────────────
 
-    def _search(self, watched: Watched) -> tuple[list[Finding], str]:
+    def _search(self, watched: Watched) -> tuple[list[Finding], str, list[Verdict]]:
         batch = watched.fresh(watched.predictions(), ATTRIBUTION, labelled=True)
         if not len(batch):
-            return [], ""
+            return [], "", []
         if watched.version.task == "multiclass":
-            return [], "causes are not searched for multiclass models: the log keeps one number per prediction"
+            return [], "causes are not searched for multiclass models: the log keeps one number per prediction", []
         known = batch.take(batch.known)
         if len(known) < FEWEST:
-            return [], f"not enough rows to tell: {len(known):,} outcomes, {FEWEST:,} are needed"
+            return [], f"not enough rows to tell: {len(known):,} outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")
-        before = watched.context.state.find(Finding, endpoint=watched.name, branch=watched.context.branch)
+        before = watched.context.records.find(Finding, endpoint=watched.name, branch=watched.context.branch)
         case = Case.of(watched, known, self._scorer(watched))
         read = partial(series, watched.context)
         found = search(case, read, _Replays(watched, known, self.regraph), _suspect(before))
         opened = _new(watched, case, found, before)
         alarms = sum(not finding.harmless for finding in opened)
         text = _told(opened, alarms, len(known))
-        watched.context.state.save(*opened, _mark(watched, batch, text, failing=bool(alarms)))
-        return opened, text
+        return opened, text, [_mark(watched, batch, text, failing=bool(alarms))]
 
 
 class _Replays:
@@ -165,17 +162,10 @@ def _new(watched: Watched, case: Case, found: Found, before: Sequence[Finding]) 
         *(reporting.of_loss(watched, case, loss, "") for loss in found.losses),
     ]
     drafts.sort(key=lambda f: (f.harmless, -(f.cost.value if f.cost else 0.0)))
-    moment, number = now(), _highest(watched.context) + 1
-    opened: list[Finding] = []
-    for draft in drafts:
-        if muted(before, moment, draft.kind, draft.node, draft.column, draft.model_version) is None:
-            opened.append(replace(draft, id=f"F{number + len(opened)}"))
-    return opened
-
-
-def _highest(context: Context) -> int:
-    numbers = [int(f.id[1:]) for f in context.state.find(Finding) if f.id[1:].isdigit()]
-    return max(numbers, default=0)
+    moment = now()
+    heard = [d for d in drafts if muted(before, moment, d.kind, d.node, d.column, d.model_version) is None]
+    first = watched.context.state.reserve("finding", len(heard)) if heard else 0
+    return [replace(draft, id=f"F{first + n}") for n, draft in enumerate(heard)]
 
 
 def _told(opened: Sequence[Finding], alarms: int, rows: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import ibis
 import numpy as np
@@ -21,10 +21,10 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.hidden import SPLIT, TARGET, T
 from mainstem.nodes.models import Task
-from mainstem.nodes.records import Measure, ModelVersion, Release, new_id, now
+from mainstem.nodes.records import Binding, Measure, ModelVersion, Release, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Session, State
+from mainstem.ports import R, Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +32,19 @@ if TYPE_CHECKING:
 FEWEST_ROWS = 100
 
 
-def versions(state: State, model: str) -> list[ModelVersion]:
+class Records(Protocol):
+    """Where versions are kept: the state, or a run's view of it."""
+
+    def get(self, kind: type[R], id: str) -> R | None: ...
+    def find(self, kind: type[R], **fields: str) -> list[R]: ...
+
+
+def versions(state: Records, model: str) -> list[ModelVersion]:
     """All versions of a model, oldest first."""
     return sorted(state.find(ModelVersion, model=model), key=lambda version: version.number)
 
 
-def get(state: State, id: str) -> ModelVersion:
+def get(state: Records, id: str) -> ModelVersion:
     """The version of an id. Raises `NotFound`."""
     found = state.get(ModelVersion, id)
     if found is None:
@@ -46,13 +53,13 @@ def get(state: State, id: str) -> ModelVersion:
     return found
 
 
-def champion(state: State, release: Release, endpoint: str) -> ModelVersion | None:
+def champion(state: Records, release: Release, endpoint: str) -> ModelVersion | None:
     """What an endpoint ships, if anything."""
-    id = release.endpoints.get(endpoint)
+    id = release.champion(endpoint)
     return get(state, id) if id else None
 
 
-def challenger(state: State, release: Release, model: str) -> ModelVersion | None:
+def challenger(state: Records, release: Release, model: str) -> ModelVersion | None:
     """The version that training made last on this branch, if any."""
     id = release.models.get(model)
     return get(state, id) if id else None
@@ -66,7 +73,7 @@ def redefined(version: ModelVersion, graph: Graph) -> tuple[str, ...]:
 
 def promote(release: Release, endpoint: str, version: str) -> Release:
     """The next release, in which `endpoint` ships `version`. Pure: nothing has moved yet."""
-    endpoints = {**release.endpoints, endpoint: version}
+    endpoints = {**release.endpoints, endpoint: Binding(version)}
     return replace(release, id=new_id("rel"), parent=release.id or None, created_at=now(), endpoints=endpoints)
 
 
@@ -129,12 +136,12 @@ class Promote:
         if not isinstance(node, Endpoint):
             raise ModelError(f"{step.node!r} is no endpoint", got=type(node).__name__)
         model = context.graph.name_of(node.model)
-        new = challenger(context.state, context.release, model)
-        old = champion(context.state, context.release, step.node)
+        new = challenger(context.records, context.release, model)
+        old = champion(context.records, context.release, step.node)
         if new is None:
             return StepResult(message=f"{model} has no version yet")
         if old is None:
-            return StepResult(endpoints={step.node: new.id}, message=f"{new.id} is the first")
+            return StepResult(endpoints={step.node: Binding(new.id)}, message=f"{new.id} is the first")
         if old.id == new.id:
             return StepResult(message=f"{old.id} ships already")
         return self._decide(step.node, old, new, context)
@@ -147,7 +154,7 @@ class Promote:
             return StepResult(message=f"{old.id} stays: {problem.what}")
         if not evidence.suffices:
             return StepResult(message=f"{old.id} stays: {evidence}")
-        return StepResult(endpoints={endpoint: new.id}, message=f"{new.id} ships: {evidence}")
+        return StepResult(endpoints={endpoint: Binding(new.id)}, message=f"{new.id} ships: {evidence}")
 
 
 def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:

@@ -56,11 +56,11 @@ class Train:
         manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
         version = self._save(_traced(manifest, plan, stored, context), made.onnx, context)
         context.lake.pin(stored, version.id)
-        context.state.save(version)
         rows = len(prepared.table)
         return StepResult(
             tables={stored.table: stored},
             models={step.node: version.id},
+            records=(version,),
             rows_in=rows,
             published=rows,
             message="; ".join([headline(version), *_unlabelled(prepared)]),
@@ -68,7 +68,7 @@ class Train:
 
     def _save(self, manifest: Manifest, onnx: bytes, context: Context) -> ModelVersion:
         """Save under the next number that is free: a directory is made in one step, so only one run can have it."""
-        known = context.state.find(ModelVersion, model=manifest.model)
+        known = context.records.find(ModelVersion, model=manifest.model)
         last = max((version.number for version in known), default=0)
         for _ in range(100):
             numbered = replace(manifest, number=export.next_number(self.root, manifest.model, last))

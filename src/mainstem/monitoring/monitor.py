@@ -36,12 +36,12 @@ class Monitor:
                 else []
             )
         ]
-        context.state.save(*verdicts)
         rows = max((v.rows for v in verdicts), default=0)
         known = max((v.outcomes for v in verdicts), default=0)
         said = "; ".join(v.text for v in verdicts)
         counted = f"{rows:,} new predictions, {known:,} outcomes"
-        return StepResult(rows_in=rows, message=f"{counted}; {said}" if said else "no new predictions")
+        message = f"{counted}; {said}" if said else "no new predictions"
+        return StepResult(rows_in=rows, message=message, records=tuple(verdicts))
 
 
 def _drift(watched: Watched, rule: Drift, predictions: Batch) -> list[Verdict]:

@@ -20,7 +20,7 @@ from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
 from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.models import Model
-from mainstem.nodes.records import InputColumn, ModelVersion, Release, RunRecord
+from mainstem.nodes.records import InputColumn, ModelVersion, Release
 from mainstem.nodes.tables import Table
 from mainstem.planning.execution import Context
 from mainstem.ports import Snapshot
@@ -77,8 +77,8 @@ class Watched:
     def of(cls, context: Context, name: str) -> Watched | None:
         """The endpoint `name` as it is live on this branch; None while nothing is."""
         node = context.graph[name].node
-        id = context.release.endpoints.get(name)
-        version = context.state.get(ModelVersion, id) if id else None
+        id = context.release.champion(name)
+        version = context.records.get(ModelVersion, id) if id else None
         if version is None or not isinstance(node, Endpoint) or f"predictions.{name}" not in context.release.tables:
             return None
         return cls(context, name, node, version)
@@ -128,7 +128,7 @@ class Watched:
     def _pinned(self, relation: str) -> Snapshot:
         """The snapshot the version was made with: the release's, or that of the release in which it was."""
         wanted = self.version.snapshots.get(relation)
-        candidates = [self.context.release, *reversed(self.context.state.find(Release))]
+        candidates = [self.context.release, *reversed(self.context.records.find(Release))]
         for release in candidates:
             snapshot = release.tables.get(relation)
             if snapshot is not None and wanted in (None, snapshot.id):
@@ -140,16 +140,12 @@ class Watched:
         )
 
     def judged_until(self, monitor: str) -> int | None:
-        """The last prediction time (µs) that a published run has judged on this branch for this version."""
-        found = self.context.state.find(
+        """The last prediction time (µs) that a run has judged on this branch for this version."""
+        found = self.context.records.find(
             Verdict, endpoint=self.name, monitor=monitor, branch=self.context.branch, model_version=self.version.id
         )
-        ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows" and self._published(v.run)]
+        ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows"]
         return max(ends, default=None)
-
-    def _published(self, run: str) -> bool:
-        record = self.context.state.get(RunRecord, run)
-        return record is not None and record.status == "published"
 
     def fresh(self, batch: Batch, monitor: str, *, labelled: bool) -> Batch:
         """What the monitor has not judged yet; if `labelled`, only up to the last prediction whose outcome is known."""

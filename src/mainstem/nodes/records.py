@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from mainstem.ports import Snapshot
+from mainstem.ports import Interval, Snapshot
 
 
 def now() -> datetime:
@@ -22,8 +22,22 @@ def new_id(prefix: str) -> str:
 
 
 @dataclass(frozen=True)
+class Binding:
+    """What an endpoint answers with: versions of its model, by role.
+
+    The `champion` answers, a `challenger` may answer its share of the requests, and each `shadow` scores unseen.
+    `shares` maps a version to its part of the requests, from 0 to 1; the champion has the rest.
+    """
+
+    champion: str
+    challenger: str | None = None
+    shadow: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Release:
-    """What a branch publishes, as a whole: node → snapshot, model → challenger, endpoint → champion.
+    """What a branch publishes, as a whole: node → snapshot, model → newest version, endpoint → binding.
 
     `fingerprints` are those of the definitions that made the snapshots; `cutovers` maps a stream to the instant from
     which its events, not its history, count; `online` maps a view to the fingerprint its online state was built with.
@@ -36,11 +50,16 @@ class Release:
     created_at: datetime = field(default_factory=now)
     tables: Mapping[str, Snapshot] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
-    endpoints: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, Binding] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
     online: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def champion(self, endpoint: str) -> str | None:
+        """Return the id of the version that an endpoint answers with."""
+        binding = self.endpoints.get(endpoint)
+        return binding.champion if binding else None
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ StepStatus = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One executed step. `rows_in == published + quarantined` for every table."""
+    """One executed step. `rows_in == published + quarantined` for every table; `interval` is the part that it made."""
 
     kind: str
     node: str
@@ -77,6 +96,7 @@ class StepRecord:
     message: str = ""
     error: str | None = None
     findings: tuple[str, ...] = ()
+    interval: Interval | None = None
 
 
 RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"]

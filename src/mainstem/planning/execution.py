@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.records import CheckResult, Release
+from mainstem.nodes.findings import Finding
+from mainstem.nodes.records import Binding, CheckResult, Release
+from mainstem.planning.drafts import Drafts
 from mainstem.planning.plan import Step
-from mainstem.ports import Engine, Lake, Session, Snapshot, State
+from mainstem.ports import Engine, Lake, Record, Session, Snapshot, State
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,13 @@ class StepResult:
     """What a step brought about. Nothing of it is visible to readers before the run publishes its release.
 
     `tables` maps stored relations (also `quarantine.legs`, `dataset.late`, `predictions.arrivals`) to new
-    snapshots; the other mappings extend the release's fields of the same names.
+    snapshots; `models` to `online` extend the release's fields of the same names. `records` (findings, verdicts, model
+    versions) are saved with the release, or not at all.
     """
 
     tables: Mapping[str, Snapshot] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
-    endpoints: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, Binding] = field(default_factory=dict)
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
     online: Mapping[str, str] = field(default_factory=dict)
     rows_in: int | None = None
@@ -33,12 +36,20 @@ class StepResult:
     quarantined: int | None = None
     checks: tuple[CheckResult, ...] = ()
     message: str = ""
-    findings: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The ids of the findings that the step opened or closed."""
+        return tuple(record.id for record in self.records if isinstance(record, Finding))
 
 
 @dataclass
 class Context:
-    """One run, as its executors see it. `release` is the release in the making: reads resolve through it."""
+    """One run, as its executors see it. `release` is the release in the making: reads resolve through it.
+
+    Executors read records through `records`, which has those of the run's earlier steps.
+    """
 
     run: str
     branch: str
@@ -49,8 +60,12 @@ class Context:
     state: State
     report: Callable[[str], None] = lambda _: None
 
+    def __post_init__(self) -> None:
+        self.records = Drafts(self.state)
+
     def absorb(self, step: Step, outcome: StepResult) -> None:
         """Take a finished step's results into the release in the making."""
+        self.records.add(*outcome.records)
         grown: dict[str, Any] = {
             name: {**getattr(self.release, name), **getattr(outcome, name)}
             for name in ("tables", "models", "endpoints", "cutovers", "online")

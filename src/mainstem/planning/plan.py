@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mainstem.ports import Interval
+
 StepKind = str
 """A word that names the executor. Mainstem's own, in the order of the house: `collect` a source, `drain` a log into the
 lake, `build` a table, `materialise` a view online, `train` a challenger, `promote` it where an endpoint declares
@@ -19,7 +21,7 @@ class Step:
     """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs.
 
     `if_changed` marks a step whose only reason is that its inputs may change in this run: if not, it is left out.
-    A step with an `effect` brings its node to the declared state.
+    A step with an `effect` brings its node to the declared state; with an `interval`, that part of it.
     """
 
     kind: StepKind
@@ -28,6 +30,7 @@ class Step:
     needs: tuple[str, ...] = ()
     if_changed: bool = False
     effect: Effect = "data"
+    interval: Interval | None = None
 
     @property
     def key(self) -> str:

@@ -55,17 +55,16 @@ class Runner:
                 steps.append(self._step(step, context, steps, causes, listen))
                 listen(Event("ended", step, record=steps[-1]))
             if not causes:
-                self._publish(context, parent)
+                self._publish(context, parent, record, steps)
         except BaseException as problem:
             if not _has_moved(context, parent):
                 interrupted = isinstance(problem, KeyboardInterrupt)
                 self._close(context, record, steps, "interrupted" if interrupted else "failed")
                 raise
-        record = self._close(context, record, steps, "failed" if causes else "published")
         if causes:
-            raise _failure(record, causes)
+            raise _failure(self._close(context, record, steps, "failed"), causes)
         self._announce(context)
-        return record
+        return context.state.get(RunRecord, context.run) or record
 
     def _step(
         self, step: Step, context: Context, before: list[StepRecord], causes: list[MainstemError], listen: Listener
@@ -89,11 +88,12 @@ class Runner:
         context.absorb(step, outcome)
         return _done(step, outcome, time.perf_counter() - began)
 
-    def _publish(self, context: Context, parent: str) -> None:
+    def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
+        """Move the branch to the new release, with every record that the run has made: all of it, or nothing."""
         release = replace(context.release, id=new_id("rel"), run=context.run, parent=parent or None, created_at=now())
         context.release = release
-        context.state.save(release)
-        context.state.move(context.branch, release.id, expect=parent or None)
+        ended = _ended(record, steps, "published", release.id)
+        context.state.publish(context.branch, release, ended, *context.records.made, expect=parent or None)
 
     def _announce(self, context: Context) -> None:
         """Tell outside readers. The run is published without it: till then the commits' own branches keep the files."""
@@ -108,10 +108,13 @@ class Runner:
                 logger.warning("published; but readers beside Mainstem see the tables as they were before: %s", error)
 
     def _close(self, context: Context, record: RunRecord, steps: list[StepRecord], status: RunStatus) -> RunRecord:
-        release = context.release.id if status == "published" else None
-        ended = replace(record, status=status, ended_at=now(), steps=tuple(steps), release=release)
+        ended = _ended(record, steps, status)
         context.state.save(ended)
         return ended
+
+
+def _ended(record: RunRecord, steps: Sequence[StepRecord], status: RunStatus, release: str | None = None) -> RunRecord:
+    return replace(record, status=status, ended_at=now(), steps=tuple(steps), release=release)
 
 
 def _has_moved(context: Context, parent: str) -> bool:
@@ -142,6 +145,7 @@ def _done(step: Step, outcome: StepResult, seconds: float) -> StepRecord:
         outcome.checks,
         outcome.message,
         findings=outcome.findings,
+        interval=step.interval,
     )
 
 

@@ -135,8 +135,7 @@ class Releases:
         """Move the branch's head to a release with the given content."""
         current = self.claim()
         release = replace(content, id=new_id("rel"), branch=self._branch, parent=current.id or None, created_at=now())
-        self._adapters.state.save(release)
-        self._adapters.state.move(self._branch, release.id, expect=current.id or None)
+        self._adapters.state.publish(self._branch, release, expect=current.id or None)
         return release
 
 

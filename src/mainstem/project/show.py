@@ -150,7 +150,7 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
     from mainstem.features.dataset import plan_features
 
     name, release, model = definition.name, branch.release, branch.graph.name_of(node.model)
-    champion, newest = release.endpoints.get(name), release.models.get(model)
+    champion, newest = release.champion(name), release.models.get(model)
     return EndpointDetails(
         **_head(branch, definition),
         model=model,

@@ -83,7 +83,7 @@ def _checks(step: StepRecord | None) -> list[CheckStatus]:
 
 def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
     model = branch.graph.name_of(node.model)
-    champion = _version(branch, branch.release.endpoints.get(name))
+    champion = _version(branch, branch.release.champion(name))
     challenger = _version(branch, branch.release.models.get(model))
     waiting = challenger.id if challenger and challenger != champion else None
     if champion is None:

@@ -240,7 +240,7 @@ class Service:
         return Predictor(name, node, plan, views, version, scorer, key, logged, changed)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
-        id = release.endpoints.get(endpoint)
+        id = release.champion(endpoint)
         if id is None:
             hint = (
                 f"mainstem promote {model}"

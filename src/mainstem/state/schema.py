@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement, literal
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0001"
+REVISION = "0002"
 """The revision of `migrations/versions` that this module describes."""
 
 metadata = MetaData()
@@ -43,6 +43,13 @@ branches = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("release", String, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("last", BigInteger, nullable=False),
 )
 
 

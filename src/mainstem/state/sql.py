@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
 from mainstem.state.codec import decode, encode
 from mainstem.state.failures import explained, is_full
-from mainstem.state.schema import REVISION, branches, json_text, records, revision
+from mainstem.state.schema import REVISION, branches, counters, json_text, records, revision
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -39,10 +40,9 @@ class SqlState:
     def save(self, *records: Record) -> None:
         if not records:
             return
-        rows = [{"kind": type(r).__name__, "id": r.id, "body": encode(r)} for r in records]
+        rows = _rows(records)
         with explained(self.where), self._connect().begin() as connection:
-            for row in rows:
-                connection.execute(_upsert(connection, row))
+            _save(connection, rows)
 
     def get(self, kind: type[R], id: str) -> R | None:
         query = select(records.c.body).where(records.c.kind == kind.__name__, records.c.id == id)
@@ -67,15 +67,21 @@ class SqlState:
 
     def move(self, branch: str, to: str, *, expect: str | None) -> None:
         with explained(self.where), self._connect().begin() as connection:
-            moved = _move(connection, branch, to, expect).returning(branches.c.name)
-            if connection.execute(moved).scalar() is None:
-                query = select(branches.c.release).where(branches.c.name == branch)
-                raise ConflictError(
-                    f"branch {branch!r} has moved",
-                    got=connection.execute(query).scalar() or "no release",
-                    expected=expect or "no release",
-                    hint="another run published first; run again",
-                )
+            _move(connection, branch, to, expect)
+
+    def publish(self, branch: str, to: Record, *records: Record, expect: str | None) -> None:
+        rows = _rows([to, *records])
+        with explained(self.where), self._connect().begin() as connection:
+            _move(connection, branch, to.id, expect)
+            _save(connection, rows)
+
+    def reserve(self, counter: str, count: int = 1) -> int:
+        with explained(self.where), self._connect().begin() as connection:
+            statement: Any = _dialect(connection).insert(counters).values(name=counter, last=count)
+            grown = {"last": counters.c.last + count}
+            statement = statement.on_conflict_do_update(index_elements=["name"], set_=grown)
+            last: int = connection.execute(statement.returning(counters.c.last)).scalar_one()
+        return last - count + 1
 
     def branches(self) -> dict[str, str]:
         query = select(branches.c.name, branches.c.release).order_by(branches.c.name)
@@ -165,7 +171,29 @@ def _upsert(connection: Connection, row: dict[str, str]) -> Any:
     return statement.on_conflict_do_update(index_elements=["kind", "id"], set_={"body": row["body"]})
 
 
-def _move(connection: Connection, branch: str, to: str, expect: str | None) -> Any:
+def _rows(records: Iterable[Record]) -> list[dict[str, str]]:
+    return [{"kind": type(r).__name__, "id": r.id, "body": encode(r)} for r in records]
+
+
+def _save(connection: Connection, rows: Iterable[dict[str, str]]) -> None:
+    for row in rows:
+        connection.execute(_upsert(connection, row))
+
+
+def _move(connection: Connection, branch: str, to: str, expect: str | None) -> None:
+    """Move the head, or raise `ConflictError`, which ends the transaction without a trace."""
+    moved = _moved(connection, branch, to, expect).returning(branches.c.name)
+    if connection.execute(moved).scalar() is None:
+        query = select(branches.c.release).where(branches.c.name == branch)
+        raise ConflictError(
+            f"branch {branch!r} has moved",
+            got=connection.execute(query).scalar() or "no release",
+            expected=expect or "no release",
+            hint="another run published first; run again",
+        )
+
+
+def _moved(connection: Connection, branch: str, to: str, expect: str | None) -> Any:
     if expect is None:
         return _dialect(connection).insert(branches).values(name=branch, release=to).on_conflict_do_nothing()
     return update(branches).where(branches.c.name == branch, branches.c.release == expect).values(release=to)

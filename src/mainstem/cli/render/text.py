@@ -72,13 +72,14 @@ class TextOutput:
         self._show(*map(escape, report.lines()))
 
     def release(self, release: Release, what: str) -> None:
-        live = ", ".join(f"{endpoint} answers with {version}" for endpoint, version in release.endpoints.items())
+        live = ", ".join(f"{endpoint} answers with {bound.champion}" for endpoint, bound in release.endpoints.items())
         self._show(escape(f"{what}: branch {release.branch} publishes {release.id}" + (f"; {live}" if live else "")))
 
     def releases(self, releases: Sequence[Release]) -> None:
+        live = [", ".join(bound.champion for bound in release.endpoints.values()) for release in releases]
         rows = [
-            (r.id, instant(r.created_at), r.run, len(r.tables), ", ".join(r.endpoints.values()) or "–")
-            for r in releases
+            (r.id, instant(r.created_at), r.run, len(r.tables), champions or "–")
+            for r, champions in zip(releases, live, strict=True)
         ]
         self._show(tables.grid(("release", "created", "run", "tables", "live"), rows))
 

@@ -40,7 +40,7 @@ def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:
     if node.promote != "gate":
         return None
     model, release = outlook.graph.name_of(node.model), outlook.release
-    challenged = f"train {model}" in outlook.steps or release.models.get(model) != release.endpoints.get(name)
+    challenged = f"train {model}" in outlook.steps or release.models.get(model) != release.champion(name)
     return Reason(f"{model} has a challenger, and the endpoint promotes by its gate") if challenged else None
 
 

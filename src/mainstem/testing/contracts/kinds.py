@@ -9,7 +9,7 @@ from functools import cached_property
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible, visible_names
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Binding, Release
 from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
@@ -54,7 +54,7 @@ class Case:
             "run",
             tables=stored,
             models=version,
-            endpoints=version,
+            endpoints=dict.fromkeys(self.nodes, Binding("v1")),
             online=version,
             fingerprints={definition.name: definition.made_by for definition in self.graph},
             inputs={step.key: dict.fromkeys(self.graph.stored_inputs(step.node), 1) for step in steps},

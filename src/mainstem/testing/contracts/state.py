@@ -123,3 +123,40 @@ class StateContract:
             won = list(pool.map(moved, range(1, 17)))
         assert won.count(True) == 1
         assert open_state().head("main") == f"r{won.index(True) + 1}"
+
+    def test_publishing_is_all_or_nothing(self, open_state: OpenState) -> None:
+        state, other = open_state(), open_state()
+        run = RunRecord("run-1", "main", "published")
+        state.publish("main", release("r1"), run, expect=None)
+        assert (other.head("main"), other.get(RunRecord, "run-1")) == ("r1", run)
+        with pytest.raises(ConflictError):
+            other.publish("main", release("r2"), version("v2", 0.5), expect="r0")
+        with pytest.raises(ConflictError):
+            other.publish("main", release("r2"), version("v2", 0.5), expect=None)
+        assert state.get(Release, "r2") is None and state.find(ModelVersion) == []
+        assert state.head("main") == "r1"
+
+    def test_of_many_publishers_the_losers_leave_nothing(self, open_state: OpenState) -> None:
+        open_state().publish("main", release("r0"), expect=None)
+
+        def published(n: int) -> bool:
+            try:
+                open_state().publish("main", release(f"r{n}"), version(f"v{n}", 0.5), expect="r0")
+            except ConflictError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(published, range(1, 17)))
+        winner = won.index(True) + 1
+        state = open_state()
+        assert won.count(True) == 1 and state.head("main") == f"r{winner}"
+        assert [v.id for v in state.find(ModelVersion)] == [f"v{winner}"]
+        assert [r.id for r in state.find(Release)] == ["r0", f"r{winner}"]
+
+    def test_no_number_is_given_twice(self, open_state: OpenState) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            firsts = list(pool.map(lambda n: open_state().reserve("finding", n % 3 + 1), range(24)))
+        given = [first + k for n, first in enumerate(firsts) for k in range(n % 3 + 1)]
+        assert sorted(given) == list(range(1, len(given) + 1))
+        assert open_state().reserve("another") == 1

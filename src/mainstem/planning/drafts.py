@@ -1,0 +1,39 @@
+"""Records that a run has made and not published yet: its own later steps see them, and no other reader does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mainstem.ports import R, Record, State
+
+
+class Drafts:
+    """The records of a state, with those of one run in front. The runner publishes them with the release."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._made: dict[tuple[type, str], Record] = {}
+
+    def add(self, *records: Record) -> None:
+        """Let later steps see `records`; one with the id of an earlier one takes its place."""
+        self._made |= {(type(record), record.id): record for record in records}
+
+    @property
+    def made(self) -> tuple[Record, ...]:
+        """What the run has made so far, in the order in which it was made."""
+        return tuple(self._made.values())
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        """Return a record, the run's own if it has made one. Raises `StorageError`."""
+        own: Any = self._made.get((kind, id))
+        return own or self._state.get(kind, id)
+
+    def find(self, kind: type[R], **fields: str) -> list[R]:
+        """Return the records whose fields equal these texts, oldest first. Raises `StorageError`."""
+        own: dict[str, Any] = {id: record for (of, id), record in self._made.items() if of is kind}
+        stored = [record for record in self._state.find(kind, newest=None, **fields) if record.id not in own]
+        return [*stored, *(each for each in own.values() if _matches(each, fields))]
+
+
+def _matches(record: Record, fields: dict[str, str]) -> bool:
+    return all(str(getattr(record, name, None)) == text for name, text in fields.items())
