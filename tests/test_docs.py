@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +76,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
     targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:|mailto:", t)]
     assert [target for target in targets if target and not (page.parent / target).exists()] == []
-
-
-def blocks() -> Iterator[Any]:
-    """Blocks that open with ```python run: whole programs, run as they stand."""
-    for page in PAGES:
-        for number, block in enumerate(re.findall(r"```python run\n(.*?)```", page.read_text(), re.S), 1):
-            yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
-
-
-@pytest.mark.parametrize("block", list(blocks()))
-def test_marked_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, "<docs>", "exec"), {"__name__": "__main__"})
 
 
 def test_the_changelog_has_this_version_or_unreleased() -> None:
