@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -50,7 +50,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 PAGES = [page for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]) if blocks(page)]
-FIRST = ("concepts", "only-data", "only-ml")
+FIRST = ("concepts", "features-and-time", "only-data", "only-ml")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
@@ -104,12 +104,26 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def perform(words: Sequence[str]) -> int:
-    """Run `mainstem …` in this process, or `python …` in one of its own; the exit code."""
+    """Run `mainstem …` in this process, `python …` in one of its own, or send what `curl …` would; the exit code."""
     program, *arguments = words
-    if program == "mainstem":
-        return run(arguments)
-    assert program == "python", f"a console block can run mainstem and python, not {program}"
-    return subprocess.run([sys.executable, *arguments], check=False, timeout=60).returncode
+    match program:
+        case "mainstem":
+            return run(arguments)
+        case "python":
+            return subprocess.run([sys.executable, *arguments], check=False, timeout=60).returncode
+        case "curl":
+            return curl(*arguments)
+    pytest.fail(f"a console block can run mainstem, python and curl, not {program}")
+
+
+def curl(url: str, *options: str) -> int:
+    """Send a request as `curl URL -H HEADER -d BODY` does, and print the answer."""
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in pairs if option == "-H")
+    body = next((value.encode() for option, value in pairs if option == "-d"), None)
+    with urlopen(Request(url, body, headers)) as answer:
+        sys.stdout.write(answer.read().decode())
+    return 0
 
 
 @contextmanager
