@@ -19,7 +19,7 @@ ORDERS = [
     {
         "order_id": f"o{n}",
         "customer_id": f"c{n % 7}",
-        "ordered_at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=6 * n),
+        "ordered_at": datetime(2025, 1, 1, tzinfo=UTC) + timedelta(hours=6 * n),
         "amount": -1.0 if n == 5 else float(n % 40),
         "returned": n * 7919 % 10 < (5 if n % 7 == 3 else 1),
     }
