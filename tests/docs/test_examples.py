@@ -15,6 +15,7 @@ In the output shown, `…` stands for any text. Durations and the ids of runs an
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -104,16 +105,33 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def perform(words: Sequence[str]) -> int:
-    """Run `mainstem …` in this process, `python …` in one of its own, or send what `curl …` would; the exit code."""
+    """Do in this process what `mainstem …`, `python …` or `curl …` does; the exit code."""
     program, *arguments = words
     match program:
         case "mainstem":
             return run(arguments)
         case "python":
-            return subprocess.run([sys.executable, *arguments], check=False, timeout=60).returncode
+            return python(*arguments)
         case "curl":
             return curl(*arguments)
     pytest.fail(f"a console block can run mainstem, python and curl, not {program}")
+
+
+def python(file: str, *arguments: str) -> int:
+    """Run a script as `python FILE …` does. Processes of their own would take most of the test's time."""
+    known, words, path = set(sys.modules), sys.argv, sys.path
+    sys.argv, sys.path = [file, *arguments], [str(Path(file).parent.absolute()), *path]
+    try:
+        runpy.run_path(file, run_name="__main__")
+    finally:
+        sys.argv, sys.path = words, path
+        for name in [n for n in set(sys.modules) - known if _lives_in(Path.cwd(), n)]:
+            del sys.modules[name]
+    return 0
+
+
+def _lives_in(directory: Path, module: str) -> bool:
+    return str(getattr(sys.modules[module], "__file__", "")).startswith(str(directory))
 
 
 def curl(url: str, *options: str) -> int:
