@@ -81,6 +81,13 @@ def test_a_page_begins_with_an_example_that_runs(name: str) -> None:
     assert text.count("\n", 0, first) < 15
 
 
+def test_a_reader_sees_the_name_of_each_file() -> None:
+    named = re.compile(r"`(\S+)`[^\n]*\n\n```\w+ file=\1\n")
+    for page in PAGES:
+        text = page.read_text()
+        assert len(named.findall(text)) == len(re.findall(r"^```\w+ file=", text, re.M)), page
+
+
 def follow(block: Block, directory: Path, captured: Captured) -> None:
     """Do what the block says, in `directory`."""
     if block.action.startswith("file="):

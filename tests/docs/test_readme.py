@@ -30,7 +30,7 @@ CUSTOMERS = [{"customer_id": f"c{n}", "country": "DE" if n % 2 else "FR"} for n 
 
 def example() -> str:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    return block
+    return str(block)
 
 
 @pytest.fixture
