@@ -32,7 +32,7 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:
-    from mainstem.sources.observe import observe
+    from mainstem.sources.inspection import observe
 
     if isinstance(node, Stream) or name not in release.tables:
         return None
