@@ -38,7 +38,7 @@ def as_it_is(offered: Any) -> Any:
 
 def test_an_entry_point_is_loaded_by_its_name(install: Install) -> None:
     install("plugin_works", "def engine(): return 42", "fast = plugin_works:engine")
-    found = plugins.load(GROUP, "fast", plugins.factory)
+    found = plugins.load_factory(GROUP, "fast")
     assert found is not None and found() == 42
     assert plugins.offered(GROUP, ["duckdb"]) == ["duckdb", "fast"]
 
@@ -61,7 +61,7 @@ def test_a_broken_package_is_named_with_the_cause(
     monkeypatch.delitem(sys.modules, "plugin_broken", raising=False)
     install("plugin_broken", text, "slow = plugin_broken:engine")
     with pytest.raises(PluginError, match="the package 'plugin_broken' offers 'slow'") as caught:
-        plugins.load(GROUP, "slow", plugins.factory)
+        plugins.load_factory(GROUP, "slow")
     assert caught.value.got == cause
     assert caught.value.where == 'entry point slow = "plugin_broken:engine" in the group mainstem.engines'
 
@@ -77,4 +77,21 @@ def test_two_packages_of_one_name_are_refused(install: Install) -> None:
 def test_a_broken_package_does_not_hinder_another(install: Install) -> None:
     install("plugin_bad", "1 / 0", "bad = plugin_bad:engine")
     install("plugin_good", "engine = dict", "good = plugin_good:engine")
-    assert plugins.load(GROUP, "good", plugins.factory) is dict
+    assert plugins.load(GROUP, "good", as_it_is) is dict
+
+
+def test_a_factory_that_fails_is_blamed_on_its_package(install: Install) -> None:
+    install("plugin_fails", "def engine(settings): raise OSError('no cluster')", "far = plugin_fails:engine")
+    factory = plugins.load_factory(GROUP, "far")
+    assert factory is not None
+    with pytest.raises(PluginError, match="the package 'plugin_fails' offers 'far'") as caught:
+        factory(None)
+    assert caught.value.got == "OSError: no cluster"
+
+
+def test_an_object_that_lacks_a_part_is_refused(install: Install) -> None:
+    install("plugin_part", "class Half: fit = None", "half = plugin_part:Half")
+    assert plugins.load(GROUP, "half", plugins.having("fit")).fit is None
+    with pytest.raises(PluginError, match="plugin_part") as caught:
+        plugins.load(GROUP, "half", plugins.having("fit", "settle"))
+    assert "has no settle" in str(caught.value.got)

@@ -42,21 +42,12 @@ def kind_of(source: Source) -> SourceKind[Any]:
 
 def _install(cls: type[Source]) -> None:
     """Register the kind that an installed package offers for a class, if one does."""
-    offered = plugins.load(GROUP, cls.__name__.lower(), _checked)
+    offered = plugins.load(GROUP, cls.__name__.lower(), _IS_KIND)
     if offered is not None and offered.node is cls:
         register(offered)
 
 
-def _checked(offered: Any) -> SourceKind[Any]:
-    """Return an offered kind, made if it is a class. Raises `TypeError` if it lacks a part."""
-    kind = offered() if isinstance(offered, type) else offered
-    missing = [part for part in ("node", *_METHODS) if not hasattr(kind, part)]
-    if missing:
-        raise TypeError(f"a SourceKind is expected; {type(kind).__name__} has no {missing[0]}")
-    return kind  # type: ignore[no-any-return]
-
-
-_METHODS = ("extract", "introspect", "identity", "observe", "settled")
+_IS_KIND = plugins.having("node", "extract", "introspect", "identity", "observe", "settled")
 
 register(FilesKind())
 register(DatabaseKind())
