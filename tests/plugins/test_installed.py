@@ -9,7 +9,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -176,3 +176,15 @@ def test_a_broken_package_is_named_with_the_cause(books: Books) -> None:
     told = books("run", code=1).stderr
     assert "the package 'mainstem-example' offers 'broken', but it cannot be used" in told
     assert "ModuleNotFoundError: No module named 'library_that_is_absent'" in told
+
+
+def test_a_source_whose_package_offers_its_kind_no_more_is_named_with_its_line(books: Books, tmp_path: Path) -> None:
+    books("run")
+    module = tmp_path / "elsewhere" / "mainstem_example"
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text("")
+    (module / "ledger.py").write_text((HERE / "mainstem_example" / "ledger.py").read_text())
+    told = replace(books, site=module.parent)("plan", code=1).stderr
+    assert "no kind of source reads a Ledger" in told
+    assert "entries (books.py:7  entries = ledger(…))" in told
+    assert "one of Api, Database, Files, Web" in told

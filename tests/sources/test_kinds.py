@@ -30,7 +30,7 @@ def test_a_subclass_is_read_by_the_kind_of_its_base_until_it_has_its_own():
     assert kind_of(node) is KINDS[Files]
 
     class FolderKind(FilesKind):
-        node = Folder
+        node_type = Folder
 
     own = FolderKind()
     register(own)

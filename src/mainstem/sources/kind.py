@@ -17,13 +17,13 @@ S = TypeVar("S", bound=Source, contravariant=True)
 
 
 class SourceKind(Protocol[S]):
-    """Reads sources whose declaration is a `node`. Subclass it: `observe` and `settled` have defaults.
+    """Reads sources whose declaration is a `node_type`. Subclass it: `observe` and `settled` have defaults.
 
     A plan imports the kind and calls `observe`, so heavy libraries are imported inside the other methods. Contract:
     `mainstem.testing.contracts.source`.
     """
 
-    node: ClassVar[type[Source]]
+    node_type: ClassVar[type[Source]]
 
     @abstractmethod
     def extract(self, request: Request) -> Extraction:

@@ -22,8 +22,8 @@ KINDS: dict[type[Source], SourceKind[Any]] = {}
 
 
 def register(kind: SourceKind[Any]) -> None:
-    """Let sources of the type `kind.node`, and of its subclasses, be read by `kind`."""
-    KINDS[kind.node] = kind
+    """Let sources of the type `kind.node_type`, and of its subclasses, be read by `kind`."""
+    KINDS[kind.node_type] = kind
 
 
 def kind_of(source: Source) -> SourceKind[Any]:
@@ -43,11 +43,11 @@ def kind_of(source: Source) -> SourceKind[Any]:
 def _install(cls: type[Source]) -> None:
     """Register the kind that an installed package offers for a class, if one does."""
     offered = plugins.load(GROUP, cls.__name__.lower(), _IS_KIND)
-    if offered is not None and offered.node is cls:
+    if offered is not None and offered.node_type is cls:
         register(offered)
 
 
-_IS_KIND = plugins.having("node", "extract", "introspect", "identity", "observe", "settled")
+_IS_KIND = plugins.having("node_type", "extract", "introspect", "identity", "observe", "settled")
 
 register(FilesKind())
 register(DatabaseKind())

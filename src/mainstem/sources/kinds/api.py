@@ -47,7 +47,7 @@ UP_TO_DATE = "nothing beyond the cursor"
 class ApiKind(SourceKind[Api]):
     """A JSON API, read page by page: records beyond the cursor, or all of them where there is none."""
 
-    node = Api
+    node_type = Api
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.arrow import arrow_schema

@@ -28,7 +28,7 @@ SAMPLE = 1_000
 class DatabaseKind(SourceKind[Database]):
     """Rows at or beyond the cursor's last value that are not stored yet, or all rows where there is no cursor."""
 
-    node = Database
+    node_type = Database
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.adbc import scheme

@@ -25,7 +25,7 @@ from mainstem.sources.listing import Stamp, listing, no_file, stamp
 class FilesKind(SourceKind[Files]):
     """CSV, Parquet and JSON-lines files below the project."""
 
-    node = Files
+    node_type = Files
 
     def extract(self, request: Request) -> Extraction:
         return _extract(request)

@@ -29,7 +29,7 @@ _PATIENCE = 4 * TIMEOUT
 class WebKind(SourceKind[Web]):
     """Rows of a web page, all of them at each collection."""
 
-    node = Web
+    node_type = Web
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.arrow import arrow_schema

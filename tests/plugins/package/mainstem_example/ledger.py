@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.errors import SourceUnreachable
-from mainstem.nodes.base import names
+from mainstem.nodes.base import Origin, names
 from mainstem.nodes.sources import Source
 from mainstem.ports import Engine
 from mainstem.sources.extraction import Extraction, Request
@@ -25,13 +25,13 @@ class Ledger(Source):
 
 def ledger(path: str, *, key: str | list[str] | None = None, **more: Any) -> Ledger:
     """Declare a ledger."""
-    return Ledger(path=path, key=names(key), **more)
+    return Ledger(path=path, key=names(key), origin=Origin.of_caller(__file__), **more)
 
 
 class LedgerKind(SourceKind[Ledger]):
     """Reads entries beyond those that were read; the cursor is their number."""
 
-    node = Ledger
+    node_type = Ledger
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.arrow import arrow_schema, from_records
