@@ -30,7 +30,7 @@ from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.runner import Runner
 from mainstem.sources.collect import Collect
-from mainstem.sources.schemas import introspect
+from mainstem.sources.inspection import introspect
 from mainstem.state.sql import SqlState
 from mainstem.tables.build import Build
 

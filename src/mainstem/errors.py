@@ -3,6 +3,7 @@
     MainstemError
     ├── SettingsError            mainstem.toml, a profile or a secret is wrong
     ├── MissingExtra             an optional library is not installed
+    ├── PluginError              an installed package offers an extension that cannot be used
     ├── DefinitionError          the project's definitions cannot be loaded
     │   ├── UnknownName          a parameter, node or column that nothing is called
     │   ├── CycleError           nodes that need each other
@@ -101,6 +102,31 @@ class MissingExtra(MainstemError):
             f"{library} is not installed",
             expected=f"the extra {extra!r}",
             hint=f"pip install 'mainstem[{extra}]'",
+        )
+
+
+class PluginError(MainstemError):
+    """An installed package offers an extension that cannot be used."""
+
+    @classmethod
+    def broken(cls, group: str, name: str, package: str, value: str, problem: Exception) -> PluginError:
+        """The error for an entry point `name = value` that cannot be imported or used because of `problem`."""
+        return cls(
+            f"the package {package!r} offers {name!r}, but it cannot be used",
+            where=f'entry point {name} = "{value}" in the group {group}',
+            got=f"{type(problem).__name__}: {problem}",
+            hint=f"repair, update or uninstall {package}",
+        )
+
+    @classmethod
+    def ambiguous(cls, group: str, name: str, offers: Iterable[str]) -> PluginError:
+        """The error for a name that several packages offer."""
+        return cls(
+            f"several packages offer {name!r}",
+            where=f"entry points in the group {group}",
+            got=", ".join(sorted(offers)),
+            expected="one package",
+            hint="uninstall all but one of them",
         )
 
 

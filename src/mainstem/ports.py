@@ -314,3 +314,14 @@ class EventLog(Protocol):
 
 class Store(OnlineStore, EventLog, Protocol):
     """Online state and event log in one store: a transaction covers both."""
+
+
+class BranchStore(Store, Protocol):
+    """The store of one branch, on a server that keeps those of many."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever written to it."""
+
+    def fork(self, origin: str) -> None:
+        """Begin as a copy of another branch's store, unless this one has begun or there is no other."""

@@ -22,7 +22,7 @@ from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 from mainstem.sources.collect import Collect
-from mainstem.sources.schemas import introspect
+from mainstem.sources.inspection import introspect
 
 
 @dataclass

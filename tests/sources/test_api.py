@@ -5,10 +5,9 @@ import pytest
 
 from mainstem.errors import SettingsError, SourceError, SourceUnreachable
 from mainstem.nodes.sources import api
-from mainstem.sources import observe as observing
-from mainstem.sources.extract import api as extracting
-from mainstem.sources.observe import UP_TO_DATE, observe
-from mainstem.sources.schemas import introspect
+from mainstem.sources.inspection import introspect, observe
+from mainstem.sources.kinds import api as extracting
+from mainstem.sources.kinds.api import UP_TO_DATE
 
 SCHEMA = {"n": "int64", "at": "timestamp('UTC', 6)", "wind": "float64"}
 
@@ -204,7 +203,7 @@ def test_truncated_json(bench, site):
 def test_a_slow_server(bench, site, monkeypatch):
     site.call("/rows", lambda *_: time.sleep(1) or (200, {}, b"[]"))
     monkeypatch.setattr(extracting, "TIMEOUT", 0.1)
-    monkeypatch.setattr(observing, "TIMEOUT", 0.1)
+    monkeypatch.setattr(extracting, "LOOK_TIMEOUT", 0.1)
     refused(bench, api(f"{site.url}/rows"), kind=SourceUnreachable)
     assert observe(api(f"{site.url}/rows", paging="none"), bench.root, None) == "unreachable"
 

@@ -5,9 +5,8 @@ import pytest
 
 from mainstem.errors import SourceError, SourceUnreachable
 from mainstem.nodes.sources import database
-from mainstem.sources.extract.database import statement
-from mainstem.sources.observe import observe
-from mainstem.sources.schemas import introspect
+from mainstem.sources.adbc import statement
+from mainstem.sources.inspection import introspect, observe
 
 URL = "sqlite:///registry.db"
 

@@ -7,7 +7,7 @@ import pytest
 import mainstem.nodes.checks as ms
 from mainstem.errors import CheckFailed, SourceError
 from mainstem.nodes.sources import files
-from mainstem.sources.observe import observe
+from mainstem.sources.inspection import observe
 
 HEADER = "id,at,delay\n"
 SCHEMA = {"id": "int64", "at": "timestamp('UTC', 6)", "delay": "float64"}

@@ -10,9 +10,8 @@ import pytest
 
 from mainstem.errors import SourceError, SourceUnreachable
 from mainstem.nodes.sources import database
-from mainstem.sources.extract.postgresql import reason
-from mainstem.sources.observe import observe
-from mainstem.sources.schemas import introspect
+from mainstem.sources.inspection import introspect, observe
+from mainstem.sources.postgresql import reason
 
 INSTANT = "timestamp('UTC', 6)"
 DIGITS = "123456789012345678901234567890.5"

@@ -2,7 +2,7 @@ import pytest
 
 from mainstem.errors import SourceError, SourceUnreachable
 from mainstem.nodes.sources import web
-from mainstem.sources.observe import observe
+from mainstem.sources.inspection import observe
 
 PAGE = """<!doctype html><title>Airlines</title><table><tr><th>code</th><th>name</th></tr>
 <tr><td class="code">UA</td><td class="name">United <b>Air</b> Lines</td></tr>

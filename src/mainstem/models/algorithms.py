@@ -1,13 +1,18 @@
-"""Algorithms by name: a dict and `register`; what is built in uses the public way."""
+"""Algorithms by name: a dict and `register`; what is built in uses the public way.
+
+A package offers its own by an entry point of the group `mainstem.algorithms`: `forest = "mainstem_forest:Forest"`.
+"""
 
 from __future__ import annotations
 
+from mainstem import plugins
 from mainstem.errors import UnknownName
 from mainstem.models.boosting import LightGBM
 from mainstem.models.learning import Algorithm
 from mainstem.models.linear import Linear
 from mainstem.models.naive import Naive
 
+GROUP = "mainstem.algorithms"
 ALGORITHMS: dict[str, Algorithm] = {}
 
 
@@ -17,9 +22,12 @@ def register(name: str, algorithm: Algorithm) -> None:
 
 
 def algorithm(name: str) -> Algorithm:
-    """The algorithm of a name. Raises `UnknownName`."""
+    """Return the algorithm of a name. Raises `UnknownName`, `PluginError`."""
     if name not in ALGORITHMS:
-        raise UnknownName.among("algorithm", name, ALGORITHMS)
+        offered = plugins.load(GROUP, name, plugins.having("fit", "settle"))
+        if offered is None:
+            raise UnknownName.among("algorithm", name, plugins.offered(GROUP, ALGORITHMS))
+        register(name, offered)
     return ALGORITHMS[name]
 
 

@@ -29,10 +29,13 @@ class Origin:
         return f"{place}  {self.text}" if self.text else place
 
     @classmethod
-    def of_caller(cls) -> Origin:
-        """The nearest line on the stack that is outside Mainstem."""
+    def of_caller(cls, *files: str) -> Origin:
+        """The nearest line on the stack that is outside Mainstem, and outside `files`.
+
+        A package's own function that declares a node gives its `__file__`, so that errors quote the user's line.
+        """
         frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
+        while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>", *files)):
             frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
         text = redacted(linecache.getline(file, line).strip())

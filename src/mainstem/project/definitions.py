@@ -76,7 +76,8 @@ class Definitions:
 
     def _schemas(self) -> Schemas:
         """The schemas of schemas.lock; sources that are not in it are introspected once, and added."""
-        from mainstem.sources.schemas import introspect, read_lock, write_lock
+        from mainstem.sources.inspection import introspect
+        from mainstem.sources.lock import read_lock, write_lock
 
         lock = self.settings.root / "schemas.lock"
         locked: dict[str, Mapping[str, str]] = dict(read_lock(lock))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mainstem.errors import MainstemError
 from mainstem.features.online.presence import gone
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding
@@ -32,11 +33,14 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:
-    from mainstem.sources.observe import observe
+    from mainstem.sources.inspection import observe
 
     if isinstance(node, Stream) or name not in release.tables:
         return None
-    return observe(node, root, release.tables[name].cursor)
+    try:
+        return observe(node, root, release.tables[name].cursor)
+    except MainstemError as problem:  # such as a kind that is no longer installed
+        raise problem.within(f"{name} ({node.origin})") from None
 
 
 def _seen(name: str, release: Release) -> str | None:

@@ -1,4 +1,4 @@
-"""The composition root: the only place that names concrete adapters."""
+"""The composition root: this module and `factories` are the only ones that name concrete adapters."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import SettingsError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
+from mainstem.ports import BranchStore, Engine, Store
+from mainstem.project import factories
 from mainstem.project.kinds import KINDS
 from mainstem.settings import Settings
 
 if TYPE_CHECKING:
-    from mainstem.engines.duckdb import DuckdbEngine
     from mainstem.lake.iceberg import IcebergLake
     from mainstem.state.sql import SqlState
     from mainstem.stores.lmdb import LmdbStore
-    from mainstem.stores.redis import RedisStore
 
 Regraph = Callable[[Sequence[Rule]], Graph]
 """The project resolved again, with these remedies in force beside those it has."""
@@ -35,13 +34,8 @@ class Adapters:
         self.branch = branch
 
     @cached_property
-    def engine(self) -> DuckdbEngine:
-        from mainstem.engines.duckdb import DuckdbEngine
-
-        profile = self.settings.profile
-        if profile.engine != "duckdb":
-            raise SettingsError("no such engine", got=profile.engine, expected="duckdb")
-        return DuckdbEngine(profile.memory, profile.threads, self.lake_root / "tmp")
+    def engine(self) -> Engine:
+        return factories.engine(self.settings)
 
     @property
     def lake_root(self) -> Path:
@@ -64,22 +58,22 @@ class Adapters:
         return SqlState(url)
 
     @property
-    def store(self) -> LmdbStore | RedisStore:
-        if self._redis is None and "_lmdb" in vars(self) and not self.has_store:
+    def store(self) -> Store:
+        if self._remote is None and "_lmdb" in vars(self) and not self.has_store:
             self._lmdb.renew()  # its directory was deleted
-        return self._redis or self._lmdb
+        return self._lmdb if self._remote is None else self._remote
 
     @property
     def has_store(self) -> bool:
         """Whether the branch has online state or logs."""
-        if self._redis is not None:
-            return self._redis.begun
+        if self._remote is not None:
+            return self._remote.begun
         return self.online_path(self.branch).exists()
 
     def fork(self, origin: str) -> None:
         """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
-        if self._redis is not None:
-            self._redis.fork(origin)
+        if self._remote is not None:
+            self._remote.fork(origin)
         else:
             from mainstem.stores.lmdb import LmdbStore
 
@@ -96,16 +90,8 @@ class Adapters:
         return LmdbStore(self.online_path(self.branch))
 
     @cached_property
-    def _redis(self) -> RedisStore | None:
-        url = self.settings.profile.online
-        if "://" not in url:
-            return None
-        if not url.startswith(("redis://", "rediss://")):
-            expected = "a directory, redis://… or rediss://…"
-            raise SettingsError("no such online store", got=url.partition("://")[0] + "://", expected=expected)
-        from mainstem.stores.redis import RedisStore
-
-        return RedisStore(url, self.settings.project.name, self.branch)
+    def _remote(self) -> BranchStore | None:
+        return factories.store(self.settings, self.branch)
 
     def executors(self, regraph: Regraph, *, rebuild: bool = False) -> Mapping[StepKind, Executor]:
         """An executor for every kind of step, made when the first such step comes: most runs need few of them.
@@ -127,7 +113,7 @@ class Adapters:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("_lmdb", "_redis", "state"):
+        for name in ("_lmdb", "_remote", "state"):
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()

@@ -12,7 +12,6 @@ import ibis
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.compiled import Subject, declared, refuse
 from mainstem.errors import EngineError, SourceError
-from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.checks import Unique
 from mainstem.nodes.hidden import SEQ, visible
 from mainstem.nodes.sources import Source
@@ -20,7 +19,8 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, Snapshot, Target
-from mainstem.sources.observe import settled
+from mainstem.sources.inspection import place, settled
+from mainstem.sources.kinds import kind_of
 
 if TYPE_CHECKING:
     from mainstem.nodes.records import CheckResult
@@ -64,18 +64,18 @@ class _Collection:
         self.definition = context.graph[name]
         self.node: Source = self.definition.node  # type: ignore[assignment]
         self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
-        self.place = _place(self.node)
+        self.place = place(self.node)
         self.before = context.release.tables.get(name)
         self.base = self.before if self.before and self._continues(self.before) else None
 
     def outcome(self) -> StepResult:
-        from mainstem.sources.extract import extract
         from mainstem.sources.extraction import Request
 
         observed = settled(self.node, self.root)
         cursor = self.base.cursor if self.base else None
         schema = visible(self.definition.schema or {})
-        extraction = extract(Request(self.name, self.node, self.root, cursor, schema, self.context.report))
+        request = Request(self.name, self.node, self.root, cursor, schema, self.context.report)
+        extraction = kind_of(self.node).extract(request)
         subject = subject_of(self.context, self.name, self._checks())
         written = self._write(extraction, subject)
         reached = extraction.cursor(written.names)
@@ -193,27 +193,6 @@ class _Collection:
             return checks
         own = set(self.node.checks)
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
-
-
-def _place(node: Source) -> str:
-    what = {
-        name: getattr(node, name)
-        for name in (
-            "path",
-            "format",
-            "options",
-            "url",
-            "table",
-            "query",
-            "records",
-            "params",
-            "cursor",
-            "rows",
-            "fields",
-        )
-        if hasattr(node, name)
-    }
-    return digest(type(node).__name__, canonical(what))
 
 
 def _names(remove: Any) -> frozenset[str]:

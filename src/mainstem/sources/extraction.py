@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any, Literal
 
 from mainstem.ports import Relation
 from mainstem.sources.feed import Feed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Written = Mapping[str, tuple[str, ...]]
 """The names of the data files that each part became."""
@@ -85,10 +85,10 @@ class Extraction:
 
 def _hash(hasher: Any, column: pa.Array) -> None:
     """Hash which values are there, and those: what lies in memory behind a null may be anything."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     present = pc.drop_null(column)
     for array in (pc.is_valid(column), present):
         values = array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array
         hasher.update(pa.RecordBatch.from_arrays([values], names=["values"]).serialize())
-
-
-Extractor = Callable[[Request], Extraction]

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from traceback import clear_frames
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AHEAD = 2
 """Batches that are drawn before the engine asks for them."""
@@ -37,6 +39,8 @@ class Feed:
         self._done = threading.Event()
 
     def reader(self) -> pa.RecordBatchReader:
+        import pyarrow as pa
+
         return pa.RecordBatchReader.from_batches(self._schema, self._received())
 
     def cancel(self) -> None:

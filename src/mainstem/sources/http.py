@@ -16,6 +16,8 @@ from mainstem.sources.secrets import redact
 AGENT = "mainstem (+https://github.com/mainstem/mainstem)"
 TIMEOUT = 30.0
 """Seconds that a server may take for an answer."""
+LOOK_TIMEOUT = 5.0
+"""Seconds that a server may take to say whether it has something new."""
 
 
 def with_params(url: str, params: Mapping[str, Any]) -> str:

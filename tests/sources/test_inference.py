@@ -1,32 +1,13 @@
 import pytest
 
-from mainstem.errors import SettingsError, SourceError
+from mainstem.errors import SourceError
 from mainstem.nodes.sources import files, web
-from mainstem.sources import schemas
-from mainstem.sources.schemas import introspect, read_lock, write_lock
+from mainstem.sources import inference
+from mainstem.sources.inspection import introspect
 
 
 def put(root, name, text):
     (root / name).write_text(text)
-
-
-def test_the_lock_is_stable_and_read_back(tmp_path):
-    lock = tmp_path / "schemas.lock"
-    schemas = {"b": {"z": "int64", "odd name": "string"}, "a": {"at": "timestamp('UTC', 6)"}}
-    write_lock(lock, schemas)
-    text = lock.read_text()
-    assert text.endswith('[a]\nat = "timestamp(\'UTC\', 6)"\n\n[b]\nz = "int64"\n"odd name" = "string"\n')
-    assert read_lock(lock) == schemas
-    write_lock(lock, dict(reversed(schemas.items())))
-    assert lock.read_text() == text
-    assert read_lock(tmp_path / "none") == {}
-
-
-@pytest.mark.parametrize("text", ["[a\n", '[a]\nx = "integr"\n', "[a]\nx = 3\n", "a = 1\n"])
-def test_a_broken_lock_is_refused(tmp_path, text):
-    put(tmp_path, "schemas.lock", text)
-    with pytest.raises(SettingsError):
-        read_lock(tmp_path / "schemas.lock")
 
 
 def test_csv_types_are_the_narrowest_that_all_texts_of_all_files_have(bench):
@@ -81,7 +62,7 @@ def test_a_web_page_gives_texts(bench):
 
 @pytest.mark.parametrize(("later", "type"), [("2", "int64"), ("1.5", "float64"), ("many", "string"), ("", "int64")])
 def test_rows_beyond_the_first_decide_too(bench, monkeypatch, later, type):
-    monkeypatch.setattr(schemas, "SAMPLE", 1)
+    monkeypatch.setattr(inference, "SAMPLE", 1)
     put(bench.root, "a.csv", f"id,x,blank\n1,1,\n2,{later},\n3,,{later}\n")
     found = introspect(files("*.csv"), bench.root, bench.engine)
     assert found["x"] == type

@@ -7,17 +7,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mainstem.errors import SourceError
-from mainstem.ports import RawFiles
+from mainstem.graph.fingerprint import canonical, digest
+from mainstem.nodes.sources import Files
+from mainstem.ports import Engine, RawFiles
 from mainstem.sources.extraction import Extraction, Part, Request, Written
+from mainstem.sources.kind import SourceKind
 from mainstem.sources.listing import Stamp, listing, no_file, stamp
 
 
-def extract(request: Request) -> Extraction:
+class FilesKind(SourceKind[Files]):
+    """CSV, Parquet and JSON-lines files below the project."""
+
+    node_type = Files
+
+    def extract(self, request: Request) -> Extraction:
+        return _extract(request)
+
+    def introspect(self, source: Files, root: Path, engine: Engine) -> Mapping[str, str]:
+        paths = tuple(str(root / path) for path in listing(root, source.path))
+        if not paths:
+            raise no_file(source.path, root)
+        return _types_of_csv(source, paths, engine) if source.format == "csv" else _types(source, paths, engine)
+
+    def observe(self, source: Files, root: Path, cursor: str | None) -> str:
+        return digest(canonical(listing(root, source.path)))
+
+    def identity(self, source: Files) -> Mapping[str, Any]:
+        return {name: getattr(source, name) for name in ("path", "format", "options", "cursor")}
+
+
+# ── extraction ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _extract(request: Request) -> Extraction:
     """The files that changed since the cursor. Raises `SourceError` if none matches at all."""
     stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
     found = listing(request.root, request.node.path)
@@ -106,3 +135,26 @@ def _ends_within_a_line(file: Path) -> bool:
     with file.open("rb") as stream:
         stream.seek(-1, 2)
         return stream.read(1) not in b"\r\n"
+
+
+# ── introspection ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _types(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, str]:
+    from mainstem.sources.inference import kept
+
+    with engine.session({"files": RawFiles(paths, source.format, None, source.options)}) as session:
+        return {name: kept(type) for name, type in session.schema("SELECT * FROM files").items()}
+
+
+def _types_of_csv(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, str]:
+    """Read every column of every file as text: a column that is blank in one file has its type from another."""
+    from mainstem.sources.inference import types_of_text
+
+    options = {"delim": ",", "quote": '"', "escape": '"', **source.options, "all_varchar": True, "union_by_name": True}
+    with engine.session({"files": RawFiles(paths, "csv", None, options)}) as session:
+        names = list(session.schema("SELECT * FROM files"))
+        if len(names) == 1 and re.search(r"[;\t|]", names[0]):
+            hint = "another delimiter? options={'delim': ';'}"
+            raise SourceError("the CSV files have one column only", got=names[0], hint=hint)
+        return types_of_text(session, "files", names)

@@ -6,30 +6,51 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import MissingExtra, SourceError
 from mainstem.nodes.sources import Web
-from mainstem.sources.arrow import arrow_schema, cast
+from mainstem.ports import Engine
 from mainstem.sources.extraction import Extraction, Request
-from mainstem.sources.http import AGENT, TIMEOUT, refused, unreachable
+from mainstem.sources.http import AGENT, LOOK_TIMEOUT, TIMEOUT, refused, unreachable, validators
+from mainstem.sources.kind import SourceKind
 from mainstem.sources.secrets import expand, redact
 
-_PROGRAM = Path(__file__).with_name("crawl.py")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PROGRAM = Path(__file__).parents[1] / "crawl.py"
 _PATIENCE = 4 * TIMEOUT
 """Seconds a crawl may take in all, retries included."""
 
 
-def extract(request: Request) -> Extraction:
-    """All rows of the page."""
-    return Extraction.replacing(_batches(request), arrow_schema(request.schema))
+class WebKind(SourceKind[Web]):
+    """Rows of a web page, all of them at each collection."""
+
+    node_type = Web
+
+    def extract(self, request: Request) -> Extraction:
+        from mainstem.sources.arrow import arrow_schema
+
+        return Extraction.replacing(_batches(request), arrow_schema(request.schema))
+
+    def introspect(self, source: Web, root: Path, engine: Engine) -> Mapping[str, str]:
+        return dict.fromkeys(source.fields, "string")
+
+    def observe(self, source: Web, root: Path, cursor: str | None) -> str | None:
+        return validators(expand(source.url), {}, LOOK_TIMEOUT)
+
+    def identity(self, source: Web) -> Mapping[str, Any]:
+        return {name: getattr(source, name) for name in ("url", "cursor", "rows", "fields")}
 
 
 def _batches(request: Request) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    from mainstem.sources.arrow import arrow_schema, cast
+
     node: Web = request.node
     schema = arrow_schema(request.schema)
     rows = crawl(node, request.where)

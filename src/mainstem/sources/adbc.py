@@ -1,0 +1,104 @@
+"""Queries to databases through ADBC, as Arrow from the driver to the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mainstem.errors import MissingExtra, SourceError, SourceUnreachable
+from mainstem.nodes.sources import Database
+from mainstem.sources.postgresql import address, quoted, reason
+from mainstem.sources.secrets import expand, redact
+from mainstem.sources.sqlite import read_only
+
+BATCH = 65_536
+"""Rows of a batch; SQLite's driver also takes the types from the first."""
+
+
+def scheme(url: str) -> str:
+    """`sqlite` or `postgresql`; any other is returned as it is."""
+    name = url.partition(":")[0].partition("+")[0]
+    return "postgresql" if name == "postgres" else name
+
+
+def statement(
+    node: Database, last: Any, columns: Sequence[str] = ("*",), kind: str = "text"
+) -> tuple[str, tuple[Any, ...]]:
+    """The SQL that reads what is new, and its parameters; `kind` is PostgreSQL's type of the cursor."""
+    relation = f"({node.query})" if node.query else ".".join(map(quoted, str(node.table).split(".")))
+    sql = f"SELECT {', '.join(columns)} FROM {relation} AS source"
+    if node.cursor is None or last is None:
+        return sql, ()
+    newer = f"{sql} WHERE source.{quoted(node.cursor)} >="
+    return (f"{newer} ?", (last,)) if scheme(node.url) == "sqlite" else (f"{newer} $1::text::{kind}", (str(last),))
+
+
+@contextmanager
+def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -> Iterator[pa.RecordBatchReader]:
+    """The answer to a query, as batches. Raises `SourceUnreachable` and `SourceError`, without a password in either."""
+    adbc = _adbc()
+    try:
+        connection = _connect(node, root)
+    except adbc.Error as error:
+        raise _shut_out(node, reason(error)) from error
+    try:
+        with closing(connection), closing(connection.cursor()) as cursor:
+            if scheme(node.url) == "sqlite":
+                cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH)})
+            cursor.execute(sql, parameters or None)
+            yield cursor.fetch_record_batch()
+    except (adbc.Error, pa.ArrowException, OSError) as error:
+        raise _refused(node, reason(error), sql) from error
+
+
+def _shut_out(node: Database, said: str) -> SourceUnreachable:
+    credentials = "password" in said or "authentication" in said
+    return SourceUnreachable(
+        "the database does not let us in" if credentials else "the database cannot be reached",
+        where=redact(node.url),
+        got=redact(said, node.url),
+        expected="a connection",
+        hint="are user and password right?" if credentials else "is it running, and the url right?",
+    )
+
+
+def _refused(node: Database, said: str, sql: str) -> SourceError:
+    unknown = "no such table" in said or ("relation" in said and "does not exist" in said)
+    hint = 'is the table\'s name right? table="SCHEMA.TABLE"' if unknown else "try it in the database's own client"
+    return SourceError(
+        "the database refused the query",
+        where=redact(node.url),
+        got=redact(said, node.url),
+        expected=f"an answer to {sql}",
+        hint=hint,
+    )
+
+
+def _adbc() -> Any:
+    try:
+        import adbc_driver_manager
+    except ImportError as error:
+        raise MissingExtra.named("database", "adbc-driver-manager") from error
+    return adbc_driver_manager
+
+
+def _connect(node: Database, root: Path) -> Any:
+    kind = scheme(node.url)
+    try:
+        if kind == "sqlite":
+            import adbc_driver_sqlite.dbapi as sqlite
+
+            return sqlite.connect(read_only(node.url, root))
+        if kind == "postgresql":
+            import adbc_driver_postgresql.dbapi as postgresql
+
+            return postgresql.connect(address(expand(node.url)))
+    except ImportError as error:
+        raise MissingExtra.named("database", f"adbc-driver-{kind}") from error
+    raise SourceError(
+        f"databases of the kind {kind!r} are not supported", where=redact(node.url), expected="sqlite or postgresql"
+    )

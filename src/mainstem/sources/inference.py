@@ -1,0 +1,103 @@
+"""Types of columns, from the texts or JSON values that they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from mainstem.nodes.instants import INSTANT
+from mainstem.ports import Session
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
+
+def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict[str, str]:
+    """Return the narrowest type that all texts of each column have.
+
+    Codes such as `007` and digits beyond int64 stay text.
+    """
+    table = ibis.table(dict.fromkeys(names, "string"), name=relation)
+    first = _narrowed(session, table.limit(SAMPLE), dict.fromkeys(names, tuple(_FITS)))
+    # Most columns are what their first rows look like; then one test of each over all rows is enough.
+    kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
+    lost = {name: first[name] for name in names if first[name] and not kinds[name]}
+    kinds |= _narrowed(session, table, lost) if lost else {}
+    return {name: kinds[name][0] if 0 < len(kinds[name]) < len(_FITS) else "string" for name in names}
+
+
+def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Those of the `kinds` of each column that all its texts fit: every one where there are no texts."""
+    tests = {
+        f"{kind} {number}": table[name].count(where=table[name].notnull() & ~_FITS[kind](table[name]))
+        for number, name in enumerate(kinds)
+        for kind in kinds[name]
+    }
+    misfits = session.fetch(table.aggregate(**tests)).to_pylist()[0] if tests else {}
+    return {
+        name: tuple(kind for kind in kinds[name] if not misfits[f"{kind} {number}"])
+        for number, name in enumerate(kinds)
+    }
+
+
+def _float(text: Any) -> Any:
+    """Numbers that lose nothing as float64, which codes such as `007.5` and long digits would."""
+    code = text.startswith("0") & (text.length() > 1) & ~text.startswith("0.")
+    return text.try_cast("float64").notnull() & ~code & ((text.length() < 19) | text.contains("."))
+
+
+_FITS: dict[str, Callable[[Any], Any]] = {
+    "boolean": lambda text: text.lower().isin(["true", "false"]),
+    "int64": lambda text: (text.try_cast("int64").cast("string") == text).fill_null(False),
+    "float64": _float,
+    "date": lambda text: (text.length() == 10) & text.try_cast("date").notnull(),
+    INSTANT: lambda text: (text.length() >= 16) & text.try_cast(INSTANT).notnull(),
+}
+"""The types that are looked for, narrowest first, and which texts have them."""
+
+SAMPLE = 10_000
+"""Rows that are looked at before all are."""
+
+
+def type_of(values: Sequence[Any]) -> str:
+    """Return the Ibis type of JSON values: ISO 8601 texts are instants or dates, objects stay JSON text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {int, float}:
+        return "int64" if kinds == {int} else "float64"
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {str}:
+        texts = [value for value in values if value is not None]
+        if all(_is_date(text) for text in texts):
+            return "date"
+        return INSTANT if all(_is_instant(text) for text in texts) else "string"
+    return "string"
+
+
+def _is_date(text: str) -> bool:
+    return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) and _parses(date, text)
+
+
+def _is_instant(text: str) -> bool:
+    return bool(re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", text)) and _parses(datetime, text)
+
+
+def _parses(kind: type[date], text: str) -> bool:
+    try:
+        kind.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def kept(type: dt.DataType) -> str:
+    """Return the type a column is kept in: every instant in UTC and microseconds; what has no type yet is text."""
+    if type.is_timestamp():
+        return INSTANT
+    if type.is_null() or type.is_json():
+        return "string"
+    return "int64" if type.is_integer() else "float64" if type.is_floating() else str(type.copy(nullable=True))

@@ -1,0 +1,125 @@
+"""Databases: tables and queries of SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstem.graph.fingerprint import digest
+from mainstem.nodes.sources import Database
+from mainstem.ports import Engine
+from mainstem.sources.extraction import Extraction, Request
+from mainstem.sources.kind import SourceKind
+from mainstem.sources.listing import stamp
+from mainstem.sources.progress import last_of
+from mainstem.sources.sqlite import declared_types, file_of
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+    import pyarrow as pa
+
+    from mainstem.sources.postgresql import Column
+
+SAMPLE = 1_000
+"""Rows by which SQLite's driver takes the types of columns that declare none."""
+
+
+class DatabaseKind(SourceKind[Database]):
+    """Rows at or beyond the cursor's last value that are not stored yet, or all rows where there is no cursor."""
+
+    node_type = Database
+
+    def extract(self, request: Request) -> Extraction:
+        from mainstem.sources.adbc import scheme
+        from mainstem.sources.arrow import arrow_schema, conformed
+        from mainstem.sources.cursors import Watermark
+
+        node: Database = request.node
+        schema, batches = arrow_schema(request.schema), _batches(request)
+        if node.cursor is None:
+            return Extraction.replacing(conformed(batches, schema, request.where), schema)
+        mark = Watermark(node.cursor, request.cursor)
+        if scheme(node.url) == "sqlite":  # its values are compared as they are stored: an instant may be any text
+            fresh = (mark.fresh(batch) for batch in batches)
+            return Extraction.appending(conformed(fresh, schema, request.where), schema, mark.text)
+        typed = conformed(batches, schema, request.where)
+        return Extraction.appending((mark.fresh(batch) for batch in typed), schema, mark.text)
+
+    def introspect(self, source: Database, root: Path, engine: Engine) -> Mapping[str, str]:
+        from mainstem.sources.inference import kept
+
+        return {name: kept(type) for name, type in _columns(source, root).items()}
+
+    def observe(self, source: Database, root: Path, cursor: str | None) -> str | None:
+        if not source.url.startswith("sqlite:///"):
+            return None  # other databases do not say when they changed
+        file = file_of(source.url, root)
+        wal = file.with_name(f"{file.name}-wal")
+        if stamp(file) is None:
+            raise FileNotFoundError(file)
+        return digest(repr(stamp(file)), repr(stamp(wal)))
+
+    def identity(self, source: Database) -> Mapping[str, Any]:
+        return {name: getattr(source, name) for name in ("url", "table", "query", "cursor")}
+
+
+# ── extraction ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _batches(request: Request) -> Iterator[pa.RecordBatch]:
+    from mainstem.sources.adbc import reading
+    from mainstem.sources.arrow import require
+    from mainstem.sources.postgresql import finite
+
+    node: Database = request.node
+    wanted = [*request.schema, *([node.cursor] if node.cursor else [])]
+    rows = 0
+    with reading(node, request.root, *_query(request, wanted)) as reader:
+        require(wanted, reader.schema.names, request.where)
+        for batch in reader:
+            yield finite(batch, request.where)
+            rows += batch.num_rows
+            request.report(f"{rows:,} rows")
+
+
+def _query(request: Request, wanted: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    from mainstem.sources.adbc import scheme, statement
+    from mainstem.sources.arrow import require
+
+    node: Database = request.node
+    last = last_of(request.cursor)
+    if scheme(node.url) != "postgresql":
+        return statement(node, last)
+    found = _postgresql_columns(node, request.root)
+    require(wanted, [column.name for column in found], request.where)
+    chosen = [column.sql for column in found if column.name in wanted]
+    kind = next((column.kind for column in found if column.name == node.cursor), "text")
+    return statement(node, last, chosen, kind)
+
+
+# ── introspection ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _columns(node: Database, root: Path) -> dict[str, dt.DataType]:
+    """Columns and types. Raises `SourceError` for one of PostgreSQL's that could mean anything."""
+    import ibis.expr.datatypes as dt
+
+    from mainstem.sources.adbc import reading, scheme, statement
+    from mainstem.sources.postgresql import types
+
+    if scheme(node.url) == "postgresql":
+        return types(_postgresql_columns(node, root), node.schema or {})
+    with reading(node, root, f"{statement(node, None)[0]} LIMIT {SAMPLE}", ()) as reader:
+        found = {f.name: dt.DataType.from_pyarrow(f.type) for f in reader.read_all().schema}
+    declared = declared_types(node.url, root, node.table) if node.table else {}
+    return {name: declared.get(name, type) for name, type in found.items()}
+
+
+def _postgresql_columns(node: Database, root: Path) -> list[Column]:
+    """PostgreSQL's columns, by a query over no rows."""
+    from mainstem.sources.adbc import reading, statement
+    from mainstem.sources.postgresql import described
+
+    with reading(node, root, f"{statement(node, None)[0]} LIMIT 0", ()) as reader:
+        return described(reader.schema)

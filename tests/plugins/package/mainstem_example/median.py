@@ -1,0 +1,21 @@
+"""An algorithm: the median of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mainstem.models.learning import Examples, Settings
+from mainstem.models.naive import Constant
+
+
+class Median:
+    """The same score for every row."""
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> Constant:
+        middle = np.median(examples.targets, axis=0)
+        return Constant(examples.task, middle, not examples.rows.floats.shape[1])
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        return {}

@@ -1,0 +1,37 @@
+"""A store: LMDB in a directory of its own for each branch, below the directory that the URL names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mainstem.settings import Settings
+from mainstem.stores.lmdb import LmdbStore
+
+
+class ShelfStore(LmdbStore):
+    """The store of a branch at `shelf://DIRECTORY`."""
+
+    def __init__(self, settings: Settings, branch: str) -> None:
+        self._shelf = settings.root / settings.profile.online.removeprefix("shelf://")
+        super().__init__(self._place(branch), sync=False)
+
+    @property
+    def begun(self) -> bool:
+        sizes = self.sizes()
+        return bool(sizes.spaces or sizes.logs)
+
+    def fork(self, origin: str) -> None:  # type: ignore[override]
+        if self.begun or not self._place(origin).exists():
+            return
+        other = LmdbStore(self._place(origin))
+        sizes = other.sizes()
+        with self.transaction() as writer:
+            for space in sizes.spaces:
+                for page in other.scan(space):
+                    writer.put_many(space, dict(page))
+            for log in sizes.logs:
+                writer.append(log, [payload for _, payload in other.entries(log, 0)])
+        other.close()
+
+    def _place(self, branch: str) -> Path:
+        return self._shelf / branch.replace("/", "__")
