@@ -267,9 +267,9 @@ def judge(served: Served, fault_name: str, weekly: bool, tally: Tally, verbose: 
             tally.alarms.append(f"{day} {loss.gain.sources[0]} lost its worth: {loss.cost.value:.3f}")
         for repair in found.repairs:
             right = repair.change.place in fault
-            factor = fault.get(repair.change.place, 1.0) * repair.change.rule.factor
+            factor = fault.get(repair.change.place, 1.0) * repair.change.rule.verb.factor
             if not right or abs(factor - 1) > 1e-6:
-                tally.alarms.append(f"{day} {repair.change.place} × {repair.change.rule.factor:g}")
+                tally.alarms.append(f"{day} {repair.change.place} × {repair.change.rule.verb.factor:g}")
             elif repair.change.place == next(iter(fault)):
                 tally.named += 1
                 tally.harmless += repair.harmless
@@ -277,7 +277,7 @@ def judge(served: Served, fault_name: str, weekly: bool, tally: Tally, verbose: 
             if verbose and right:
                 cost = repair.recovery.recovered
                 print(
-                    f"  {day} {repair.change.place:22s} × {repair.change.rule.factor:.5f}"
+                    f"  {day} {repair.change.place:22s} × {repair.change.rule.verb.factor:.5f}"
                     f" since {repair.change.since:%m-%d %H:%M}; average precision {repair.recovery.before:.3f} →"
                     f" {repair.recovery.after:.3f}, cost {cost.value:.4f} ({cost.low:.4f}–{cost.high:.4f})"
                     f"{' harmless' if repair.harmless else ''}"

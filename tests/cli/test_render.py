@@ -14,11 +14,12 @@ from mainstem.errors import RunFailed, SourceUnreachable
 from mainstem.nodes.findings import Evidence, Finding, Recovery, Remedy, Rival, Rule
 from mainstem.nodes.records import Binding, CheckResult, Measure, Release, RunRecord, StepRecord
 from mainstem.nodes.status import ProjectStatus, RelationDetails
+from mainstem.nodes.verbs import Rescale
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.runner import Event
 
 NOON = datetime(2013, 12, 1, 12, tzinfo=UTC)
-RULE = Rule("rescale", "departures", "dep_delay", 1 / 60, "departed_at >= '2013-12-01'", "abs(dep_delay) < 2000")
+RULE = Rule("departures", Rescale("dep_delay", 1 / 60), "departed_at >= '2013-12-01'", "abs(dep_delay) < 2000")
 FINDING = Finding(
     id="fnd-1",
     kind="source_change",
@@ -152,7 +153,7 @@ def test_a_finding_is_a_card_with_its_remedy(text, data) -> None:
         "mainstem finding accept fnd-1",
     ):
         assert words in card
-    assert data("finding", FINDING)["rule"]["factor"] == 1 / 60
+    assert data("finding", FINDING)["rule"]["verb"]["factor"] == 1 / 60
 
 
 def test_findings_in_a_table(text, data) -> None:

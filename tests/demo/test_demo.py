@@ -68,8 +68,8 @@ def the_finding_names_the_source_the_column_the_cost_and_the_remedy(told: dict[s
     assert (finding["node"], finding["column"]) == ("departures", "dep_delay")
     assert finding["metric"] == "average_precision"
     assert finding["cost"]["low"] > 0 and finding["cost"]["value"] > 0.03
-    assert finding["rule"]["kind"] == "rescale"
-    assert finding["rule"]["factor"] == pytest.approx(1 / 60, rel=0.05)
+    assert finding["rule"]["verb"]["kind"] == "rescale"
+    assert finding["rule"]["verb"]["factor"] == pytest.approx(1 / 60, rel=0.05)
     assert finding["promised"]["recovered"]["low"] > 0
 
 

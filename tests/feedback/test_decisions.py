@@ -10,9 +10,10 @@ from mainstem.feedback.decisions import accept, muted, reject
 from mainstem.feedback.remedies import read
 from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.records import now
+from mainstem.nodes.verbs import Rescale
 from mainstem.state.sql import SqlState
 
-RULE = Rule("rescale", "departures", "dep_delay", 1 / 60, "TRUE", "count(*) > 0")
+RULE = Rule("departures", Rescale("dep_delay", 1 / 60), "TRUE", "count(*) > 0")
 WINDOW = datetime(2013, 12, 1, tzinfo=UTC), datetime(2013, 12, 31, tzinfo=UTC)
 FINDING = Finding(
     id="F1",

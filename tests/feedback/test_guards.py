@@ -10,11 +10,12 @@ from ibis import _
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import EngineError
-from mainstem.feedback import guards, remedies
+from mainstem.feedback import guards
 from mainstem.feedback.changes import Series, unit_change
 from mainstem.monitoring.history import DAY
 from mainstem.nodes.instants import instant_of
 from mainstem.project.resolve import resolve
+from mainstem.tables.corrections import corrected
 
 DAYS, FAULT, MENDED = 120, 80, 110
 TIMES = np.arange(DAYS * 24) * (DAY // 24)
@@ -84,7 +85,7 @@ def test_the_text_leaves_room_on_both_sides():
 
 def test_the_rule_corrects_what_it_was_made_for():
     feed = ms.files("feed.csv", key="id", time="at")
-    corrected = remedies.apply(
+    corrected = corrected(
         resolve({"feed": feed}, {"feed": {"id": "int64", "at": "timestamp('UTC', 6)", "delay": "float64"}})[
             "feed"
         ].read,

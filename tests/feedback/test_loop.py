@@ -148,14 +148,14 @@ def test_all_the_way_round(opened):
     harmful, harmless = project.findings()
 
     assert (harmful.id, harmful.node, harmful.column) == ("F1", "feed", "delay")
-    assert harmful.rule.factor == pytest.approx(1 / 60) and harmful.kind == "source_change"
+    assert harmful.rule.verb.factor == pytest.approx(1 / 60) and harmful.kind == "source_change"
     assert harmful.cost.low > 0.02 and harmful.promised.after > harmful.promised.before
     assert abs(datetime.fromisoformat(harmful.rule.where.split("'")[1]) - FAULT) <= timedelta(hours=1)
     assert harmful.lineage[-1] == "feed.delay" and "place" in harmful.lineage
     assert {"the labels are wrong", "the world changed: retrain"} <= {r.name for r in harmful.rivals}
 
     assert (harmless.node, harmless.column, harmless.harmless) == ("weather", "wind", True)
-    assert harmless.rule.factor == pytest.approx(1 / 0.44704)
+    assert harmless.rule.verb.factor == pytest.approx(1 / 0.44704)
     assert record.findings == ("F1", "F2") and "drift in" in said(record, "monitor")
 
     project.accept("F1")

@@ -17,9 +17,10 @@ from mainstem.monitoring.drift import Sample
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Recovery, Rule
 from mainstem.nodes.records import Measure
+from mainstem.nodes.verbs import Rescale
 
 SINCE = datetime(2013, 12, 1, 5, 11, tzinfo=UTC)
-RULE = Rule("rescale", "departures", "dep_delay", 1 / 60, "TRUE", "TRUE")
+RULE = Rule("departures", Rescale("dep_delay", 1 / 60), "TRUE", "TRUE")
 Y = np.array([0.0, 1, 0, 1, 1, 0])
 
 

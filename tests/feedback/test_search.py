@@ -47,7 +47,7 @@ class World:
             values = self.sources[column.sources[0]].copy()
             for rule in rules:
                 if f"{rule.node}.{rule.column}" == column.sources[0]:
-                    values[self.times >= FAULT] *= rule.factor
+                    values[self.times >= FAULT] *= rule.verb.factor
             columns[column.name] = values[at]
         return Labelled(Sample(columns, self.times[at] + 1), self.y[chosen])
 
@@ -84,7 +84,7 @@ def test_a_fault_is_named_dated_priced_and_undone():
     found = World(0, {"feed.delay": 60.0}).search()
     assert [r.change.place for r in found.repairs] == ["feed.delay"] and not found.losses
     repair = found.repairs[0]
-    assert repair.change.rule.factor == pytest.approx(1 / 60)
+    assert repair.change.rule.verb.factor == pytest.approx(1 / 60)
     assert abs((repair.change.since - instant_of(FAULT)).total_seconds()) <= 2 * 3600
     assert repair.recovery.recovered.low > 0 and not repair.harmless
     assert repair.recovery.after == pytest.approx(repair.recovery.before + repair.recovery.recovered.value)
@@ -95,7 +95,7 @@ def test_a_harmless_drift_is_shown_as_one():
     found = World(0, {"weather.wind": 0.44704}).search()
     assert [r.change.place for r in found.repairs] == ["weather.wind"] and not found.losses
     assert found.repairs[0].harmless
-    assert found.repairs[0].change.rule.factor == pytest.approx(1 / 0.44704)
+    assert found.repairs[0].change.rule.verb.factor == pytest.approx(1 / 0.44704)
 
 
 def test_two_faults_at_once_are_kept_apart():
@@ -123,13 +123,13 @@ def test_windows_of_earlier_findings_are_no_reference():
     window = instant_of(135 * DAY), instant_of(149 * DAY)
     earlier = [(instant_of(FAULT), instant_of(135 * DAY - 1))]
     found = unit_change("feed", "delay", rows, window, earlier)
-    assert found is not None and found.rule.factor == pytest.approx(1 / 60)
+    assert found is not None and found.rule.verb.factor == pytest.approx(1 / 60)
 
 
 def test_a_fault_that_began_before_the_first_prediction_is_dated_back():
     rows = World(0, {"feed.delay": 60.0}).read("feed", "delay")
     found = unit_change("feed", "delay", rows, (instant_of(FAULT + DAY // 2), instant_of(149 * DAY)), [])
-    assert found is not None and found.rule.factor == pytest.approx(1 / 60)
+    assert found is not None and found.rule.verb.factor == pytest.approx(1 / 60)
     assert abs((found.since - instant_of(FAULT)).total_seconds()) <= 2 * 3600
 
 

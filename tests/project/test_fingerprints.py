@@ -9,9 +9,10 @@ import pytest
 from every_kind import SCHEMAS, project
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.verbs import Rescale
 from mainstem.project.resolve import resolve
 
-RULE = Rule("rescale", "flights", "delay", 1 / 60, "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
+RULE = Rule("flights", Rescale("delay", 1 / 60), "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
 
 RECORDED: dict[str, tuple[str, str]] = {
     "airlines": ("7ee55b49a9b2", "1bd193007981"),

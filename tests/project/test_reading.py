@@ -18,6 +18,7 @@ import mainstem as ms
 from mainstem.errors import ModelError, NotFound, RequestError, RunFailed, StorageError, UnknownName
 from mainstem.features.offline.join import AsOf
 from mainstem.nodes.records import now
+from mainstem.nodes.verbs import Rescale
 from mainstem.project.project import Project
 
 INSTANT = "timestamp('UTC', 6)"
@@ -189,7 +190,7 @@ def test_the_past_is_read_with_the_remedies_of_its_time(project: Project) -> Non
     from mainstem.nodes.findings import Remedy, Rule
 
     first = project.run()
-    rule = Rule("rescale", "flights", "arr_delay", 1 / 60, "arr_delay > 0", "max(arr_delay) < 3")
+    rule = Rule("flights", Rescale("arr_delay", 1 / 60), "arr_delay > 0", "max(arr_delay) < 3")
     write(project.settings.root / "remedies.toml", [Remedy("F1", rule, now() + timedelta(seconds=1))])
     project.run()
     assert max(project.table("flights").to_pyarrow()["arr_delay"].drop_null().to_pylist()) == 0.5

@@ -15,6 +15,7 @@ from mainstem.graph.known import Known
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.verbs import Rescale
 from mainstem.project.resolve import resolve
 
 INSTANT = "timestamp('UTC', 6)"
@@ -259,7 +260,7 @@ def test_words_change_nothing_and_meaning_flows_down() -> None:
 
 def test_a_remedy_changes_what_is_read_and_all_below_but_not_what_is_stored() -> None:
     nodes = project(15)
-    rule = Rule("rescale", "flights", "delay", 1 / 60, "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
+    rule = Rule("flights", Rescale("delay", 1 / 60), "departed_at >= TIMESTAMPTZ '2013-12-01'", "delay < 3000")
     plain, remedied = resolve(nodes, {}), resolve(nodes, {}, rules=[rule])
     assert plain["flights"].fingerprint == remedied["flights"].fingerprint
     assert plain["flights"].read_fingerprint != remedied["flights"].read_fingerprint

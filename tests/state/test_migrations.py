@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from mainstem.monitoring.verdicts import Verdict
-from mainstem.nodes.findings import Finding
+from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.records import Binding, ModelVersion, Release, RunRecord
+from mainstem.nodes.verbs import Rescale
 from mainstem.state.schema import REVISION
 from mainstem.state.sql import SqlState
 
@@ -46,7 +47,9 @@ def test_findings_stay_and_their_numbers_go_on(url: str) -> None:
     state = SqlState(url)
     one, two = state.find(Finding)
     assert (one.id, one.state, one.node, one.column) == ("F1", "accepted", "offers", "price")
-    assert one.rule is not None and one.promised is not None and one.promised.after == 0.5
+    where, guard = "at >= TIMESTAMPTZ '2026-01-10 00:00:00+00'", "median(price) BETWEEN 1 AND 40"
+    assert one.rule == Rule("offers", Rescale("price", 1 / 60), where, guard)
+    assert one.promised is not None and one.promised.after == 0.5
     assert one.window[1] - one.window[0] == timedelta(days=2) and two.harmless
     assert state.reserve("finding") == 3
 

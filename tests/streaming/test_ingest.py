@@ -13,10 +13,13 @@ from mainstem.features.online.view import OnlineView
 from mainstem.features.plan import compiled
 from mainstem.logs.records import decode_event
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.findings import Rule
 from mainstem.nodes.instants import INSTANT, micros_of
 from mainstem.nodes.records import now
 from mainstem.nodes.sources import stream
+from mainstem.nodes.verbs import Rescale
 from mainstem.streaming.ingest import Ingest
+from mainstem.tables.conditions import instant_sql
 
 NOON = "2013-12-01T12:00:00Z"
 
@@ -93,13 +96,13 @@ def test_the_key_and_the_time_may_not_be_null_the_rest_may(world: Any, worlds: A
 
 
 def test_events_are_corrected_as_reading_the_stream_corrects_them(world: Any, worlds: Any) -> None:
-    definition = world.graph["departures"]
-    read = definition.read
-    broken = read["departed_at"] >= worlds.NOON - timedelta(minutes=49)
-    corrected = read.mutate(dep_delay=broken.ifelse(read["dep_delay"] / 60, read["dep_delay"]))
-    corrected = corrected.mutate(dep_delay=corrected["dep_delay"] + 1)
+    since = f"departed_at >= {instant_sql(worlds.NOON - timedelta(minutes=49))}"
+    rules = (
+        Rule("departures", Rescale("dep_delay", 1 / 60), since, "TRUE"),
+        Rule("departures", Rescale("dep_delay", 1.0, 1.0), "TRUE", "TRUE"),
+    )
     view = view_of(world)
-    ingest = ingest_of(world, view, definition=replace(definition, read=corrected))
+    ingest = ingest_of(world, view, definition=replace(world.graph["departures"], rules=rules))
     sent = [worlds.departure(0, dep_delay=9.0), worlds.departure(1, dep_delay=1200.0)]
     with world.store.transaction() as writer:
         ingest.write(writer, ingest.accept(sent, backfill=True))

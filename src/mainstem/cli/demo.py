@@ -74,14 +74,14 @@ class Demo:
     def missing(self) -> list[str]:
         """What the story should have shown and did not."""
         costly = self.seen.get("finding") or {}
-        rule = costly.get("rule") or {}
+        verb = (costly.get("rule") or {}).get("verb") or {}
         expected = {
             "a prediction over HTTP": "prediction" in self.seen,
             "no finding on an untouched December": self.seen.get("untouched") == [],
             "parity without a difference": self.seen.get("parity", False),
             "the finding names departures.dep_delay": (costly.get("node"), costly.get("column"))
             == ("departures", "dep_delay"),
-            "its remedy rescales by 1/60": abs(rule.get("factor", 0) * 60 - 1) < 0.05,
+            "its remedy rescales by 1/60": abs(verb.get("factor", 0) * 60 - 1) < 0.05,
             "the wind is a drift that costs nothing": any(
                 f["harmless"] and f["column"] == "wind_speed" for f in self.seen.get("findings", [])
             ),

@@ -64,7 +64,7 @@ class Materialise:
         loaded = None if online.meta().ready else self._load(online, context, resume=stream is None)
         taken = expired = 0
         if stream is not None:
-            taken = catch_up(online, self._store, stream, corrections(context.graph[stream].events))
+            taken = catch_up(online, self._store, stream, corrections(context.graph[stream]))
             states = {**context.release.online, view.name: online.fingerprint}
             used = [lookup.view.name for lookup in view.chain.lookups] if view.chain else []
             expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))

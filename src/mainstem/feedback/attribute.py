@@ -138,7 +138,7 @@ class _Replays:
 
 
 def _place(rule: Rule) -> str:
-    return f"{rule.node}.{rule.column}"
+    return rule.place
 
 
 def _within(batch: Batch, window: Window) -> Batch:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.feedback import guards
-from mainstem.feedback.conditions import instant_sql, quoted
 from mainstem.feedback.onset import onset
 from mainstem.feedback.units import Match, match
 from mainstem.monitoring.history import DAY, Micros, stretch, stretches
@@ -18,7 +17,9 @@ from mainstem.monitoring.partition import floats, times_of
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.sources import Source
+from mainstem.nodes.verbs import Rescale
 from mainstem.planning.execution import Context
+from mainstem.tables.conditions import instant_sql, quoted
 
 if TYPE_CHECKING:
     from mainstem.nodes.definition import Definition
@@ -48,6 +49,11 @@ class Change:
     @property
     def place(self) -> str:
         return f"{self.node}.{self.column}"
+
+    @property
+    def factor(self) -> float:
+        """What the column is multiplied by to undo the change."""
+        return self.match.conversion.inverse()[0]
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def _rule(
     if until is not None:
         where += f" AND {quoted(time)} <= {instant_sql(until)}"
     guard = guards.written(column, clean.values, clean.times, factor)
-    return Rule("rescale", node, column, factor, where, guard, offset)
+    return Rule(node, Rescale(column, factor, offset), where, guard)
 
 
 def _time(definition: Definition, column: str) -> str | None:

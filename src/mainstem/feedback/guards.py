@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.feedback.conditions import condition, quoted
 from mainstem.feedback.remedies import FILE
 from mainstem.monitoring.history import DAY, Micros
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context
+from mainstem.tables.conditions import condition, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ class Guarded:
     @property
     def text(self) -> str:
         """What a run says of it."""
-        place = f"{self.rule.node}.{self.rule.column}"
+        place = self.rule.place
         if self.holds:
             return f"the guard of the remedy of {place} holds"
         return (
@@ -70,7 +70,7 @@ def written(column: str, values: NDArray[np.float64], times: Micros, factor: flo
 
 def check(context: Context, rules: Sequence[Rule]) -> list[Guarded]:
     """The guards of rules in force, on the rows this run reads. Raises `EngineError` for a guard that is no SQL."""
-    return [_check(context, rule) for rule in rules if rule.node in context.graph]
+    return [_check(context, rule) for rule in rules]
 
 
 def _check(context: Context, rule: Rule) -> Guarded:

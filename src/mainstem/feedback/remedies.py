@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from mainstem.errors import DefinitionError, UnknownName
 from mainstem.nodes.findings import Remedy, Rule
 from mainstem.nodes.records import now
-
-if TYPE_CHECKING:
-    import ibis
+from mainstem.nodes.verbs import VERBS, AnyVerb
 
 FILE = "remedies.toml"
 
@@ -23,9 +23,6 @@ Remedies: what the models found wrong with the data, and how it is put right on 
 Written by `mainstem finding accept`, and part of the project: review it like code, edit it if you know better.
 A remedy holds for the rows `where`. Its `guard` is checked by every run; once it fails, the cause is gone and
 the remedy must go, since it would corrupt data that is right."""
-
-_RULE = ("kind", "node", "column", "factor", "offset", "where", "guard")
-_NEEDED = ("finding", "kind", "node", "column", "factor", "where", "guard")
 
 
 def read(path: Path) -> tuple[Remedy, ...]:
@@ -65,48 +62,35 @@ def text(remedies: Sequence[Remedy]) -> str:
     return tomlkit.dumps(document)
 
 
-def apply(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
-    """The table as the rules correct it, one after the other; each column keeps its type, rounded where it is whole.
-
-    Raises `UnknownName` for a column that is not there and `DefinitionError` for a condition that cannot be read.
-    """
-    import ibis
-
-    from mainstem.feedback.conditions import condition
-
-    for rule in rules:
-        place = f"{FILE}, {rule.node}.{rule.column}"
-        if rule.column not in table.columns:
-            raise UnknownName.among("column", rule.column, table.columns, where=place)
-        column = table[rule.column]
-        kind = column.type()
-        if not kind.is_numeric():
-            raise DefinitionError("only numbers can be rescaled", where=place, got=str(kind), expected="a number")
-        corrected: Any = column.cast("float64") * rule.factor + rule.offset
-        corrected = corrected.round() if kind.is_integer() else corrected
-        chosen = ibis.cases((condition(table, rule.where, place), corrected.cast(kind)), else_=column)
-        table = table.mutate(**{rule.column: chosen.cast(kind)})
-    return table
-
-
 def _remedy(entry: Any, where: str) -> Remedy:
     if not isinstance(entry, Mapping):
         raise DefinitionError("a remedy is a table", where=where, expected="[[remedy]]")
-    for name in _NEEDED:
+    kind = entry.get("kind")
+    if kind is not None and kind not in VERBS:
+        raise UnknownName.among("kind of remedy", str(kind), VERBS, where=where)
+    fields = msgspec.structs.fields(VERBS[kind]) if kind else ()
+    needed = ("finding", "kind", "node", *(f.name for f in fields if f.required), "where", "guard")
+    for name in needed:
         if name not in entry:
-            raise DefinitionError(f"the remedy has no {name!r}", where=where, expected=", ".join(_NEEDED))
-    unknown = next((name for name in entry if name not in (*_RULE, "finding", "accepted_at", "note")), None)
-    if unknown:
-        raise UnknownName.among("field of a remedy", unknown, (*_RULE, "finding", "accepted_at", "note"), where=where)
-    if entry["kind"] != "rescale":
-        raise DefinitionError("no such remedy", where=where, got=str(entry["kind"]), expected="rescale")
-    rule = Rule(**{name: entry[name] for name in _RULE if name in entry})
-    for value in (rule.factor, rule.offset):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-            raise DefinitionError("a rescale multiplies by a number", where=where, got=repr(value))
-    if rule.factor == 0:
-        raise DefinitionError("a rescale by 0 would erase the column", where=where, got="factor = 0")
+            raise DefinitionError(f"the remedy has no {name!r}", where=where, expected=", ".join(needed))
+    names = [field.name for field in fields]
+    known = ("kind", "node", *names, "where", "guard", "finding", "accepted_at", "note")
+    for name in entry:
+        if name not in known:
+            raise UnknownName.among("field of a remedy", name, known, where=where)
+    rule = Rule(str(entry["node"]), _verb(entry, names, where), str(entry["where"]), str(entry["guard"]))
     return Remedy(str(entry["finding"]), rule, _moment(entry.get("accepted_at")), str(entry.get("note", "")))
+
+
+def _verb(entry: Mapping[str, Any], names: Sequence[str], where: str) -> AnyVerb:
+    given = {name: entry[name] for name in ("kind", *names) if name in entry}
+    try:
+        verb: AnyVerb = msgspec.convert(given, AnyVerb)
+    except msgspec.ValidationError as problem:
+        raise DefinitionError("the remedy has a value of the wrong type", where=where, got=str(problem)) from None
+    except DefinitionError as problem:
+        raise problem.at(where) from None
+    return verb
 
 
 def _moment(value: Any) -> datetime:
@@ -124,19 +108,23 @@ def _entry(remedy: Remedy) -> Any:
     if remedy.note:
         entry["note"] = remedy.note
     entry["accepted_at"] = remedy.accepted_at.astimezone(UTC).replace(microsecond=0)
-    entry["kind"] = rule.kind
+    entry["kind"] = rule.verb.kind
     entry["node"] = rule.node
-    entry["column"] = rule.column
-    factor = tomlkit.item(rule.factor)
-    entry["factor"] = factor
-    comment = ratio(rule.factor)
-    if comment:
-        factor.comment(comment)
-    if rule.offset:
-        entry["offset"] = rule.offset
+    for field in msgspec.structs.fields(type(rule.verb)):
+        value = getattr(rule.verb, field.name)
+        if field.required or value != field.default:
+            entry[field.name] = _item(field.name, value)
     entry["where"] = rule.where
     entry["guard"] = rule.guard
     return entry
+
+
+def _item(name: str, value: Any) -> Any:
+    import tomlkit
+
+    item = tomlkit.item(msgspec.to_builtins(value))
+    comment = ratio(value) if name == "factor" else ""
+    return item.comment(comment) if comment else item
 
 
 def ratio(factor: float) -> str:

@@ -116,7 +116,7 @@ def _base(watched: Watched, case: Case, id: str, node: str, column: str) -> Find
 def _evidence(repair: Repair) -> tuple[Evidence, ...]:
     change, match = repair.change, repair.change.match
     p = min((s.adjusted_p for s in repair.shifts), default=1.0)
-    turned = ratio(change.rule.factor) or f"{change.rule.factor:.6g}"
+    turned = ratio(change.factor) or f"{change.factor:.6g}"
     found = [
         Evidence(f"KS of {change.place}", match.before, change.reference, change.current, p),
         Evidence(f"KS after × {turned}", match.after, change.reference, _undone(change), p),
@@ -131,7 +131,8 @@ def _evidence(repair: Repair) -> tuple[Evidence, ...]:
 
 
 def _undone(change: Change) -> float:
-    return change.current * change.rule.factor + change.rule.offset
+    factor, offset = change.match.conversion.inverse()
+    return change.current * factor + offset
 
 
 def _of_shift(shift: Shift) -> Evidence:

@@ -12,6 +12,7 @@ from mainstem.graph.dag import Dag
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
+from mainstem.nodes.findings import Rule
 
 if TYPE_CHECKING:
     import ibis
@@ -28,6 +29,7 @@ class Definition:
     relations that makes the table (None for sources); `read` is the expression by which others read it, over stored
     relations too: itself for most, corrected by its remedies, and united with its history for a stream. `versions`
     (of a stream of changes only) has what was corrected or deleted as well, and in `_gone` when word of that arrived.
+    `rules` are the remedies that `read` applies.
     `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too. `declared`
     is what models are made from, where that is not the `fingerprint`: it never changes with a remedy. `made` is what a
     run remembers, where that is not the `fingerprint`: online state is made of what reading gives.
@@ -46,6 +48,7 @@ class Definition:
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     versions: ibis.Table | None = None
+    rules: tuple[Rule, ...] = ()
     declared: str = ""
     made: str = ""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mainstem.nodes.records import Measure, now
+from mainstem.nodes.verbs import AnyVerb
 
 FindingKind = Literal["source_change", "drift", "labels", "world_changed", "performance"]
 FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
@@ -15,17 +16,25 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 
 @dataclass(frozen=True)
 class Rule:
-    """A cleaning rule. `rescale` turns the column into `column * factor + offset` in the rows for which `where` (SQL
-    over the source's columns) holds. The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the
-    cause is gone and the run says so."""
+    """What a remedy does: the `verb`, in the rows of a source for which `where` (a condition over its columns) holds.
 
-    kind: Literal["rescale"]
+    The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the cause is gone and the run says so.
+    """
+
     node: str
-    column: str
-    factor: float
+    verb: AnyVerb
     where: str
     guard: str
-    offset: float = 0.0
+
+    @property
+    def column(self) -> str:
+        """The column that the verb changes, or the first of its key."""
+        return self.verb.columns[0]
+
+    @property
+    def place(self) -> str:
+        """`departures.dep_delay`: what errors and findings call it."""
+        return f"{self.node}.{self.column}"
 
 
 @dataclass(frozen=True)

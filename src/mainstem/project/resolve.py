@@ -17,6 +17,7 @@ from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
 from mainstem.project.kinds import KINDS, NodeKinds
+from mainstem.project.kinds.remedies import check_rules
 from mainstem.project.kinds.scope import Schemas, Scope
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def resolve(
     nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
+    check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
     scope = Scope(nodes, names, schemas, rules, cutovers or {}, types)
     inputs = {name: _inputs(name, node, scope, kinds) for name, node in nodes.items()}

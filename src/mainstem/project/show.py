@@ -93,7 +93,7 @@ def _columns(branch: Branch, definition: Definition, limit: int) -> dict[str, An
         "known": {column: str(known) for column, known in definition.known.items()},
         "lineage": definition.columns,
         "checks": [f"{c.label} ({c.severity})" for c in getattr(definition.node, "checks", ())],
-        "remedies": [f"{r.finding}: {r.rule.column} × {r.rule.factor:g} where {r.rule.where}" for r in remedies],
+        "remedies": [f"{r.finding}: {r.rule.verb.describe()} where {r.rule.where}" for r in remedies],
         "sample": _sample(branch, name, limit) if name in branch.release.tables else [],
     }
 

@@ -56,7 +56,7 @@ class Ingest:
         self._store, self._log, self._floor = store, events_of(self.name), floor
         self._cutover = None if cutover is None else micros_of(cutover)
         self._ahead = ahead
-        self._correct = corrections(definition.events)
+        self._correct = corrections(definition)
 
     def accept(self, rows: Sequence[Any], *, backfill: bool = False, at: datetime | None = None) -> list[Event]:
         """The rows, checked, as events. They arrive now (or `at`), backfilled ones when they happened.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec import to_builtins
 from rich.console import RenderableType
 from rich.markup import escape
 
@@ -93,11 +94,14 @@ def in_force(remedies: Iterable[Remedy]) -> Iterator[str]:
     """The accepted remedies, a line each."""
     for remedy in remedies:
         rule = remedy.rule
-        yield escape(f"in force: {rule.kind} {rule.node}.{rule.column} by {rule.factor:g} where {rule.where}")
+        yield escape(f"in force: {rule.verb.kind} {rule.node}: {rule.verb.describe()} where {rule.where}")
 
 
 def toml(rule: Rule) -> Iterator[str]:
     """The rule's lines in remedies.toml; JSON's texts are TOML's too."""
+    verb = to_builtins(rule.verb)
     yield "[[remedy]]"
-    for name in ("kind", "node", "column", "factor", "where", "guard"):
-        yield f"{name} = {json.dumps(getattr(rule, name), ensure_ascii=False)}"
+    lines = {"kind": verb.pop("kind"), "node": rule.node, **verb, "where": rule.where, "guard": rule.guard}
+    yield from (
+        f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in lines.items() if value is not None
+    )

@@ -1,7 +1,7 @@
-"""Remedies on events as they come: what reading a stream corrects, corrected row by row.
+"""Remedies on events as they come: each verb as a function of rows.
 
-A stream's `read` ends in the projections that its remedies are; those are compiled, so an event enters online state
-as a query over the lake will see it. The log keeps what was sent.
+So an event enters online state as a query over the lake sees it. The log keeps what was sent. A remedy that cannot be
+applied row by row is refused when the project loads.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ibis
-import ibis.expr.operations as ops
 
 from mainstem.features.rowwise.on_demand import RowFunction, expressions
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.findings import Rule
+from mainstem.tables.corrections import corrected
 
 Columns = Mapping[str, Sequence[Any]]
 Correct = Callable[[Columns], Columns]
 
 
-def corrections(read: ibis.Table) -> Correct:
-    """The function that corrects columns of events, hidden ones among them; it gives back what it need not change."""
-    steps = _steps(read)
+def corrections(definition: Definition) -> Correct:
+    """Return the function that applies a stream's remedies to columns of events, hidden ones among them.
+
+    Columns that no remedy changes come back as they are.
+    """
+    assert definition.events is not None
+    row = ibis.table(definition.events.schema(), name="row")
+    functions = [_function(rule, row) for rule in definition.rules]
 
     def correct(columns: Columns) -> Columns:
-        for function in steps:
+        for function in functions:
             known = {name: list(values) for name, values in columns.items() if name in function.columns}
             columns = {**columns, **function.batch(known)}
         return columns
@@ -31,19 +38,8 @@ def corrections(read: ibis.Table) -> Correct:
     return correct
 
 
-def _steps(read: ibis.Table) -> list[RowFunction]:
-    """The projections above the stored rows (or their union with a history), the first to be done first."""
-    found: list[RowFunction] = []
-    op: Any = read.op()
-    while isinstance(op, ops.Project):
-        row = ibis.table(op.parent.schema, name="row")
-        changed = {
-            name: value.replace({op.parent: row.op()}).to_expr()
-            for name, value in op.values.items()
-            if not (isinstance(value, ops.Field) and value.name == name)
-        }
-        if changed:
-            columns = {name: str(type) for name, type in row.schema().items()}
-            found.append(RowFunction(expressions(changed, row), columns))
-        op = op.parent
-    return found[::-1]
+def _function(rule: Rule, row: ibis.Table) -> RowFunction:
+    assert rule.verb.rowwise  # the project has refused any other
+    projection: Any = corrected(row, [rule]).op()
+    changed = {rule.column: projection.values[rule.column].to_expr()}
+    return RowFunction(expressions(changed, row), {name: str(type) for name, type in row.schema().items()})

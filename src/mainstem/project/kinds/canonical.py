@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from mainstem.graph.fingerprint import canonical, of_expression
 from mainstem.nodes.base import Node
 from mainstem.nodes.checks import Check
@@ -25,7 +27,7 @@ def plain(node: Any, but: Sequence[str] = ()) -> str:
 
 def plain_rule(rule: Rule) -> str:
     """What a remedy does."""
-    return canonical({f.name: getattr(rule, f.name) for f in fields(rule)})
+    return canonical({"node": rule.node, **to_builtins(rule.verb), "where": rule.where, "guard": rule.guard})
 
 
 def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:

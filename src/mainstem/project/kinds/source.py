@@ -17,6 +17,7 @@ from mainstem.project.kinds.canonical import plain, plain_rule
 from mainstem.project.kinds.relations import check_columns, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.knowledge import known_of_source
+from mainstem.tables.corrections import corrected
 
 if TYPE_CHECKING:
     import ibis
@@ -37,19 +38,21 @@ class AnySource(NodeKind[S], Generic[S]):
         fingerprint = digest("source", plain(node, but=("known",)), canonical(schema))
         declared = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         read = [scope.done[each].read_fingerprint for each in inputs]
-        events, remedies = _corrected(name, self.events(name, node, inputs, stored, scope), scope)
+        rules = tuple(rule for rule in scope.rules if rule.node == name)
+        events = corrected(self.events(name, node, inputs, stored, scope), rules)
         retracts = GONE in events.columns
         return Definition(
             name,
             node,
             inputs,
             fingerprint,
-            digest(declared, *read, *remedies),
+            digest(declared, *read, *map(plain_rule, rules)),
             schema=types_of(stored),
             read=events.filter(events[GONE].isnull()).drop(GONE) if retracts else events,
             known=known,
             columns={column: (f"{name}.{column}",) for column in schema},
             versions=events if retracts else None,
+            rules=rules,
             declared=declared,
         )
 
@@ -76,13 +79,3 @@ def _observed(name: str, outlook: Outlook) -> Reason | None:
         return Reason("only reading it tells whether it is new")
     changed = outlook.release.tables[name].properties.get(OBSERVED) != seen
     return Reason("the source has changed") if changed else None
-
-
-def _corrected(name: str, events: ibis.Table, scope: Scope) -> tuple[ibis.Table, list[str]]:
-    """The events with the remedies of the source applied, and what those say."""
-    rules = [rule for rule in scope.rules if rule.node == name]
-    if not rules:
-        return events, []
-    from mainstem.feedback.remedies import apply
-
-    return apply(events, rules), [plain_rule(rule) for rule in rules]

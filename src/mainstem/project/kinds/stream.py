@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mainstem.errors import SchemaError
 from mainstem.logs.records import events_of
 from mainstem.nodes.base import NodeRef
+from mainstem.nodes.definition import Definition
 from mainstem.nodes.hidden import ARRIVED, DELETED, GONE, SEQ, is_hidden, visible_names
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Stream
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 class StreamKind(AnySource[Stream]):
     node_type = Stream
+
+    def define(self, name: str, node: Stream, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        for column, kind in (node.schema or {}).items():
+            _check_type(column, kind)
+        return super().define(name, node, inputs, scope)
 
     def references(self, node: Stream) -> Sequence[NodeRef]:
         return [] if node.history is None else [node.history]
@@ -44,6 +50,17 @@ class StreamKind(AnySource[Stream]):
 
     def log(self, name: str) -> Log:
         return Log(events_of(name), name)
+
+
+def _check_type(column: str, kind: str) -> None:
+    """Refuse a column that an event cannot carry, before a release is made that no server could load."""
+    from mainstem.streaming.rows import converter
+
+    try:
+        converter(kind)
+    except SchemaError as problem:
+        problem.what = f"the column {column!r} has a type that an event cannot carry"
+        raise
 
 
 def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:

@@ -1,4 +1,5 @@
-"""An endpoint is bound to versions by role; numbers come from counters; only published runs have verdicts."""
+"""An endpoint is bound to versions by role; a remedy has a verb; numbers come from counters; only published runs have
+verdicts."""
 
 import json
 from typing import Any
@@ -22,6 +23,9 @@ def upgrade() -> None:
     for id, release in _bodies("Release"):
         bound = {name: _binding(version) for name, version in release.get("endpoints", {}).items()}
         _write("Release", id, {**release, "endpoints": bound})
+    for id, finding in _bodies("Finding"):
+        if finding.get("rule"):
+            _write("Finding", id, {**finding, "rule": _with_verb(finding["rule"])})
     published = {id for id, run in _bodies("RunRecord") if run["status"] == "published"}
     for id, verdict in _bodies("Verdict"):
         if verdict["run"] not in published:
@@ -32,11 +36,20 @@ def downgrade() -> None:
     for id, release in _bodies("Release"):
         champions = {name: bound["champion"] for name, bound in release.get("endpoints", {}).items()}
         _write("Release", id, {**release, "endpoints": champions})
+    for id, finding in _bodies("Finding"):
+        if finding.get("rule"):
+            rule = finding["rule"]
+            _write("Finding", id, {**finding, "rule": {**rule.pop("verb"), **rule}})
     op.drop_table("counters")
 
 
 def _binding(version: str) -> dict[str, object]:
     return {"champion": version, "challenger": None, "shadow": [], "shares": {}}
+
+
+def _with_verb(rule: dict[str, Any]) -> dict[str, Any]:
+    verb = {name: rule[name] for name in ("kind", "column", "factor", "offset") if name in rule}
+    return {**{name: rule[name] for name in ("node", "where", "guard")}, "verb": verb}
 
 
 def _last_finding() -> int:

@@ -6,7 +6,7 @@ import ibis
 import pytest
 
 from mainstem.errors import DefinitionError, UnknownName
-from mainstem.feedback.conditions import condition, instant_sql, quoted
+from mainstem.tables.conditions import condition, instant_sql, quoted
 
 ROWS = ibis.memtable(
     {

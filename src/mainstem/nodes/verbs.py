@@ -1,0 +1,288 @@
+"""Verbs: named transformations of a table as frozen values, in cleaning and in remedies alike.
+
+    Rescale("dep_delay", factor=1 / 60)
+    MapValues("carrier", {"UA ": "UA"})
+    Deduplicate(("id",), order_by="seen_at")
+
+A verb says what it does (`describe`) and does it to an Ibis table (`apply`), for the rows of a condition if there is
+one. `mainstem.tables.corrections` checks it against a table's columns first. A new verb is a class here, in `AnyVerb`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import msgspec
+
+from mainstem.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import ibis
+
+
+class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every verb is. A `rowwise` one makes each row from that row alone: it works on streams and in serving."""
+
+    rowwise: ClassVar[bool] = True
+    keeps_type: ClassVar[bool] = True
+
+    @property
+    def kind(self) -> str:
+        """The verb's word, such as `rescale`."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the verb reads, the one it changes first."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return what the verb does, in a few words: `dep_delay × 0.0166667`."""
+
+    @abstractmethod
+    def apply(self, table: ibis.Table, where: ibis.Value | None = None) -> ibis.Table:
+        """Return the table with the rows of `where` (all, if None) transformed."""
+
+
+class ColumnVerb(Verb, frozen=True):
+    """A verb that gives one column new values, row by row."""
+
+    column: str
+
+    takes: ClassVar[str] = "any type"
+
+    def __post_init__(self) -> None:
+        if not self.column:
+            raise DefinitionError(f"{self.kind!r} needs a column", got="an empty name", expected="the name of a column")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def accepts(self, type: Any) -> bool:
+        """Return whether a column of this Ibis type can be transformed; `takes` says which can."""
+        return True
+
+    @abstractmethod
+    def value(self, column: Any) -> ibis.Value:
+        """Return the new values of a column."""
+
+    def apply(self, table: ibis.Table, where: ibis.Value | None = None) -> ibis.Table:
+        import ibis
+
+        column = table[self.column]
+        changed: Any = self.value(column)
+        changed = changed.cast(column.type()) if self.keeps_type else changed
+        if where is not None:
+            changed = ibis.cases((where, changed), else_=column.cast(changed.type()))
+        return table.mutate(**{self.column: changed.cast(column.type()) if self.keeps_type else changed})
+
+
+class Rescale(ColumnVerb, frozen=True, tag="rescale"):
+    """`column × factor + offset`, for a change of unit. Integers are rounded, half away from zero. Null stays null."""
+
+    factor: float
+    offset: float = 0.0
+
+    takes: ClassVar[str] = "a number"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, number in (("factor", self.factor), ("offset", self.offset)):
+            if not isfinite(number):
+                raise DefinitionError(f"the {name} of a rescale must be finite", got=repr(number))
+        if self.factor == 0:
+            raise DefinitionError("the factor of a rescale must not be 0", got="0", hint="it would erase the column")
+
+    def accepts(self, type: Any) -> bool:
+        return bool(type.is_numeric())
+
+    def value(self, column: Any) -> ibis.Value:
+        scaled: ibis.Value = column.cast("float64") * self.factor + self.offset
+        return scaled.round() if column.type().is_integer() else scaled
+
+    def describe(self) -> str:
+        return f"{self.column} × {self.factor:.6g}" + (f" + {self.offset:g}" if self.offset else "")
+
+
+class MapValues(ColumnVerb, frozen=True, tag="map_values"):
+    """Texts replaced by others, as (from, to) pairs or a mapping; all others, and null, stay as they are."""
+
+    values: tuple[tuple[str, str], ...]
+
+    takes: ClassVar[str] = "a text"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = self.values.items() if isinstance(self.values, Mapping) else self.values
+        msgspec.structs.force_setattr(self, "values", tuple((old, new) for old, new in pairs))
+        sources = [old for old, _ in self.values]
+        if not sources or len(set(sources)) < len(sources):
+            raise DefinitionError(
+                f"the values of {self.column!r} must map each text once", got=", ".join(sources) or "no values"
+            )
+
+    def accepts(self, type: Any) -> bool:
+        return bool(type.is_string())
+
+    def value(self, column: Any) -> ibis.Value:
+        import ibis
+
+        return ibis.cases(*((column == old, new) for old, new in self.values), else_=column)
+
+    def describe(self) -> str:
+        return f"{self.column}: " + ", ".join(f"{old!r} → {new!r}" for old, new in self.values)
+
+
+class Clip(ColumnVerb, frozen=True, tag="clip"):
+    """Numbers below `low` become `low`, those above `high` become `high`. Null stays null."""
+
+    low: float | None = None
+    high: float | None = None
+
+    takes: ClassVar[str] = "a number"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low is None and self.high is None:
+            raise DefinitionError(f"the clip of {self.column!r} has no bound", expected="low=, high= or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            got = f"low={self.low:g}, high={self.high:g}"
+            raise DefinitionError(
+                f"the bounds of {self.column!r} are in the wrong order", got=got, expected="low <= high"
+            )
+
+    def accepts(self, type: Any) -> bool:
+        return bool(type.is_numeric())
+
+    def value(self, column: Any) -> ibis.Value:
+        import ibis
+
+        cases = [] if self.low is None else [(column < self.low, ibis.literal(self.low).cast(column.type()))]
+        cases += [] if self.high is None else [(column > self.high, ibis.literal(self.high).cast(column.type()))]
+        return ibis.cases(*cases, else_=column)
+
+    def describe(self) -> str:
+        low, high = ("…" if bound is None else f"{bound:g}" for bound in (self.low, self.high))
+        return f"{self.column} within {low} and {high}"
+
+
+class Impute(ColumnVerb, frozen=True, tag="impute"):
+    """Null, and NaN, become a constant; all others stay as they are."""
+
+    constant: bool | float | int | str
+
+    def accepts(self, type: Any) -> bool:
+        kinds = {str: type.is_string(), bool: type.is_boolean(), int: type.is_numeric(), float: type.is_numeric()}
+        return bool(kinds[self.constant.__class__])
+
+    @property
+    def takes(self) -> str:  # type: ignore[override]
+        return "the type of its constant"
+
+    def value(self, column: Any) -> ibis.Value:
+        import ibis
+
+        constant = ibis.literal(self.constant).cast(column.type())
+        missing = column.isnull() | column.isnan().fill_null(True) if column.type().is_floating() else column.isnull()
+        return missing.ifelse(constant, column)
+
+    def describe(self) -> str:
+        return f"{self.column} is {self.constant!r} where it is missing"
+
+
+class Trim(ColumnVerb, frozen=True, tag="trim"):
+    """Spaces at both ends of a text are removed. Null stays null."""
+
+    takes: ClassVar[str] = "a text"
+
+    def accepts(self, type: Any) -> bool:
+        return bool(type.is_string())
+
+    def value(self, column: Any) -> ibis.Value:
+        return column.strip()
+
+    def describe(self) -> str:
+        return f"{self.column} without spaces at its ends"
+
+
+class Case(ColumnVerb, frozen=True, tag="case"):
+    """Texts in `lower` or `upper` case. Null stays null."""
+
+    to: Literal["lower", "upper"]
+
+    takes: ClassVar[str] = "a text"
+
+    def accepts(self, type: Any) -> bool:
+        return bool(type.is_string())
+
+    def value(self, column: Any) -> ibis.Value:
+        return column.lower() if self.to == "lower" else column.upper()
+
+    def describe(self) -> str:
+        return f"{self.column} in {self.to} case"
+
+
+class Cast(ColumnVerb, frozen=True, tag="cast"):
+    """A column as another Ibis type. A value that the type cannot hold is an error of the engine. Null stays null."""
+
+    to: str
+
+    keeps_type: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        import ibis
+
+        super().__post_init__()
+        try:
+            ibis.dtype(self.to)
+        except Exception as problem:  # ibis raises what its parser happens to
+            raise DefinitionError(f"unknown type {self.to!r}", expected="an Ibis type, such as int64") from problem
+
+    def value(self, column: Any) -> ibis.Value:
+        return column.cast(self.to)
+
+    def describe(self) -> str:
+        return f"{self.column} as {self.to}"
+
+
+class Deduplicate(Verb, frozen=True, tag="deduplicate"):
+    """Of rows with the same `key`, only the `first` (or `last`) by `order_by` stays. A null in the key is a value."""
+
+    key: tuple[str, ...]
+    order_by: str
+    keep: Literal["first", "last"] = "first"
+
+    rowwise: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise DefinitionError("'deduplicate' needs a key", got="no column", expected="the columns of the key")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.key, self.order_by)
+
+    def apply(self, table: ibis.Table, where: ibis.Value | None = None) -> ibis.Table:
+        import ibis
+
+        order = table[self.order_by] if self.keep == "first" else table[self.order_by].desc()
+        chosen = ibis.literal(True) if where is None else where.fill_null(False)
+        window = ibis.window(group_by=[*(table[column] for column in self.key), chosen], order_by=order)
+        numbered = table.mutate(_stays=(ibis.row_number().over(window) == 0) | ~chosen)
+        rows: ibis.Table = numbered.filter(numbered["_stays"]).drop("_stays")
+        return rows
+
+    def describe(self) -> str:
+        return f"one row for each {', '.join(self.key)}: the {self.keep} by {self.order_by}"
+
+
+AnyVerb = Rescale | MapValues | Clip | Impute | Trim | Case | Cast | Deduplicate
+"""Every verb there is: what a remedy and a stored finding can hold."""
+
+VERBS: dict[str, type[AnyVerb]] = {str(verb.__struct_config__.tag): verb for verb in get_args(AnyVerb)}
+"""Verbs by their words."""

@@ -1,0 +1,41 @@
+"""Corrections: a verb, checked against a table's columns, for the rows of a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.nodes.verbs import ColumnVerb, Verb
+from mainstem.tables.conditions import condition
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mainstem.nodes.findings import Rule
+
+
+def transformed(table: ibis.Table, verb: Verb, where: ibis.Value | None = None, place: str | None = None) -> ibis.Table:
+    """Return `table` with a verb applied to the rows of `where`.
+
+    Raises `UnknownName` for a column that the table lacks, `SchemaError` for one of a type that the verb does not take.
+    """
+    for column in verb.columns:
+        if column not in table.columns:
+            raise UnknownName.among("column", column, table.columns, where=place)
+    if isinstance(verb, ColumnVerb) and not verb.accepts(kind := table[verb.column].type()):
+        raise SchemaError(
+            f"{verb.kind!r} cannot change {verb.column!r}", where=place, got=str(kind), expected=verb.takes
+        )
+    return verb.apply(table, where)
+
+
+def corrected(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
+    """Return the table as remedies correct it, one after the other.
+
+    Raises `UnknownName` and `SchemaError` as `transformed` does, `DefinitionError` for a condition that is not valid.
+    """
+    for rule in rules:
+        place = f"remedies.toml, {rule.place}"
+        table = transformed(table, rule.verb, condition(table, rule.where, place), place)
+    return table
