@@ -16,6 +16,7 @@ import pytest
 
 from mainstem.errors import ConflictError, SettingsError, StorageError
 from mainstem.stores.redis import RedisStore
+from mainstem.testing.contracts.branch_store import BranchStoreContract
 from mainstem.testing.contracts.store import StoreContract
 
 Open = Callable[..., RedisStore]
@@ -42,6 +43,16 @@ def open_store(redis_server: Any, opened: Open) -> Callable[[], RedisStore]:
 
 
 class TestRedis(StoreContract):
+    pass
+
+
+@pytest.fixture
+def open_branch(redis_server: Any, opened: Open) -> Callable[[str], RedisStore]:
+    project = uuid4().hex
+    return lambda branch: opened(redis_server.url, branch, project=project)
+
+
+class TestRedisBranches(BranchStoreContract):
     pass
 
 

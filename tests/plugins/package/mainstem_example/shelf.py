@@ -25,12 +25,15 @@ class ShelfStore(LmdbStore):
             return
         other = LmdbStore(self._place(origin))
         sizes = other.sizes()
+        logs = {log: list(other.entries(log, 0)) for log in sizes.logs}
+        for log, entries in logs.items():
+            self.begin(log, entries[0][0] if entries else other.end(log))
         with self.transaction() as writer:
             for space in sizes.spaces:
                 for page in other.scan(space):
                     writer.put_many(space, dict(page))
-            for log in sizes.logs:
-                writer.append(log, [payload for _, payload in other.entries(log, 0)])
+            for log, entries in logs.items():
+                writer.append(log, [payload for _, payload in entries])
         other.close()
 
     def _place(self, branch: str) -> Path:
