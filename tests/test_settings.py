@@ -77,7 +77,7 @@ def test_no_project_here(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_suggests(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnknownName, match="no profile is called 'prodd'") as error:
+    with pytest.raises(UnknownName, match="unknown profile 'prodd'") as error:
         load(root, "prodd")
     assert error.value.hint == "did you mean 'prod'?" and error.value.where is None  # it was on the command line
     monkeypatch.setenv("MAINSTEM_PROFILE", "prodd")

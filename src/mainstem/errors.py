@@ -141,7 +141,7 @@ class UnknownName(DefinitionError):
     def among(cls, kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UnknownName:
         names = sorted(known)
         return cls(
-            f"no {kind} is called {name!r}",
+            f"unknown {kind} {name!r}",
             where=where,
             expected=f"one of {', '.join(names)}" if names else f"a {kind}; there is none yet",
             hint=close_matches(name, names),
@@ -196,7 +196,7 @@ class StorageError(MainstemError):
             "the disk is full",
             where=where,
             got=got,
-            expected="room for what is to be written; nothing of it was kept",
+            expected="free space for the write; nothing of it was kept",
             hint="free some space, then do it again",
         )
 

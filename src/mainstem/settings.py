@@ -177,7 +177,7 @@ def _among(given: Iterable[str], known: Sequence[str], kind: str, where: str) ->
     for name in given:
         if name not in known:
             raise SettingsError(
-                f"there is no {kind} {name!r}",
+                f"unknown {kind} {name!r}",
                 where=where,
                 expected=f"one of {', '.join(known)}",
                 hint=close_matches(name, known) or "docs/settings.md lists every setting",

@@ -19,7 +19,7 @@ NEW = "F120,JFK,500,2013-12-01T12:00:00Z,2013-12-01T14:00:00Z,7"
 NOTHING_PUBLISHED = """\
 RunFailed: {} failed; nothing was published
      where  run run-ID on branch main
-      hint  the published release is unharmed; mend the cause and run again
+      hint  the published release has not changed; correct the cause and run again
 """
 
 
@@ -32,7 +32,7 @@ def test_a_wrong_column(project: Any) -> None:
         assert (
             project.refuses("run")
             == """\
-UnknownName: no column is called 'schedule_at'
+UnknownName: unknown column 'schedule_at'
      where  flights.py:29  return flights.mutate(hour=flights.schedule_at.hour())
   expected  one of arrived_at, delay, distance, flight_id, origin, scheduled_at
       hint  did you mean 'scheduled_at'?
@@ -42,7 +42,7 @@ UnknownName: no column is called 'schedule_at'
         assert (
             project.refuses("plan")
             == """\
-UnknownName: no column is called 'distanse'
+UnknownName: unknown column 'distanse'
      where  legs (flights.py:26  def legs(…))
   expected  one of arrived_at, delay, distance, flight_id, hour, origin, scheduled_at
       hint  did you mean 'distance'?
@@ -52,7 +52,7 @@ UnknownName: no column is called 'distanse'
         assert (
             project.refuses("plan")
             == """\
-UnknownName: no column is called 'origni'
+UnknownName: unknown column 'origni'
      where  airports (airports.sql:1), line 2: SELECT origni, count(*) AS flights FROM legs GROUP BY origin
   expected  one of arrived_at, delay, distance, flight_id, hour, origin, scheduled_at
       hint  did you mean 'origin'?
@@ -68,7 +68,7 @@ def test_a_wrong_parameter_name(project: Any) -> None:
         assert (
             project.refuses("run")
             == """\
-UnknownName: no node is called 'flihgts'
+UnknownName: unknown node 'flihgts'
      where  legs (flights.py:26  def legs(…))
   expected  one of airports, flights, legs, weather
       hint  did you mean 'flights'?
@@ -206,7 +206,7 @@ def test_no_room_for_tables(project: Any) -> None:
 StorageError: the disk is full
      where  flights (flights.py:10  flights = ms.files(…)): /project/.mainstem/lake/tables/flights__HASH/data/ID
        got  No space left on device
-  expected  room for what is to be written; nothing of it was kept
+  expected  free space for the write; nothing of it was kept
       hint  free some space, then do it again
 """
             + NOTHING_PUBLISHED.format("collect flights")
@@ -225,7 +225,7 @@ def test_no_room_for_the_state(project: Any) -> None:
 StorageError: the disk is full
      where  sqlite:////project/.mainstem/state/state.db
        got  database or disk is full
-  expected  room for what is to be written; nothing of it was kept
+  expected  free space for the write; nothing of it was kept
       hint  free some space, then do it again
 """
         )
@@ -249,7 +249,7 @@ def test_no_room_for_events(live: Any, serve: Any) -> None:
                 "what": "the disk is full",
                 "where": str(live.root / ".mainstem/online/main"),
                 "got": answer["got"],
-                "expected": "room for what is to be written; nothing of it was kept",
+                "expected": "free space for the write; nothing of it was kept",
                 "hint": "free some space, then do it again",
             }
             assert (status, answer) == (507, full)
@@ -326,7 +326,7 @@ def test_a_mistyped_field(server: Any) -> None:
 def test_an_unknown_field(server: Any) -> None:
     assert _refused(server, "/predict/arrivals", {**FLIGHT, "tiem": None}, 400) == {
         "error": "RequestError",
-        "what": "there is no field 'tiem'",
+        "what": "unknown field 'tiem'",
         "where": "endpoint arrivals, rows[0]",
         "got": "tiem",
         "expected": "the fields flight_id, time",
@@ -350,7 +350,7 @@ def test_an_unknown_entity_gets_defaults_and_a_flag(server: Any) -> None:
 def test_an_unknown_endpoint(server: Any) -> None:
     assert _refused(server, "/predict/arivals", FLIGHT, 404) == {
         "error": "NotFound",
-        "what": "no endpoint is called 'arivals'",
+        "what": "unknown endpoint 'arivals'",
         "got": "arivals",
         "expected": "one of arrivals",
         "hint": "did you mean 'arrivals'?",
@@ -418,26 +418,26 @@ def test_a_bad_event_takes_the_others_of_its_request_along(server: Any) -> None:
     [
         (
             ("run", "--select", "legz"),
-            "UnknownName: no node is called 'legz'\n"
+            "UnknownName: unknown node 'legz'\n"
             "     where  the selection 'legz'\n"
             "  expected  one of airports, flights, legs, weather\n"
             "      hint  did you mean 'legs'?\n",
         ),
         (
             ("show", "legz"),
-            "UnknownName: no node is called 'legz'\n"
+            "UnknownName: unknown node 'legz'\n"
             "  expected  one of airports, flights, legs, weather\n"
             "      hint  did you mean 'legs'?\n",
         ),
         (
             ("query", "select * from legz"),
-            "UnknownName: no published relation is called 'legz'\n"
+            "UnknownName: unknown published relation 'legz'\n"
             "  expected  one of airports, flights, legs, weather\n"
             "      hint  did you mean 'legs'?\n",
         ),
         (
             ("plan", "--profile", "prod"),
-            "UnknownName: no profile is called 'prod'\n"
+            "UnknownName: unknown profile 'prod'\n"
             "  expected  one of default\n"
             "      hint  add [profile.prod] to mainstem.toml\n",
         ),

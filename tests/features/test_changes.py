@@ -164,7 +164,7 @@ def test_a_state_built_from_the_lake_and_the_log_is_the_same(shop: Project, drai
         (payment("p1", 1, 1), "a change has no field 'payment'"),
         ({"before": None, "after": None}, "neither a row before nor one after"),
         ({"after": {"payment": "p1"}}, "the field 'card' is missing"),
-        ({"after": FIRST, "at": "noon"}, "`at` is no instant"),
+        ({"after": FIRST, "at": "noon"}, "`at` is not an instant"),
     ],
 )
 def test_what_is_no_change_is_refused_whole(shop: Project, sent: Any, told: str) -> None:
@@ -174,5 +174,5 @@ def test_what_is_no_change_is_refused_whole(shop: Project, sent: Any, told: str)
 
 
 def test_changes_need_a_key() -> None:
-    with pytest.raises(DefinitionError, match="changes are of events that can be told apart"):
+    with pytest.raises(DefinitionError, match="`changes=True` requires `key=`"):
         ms.stream("payments", schema=SCHEMA, time="at", changes=True)

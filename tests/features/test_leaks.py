@@ -222,7 +222,7 @@ def test_an_instant_that_is_null_has_not_come(world: Any) -> None:
     rows = [placed(0, paid=LATER), {**placed(1, paid=LATER), "placed_at": None}]
     with pytest.raises(LeakError, match="in 1 of 2 labelled examples") as caught:
         asked_of(world, rows)
-    assert str(caught.value.got).startswith("oid 'o1': known nobody says when, ")
+    assert str(caught.value.got).startswith("oid 'o1': known at an unknown time, ")
 
 
 def test_what_a_model_assumes_known_is_not_asked_of_the_rows(world: Any) -> None:

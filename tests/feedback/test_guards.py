@@ -85,7 +85,7 @@ def test_the_text_leaves_room_on_both_sides():
 
 def test_the_rule_corrects_what_it_was_made_for():
     feed = ms.files("feed.csv", key="id", time="at")
-    corrected = corrected(
+    found = corrected(
         resolve({"feed": feed}, {"feed": {"id": "int64", "at": "timestamp('UTC', 6)", "delay": "float64"}})[
             "feed"
         ].read,
@@ -100,5 +100,5 @@ def test_the_rule_corrects_what_it_was_made_for():
         }
     )
     with DuckdbEngine().session({"feed": rows}) as session:
-        values = session.fetch(corrected.order_by(_.at))["delay"].to_numpy()
+        values = session.fetch(found.order_by(_.at))["delay"].to_numpy()
     assert values == pytest.approx(TRUE)

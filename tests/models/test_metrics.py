@@ -157,7 +157,7 @@ def test_difference_is_paired_and_positive_when_better():
 
 
 def test_unknown_metric_names_those_of_the_task():
-    with pytest.raises(UnknownName, match="no binary metric is called 'rmse'") as error:
+    with pytest.raises(UnknownName, match="unknown binary metric 'rmse'") as error:
         metric("rmse", "binary")
     assert "average_precision" in str(error.value)
     with pytest.raises(UnknownName, match="did you mean"):

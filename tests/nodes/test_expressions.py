@@ -44,7 +44,7 @@ def test_a_method_that_is_no_column_is_refused():
 def test_an_unknown_column_names_the_near_ones(value):
     with pytest.raises(UnknownName) as error:
         resolve_column(flights, value, "flights.py:3")
-    assert error.value.what == "no column is called 'dalay'"
+    assert error.value.what == "unknown column 'dalay'"
     assert error.value.hint == "did you mean 'delay'?"
 
 

@@ -61,6 +61,6 @@ def test_a_rebuild_is_of_what_is_named_whatever_its_state_is(made: Any) -> None:
 
 
 def test_what_is_no_view_is_refused(made: Any) -> None:
-    with pytest.raises(UnknownName, match="no feature view is called 'legs'") as caught:
+    with pytest.raises(UnknownName, match="unknown feature view 'legs'") as caught:
         materialising(made.graph(), made.situation(made.settled()), KINDS, ["legs"])
     assert "leg" in str(caught.value.hint)

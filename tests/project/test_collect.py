@@ -69,6 +69,6 @@ def test_a_broken_module_is_shown_at_the_projects_own_line(
 
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "flights.py").write_text(FLIGHTS)
-    with pytest.raises(DefinitionError, match="there is no module 'flihgts'") as error:
+    with pytest.raises(DefinitionError, match="unknown module 'flihgts'") as error:
         from_project(tmp_path, ["flihgts"])
     assert error.value.hint == "did you mean 'flights'?"

@@ -124,7 +124,7 @@ def test_parity_of_a_view_compares_each_endpoint_that_has_reads(monkeypatch: pyt
 
 @pytest.mark.parametrize("watch", [False, True])
 def test_an_unknown_name_is_refused_before_anything_is_compared(watch: bool) -> None:
-    unknown = pytest.raises(UnknownName, match="no node is called 'endpont0'")
+    unknown = pytest.raises(UnknownName, match="unknown node 'endpont0'")
     with ms.testing.project(nodes(1), NO_FLIGHT) as project, unknown as error:
         project.watch_parity("endpont0", sample=1, every=9) if watch else project.parity("endpont0")
     assert error.value.hint is not None and "endpoint0" in error.value.hint

@@ -117,7 +117,7 @@ def test_ibis_tables_of_a_project_can_be_joined_and_go_on(project: Project) -> N
 
 
 def test_what_there_is_not(project: Project) -> None:
-    with pytest.raises(UnknownName, match="no relation is called 'leg'"):
+    with pytest.raises(UnknownName, match="unknown relation 'leg'"):
         project.table("leg")
     with pytest.raises(StorageError, match="'legs' has no data on branch 'main' yet"):
         project.table("legs").to_pyarrow()
@@ -224,9 +224,9 @@ def test_datasets_as_trained_and_anew() -> None:
         tables = [project.dataset("late", as_of=sight).to_ibis().to_pyarrow().to_pylist() for sight in sights]
         known, arrived = ({row["flight_id"]: row["airport__n_1h"] for row in table} for table in tables)
         assert {flight: known[flight] - arrived[flight] for flight in ("F1", "F5", "F9")} == {"F1": 1, "F5": 1, "F9": 0}
-        with pytest.raises(UnknownName, match="no as_of is called 'then'"):
+        with pytest.raises(UnknownName, match="unknown as_of 'then'"):
             project.dataset("late", as_of="then")  # type: ignore[call-overload]
-        with pytest.raises(UnknownName, match="no model is called 'lat'"):
+        with pytest.raises(UnknownName, match="unknown model 'lat'"):
             project.dataset("lat", as_of="known")
 
 

@@ -174,7 +174,7 @@ def test_a_state_that_lags_behind_what_the_log_still_has_is_not_gone_on_with(wor
     with world.store.transaction() as writer:
         bare_of(ingest, world).write(writer, events[:3])
     world.store.trim("events/departures", 2)
-    told = "no longer has what the online state lacks"
+    told = "does not have the events that the online state needs"
     with pytest.raises(StorageError, match=told) as caught, world.store.transaction() as writer:
         ingest.write(writer, events[3:])
     assert caught.value.hint == "mainstem run builds the state anew from the lake"

@@ -58,14 +58,14 @@ def test_events_are_in_the_next_read(http: Any, worlds: Any) -> None:
 
 
 WRONG: list[tuple[str, Any, int, str]] = [
-    ("/features/airprot", {"origin": "JFK"}, 404, "no feature view is called 'airprot'"),
+    ("/features/airprot", {"origin": "JFK"}, 404, "unknown feature view 'airprot'"),
     ("/features/airport", {"orgin": "JFK"}, 400, "the field 'origin' is missing"),
-    ("/features/airport", {"origin": None}, 400, "the field 'origin' may not be null"),
+    ("/features/airport", {"origin": None}, 400, "the field 'origin' must not be null"),
     ("/features/airport", {"origin": 7}, 400, "the field 'origin' has the wrong type or value"),
     ("/features/airport", {"origin": "JFK", "time": "2013-01-01T00:00:00Z"}, 400, "does not reach back so far"),
     ("/features/airport", {"rows": [{"origin": "JFK"}], "time": "noon"}, 400, "`time` is not an instant"),
     ("/features/airport", [], 400, "there are no rows"),
-    ("/features", {"rows": [{"origin": "JFK"}]}, 400, "`views` is no list of names"),
+    ("/features", {"rows": [{"origin": "JFK"}]}, 400, "`views` is not a list of names"),
     ("/features", {"views": ["airport", "nothing"], "rows": [{"origin": "JFK"}]}, 404, "called 'nothing'"),
     ("/features", {"views": ["airport", "leg"], "rows": [{"origin": "JFK"}]}, 400, "'flight_id' is missing"),
 ]

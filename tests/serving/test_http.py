@@ -86,13 +86,13 @@ def test_predictions_are_in_the_log_when_they_are_answered(http: Any, served: An
 
 BAD_PREDICTIONS: list[tuple[Any, str, str]] = [
     ({"distance": 1}, "the field 'flight_id' is missing", "endpoint arrivals, rows[0]"),
-    ({"flight_id": None, "distance": 1}, "the field 'flight_id' may not be null", "endpoint arrivals, rows[0]"),
+    ({"flight_id": None, "distance": 1}, "the field 'flight_id' must not be null", "endpoint arrivals, rows[0]"),
     ({"flight_id": "F", "distance": "far"}, "the field 'distance'", "endpoint arrivals, rows[0].distance"),
-    ({"flight_id": "F", "distance": 1, "colour": 2}, "there is no field 'colour'", "endpoint arrivals, rows[0]"),
+    ({"flight_id": "F", "distance": 1, "colour": 2}, "unknown field 'colour'", "endpoint arrivals, rows[0]"),
     ({"flight_id": "F", "distance": 1, "time": "2013-12-01T10:00:00"}, "the field 'time'", "rows[0].time"),
     ([{"flight_id": "F", "distance": 1}, 7], "a row is not a JSON object", "endpoint arrivals, rows[1]"),
     ([], "there are no rows", "endpoint arrivals"),
-    ({"rows": [{"flight_id": "F", "distance": 1}], "when": 1}, "there is no option 'when'", "endpoint arrivals"),
+    ({"rows": [{"flight_id": "F", "distance": 1}], "when": 1}, "unknown option 'when'", "endpoint arrivals"),
     ({"rows": [{"flight_id": "F", "distance": 1}], "time": "noon"}, "`time` is not an instant", "endpoint arrivals"),
     ({"flight_id": "F", "distance": 1, "time": "2013-01-01T10:00:00Z"}, "does not reach back so far", ""),
 ]
@@ -128,7 +128,7 @@ def test_an_event_before_the_cutover_is_refused(http: Any, worlds: Any) -> None:
     early = {**worlds.departure(0), "departed_at": "2013-12-01T11:05:00Z"}
     answer = http.post("/events/departures", json=early)
     assert answer.status_code == 400
-    assert "before the stream took over from its history" in answer.json()["what"]
+    assert "from before the stream's cutover" in answer.json()["what"]
     assert answer.json()["expected"] == "at or after 2013-12-01T11:05:00.000001+00:00"
 
 
@@ -142,8 +142,8 @@ def test_an_event_without_a_time_or_with_a_naive_one_is_refused(http: Any, world
 JSON_TYPE = {"content-type": "application/json"}
 
 BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
-    ("POST", "/predict/arivals", {"json": {}}, 404, "no endpoint is called 'arivals'"),
-    ("POST", "/events/nothing", {"json": {}}, 404, "no stream is called 'nothing'"),
+    ("POST", "/predict/arivals", {"json": {}}, 404, "unknown endpoint 'arivals'"),
+    ("POST", "/events/nothing", {"json": {}}, 404, "unknown stream 'nothing'"),
     ("GET", "/nowhere", {}, 404, "unknown path /nowhere"),
     ("POST", "/", {"json": {}}, 404, "unknown path /"),
     ("GET", "/predict/arrivals/deep", {}, 404, "unknown path /predict/arrivals/deep"),

@@ -27,7 +27,7 @@ def test_rows_of_a_page_land(bench, site):
 @pytest.mark.parametrize(
     ("rows", "fields", "what"),
     [
-        ("table.airlines tr", FIELDS, "the selector 'table.airlines tr' finds nothing on the page"),
+        ("table.airlines tr", FIELDS, "the selector 'table.airlines tr' matches nothing on the page"),
         ("table tr", {"carrier": "td.kode"}, "no field of the page is found"),
     ],
 )

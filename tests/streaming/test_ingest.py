@@ -75,7 +75,7 @@ def test_an_event_arrives_now_and_a_backfilled_one_when_it_happened(world: Any, 
 def test_the_last_instant_of_the_history_and_the_first_of_the_stream(world: Any, worlds: Any) -> None:
     ingest = ingest_of(world)
     cutover = world.release.cutovers["departures"]
-    with pytest.raises(RequestError, match="before the stream took over") as caught:
+    with pytest.raises(RequestError, match="from before the stream's cutover") as caught:
         ingest.accept([worlds.departure(0), {**worlds.departure(1), "departed_at": cutover - timedelta.resolution}])
     assert caught.value.where == "stream departures, events[1].departed_at"
     assert len(ingest.accept([{**worlds.departure(1), "departed_at": cutover}])) == 1
@@ -91,7 +91,7 @@ def test_the_key_and_the_time_may_not_be_null_the_rest_may(world: Any, worlds: A
     ingest = ingest_of(world)
     assert ingest.accept([{**worlds.departure(0), "dep_delay": None, "origin": None}])
     for name in ("flight_id", "departed_at"):
-        with pytest.raises(RequestError, match=f"{name!r} may not be null"):
+        with pytest.raises(RequestError, match=f"{name!r} must not be null"):
             ingest.accept([{**worlds.departure(0), name: None}])
 
 

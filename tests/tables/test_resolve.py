@@ -32,7 +32,7 @@ def test_an_error_quotes_the_line_and_names_the_near_column():
 
     with pytest.raises(UnknownName) as error:
         resolve(legs_by_origin)
-    assert error.value.what == "no column is called 'orgin'"
+    assert error.value.what == "unknown column 'orgin'"
     assert error.value.hint == "did you mean 'origin'?"
     assert error.value.where.startswith("test_resolve.py:")
     assert error.value.where.endswith('return busy.group_by("orgin").agg(n=_.count())')
@@ -48,7 +48,7 @@ def test_an_error_quotes_the_line_and_names_the_near_column():
     ],
 )
 def test_an_unknown_column_however_it_is_read(function):
-    with pytest.raises(UnknownName, match="no column is called 'orgin'"):
+    with pytest.raises(UnknownName, match="unknown column 'orgin'"):
         resolve(function)
 
 

@@ -61,9 +61,9 @@ def test_formatting_and_comments_change_no_fingerprint():
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("SELECT orgin FROM legs", "no column is called 'orgin'"),
-        ("SELECT legs.orgin FROM legs", "no column is called 'orgin'"),
-        ("SELECT * FROM leg", "no node is called 'leg'"),
+        ("SELECT orgin FROM legs", "unknown column 'orgin'"),
+        ("SELECT legs.orgin FROM legs", "unknown column 'orgin'"),
+        ("SELECT * FROM leg", "unknown node 'leg'"),
         ("SELECT FROM WHERE", "the SQL cannot be parsed"),
         ("SELECT 1; SELECT 2", "a SQL table is one SELECT"),
         ("DROP TABLE legs", "a SQL table is one SELECT"),

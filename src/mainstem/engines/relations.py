@@ -32,7 +32,7 @@ def raw_sql(raw: RawFiles) -> str:
             raise EngineError(f"{name!r} is not the name of a reader's option", hint="such as delim or nullstr")
     if not raw.paths:
         if raw.columns is None:
-            raise SourceError("there is no file to read", expected=f"at least one {raw.format} file")
+            raise SourceError("no file to read", expected=f"at least one {raw.format} file")
         return _nothing(raw.columns)
     if raw.format == "parquet":
         return _select(raw.columns, f"read_parquet({literals(raw.paths)}{_options(raw.options)})")

@@ -220,7 +220,7 @@ class _Check:
 
     def _late(self, column: str, known: Known, counts: str, example: Mapping[str, Any]) -> LeakError:
         row = ", ".join(f"{key} {example[key]!r}" for key in self._identity())
-        when = f"known {example['known'] or 'nobody says when'}, prediction made {example['_t']}"
+        when = f"known {example['known'] or 'at an unknown time'}, prediction made {example['_t']}"
         return LeakError(
             f"{column!r} leaks: in {counts} labelled examples it is not known before the prediction is made",
             where=self.where,

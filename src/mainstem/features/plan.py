@@ -191,13 +191,13 @@ class _Planner:
         schema = visible(self.examples.schema or {})
         if name not in schema and name in self.graph.of(FeatureView):
             raise UnknownName(
-                f"no column of the examples is called {name!r}",
+                f"unknown column of the examples {name!r}",
                 got=f"{name!r}, the name of a feature view",
                 expected="the view itself: a text in features= is a field of the request",
                 hint=f"features=[{name}], without quotes",
             )
         if name not in schema:
-            raise UnknownName.among("column of the examples, or earlier feature,", name, [*schema, *self.columns])
+            raise UnknownName.among("column of the examples or earlier feature", name, [*schema, *self.columns])
         if name == TIME:
             raise SchemaError("a request field cannot be called 'time': it says when the prediction is made")
         self.request.setdefault(name, _plain(schema[name]))

@@ -79,7 +79,7 @@ def _found(state: State, id: str) -> Finding:
     if finding is None:
         known = [f.id for f in state.find(Finding)]
         raise NotFound(
-            f"there is no finding {id!r}",
+            f"unknown finding {id!r}",
             expected=", ".join(known[-10:]) or "none was ever opened",
             hint=close_matches(id, known) or close_matches(id.upper(), known),
         )

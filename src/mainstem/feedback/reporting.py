@@ -46,7 +46,7 @@ def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
     return replace(
         finding,
         evidence=(Evidence("gain (Welch, by day)", gain.gain.value, gain.used, gain.kept, gain.adjusted_p),),
-        summary=f"{place} no longer tells {watched.name} what it told: {worth}; {cost(case, loss.cost, False)}",
+        summary=f"{place} helps {watched.name} less than before: {worth}; {cost(case, loss.cost, False)}",
         cost=loss.cost,
         detectable=detectable(loss.cost),
         rivals=loss.rivals,

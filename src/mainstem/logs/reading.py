@@ -40,7 +40,7 @@ def _missing(log: EventLog, name: str, start: int, end: int) -> StorageError:
     if start >= kept:
         return ConflictError(f"the log {name!r} is being written", got=f"{kept} entries, not {end}", hint="do it again")
     return StorageError(
-        f"the log {name!r} no longer has what the online state lacks",
+        f"the log {name!r} does not have the events that the online state needs",
         got=f"a state that ends before offset {start}",
         expected="a log that goes on there",
         hint="mainstem run builds the state anew from the lake",

@@ -41,7 +41,7 @@ def blueprint(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
 
     model = graph[name].node
     if not isinstance(model, Model):
-        raise ModelError(f"{name!r} is no model", got=type(model).__name__)
+        raise ModelError(f"{name!r} is not a model", got=type(model).__name__)
     plan = plan_features(graph, name)
     inputs = inputs_of(plan.columns, sources_of(graph, plan))
     if not inputs:

@@ -78,7 +78,7 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, float) and value != value:
         return NULL
-    raise TypeError(f"{value!r} is no text")
+    raise TypeError(f"{value!r} is not a text")
 
 
 def _refused(columns: Columns, name: str, kind: str) -> ModelError:

@@ -49,7 +49,7 @@ def get(state: Records, id: str) -> ModelVersion:
     found = state.get(ModelVersion, id)
     if found is None:
         known = [version.id for version in state.find(ModelVersion)]
-        raise NotFound(f"no model version is called {id!r}", hint=close_matches(id, known))
+        raise NotFound(f"unknown model version {id!r}", hint=close_matches(id, known))
     return found
 
 
@@ -134,7 +134,7 @@ class Promote:
         """StepResult with the endpoint's new champion, or with the reason why it stays."""
         node = context.graph[step.node].node
         if not isinstance(node, Endpoint):
-            raise ModelError(f"{step.node!r} is no endpoint", got=type(node).__name__)
+            raise ModelError(f"{step.node!r} is not an endpoint", got=type(node).__name__)
         model = context.graph.name_of(node.model)
         new = challenger(context.records, context.release, model)
         old = champion(context.records, context.release, step.node)

@@ -63,14 +63,14 @@ def names(value: str | Iterable[str] | None, of: str = "columns") -> tuple[str, 
     found = several(value)
     for each in (value,) if found is None else found:
         if not isinstance(each, str):
-            raise refused(f"{of} are told by their names", each, 'a text, as in "origin", or several')
+            raise refused(f"{of} must be given by their names", each, 'a text, as in "origin", or several')
     return found or ()
 
 
 def check_column(value: Any) -> None:
     """Refuse what is not one column's name, or None. Raises `DefinitionError`."""
     if value is not None and not isinstance(value, str):
-        raise refused("a column is told by its name", value, 'one text, as in "scheduled_at"')
+        raise refused("a column must be given by its name", value, 'one text, as in "scheduled_at"')
 
 
 def several(value: Any) -> tuple[Any, ...] | None:
@@ -108,10 +108,10 @@ def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
     said = {} if assume_known is None else assume_known
     expected = 'a reason for each column: assume_known={"runways": "they are not rebuilt overnight"}'
     if not isinstance(said, Mapping):
-        raise refused("assume_known says of columns why they may be used", said, expected)
+        raise refused("`assume_known` must map columns to reasons", said, expected)
     for column, reason in said.items():
         if not (isinstance(column, str) and isinstance(reason, str) and reason.strip()):
-            raise refused(f"assume_known gives no reason for {column!r}", reason, expected)
+            raise refused(f"`assume_known` has no reason for {column!r}", reason, expected)
     return dict(said)
 
 

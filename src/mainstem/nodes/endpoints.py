@@ -52,7 +52,7 @@ class Endpoint(Node):
         one_of("promote", self.promote, ("manual", "gate"))
         if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
             raise DefinitionError(
-                "nothing is answered in no time", where=str(self.origin), got=self.latency, expected='latency="5ms"'
+                "`latency` must be positive", where=str(self.origin), got=self.latency, expected='latency="5ms"'
             )
 
     @property

@@ -173,7 +173,7 @@ def uses_of(features: Sequence[FeatureUse]) -> tuple[FeatureUse, ...]:
     for each in listed:
         if not isinstance(each, (str, FeatureView, ViewUse, OnDemand)):
             hint = "ms.feature_view(…, columns=[…]) makes features of it" if isinstance(each, Node) else None
-            raise refused("this is no feature", each, expected, hint)
+            raise refused("this is not a feature", each, expected, hint)
     return listed
 
 

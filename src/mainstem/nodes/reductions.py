@@ -112,7 +112,7 @@ def histogram(argument: Deferred, edges: Iterable[float], *, where: Deferred = N
         raise refused("ms.histogram needs a list of edges", edges, expected)
     for edge in map(plain, listed):
         if isinstance(edge, bool) or not isinstance(edge, (int, float)):
-            raise refused("an edge of a histogram is no number", edge, expected)
+            raise refused("an edge of a histogram is not a number", edge, expected)
     return aggregate("histogram", argument, where=where, edges=listed)
 
 

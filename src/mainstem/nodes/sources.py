@@ -217,7 +217,7 @@ def stream(
     """
     if changes and not key:
         raise DefinitionError(
-            "changes are of events that can be told apart",
+            "`changes=True` requires `key=`",
             where=str(Origin.of_caller()),
             expected="key=…",
             hint="the column that every message about one event shares",

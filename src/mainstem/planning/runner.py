@@ -155,7 +155,7 @@ def _failure(record: RunRecord, causes: Sequence[MainstemError]) -> RunFailed:
         f"{failed} failed; nothing was published",
         where=f"run {record.id} on branch {record.branch}",
         got="\n".join(map(str, causes)),
-        hint="the published release is unharmed; mend the cause and run again",
+        hint="the published release has not changed; correct the cause and run again",
     )
     error.run, error.causes = record, tuple(causes)
     return error

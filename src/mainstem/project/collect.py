@@ -69,7 +69,7 @@ def _import(root: Path, module: str) -> ModuleType:
         if problem.name != module:
             raise _broken(root, module, problem) from problem
         raise DefinitionError(
-            f"there is no module {module!r}",
+            f"unknown module {module!r}",
             where=str(root / "mainstem.toml"),
             expected=f"{module}.py beside mainstem.toml",
             hint=close_matches(module, (file.stem for file in root.glob("*.py"))) or "correct modules = […]",

@@ -89,7 +89,7 @@ def _micros(time: Any) -> int:
     if not isinstance(time, datetime) or time.utcoffset() is None:
         naive = isinstance(time, datetime)
         raise RequestError(
-            "a naive time could mean any time zone" if naive else "the time of a read is not an instant",
+            "the time has no time zone" if naive else "the time of a read is not an instant",
             got=str(time) if naive else shown(time),
             expected="a datetime with a time zone, such as UTC",
             hint="datetime(2013, 12, 1, 12, tzinfo=UTC)",

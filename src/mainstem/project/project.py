@@ -231,7 +231,7 @@ class Project(Branch):
         found = self.adapters.state.get(Finding, id)
         if found is None:
             known = ", ".join(f.id for f in self.findings()) or "none was ever opened"
-            raise NotFound(f"there is no finding {id!r}", expected=known, hint="mainstem finding list")
+            raise NotFound(f"unknown finding {id!r}", expected=known, hint="mainstem finding list")
         return found
 
     def accept(self, id: str) -> Remedy:

@@ -61,17 +61,15 @@ class Releases:
         if named:
             return named[-1]  # promoting and rolling back publish a run's work again
         runs = list(dict.fromkeys(release.run for release in history))
-        raise NotFound(f"{when!r} published nothing on branch {self._branch!r}", expected=_some(runs))
+        raise NotFound(f"{when!r} did not publish on branch {self._branch!r}", expected=_some(runs))
 
     def _published_at(self, when: datetime, history: Sequence[Release]) -> Release:
         if when.tzinfo is None:
-            raise RequestError(
-                "a naive time could mean any time zone", got=str(when), expected="a time with one, such as UTC"
-            )
+            raise RequestError("the time has no time zone", got=str(when), expected="a time with one, such as UTC")
         found = next((release for release in history if release.created_at <= when), None)
         if found is None:
             since = f"from {history[-1].created_at:%Y-%m-%d %H:%M:%S} UTC on" if history else None
-            raise NotFound(f"nothing was published on branch {self._branch!r} at {when}", expected=since)
+            raise NotFound(f"no release existed on branch {self._branch!r} at {when}", expected=since)
         return found
 
     def _with_snapshot(self, id: int, table: str, history: Sequence[Release]) -> Release:
@@ -99,7 +97,7 @@ class Releases:
         chosen = next((release for release in history if release.id == wanted), None)
         if chosen is None:
             raise NotFound(
-                "there is no such release" if to else "there is no release before this one",
+                "unknown release" if to else "no earlier release exists",
                 got=to,
                 expected=", ".join(release.id for release in history[1:]) or None,
             )
@@ -129,7 +127,7 @@ class Releases:
             before = {e: older.endpoints[e] for e in wanted if older.endpoints.get(e, live.get(e)) != live.get(e)}
             if before:
                 return self._publish(replace(self.current, endpoints={**live, **before}))
-        raise NotFound(f"nothing was live before at {name!r}", hint="mainstem show NAME lists a model's versions")
+        raise NotFound(f"no earlier version was live at {name!r}", hint="mainstem show NAME lists a model's versions")
 
     def _publish(self, content: Release) -> Release:
         """Move the branch's head to a release with the given content."""

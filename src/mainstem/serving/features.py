@@ -97,5 +97,5 @@ class FeatureReader:
             raise Unavailable(f"the view {name!r} is not online yet", hint="mainstem run")
         expected = f"one of {', '.join(self._names)}" if self._names else "a feature view; the project declares none"
         raise NotFound(
-            f"no feature view is called {name!r}", got=name, expected=expected, hint=close_matches(name, self._names)
+            f"unknown feature view {name!r}", got=name, expected=expected, hint=close_matches(name, self._names)
         )

@@ -226,7 +226,7 @@ class Service:
         unknown = [column.name for column in version.inputs if column.name not in {*plan.columns, *plan.request}]
         if unknown:
             raise Unavailable(
-                f"{version.id} takes inputs that the project no longer has",
+                f"{version.id} takes inputs that the project does not have",
                 got=", ".join(unknown),
                 hint="mainstem run trains a challenger for the project as it is; then mainstem promote",
             )
@@ -262,7 +262,7 @@ def _drained(release: Release, table: str) -> int:
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> NotFound:
     return NotFound(
-        f"no {kind} is called {name!r}",
+        f"unknown {kind} {name!r}",
         got=name,
         expected=f"one of {', '.join(sorted(known))}" if known else f"a {kind}; the project declares none",
         hint=close_matches(name, known) or "see /docs",

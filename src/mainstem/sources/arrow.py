@@ -128,7 +128,7 @@ def _column_of_one(value: Any, field: pa.Field) -> None:
 def _refused(value: Any, field: pa.Field, where: str) -> SourceError:
     expected = "ISO 8601 instant" if pa.types.is_timestamp(field.type) else str(ibis.dtype(field.type))
     return SourceError(
-        f"{field.name!r} has a value that is no {expected}",
+        f"{field.name!r} has a value that is not {expected}",
         where=where,
         got=repr(value),
         expected=expected,

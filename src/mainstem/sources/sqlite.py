@@ -22,7 +22,7 @@ def read_only(url: str, root: Path) -> str:
     """Return the URI that opens the database for reading. Raises `SourceUnreachable` if there is no such file."""
     file = file_of(url, root)
     if not file.is_file():
-        raise SourceUnreachable("there is no such database file", where=str(file), got=redact(url))
+        raise SourceUnreachable("the database file does not exist", where=str(file), got=redact(url))
     return f"{file.absolute().as_uri()}?mode=ro"
 
 

@@ -150,7 +150,7 @@ def explain(error: Exception, where: str) -> StorageError:
         case exceptions.AuthenticationError():
             what, hint = "the online store refuses the login", "are user and password in `online` right?"
         case exceptions.NoPermissionError():
-            what = "the online store's user may not do this"
+            what = "the online store's user is not allowed to do this"
             hint = "it needs +@read +@write +@scripting +@transaction +@connection on ~mainstem:*"
         case exceptions.OutOfMemoryError():
             what, hint = "the online store is full", "raise its maxmemory; nothing of this write was kept"

@@ -50,4 +50,6 @@ def _made(change: dict[str, Any], where: str) -> int | None:
     try:
         return parse_instant(change["at"])
     except ValueError as problem:
-        raise RequestError("`at` is no instant", where=where, got=repr(change["at"])[:80], hint=str(problem)) from None
+        raise RequestError(
+            "`at` is not an instant", where=where, got=repr(change["at"])[:80], hint=str(problem)
+        ) from None

@@ -33,7 +33,7 @@ class Ingest:
     """Takes the events of one stream for the views over it.
 
     `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
-    history has none recorded, no event is taken, for nobody could say on which side it is. `floor` is the offset that
+    history has none recorded, no event is taken, for its side of the cutover would be unknown. `floor` is the offset that
     the lake has come to: a log that ends before it is not the one that the lake was filled from. An event may be
     later than the clock by at most `ahead` (µs).
     """
@@ -122,13 +122,13 @@ class Ingest:
             return
         if self._cutover is None:
             raise Unavailable(
-                f"stream {self.name!r} takes no events yet: where its history ends is not recorded",
+                f"stream {self.name!r} takes no events yet: the end of its history is not recorded",
                 hint="mainstem run",
             )
         for index, row in enumerate(rows):
             if row[self.time] < self._cutover:
                 raise RequestError(
-                    "the event happened before the stream took over from its history",
+                    "the event is from before the stream's cutover",
                     where=f"stream {self.name}, events[{index}].{self.time}",
                     got=instant_of(row[self.time]).isoformat(),
                     expected=f"at or after {instant_of(self._cutover).isoformat()}",

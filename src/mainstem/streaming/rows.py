@@ -92,7 +92,7 @@ class RowSchema:
             if name not in self._extras:
                 known = [*self.columns, *self.optional]
                 raise self._error(
-                    f"there is no field {name!r}",
+                    f"unknown field {name!r}",
                     place,
                     got=name,
                     expected=f"the fields {', '.join(known)}",
@@ -115,7 +115,7 @@ class RowSchema:
 
     def _absent(self, name: str, row: dict[str, Any], place: str) -> RequestError:
         if name in row:
-            what, type = f"the field {name!r} may not be null", self.columns[name]
+            what, type = f"the field {name!r} must not be null", self.columns[name]
             return self._error(what, f"{place}.{name}", got="null", expected=type)
         unknown = [other for other in row if other not in self.columns and other not in self.optional]
         near = close_matches(name, unknown)
@@ -191,7 +191,7 @@ def _string(value: Any) -> str:
         number = value.__class__ in (int, float)
         raise _Refused("a string", f'write it in quotes: "{value}"' if number else None)
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise _Refused("a string of whole characters", "half of a surrogate pair is no character")
+        raise _Refused("a string of whole characters", "half of a surrogate pair is not a character")
     return str(value)
 
 

@@ -89,7 +89,7 @@ def _explained(error: Exception, inputs: Mapping[str, ibis.Table], where: str) -
     if method := re.search(r"'(\w+)' object has no attribute '(\w+)'", text):
         known = dir(getattr(ibis.expr.types, method[1], object))
         return SchemaError(
-            f"{method[2]!r} is no method of a {method[1]}", where=where, hint=close_matches(method[2], known)
+            f"{method[2]!r} is not a method of a {method[1]}", where=where, hint=close_matches(method[2], known)
         )
     if type(error).__module__.startswith("ibis") or "'function' object" in text or "'method'" in text:
         hint = '_["name"] reads a column that is called like a method of tables' if "'method'" in text else None

@@ -20,7 +20,7 @@ def copy(template: str, directory: Path) -> list[str]:
     """Copy a template into a directory that is empty or new; the files written. Raises `MainstemError`."""
     if template not in names():
         expected = f"one of {', '.join(names())}"
-        raise NotFound(f"no template is called {template!r}", expected=expected, hint=close_matches(template, names()))
+        raise NotFound(f"unknown template {template!r}", expected=expected, hint=close_matches(template, names()))
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise SettingsError(
             "a project is only begun in an empty directory",

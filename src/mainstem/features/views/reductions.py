@@ -130,7 +130,7 @@ def _written(rows: ibis.Table, name: str, value: Declared, windows: tuple[str, .
 def _is_level(column: ibis.Value, level: Any, where: str) -> ibis.Value:
     if level is None:
         raise SchemaError(
-            "a null is no level",
+            "a level must not be null",
             where=where,
             got="None",
             expected=f"a value of the type {column.type()}",

@@ -37,7 +37,7 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
             f"the time {node.time!r} is not an instant",
             got=schema[node.time],
             expected=INSTANT,
-            hint="give it a time zone: a naive timestamp could mean any",
+            hint="give it a time zone; a naive timestamp is ambiguous",
         )
     if node.checks:
         validate(unbound("checked", schema), node.checks)

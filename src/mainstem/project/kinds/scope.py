@@ -85,7 +85,7 @@ class Scope:
 def _no_node(reference: Any, where: str) -> DefinitionError:
     undecorated = callable(reference) and not isinstance(reference, type)
     return DefinitionError(
-        "a node is made from what is no node",
+        "this input is not a node",
         where=where,
         got=shown(reference),
         expected="a source, a table, a view or a model, or the name of one",

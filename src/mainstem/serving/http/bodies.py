@@ -42,7 +42,7 @@ def rows_in(
             allowed = ", ".join((field, *sorted(options)))
             near = close_matches(unknown[0], (field, *options)) or "see /docs"
             raise RequestError(
-                f"there is no option {unknown[0]!r}", where=where, got=unknown[0], expected=allowed, hint=near
+                f"unknown option {unknown[0]!r}", where=where, got=unknown[0], expected=allowed, hint=near
             )
         body = body[field]
     rows = body if isinstance(body, list) else [body]

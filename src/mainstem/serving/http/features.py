@@ -45,7 +45,7 @@ async def _several(service: Service, request: Request) -> Response:
     views = options.get("views")
     if not isinstance(views, list) or not views or not all(isinstance(name, str) for name in views):
         expected = '{"views": ["NAME", …], "rows": […]}'
-        raise RequestError("`views` is no list of names", where=where, got=repr(views)[:80], expected=expected)
+        raise RequestError("`views` is not a list of names", where=where, got=repr(views)[:80], expected=expected)
     found = await _read(service, views, rows, options, where)
     return Response(encode({"views": {name: _shown(answers) for name, answers in found.items()}}))
 

@@ -63,11 +63,13 @@ def _with_key(request: Request, scope: str, keys: Sequence[ApiKey]) -> None:
     token = _token(request.header("authorization") or "")
     key = verify(keys, token) if token else None
     if key is None:
-        what = "the API key is not valid" if token else "there is no API key"
+        what = "the API key is not valid" if token else "the API key is missing"
         raise Unauthorized(what, expected="Authorization: Bearer ms_…", hint="mainstem key create NAME --scope …")
     if not allows(key, scope):
         raise Forbidden(
-            f"the key {key.name!r} may not do this", got=", ".join(key.scopes), expected=f"the scope {scope!r}"
+            f"the key {key.name!r} is not allowed to do this",
+            got=", ".join(key.scopes),
+            expected=f"the scope {scope!r}",
         )
 
 

@@ -98,7 +98,7 @@ def _nothing(node: Web, elements: int, where: str) -> SourceError:
             "no field of the page is found", where=where, got=got, expected=f"fields={dict(node.fields)}"
         )
     return SourceError(
-        f"the selector {node.rows!r} finds nothing on the page",
+        f"the selector {node.rows!r} matches nothing on the page",
         where=where,
         expected="at least one element",
         hint="has the page changed?",
