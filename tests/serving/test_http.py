@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import time
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mainstem.logs.records import decode_event, decode_prediction
@@ -82,6 +85,26 @@ def test_predictions_are_in_the_log_when_they_are_answered(http: Any, served: An
     assert (logged.id, logged.version, logged.flags) == (body["id"], "late-1", "unknown:leg,unknown:airport")
     assert logged.row["flight_id"] == "X" and logged.row["airport__departures_1h"] == 0
     assert logged.score == body["score"]
+    assert (logged.scores, logged.decision, logged.role) == ({}, None, "champion")
+
+
+def test_a_decision_and_the_scores_of_all_classes_are_logged(worlds: Any, tmp_path: Path) -> None:
+    world = worlds.begun(tmp_path, threshold=0.4)
+    world.promote(worlds.artifact(tmp_path, 1))
+    service = world.service()
+    service.start()
+    predictor = service.live.predictor("arrivals")
+    rows = [{"flight_id": "F0", "distance": 1.0, "time": at(worlds)}]
+    several = SimpleNamespace(score=lambda _: np.array([[0.1, 0.7, 0.2]]), classes=("early", "late", "on time"))
+    for scorer in (predictor.scorer, several):
+        predictor.scorer = scorer
+        with world.store.transaction() as writer:
+            predictor.logged(predictor.predict(rows))(writer)
+    first, second = (decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0))
+    assert (first.decision, first.scores) == (first.score >= 0.4, {}) and first.role == second.role == "champion"
+    assert second.score == 0.7 and second.scores == {"early": 0.1, "late": 0.7, "on time": 0.2}
+    service.close()
+    world.close()
 
 
 BAD_PREDICTIONS: list[tuple[Any, str, str]] = [

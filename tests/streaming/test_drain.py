@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 
 from mainstem.errors import CheckFailed, StorageError
 from mainstem.logs.records import Prediction, encode
@@ -14,6 +15,7 @@ from mainstem.planning.plan import Step
 from mainstem.streaming import drain
 from mainstem.streaming.drain import Drain
 from mainstem.streaming.ingest import Ingest
+from mainstem.streaming.predictions import prediction_schema
 
 STREAM = Step("drain", "departures", "test")
 ENDPOINT = Step("drain", "arrivals", "test")
@@ -164,11 +166,86 @@ def test_an_event_sent_twice_is_told_and_does_not_block(world: Any, worlds: Any)
     assert (twice.severity, twice.violations > 0, outcome.published) == ("warn", True, 2)
 
 
+FEATURES = {"leg__origin": "JFK", "airport__delay_1h": None, "airport__departures_1h": 0, "busy": False}
+FEATURES |= {"airport__recent_1h": [2.0, 1.5], "newest": 2.0}
+
+
+def logged_before(n: int) -> bytes:
+    """An entry as it was logged before predictions had scores, a decision and a role."""
+    row = {"flight_id": f"F{n}", "distance": 1.0, **FEATURES}
+    entry = {
+        "id": f"p{n}",
+        "t": 10**15 + n,
+        "logged_at": 10**15,
+        "version": "v",
+        "row": row,
+        "score": 0.5,
+        "flags": "f",
+    }
+    return msgpack.encode(entry)
+
+
+def log(world: Any, *entries: bytes) -> None:
+    with world.store.transaction() as writer:
+        writer.append("predictions/arrivals", entries)
+
+
+def as_before(monkeypatch: pytest.MonkeyPatch, graph: Any) -> None:
+    """Let predictions be stored as they were before they had scores, a decision and a role."""
+    new = {"_scores", "_decision", "_role"}
+    schema = {name: type for name, type in prediction_schema(graph, "arrivals").items() if name not in new}
+    assert list(schema)[-6:] == ["_id", "_t", "_logged_at", "_version", "score", "_flags"]
+    monkeypatch.setattr(drain, "prediction_schema", lambda *_: schema)
+
+
+def test_a_lake_made_before_predictions_had_roles_is_read_and_added_to(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        as_before(patch, world.graph)
+        log(world, logged_before(0), logged_before(1))
+        world.run(ENDPOINT)
+    old = world.release.tables["predictions.arrivals"]
+    assert [row["_id"] for row in world.rows("predictions.arrivals")] == ["p0", "p1"]
+
+    several = Prediction("p3", 1, 1, "v", {"flight_id": "F3"}, 0.7, "", {"late": 0.7, "früh": 0.3}, True, "shadow")
+    chosen = Prediction("p4", 1, 1, "v", {"flight_id": "F4"}, 0.7, decision="reroute", role="challenger")
+    log(world, logged_before(2), encode(several), encode(chosen))
+    world.run(ENDPOINT)
+    world.run(ENDPOINT)
+    new = world.release.tables["predictions.arrivals"]
+    assert new.physical != old.physical and new.cursor == "5"
+    rows = sorted(world.rows("predictions.arrivals"), key=lambda row: row["_id"])
+    assert [(r["_id"], r["_scores"], r["_decision"], r["_role"]) for r in rows] == [
+        ("p0", None, None, "champion"),
+        ("p1", None, None, "champion"),
+        ("p2", None, None, "champion"),
+        ("p3", '{"late": 0.7, "früh": 0.3}', "true", "shadow"),
+        ("p4", None, "reroute", "challenger"),
+    ]
+    assert rows[0]["airport__recent_1h"] == [2.0, 1.5] and rows[2]["_flags"] == "f"
+
+
+def test_going_back_to_a_release_from_before_loses_no_prediction(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        as_before(patch, world.graph)
+        log(world, logged_before(0))
+        world.run(ENDPOINT)
+    before = world.release
+    for n in (1, 2):
+        log(world, logged_before(n))
+        world.run(ENDPOINT)
+    world.publish(tables=before.tables)
+    log(world, logged_before(3))
+    world.run(ENDPOINT)
+    assert sorted(row["_id"] for row in world.rows("predictions.arrivals")) == ["p0", "p1", "p2", "p3"]
+
+
 def test_predictions_become_rows(world: Any, worlds: Any) -> None:
-    features = {"leg__origin": "JFK", "airport__delay_1h": None, "airport__departures_1h": 0, "busy": False}
-    features |= {"airport__recent_1h": [2.0, 1.5], "newest": 2.0}
     made = [
-        Prediction(f"p{n}", 10**15 + n, 10**15, "late-1", {"flight_id": f"F{n}", "distance": 1.0, **features}, 0.5, "")
+        Prediction(f"p{n}", 10**15 + n, 10**15, "late-1", {"flight_id": f"F{n}", "distance": 1.0, **FEATURES}, 0.5, "")
         for n in range(3)
     ]
     with world.store.transaction() as writer:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mainstem.errors import StorageError
-from mainstem.nodes.hidden import ARRIVED, DELETED, FLAGS, LOGGED_AT, PREDICTION, SEQ, VERSION, T
+from mainstem.nodes.hidden import (
+    ARRIVED,
+    DECISION,
+    DELETED,
+    FLAGS,
+    LOGGED_AT,
+    PREDICTION,
+    ROLE,
+    SCORES,
+    SEQ,
+    VERSION,
+    T,
+)
 from mainstem.ports import Writer
 
 if TYPE_CHECKING:
@@ -27,8 +40,16 @@ class Event(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
+Role = Literal["champion", "challenger", "shadow"]
+CHAMPION: Role = "champion"
+
+
 class Prediction(msgspec.Struct, frozen=True):
-    """An answer as it was given; `row` has the request's columns and every input of the model as it was used."""
+    """An answer as it was given; `row` has the request's columns and every input of the model as it was used.
+
+    `scores` are by name, such as a class, where the version gives several; `role` is what the version was when it gave
+    them. Entries that were logged before there were such fields have their defaults.
+    """
 
     id: str
     t: int
@@ -37,6 +58,9 @@ class Prediction(msgspec.Struct, frozen=True):
     row: dict[str, Any]
     score: float | None
     flags: str = ""
+    scores: dict[str, float] = {}
+    decision: bool | str | None = None
+    role: Role = CHAMPION
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -111,4 +135,7 @@ def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
         VERSION: made.version,
         "score": made.score,
         FLAGS: made.flags,
+        SCORES: json.dumps(made.scores, ensure_ascii=False) if made.scores else None,
+        DECISION: json.dumps(made.decision) if isinstance(made.decision, bool) else made.decision,
+        ROLE: made.role,
     }

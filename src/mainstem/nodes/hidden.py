@@ -38,6 +38,9 @@ TARGET, SPLIT = "_target", "_split"
 PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags"
 """Of a prediction log: the prediction's id, when it was logged, the model version, what the answer was flagged with."""
 
+SCORES, DECISION, ROLE = "_scores", "_decision", "_role"
+"""Of a prediction log too: scores by name, as JSON; what was decided, as text; the role of the version."""
+
 
 def is_hidden(column: str) -> bool:
     """Return whether a column is one of Mainstem's own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ Columns = dict[str, list[Any]]
 @dataclass(frozen=True)
 class Answer:
     """One prediction. `time` is when it is made (µs); `score` is P(true), a value, or the probability of `label`.
+    `scores` are the probabilities of all classes, where there are several.
 
     `row` is what is logged: the request and every feature; instants in it are µs. `features` are shown: ISO 8601.
     """
@@ -39,6 +40,7 @@ class Answer:
     features: Mapping[str, Any]
     row: Mapping[str, Any]
     flags: tuple[str, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Predictor:
@@ -142,6 +144,7 @@ class Predictor:
                     features=self._shown(used),
                     row={**row, **used},
                     flags=tuple(said),
+                    scores=self._classed(score),
                 )
             )
         return found
@@ -153,6 +156,11 @@ class Predictor:
         best = int(np.argmax(score))
         return float(score[best]), self.scorer.classes[best]
 
+    def _classed(self, score: Any) -> dict[str, float]:
+        if np.ndim(score) == 0:
+            return {}
+        return {name: float(one) for name, one in zip(self.scorer.classes, score, strict=True)}
+
     def _shown(self, used: Mapping[str, Any]) -> Mapping[str, Any]:
         instants = {name: used[name] for name in self._instants if used[name] is not None}
         return {**used, **{name: iso(instant_of(t)) for name, t in instants.items()}}
@@ -161,6 +169,9 @@ class Predictor:
         """What logs the answers, within a transaction."""
         at = micros_of(now())
         predictions = [
-            Prediction(a.id, a.time, at, self.version.id, dict(a.row), a.score, ",".join(a.flags)) for a in answers
+            Prediction(
+                a.id, a.time, at, self.version.id, dict(a.row), a.score, ",".join(a.flags), dict(a.scores), a.decision
+            )
+            for a in answers
         ]
         return lambda writer: append(writer, self.name, predictions, self._floor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -28,7 +28,7 @@ from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
-from mainstem.streaming.predictions import prediction_schema
+from mainstem.streaming.predictions import BEFORE, prediction_schema
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Drain:
 
     def _predictions(self, name: str, context: Context) -> StepResult:
         schema = prediction_schema(context.graph, name)
-        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context)
+        draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context, BEFORE)
         files = draft.write()
         snapshot = draft.commit(files)
         return StepResult(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
@@ -90,6 +90,7 @@ class _Draft:
     columns: Columns
     log: EventLog
     context: Context
+    before: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.base = self._base()
@@ -175,12 +176,13 @@ class _Draft:
             ) from error
 
     def _moved(self) -> tuple[DataFile, ...]:
-        """The base's rows in the new schema; a column that is new is null in them."""
+        """The base's rows in the new schema; a column that is new has in them what `before` says, else null."""
         if self.base is None or self.base.fields == self.target.fields:
             return ()
         old = ibis.table({f.name: f.type for f in self.base.fields}, name="before")
         values = {
-            name: old[name].cast(type) if name in old.columns else ibis.null(type) for name, type in self.schema.items()
+            name: old[name].cast(type) if name in old.columns else ibis.literal(self.before.get(name), type)
+            for name, type in self.schema.items()
         }
         with self.context.engine.session({"before": self.context.lake.scan(self.base)}) as session:
             return session.write(old.select(**values), self.target)

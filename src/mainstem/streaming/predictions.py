@@ -8,8 +8,9 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.features.plan import plan_features
+from mainstem.logs.records import CHAMPION
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.hidden import FLAGS, LOGGED_AT, PREDICTION, VERSION, T
+from mainstem.nodes.hidden import DECISION, FLAGS, LOGGED_AT, PREDICTION, ROLE, SCORES, VERSION, T
 from mainstem.nodes.instants import INSTANT
 
 HIDDEN: Mapping[str, str] = {
@@ -19,7 +20,13 @@ HIDDEN: Mapping[str, str] = {
     VERSION: "string",
     "score": "float64",
     FLAGS: "string",
+    SCORES: "string",
+    DECISION: "string",
+    ROLE: "string",
 }
+
+BEFORE: Mapping[str, str] = {ROLE: CHAMPION}
+"""What columns of `HIDDEN` hold in rows that were stored before there were such columns; null where not named."""
 
 
 def example_key(graph: Graph, model: str) -> dict[str, str]:
