@@ -33,7 +33,7 @@ class Ingest:
     """Takes the events of one stream for the views over it.
 
     `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
-    history has none recorded, no event is taken, for its side of the cutover would be unknown. `floor` is the offset that
+    history has none recorded, no event is taken: its side of the cutover is unknown. `floor` is the offset that
     the lake has come to: a log that ends before it is not the one that the lake was filled from. An event may be
     later than the clock by at most `ahead` (µs).
     """
