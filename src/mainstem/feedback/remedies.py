@@ -110,10 +110,8 @@ def _entry(remedy: Remedy) -> Any:
     entry["accepted_at"] = remedy.accepted_at.astimezone(UTC).replace(microsecond=0)
     entry["kind"] = rule.verb.kind
     entry["node"] = rule.node
-    for field in msgspec.structs.fields(type(rule.verb)):
-        value = getattr(rule.verb, field.name)
-        if field.required or value != field.default:
-            entry[field.name] = _item(field.name, value)
+    for name, value in rule.verb.settings.items():
+        entry[name] = _item(name, value)
     entry["where"] = rule.where
     entry["guard"] = rule.guard
     return entry
@@ -122,7 +120,7 @@ def _entry(remedy: Remedy) -> Any:
 def _item(name: str, value: Any) -> Any:
     import tomlkit
 
-    item = tomlkit.item(msgspec.to_builtins(value))
+    item = tomlkit.item(value)
     comment = ratio(value) if name == "factor" else ""
     return item.comment(comment) if comment else item
 

@@ -35,6 +35,13 @@ class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
         return str(self.__struct_config__.tag)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that are required or differ from their defaults, in order, as plain values."""
+        values = msgspec.to_builtins(self)
+        fields = msgspec.structs.fields(self)
+        return {f.name: values[f.name] for f in fields if f.required or getattr(self, f.name) != f.default}
+
+    @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """The columns that the verb reads, the one it changes first."""

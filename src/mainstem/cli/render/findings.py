@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import to_builtins
 from rich.console import RenderableType
 from rich.markup import escape
 
@@ -99,9 +98,6 @@ def in_force(remedies: Iterable[Remedy]) -> Iterator[str]:
 
 def toml(rule: Rule) -> Iterator[str]:
     """The rule's lines in remedies.toml; JSON's texts are TOML's too."""
-    verb = to_builtins(rule.verb)
+    fields = {"kind": rule.verb.kind, "node": rule.node, **rule.verb.settings, "where": rule.where, "guard": rule.guard}
     yield "[[remedy]]"
-    lines = {"kind": verb.pop("kind"), "node": rule.node, **verb, "where": rule.where, "guard": rule.guard}
-    yield from (
-        f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in lines.items() if value is not None
-    )
+    yield from (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())
