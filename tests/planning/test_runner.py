@@ -19,7 +19,7 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.process import here, is_gone
 from mainstem.planning.runner import Event, Runner
-from mainstem.ports import Record, State
+from mainstem.ports import Record, ReplaceAll, State
 from mainstem.state.sql import SqlState
 
 Work = Callable[[Step, Context], StepResult]
@@ -55,7 +55,7 @@ def write(rows: int) -> Work:
         with context.engine.session({}) as session:
             files = session.write(f"SELECT i AS x FROM range({rows}) AS t(i)", target)
         base = context.release.tables.get(step.node)
-        snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, remove="all")
+        snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, change=ReplaceAll())
         return StepResult(tables={step.node: snapshot}, rows_in=rows, published=rows)
 
     return work
