@@ -151,6 +151,49 @@ class Engine(Protocol):
         """A session that sees `relations`; what it opened is closed on exit."""
 
 
+@dataclass(frozen=True)
+class Append:
+    """Add the new rows to those of the base."""
+
+
+@dataclass(frozen=True)
+class ReplaceAll:
+    """Put the new rows in the place of all rows of the base."""
+
+
+@dataclass(frozen=True)
+class ReplaceFiles:
+    """Put the new rows in the place of those in some data files of the base, by their paths."""
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReplaceInterval:
+    """Put the new rows in the place of those from `start` up to but not including `end`."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """Put each new row in the place of the row of the base that has the same `key` columns, or add it."""
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Remove the rows of the base whose `key` columns are among those of the new rows; add none."""
+
+    key: tuple[str, ...]
+
+
+Change = Append | ReplaceAll | ReplaceFiles | ReplaceInterval | Upsert | Delete
+"""How a commit changes the rows of its base."""
+
+
 class Lake(Protocol):
     """Immutable snapshots of stored tables. Nothing here is visible to readers before a release names it."""
 
@@ -165,14 +208,14 @@ class Lake(Protocol):
         *,
         base: Snapshot | None,
         run: str,
-        remove: Literal["nothing", "all"] | Sequence[str] = "nothing",
+        change: Change = Append(),
         cursor: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> Snapshot:
-        """Register files in one commit, beside those of `base` that are not removed. Raises `StorageError`.
+        """Register files in one commit, as a `change` of the rows of `base`. Raises `StorageError`.
 
-        `remove` names data files of `base` that the new ones replace. Keeping files of a base of another physical table
-        (its schema changed) is refused. The cursor is carried forward from `base` when none is given.
+        Keeping files of a base of another physical table (its schema changed) is refused, and so is a change that the
+        lake cannot make. The cursor is carried forward from `base` when none is given.
         """
 
     def scan(self, snapshot: Snapshot) -> Scan:

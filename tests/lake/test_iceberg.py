@@ -11,6 +11,7 @@ import pytest
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import ConflictError, StorageError
 from mainstem.lake.iceberg import IcebergLake
+from mainstem.ports import ReplaceFiles
 from mainstem.testing.contracts.lake import SCHEMA, LakeContract, commit, ids, write
 
 
@@ -86,7 +87,7 @@ def test_replacing_files_is_one_snapshot(open_lake):
     lake = open_lake()
     first = commit(lake, [1])
     before = len(lake._catalog.load_table(("mainstem", first.physical)).metadata.snapshots)
-    replaced = commit(lake, [2], first, remove=lake.scan(first).files)
+    replaced = commit(lake, [2], first, change=ReplaceFiles(lake.scan(first).files))
     table = lake._catalog.load_table(("mainstem", first.physical))
     assert len(table.metadata.snapshots) == before + 1
     assert str(table.snapshot_by_id(replaced.id).summary.operation.value) == "overwrite"

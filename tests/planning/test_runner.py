@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,13 @@ from mainstem.errors import CheckFailed, ConflictError, RunFailed, StorageError
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import ModelVersion, Release, RunRecord
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Plan, Step
 from mainstem.planning.process import here, is_gone
 from mainstem.planning.runner import Event, Runner
-from mainstem.ports import Record, State
+from mainstem.ports import Record, ReplaceAll, State
 from mainstem.state.sql import SqlState
 
 Work = Callable[[Step, Context], StepResult]
@@ -55,7 +59,7 @@ def write(rows: int) -> Work:
         with context.engine.session({}) as session:
             files = session.write(f"SELECT i AS x FROM range({rows}) AS t(i)", target)
         base = context.release.tables.get(step.node)
-        snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, remove="all")
+        snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, change=ReplaceAll())
         return StepResult(tables={step.node: snapshot}, rows_in=rows, published=rows)
 
     return work
@@ -210,3 +214,72 @@ def test_a_bug_is_not_swallowed(state: SqlState, lake: IcebergLake) -> None:
         runner(a=bug).run(steps("a"), context(state, lake))
     record = state.get(RunRecord, "run-1")
     assert record is not None and record.status == "failed"
+
+
+def opens(count: int) -> Work:
+    """Open `count` findings."""
+
+    def work(step: Step, context: Context) -> StepResult:
+        first = context.state.reserve("finding", count)
+        return StepResult(records=tuple(finding(n, context.branch) for n in range(first, first + count)))
+
+    return work
+
+
+def finding(number: int, branch: str) -> Finding:
+    window = (datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 2, tzinfo=UTC))
+    return Finding(f"F{number}", "drift", "feed", "delay", "", 9, "live", "v", window, (), "drift", branch=branch)
+
+
+RACE = """
+    import os, signal, sys, time
+    sys.path.insert(0, {tests!r})
+    from pathlib import Path
+    from test_runner import *
+    root, branch, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    def waits(step, context):
+        while not (root / "go").exists():
+            time.sleep(0.005)
+        return StepResult()
+    def dies(step, context):
+        (root / "dying").touch()
+        if end == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return StepResult()
+    state = SqlState(f"sqlite:///{{root / 'state.db'}}")
+    for n in range(5):
+        held = state.get(Release, state.head(branch) or "") or Release("", branch, "")
+        inner = OnlyProbes(f"{{branch}}-{{n}}", branch, Graph({{}}, Dag({{}})), held, None, None, state)
+        runner(a=waits, b=opens(3), c=dies).run(steps("a", "b", "c"), inner)
+"""
+
+
+def racing(root: Path, branch: str, end: str) -> subprocess.Popen[str]:
+    """A process that publishes five runs on a branch, each with three findings, once the file `go` is there."""
+    script = textwrap.dedent(RACE.format(tests=str(Path(__file__).parent)))
+    command = [sys.executable, "-c", script, str(root), branch, end]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_runs_on_two_branches_never_share_an_id(state: SqlState, tmp_path: Path) -> None:
+    processes = [racing(tmp_path, branch, "published") for branch in ("main", "dev")]
+    (tmp_path / "go").touch()
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    found = state.find(Finding)
+    assert len(found) == 30 == len({f.id for f in found})
+    told = {
+        branch: [id for run in state.find(RunRecord, branch=branch) for id in run.findings]
+        for branch in state.branches()
+    }
+    assert told == {branch: [f.id for f in found if f.branch == branch] for branch in ("dev", "main")}
+
+
+def test_a_run_that_is_killed_leaves_nothing(state: SqlState, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    process = racing(tmp_path, "main", "killed")
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL and (tmp_path / "dying").exists()
+    assert state.find(Finding) == [] and state.find(Release) == [] and state.branches() == {}
+    assert [run.status for run in state.find(RunRecord)] == ["running"]

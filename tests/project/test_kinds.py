@@ -27,7 +27,7 @@ from mainstem.planning.kinds import Due, Kinds, due
 from mainstem.planning.outlook import Outlook, Situation
 from mainstem.planning.plan import Step
 from mainstem.planning.planner import plan
-from mainstem.ports import Snapshot
+from mainstem.ports import ReplaceAll, Snapshot
 from mainstem.project.kinds import KINDS, NodeKind
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.resolve import resolve
@@ -59,7 +59,7 @@ def generate(step: Step, context: Context) -> StepResult:
     with context.engine.session({"rows": rows}) as session:
         files = session.write(ibis.table(SCHEMA, name="rows"), target)
     base = context.release.tables.get(step.node)
-    snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, remove="all")
+    snapshot = context.lake.commit(step.node, target, files, base=base, run=context.run, change=ReplaceAll())
     return StepResult(tables={step.node: snapshot}, rows_in=snapshot.rows, published=snapshot.rows)
 
 

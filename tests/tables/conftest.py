@@ -16,6 +16,7 @@ from mainstem.nodes.records import Release
 from mainstem.nodes.tables import Table
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
+from mainstem.ports import ReplaceAll
 from mainstem.tables import sql
 from mainstem.tables.build import Build, check_published
 from mainstem.tables.resolve import resolve_table
@@ -35,7 +36,7 @@ class Shop:
         target = self.lake.target(name, schema)
         with self.engine.session({"rows": arrow}) as session:
             files = session.write(ibis.table(schema, name="rows"), target)
-        self.tables[name] = self.lake.commit(name, target, files, base=None, run="seed", remove="all")
+        self.tables[name] = self.lake.commit(name, target, files, base=None, run="seed", change=ReplaceAll())
         read = ibis.table(schema, name=name)
         self.definitions[name] = Definition(name, Table(name=name), (), "f", "f", schema, None, read)
 

@@ -18,7 +18,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
 from mainstem.planning.execution import Context
-from mainstem.ports import DataFile, Scan, Session, Snapshot, Target
+from mainstem.ports import DataFile, ReplaceAll, ReplaceFiles, Scan, Session, Snapshot, Target
 
 QUARANTINE = "quarantine."
 """Before a table's name: the relation of the rows set aside."""
@@ -98,8 +98,8 @@ def keep_aside(
     gone = list(held) if everything else [path for path in held if Path(path).name in remove]
     if not files and not gone:
         return {}
-    leaving: Any = "all" if everything else gone or "nothing"
-    return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, remove=leaving)}
+    change = ReplaceAll() if everything else ReplaceFiles(tuple(gone))
+    return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, change=change)}
 
 
 def scan_of(files: Sequence[DataFile], target: Target) -> Scan:

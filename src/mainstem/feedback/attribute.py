@@ -53,7 +53,7 @@ class Attribute:
         in_force = remedies.read(self.root / remedies.FILE)
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
-        opened, said, marks = self._search(watched)
+        opened, said, marks = self._search(watched, closed)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
         return StepResult(message="; ".join(t for t in told if t), records=(*closed, *opened, *marks))
 
@@ -89,7 +89,7 @@ class Attribute:
 
     # ── what is new ──────────────────────────────────────────────────────────────────────────────────
 
-    def _search(self, watched: Watched) -> tuple[list[Finding], str, list[Verdict]]:
+    def _search(self, watched: Watched, closed: Sequence[Finding]) -> tuple[list[Finding], str, list[Verdict]]:
         batch = watched.fresh(watched.predictions(), ATTRIBUTION, labelled=True)
         if not len(batch):
             return [], "", []
@@ -99,7 +99,7 @@ class Attribute:
         if len(known) < FEWEST:
             return [], f"not enough rows to tell: {len(known):,} outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")
-        before = watched.context.records.find(Finding, endpoint=watched.name, branch=watched.context.branch)
+        before = _before(watched, closed)
         case = Case.of(watched, known, self._scorer(watched))
         read = partial(series, watched.context)
         found = search(case, read, _Replays(watched, known, self.regraph), _suspect(before))
@@ -144,6 +144,12 @@ def _place(rule: Rule) -> str:
 def _within(batch: Batch, window: Window) -> Batch:
     times = batch.inputs.times
     return batch.take((times >= micros_of(window[0])) & (times <= micros_of(window[1])))
+
+
+def _before(watched: Watched, closed: Sequence[Finding]) -> list[Finding]:
+    """The endpoint's findings; those that this step has closed as they are now."""
+    found = watched.context.records.find(Finding, endpoint=watched.name, branch=watched.context.branch)
+    return list({finding.id: finding for finding in (*found, *closed)}.values())
 
 
 def _suspect(findings: Sequence[Finding]) -> dict[str, list[Window]]:

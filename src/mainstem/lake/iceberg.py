@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from mainstem.errors import StorageError
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
-from mainstem.ports import DataFile, Scan, Snapshot, Target
+from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Scan, Snapshot, Target
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -66,21 +66,25 @@ class IcebergLake:
         *,
         base: Snapshot | None,
         run: str,
-        remove: Literal["nothing", "all"] | Sequence[str] = "nothing",
+        change: Change = Append(),  # noqa: B008 - frozen
         cursor: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> Snapshot:
-        """One new snapshot: the files of `base` that are not removed, and `files`. Raises `StorageError`."""
+        """One new snapshot: the files of `base` that the change leaves, and `files`. Raises `StorageError`.
+
+        Replacing an interval, upserts and deletions are refused.
+        """
         physical = physical_name(table, target.fields)
-        parent = None if remove == "all" else base
+        replaced = _replaced(table, change)
+        parent = None if replaced is None else base
         if parent is not None and parent.physical != physical:
             raise StorageError(
                 f"{table!r} has another schema than the rows it would be added to",
                 got=physical,
                 expected=parent.physical,
-                hint='replace the rows: remove="all"',
+                hint="replace the rows: change=ReplaceAll()",
             )
-        removed = self._removed(parent, () if isinstance(remove, str) else remove)
+        removed = self._removed(parent, replaced or ())
         cursor = cursor if cursor is not None or base is None else base.cursor
         own = dict(properties or {})
         written = own | {RUN: run, TABLE: table} | ({CURSOR: cursor} if cursor is not None else {})
@@ -223,6 +227,25 @@ class IcebergLake:
                 listed = manifest_list(current, snapshot.id)
             # Manifests are listed newest first.
             return [file for manifest in reversed(manifests(listed)) for file in data_files(manifest)]
+
+
+def _replaced(table: str, change: Change) -> tuple[str, ...] | None:
+    """The data files of the base that a change replaces; None for all of them."""
+    match change:
+        case Append():
+            return ()
+        case ReplaceAll():
+            return None
+        case ReplaceFiles(files):
+            return files
+        case _:
+            raise StorageError(
+                f"{type(change).__name__} is an unsupported change of a stored table",
+                where=table,
+                got=repr(change),
+                expected="Append, ReplaceAll or ReplaceFiles",
+                hint="read the rows that are to stay, and replace all",
+            )
 
 
 def _begin(iceberg: Table) -> None:

@@ -31,6 +31,7 @@ from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
+from mainstem.ports import ReplaceAll
 
 if TYPE_CHECKING:
     from mainstem.ports import Session, Snapshot
@@ -194,7 +195,7 @@ def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
     target = context.lake.target(name, {column: str(kind) for column, kind in table.schema().items()})
     files = opened.write(table, target)
     base = context.release.tables.get(name)
-    return context.lake.commit(name, target, files, base=base, run=context.run, remove="all")
+    return context.lake.commit(name, target, files, base=base, run=context.run, change=ReplaceAll())
 
 
 def _shared(table: ibis.Table, plan: Blueprint, opened: Session) -> dict[str, str]:

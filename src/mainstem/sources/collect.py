@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ibis
 
@@ -18,7 +18,7 @@ from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
-from mainstem.ports import DataFile, Snapshot, Target
+from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
 
@@ -140,7 +140,7 @@ class _Collection:
             written.good,
             base=None if everything else self.base,
             run=self.context.run,
-            remove=self._removed(extraction.remove),
+            change=self._change(extraction.remove),
             cursor=cursor,
             properties=properties,
         )
@@ -173,12 +173,14 @@ class _Collection:
             return cursor is not None and cursor == self.base.cursor
         return not written.rows and extraction.remove == "nothing"
 
-    def _removed(self, remove: Any) -> Literal["nothing", "all"] | Sequence[str]:
+    def _change(self, remove: Any) -> Change:
         """The cursor keeps names of data files only, since a project may move; the lake wants the paths they have."""
-        if isinstance(remove, str) or self.base is None:
-            return "all" if self.base is None else remove
+        if self.base is None or remove == "all":
+            return ReplaceAll()
+        if remove == "nothing":
+            return Append()
         names = set(remove)
-        return [path for path in self.context.lake.scan(self.base).files if Path(path).name in names]
+        return ReplaceFiles(tuple(path for path in self.context.lake.scan(self.base).files if Path(path).name in names))
 
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 

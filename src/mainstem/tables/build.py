@@ -8,7 +8,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import DataFile
+from mainstem.ports import DataFile, ReplaceAll
 
 
 class Build:
@@ -29,7 +29,7 @@ class Build:
         context.report(f"{rows:,} rows")
         good, bad, doubts = set_aside(context, subject, files, target)
         base = context.release.tables.get(step.node)
-        snapshot = context.lake.commit(step.node, target, good, base=base, run=context.run, remove="all")
+        snapshot = context.lake.commit(step.node, target, good, base=base, run=context.run, change=ReplaceAll())
         results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
         refuse(step.node, results, where=definition.where, kept=snapshot.id)
         aside = keep_aside(context, step.node, bad)

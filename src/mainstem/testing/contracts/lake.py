@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,11 +13,29 @@ import pyarrow.parquet as pq
 import pytest
 
 from mainstem.errors import MainstemError, StorageError
-from mainstem.ports import DataFile, Lake, Snapshot, Target
+from mainstem.ports import (
+    Change,
+    DataFile,
+    Delete,
+    Lake,
+    ReplaceAll,
+    ReplaceFiles,
+    ReplaceInterval,
+    Snapshot,
+    Target,
+    Upsert,
+)
 
 SCHEMA = {"id": "int64", "name": "string", "at": "timestamp('UTC', 6)"}
 
 OpenLake = Callable[[], Lake]
+
+UNSUPPORTED: tuple[Change, ...] = (
+    ReplaceInterval(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 2, tzinfo=UTC)),
+    Upsert(("id",)),
+    Delete(("id",)),
+)
+"""Changes that are declared, and that no lake makes yet."""
 
 
 def write(target: Target, ids: Iterable[int]) -> DataFile:
@@ -83,31 +102,40 @@ class LakeContract:
     def test_replacing_all(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         base = commit(lake, [1, 2], cursor="c1")
-        replaced = commit(lake, [3], base, remove="all")
+        replaced = commit(lake, [3], base, change=ReplaceAll())
         assert ids(lake, replaced) == [3]
         assert replaced.cursor == "c1"
-        assert ids(lake, commit(lake, [], base, remove="all")) == []
+        assert ids(lake, commit(lake, [], base, change=ReplaceAll())) == []
 
     def test_replacing_files(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         first = commit(lake, [1, 2])
         (old,) = lake.scan(first).files
         second = commit(lake, [3], first)
-        replaced = commit(lake, [9], second, remove=[old])
+        replaced = commit(lake, [9], second, change=ReplaceFiles((old,)))
         assert ids(lake, replaced) == [3, 9]
         assert ids(lake, second) == [1, 2, 3]
-        assert ids(lake, commit(lake, [], second, remove=[old])) == [3]
-        assert ids(lake, commit(lake, [], second, remove=lake.scan(second).files)) == []
+        assert ids(lake, commit(lake, [], second, change=ReplaceFiles((old,)))) == [3]
+        assert ids(lake, commit(lake, [], second, change=ReplaceFiles(lake.scan(second).files))) == []
 
     def test_replacing_a_file_that_is_not_there(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         base = commit(lake, [1])
         (old,) = lake.scan(base).files
-        gone = commit(lake, [2], base, remove=[old])
+        gone = commit(lake, [2], base, change=ReplaceFiles((old,)))
         with pytest.raises(StorageError):
-            commit(lake, [3], gone, remove=[old])
+            commit(lake, [3], gone, change=ReplaceFiles((old,)))
         with pytest.raises(StorageError):
-            commit(lake, [3], None, remove=[old])
+            commit(lake, [3], None, change=ReplaceFiles((old,)))
+
+    @pytest.mark.parametrize("change", UNSUPPORTED, ids=lambda change: type(change).__name__)
+    def test_a_change_that_the_lake_cannot_make_is_refused(self, open_lake: OpenLake, change: Change) -> None:
+        lake = open_lake()
+        base = commit(lake, [1])
+        with pytest.raises(StorageError, match=type(change).__name__) as caught:
+            commit(lake, [1], base, change=change)
+        assert "Append" in (caught.value.expected or "")
+        assert ids(lake, base) == [1]
 
     def test_no_rows_at_all(self, open_lake: OpenLake) -> None:
         lake = open_lake()
@@ -123,7 +151,7 @@ class LakeContract:
         wider = lake.target("legs", {**SCHEMA, "more": "float64"})
         with pytest.raises(StorageError):
             lake.commit("legs", wider, (), base=base, run="run-2")
-        changed = lake.commit("legs", wider, (), base=base, run="run-2", remove="all")
+        changed = lake.commit("legs", wider, (), base=base, run="run-2", change=ReplaceAll())
         assert changed.physical != base.physical
         assert ids(lake, base) == [1]
         assert lake.target("legs", SCHEMA).directory != wider.directory
