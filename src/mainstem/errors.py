@@ -1,30 +1,30 @@
 """Every error Mainstem raises on purpose.
 
     MainstemError
-    ├── SettingsError            mainstem.toml, a profile or a secret is wrong
+    ├── SettingsError            mainstem.toml, a profile or a secret is invalid
     ├── MissingExtra             an optional library is not installed
     ├── PluginError              an installed package offers an extension that cannot be used
     ├── DefinitionError          the project's definitions cannot be loaded
-    │   ├── UnknownName          a parameter, node or column that nothing is called
-    │   ├── CycleError           nodes that need each other
-    │   ├── SchemaError          an expression that its inputs' schemas do not allow
+    │   ├── UnknownName          an unknown parameter, node or column
+    │   ├── CycleError           nodes that depend on each other
+    │   ├── SchemaError          an expression that does not fit the schemas of its inputs
     │   └── LeakError            a model column that is not known when the prediction is made
-    ├── SourceError              a source gave nothing, or something it may not give
-    │   └── SourceUnreachable    it could not be reached at all
+    ├── SourceError              a source delivered no data, or invalid data
+    │   └── SourceUnreachable    the source could not be reached
     ├── CheckFailed              a check of severity error found violations
     ├── StorageError             the lake, the online store or the state could not be read or written
     │   └── ConflictError        another run moved the branch first
     ├── EngineError              the engine refused or failed a query
     ├── ModelError               training, export or scoring failed
-    │   └── GateError            the exported artifact does not score as the fitted model does
-    ├── Unavailable              the server has nothing to answer with yet
-    ├── RequestError             a request to the server is not what its schema says
-    │   ├── NotFound             nothing has that name
-    │   └── Forbidden            the key is missing, wrong or lacks the scope
+    │   └── GateError            the exported artifact does not score like the fitted model
+    ├── Unavailable              the server is not ready to answer
+    ├── RequestError             a request to the server does not fit its schema
+    │   ├── NotFound             a name does not exist
+    │   └── Forbidden            the API key is missing, invalid or lacks the scope
     └── RunFailed                a run ended without publishing
 
-Each says what happened, where, what was got and expected, and a hint. They know nothing of exit codes or
-HTTP status: `cli/` and `serving/` map them.
+Each error says what happened, where, what was got and expected, and a hint. Exit codes and HTTP status codes are
+mapped in `cli/` and `serving/`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-"""What the operating system says of a full disk."""
+"""The error numbers of a full disk."""
 
 
 class MainstemError(Exception):
@@ -66,16 +66,16 @@ class MainstemError(Exception):
 
     @property
     def kind(self) -> str:
-        """The class name: a stable word for logs, JSON and tests."""
+        """Return the class name, a stable word for logs, JSON and tests."""
         return type(self).__name__
 
     def at(self, where: str) -> Self:
-        """The same error with a place, unless it has one already."""
+        """Set `where`, unless the error has one already. Return the error."""
         self.where = self.where or where
         return self
 
     def within(self, place: str) -> Self:
-        """The same error with `place`, a node and its line, before the place it has: a file, an address, a row."""
+        """Put `place`, a node and its line, before `where` (a file, an address, a row). Return the error."""
         if not self.where:
             self.where = place
         elif not self.where.startswith(place):
@@ -84,13 +84,13 @@ class MainstemError(Exception):
 
 
 def close_matches(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean …?` for the names nearest to `name`, or None."""
+    """Return `did you mean …?` with the names nearest to `name`, or None."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"did you mean {', '.join(repr(n) for n in near)}?" if near else None
 
 
 class SettingsError(MainstemError):
-    """mainstem.toml, a profile or a secret is wrong."""
+    """mainstem.toml, a profile or a secret is invalid."""
 
 
 class MissingExtra(MainstemError):
@@ -110,7 +110,7 @@ class PluginError(MainstemError):
 
     @classmethod
     def broken(cls, group: str, name: str, package: str, value: str, problem: Exception) -> PluginError:
-        """The error for an entry point `name = value` that cannot be imported or used because of `problem`."""
+        """Return the error for an entry point `name = value` that cannot be imported or used because of `problem`."""
         return cls(
             f"the package {package!r} offers {name!r}, but it cannot be used",
             where=f'entry point {name} = "{value}" in the group {group}',
@@ -120,7 +120,7 @@ class PluginError(MainstemError):
 
     @classmethod
     def ambiguous(cls, group: str, name: str, offers: Iterable[str]) -> PluginError:
-        """The error for a name that several packages offer."""
+        """Return the error for a name that several packages offer."""
         return cls(
             f"several packages offer {name!r}",
             where=f"entry points in the group {group}",
@@ -135,27 +135,30 @@ class DefinitionError(MainstemError):
 
 
 class UnknownName(DefinitionError):
-    """A parameter, node or column that nothing is called."""
+    """An unknown parameter, node or column."""
 
     @classmethod
-    def among(cls, kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UnknownName:
+    def among(
+        cls, kind: str, name: str, known: Iterable[str], *, of: str | None = None, where: str | None = None
+    ) -> UnknownName:
+        """Return the error for a `name` that is not in `known`; `of` says what should have it."""
         names = sorted(known)
         return cls(
-            f"unknown {kind} {name!r}",
+            f"unknown {kind} {name!r}" + (f" in {of}" if of else ""),
             where=where,
-            expected=f"one of {', '.join(names)}" if names else f"a {kind}; there is none yet",
+            expected=f"one of {', '.join(names)}" if names else f"a {kind}, but none exists yet",
             hint=close_matches(name, names),
         )
 
 
 class CycleError(DefinitionError):
-    """Nodes that need each other: `names`."""
+    """Nodes that depend on each other: `names`."""
 
     names: tuple[str, ...] = ()
 
     @classmethod
     def through(cls, names: Sequence[str]) -> CycleError:
-        """The error for names of which each is made from the one before, the first from the last."""
+        """Return the error for `names`: each depends on the one before, the first on the last."""
         error = cls(
             "the graph has a cycle: each of these nodes needs the one before",
             got=" → ".join(names),
@@ -175,11 +178,11 @@ class LeakError(DefinitionError):
 
 
 class SourceError(MainstemError):
-    """A source gave nothing, or something it may not give."""
+    """A source delivered no data, or invalid data."""
 
 
 class SourceUnreachable(SourceError):
-    """A source could not be reached at all."""
+    """A source could not be reached."""
 
 
 class CheckFailed(MainstemError):
@@ -191,7 +194,7 @@ class StorageError(MainstemError):
 
     @classmethod
     def full(cls, where: str | None, got: str) -> StorageError:
-        """The disk is full, as the system or a library `got` it said."""
+        """Return the error for a full disk; `got` is the text of the system or the library."""
         return cls(
             "the disk is full",
             where=where,
@@ -202,7 +205,7 @@ class StorageError(MainstemError):
 
     @classmethod
     def of(cls, error: OSError) -> StorageError:
-        """What the operating system refused."""
+        """Return the error for an error of the operating system."""
         where, got = str(error.filename or "") or None, error.strerror or str(error)
         if error.errno in FULL:
             return cls.full(where, got)
@@ -210,8 +213,8 @@ class StorageError(MainstemError):
             "a file cannot be read or written",
             where=where,
             got=got,
-            expected="a file that may be",
-            hint="do its directory and its owner allow it?",
+            expected="a readable and writable file",
+            hint="check the permissions of the file and its directory",
         )
 
 
@@ -228,27 +231,27 @@ class ModelError(MainstemError):
 
 
 class GateError(ModelError):
-    """The exported artifact does not score as the fitted model does."""
+    """The exported artifact does not score like the fitted model."""
 
 
 class Unavailable(MainstemError):
-    """The server has nothing to answer with yet."""
+    """The server is not ready to answer."""
 
 
 class RequestError(MainstemError):
-    """A request to the server is not what its schema says."""
+    """A request to the server does not fit its schema."""
 
 
 class NotFound(RequestError):
-    """Nothing has that name."""
+    """A name does not exist."""
 
 
 class Forbidden(RequestError):
-    """The key is missing, wrong or lacks the scope."""
+    """The API key is missing, invalid or lacks the scope."""
 
 
 class RunFailed(MainstemError):
-    """A run ended without publishing; `run` is its record, `causes` what its failed steps raised."""
+    """A run ended without publishing; `run` is its record, `causes` are the errors of its failed steps."""
 
     run: Any = None
     causes: tuple[MainstemError, ...] = ()

@@ -137,7 +137,9 @@ def _parsed(file: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise SettingsError("mainstem.toml is not TOML", where=str(file), got=str(problem), expected="TOML") from None
+        raise SettingsError(
+            "mainstem.toml is not valid TOML", where=str(file), got=str(problem), expected="TOML"
+        ) from None
     _known(data, file)
     return data
 
@@ -147,7 +149,7 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
         return msgspec.convert(_expanded(data), _File)
     except msgspec.ValidationError as problem:
         raise SettingsError(
-            "mainstem.toml has a value that is not understood",
+            "mainstem.toml has an invalid value",
             where=str(file),
             got=str(problem),
             hint="docs/settings.md lists every setting",
@@ -202,4 +204,4 @@ def _overridden(profile: Profile) -> Profile:
     try:
         return msgspec.convert({**msgspec.structs.asdict(profile), **given}, Profile, strict=False)
     except msgspec.ValidationError as problem:
-        raise SettingsError("an environment variable is not understood", got=str(problem)) from None
+        raise SettingsError("an environment variable has an invalid value", got=str(problem)) from None

@@ -31,7 +31,7 @@ def test_an_empty_directory_will_do_and_a_used_one_is_left_alone(
     assert run(["init", "flights", str(tmp_path)]) == 0
     (tmp_path / "flights.py").write_text("mine")
     assert run(["init", "flights", str(tmp_path)]) == 1
-    assert "only begun in an empty directory" in capsys.readouterr().err
+    assert "requires an empty directory" in capsys.readouterr().err
     assert (tmp_path / "flights.py").read_text() == "mine"
 
 

@@ -64,7 +64,7 @@ def test_a_taken_port_is_left_alone() -> None:
 
 def test_the_demo_replaces_nothing_but_an_earlier_demo(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(SettingsError, match="not an earlier one"):
+    with pytest.raises(SettingsError, match="not an earlier demo"):
         Demo(tmp_path, quiet=True).play()
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 

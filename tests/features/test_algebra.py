@@ -224,12 +224,12 @@ def test_a_refusal_names_what_there_is() -> None:
     ("features", "what"),
     [
         ({"f": _.text.mean()}, "f"),
-        ({"f": ms.aggregate("sum")}, "sum needs an argument"),
+        ({"f": ms.aggregate("sum")}, "sum requires an argument"),
         ({"f": ms.aggregate("arg_max", _.whole)}, "arg_max needs by="),
         ({"f": ms.aggregate("sum", _.whole, by=_.number)}, "sum takes no by="),
-        ({"f": ms.share(_.whole)}, "share does not take int64"),
-        ({"f": ms.last_k(_.at, 3)}, "last_k does not take timestamp"),
-        ({"f_x": _.count(), "f": ms.by(_.text, ["x"], _.count())}, "two features are called 'f_x_1h'"),
+        ({"f": ms.share(_.whole)}, "share does not support int64"),
+        ({"f": ms.last_k(_.at, 3)}, "last_k does not support timestamp"),
+        ({"f_x": _.count(), "f": ms.by(_.text, ["x"], _.count())}, "two features have the name 'f_x_1h'"),
     ],
 )
 def test_what_does_not_fit_a_view(features: dict[str, Any], what: str) -> None:
@@ -256,7 +256,7 @@ def test_a_built_in_aggregation_keeps_its_name() -> None:
     class Nameless(Aggregation):
         pass
 
-    for own, what in ((Mine, "'mean' is taken by a built-in"), (Nameless, "needs a name")):
+    for own, what in ((Mine, "'mean' is taken by a built-in"), (Nameless, "requires a name")):
         with pytest.raises(DefinitionError, match=what) as caught:
             register(own)
         assert own.__name__ in str(caught.value.where)
@@ -279,7 +279,7 @@ def test_windows_are_needed_somewhere() -> None:
     for settings in ({"windows": ["1h"]}, {"n": _.count()}, {"n": ms.by(_.text, ["x"], _.count())}):
         with pytest.raises(DefinitionError):
             example_view(**settings)
-    with pytest.raises(DefinitionError, match=r"ms\.windowed needs a window"):
+    with pytest.raises(DefinitionError, match=r"ms\.windowed requires a window"):
         ms.windowed(_.count())
 
 

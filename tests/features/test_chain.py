@@ -182,5 +182,5 @@ def test_of_a_stream_of_changes_others_decide_neither_key_nor_order(small: Any, 
     declared = small.nodes()
     changes = stream("changes", schema=small.EVENT | {"id": "int64"}, key="id", time="departed_at", changes=True)
     view = feature_view(changes, key="airport__departures_1h", using=declared["airport"], columns=["dep_delay"])
-    with pytest.raises(DefinitionError, match="it is of another view"):
+    with pytest.raises(DefinitionError, match="it belongs to another view"):
         world({**declared, "changes": changes, "wrong": view})

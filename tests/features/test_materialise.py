@@ -224,7 +224,7 @@ def test_reads_before_the_grace_are_refused(small: Any, world: Any) -> None:
     here = world()
     here.put("departures", [small.departure(0), small.departure(60 * 24 * 3)])
     here.materialise("airport")
-    with pytest.raises(RequestError, match="does not reach back so far") as caught:
+    with pytest.raises(RequestError, match="does not reach back that far") as caught:
         read(here, small.NOON - timedelta(days=2))
     assert "2013-11-30T11:00:00" in str(caught.value)
     assert read(here, small.NOON - timedelta(hours=24)) == {"delay_1h": None, "departures_1h": 0}

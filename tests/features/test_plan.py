@@ -85,7 +85,7 @@ def test_a_list_is_read_by_an_on_demand_feature_or_refused(small: Any) -> None:
     def planned(*more: Any) -> Any:
         return small.graph_of(small.nodes(features=["origin", delays, *more]) | {"delays": delays})
 
-    with pytest.raises(SchemaError, match="no list, and no on-demand feature reads 'delays__recent_1h'") as caught:
+    with pytest.raises(SchemaError, match="and no on-demand feature reads 'delays__recent_1h'") as caught:
         planned()
     assert "ms.on_demand(newest=_.delays__recent_1h[0]" in str(caught.value.hint)
     graph = planned(on_demand(newest=_.delays__recent_1h[0], how_many=_.delays__recent_1h.length()))
@@ -108,13 +108,13 @@ def test_a_key_that_two_views_bring_must_be_told_apart(small: Any) -> None:
     def features(n: Any) -> Any:
         return [n["leg"], n["leg"].on("leg__dest"), n["airport"]]
 
-    with pytest.raises(SchemaError, match="could come from several columns"):
+    with pytest.raises(SchemaError, match="is ambiguous"):
         plan_of(small, features)
 
 
 def test_a_key_must_have_the_view_s_type(small: Any) -> None:
     declared = small.nodes()
-    with pytest.raises(SchemaError, match="looked up as the key of 'airport'"):
+    with pytest.raises(SchemaError, match="wrong type for the key of 'airport'"):
         changed = small.model(
             examples=declared["flights"],
             prediction_time=declared["late"].prediction_time,

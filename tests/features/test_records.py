@@ -316,5 +316,5 @@ def test_records_that_are_gone_are_told(raced: OnlineView) -> None:
     (raw,) = raced.store.read(raced.space, [address])
     with raced.store.transaction() as writer:
         writer.delete(raced.space, address + parts_of(raw or b"")[0].name)
-    with pytest.raises(StorageError, match="are not there"):
+    with pytest.raises(StorageError, match="are missing"):
         raced.read([("a",)], 60 * 1_000_000)

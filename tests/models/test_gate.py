@@ -29,7 +29,7 @@ def test_a_shifted_weight_is_caught(fitted):
     estimator, model, held_out = fitted
     weights = estimator.weights.copy()
     weights[0] += 1e-3
-    with pytest.raises(GateError, match="does not score as the fitted model") as error:
+    with pytest.raises(GateError, match="does not score like the fitted model") as error:
         gate.check(replace(estimator, weights=weights), model, held_out)
     assert "within 1e-06 + 1e-05·|y|" in str(error.value) and "nothing was deployed" in str(error.value)
 

@@ -26,7 +26,7 @@ def test_inferred(target, task):
 
 
 def test_an_instant_is_no_target():
-    with pytest.raises(ModelError, match="cannot be learnt") as error:
+    with pytest.raises(ModelError, match="unsupported type of target") as error:
         infer("timestamp('UTC', 6)")
     assert "timestamp" in str(error.value)
 

@@ -42,7 +42,7 @@ def test_too_few_or_one_sided_outcomes_are_not_judged():
     few = grade(Performance(0.4), y, scores, times)
     assert few.judgement == "not enough rows" and few.text.endswith("100 outcomes, 500 are needed")
     alike = grade(Performance(0.4), np.zeros(600), np.linspace(0, 1, 600), np.arange(600))
-    assert alike.judgement == "not enough rows" and "all outcomes are alike" in alike.text
+    assert alike.judgement == "not enough rows" and "all outcomes are equal" in alike.text
 
 
 def test_regression():

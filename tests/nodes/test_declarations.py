@@ -26,35 +26,39 @@ def model(**settings: Any) -> Any:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
-    "ttl of windows": (lambda: view(ttl="1h"), "a ttl is for latest columns", "'1h'"),
-    "closed": (lambda: view(closed="right"), "closed= has no such value", "'right'"),
-    "key": (lambda: view(key=_.x), "a column must be given by its name", "_.x"),
-    "a source for a key": (lambda: view(key=RIDES), "a column must be given by its name", "stream: "),
-    "columns": (lambda: ms.feature_view(RIDES, columns=[_.x]), "a column must be given by its name", "_.x"),
-    "order_by": (lambda: view(order_by=_.x), "a column must be given by its name", "_.x"),
-    "time": (lambda: ms.files("a.csv", time=_.at), "a column must be given by its name", "_.at"),  # type: ignore[arg-type]
+    "ttl of windows": (lambda: view(ttl="1h"), "`ttl` requires latest columns", "'1h'"),
+    "closed": (lambda: view(closed="right"), "`closed` has an invalid value", "'right'"),
+    "key": (lambda: view(key=_.x), "columns must be given by name", "_.x"),
+    "a source for a key": (lambda: view(key=RIDES), "columns must be given by name", "stream: "),
+    "columns": (lambda: ms.feature_view(RIDES, columns=[_.x]), "columns must be given by name", "_.x"),
+    "order_by": (lambda: view(order_by=_.x), "a column must be given by name", "_.x"),
+    "time": (lambda: ms.files("a.csv", time=_.at), "a column must be given by name", "_.at"),  # type: ignore[arg-type]
     "a window that is a number": (lambda: view(windows=[3600]), "3600 is not a duration", "of type int"),
     "windows that are a number": (lambda: view(windows=3600), "3600 is not a duration", "of type int"),
     "a window without end": (lambda: view(windows="900000000d"), "is too long", "900000000d"),
-    "using": (lambda: view(using="place"), "using= takes feature views", "'place'"),
-    "using a source": (lambda: view(using=[RIDES]), "using= takes feature views", "stream: "),
-    "on": (lambda: PLACE.on(_.x), "a column must be given by its name", "_.x"),
-    "a list of windows": (lambda: ms.windowed(_.count(), ["1h", "2h"]), "one by one", "['1h', '2h']"),  # type: ignore[arg-type]
+    "using": (lambda: view(using="place"), "`using` must be feature views", "'place'"),
+    "using a source": (lambda: view(using=[RIDES]), "`using` must be feature views", "stream: "),
+    "on": (lambda: PLACE.on(_.x), "columns must be given by name", "_.x"),
+    "a list of windows": (
+        lambda: ms.windowed(_.count(), ["1h", "2h"]),
+        "must be an argument of its own",
+        "['1h', '2h']",
+    ),  # type: ignore[arg-type]
     "levels that are a text": (lambda: ms.by(_.x, "UA", _.count()), "a list of levels", "'UA'"),
     "no levels": (lambda: ms.by(_.x, [], _.count()), "a list of levels", "[]"),
     "levels of a column": (lambda: ms.by(_.x, _.y, _.count()), "a list of levels", "_.y"),
-    "edges that are texts": (lambda: ms.histogram(_.x, ["a", "b"]), "is no number", "'a'"),  # type: ignore[list-item]
+    "edges that are texts": (lambda: ms.histogram(_.x, ["a", "b"]), "is not a number", "'a'"),  # type: ignore[list-item]
     "an edge": (lambda: ms.histogram(_.x, 3), "a list of edges", "3"),  # type: ignore[arg-type]
-    "features that are a text": (lambda: model(features="place"), "features= takes a list", "'place'"),
-    "features that are a view": (lambda: model(features=PLACE), "features= takes a list", "feature view: "),
+    "features that are a text": (lambda: model(features="place"), "`features` must be a list", "'place'"),
+    "features that are a view": (lambda: model(features=PLACE), "`features` must be a list", "feature view: "),
     "a source in features": (lambda: model(features=[RIDES]), "this is not a feature", "stream: "),
-    "task": (lambda: model(task="ranking"), "task= has no such value", "'ranking'"),
-    "retrain": (lambda: model(retrain="daily"), "retrain= has no such value", "'daily'"),
+    "task": (lambda: model(task="ranking"), "`task` has an invalid value", "'ranking'"),
+    "retrain": (lambda: model(retrain="daily"), "`retrain` has an invalid value", "'daily'"),
     "no reason": (lambda: model(assume_known={"ride": " "}), "has no reason for 'ride'", "' '"),
     "no reasons": (lambda: model(assume_known=["ride"]), "must map columns to reasons", "['ride']"),
     "no reason in a table": (lambda: ms.table(assume_known={"x": ""}), "has no reason for 'x'", "''"),
-    "promote": (lambda: ms.endpoint(model(), promote="ever"), "promote= has no such value", "'ever'"),  # type: ignore[arg-type]
-    "an endpoint of a source": (lambda: ms.endpoint(RIDES), "answers with a model", "stream: "),  # type: ignore[arg-type]
+    "promote": (lambda: ms.endpoint(model(), promote="ever"), "`promote` has an invalid value", "'ever'"),  # type: ignore[arg-type]
+    "an endpoint of a source": (lambda: ms.endpoint(RIDES), "requires a model", "stream: "),  # type: ignore[arg-type]
     "latency": (lambda: ms.endpoint(model(), latency=5), "5 is not a duration", "of type int"),  # type: ignore[arg-type]
 }
 

@@ -214,7 +214,7 @@ def test_a_column_that_a_model_assumes_known(column: str) -> None:
 @pytest.mark.parametrize("column", ["leg__orign", "orign", "nosuch__origin", "leg__delay"])
 def test_an_unknown_column_in_assume_known(column: str) -> None:
     error = refused(UnknownName, **modelled(assume_known={column: "somebody says so"}))
-    assert f"unknown column of assume_known {column!r}" in error.what
+    assert f"unknown column {column!r} in assume_known" in error.what
     assert "leg__origin" in str(error.expected) and "late (test_resolve.py" in str(error.where)
 
 

@@ -117,7 +117,7 @@ BAD_PREDICTIONS: list[tuple[Any, str, str]] = [
     ([], "there are no rows", "endpoint arrivals"),
     ({"rows": [{"flight_id": "F", "distance": 1}], "when": 1}, "unknown option 'when'", "endpoint arrivals"),
     ({"rows": [{"flight_id": "F", "distance": 1}], "time": "noon"}, "`time` is not an instant", "endpoint arrivals"),
-    ({"flight_id": "F", "distance": 1, "time": "2013-01-01T10:00:00Z"}, "does not reach back so far", ""),
+    ({"flight_id": "F", "distance": 1, "time": "2013-01-01T10:00:00Z"}, "does not reach back that far", ""),
 ]
 
 

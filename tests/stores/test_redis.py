@@ -438,7 +438,7 @@ def test_a_server_that_does_not_tell_its_settings(make_redis: Any, opened: Open)
     rights = ("+@read", "+@write", "+@scripting", "+@transaction", "+@connection")
     opened(server.url)._reach().ask("ACL SETUSER", "bob", "on", ">secret", "~mainstem:*", *rights)
     store = opened(server.url.replace("//", "//bob:secret@"))
-    assert store.durability == "the server does not tell whether it is on disk"
+    assert store.durability == "the server does not report whether it is on disk"
     transact(store, b"v")
     opened(server.url.replace("//", "//bob:secret@"), "dev").fork("main")
     assert store.sizes().spaces.keys() == {"a"} and store.read_many([("a", [b"k"])] * 2) == [[b"v"]] * 2

@@ -77,7 +77,7 @@ def test_an_unknown_method_names_the_near_one():
 
 
 def test_hidden_names_are_not_for_users():
-    with pytest.raises(SchemaError, match="'_x' is a hidden name"):
+    with pytest.raises(SchemaError, match="'_x' is a reserved name"):
         resolve(lambda legs: legs.mutate(_x=1))
 
 

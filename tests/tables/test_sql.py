@@ -65,13 +65,13 @@ def test_formatting_and_comments_change_no_fingerprint():
         ("SELECT legs.orgin FROM legs", "unknown column 'orgin'"),
         ("SELECT * FROM leg", "unknown node 'leg'"),
         ("SELECT FROM WHERE", "the SQL cannot be parsed"),
-        ("SELECT 1; SELECT 2", "a SQL table is one SELECT"),
-        ("DROP TABLE legs", "a SQL table is one SELECT"),
-        ("", "a SQL table is one SELECT"),
+        ("SELECT 1; SELECT 2", "a SQL table must be one SELECT"),
+        ("DROP TABLE legs", "a SQL table must be one SELECT"),
+        ("", "a SQL table must be one SELECT"),
         ("SELECT origin + gone FROM legs", "the SQL does not fit its inputs"),
-        ("SELECT id, origin AS ID FROM legs", "two columns are called 'id'"),
-        ("SELECT a.*, b.delay FROM legs a JOIN legs b USING (id)", "two columns are called 'delay'"),
-        ("SELECT id AS _id FROM legs", "'_id' is a hidden name"),
+        ("SELECT id, origin AS ID FROM legs", "two columns have the name 'id'"),
+        ("SELECT a.*, b.delay FROM legs a JOIN legs b USING (id)", "two columns have the name 'delay'"),
+        ("SELECT id AS _id FROM legs", "'_id' is a reserved name"),
         (
             "SELECT CAST(gone AS TIMESTAMP) AS local FROM legs",
             "'local' is a naive timestamp, which could mean any time zone",
@@ -105,7 +105,7 @@ def test_a_file_says_more_in_its_first_comments(tmp_path):
 
 def test_an_assumption_has_a_reason(tmp_path):
     (tmp_path / "a.sql").write_text("-- key: x\n-- assume_known: x\nSELECT 1 AS x FROM legs")
-    with pytest.raises(DefinitionError, match="an assumption needs a reason") as error:
+    with pytest.raises(DefinitionError, match="an assumption requires a reason") as error:
         parse_file(tmp_path / "a.sql")
     assert error.value.where.startswith("a.sql:2")
 

@@ -267,5 +267,5 @@ def _clear(directory: Path) -> None:
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not ((directory / "mainstem.toml").exists() and (directory / "world.py").exists()):
-        raise SettingsError("the demo begins afresh, and this is not an earlier one", where=str(directory))
+        raise SettingsError("the directory is not an earlier demo", where=str(directory))
     shutil.rmtree(directory)

@@ -75,7 +75,7 @@ class Background:
                 pass
             time.sleep(0.05)
         self.stop()
-        raise RunFailed(f"{self.url} did not come up", where=path, got=self.log.read_text().strip()[-2_000:] or None)
+        raise RunFailed(f"{self.url} did not start", where=path, got=self.log.read_text().strip()[-2_000:] or None)
 
     def stop(self) -> None:
         """End it politely; harshly if it does not."""

@@ -190,7 +190,7 @@ class DuckdbSession:
                 return f"SELECT * FROM {identifier(self._register(relation.reader()))}"
             case _:
                 expected = "a Scan, RawFiles, a Feed, a pyarrow.Table or a pyarrow.RecordBatchReader"
-                raise EngineError("the engine cannot read this", got=type(relation).__name__, expected=expected)
+                raise EngineError("the engine cannot read this input", got=type(relation).__name__, expected=expected)
 
     def _register(self, data: Any) -> str:
         name = f"_arrow_{uuid4().hex}"

@@ -38,7 +38,7 @@ def explain(message: str, query: str, kind: str) -> MainstemError:
     if "CSV Error on Line" in message:
         return _bad_row(message)
     if cut := _CUT.search(message):
-        return SourceError("a compressed file is cut or damaged", where=cut[1] or cut[2], hint="fetch it again")
+        return SourceError("a compressed file is truncated or damaged", where=cut[1] or cut[2], hint="fetch it again")
     if full := next((words for words in _FULL if words in message), None):
         file = _WRITTEN.search(message)
         return StorageError.full(file[1] if file else None, full if file else _first(message))
@@ -74,7 +74,7 @@ def _bad_row(message: str) -> SourceError:
         )
     if "unterminated quote" in message:
         hint = "if it is the last line, the file is cut: fetch it again"
-        return SourceError("a quoted value has no end", where=where, got=got, expected="a closing quote", hint=hint)
+        return SourceError("a quoted value is not closed", where=where, got=got, expected="a closing quote", hint=hint)
     if "not utf-8" in message:
         hint = 'options={"encoding": "latin-1"}'
         return SourceError("a row is not UTF-8 text", where=where, got=got, expected="utf-8", hint=hint)

@@ -29,7 +29,7 @@ def raw_sql(raw: RawFiles) -> str:
     """The rows of source files, in the order of the files and their lines. Raises `SourceError`."""
     for name in raw.options:
         if not name.isidentifier():
-            raise EngineError(f"{name!r} is not the name of a reader's option", hint="such as delim or nullstr")
+            raise EngineError(f"unknown reader option {name!r}", hint="such as delim or nullstr")
     if not raw.paths:
         if raw.columns is None:
             raise SourceError("no file to read", expected=f"at least one {raw.format} file")
@@ -68,7 +68,7 @@ def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
             delimiter = str(options.get("delim", options.get("sep", ",")))
             first = next(csv.reader(lines, delimiter=delimiter, quotechar=str(options.get("quote", '"')) or None), [])
     except FileNotFoundError as error:
-        raise SourceError("a file of the source is gone", where=path, hint="run again") from error
+        raise SourceError("a file of the source no longer exists", where=path, hint="run again") from error
     except (OSError, EOFError, csv.Error) as error:
         raise SourceError("the header of a CSV file cannot be read", where=path, got=str(error)) from error
     return tuple(first)

@@ -51,7 +51,7 @@ def _refused(slow: Fallback, endpoint: Endpoint) -> DefinitionError:
         f"the on-demand feature {slow.feature!r} is too slow for an endpoint with latency={endpoint.latency!r}",
         got=f"{slow.operation}, which only the engine can compute, in a millisecond or more ({slow.where})",
         expected="operations that are compiled: docs/features-and-time.md lists them",
-        hint="compute it in a table that a view serves, register the operation, or leave latency= out",
+        hint="compute it in a table that a view serves, register the operation, or omit latency=",
     )
 
 

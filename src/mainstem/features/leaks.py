@@ -99,7 +99,7 @@ class _Check:
             if column.assumed:
                 continue
             if targets & set(column.derived):
-                raise self._leak(column, "it is what the target is made from")
+                raise self._leak(column, "the target is computed from it")
             self._check(column)
 
     def run_on_rows(self, fetch: Fetch) -> None:

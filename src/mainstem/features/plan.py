@@ -109,7 +109,7 @@ def check_assumed(graph: Graph, model: str) -> None:
     columns = {*visible_names(examples), *plan.columns}
     for column in node.assume_known:
         if column not in columns:
-            raise UnknownName.among("column of assume_known", column, columns)
+            raise UnknownName.among("column", column, columns, of="assume_known")
 
 
 def plan_features(graph: Graph, model: str) -> FeaturePlan:
@@ -171,7 +171,7 @@ class _Planner:
         for column, kind in self.columns.items():
             if kind.startswith("array<") and column not in read:
                 raise SchemaError(
-                    f"a model takes no list, and no on-demand feature reads {column!r}",
+                    f"a list cannot be a model input, and no on-demand feature reads {column!r}",
                     got=kind,
                     expected="numbers and texts",
                     hint=f"ms.on_demand(newest=_.{column}[0], how_many=_.{column}.length())",
@@ -183,7 +183,7 @@ class _Planner:
         found = brought or column
         given = self.columns[found] if brought else self._field(column)
         if given != kind:
-            raise SchemaError(f"{found!r} is looked up as the key of {view!r}", got=given, expected=kind)
+            raise SchemaError(f"{found!r} has the wrong type for the key of {view!r}", got=given, expected=kind)
         return found
 
     def _field(self, name: str) -> str:
@@ -191,13 +191,13 @@ class _Planner:
         schema = visible(self.examples.schema or {})
         if name not in schema and name in self.graph.of(FeatureView):
             raise UnknownName(
-                f"unknown column of the examples {name!r}",
+                f"unknown column {name!r} in the examples",
                 got=f"{name!r}, the name of a feature view",
                 expected="the view itself: a text in features= is a field of the request",
                 hint=f"features=[{name}], without quotes",
             )
         if name not in schema:
-            raise UnknownName.among("column of the examples or earlier feature", name, [*schema, *self.columns])
+            raise UnknownName.among("column", name, [*schema, *self.columns], of="the examples and earlier features")
         if name == TIME:
             raise SchemaError("a request field cannot be called 'time': it says when the prediction is made")
         self.request.setdefault(name, _plain(schema[name]))
@@ -205,7 +205,7 @@ class _Planner:
 
     def _brings(self, column: str, kind: str, what: str) -> None:
         if column in self.columns:
-            raise SchemaError(f"{what} are called {column!r}", hint=".on(…) gives a use of a view a name of its own")
+            raise SchemaError(f"{what} have the name {column!r}", hint=".on(…) gives a use of a view a name of its own")
         self.columns[column] = kind
 
 

@@ -31,7 +31,7 @@ def logical_type(value: ibis.Value, where: str) -> str:
     if kind.is_timestamp() and kind.timezone == "UTC":
         return INSTANT
     raise SchemaError(
-        "features do not know this type",
+        "unsupported type of a feature column",
         where=where,
         got=str(kind),
         expected=f"a number, boolean, string or {INSTANT}",

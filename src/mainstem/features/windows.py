@@ -49,7 +49,7 @@ class Window:
         """From durations as users write them. Raises `DefinitionError` unless the resolution divides the window."""
         size = microseconds(text, where)
         if size <= 0:
-            raise DefinitionError(f"the window {text!r} is empty", where=where, expected="a duration over 0")
+            raise DefinitionError(f"the window {text!r} must be positive", where=where, expected="a duration above 0")
         # An instant is a whole microsecond, so a resolution of 0 and of 1 are the same.
         step = default_resolution(size) if resolution is None else max(microseconds(resolution, where), 1)
         if size % step:

@@ -177,7 +177,7 @@ class _Values:
                 read = of_other_rows(derived(self.walk.relation(op.rel).values()), "a subquery")
                 return read.latest(self.of(op.needle)) if isinstance(op, ops.InSubquery) else read
             case _ if isinstance(op, _DRAWN):
-                return never_said(f"{type(op).__name__} is another value each time it is asked for")
+                return never_said(f"{type(op).__name__} has a different value at each evaluation")
         return self.all(op.__args__)
 
     def all(self, values: Iterable[Any]) -> Trace:

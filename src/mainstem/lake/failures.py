@@ -54,12 +54,12 @@ def explained(where: str) -> Iterator[None]:
         raise
     except CommitFailedException as error:
         hint = "run again"
-        raise ConflictError("other writers were faster, again and again", where=where, hint=hint) from error
+        raise ConflictError("the commit lost to other writers on every attempt", where=where, hint=hint) from error
     except NoSuchTableError as error:
-        raise StorageError("the lake has no such table", where=where, got=str(error)) from error
+        raise StorageError("the table does not exist in the lake", where=where, got=str(error)) from error
     except FileNotFoundError as error:
         hint = "it was swept; use a later snapshot"
-        raise StorageError("a file of the lake is gone", where=where, got=str(error), hint=hint) from error
+        raise StorageError("a file of the lake is missing", where=where, got=str(error), hint=hint) from error
     except OSError as error:
         if error.errno in FULL:
             raise StorageError.full(where, os.strerror(error.errno)) from error

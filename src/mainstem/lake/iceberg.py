@@ -79,7 +79,7 @@ class IcebergLake:
         parent = None if replaced is None else base
         if parent is not None and parent.physical != physical:
             raise StorageError(
-                f"{table!r} has another schema than the rows it would be added to",
+                f"the schema of {table!r} differs from that of the rows to append",
                 got=physical,
                 expected=parent.physical,
                 hint="replace the rows: change=ReplaceAll()",
@@ -262,7 +262,7 @@ def _registered(iceberg: Table, file: DataFile) -> IcebergFile:
     registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
     if registered.record_count != file.rows:
         raise StorageError(
-            "a data file has not the rows that were written",
+            "a data file has the wrong number of rows",
             where=file.path,
             got=str(registered.record_count),
             expected=str(file.rows),

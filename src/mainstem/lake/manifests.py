@@ -32,7 +32,9 @@ def manifest_list(metadata: str, snapshot: int) -> str:
     for entry in decoded.snapshots:
         if entry.snapshot_id == snapshot:
             return entry.manifest_list
-    raise StorageError(f"snapshot {snapshot} is gone", where=metadata, hint="it was swept; use a later one")
+    raise StorageError(
+        f"snapshot {snapshot} is gone", where=metadata, hint="garbage collection deleted it; use a later one"
+    )
 
 
 def manifests(manifest_list: str) -> list[ManifestFile]:

@@ -38,10 +38,12 @@ def lacks(log: EventLog, name: str, start: int) -> bool:
 def _missing(log: EventLog, name: str, start: int, end: int) -> StorageError:
     kept = log.end(name)
     if start >= kept:
-        return ConflictError(f"the log {name!r} is being written", got=f"{kept} entries, not {end}", hint="do it again")
+        return ConflictError(
+            f"the log {name!r} changed during the read", got=f"{kept} entries, not {end}", hint="try again"
+        )
     return StorageError(
         f"the log {name!r} does not have the events that the online state needs",
         got=f"a state that ends before offset {start}",
-        expected="a log that goes on there",
+        expected="a log with entries from there on",
         hint="mainstem run builds the state anew from the lake",
     )

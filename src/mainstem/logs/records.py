@@ -78,8 +78,8 @@ def append(writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0) 
         raise StorageError(
             f"the log {log!r} is gone from the online store",
             got=f"a log that ends before offset {first}",
-            expected=f"one of {floor} entries at least: so many are in the lake",
-            hint="mainstem run lets it go on from there; what was acknowledged and not yet in the lake is lost with it",
+            expected=f"at least {floor} entries, as many as are in the lake",
+            hint="mainstem run continues it from there; acknowledged entries that are not yet in the lake are lost",
         )
     return first
 

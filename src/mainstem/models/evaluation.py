@@ -78,7 +78,7 @@ def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
 def _has_classes(past: Examples, number: int, folds: int) -> None:
     if past.task != "regression" and len(np.unique(past.y)) < 2:
         raise ModelError(
-            "a fold has one class only",
+            "a fold has only one class",
             got=f"{len(past)} rows before fold {number}/{folds}, all of one class",
             hint="fewer folds, or more examples of the rarer class",
         )

@@ -74,7 +74,7 @@ def _compare(trial: Rows, expected: NDArray[np.float64], found: NDArray[np.float
     worst = int(by_row.argmax())
     if not by_row[worst] <= 1:
         raise GateError(
-            "the exported artifact does not score as the fitted model does",
+            "the exported artifact does not score like the fitted model",
             where=f"floats {trial.floats[worst].tolist()}, strings {trial.strings[worst].tolist()}",
             got=str(found[worst].tolist()),
             expected=f"{expected[worst].tolist()}, within {ABSOLUTE:g} + {RELATIVE:g}·|y|",

@@ -121,6 +121,6 @@ def usable(matrix: Matrix) -> Matrix:
         raise ModelError(
             "no input can be used",
             expected=f"a number, or a text with a level in {FEWEST_ROWS} rows",
-            hint="a text that differs in every row tells a model nothing: give its parts as columns",
+            hint="a text that differs in every row is not useful to a model: add its parts as columns",
         )
     return matrix

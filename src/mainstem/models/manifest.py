@@ -68,13 +68,15 @@ def read(directory: Path) -> Manifest:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        raise ModelError("no model artifact here", where=str(directory), expected=FILE, hint="mainstem run") from None
+        raise ModelError(
+            "no model artifact in this directory", where=str(directory), expected=FILE, hint="mainstem run"
+        ) from None
     except (OSError, msgspec.MsgspecError) as problem:
         hint = "roll back to an older version, or train again"
         raise ModelError("the manifest cannot be read", where=str(path), got=str(problem), hint=hint) from problem
     if found.format > FORMAT:
         raise ModelError(
-            "the artifact was written by a later Mainstem",
+            "the artifact was written by a newer version of Mainstem",
             where=str(path),
             got=f"format {found.format}",
             expected=f"at most {FORMAT}",

@@ -59,7 +59,7 @@ def cut_of(times: Times, test: float | str) -> int:
     if isinstance(test, str):
         return int(times.max()) - microseconds(test)
     if not 0 < test < 1:
-        raise ModelError("the share of test rows is between 0 and 1", got=str(test), hint="test=0.2, or test='60d'")
+        raise ModelError("`test` must be a share between 0 and 1", got=str(test), hint="test=0.2, or test='60d'")
     ordered = np.sort(times)
     return int(ordered[min(len(ordered) - 1, int(np.ceil(len(ordered) * (1 - test))))])
 
@@ -77,7 +77,7 @@ def folds(
     all before it, less the gap. Where all rows have one time, folds of groups that repeat, else stratified ones.
     Raises `ModelError` if too few."""
     if count < 1:
-        raise ModelError("cross-validation needs at least one fold", got=f"folds={count}")
+        raise ModelError("`folds` must be at least 1", got=f"folds={count}")
     if len(times) and times.min() < times.max():
         found = _expanding(times, count, microseconds(gap))
     elif _repeated(groups):

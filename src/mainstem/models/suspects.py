@@ -29,10 +29,10 @@ def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str,
     for name, strength in strengths(train, [c for c in inputs if c.name not in assumed], inputs):
         if strength >= SUSPICIOUS:
             raise LeakError(
-                f"{name!r} leaks, it seems: alone it predicts the target almost without a mistake",
-                got=f"{_MEASURE[train.task]} {strength:.4f} on rows that it was not fitted to",
-                expected=f"less than {SUSPICIOUS}, as of what is known before the outcome",
-                hint=f'leave it out, or say why it can be so good: assume_known={{"{name}": "…"}}',
+                f"{name!r} probably leaks: alone it predicts the target almost perfectly",
+                got=f"{_MEASURE[train.task]} {strength:.4f} on held-out rows",
+                expected=f"less than {SUSPICIOUS} for a column that is known before the outcome",
+                hint=f'leave it out, or give a reason: assume_known={{"{name}": "…"}}',
             )
 
 

@@ -45,7 +45,7 @@ def infer(target: DataType | str) -> Task:
     if kind.is_numeric():
         return "regression"
     raise ModelError(
-        "this target cannot be learnt",
+        "unsupported type of target",
         got=str(kind),
         expected="a boolean, a text or a number",
         hint="compare it with something: target=_.arr_delay > 15",
@@ -99,9 +99,9 @@ def _one_chunk(column: Any) -> Any:
 def _two(classes: tuple[str, ...]) -> None:
     if classes not in (("false", "true"), ("0", "1")):
         raise ModelError(
-            "a binary target is true or false",
+            "a binary target must be true or false",
             got=", ".join(classes),
-            hint='a comparison makes it one: target=_.status == "late"',
+            hint='compare it with a value: target=_.status == "late"',
         )
 
 
@@ -114,7 +114,7 @@ def _teachable(found: Labels, rows: int) -> None:
         )
     distinct = found.classes or np.unique(found.y)
     if found.task == "binary" and len(distinct) > 2:
-        raise ModelError("a binary target has two values", got=f"{len(distinct)}", hint='task="multiclass"')
+        raise ModelError("a binary target must have two values", got=f"{len(distinct)}", hint='task="multiclass"')
     if len(distinct) < 2:
         kind = "is constant" if found.task == "regression" else "has one class only"
         raise ModelError(

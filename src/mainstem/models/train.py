@@ -156,7 +156,7 @@ def _asked(plan: Blueprint) -> tuple[Task, Metric]:
     for candidate in plan.model.candidates:
         algorithm(candidate)
     if not plan.model.candidates:
-        raise ModelError("the model has no candidates", hint='candidates=["linear", "lightgbm"]')
+        raise ModelError("`candidates` must not be empty", hint='candidates=["linear", "lightgbm"]')
     return task, metric(plan.model.metric or DEFAULT_METRIC[task], task)
 
 

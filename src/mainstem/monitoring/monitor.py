@@ -23,7 +23,7 @@ class Monitor:
     def __call__(self, step: Step, context: Context) -> StepResult:
         watched = Watched.of(context, step.node)
         if watched is None:
-            return StepResult(message="nothing is live yet")
+            return StepResult(message="no version is live yet")
         predictions = watched.predictions()
         verdicts = [
             verdict

@@ -44,7 +44,7 @@ def grade(
         text = f"{words} not judged: {len(y):,} outcomes, {rule.min_rows:,} are needed"
         return Grade("not enough rows", chosen.name, None, text)
     if task == "binary" and len(np.unique(y)) < 2:
-        return Grade("not enough rows", chosen.name, None, f"{words} not judged: all outcomes are alike")
+        return Grade("not enough rows", chosen.name, None, f"{words} not judged: all outcomes are equal")
     found = measure(chosen, y, scores, groups=clusters(times))
     kind = found.high if chosen.higher_is_better else found.low
     failing = kind < rule.floor if chosen.higher_is_better else kind > rule.floor

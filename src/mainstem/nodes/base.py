@@ -63,14 +63,14 @@ def names(value: str | Iterable[str] | None, of: str = "columns") -> tuple[str, 
     found = several(value)
     for each in (value,) if found is None else found:
         if not isinstance(each, str):
-            raise refused(f"{of} must be given by their names", each, 'a text, as in "origin", or several')
+            raise refused(f"{of} must be given by name", each, 'a text, as in "origin", or several')
     return found or ()
 
 
 def check_column(value: Any) -> None:
     """Refuse what is not one column's name, or None. Raises `DefinitionError`."""
     if value is not None and not isinstance(value, str):
-        raise refused("a column must be given by its name", value, 'one text, as in "scheduled_at"')
+        raise refused("a column must be given by name", value, 'one text, as in "scheduled_at"')
 
 
 def several(value: Any) -> tuple[Any, ...] | None:
@@ -100,7 +100,7 @@ def shown(value: Any) -> str:
 def one_of(name: str, value: Any, known: Iterable[str]) -> None:
     """Refuse a word that the parameter `name` does not have. Raises `DefinitionError`."""
     if value not in (words := tuple(known)):
-        raise refused(f"{name}= has no such value", value, " or ".join(f'"{word}"' for word in words))
+        raise refused(f"`{name}` has an invalid value", value, " or ".join(f'"{word}"' for word in words))
 
 
 def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Endpoint(Node):
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
-            raise refused("an endpoint answers with a model", self.model, "what ms.model(…) declares")
+            raise refused("an endpoint requires a model", self.model, "a model declared with ms.model(…)")
         one_of("promote", self.promote, ("manual", "gate"))
         if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
             raise DefinitionError(

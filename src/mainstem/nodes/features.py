@@ -41,7 +41,7 @@ class FeatureView(Node):
             raise DefinitionError(
                 f"{self.name or 'the view'}.on() takes {len(self.key)} columns",
                 got=", ".join(columns),
-                expected=f"one for each of its key: {', '.join(self.key)}",
+                expected=f"one for each key column: {', '.join(self.key)}",
             )
         return ViewUse(view=self, on=columns)
 
@@ -129,7 +129,7 @@ def _check_settings(ttl: str | None, order_by: str | None, closed: str, features
     one_of("closed", closed, ("left", "both"))
     if ttl is not None and features:
         raise refused(
-            "a ttl is for latest columns: windows bound the age of events by themselves",
+            "`ttl` requires latest columns: windows already bound the age of events",
             ttl,
             "a view with columns=[…], or no ttl",
         )
@@ -138,13 +138,13 @@ def _check_settings(ttl: str | None, order_by: str | None, closed: str, features
 def _check_shape(columns: Sequence[str], windows: Sequence[str], features: Mapping[str, Reduction]) -> None:
     if bool(columns) == bool(features):
         raise DefinitionError(
-            "a feature view has either latest columns or windowed reductions",
+            "a feature view requires either latest columns or windowed reductions",
             where=str(Origin.of_caller()),
             hint='columns=["origin"], or windows=["1h"], delay=_.dep_delay.mean()',
         )
     if (windows and not features) or not (windows or all(map(has_windows, features.values()))):
         raise DefinitionError(
-            "reductions need windows, and windows need reductions",
+            "reductions require windows, and windows require reductions",
             where=str(Origin.of_caller()),
             hint='windows=["1h", "3h"], or ms.windowed(reduction, "1h") for one of them',
         )
@@ -169,7 +169,7 @@ def uses_of(features: Sequence[FeatureUse]) -> tuple[FeatureUse, ...]:
     expected = "a list of views, ms.on_demand(…), and names of request fields"
     listed = several(features)
     if listed is None:
-        raise refused("features= takes a list", features, expected, hint="features=[…]")
+        raise refused("`features` must be a list", features, expected, hint="features=[…]")
     for each in listed:
         if not isinstance(each, (str, FeatureView, ViewUse, OnDemand)):
             hint = "ms.feature_view(…, columns=[…]) makes features of it" if isinstance(each, Node) else None
@@ -182,5 +182,7 @@ def _used(using: Any) -> tuple[ViewUse, ...]:
     views = (using,) if found is None else found
     for each in views:
         if not isinstance(each, (FeatureView, ViewUse)):
-            raise refused("using= takes feature views", each, "a view itself, or VIEW.on(…), or several", "using=place")
+            raise refused(
+                "`using` must be feature views", each, "a view itself, or VIEW.on(…), or several", "using=place"
+            )
     return tuple(map(use, views))

@@ -55,10 +55,16 @@ def has_windows(reduction: Reduction) -> bool:
 def windowed(reduction: Reduction, *windows: str) -> Windowed:
     """`reduction` over these windows instead of the view's: `ms.windowed(_.delay.mean(), "10min", "30d")`."""
     if not windows:
-        raise DefinitionError("ms.windowed needs a window", where=str(Origin.of_caller()), hint='ms.windowed(…, "1h")')
+        raise DefinitionError(
+            "ms.windowed requires a window", where=str(Origin.of_caller()), hint='ms.windowed(…, "1h")'
+        )
     for text in windows:
         if not isinstance(text, str):
-            raise refused("ms.windowed takes its windows one by one", text, 'durations: ms.windowed(…, "10min", "30d")')
+            raise refused(
+                "each window of ms.windowed must be an argument of its own",
+                text,
+                'durations: ms.windowed(…, "10min", "30d")',
+            )
         microseconds(text, str(Origin.of_caller()))
     return Windowed(reduction, windows)
 
@@ -67,7 +73,7 @@ def by(column: Deferred, levels: Iterable[Any], reduction: Reduction) -> By:
     """`reduction` for each of some levels of a column: `delay` becomes `delay_UA` and `delay_AA`."""
     listed = several(levels)
     if not listed:
-        raise refused("ms.by needs a list of levels", levels, 'at least one: ms.by(_.carrier, ["UA", "AA"], …)')
+        raise refused("ms.by requires a list of levels", levels, 'at least one: ms.by(_.carrier, ["UA", "AA"], …)')
     return By(column, tuple(map(plain, listed)), reduction)
 
 
@@ -109,7 +115,7 @@ def histogram(argument: Deferred, edges: Iterable[float], *, where: Deferred = N
     """How many values are below the first edge, from each edge up to the next, and from the last edge on."""
     listed, expected = several(edges), "numbers in rising order: [0, 15, 60]"
     if listed is None:
-        raise refused("ms.histogram needs a list of edges", edges, expected)
+        raise refused("ms.histogram requires a list of edges", edges, expected)
     for edge in map(plain, listed):
         if isinstance(edge, bool) or not isinstance(edge, (int, float)):
             raise refused("an edge of a histogram is not a number", edge, expected)

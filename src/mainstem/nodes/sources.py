@@ -220,7 +220,7 @@ def stream(
             "`changes=True` requires `key=`",
             where=str(Origin.of_caller()),
             expected="key=…",
-            hint="the column that every message about one event shares",
+            hint="the key identifies an event in all messages about it",
         )
     return Stream(
         name=name,

@@ -82,7 +82,7 @@ class LmdbStore:
         environment = self._env
         if environment.writer == threading.get_ident():
             hint = "use the Writer that the outer one gave"
-            raise StorageError("a transaction inside a transaction", where=self.where, hint=hint)
+            raise StorageError("a transaction cannot begin inside another one", where=self.where, hint=hint)
         with explained(self.where), environment.writing:
             environment.writer = threading.get_ident()
             writer = LmdbWriter(environment)
@@ -299,8 +299,8 @@ class LmdbWriter:
         self._ids.clear()
         for operation, arguments, result in self._done:
             if operation(transaction, *arguments) != result:
-                hint = "do it again"
-                raise ConflictError("another process wrote while the map grew", hint=hint)
+                hint = "try again"
+                raise ConflictError("another process wrote while the store grew", hint=hint)
         return transaction
 
     def _get_many(self, transaction: Transaction, space: str, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -39,7 +39,7 @@ def copy(server: Server, origin: Names, target: Names, lease: float) -> None:
             there.renew()
             if server.ask("LINDEX", origin.commits, 0) != there.begun:
                 what = "another writer came before the copy was done"
-                raise ConflictError(what, where=origin.base, hint="do it again")
+                raise ConflictError(what, where=origin.base, hint="try again")
         here.commit([])
 
 

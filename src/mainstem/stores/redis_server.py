@@ -118,7 +118,7 @@ class Server:
         if config:
             how = f"appendfsync {policy}{', paused while the file is rewritten' if paused else ''}"
             return Durability(f"a crash of its machine may lose the last seconds ({how})", safe=False)
-        return Durability("the server does not tell whether it is on disk", safe=False)
+        return Durability("the server does not report whether it is on disk", safe=False)
 
     def _tried(self, *command: Argument) -> Any:
         """The answer to a command, None if the server does not know or not allow it."""
@@ -179,7 +179,7 @@ def _client(url: str, where: str) -> Redis:
         client.connection_pool.make_connection()
     except (ValueError, TypeError) as error:
         raise SettingsError(
-            "the URL of the online store is not understood",
+            "the URL of the online store is invalid",
             where=where,
             got=str(error) if isinstance(error, TypeError) else None,  # others may quote a part of the password
             expected="redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER], or rediss:// for TLS",
@@ -192,7 +192,7 @@ def _refuse_eviction(config: Mapping[str, str], where: str) -> None:
     policy = config.get("maxmemory-policy", "noeviction")
     if policy.startswith("allkeys") and config.get("maxmemory") != "0":
         raise StorageError(
-            "the online store may evict what was acknowledged",
+            "the online store may evict acknowledged data",
             where=where,
             got=f"maxmemory-policy {policy}",
             expected="maxmemory-policy noeviction",

@@ -165,7 +165,7 @@ class Turn:
         flat = [part for name, key, *rest in commands for part in (name, index[str(key)], len(rest), *rest)]
         if not self._server.durably("EVAL", _COMMIT, len(keys), *keys, self.id, self.begun, *flat):
             what = "another writer came before the transaction ended"
-            raise ConflictError(what, where=names.base, hint="do it again")
+            raise ConflictError(what, where=names.base, hint="try again")
         self._held = False
 
     def end(self) -> None:
@@ -179,7 +179,7 @@ class Turn:
         """What the holder's process is told: a turn inside a turn is refused, one that it could not end is ended."""
         if _turns.get(holder) == threading.get_ident():
             hint = "use the Writer that the outer one gave"
-            raise StorageError("a transaction inside a transaction", where=self._server.where, hint=hint)
+            raise StorageError("a transaction cannot begin inside another one", where=self._server.where, hint=hint)
         if holder.startswith(f"{_PROCESS}.{os.getpid()}.") and holder not in _turns:
             self._server.ask("EVAL", _END, 1, self._names.lock, holder)
 

@@ -37,7 +37,7 @@ def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> i
         raise _explained(error, given, _line(error, node) or where) from error
     if not isinstance(result, ibis.Table):
         got = "None: is the return missing?" if result is None else f"a {type(result).__name__}"
-        raise SchemaError("the function does not give a table", where=where, got=got, expected="an Ibis table")
+        raise SchemaError("the function does not return a table", where=where, got=got, expected="an Ibis table")
     check_columns(result.schema().items(), where)
     validate(result, node.checks, where)
     return result
@@ -55,9 +55,7 @@ def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: s
                 hint=f"{cast.format(column)} reads it as UTC",
             )
         if is_hidden(column):
-            raise SchemaError(
-                f"{column!r} is a hidden name", where=where, hint="rename it; names with _ are Mainstem's"
-            )
+            raise SchemaError(f"{column!r} is a reserved name", where=where, hint="rename it; Mainstem uses this name")
 
 
 def _line(error: Exception, node: Table) -> str | None:
@@ -81,7 +79,7 @@ def _explained(error: Exception, inputs: Mapping[str, ibis.Table], where: str) -
             return UnknownName.among("column", match["name"], columns, where=where)
     if "collisions" in text:
         return SchemaError(
-            "two columns of a join have one name",
+            "two columns of a join have the same name",
             where=where,
             got=_last(text),
             hint='rname="{name}_right", or .select(…)',

@@ -90,7 +90,7 @@ def _assumption(text: str, origin: Origin) -> dict[str, str]:
     column, _, reason = (part.strip() for part in text.partition(":"))
     if not reason:
         expected = f"-- assume_known: {column}: why it may be used"
-        raise DefinitionError("an assumption needs a reason", where=str(origin), expected=expected)
+        raise DefinitionError("an assumption requires a reason", where=str(origin), expected=expected)
     return {column: reason}
 
 
@@ -152,7 +152,7 @@ def _parsed(text: str) -> sge.Query:
         raise SchemaError("the SQL cannot be parsed", got=message, expected="one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], sge.Query):
         kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
-        raise SchemaError("a SQL table is one SELECT", got=kinds, expected="SELECT …")
+        raise SchemaError("a SQL table must be one SELECT", got=kinds, expected="SELECT …")
     return statements[0]
 
 
@@ -181,7 +181,7 @@ def _check(columns: Sequence[tuple[str, Any]], where: str | None) -> None:
     twice = [name for name, times in Counter(name.lower() for name, _ in columns).items() if times > 1]
     if twice:
         hint = "AS gives one of them another name, EXCLUDE (…) leaves it out of a *"
-        raise SchemaError(f"two columns are called {twice[0]!r}", where=where, hint=hint)
+        raise SchemaError(f"two columns have the name {twice[0]!r}", where=where, hint=hint)
     check_columns(columns, where, "CAST({} AS TIMESTAMPTZ)")
 
 

@@ -48,7 +48,7 @@ class Values:
             case sge.Coalesce() if column := self._one(node):
                 return self.of(column)
             case _ if is_drawn(node):
-                return never_said(f"{node.sql(DIALECT)} is another value each time it is asked for")
+                return never_said(f"{node.sql(DIALECT)} has a different value at each evaluation")
         parts = list(node.iter_expressions())
         if not parts and not isinstance(node, _PLAIN) and not _counts(node):
             raise Untraceable(type(node).__name__.upper())

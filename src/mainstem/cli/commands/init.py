@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def init(
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="What to begin with: `flights`.")],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory that is empty or not there yet.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory that is empty or does not exist.")],
     json: Json = False,
 ) -> None:
     """Write a new project from a template."""

@@ -23,10 +23,10 @@ def copy(template: str, directory: Path) -> list[str]:
         raise NotFound(f"unknown template {template!r}", expected=expected, hint=close_matches(template, names()))
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise SettingsError(
-            "a project is only begun in an empty directory",
+            "a new project requires an empty directory",
             where=str(directory.resolve()),
             got="a file" if not directory.is_dir() else f"{len(list(directory.iterdir()))} files and directories",
-            expected="a directory that is empty or not there yet",
+            expected="an empty or new directory",
             hint=f"mainstem init {template} another-directory",
         )
     sources = [p for p in sorted((HOME / template).rglob("*")) if p.is_file() and "__pycache__" not in p.parts]

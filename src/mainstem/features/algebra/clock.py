@@ -20,7 +20,7 @@ _FADED = 2.0**-600
 def _length(text: str) -> float:
     found = microseconds(text)
     if found <= 0:
-        raise DefinitionError(f"the duration {text!r} is empty", expected="a duration over 0")
+        raise DefinitionError(f"the duration {text!r} must be positive", expected="a duration above 0")
     return float(found)
 
 

@@ -69,7 +69,7 @@ def register(aggregation: _Class) -> _Class:
     name = getattr(aggregation, "name", None)
     if not isinstance(name, str) or (_built_in(AGGREGATIONS.get(name)) and not _built_in(aggregation)):
         raise DefinitionError(
-            f"the name {name!r} is taken by a built-in aggregation" if name else "an aggregation needs a name",
+            f"the name {name!r} is taken by a built-in aggregation" if name else "an aggregation requires a name",
             where=f"{aggregation.__module__}.{aggregation.__qualname__}",
             got=repr(name),
             expected='a name of its own, as in name = "rms"',
@@ -90,4 +90,4 @@ def aggregation(name: str, **parameters: Any) -> Aggregation:
         return AGGREGATIONS[name](**parameters)
     except TypeError as problem:
         expected = ", ".join(getattr(AGGREGATIONS[name], "__dataclass_fields__", ())) or "none"
-        raise DefinitionError(f"{name} does not take these parameters", got=str(problem), expected=expected) from None
+        raise DefinitionError(f"{name} does not accept these parameters", got=str(problem), expected=expected) from None

@@ -31,7 +31,7 @@ class Shortlist(Collected):
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or self.k < 1:
-            raise DefinitionError(f"{self.name} gives a number of values", got=repr(self.k), expected="k of 1 or more")
+            raise DefinitionError(f"`k` of {self.name} must be positive", got=repr(self.k), expected="k of 1 or more")
 
     def type(self, argument: str) -> str:
         return f"array<{argument}>"
@@ -138,7 +138,9 @@ class Quantile(Collected):
 
     def __post_init__(self) -> None:
         if not 0 <= self.q <= 1:
-            raise DefinitionError("a quantile is of a share", got=str(self.q), expected="q between 0 and 1")
+            raise DefinitionError(
+                "`q` of a quantile must be between 0 and 1", got=str(self.q), expected="q between 0 and 1"
+            )
 
     def type(self, argument: str) -> str:
         return "float64"

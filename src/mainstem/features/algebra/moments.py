@@ -78,9 +78,7 @@ class Moments(Aggregation):
 
     def __post_init__(self) -> None:
         if self.how not in ("sample", "pop"):
-            raise DefinitionError(
-                f"{self.name} is of a sample or of a population", got=self.how, expected="sample, pop"
-            )
+            raise DefinitionError(f"`how` of {self.name} is invalid", got=self.how, expected="sample, pop")
 
     def type(self, argument: str) -> str:
         return "float64"

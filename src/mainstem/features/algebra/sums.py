@@ -88,7 +88,7 @@ class Histogram(Additive):
         numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in self.edges)
         if not self.edges or not numbers or any(not low < high for low, high in pairwise(self.edges)):
             raise DefinitionError(
-                "the edges of a histogram rise", got=str(list(self.edges)), expected="such as [0, 15]"
+                "the edges of a histogram must increase", got=str(list(self.edges)), expected="such as [0, 15]"
             )
 
     def type(self, argument: str) -> str:

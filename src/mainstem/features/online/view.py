@@ -118,10 +118,10 @@ class OnlineView:
         early = min(times, default=complete_from)
         if early < complete_from:
             raise RequestError(
-                f"the online state of {self.view.name!r} does not reach back so far",
+                f"the online state of {self.view.name!r} does not reach back that far",
                 got=f"a read at {instant_of(early).isoformat()}",
                 expected=f"at or after {instant_of(complete_from).isoformat()}",
-                hint=f"grace={self.view.grace_text!r} says how far back reads are answered; datasets know all the past",
+                hint=f"grace={self.view.grace_text!r} limits how far back reads go; datasets cover the whole past",
             )
 
 
@@ -163,7 +163,7 @@ def _with_parts(queries: Sequence[Query], found: Sequence[Found]) -> list[list[R
         if not any(each.wanted for each in found):
             return readings
     where = queries[0].view.store.where
-    raise StorageError("records of the online state are not there", where=where, hint="build it anew")
+    raise StorageError("records of the online state are missing", where=where, hint="build it anew")
 
 
 def _read(queries: Sequence[Query], wanted: Sequence[Sequence[bytes]]) -> list[Found]:

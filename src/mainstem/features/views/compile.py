@@ -70,7 +70,7 @@ class _Compiler:
         known = self._known([*node.key, *([node.order_by] if node.order_by else [])])
         if node.features and not known.moments:
             raise DefinitionError(
-                "a window needs a time",
+                "a window requires a time",
                 where=self.where,
                 got=f"{self.source.name!r}, known {known}",
                 expected="a source with time= or known=",
@@ -147,7 +147,7 @@ class _Compiler:
         argument, logical = self._argument(value, reduction.name)
         if logical not in kind.takes:
             raise SchemaError(
-                f"{kind.name} does not take {logical}",
+                f"{kind.name} does not support {logical}",
                 where=self._at(reduction.name),
                 expected=", ".join(sorted(kind.takes)),
             )
@@ -157,7 +157,7 @@ class _Compiler:
         """Refuse an aggregation with an argument missing, or one too many."""
         kind = reduction.aggregation
         if "x" in kind.asks and reduction.argument is None:
-            raise SchemaError(f"{kind.name} needs an argument", where=self._at(reduction.name))
+            raise SchemaError(f"{kind.name} requires an argument", where=self._at(reduction.name))
         if ("by" in kind.asks) != (reduction.by is not None):
             needs = "needs by=, a second argument" if "by" in kind.asks else "takes no by="
             raise SchemaError(f"{kind.name} {needs}", where=self._at(reduction.name))
@@ -165,7 +165,7 @@ class _Compiler:
     def _distinct(self, names: Iterable[str]) -> None:
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
-            raise DefinitionError(f"two features are called {twice[0]!r}", where=self.where)
+            raise DefinitionError(f"two features have the name {twice[0]!r}", where=self.where)
 
     def _at(self, feature: str) -> str:
         return f"{self.where}, feature {feature!r}"
@@ -216,7 +216,7 @@ class _Compiler:
 
     def _chain(self, known: Known, placing: tuple[str, ...]) -> Chain:
         if not known.moments:
-            raise DefinitionError("a view that uses others needs a time", where=self.where, got=f"known {known}")
+            raise DefinitionError("a view with `using` requires a time", where=self.where, got=f"known {known}")
         if GONE in self.read.columns:
             self._identified(placing)
         rows = asking(self.rows, known)
@@ -228,7 +228,7 @@ class _Compiler:
         for column in placing:
             if column in self.brought:
                 raise DefinitionError(
-                    f"{column!r} cannot be a key or an order here: it is of another view",
+                    f"{column!r} cannot be a key or an order here: it belongs to another view",
                     where=self.where,
                     got=f"{self.source.name!r}, a stream of changes",
                     expected="a column of the stream",

@@ -34,7 +34,9 @@ _Mapping = Callable[[Any], Aggregation]
 
 def _constant(op: Any) -> Any:
     if not isinstance(op, ops.Literal):
-        raise DefinitionError("a quantile is of a share", got=type(op).__name__, expected="a number between 0 and 1")
+        raise DefinitionError(
+            "a quantile must be one number", got=type(op).__name__, expected="a number between 0 and 1"
+        )
     return plain(op.value)
 
 
@@ -116,7 +118,7 @@ def _written(rows: ibis.Table, name: str, value: Declared, windows: tuple[str, .
         )
     if getattr(op, "order_by", ()):
         raise SchemaError(
-            "events have one order for all features of a view", where=where, hint='ms.feature_view(order_by="…")'
+            "all features of a view must use one order of events", where=where, hint='ms.feature_view(order_by="…")'
         )
     argument = None if isinstance(op, ops.CountStar) else op.arg.to_expr()
     by = op.key.to_expr() if isinstance(op, (ops.ArgMin, ops.ArgMax)) else None
@@ -134,13 +136,13 @@ def _is_level(column: ibis.Value, level: Any, where: str) -> ibis.Value:
             where=where,
             got="None",
             expected=f"a value of the type {column.type()}",
-            hint="where=_.column.isnull() reduces the rows that have none",
+            hint="where=_.column.isnull() reduces the rows without a value",
         )
     try:
         return column == level
     except Exception:
         raise SchemaError(
-            "a level cannot be a value of its column",
+            "a level does not fit the type of its column",
             where=where,
             got=f"{level!r}, of type {type(level).__name__}",
             expected=f"a value of the type {column.type()}",

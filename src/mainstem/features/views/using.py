@@ -29,7 +29,7 @@ def lookups(
         twice = lookup.columns.keys() & columns.keys()
         if twice:
             hint = ".on(…) gives a use of a view a name of its own"
-            raise DefinitionError(f"two columns are called {min(twice)!r}", hint=hint)
+            raise DefinitionError(f"two columns have the name {min(twice)!r}", hint=hint)
         columns |= {column: feature.type for column, feature in lookup.columns.items()}
         found.append(lookup)
     return tuple(found)
@@ -40,7 +40,7 @@ def earlier(column: str, view: str, columns: Iterable[str]) -> str | None:
     found = [c for c in columns if c == column or c.endswith(f"__{column}")]
     if len(found) > 1:
         raise SchemaError(
-            f"the key {column!r} of {view!r} could come from several columns",
+            f"the key {column!r} of {view!r} is ambiguous",
             got=", ".join(found),
             hint=f'.on("{found[0]}") says which',
         )
@@ -54,5 +54,5 @@ def _looked_up(used: ViewUse, view: CompiledView, prefix: str, columns: Mapping[
             raise UnknownName.among("column", column, columns)
         given = logical_type(ibis.table(dict(columns), name="row")[column], column)
         if given != kind:
-            raise SchemaError(f"{column!r} is looked up as the key of {view.name!r}", got=given, expected=kind)
+            raise SchemaError(f"{column!r} has the wrong type for the key of {view.name!r}", got=given, expected=kind)
     return Lookup(view, on, prefix)
