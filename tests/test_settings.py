@@ -54,7 +54,7 @@ def test_the_environment_overrides_the_profile(root: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nonsense", "not TOML"),
+        ("nonsense", "not valid TOML"),
         ("[project]\nname = 'x'", "modules"),
         ("[projekt]\nname = 'x'", "did you mean 'project'?"),
         ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nthreds = 4", "did you mean 'threads'?"),

@@ -125,7 +125,7 @@ def test_a_key_must_have_the_view_s_type(small: Any) -> None:
 
 
 def test_two_features_of_one_name_are_refused(small: Any) -> None:
-    with pytest.raises(SchemaError, match="called 'leg__origin'"):
+    with pytest.raises(SchemaError, match="have the name 'leg__origin'"):
         plan_of(small, lambda n: [n["leg"], n["leg"]])
 
 
