@@ -347,7 +347,7 @@ def test_other_tasks(target, task, metric):
         (trips(200), {"metric": "rmse"}, "unknown binary metric 'rmse'"),
         (trips(200), {"metric": "aucc"}, "unknown binary metric 'aucc'"),
         (trips(200), {"candidates": ("lihgtgbm",)}, "did you mean 'lightgbm'"),
-        (trips(200), {"candidates": ()}, "no candidates"),
+        (trips(200), {"candidates": ()}, "must not be empty"),
         (trips(200), {"test": 1.5}, "between 0 and 1"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

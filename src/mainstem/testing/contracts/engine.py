@@ -219,7 +219,7 @@ class EngineContract:
         [
             ("n,s\n1,a\n2", "line 3", "1 columns instead of 2"),
             ("n,s\n1,a\n2,b,c\n", "line 3", "3 columns instead of 2"),
-            ('n,s\n1,a\n2,"b', "line 3", "no end"),
+            ('n,s\n1,a\n2,"b', "line 3", "not closed"),
             ("n,s\n1,a\nx,b\n", "line 3", "'x' in column 'n'"),
             ("n\n1\n", "line 1", "lacks the column 's'"),
             ("", "line 1", "lacks the column 'n'"),
