@@ -65,7 +65,7 @@ class AnySource(NodeKind[S], Generic[S]):
         return stored
 
 
-class SourceKind(AnySource[Source]):
+class CollectedKind(AnySource[Source]):
     node_type = Source
 
     def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
