@@ -16,13 +16,13 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the project; begun afresh.")] = Path(
-        "demo"
-    ),
-    serve: Annotated[bool, typer.Option("--serve", help="Leave the server up afterwards, until Ctrl-C.")] = False,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write the project; an earlier demo there is replaced.")
+    ] = Path("demo"),
+    serve: Annotated[bool, typer.Option("--serve", help="Keep the server running afterwards, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """The flights project, end to end."""
+    """Run the flights project, end to end."""
     from mainstem.cli.demo import Demo
 
     def told(demo: Demo) -> None:

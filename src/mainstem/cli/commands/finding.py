@@ -27,7 +27,7 @@ def list_(
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """All findings of the branch, oldest first."""
+    """List the findings of the branch, oldest first."""
     with opened(directory, profile, branch) as project:
         output(json).findings(project.findings(state))
 
@@ -36,7 +36,7 @@ def list_(
 def show(
     id: Id, directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False
 ) -> None:
-    """One finding: evidence, cost, rivals and remedy."""
+    """Show one finding: evidence, cost, rivals and remedy."""
     with opened(directory, profile, branch) as project:
         output(json).finding(project.finding(id))
 
@@ -59,7 +59,7 @@ def reject(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.")],
     until: Annotated[
         datetime | None,
-        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Stay silent about it till then."),
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Open no such finding before this date."),
     ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",

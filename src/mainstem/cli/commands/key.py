@@ -11,7 +11,7 @@ from mainstem.cli.render import output
 
 app = typer.Typer(help="Who may ask the server for what.", epilog="Example:  mainstem key list", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the key.")]
 
 
 @command(app, "mainstem key create airport-display --scope predict --scope read")
@@ -30,14 +30,14 @@ def create(
 
 @command(app, "mainstem key list", name="list")
 def list_(directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
-    """The keys there are, without their secrets."""
+    """List the keys, without their secrets."""
     with opened(directory, profile) as project:
         output(json).keys(project.keys())
 
 
 @command(app, "mainstem key revoke airport-display")
 def revoke(name: Name, directory: Directory = HERE, profile: Profile = None, json: Json = False) -> None:
-    """End a key's validity at once."""
+    """Revoke a key at once."""
     with opened(directory, profile) as project:
         project.revoke_key(name)
     output(json).said(f"the key {name!r} is revoked", revoked=name)

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
-    """What there is: nodes, endpoints, findings and runs."""
+    """Show nodes, endpoints, findings and runs, as the last run left them."""
     with opened(directory, profile, branch) as project:
         output(json).status(project.status())
 
@@ -34,7 +34,7 @@ def show(
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """One node: its schema, lineage, versions and some rows."""
+    """Show one node: its schema, lineage, versions and some rows."""
     with opened(directory, profile, branch) as project:
         output(json).shown(project.show(name, limit))
 
@@ -47,22 +47,23 @@ def query(
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """Look into published tables with SQL."""
+    """Run a SELECT over published tables."""
     with opened(directory, profile, branch) as project:
         output(json).table(project.query(sql), limit)
 
 
 def parity(
     name: Annotated[
-        str | None, typer.Argument(metavar="VIEW|ENDPOINT", help="The project's endpoint unless given.")
+        str | None,
+        typer.Argument(metavar="VIEW|ENDPOINT", help="An endpoint, view or model; default: the only endpoint."),
     ] = None,
     sample: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many logged reads to recompute; all by default.")
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on: compare what each new release brings to the lake.")
+        bool, typer.Option("--watch", help="Keep comparing, whenever a release brings reads to the lake.")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="With --watch: seconds between looks for a release.")] = 5.0,
+    every: Annotated[float, typer.Option(min=0.1, help="With --watch: seconds between checks for a release.")] = 5.0,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,

@@ -19,8 +19,10 @@ def register(app: typer.Typer) -> None:
 
 def promote(
     name: Annotated[str, typer.Argument(metavar="MODEL|ENDPOINT", help="A model, or one endpoint of it.")],
-    version: Annotated[str | None, typer.Option(metavar="VERSION", help="This version, not the challenger.")] = None,
-    back: Annotated[bool, typer.Option("--rollback", help="Ship again what was live before.")] = False,
+    version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="The version to ship; default: the challenger.")
+    ] = None,
+    back: Annotated[bool, typer.Option("--rollback", help="Ship the version that was live before.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -35,8 +37,10 @@ def promote(
 
 
 def rollback(
-    to: Annotated[str | None, typer.Argument(metavar="RELEASE", help="Which; the one before unless given.")] = None,
-    releases: Annotated[bool, typer.Option("--list", help="Only list the releases there are.")] = False,
+    to: Annotated[
+        str | None, typer.Argument(metavar="RELEASE", help="The release to publish; default: the one before.")
+    ] = None,
+    releases: Annotated[bool, typer.Option("--list", help="Only list the releases.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -62,7 +66,7 @@ def serve(
     branch: Branch = "main",
     profile: Profile = None,
 ) -> None:
-    """Answer predictions, take events, show the page.
+    """Serve predictions, events and the web page.
 
     Runs until Ctrl-C. The API is described at /docs.
     """
@@ -74,7 +78,7 @@ def serve(
 
 
 def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
-    """Delete what nothing refers to: data files, and in the online store what no read can see any more."""
+    """Delete data files that no release needs, and online records that no read can see."""
     with opened(directory, profile, branch) as project:
         found = project.gc()
     told = f"{found.files:,} files, {found.records:,} online records and {found.states:,} online states deleted"

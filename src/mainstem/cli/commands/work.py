@@ -39,7 +39,7 @@ def plan(
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """What a run would do, and why."""
+    """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
         output(json).plan(project.plan(select), project.remedies)
 
@@ -62,10 +62,8 @@ def run(
 
 
 def materialise(
-    views: Annotated[
-        list[str] | None, typer.Argument(metavar="[VIEW]...", help="Which views; all of them unless given.")
-    ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build them anew, whatever their state is.")] = False,
+    views: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="The views; default: all.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild them, whatever their state is.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -114,7 +112,7 @@ def check(
 
 def test(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="-- PYTEST ARGUMENTS", help="What goes to pytest.")
+        list[str] | None, typer.Argument(metavar="-- PYTEST ARGUMENTS", help="Arguments for pytest.")
     ] = None,
     directory: Directory = HERE,
 ) -> None:
