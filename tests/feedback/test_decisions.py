@@ -66,7 +66,7 @@ def test_other_remedies_stay(state, tmp_path):
 
 
 def test_unknown_ids_get_their_neighbours(state, tmp_path):
-    with pytest.raises(NotFound, match="no finding 'f1'") as caught:
+    with pytest.raises(NotFound, match="unknown finding 'f1'") as caught:
         accept(state, "f1", tmp_path)
     assert caught.value.hint == "did you mean 'F1'?"
 

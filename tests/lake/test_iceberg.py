@@ -120,7 +120,7 @@ def test_what_was_swept_says_so(open_lake):
     lake.sweep([], older_than_hours=-1)
     with pytest.raises(StorageError) as caught:
         lake.scan(snapshot)
-    assert "swept" in (caught.value.hint or "")
+    assert "garbage collection" in (caught.value.hint or "")
 
 
 def test_a_catalog_that_is_no_database(tmp_path: Path):

@@ -132,7 +132,7 @@ class TestOneTask:
     def test_a_later_format(self, directory):
         path = directory / "manifest.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-        with pytest.raises(ModelError, match="later Mainstem"):
+        with pytest.raises(ModelError, match="newer version of Mainstem"):
             Scorer.load(directory)
 
     def test_nothing_there(self, directory):

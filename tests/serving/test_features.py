@@ -66,7 +66,7 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("/features/airport", {"rows": [{"origin": "JFK"}], "time": "noon"}, 400, "`time` is not an instant"),
     ("/features/airport", [], 400, "there are no rows"),
     ("/features", {"rows": [{"origin": "JFK"}]}, 400, "`views` is not a list of names"),
-    ("/features", {"views": ["airport", "nothing"], "rows": [{"origin": "JFK"}]}, 404, "called 'nothing'"),
+    ("/features", {"views": ["airport", "nothing"], "rows": [{"origin": "JFK"}]}, 404, "feature view 'nothing'"),
     ("/features", {"views": ["airport", "leg"], "rows": [{"origin": "JFK"}]}, 400, "'flight_id' is missing"),
 ]
 

@@ -191,7 +191,7 @@ def test_a_failure_on_a_later_page_publishes_nothing(bench, site):
     node = weather(site, items)
     items[3] = item(3, wind="strong")
     error = refused(bench, node)
-    assert (error.what, error.got) == ("'wind' has a value that is no float64", "'strong'")
+    assert (error.what, error.got) == ("'wind' has a value that is not float64", "'strong'")
     assert error.where.endswith("page 2")
 
 
@@ -223,4 +223,4 @@ def test_another_records_path(bench, site):
 @pytest.mark.parametrize("at", ["yesterday", "2013-13-01T00:00:00Z", 5])
 def test_what_is_no_instant(bench, site, at):
     site.json("/rows", [{**item(1), "at": at}])
-    assert refused(bench, api(f"{site.url}/rows")).what == "'at' has a value that is no ISO 8601 instant"
+    assert refused(bench, api(f"{site.url}/rows")).what == "'at' has a value that is not ISO 8601 instant"

@@ -113,7 +113,7 @@ def test_names_are_quoted():
 
 def test_no_database_file(bench):
     node = database("sqlite:///nowhere.db", table="planes")
-    with pytest.raises(SourceUnreachable, match="no such database file"):
+    with pytest.raises(SourceUnreachable, match="the database file does not exist"):
         bench.collect(node, {"a": "int64"})
     assert observe(node, bench.root, None) == "unreachable"
 
@@ -140,7 +140,7 @@ def test_a_value_of_another_type_names_column_and_value(bench):
     )
     with pytest.raises(SourceError) as error:
         bench.collect(database(URL, table="t"), {"n": "int64"})
-    assert (error.value.what, error.value.got) == ("'n' has a value that is no int64", "'many'")
+    assert (error.value.what, error.value.got) == ("'n' has a value that is not int64", "'many'")
 
 
 def test_no_server_and_its_password_is_not_shown(bench, monkeypatch):

@@ -251,7 +251,7 @@ def test_a_value_that_the_locked_type_does_not_hold(bench, flights):
     run("ALTER TABLE flights ALTER price TYPE numeric(12, 5)", "UPDATE flights SET price = 0.00001")
     with pytest.raises(SourceError) as error:
         bench.collect(node, schema)
-    assert (error.value.what, error.value.got) == ("'price' has a value that is no decimal(12, 3)", "'0.00001'")
+    assert (error.value.what, error.value.got) == ("'price' has a value that is not decimal(12, 3)", "'0.00001'")
     run("SET lock_timeout = '30s'; DROP TABLE flights")  # nothing of the failed read is left to keep it
 
 
