@@ -3,7 +3,7 @@
 from touched import MANY, touched
 
 TESTS = {
-    "tests/features/test_plan.py": "from mainstem.features.plan import plan_features\n",
+    "tests/features/test_retrieval.py": "from mainstem.features.retrieval import retrieval_of\n",
     "tests/features/test_dataset.py": "from mainstem.features import plan\n",
     "tests/features/test_planning.py": "from mainstem.features.planning import other\n",
     "tests/graph/test_dag.py": "from mainstem.graph.dag import Dag\n",
@@ -13,8 +13,8 @@ TESTS = {
 
 
 def test_a_module_touches_its_mirror_and_those_that_import_it() -> None:
-    chosen, left_out = touched(["src/mainstem/features/plan.py"], TESTS)
-    assert chosen == {"tests/features/test_plan.py", "tests/features/test_dataset.py"}
+    chosen, left_out = touched(["src/mainstem/features/retrieval.py"], TESTS)
+    assert chosen == {"tests/features/test_retrieval.py", "tests/features/test_dataset.py"}
     assert not left_out
 
 

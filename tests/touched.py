@@ -1,6 +1,6 @@
 """Print the test files that a change touches, one a line: `python tests/touched.py [REVISION]`.
 
-A changed test is one; so is a test that mirrors a changed module (`features/plan.py` → `tests/features/test_plan.py`)
+A changed test is one; so is a test that mirrors a changed module (`features/keys.py` → `tests/features/test_keys.py`)
 or imports it. For a module that many tests import, only the mirror runs: a change of `errors.py` would run the whole
 suite. Standard error names what is left out.
 """

@@ -13,7 +13,7 @@ from ibis import _
 from mainstem.errors import UnknownName
 from mainstem.features.dataset import dataset
 from mainstem.features.online.view import OnlineView
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.outlook import Situation

@@ -15,7 +15,7 @@ from mainstem.errors import DefinitionError, LeakError, RequestError, SchemaErro
 from mainstem.features.discovery import features
 from mainstem.features.offline.join import join
 from mainstem.features.online.view import online_view
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.instants import INSTANT, micros_of

@@ -13,7 +13,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
 from mainstem.features.offline.join import join
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.instants import INSTANT

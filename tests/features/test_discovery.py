@@ -9,7 +9,7 @@ import pytest
 from ibis import _
 
 from mainstem.features.discovery import features, freshness
-from mainstem.features.plan import plan_features
+from mainstem.features.retrieval import retrieval_of
 from mainstem.nodes.features import feature_view
 
 
@@ -26,7 +26,7 @@ def named(here: Any, view: str) -> dict[str, dict[str, Any]]:
 
 
 def stored(here: Any, rows: list[dict[str, Any]]) -> None:
-    columns = plan_features(here.graph, "late").columns
+    columns = retrieval_of(here.graph, "late").columns
     here.put("dataset.late", [dict.fromkeys(columns) | row for row in rows], dict(columns))
 
 

@@ -17,7 +17,7 @@ from mainstem.features.online.loading import Loading
 from mainstem.features.online.meta import META, Meta, encode_meta
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.view import OnlineView
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step

@@ -13,7 +13,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.features.online.view import online_view, space_of
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.features.sweep import sweep
 from mainstem.nodes.base import Node
 from mainstem.nodes.instants import micros_of

@@ -23,7 +23,7 @@ import pytest
 from mainstem.errors import StorageError
 from mainstem.features.materialise import catch_up
 from mainstem.features.online.view import OnlineView
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 from mainstem.serving.committer import Committer

@@ -10,7 +10,7 @@ from ibis import _
 import mainstem.testing
 from mainstem.errors import RequestError, Unavailable
 from mainstem.features.online.view import OnlineView
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.logs.records import decode_event
 from mainstem.nodes.features import feature_view
 from mainstem.nodes.findings import Rule

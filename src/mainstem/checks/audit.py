@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import ibis
 
-from mainstem.checks.compiled import Subject, examine, quarantine_schema, split
+from mainstem.checks.examine import examine
+from mainstem.checks.quarantine import quarantine_schema, split
+from mainstem.checks.violations import Subject
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
@@ -82,20 +84,20 @@ def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[Check
 
 
 def keep_aside(
-    context: Context, name: str, files: Sequence[DataFile], *, remove: Literal["all"] | frozenset[str] = "all"
+    context: Context, name: str, files: Sequence[DataFile], *, replaced: Literal["all"] | frozenset[str] = "all"
 ) -> dict[str, Snapshot]:
-    """Commit the rows set aside, beside those that stay: all but the data files called as `remove` says.
+    """Commit the rows set aside, beside those already there except for the data files whose names are `replaced`.
 
-    An empty mapping where nothing changes.
+    Returns an empty mapping where nothing changes.
     """
     relation = QUARANTINE + name
     base = context.release.tables.get(relation)
     if not files and base is None:
         return {}
     target = context.lake.target(relation, quarantine_schema(dict(context.graph[name].schema or {})))
-    everything = remove == "all" or base is None or base.fields != target.fields
+    everything = replaced == "all" or base is None or base.fields != target.fields
     held = [] if base is None else context.lake.scan(base).files
-    gone = list(held) if everything else [path for path in held if Path(path).name in remove]
+    gone = list(held) if everything else [path for path in held if Path(path).name in replaced]
     if not files and not gone:
         return {}
     change = ReplaceAll() if everything else ReplaceFiles(tuple(gone))

@@ -6,7 +6,7 @@
     online/     the interpreter for one query now: events per key in a store, kept up by a stream
     rowwise/    expressions of one row, as Python closures that answer as the engine does
 
-On top of these, `plan` says how a model's features are found, `dataset` joins them to examples, `leaks` looks for
+On top of these, `retrieval` says how a model's features are found, `dataset` joins them to examples, `leaks` looks for
 the future in them; `materialise` brings a view from the lake online, `parity` compares what was served with what should
 have been, `discovery` describes a view.
 """

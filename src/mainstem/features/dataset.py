@@ -8,7 +8,7 @@ import ibis
 
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
-from mainstem.features.plan import FeaturePlan, check_assumed, plan_features
+from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
@@ -16,7 +16,7 @@ from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import TARGET, T
 from mainstem.nodes.instants import INSTANT
 
-__all__ = ["check_assumed", "check_leaks", "dataset", "plan_features", "with_features"]
+__all__ = ["check_assumed", "check_leaks", "dataset", "retrieval_of", "with_features"]
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:
@@ -25,25 +25,25 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
     `_target`, null where the outcome is not known yet. `examples`, with the same columns, stand in for the node's rows.
     """
-    plan = plan_features(graph, model)
+    retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
-    definition: Any = graph[plan.examples]
+    definition: Any = graph[retrieval.examples]
     rows = definition.read if examples is None else examples
     key = getattr(definition.node, "key", ())
-    kept = list(dict.fromkeys((*key, *plan.request)))
+    kept = list(dict.fromkeys((*key, *retrieval.request)))
     time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
     target = resolve_column(rows, node.target, definition.where)
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time, TARGET: target})
-    found = with_features(chosen, plan, as_of)
-    return found.select(*kept, T, *(c for c in plan.columns if c not in kept), TARGET).order_by(T, *kept)
+    found = with_features(chosen, retrieval, as_of)
+    return found.select(*kept, T, *(c for c in retrieval.columns if c not in kept), TARGET).order_by(T, *kept)
 
 
-def with_features(rows: ibis.Table, plan: FeaturePlan, as_of: AsOf = "arrived") -> ibis.Table:
+def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:
     """`rows` (request fields and `_t`) with every model column beside them."""
-    rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in plan.request.items()})
-    for step in plan.steps:
-        if isinstance(step, Lookup):
-            rows = join(rows, T, [step], as_of)
+    rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in retrieval.request.items()})
+    for action in retrieval.actions:
+        if isinstance(action, Lookup):
+            rows = join(rows, T, [action], as_of)
         else:
-            rows = rows.mutate(**expressions(step.node.features, rows))
+            rows = rows.mutate(**expressions(action.node.features, rows))
     return rows

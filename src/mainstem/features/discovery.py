@@ -11,7 +11,7 @@ import ibis.expr.operations as ops
 from mainstem.features.offline.join import answered
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.view import OnlineView
-from mainstem.features.plan import compiled, plan_features
+from mainstem.features.retrieval import compiled, retrieval_of
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.lineage import leaves
@@ -97,13 +97,13 @@ def _online(context: Context, view: CompiledView, store: OnlineStore | None) -> 
 def _add_statistics(context: Context, name: str, columns: dict[str, dict[str, Any]]) -> None:
     graph = context.graph
     for model in graph.of(Model):
-        lookup = next((step for step in plan_features(graph, model).lookups if step.view.name == name), None)
+        lookup = next((step for step in retrieval_of(graph, model).lookups if step.view.name == name), None)
         relation = f"dataset.{model}"
         if lookup is None or relation not in context.release.tables:
             continue
         stored = {field.name: field.type for field in context.snapshot(relation).fields}
         table, own = ibis.table(stored, name=relation), {c: f.name for c, f in lookup.columns.items() if c in stored}
-        others = [c for c in plan_features(graph, model).columns if c in stored]
+        others = [c for c in retrieval_of(graph, model).columns if c in stored]
         asked = {f"{c}|{what}": value for c in own for what, value in _statistics(table[c])}
         asked |= {f"{c}|like|{o}": alike for c in own for o in others if o != c for alike in _alike(table[c], table[o])}
         with context.session([relation]) as session:

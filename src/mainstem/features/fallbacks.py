@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mainstem.errors import DefinitionError
-from mainstem.features.plan import Computation, plan_features
+from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.models import Model
@@ -28,10 +28,10 @@ class Fallback:
 
 def fallbacks(graph: Graph, model: str) -> Iterator[Fallback]:
     """Those of a model's on-demand features."""
-    for step in plan_features(graph, model).steps:
-        if isinstance(step, Computation):
-            for feature, operation in step.function.fallbacks.items():
-                yield Fallback(feature, operation, str(step.node.origin))
+    for action in retrieval_of(graph, model).actions:
+        if isinstance(action, Computation):
+            for feature, operation in action.function.fallbacks.items():
+                yield Fallback(feature, operation, str(action.node.origin))
 
 
 def check_fallbacks(graph: Graph) -> None:

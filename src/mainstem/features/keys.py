@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 
 from mainstem.errors import LeakError
-from mainstem.features.plan import plan_features
+from mainstem.features.retrieval import retrieval_of
 from mainstem.graph.known import Moment
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
@@ -18,16 +18,16 @@ from mainstem.nodes.hidden import visible
 def check_keys(graph: Graph, model: str) -> None:
     """Refuse a field of the request that a view is looked up by, and that is known only when the prediction is made, or
     later. Raises `LeakError`: the time of the prediction is to blame, not the field, which cannot be left out."""
-    plan, node = plan_features(graph, model), graph[model].node
+    retrieval, node = retrieval_of(graph, model), graph[model].node
     given: Any = node
-    examples = graph[plan.examples]
+    examples = graph[retrieval.examples]
     seen = visible(examples.schema or {})
-    moment = moment_of(resolve_column(ibis.table(seen, name=plan.examples), given.prediction_time))
+    moment = moment_of(resolve_column(ibis.table(seen, name=retrieval.examples), given.prediction_time))
     if moment is None:
         return
-    for lookup in plan.lookups:
+    for lookup in retrieval.lookups:
         for column in lookup.on:
-            if column not in plan.request or column in given.assume_known:
+            if column not in retrieval.request or column in given.assume_known:
                 continue
             known = examples.known[column]
             # A query sees strictly what is before it.
@@ -38,5 +38,5 @@ def check_keys(graph: Graph, model: str) -> None:
                     got=f"prediction_time={given.prediction_time!r}",
                     expected=f"a time after {known}: a query sees what was known before it",
                     hint="predict a moment later, prediction_time=… + ibis.interval(seconds=1), or say in known= of "
-                    f"{plan.examples!r} since when {column!r} is known",
+                    f"{retrieval.examples!r} since when {column!r} is known",
                 )

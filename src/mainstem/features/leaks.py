@@ -20,7 +20,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import LeakError
 from mainstem.features.instants import to_instant, to_micros
-from mainstem.features.plan import Computation, plan_features
+from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.features.views.view import Lookup
 from mainstem.graph.bounds import bounds_of
 from mainstem.graph.known import Known
@@ -83,11 +83,11 @@ class _Column(NamedTuple):
 
 class _Check:
     def __init__(self, graph: Graph, model: str) -> None:
-        self.graph, self.plan = graph, plan_features(graph, model)
+        self.graph, self.retrieval = graph, retrieval_of(graph, model)
         self.where = graph[model].where
         node: Any = graph[model].node
         self.node: Model = node
-        self.examples = graph[self.plan.examples]
+        self.examples = graph[self.retrieval.examples]
         seen = visible(self.examples.schema or {})
         self.table = ibis.table(seen, name=self.examples.name)
         self.prediction = resolve_column(self.table, node.prediction_time, self.where)
@@ -120,13 +120,13 @@ class _Check:
 
         The example's own key, where it only finds the example, tells the model nothing.
         """
-        read = set(self.plan.columns)
-        for step in self.plan.steps:
-            if isinstance(step, Computation):
-                read.update(*(names_in(value) for value in step.node.features.values()))
-            elif not self._finds_itself(step):
-                read.update(step.on)
-        known = {name: self.examples.known[name] for name in self.plan.request if name in read}
+        read = set(self.retrieval.columns)
+        for action in self.retrieval.actions:
+            if isinstance(action, Computation):
+                read.update(*(names_in(value) for value in action.node.features.values()))
+            elif not self._finds_itself(action):
+                read.update(action.on)
+        known = {name: self.examples.known[name] for name in self.retrieval.request if name in read}
         asked = {name: k for name, k in known.items() if name not in self.node.assume_known}
         return {name: k for name, k in asked.items() if self.bounds.after(k) == "undecided"}
 
@@ -164,10 +164,10 @@ class _Check:
 
         Those of other relations have no moment that could be compared with the examples'.
         """
-        for name in self.plan.request:
+        for name in self.retrieval.request:
             known, derived = self.examples.known[name], self.examples.columns.get(name, ())
             yield _Column(name, known, derived, name in self.node.assume_known, f'assume_known={{"{name}": "…"}}')
-        for lookup in self.plan.lookups:
+        for lookup in self.retrieval.lookups:
             yield from self._windows(lookup) if lookup.view.windowed else self._latest(lookup)
 
     def _windows(self, lookup: Lookup) -> Iterable[_Column]:

@@ -19,7 +19,7 @@ from mainstem.features.online.loading import Loading, forget_others
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import OnlineView, online_view
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.features.sweep import sweep
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView

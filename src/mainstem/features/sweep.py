@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.view import online_view
-from mainstem.features.plan import compiled
+from mainstem.features.retrieval import compiled
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
 from mainstem.ports import OnlineStore

@@ -8,8 +8,8 @@ from dataclasses import replace
 import ibis
 import pyarrow as pa
 
-from mainstem.features.dataset import plan_features, with_features
-from mainstem.features.plan import Computation, FeaturePlan
+from mainstem.features.dataset import retrieval_of, with_features
+from mainstem.features.retrieval import Computation, Retrieval
 from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array
@@ -33,33 +33,33 @@ def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[st
     if not names:
         return {}
     inputs = {column.name for column in watched.version.inputs}
-    plan = only(plan_features(graph, watched.model), {column.name for column in names}, inputs)
-    found = plan.columns.keys() & {name for step in plan.steps for name in brings(step)}
-    given = {**plan.request, **{c: t for c, t in plan.columns.items() if c not in found}}
+    retrieval = only(retrieval_of(graph, watched.model), {column.name for column in names}, inputs)
+    found = retrieval.columns.keys() & {name for action in retrieval.actions for name in brings(action)}
+    given = {**retrieval.request, **{c: t for c, t in retrieval.columns.items() if c not in found}}
     rows = batch.table.select([*given, T]).append_column(ROW, pa.array(range(len(batch)), pa.int64()))
     asked = ibis.table({**given, T: str(INSTANT), ROW: "int64"}, name=REQUESTS)
-    query = with_features(asked, plan).select(ROW, *(column.name for column in names)).order_by(ROW)
+    query = with_features(asked, retrieval).select(ROW, *(column.name for column in names)).order_by(ROW)
     with watched.context.session(leaves(query) - {REQUESTS}) as session:
         session.add(REQUESTS, rows)
         table = session.fetch(query)
     return inputs_of(table, names)
 
 
-def brings(step: Lookup | Computation) -> Collection[str]:
-    """The model columns that a step of a feature plan finds."""
-    return step.columns if isinstance(step, Lookup) else step.node.features
+def brings(action: Lookup | Computation) -> Collection[str]:
+    """The model columns that a action of a feature retrieval finds."""
+    return action.columns if isinstance(action, Lookup) else action.node.features
 
 
-def only(plan: FeaturePlan, wanted: Collection[str], inputs: Collection[str]) -> FeaturePlan:
-    """The steps that bring any of the wanted columns, or what those are computed from and is no input (a list, an
+def only(retrieval: Retrieval, wanted: Collection[str], inputs: Collection[str]) -> Retrieval:
+    """The actions that bring any of the wanted columns, or what those are computed from and is no input (a list, an
     instant); what the others brought stands in the log."""
-    needed, steps = set(wanted), list[Lookup | Computation]()
-    for step in reversed(plan.steps):
-        if not needed.isdisjoint(brings(step)):
-            steps.append(step)
-            values = step.node.features.values() if isinstance(step, Computation) else ()
+    needed, actions = set(wanted), list[Lookup | Computation]()
+    for action in reversed(retrieval.actions):
+        if not needed.isdisjoint(brings(action)):
+            actions.append(action)
+            values = action.node.features.values() if isinstance(action, Computation) else ()
             needed |= {name for value in values for name in names_in(value)} - set(inputs)
-    return replace(plan, steps=tuple(reversed(steps)))
+    return replace(retrieval, actions=tuple(reversed(actions)))
 
 
 def derived(inputs: Sequence[InputColumn], places: Collection[str]) -> list[InputColumn]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ibis
 
     from mainstem.features.offline.join import AsOf
-    from mainstem.features.plan import FeaturePlan
+    from mainstem.features.retrieval import Retrieval
     from mainstem.features.views.view import Feature, Lookup
 
 Sources = tuple[str, ...]
@@ -35,18 +35,18 @@ class Blueprint:
     key: tuple[str, ...] = ()
 
 
-def blueprint(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
+def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     """The model's dataset and inputs. Raises `ModelError` if `name` is no model, or has no input."""
-    from mainstem.features.dataset import dataset, plan_features
+    from mainstem.features.dataset import dataset, retrieval_of
 
     model = graph[name].node
     if not isinstance(model, Model):
         raise ModelError(f"{name!r} is not a model", got=type(model).__name__)
-    plan = plan_features(graph, name)
-    inputs = inputs_of(plan.columns, sources_of(graph, plan))
+    retrieval = retrieval_of(graph, name)
+    inputs = inputs_of(retrieval.columns, sources_of(graph, retrieval))
     if not inputs:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
-    key = tuple(getattr(graph[plan.examples].node, "key", ()))
+    key = tuple(getattr(graph[retrieval.examples].node, "key", ()))
     return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key)
 
 
@@ -73,31 +73,31 @@ def _kind(name: str, kind: str) -> Any:
     raise ModelError(f"the model column {name!r} is neither a number nor a text", got=kind)
 
 
-def sources_of(graph: Graph, plan: FeaturePlan) -> dict[str, Sources]:
+def sources_of(graph: Graph, retrieval: Retrieval) -> dict[str, Sources]:
     """For each field of the request and each model column the `source.column`s that it derives from, sorted."""
     from mainstem.features.views.view import Lookup
 
-    examples = graph[plan.examples]
-    found: dict[str, Sources] = {field: examples.columns.get(field, ()) for field in plan.request}
-    for step in plan.steps:
-        if isinstance(step, Lookup):
-            found.update(_looked_up(graph[step.view.source], step))
+    examples = graph[retrieval.examples]
+    found: dict[str, Sources] = {field: examples.columns.get(field, ()) for field in retrieval.request}
+    for action in retrieval.actions:
+        if isinstance(action, Lookup):
+            found.update(_looked_up(graph[action.view.source], action))
         else:
-            for name, value in step.node.features.items():
+            for name, value in action.node.features.items():
                 found[name] = _union(found.get(column, ()) for column in names_in(value))
     return found
 
 
-def _looked_up(source: Definition, step: Lookup) -> Iterator[tuple[str, Sources]]:
-    for column, feature in step.columns.items():
-        yield column, _union(source.columns.get(name, ()) for name in _read(step, feature))
+def _looked_up(source: Definition, action: Lookup) -> Iterator[tuple[str, Sources]]:
+    for column, feature in action.columns.items():
+        yield column, _union(source.columns.get(name, ()) for name in _read(action, feature))
 
 
-def _read(step: Lookup, feature: Feature) -> list[str]:
+def _read(action: Lookup, feature: Feature) -> list[str]:
     """The source's columns that a feature reads. A count reads none: it depends on when rows happened."""
     if not feature.arguments:
-        return [moment.column for moment in step.view.known.moments]
-    return [field.name for argument in feature.arguments for field in step.view.rows[argument].op().find(ops.Field)]
+        return [moment.column for moment in action.view.known.moments]
+    return [field.name for argument in feature.arguments for field in action.view.rows[argument].op().find(ops.Field)]
 
 
 def _union(parts: Iterable[Sources]) -> Sources:

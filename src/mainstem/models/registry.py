@@ -11,7 +11,7 @@ import ibis
 import numpy as np
 
 from mainstem.errors import ModelError, NotFound, close_matches
-from mainstem.features.plan import meanings
+from mainstem.features.retrieval import meanings
 from mainstem.models.columns import rows_of
 from mainstem.models.evaluation import days
 from mainstem.models.metrics import difference, measure, metric

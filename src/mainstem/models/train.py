@@ -12,11 +12,11 @@ import numpy as np
 
 from mainstem.errors import ModelError
 from mainstem.features.leaks import assumed, check_rows
-from mainstem.features.plan import meanings
+from mainstem.features.retrieval import meanings
 from mainstem.graph.lineage import leaves
 from mainstem.models import evaluation, export, gate
 from mainstem.models.algorithms import algorithm
-from mainstem.models.blueprint import Blueprint, blueprint
+from mainstem.models.blueprint import Blueprint, blueprint_of
 from mainstem.models.evaluation import Comparison, Report
 from mainstem.models.learning import Estimator
 from mainstem.models.manifest import Manifest, versions
@@ -49,13 +49,13 @@ class Train:
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Make a new version. Raises `ModelError`, and `GateError` when the artifact does not score as the model."""
-        plan = blueprint(context.graph, step.node)
-        task, judge = _asked(plan)
-        found = _dataset(plan, task, context)
+        blueprint = blueprint_of(context.graph, step.node)
+        task, judge = _asked(blueprint)
+        found = _dataset(blueprint, task, context)
         prepared, stored = found.prepared, found.stored
-        made = learn(plan, task, judge, prepared, context.report)
+        made = learn(blueprint, task, judge, prepared, context.report)
         manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
-        version = self._save(_traced(manifest, plan, stored, context), made.onnx, context)
+        version = self._save(_traced(manifest, blueprint, stored, context), made.onnx, context)
         context.lake.pin(stored, version.id)
         rows = len(prepared.table)
         return StepResult(
@@ -87,9 +87,9 @@ class Made:
     onnx: bytes
 
 
-def learn(plan: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
+def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
     """Compare, fit, export, pass the gate, and measure what will ship on the test rows, once."""
-    model, train = plan.model, prepared.train
+    model, train = blueprint.model, prepared.train
     compared = evaluation.compare(train, model.candidates, judge, folds=model.folds, gap=model.gap, report=report)
     report(f"{compared.chosen} on {len(train):,} rows …")
     fitted = evaluation.fit(train, compared)
@@ -103,12 +103,12 @@ def learn(plan: Blueprint, task: Task, judge: Metric, prepared: Prepared, report
     baseline = evaluation.measured(prepared.test, naive.scores(prepared.test.rows))
     _defined(judge, metrics, baseline, prepared)
     manifest = Manifest(
-        model=plan.name,
+        model=blueprint.name,
         number=0,
         task=task,
         algorithm=compared.chosen,
         metric=judge.name,
-        inputs=plan.inputs,
+        inputs=blueprint.inputs,
         sha256=export.digest(onnx),
         classes=prepared.classes,
         metrics=metrics,
@@ -116,7 +116,7 @@ def learn(plan: Blueprint, task: Task, judge: Metric, prepared: Prepared, report
         folds=compared.scores,
         settings=fitted.settings,
         evaluation=_evaluation(model, prepared, compared),
-        importances=_importances(plan, fitted),
+        importances=_importances(blueprint, fitted),
         rows=prepared.rows | {"compared_on": compared.rows},
         trained_until=instant_of(int(train.times.max())),
         gate=agreement,
@@ -150,14 +150,14 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
     )
 
 
-def _asked(plan: Blueprint) -> tuple[Task, Metric]:
+def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """The task and the metric; refuses what the declaration got wrong before any data is read."""
-    task = task_of(plan.model, plan.dataset)
-    for candidate in plan.model.candidates:
+    task = task_of(blueprint.model, blueprint.dataset)
+    for candidate in blueprint.model.candidates:
         algorithm(candidate)
-    if not plan.model.candidates:
+    if not blueprint.model.candidates:
         raise ModelError("`candidates` must not be empty", hint='candidates=["linear", "lightgbm"]')
-    return task, metric(plan.model.metric or DEFAULT_METRIC[task], task)
+    return task, metric(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 
 def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Prepared) -> None:
@@ -178,15 +178,15 @@ class _Dataset:
     doubts: Mapping[str, str]
 
 
-def _dataset(plan: Blueprint, task: Task, context: Context) -> _Dataset:
+def _dataset(blueprint: Blueprint, task: Task, context: Context) -> _Dataset:
     context.report("dataset …")
-    with context.session(leaves(plan.dataset)) as opened:
-        check_rows(context.graph, plan.name, lambda query: opened.fetch(query).to_pylist())
-        prepared = prepare(plan.model, task, opened.fetch(plan.dataset), plan.inputs, plan.key)
-        schema = {column: str(kind.copy(nullable=True)) for column, kind in plan.dataset.schema().items()}
-        table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{plan.name}")
+    with context.session(leaves(blueprint.dataset)) as opened:
+        check_rows(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
+        prepared = prepare(blueprint.model, task, opened.fetch(blueprint.dataset), blueprint.inputs, blueprint.key)
+        schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
+        table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
-        doubts = _shared(table, plan, opened) | _contradicted(plan, context, opened)
+        doubts = _shared(table, blueprint, opened) | _contradicted(blueprint, context, opened)
         return _Dataset(prepared, _store(table, opened, context), doubts)
 
 
@@ -198,21 +198,21 @@ def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
     return context.lake.commit(name, target, files, base=base, run=context.run, change=ReplaceAll())
 
 
-def _shared(table: ibis.Table, plan: Blueprint, opened: Session) -> dict[str, str]:
+def _shared(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[str, str]:
     """How many test rows stand in training too, inputs and target alike: they measure memory."""
-    alike = [*(column.name for column in plan.inputs), TARGET]
+    alike = [*(column.name for column in blueprint.inputs), TARGET]
     train, test = (table.filter(table[SPLIT] == side).select(alike) for side in ("train", "test"))
     twice = test.semi_join(train, [test[c].identical_to(train[c]) for c in alike])
     (counts,) = opened.fetch(twice.aggregate(shared=twice.count())).to_pylist()
     return {"rows in training and test": f"{counts['shared']:,}, inputs and target alike"} if counts["shared"] else {}
 
 
-def _contradicted(plan: Blueprint, context: Context, opened: Session) -> dict[str, str]:
+def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> dict[str, str]:
     """Return what is assumed known and the examples contradict."""
-    found = assumed(context.graph, plan.name)
+    found = assumed(context.graph, blueprint.name)
     if found is None:
         return {}
-    for leaf in leaves(found.query) - leaves(plan.dataset):
+    for leaf in leaves(found.query) - leaves(blueprint.dataset):
         opened.add(leaf, context.lake.scan(context.snapshot(leaf)))
     (counts,) = opened.fetch(found.query).to_pylist()
     return {f"assume_known {column}": told for column, told in found.told(counts).items()}
@@ -223,22 +223,23 @@ def _unlabelled(prepared: Prepared) -> list[str]:
     return [f"{count:,} unlabelled"] if count else []
 
 
-def _traced(manifest: Manifest, plan: Blueprint, stored: Snapshot, context: Context) -> Manifest:
+def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context: Context) -> Manifest:
     """With its lineage: the run, what it read, and the definitions upstream."""
-    read = {leaf: context.snapshot(leaf).id for leaf in sorted(leaves(plan.dataset))}
-    upstream = sorted({*context.graph.dag.upstream(plan.name), plan.name})
+    read = {leaf: context.snapshot(leaf).id for leaf in sorted(leaves(blueprint.dataset))}
+    upstream = sorted({*context.graph.dag.upstream(blueprint.name), blueprint.name})
     return replace(
         manifest,
         run=context.run,
-        fingerprint=context.graph[plan.name].fingerprint,
+        fingerprint=context.graph[blueprint.name].fingerprint,
         snapshots=read | {stored.table: stored.id},
-        definitions={name: context.graph[name].fingerprint for name in upstream} | meanings(context.graph, plan.name),
+        definitions={name: context.graph[name].fingerprint for name in upstream}
+        | meanings(context.graph, blueprint.name),
     )
 
 
-def _importances(plan: Blueprint, fitted: Estimator) -> dict[str, float]:
+def _importances(blueprint: Blueprint, fitted: Estimator) -> dict[str, float]:
     """By input, the largest first. The blocks are floats, then strings."""
-    order = sorted(plan.inputs, key=lambda column: column.type != "float")
+    order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
     shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 

@@ -1,4 +1,4 @@
-"""Checks: tests of a table. Which rows violate them is computed in `tables/checks`."""
+"""Checks: tests of a table. Which rows violate them is computed in `checks/`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ import numpy as np
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.offline.join import AsOf
-from mainstem.features.plan import Computation, FeaturePlan, plan_features
+from mainstem.features.retrieval import Computation, Retrieval, retrieval_of
 from mainstem.features.slack import is_measured, measured, slack, unitless
 from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.graph.lineage import leaves
@@ -63,8 +63,8 @@ def compare(
     if relation not in context.release.tables:
         raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run, after some were made")
     node: Any = context.graph[endpoint].node
-    plan = plan_features(context.graph, context.graph.name_of(node.model))
-    return _Comparison(context, relation, plan, view, sample, since).report(endpoint)
+    retrieval = retrieval_of(context.graph, context.graph.name_of(node.model))
+    return _Comparison(context, relation, retrieval, view, sample, since).report(endpoint)
 
 
 Changed = Callable[[CompiledView], CompiledView]
@@ -85,17 +85,17 @@ class _Comparison:
         self,
         context: Context,
         relation: str,
-        plan: FeaturePlan,
+        retrieval: Retrieval,
         view: str | None,
         sample: int | None,
         since: datetime | None,
     ) -> None:
-        self.context, self.relation, self.plan = context, relation, plan
-        self.columns = _columns_of(plan, view)
+        self.context, self.relation, self.retrieval = context, relation, retrieval
+        self.columns = _columns_of(retrieval, view)
         self.sample, self.since = sample, since
 
     def report(self, endpoint: str) -> ParityReport:
-        table = self._recomputed(_needed(self.plan, self.columns))
+        table = self._recomputed(_needed(self.retrieval, self.columns))
         served = {c: table[f"{_SERVED}{c}"] for c in self.columns}
         slacks = {c: unitless(feature) for c, feature in self.features.items()}
         unequal = {c: ~_equal(served[c], table[c], slack=slacks.get(c, 0.0)) for c in self.columns}
@@ -107,8 +107,8 @@ class _Comparison:
         release = self.context.release
         return ParityReport(endpoint, self.context.branch, release.id, len(table), tuple(features), until)
 
-    def _recomputed(self, plan: FeaturePlan, as_of: AsOf = "arrived", ids: Sequence[str] | None = None) -> pa.Table:
-        """The logged reads, or those of `ids`, in order of their id: each column of the plan as it is offline and,
+    def _recomputed(self, retrieval: Retrieval, as_of: AsOf = "arrived", ids: Sequence[str] | None = None) -> pa.Table:
+        """The logged reads, or those of `ids`, in order of their id: each column of the retrieval as it is offline and,
         where it is one that is compared, as it was served."""
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
         if self.since is not None:
@@ -118,24 +118,24 @@ class _Comparison:
         if ids is not None:
             log = log.filter(log[PREDICTION].isin(list(ids)))
         served = {f"{_SERVED}{c}": log[c] for c in self.columns}
-        rows = log.select(PREDICTION, T, LOGGED_AT, *plan.request, **served)
-        found = with_features(rows, plan, as_of)
-        query = found.select(PREDICTION, LOGGED_AT, *served, *plan.columns).order_by(PREDICTION)
+        rows = log.select(PREDICTION, T, LOGGED_AT, *retrieval.request, **served)
+        found = with_features(rows, retrieval, as_of)
+        query = found.select(PREDICTION, LOGGED_AT, *served, *retrieval.columns).order_by(PREDICTION)
         with self.context.session(leaves(query)) as session:
             return session.fetch(query)
 
     def _again(self, table: pa.Table, open_: Mapping[str, Mask], as_of: AsOf, changed: Changed) -> _Again | None:
         """The columns and reads that are `open_`, with each view changed; None where that leaves all views the same."""
-        plan = _needed(self.plan, [column for column, reads in open_.items() if reads.any()])
-        views = {step.view: changed(step.view) for step in plan.lookups}
+        retrieval = _needed(self.retrieval, [column for column, reads in open_.items() if reads.any()])
+        views = {action.view: changed(action.view) for action in retrieval.lookups}
         if all(new is old for old, new in views.items()):
             return None
-        steps = tuple(replace(s, view=views[s.view]) if isinstance(s, Lookup) else s for s in plan.steps)
+        actions = tuple(replace(s, view=views[s.view]) if isinstance(s, Lookup) else s for s in retrieval.actions)
         rows = np.flatnonzero(np.any([*open_.values()], axis=0))
         ids = table[PREDICTION].take(rows).to_pylist() if len(rows) <= _FEW else None
-        brought = {c: f.type for step in steps if isinstance(step, Lookup) for c, f in step.columns.items()}
-        plan = replace(plan, steps=steps, columns={**brought, **plan.columns})
-        return _Again(np.arange(len(table)) if ids is None else rows, self._recomputed(plan, as_of, ids))
+        brought = {c: f.type for action in actions if isinstance(action, Lookup) for c, f in action.columns.items()}
+        retrieval = replace(retrieval, actions=actions, columns={**brought, **retrieval.columns})
+        return _Again(np.arange(len(table)) if ids is None else rows, self._recomputed(retrieval, as_of, ids))
 
     def _beyond_rounding(self, table: pa.Table, unequal: Mapping[str, Mask]) -> dict[str, Mask]:
         """What is unequal by more than adding up may lose, for which the windows of those reads are measured."""
@@ -175,11 +175,11 @@ class _Comparison:
     @cached_property
     def features(self) -> dict[str, Feature]:
         """Column → feature, of those that views bring."""
-        return {c: f for step in self.plan.lookups for c, f in step.columns.items() if c in self.columns}
+        return {c: f for action in self.retrieval.lookups for c, f in action.columns.items() if c in self.columns}
 
     def _older(self, column: str, logged: Any) -> Any:
         """Which reads were served by a release in which the column's view, or how its source is read, was another."""
-        view = next((step.view.name for step in self.plan.lookups if column in step.columns), None)
+        view = next((action.view.name for action in self.retrieval.lookups if column in action.columns), None)
         if view is None:
             return np.zeros(len(logged), bool)
         since = [micros_of(release.created_at) for release in self._history]
@@ -197,10 +197,10 @@ class _Comparison:
         return [release for release in reversed(found) if release.online]
 
 
-def _columns_of(plan: FeaturePlan, view: str | None) -> tuple[str, ...]:
+def _columns_of(retrieval: Retrieval, view: str | None) -> tuple[str, ...]:
     if view is not None:
-        return tuple(column for step in plan.lookups if step.view.name == view for column in step.columns)
-    return tuple(column for column in plan.columns if column not in plan.request)
+        return tuple(column for action in retrieval.lookups if action.view.name == view for column in action.columns)
+    return tuple(column for column in retrieval.columns if column not in retrieval.request)
 
 
 class _Again(NamedTuple):
@@ -210,18 +210,20 @@ class _Again(NamedTuple):
     table: pa.Table
 
 
-def _needed(plan: FeaturePlan, columns: Sequence[str]) -> FeaturePlan:
-    """The part of a plan that brings some of its columns, and what those are found by."""
-    wanted, steps = set(columns), list[Lookup | Computation]()
-    for step in reversed(plan.steps):
-        if isinstance(step, Lookup):
-            if features := tuple(feature for column, feature in step.columns.items() if column in wanted):
-                steps.append(replace(step, view=replace(step.view, features=features)))
-                wanted |= set(step.on)
-        elif values := {name: value for name, value in step.node.features.items() if name in wanted}:
-            steps.append(replace(step, node=replace(step.node, features=values)))
+def _needed(retrieval: Retrieval, columns: Sequence[str]) -> Retrieval:
+    """The part of a retrieval that brings some of its columns, and what those are found by."""
+    wanted, actions = set(columns), list[Lookup | Computation]()
+    for action in reversed(retrieval.actions):
+        if isinstance(action, Lookup):
+            if features := tuple(feature for column, feature in action.columns.items() if column in wanted):
+                actions.append(replace(action, view=replace(action.view, features=features)))
+                wanted |= set(action.on)
+        elif values := {name: value for name, value in action.node.features.items() if name in wanted}:
+            actions.append(replace(action, node=replace(action.node, features=values)))
             wanted |= {name for value in values.values() for name in names_in(value)}
-    return replace(plan, steps=tuple(reversed(steps)), columns={column: plan.columns[column] for column in columns})
+    return replace(
+        retrieval, actions=tuple(reversed(actions)), columns={column: retrieval.columns[column] for column in columns}
+    )
 
 
 def _delayed(view: CompiledView, by: int) -> CompiledView:

@@ -138,13 +138,13 @@ class Dataset(Readable):
     def to_pyarrow(self) -> pa.Table:
         import pyarrow.compute as pc
 
-        from mainstem.models.blueprint import blueprint
+        from mainstem.models.blueprint import blueprint_of
         from mainstem.models.prepared import split_of, task_of
 
-        plan = blueprint(self.context.graph, self.model, self.as_of)
-        with self.context.session(leaves(plan.dataset)) as session:
-            rows = session.fetch(plan.dataset)
-        split = split_of(plan.model, task_of(plan.model, plan.dataset), rows, plan.key)
+        blueprint = blueprint_of(self.context.graph, self.model, self.as_of)
+        with self.context.session(leaves(blueprint.dataset)) as session:
+            rows = session.fetch(blueprint.dataset)
+        split = split_of(blueprint.model, task_of(blueprint.model, blueprint.dataset), rows, blueprint.key)
         rows = rows.append_column(SPLIT, split)
         return rows if self.split is None else rows.filter(pc.equal(split, self.split))
 

@@ -147,7 +147,7 @@ def _model(branch: Branch, definition: Definition) -> ModelDetails:
 
 
 def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> EndpointDetails:
-    from mainstem.features.dataset import plan_features
+    from mainstem.features.dataset import retrieval_of
 
     name, release, model = definition.name, branch.release, branch.graph.name_of(node.model)
     champion, newest = release.champion(name), release.models.get(model)
@@ -158,6 +158,6 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         challenger=newest if newest != champion else None,
         latency=node.latency,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
-        request=plan_features(branch.graph, model).request,
+        request=retrieval_of(branch.graph, model).request,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),
     )

@@ -11,7 +11,7 @@ from mainstem.features.online import presence
 from mainstem.features.online.meta import gone
 from mainstem.features.online.rows import FeatureRow
 from mainstem.features.online.view import OnlineView, Query, online_view, read_together
-from mainstem.features.plan import TIME, compiled
+from mainstem.features.retrieval import TIME, compiled
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import INSTANT, micros_of

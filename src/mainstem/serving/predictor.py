@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from mainstem.features.online.view import OnlineView, Query, Reading, read_together
-from mainstem.features.plan import TIME, Computation, FeaturePlan
+from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
 from mainstem.logs.records import Prediction
 from mainstem.models.scorer import Scorer
@@ -56,7 +56,7 @@ class Predictor:
         self,
         name: str,
         endpoint: Endpoint,
-        plan: FeaturePlan,
+        retrieval: Retrieval,
         views: Mapping[str, OnlineView],
         version: ModelVersion,
         scorer: Scorer,
@@ -64,16 +64,16 @@ class Predictor:
         floor: int = 0,
         redefined: Sequence[str] = (),
     ) -> None:
-        self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
+        self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
         self.budget, self._floor = endpoint.budget, floor
         self._views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
-        self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))
-        keys = {column for step in plan.lookups for column in step.on} & plan.request.keys()
-        optional = {column: type for column, type in key.items() if column not in plan.request}
+        self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
+        keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
+        optional = {column: type for column, type in key.items() if column not in retrieval.request}
         self.schema = RowSchema(
-            plan.request, required=tuple(keys), optional={**optional, TIME: INSTANT}, where=f"endpoint {name}"
+            retrieval.request, required=tuple(keys), optional={**optional, TIME: INSTANT}, where=f"endpoint {name}"
         )
 
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
@@ -90,35 +90,37 @@ class Predictor:
 
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
         """The request's fields and every feature, as columns; and what is to be said of each row."""
-        columns: Columns = {name: [row[name] for row in rows] for name in self.plan.request}
+        columns: Columns = {name: [row[name] for row in rows] for name in self.retrieval.request}
         flags = [[*self._flags] for _ in rows]
-        for step in self.plan.rounds:
-            if isinstance(step, Computation):
-                self._compute(step, columns)
+        for action in self.retrieval.rounds:
+            if isinstance(action, Computation):
+                self._compute(action, columns)
             else:
-                self._look_up(step, columns, times, flags)
+                self._look_up(action, columns, times, flags)
         return columns, flags
 
-    def _look_up(self, steps: Sequence[Lookup], columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
-        asked = [list(zip(*(columns[column] for column in step.on), times, strict=True)) for step in steps]
+    def _look_up(
+        self, actions: Sequence[Lookup], columns: Columns, times: Sequence[int], flags: list[list[str]]
+    ) -> None:
+        asked = [list(zip(*(columns[column] for column in action.on), times, strict=True)) for action in actions]
         distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
         queries = [
-            Query(self._views[step.view.name], [key for *key, _ in each], [time for *_, time in each])
-            for step, each in zip(steps, distinct, strict=True)
+            Query(self._views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
+            for action, each in zip(actions, distinct, strict=True)
         ]
-        for step, every, each, found in zip(steps, asked, distinct, read_together(queries), strict=True):
+        for action, every, each, found in zip(actions, asked, distinct, read_together(queries), strict=True):
             known = dict(zip(each, found, strict=True))
-            self._bring(step, [known[one] for one in every], columns, flags)
+            self._bring(action, [known[one] for one in every], columns, flags)
 
-    def _bring(self, step: Lookup, readings: Sequence[Reading], columns: Columns, flags: list[list[str]]) -> None:
-        for name, feature in step.columns.items():
+    def _bring(self, action: Lookup, readings: Sequence[Reading], columns: Columns, flags: list[list[str]]) -> None:
+        for name, feature in action.columns.items():
             columns[name] = [reading.values[feature.name] for reading in readings]
         for reading, said in zip(readings, flags, strict=True):
             if reading.missing:
-                said.append(f"unknown:{step.prefix}")
+                said.append(f"unknown:{action.prefix}")
 
-    def _compute(self, step: Computation, columns: Columns) -> None:
-        columns.update(step.function.batch({name: columns[name] for name in step.inputs}))
+    def _compute(self, action: Computation, columns: Columns) -> None:
+        columns.update(action.function.batch({name: columns[name] for name in action.inputs}))
 
     def _answers(
         self,
@@ -128,7 +130,7 @@ class Predictor:
         flags: Sequence[Sequence[str]],
         scores: Any,
     ) -> list[Answer]:
-        names = list(self.plan.columns)
+        names = list(self.retrieval.columns)
         values = zip(*(columns[name] for name in names), strict=True) if names else [()] * len(rows)
         found = []
         for row, time, features, said, score in zip(rows, times, values, flags, scores, strict=True):

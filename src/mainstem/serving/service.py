@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
-from mainstem.features.plan import plan_features
+from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import Event
 from mainstem.models.registry import redefined
 from mainstem.models.scorer import Scorer
@@ -221,9 +221,11 @@ class Service:
     ) -> Predictor:
         model = graph.name_of(node.model)
         version = self._champion(release, name, model)
-        plan = plan_features(graph, model)
-        views = {lookup.view.name: features.view(lookup.view.name) for lookup in plan.lookups}
-        unknown = [column.name for column in version.inputs if column.name not in {*plan.columns, *plan.request}]
+        retrieval = retrieval_of(graph, model)
+        views = {lookup.view.name: features.view(lookup.view.name) for lookup in retrieval.lookups}
+        unknown = [
+            column.name for column in version.inputs if column.name not in {*retrieval.columns, *retrieval.request}
+        ]
         if unknown:
             raise Unavailable(
                 f"{version.id} takes inputs that the project does not have",
@@ -237,7 +239,7 @@ class Service:
             told = "%s answers with features that meant something else when it was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
         key = example_key(graph, model)
-        return Predictor(name, node, plan, views, version, scorer, key, logged, changed)
+        return Predictor(name, node, retrieval, views, version, scorer, key, logged, changed)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.champion(endpoint)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
-from mainstem.checks.compiled import Subject, declared, refuse
+from mainstem.checks.examine import refuse
+from mainstem.checks.violations import Subject, declared
 from mainstem.errors import EngineError, SourceError
 from mainstem.nodes.checks import Unique
 from mainstem.nodes.hidden import SEQ, visible
@@ -87,8 +88,8 @@ class _Collection:
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
     def _write(self, extraction: Extraction, subject: Subject) -> _Written:
-        start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.remove != "all" else 0
-        written, kept = _Written(start), self._kept(extraction.remove)
+        start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.change != ReplaceAll() else 0
+        written, kept = _Written(start), self._kept(extraction.change)
         for part in extraction.parts:
             files = self._write_part(part, written.next_seq)
             rows = sum(file.rows for file in files)
@@ -104,11 +105,11 @@ class _Collection:
                 self.context.report(f"{written.rows:,} rows, {Path(part.name).name}")
         return written
 
-    def _kept(self, remove: Any) -> list[str]:
+    def _kept(self, change: Change) -> list[str]:
         """The data files whose rows stay beside the new ones."""
-        if self.base is None or remove == "all":
+        if self.base is None or change == ReplaceAll():
             return []
-        return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _names(remove)]
+        return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _replaced(change)]
 
     def _write_part(self, part: Part, seq: int) -> tuple[DataFile, ...]:
         columns = {f.name: f.type for f in self.target.fields if f.name != SEQ}
@@ -133,21 +134,21 @@ class _Collection:
         cursor: str | None,
         properties: dict[str, str],
     ) -> StepResult:
-        everything = self.base is None or extraction.remove == "all"
+        everything = self.base is None or extraction.change == ReplaceAll()
         snapshot = self.context.lake.commit(
             self.name,
             self.target,
             written.good,
             base=None if everything else self.base,
             run=self.context.run,
-            change=self._change(extraction.remove),
+            change=self._change(extraction.change),
             cursor=cursor,
             properties=properties,
         )
         results = ordered(subject.checks, _summed(written.results), judge(self.context, subject, snapshot))
         refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
         aside = keep_aside(
-            self.context, self.name, written.aside, remove="all" if everything else _names(extraction.remove)
+            self.context, self.name, written.aside, replaced="all" if everything else _replaced(extraction.change)
         )
         set_apart = sum(file.rows for file in written.aside)
         return StepResult(
@@ -169,18 +170,18 @@ class _Collection:
 
     def _nothing_new(self, extraction: Extraction, written: _Written, cursor: str | None) -> bool:
         assert self.base is not None
-        if extraction.remove == "all":
+        if extraction.change == ReplaceAll():
             return cursor is not None and cursor == self.base.cursor
-        return not written.rows and extraction.remove == "nothing"
+        return not written.rows and extraction.change == Append()
 
-    def _change(self, remove: Any) -> Change:
+    def _change(self, change: Change) -> Change:
         """The cursor keeps names of data files only, since a project may move; the lake wants the paths they have."""
-        if self.base is None or remove == "all":
+        if self.base is None:
             return ReplaceAll()
-        if remove == "nothing":
-            return Append()
-        names = set(remove)
-        return ReplaceFiles(tuple(path for path in self.context.lake.scan(self.base).files if Path(path).name in names))
+        if not isinstance(change, ReplaceFiles):
+            return change
+        files = self.context.lake.scan(self.base).files
+        return ReplaceFiles(tuple(path for path in files if Path(path).name in change.files))
 
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 
@@ -197,8 +198,8 @@ class _Collection:
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
 
 
-def _names(remove: Any) -> frozenset[str]:
-    return frozenset() if isinstance(remove, str) else frozenset(remove)
+def _replaced(change: Change) -> frozenset[str]:
+    return frozenset(change.files) if isinstance(change, ReplaceFiles) else frozenset()
 
 
 def _summed(parts: Sequence[tuple[CheckResult, ...]]) -> tuple[CheckResult, ...]:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from mainstem.ports import Relation
+from mainstem.ports import Append, Relation, ReplaceAll, ReplaceFiles
 from mainstem.sources.feed import Feed
 
 if TYPE_CHECKING:
@@ -53,13 +53,14 @@ class Part:
 class Extraction:
     """New rows and what they replace. `cursor` is asked for when the parts are written: only then is it known.
 
-    `remove` names data files of the base, `all`, or `nothing`. Nothing is new where nothing is written and nothing
-    removed, or where `all` is replaced and the cursor, which holds a digest then, is still the same.
+    `change` says what the rows do to those of the base; `ReplaceFiles` gives the names of data files, not their paths.
+    Nothing is new where no row is written and none removed, or where all rows are replaced and the cursor, which holds
+    their digest then, is the same as before.
     """
 
     parts: Iterable[Part]
     cursor: Callable[[Written], str | None]
-    remove: Literal["nothing", "all"] | tuple[str, ...] = "nothing"
+    change: Append | ReplaceAll | ReplaceFiles = Append()  # noqa: RUF009
     message: str = ""
 
     @classmethod
@@ -73,7 +74,7 @@ class Extraction:
                     _hash(hasher, column)
                 yield batch
 
-        return cls([Part.fed("", hashed(), schema)], lambda _: json.dumps({"sha256": hasher.hexdigest()}), "all")
+        return cls([Part.fed("", hashed(), schema)], lambda _: json.dumps({"sha256": hasher.hexdigest()}), ReplaceAll())
 
     @classmethod
     def appending(

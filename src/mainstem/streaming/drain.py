@@ -17,7 +17,8 @@ import ibis
 import pyarrow as pa
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
-from mainstem.checks.compiled import declared, refuse
+from mainstem.checks.examine import refuse
+from mainstem.checks.violations import declared
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
 from mainstem.logs.records import event_row, events_of, prediction_row, predictions_of, to_arrow
@@ -68,7 +69,7 @@ class Drain:
         snapshot = draft.commit(good)
         results = ordered(subject.checks, results, judge(context, subject, snapshot))
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
-        apart = keep_aside(context, name, aside, remove="all" if draft.base is None else frozenset())
+        apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
         quarantined = sum(file.rows for file in aside)
         return StepResult(
             tables={name: snapshot, **apart},

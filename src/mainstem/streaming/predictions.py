@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from mainstem.features.plan import plan_features
+from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import DECISION, FLAGS, LOGGED_AT, PREDICTION, ROLE, SCORES, VERSION, T
@@ -31,19 +31,19 @@ BEFORE: Mapping[str, str] = {ROLE: CHAMPION}
 
 def example_key(graph: Graph, model: str) -> dict[str, str]:
     """The key of a model's examples, by which outcomes are joined, with the types that requests have."""
-    plan = plan_features(graph, model)
-    definition = graph[plan.examples]
+    retrieval = retrieval_of(graph, model)
+    definition = graph[retrieval.examples]
     schema = definition.schema or {}
     node: Any = definition.node
-    return {column: plan.request.get(column) or _sent(schema[column]) for column in node.key}
+    return {column: retrieval.request.get(column) or _sent(schema[column]) for column in node.key}
 
 
 def prediction_schema(graph: Graph, endpoint: str) -> dict[str, str]:
     """Column → Ibis type: the examples' key, the request's fields, every feature as it was used, and `HIDDEN`."""
     node: Any = graph[endpoint].node
     model = graph.name_of(node.model)
-    plan = plan_features(graph, model)
-    return {**example_key(graph, model), **plan.request, **plan.columns, **HIDDEN}
+    retrieval = retrieval_of(graph, model)
+    return {**example_key(graph, model), **retrieval.request, **retrieval.columns, **HIDDEN}
 
 
 def _sent(type: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
-from mainstem.checks.compiled import declared, examine, refuse
+from mainstem.checks.examine import examine, refuse
+from mainstem.checks.violations import declared
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult

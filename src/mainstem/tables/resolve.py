@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.checks.compiled import validate
+from mainstem.checks.violations import validate
 from mainstem.errors import DefinitionError, MainstemError, SchemaError, UnknownName, close_matches
 from mainstem.nodes.hidden import is_hidden
 from mainstem.nodes.instants import INSTANT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mainstem.checks.compiled import validate
+from mainstem.checks.violations import validate
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Source

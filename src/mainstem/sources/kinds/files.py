@@ -16,7 +16,7 @@ from typing import Any
 from mainstem.errors import SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.sources import Files
-from mainstem.ports import Engine, RawFiles
+from mainstem.ports import Append, Engine, RawFiles, ReplaceFiles
 from mainstem.sources.extraction import Extraction, Part, Request, Written
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.listing import Stamp, listing, no_file, stamp
@@ -66,7 +66,8 @@ def _extract(request: Request) -> Extraction:
         now = {s.path: s.entry(written.get(s.path, stored.get(s.path, {}).get("data", ()))) for s in look}
         return json.dumps({**kept, **now}, sort_keys=True)
 
-    return Extraction(parts, cursor, tuple(replaced) or "nothing", _message(request, changed, gone))
+    change = ReplaceFiles(tuple(replaced)) if replaced else Append()
+    return Extraction(parts, cursor, change, _message(request, changed, gone))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How a model's features are found: an ordered list of lookups and computations, from a request or from an example.
 
-One plan serves all: the dataset follows it over tables, the server over single rows, and parity over logged reads.
+One retrieval serves all: the dataset follows it over tables, the server over single rows, and parity over logged reads.
 """
 
 from __future__ import annotations
@@ -41,45 +41,45 @@ class Computation:
 
 
 @dataclass(frozen=True, eq=False)
-class FeaturePlan:
+class Retrieval:
     """How to get from a request to the model's inputs.
 
-    `steps` are taken in order; each reads what the request or an earlier step brought. `request` maps the fields of a
-    request to Ibis types, `columns` the model's columns in order; a name may be both.
+    `actions` are taken in order; each reads what the request or an earlier action brought. `request` maps the fields
+    of a request to Ibis types, `columns` the model's columns in order; a name may be both.
     """
 
     model: str
     examples: str
-    steps: tuple[Lookup | Computation, ...]
+    actions: tuple[Lookup | Computation, ...]
     request: Mapping[str, str]
     columns: Mapping[str, str]
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
-        return tuple(step for step in self.steps if isinstance(step, Lookup))
+        return tuple(action for action in self.actions if isinstance(action, Lookup))
 
     @cached_property
     def rounds(self) -> tuple[Sequence[Lookup] | Computation, ...]:
-        """The steps, with those lookups put together that follow each other and need nothing of each other."""
+        """The actions, with those lookups put together that follow each other and need nothing of each other."""
         rounds: list[list[Lookup] | Computation] = []
-        for step in self.steps:
+        for action in self.actions:
             last = rounds[-1] if rounds else None
-            if isinstance(step, Computation):
-                rounds.append(step)
-            elif isinstance(last, list) and not any(lookup.columns.keys() & set(step.on) for lookup in last):
-                last.append(step)
+            if isinstance(action, Computation):
+                rounds.append(action)
+            elif isinstance(last, list) and not any(lookup.columns.keys() & set(action.on) for lookup in last):
+                last.append(action)
             else:
-                rounds.append([step])
+                rounds.append([action])
         return tuple(rounds)
 
 
 _VIEWS: WeakKeyDictionary[Graph, dict[str, CompiledView]] = WeakKeyDictionary()
-_PLANS: WeakKeyDictionary[Graph, dict[str, FeaturePlan]] = WeakKeyDictionary()
+_RETRIEVALS: WeakKeyDictionary[Graph, dict[str, Retrieval]] = WeakKeyDictionary()
 
 
 def meanings(graph: Graph, model: str) -> dict[str, str]:
     """By `view.feature`, what each that a model looks up means: a hash of its definition and its source's."""
-    views = {lookup.view.name: lookup.view for lookup in plan_features(graph, model).lookups}
+    views = {lookup.view.name: lookup.view for lookup in retrieval_of(graph, model).lookups}
     return {
         f"{view.name}.{feature.name}": digest(view.meaning(feature), graph[view.source].fingerprint)
         for view in views.values()
@@ -104,31 +104,34 @@ def check_assumed(graph: Graph, model: str) -> None:
     Raises `UnknownName`.
     """
     node: Any = graph[model].node
-    plan = plan_features(graph, model)
-    examples = graph[plan.examples].schema or {}
-    columns = {*visible_names(examples), *plan.columns}
+    retrieval = retrieval_of(graph, model)
+    examples = graph[retrieval.examples].schema or {}
+    columns = {*visible_names(examples), *retrieval.columns}
     for column in node.assume_known:
         if column not in columns:
             raise UnknownName.among("column", column, columns, of="assume_known")
 
 
-def plan_features(graph: Graph, model: str) -> FeaturePlan:
-    """The feature plan of a model. Raises `UnknownName` or `SchemaError` where a key or a field cannot be found."""
-    plans = _PLANS.setdefault(graph, {})
-    if model not in plans:
-        plans[model] = _Planner(graph, model).plan()
-    return plans[model]
+def retrieval_of(graph: Graph, model: str) -> Retrieval:
+    """Return how a model's features are found.
+
+    Raises `UnknownName` or `SchemaError` where a key or a field cannot be found.
+    """
+    found = _RETRIEVALS.setdefault(graph, {})
+    if model not in found:
+        found[model] = _Finder(graph, model).retrieval()
+    return found[model]
 
 
 @dataclass
-class _Planner:
+class _Finder:
     graph: Graph
     model: str
-    steps: list[Lookup | Computation] = field(default_factory=list)
+    actions: list[Lookup | Computation] = field(default_factory=list)
     request: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
 
-    def plan(self) -> FeaturePlan:
+    def retrieval(self) -> Retrieval:
         node: Any = self.graph[self.model].node
         self.examples = self.graph[self.graph.name_of(node.examples)]
         for feature in node.features:
@@ -141,14 +144,14 @@ class _Planner:
                     used = use(feature)
                     self._look_up(self.graph.name_of(used.view), used)
         self._no_lists()
-        return FeaturePlan(self.model, self.examples.name, tuple(self.steps), self.request, self.columns)
+        return Retrieval(self.model, self.examples.name, tuple(self.actions), self.request, self.columns)
 
     def _look_up(self, name: str, used: ViewUse) -> None:
         view = compiled(self.graph, name)
         on = tuple(self._key(column, kind, name) for column, kind in zip(used.on, view.key.values(), strict=True))
-        step = Lookup(view, on, used.prefix(name))
-        self.steps.append(step)
-        for column, feature in step.columns.items():
+        action = Lookup(view, on, used.prefix(name))
+        self.actions.append(action)
+        for column, feature in action.columns.items():
             self._brings(column, feature.type, f"two uses of {name!r}")
 
     def _compute(self, feature: OnDemand) -> None:
@@ -157,15 +160,18 @@ class _Planner:
                 self._field(name)
         inputs = {**self.request, **self.columns}
         types = ibis.table(inputs, name="row")
-        step = Computation(feature, inputs)
-        self.steps.append(step)
-        for name, kind in _types(step, types).items():
+        action = Computation(feature, inputs)
+        self.actions.append(action)
+        for name, kind in _types(action, types).items():
             self._brings(name, kind, "two features")
 
     def _no_lists(self) -> None:
         """A list is no input of a model; it is there for on-demand features to read."""
         computed = [
-            value for step in self.steps if isinstance(step, Computation) for value in step.node.features.values()
+            value
+            for action in self.actions
+            if isinstance(action, Computation)
+            for value in action.node.features.values()
         ]
         read = {name for value in computed for name in names_in(value)}
         for column, kind in self.columns.items():
@@ -209,10 +215,10 @@ class _Planner:
         self.columns[column] = kind
 
 
-def _types(step: Computation, row: ibis.Table) -> dict[str, str]:
+def _types(action: Computation, row: ibis.Table) -> dict[str, str]:
     from mainstem.features.rowwise.on_demand import expressions
 
-    return {name: str(value.type()) for name, value in expressions(step.node.features, row).items()}
+    return {name: str(value.type()) for name, value in expressions(action.node.features, row).items()}
 
 
 def _plain(kind: str) -> str:

@@ -8,14 +8,14 @@ import pytest
 from ibis import _
 
 from mainstem.errors import SchemaError, UnknownName
-from mainstem.features.plan import Computation, plan_features
+from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.feedback.replay import only
-from mainstem.models.blueprint import blueprint
+from mainstem.models.blueprint import blueprint_of
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.reductions import last_k
 
 
-def plan_of(small: Any, features: Any) -> Any:
+def found_for(small: Any, features: Any) -> Any:
     declared = small.nodes()
     chosen = features(declared)
     changed = small.model(
@@ -24,18 +24,18 @@ def plan_of(small: Any, features: Any) -> Any:
         target=declared["late"].target,
         features=chosen,
     )
-    return plan_features(small.graph_of(declared | {"late": changed}), "late")
+    return retrieval_of(small.graph_of(declared | {"late": changed}), "late")
 
 
 def test_a_key_comes_from_an_earlier_view_or_else_from_the_request(small: Any) -> None:
-    plan = plan_of(small, lambda n: [n["leg"], n["airport"], n["airport"].on("dest")])
-    assert [(step.prefix, step.on) for step in plan.lookups] == [
+    retrieval = found_for(small, lambda n: [n["leg"], n["airport"], n["airport"].on("dest")])
+    assert [(step.prefix, step.on) for step in retrieval.lookups] == [
         ("leg", ("flight_id",)),
         ("airport", ("leg__origin",)),
         ("airport_dest", ("leg__dest",)),
     ]
-    assert plan.request == {"flight_id": "string"}
-    assert list(plan.columns) == [
+    assert retrieval.request == {"flight_id": "string"}
+    assert list(retrieval.columns) == [
         "leg__origin",
         "leg__dest",
         "leg__seats",
@@ -44,11 +44,11 @@ def test_a_key_comes_from_an_earlier_view_or_else_from_the_request(small: Any) -
         "airport_dest__delay_1h",
         "airport_dest__departures_1h",
     ]
-    assert plan.columns["airport__departures_1h"] == "int64"
+    assert retrieval.columns["airport__departures_1h"] == "int64"
 
 
 def test_lookups_that_need_nothing_of_each_other_are_one_round(small: Any) -> None:
-    plan = plan_of(
+    retrieval = found_for(
         small,
         lambda n: [
             n["leg"],
@@ -58,22 +58,24 @@ def test_lookups_that_need_nothing_of_each_other_are_one_round(small: Any) -> No
             n["airport"].on("leg__origin"),
         ],
     )
-    rounds = [r if isinstance(r, Computation) else [lookup.prefix for lookup in r] for r in plan.rounds]
-    assert rounds == [["leg"], ["airport", "airport_dest"], plan.steps[3], ["airport_leg__origin"]]
+    rounds = [r if isinstance(r, Computation) else [lookup.prefix for lookup in r] for r in retrieval.rounds]
+    assert rounds == [["leg"], ["airport", "airport_dest"], retrieval.actions[3], ["airport_leg__origin"]]
 
 
 def test_without_an_earlier_view_the_key_is_asked_for(small: Any) -> None:
-    plan = plan_of(small, lambda n: ["seats", n["airport"]])
-    assert plan.request == {"seats": "int64", "origin": "string"}
-    assert list(plan.columns) == ["seats", "airport__delay_1h", "airport__departures_1h"]
+    retrieval = found_for(small, lambda n: ["seats", n["airport"]])
+    assert retrieval.request == {"seats": "int64", "origin": "string"}
+    assert list(retrieval.columns) == ["seats", "airport__delay_1h", "airport__departures_1h"]
 
 
 def test_on_demand_features_may_read_fields_and_earlier_features(small: Any) -> None:
-    plan = plan_of(small, lambda n: ["origin", n["airport"], on_demand(crowd=_.airport__departures_1h * _.seats)])
-    computation = plan.steps[-1]
+    retrieval = found_for(
+        small, lambda n: ["origin", n["airport"], on_demand(crowd=_.airport__departures_1h * _.seats)]
+    )
+    computation = retrieval.actions[-1]
     assert isinstance(computation, Computation)
-    assert plan.request == {"origin": "string", "seats": "int64"}
-    assert plan.columns["crowd"] == "int64"
+    assert retrieval.request == {"origin": "string", "seats": "int64"}
+    assert retrieval.columns["crowd"] == "int64"
     assert computation.function(
         {"airport__departures_1h": 3, "seats": 10, "origin": "JFK", "airport__delay_1h": 1.0}
     ) == {"crowd": 30}
@@ -82,25 +84,25 @@ def test_on_demand_features_may_read_fields_and_earlier_features(small: Any) -> 
 def test_a_list_is_read_by_an_on_demand_feature_or_refused(small: Any) -> None:
     delays = feature_view("departures", key="origin", windows="1h", recent=last_k(_.dep_delay, 2))
 
-    def planned(*more: Any) -> Any:
+    def looked_up(*more: Any) -> Any:
         return small.graph_of(small.nodes(features=["origin", delays, *more]) | {"delays": delays})
 
     with pytest.raises(SchemaError, match="and no on-demand feature reads 'delays__recent_1h'") as caught:
-        planned()
+        looked_up()
     assert "ms.on_demand(newest=_.delays__recent_1h[0]" in str(caught.value.hint)
-    graph = planned(on_demand(newest=_.delays__recent_1h[0], how_many=_.delays__recent_1h.length()))
-    plan = plan_features(graph, "late")
-    assert plan.columns["delays__recent_1h"] == "array<float64>"
-    assert plan.steps[-1].function.fallbacks == {}
-    assert [c.name for c in blueprint(graph, "late").inputs] == ["origin", "newest", "how_many"]
-    assert blueprint(graph, "late").inputs[1].sources == ("departures.dep_delay",)
-    steps = only(plan, {"newest"}, {"origin", "newest", "how_many"}).steps
+    graph = looked_up(on_demand(newest=_.delays__recent_1h[0], how_many=_.delays__recent_1h.length()))
+    retrieval = retrieval_of(graph, "late")
+    assert retrieval.columns["delays__recent_1h"] == "array<float64>"
+    assert retrieval.actions[-1].function.fallbacks == {}
+    assert [c.name for c in blueprint_of(graph, "late").inputs] == ["origin", "newest", "how_many"]
+    assert blueprint_of(graph, "late").inputs[1].sources == ("departures.dep_delay",)
+    steps = only(retrieval, {"newest"}, {"origin", "newest", "how_many"}).actions
     assert [isinstance(step, Computation) for step in steps] == [False, True]
 
 
 def test_an_unknown_field_names_what_there_is(small: Any) -> None:
     with pytest.raises(UnknownName, match="'seat'") as caught:
-        plan_of(small, lambda n: ["seat"])
+        found_for(small, lambda n: ["seat"])
     assert caught.value.hint == "did you mean 'seats'?"
 
 
@@ -109,7 +111,7 @@ def test_a_key_that_two_views_bring_must_be_told_apart(small: Any) -> None:
         return [n["leg"], n["leg"].on("leg__dest"), n["airport"]]
 
     with pytest.raises(SchemaError, match="is ambiguous"):
-        plan_of(small, features)
+        found_for(small, features)
 
 
 def test_a_key_must_have_the_view_s_type(small: Any) -> None:
@@ -126,7 +128,7 @@ def test_a_key_must_have_the_view_s_type(small: Any) -> None:
 
 def test_two_features_of_one_name_are_refused(small: Any) -> None:
     with pytest.raises(SchemaError, match="have the name 'leg__origin'"):
-        plan_of(small, lambda n: [n["leg"], n["leg"]])
+        found_for(small, lambda n: [n["leg"], n["leg"]])
 
 
 def test_views_take_only_what_they_know(small: Any) -> None:

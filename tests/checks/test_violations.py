@@ -3,7 +3,8 @@ import pytest
 from ibis import _
 
 import mainstem.nodes.checks as ms
-from mainstem.checks.compiled import declared, refuse, validate, violation
+from mainstem.checks.examine import refuse
+from mainstem.checks.violations import declared, validate, violation
 from mainstem.errors import CheckFailed, DefinitionError, SchemaError, UnknownName
 from mainstem.nodes.base import Origin
 from mainstem.nodes.records import CheckResult

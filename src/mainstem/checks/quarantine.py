@@ -1,0 +1,62 @@
+"""Split a relation into the rows that pass its quarantine checks and the rows to set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import ibis
+
+from mainstem.checks.violations import Subject, pairs, referred, violation
+from mainstem.nodes.checks import Check, ForeignKey, Unique
+from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SEQ, SET_ASIDE_AT
+from mainstem.nodes.instants import INSTANT
+
+
+def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis.Table]:
+    """The subject's rows that pass every quarantine check, and those that do not, with `_check`, `_run` and `_at`."""
+    flagged, flags = subject.table, {}
+    for number, check in enumerate(c for c in subject.checks if c.severity == "quarantine"):
+        flags[f"_violates{number}"] = check.label
+        flagged = flag(subject, flagged, check, f"_violates{number}")
+    violated = ibis.or_(*(flagged[name] for name in flags))
+    labels = ibis.array([ibis.ifelse(flagged[name], label, ibis.null(str)) for name, label in flags.items()])
+    columns = list(subject.table.columns)
+    bad = flagged.filter(violated).mutate(**{CHECK: labels.filter(lambda label: label.notnull()).join("; ")})
+    return (
+        flagged.filter(~violated).select(columns),
+        bad.mutate(**{RUN: ibis.literal(run), SET_ASIDE_AT: ibis.literal(at, type=INSTANT)}).select(
+            *columns, *QUARANTINE
+        ),
+    )
+
+
+def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:
+    """The columns of `quarantine.TABLE`."""
+    return {**schema, **QUARANTINE}
+
+
+def flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.Table:
+    match check:
+        case Unique():
+            return _flag_repeated(subject, table, check, flag)
+        case ForeignKey():
+            theirs = referred(subject, check).mutate(_found=True)
+            joined = table.left_join(theirs, [table[a] == theirs[b] for a, b in pairs(check)])
+            whole = ibis.and_(*(joined[c].notnull() for c in check.columns))
+            return joined.mutate(**{flag: whole & joined["_found"].isnull()}).select(*table.columns, flag)
+        case _:
+            return table.mutate(**{flag: violation(table, check, subject.where)})
+
+
+def _flag_repeated(subject: Subject, table: ibis.Table, check: Unique, flag: str) -> ibis.Table:
+    columns = [table[c] for c in check.columns]
+    order = [SEQ] if SEQ in table.columns else list(subject.table.columns)
+    later = ibis.row_number().over(group_by=columns, order_by=[table[c] for c in order]) > 0
+    marked = table.mutate(**{flag: later & ibis.and_(*(c.notnull() for c in columns))})
+    if subject.earlier is None:
+        return marked
+    names = {f"_had{number}": column for number, column in enumerate(check.columns)}
+    had = subject.earlier.select({name: subject.earlier[column] for name, column in names.items()}).distinct()
+    joined = marked.left_join(had.mutate(_had=True), [marked[c] == had[n] for n, c in names.items()])
+    return joined.mutate(**{flag: joined[flag] | joined["_had"].notnull()}).select(*marked.columns)

@@ -1,0 +1,93 @@
+"""From a check to the rows that violate it: a boolean column, true where a row violates the check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ibis
+
+from mainstem.errors import DefinitionError
+from mainstem.nodes.checks import Accepted, Between, Check, Expression, ForeignKey, Fresh, NotNull, Unique
+from mainstem.nodes.durations import microseconds
+from mainstem.nodes.expressions import resolve_boolean, resolve_column
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A relation under test: its rows, their key, what is checked, and by which expressions foreign keys are read.
+
+    `earlier` are rows of the same relation that stand before these: what is unique must not occur there either.
+    """
+
+    table: ibis.Table
+    checks: tuple[Check, ...]
+    key: tuple[str, ...] = ()
+    where: str | None = None
+    references: Mapping[Check, ibis.Table] = field(default_factory=dict)
+    earlier: ibis.Table | None = None
+
+
+def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
+    """A node's own checks and, first, that its key identifies a row, unless it says so itself."""
+    said = {(type(c), c.columns) for c in node.checks if isinstance(c, (NotNull, Unique))}
+    named = {column for c in node.checks if isinstance(c, NotNull) for column in c.columns}
+    key: list[Check] = []
+    if node.key and not set(node.key) <= named:
+        key.append(NotNull(severity, node.key))  # type: ignore[arg-type]
+    if node.key and (Unique, node.key) not in said:
+        key.append(Unique(severity, node.key))  # type: ignore[arg-type]
+    return (*key, *node.checks)
+
+
+def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = None) -> None:
+    """Refuse a check that the table's columns do not allow. Raises `UnknownName` or `SchemaError`."""
+    for check in checks:
+        if isinstance(check, (Unique, ForeignKey)):
+            columns_of(table, check.columns, where)
+        elif isinstance(check, Fresh):
+            resolve_column(table, check.column, where)
+            microseconds(check.within, where)
+        else:
+            violation(table, check, where)
+
+
+def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis.Value | None:
+    """A boolean column, never null, that is true where a row violates `check`; None for checks of a whole table."""
+    match check:
+        case NotNull():
+            return ibis.or_(*(c.isnull() for c in columns_of(table, check.columns, where)))
+        case Between():
+            return _outside(resolve_column(table, check.column, where), check.low, check.high)
+        case Accepted():
+            column = resolve_column(table, check.column, where)
+            return (column.notnull() & ~column.isin(check.values)).fill_null(False)
+        case Expression():
+            return (~resolve_boolean(table, check.condition, where)).fill_null(False)
+        case _:
+            return None
+
+
+def referred(subject: Subject, check: ForeignKey) -> ibis.Table:
+    if check not in subject.references:
+        raise DefinitionError(f"{check.label} refers to a node without rows", where=subject.where)
+    theirs = subject.references[check]
+    columns = columns_of(theirs, check.to_columns, subject.where)
+    return theirs.select({f"_to{number}": column for number, column in enumerate(columns)}).distinct()
+
+
+def pairs(check: ForeignKey) -> list[tuple[str, str]]:
+    return [(column, f"_to{number}") for number, column in enumerate(check.columns)]
+
+
+def columns_of(table: ibis.Table, names: Sequence[str], where: str | None) -> list[ibis.Value]:
+    return [resolve_column(table, name, where) for name in names]
+
+
+def _outside(column: ibis.Value, low: Any, high: Any) -> ibis.Value:
+    bounds = [column < low] if low is not None else []
+    bounds += [column > high] if high is not None else []
+    if column.type().is_floating():
+        bounds.append(column.isnan())  # DuckDB sorts NaN above every number, other engines do not
+    return ibis.or_(*bounds).fill_null(False)
