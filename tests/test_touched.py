@@ -4,8 +4,8 @@ from touched import MANY, touched
 
 TESTS = {
     "tests/features/test_retrieval.py": "from mainstem.features.retrieval import retrieval_of\n",
-    "tests/features/test_dataset.py": "from mainstem.features import plan\n",
-    "tests/features/test_planning.py": "from mainstem.features.planning import other\n",
+    "tests/features/test_dataset.py": "from mainstem.features import retrieval\n",
+    "tests/features/test_retrievals.py": "from mainstem.features.retrievals import other\n",
     "tests/graph/test_dag.py": "from mainstem.graph.dag import Dag\n",
     "tests/test_docs.py": "",
     "tests/demo/test_demo.py": "",

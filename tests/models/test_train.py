@@ -235,14 +235,14 @@ def context_of(project) -> Context:
 
 def trained_again(project, monkeypatch, **changes) -> Context:
     """A second version, of the model as `changes` would have it; the run's context, with it as the challenger."""
-    context, resolve = context_of(project), train.blueprint
+    context, resolve = context_of(project), train.blueprint_of
 
     def changed(graph, name):
         found = resolve(graph, name)
         return replace(found, model=replace(found.model, **changes))
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "blueprint", changed)
+        patch.setattr(train, "blueprint_of", changed)
         step = Step("train", "late", "again")
         context.absorb(step, train.Train(project.adapters.lake_root)(step, context))
     return context
