@@ -17,6 +17,7 @@ from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.findings import Finding
 from mainstem.project.live import service
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+from mainstem.tables.sql import parse_file
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 INSTANT = pa.timestamp("us", "UTC")
@@ -25,7 +26,24 @@ DAYS, LIVE = 120, 95
 FAULT = START + timedelta(days=LIVE)
 
 
-def nodes():
+def as_it_is(feed, root):
+    return {}
+
+
+def through_an_identity_table(feed, root):
+    return {"clean": ms.table(lambda feed: feed, name="clean", key="id", time="at")}
+
+
+def through_a_quarantine_and_sql(feed, root):
+    """The first table sets aside what it takes for nonsense: minutes pass, most of the seconds do not."""
+    usual = ms.between("delay", -200, 200, severity="quarantine")
+    query = root / "clean.sql"
+    query.write_text("-- key: id\n-- time: at\nSELECT id, place, at, delay + 0 AS delay FROM usual")
+    table = ms.table(lambda feed: feed, name="usual", key="id", time="at", checks=[usual])
+    return {"usual": table, "clean": parse_file(query)}
+
+
+def nodes(root, tables=as_it_is):
     feed = ms.files("feed.parquet", key="id", time="at")
     weather = ms.files("weather.parquet", key="id", time="at")
     trips = ms.files(
@@ -34,7 +52,8 @@ def nodes():
         time="at",
         known={"*": _.at - ibis.interval(days=300), "late": "arrived_at", "arrived_at": "arrived_at"},
     )
-    place = ms.feature_view(feed, key="place", windows=["3h"], delay=_.delay.mean(), grace="400d")
+    between = tables(feed, root)
+    place = ms.feature_view(between.get("clean", feed), key="place", windows=["3h"], delay=_.delay.mean(), grace="400d")
     sky = ms.feature_view(weather, key="place", columns=["wind"], grace="400d")
     lateness = ms.model(
         examples=trips,
@@ -47,6 +66,7 @@ def nodes():
     live = ms.endpoint(lateness, monitors=[ms.drift(), ms.performance(0.5)])
     return {
         "feed": feed,
+        **between,
         "weather": weather,
         "trips": trips,
         "place": place,
@@ -109,11 +129,11 @@ class World:
 
 
 @pytest.fixture
-def opened(tmp_path):
+def opened(tmp_path, request):
     world = World(tmp_path)
     world.deliver(LIVE)
     settings = Settings(tmp_path, ProjectSettings("loop", ()), Profile(), "default", Serve())
-    with ms.Project(settings, nodes()) as project:
+    with ms.Project(settings, nodes(tmp_path, getattr(request, "param", as_it_is))) as project:
         project.run()
         project.promote("lateness")
         yield project, world
@@ -142,6 +162,7 @@ def said(record, kind):
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("opened", [as_it_is, through_an_identity_table, through_a_quarantine_and_sql], indirect=True)
 def test_all_the_way_round(opened):
     project, world = opened
     record = serve(project, world, {"delay": 60.0, "wind": 0.44704})

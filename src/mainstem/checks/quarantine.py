@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import ibis
 
@@ -13,10 +13,15 @@ from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
 
 
+def passing(subject: Subject) -> ibis.Table:
+    """The subject's rows that pass every quarantine check."""
+    return split(subject, run="", at=datetime.fromtimestamp(0, UTC))[0] if _doubtful(subject) else subject.table
+
+
 def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis.Table]:
     """The subject's rows that pass every quarantine check, and those that do not, with `_check`, `_run` and `_at`."""
     flagged, flags = subject.table, {}
-    for number, check in enumerate(c for c in subject.checks if c.severity == "quarantine"):
+    for number, check in enumerate(_doubtful(subject)):
         flags[f"_violates{number}"] = check.label
         flagged = flag(subject, flagged, check, f"_violates{number}")
     violated = ibis.or_(*(flagged[name] for name in flags))
@@ -29,6 +34,10 @@ def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis
             *columns, *QUARANTINE
         ),
     )
+
+
+def _doubtful(subject: Subject) -> list[Check]:
+    return [check for check in subject.checks if check.severity == "quarantine"]
 
 
 def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:

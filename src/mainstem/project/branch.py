@@ -87,9 +87,12 @@ class Branch:
         return self._definitions.remedies
 
     def with_rules(self, rules: Sequence[Rule]) -> Graph:
-        """The project resolved with more remedies than it has. Raises `DefinitionError`."""
+        """Return the project resolved with more remedies than it has. Raises `DefinitionError`.
+
+        Tables over the corrected sources are read as a build with these remedies would make them.
+        """
         in_force = [*(remedy.rule for remedy in self.remedies), *rules]
-        return self._definitions.with_rules(in_force, self.release.cutovers)
+        return self._definitions.with_rules(in_force, self.release.cutovers, {rule.node for rule in rules})
 
     # ── what it publishes ────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -56,10 +56,20 @@ class Definitions:
             self._graphs = [(key, found), *self._graphs[: REMEMBERED - 1]]
         return found
 
-    def with_rules(self, rules: Sequence[Rule], cutovers: Cutovers) -> Graph:
-        """With these rules in force, whatever remedies.toml says. Raises `DefinitionError`."""
-        schemas = self._schemas()
-        graph = resolve(self.nodes, schemas, rules=rules, cutovers=cutovers, aliases=self._aliases, types=self._types)
+    def with_rules(self, rules: Sequence[Rule], cutovers: Cutovers, recomputed: Collection[str] = ()) -> Graph:
+        """With these rules in force, whatever remedies.toml says. Raises `DefinitionError`.
+
+        Tables over `recomputed` are read as they would be built now.
+        """
+        graph = resolve(
+            self.nodes,
+            self._schemas(),
+            rules=rules,
+            cutovers=cutovers,
+            aliases=self._aliases,
+            types=self._types,
+            recomputed=recomputed,
+        )
         self._types.save()
         return graph
 

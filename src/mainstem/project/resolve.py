@@ -7,7 +7,7 @@ one, of models, knows neither: correcting a source's data is no new definition o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,16 +33,19 @@ def resolve(
     aliases: Mapping[Node, str] | None = None,
     types: Types | None = None,
     kinds: NodeKinds = KINDS,
+    recomputed: Collection[str] = (),
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
     nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
+    A table over any of `recomputed` is read as its definition computes it, not as it is stored: so a replay sees what
+    a remedy would change in it.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
-    scope = Scope(nodes, names, schemas, rules, cutovers or {}, types)
+    scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed))
     inputs = {name: _inputs(name, node, scope, kinds) for name, node in nodes.items()}
     dag = _dag(inputs, nodes)
     for name in dag.order:

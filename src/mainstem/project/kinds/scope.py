@@ -29,8 +29,9 @@ class Scope:
     """A project while it is resolved.
 
     `names` knows every node, stand-ins' originals too; `rules` are the remedies in force, `cutovers` the instants from
-    which streams' events count, `types` what is remembered of the types of SQL. `done` and `views` grow: they have
-    the definitions before this one, in dependency order.
+    which streams' events count, `types` what is remembered of the types of SQL. `recomputed` names relations that are
+    read otherwise than when the tables over them were built: such a table is read as it would be built now.
+    `done` and `views` grow: they have the definitions before this one, in dependency order.
     """
 
     nodes: Mapping[str, Node]
@@ -39,6 +40,7 @@ class Scope:
     rules: Sequence[Rule] = ()
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
     types: Types | None = None
+    recomputed: set[str] = field(default_factory=set)
     done: dict[str, Definition] = field(default_factory=dict)
     views: dict[str, CompiledView] = field(default_factory=dict)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mainstem.checks.quarantine import passing
+from mainstem.checks.violations import Subject
 from mainstem.errors import UnknownName
 from mainstem.graph.fingerprint import digest, of_expression
 from mainstem.graph.known import ALWAYS
 from mainstem.graph.lineage import trace
 from mainstem.graph.traces import Trace
 from mainstem.nodes.base import NodeRef
+from mainstem.nodes.checks import Check, ForeignKey
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.tables import Table
 from mainstem.planning.kinds import Due, due
@@ -40,6 +43,7 @@ class TableKind(NodeKind[Table]):
         for column in node.assume_known:
             if column not in schema:
                 raise UnknownName.among("column", column, schema)
+        build = scope.over_stored(typed.expression, typed.inputs)
         own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN))
         fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
         return Definition(
@@ -49,8 +53,8 @@ class TableKind(NodeKind[Table]):
             fingerprint,
             fingerprint,
             schema,
-            build=scope.over_stored(typed.expression, typed.inputs),
-            read=unbound(name, schema),
+            build=build,
+            read=_computed(name, node, build, scope) if scope.recomputed & typed.inputs else unbound(name, schema),
             known={c: ALWAYS if c in node.assume_known else t.known for c, t in typed.traces.items()},
             columns={c: tuple(sorted(t.sources)) for c, t in typed.traces.items()},
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
@@ -58,6 +62,16 @@ class TableKind(NodeKind[Table]):
 
     def due(self, name: str, node: Table, outlook: Outlook) -> Iterable[Due]:
         return due("build", outlook.unmade(name, "never built") or outlook.inputs(name, "build"), "data")
+
+
+def _computed(name: str, node: Table, build: ibis.Table, scope: Scope) -> ibis.Table:
+    """The rows that a build would publish now, without those that it would set aside."""
+    scope.recomputed.add(name)
+    references: dict[Check, Any] = {}
+    for check in node.checks:
+        if isinstance(check, ForeignKey):
+            references[check] = scope.done[scope.name_of(check.to, name)].read
+    return passing(Subject(build, node.checks, node.key, f"{name} ({node.origin})", references))
 
 
 class _Typed(NamedTuple):
