@@ -22,7 +22,8 @@ FAULT = 24 * 120 * 3_600_000_000
 class World:
     """One event of each source an hour; twelve rows an hour read the last of each."""
 
-    def __init__(self, seed, factors):
+    def __init__(self, seed, factors, fault=(FAULT, 2**62)):
+        self.fault = fault
         random = np.random.default_rng(seed)
         self.times = np.arange(HOURS) * 3_600_000_000
         true = {
@@ -36,8 +37,12 @@ class World:
         z = (true["feed.delay"][hour] - 6) / 4 + 0.01 * true["weather.wind"][hour]
         self.y = (random.random(len(hour)) < 1 / (1 + np.exp(-z))).astype(float)
 
+    @property
+    def faulty(self):
+        return (self.times >= self.fault[0]) & (self.times <= self.fault[1])
+
     def as_sent(self, place, values, factors):
-        return np.where(self.times >= FAULT, values * factors.get(place, 1.0), values)
+        return np.where(self.faulty, values * factors.get(place, 1.0), values)
 
     def labelled(self, start, end, rules=()):
         chosen = (self.hour >= start) & (self.hour < end)
@@ -47,7 +52,7 @@ class World:
             values = self.sources[column.sources[0]].copy()
             for rule in rules:
                 if f"{rule.node}.{rule.column}" == column.sources[0]:
-                    values[self.times >= FAULT] *= rule.verb.factor
+                    values[self.faulty] *= rule.verb.factor
             columns[column.name] = values[at]
         return Labelled(Sample(columns, self.times[at] + 1), self.y[chosen])
 
@@ -96,6 +101,46 @@ def test_a_harmless_drift_is_shown_as_one():
     assert [r.change.place for r in found.repairs] == ["weather.wind"] and not found.losses
     assert found.repairs[0].harmless
     assert found.repairs[0].change.rule.verb.factor == pytest.approx(1 / 0.44704)
+
+
+@pytest.mark.parametrize("days", [(145, 400), (121, 125), (134, 141)])
+@pytest.mark.parametrize(("place", "factor"), [("feed.delay", 60.0), ("weather.wind", 0.44704)])
+def test_a_fault_of_a_part_of_the_batch_is_found_where_it_is(place, factor, days):
+    world = World(0, {place: factor}, fault=(days[0] * DAY, days[1] * DAY))
+    [repair] = world.search().repairs
+    change = repair.change
+    assert change.place == place and change.rule.verb.factor == pytest.approx(1 / factor)
+    assert abs((change.since - instant_of(days[0] * DAY)).total_seconds()) <= 3 * 3600
+    if days[1] < 150:
+        assert change.until is not None and abs((change.until - instant_of(days[1] * DAY)).total_seconds()) <= 3 * 3600
+    else:
+        assert change.until is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("yearly", [1.15, 1.6, 10.0])
+def test_growth_is_no_change_of_unit(seed, yearly):
+    """15 % a year is what knots are to mph, but nothing jumps."""
+    random = np.random.default_rng(seed)
+    times = np.arange(4 * 365 * 24) * 3_600_000_000
+    values = random.lognormal(3, 0.3, len(times)) * yearly ** (times / (365 * DAY))
+    rows = Series("at", times, values)
+    for start in (1000, 1200, 1400):
+        for days in (365, 90, 30):
+            window = instant_of(start * DAY), instant_of((start + days) * DAY)
+            assert unit_change("sales", "amount", rows, window, []) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_seasons_of_the_year_and_of_the_day_are_no_change_of_unit(seed):
+    random = np.random.default_rng(seed)
+    times = np.arange(2 * 365 * 24) * 3_600_000_000
+    year = np.sin(2 * np.pi * times / (365 * DAY))
+    day = np.sin(2 * np.pi * times / DAY)
+    rows = Series("at", times, 60 + 25 * year + 8 * day + random.normal(0, 4, len(times)))
+    for start in range(400, 700, 30):
+        window = instant_of(start * DAY), instant_of((start + 30) * DAY)
+        assert unit_change("air", "temperature", rows, window, []) is None
 
 
 def test_two_faults_at_once_are_kept_apart():

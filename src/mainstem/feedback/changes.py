@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.feedback import guards
-from mainstem.feedback.onset import onset
-from mainstem.feedback.units import Match, match
-from mainstem.monitoring.history import DAY, Micros, stretch, stretches
+from mainstem.feedback.grid import Grid
+from mainstem.feedback.onset import jumps, likeliest, onset
+from mainstem.feedback.units import FEWEST, Match, match
+from mainstem.monitoring.history import DAY, WEEK, Micros, stretch, stretches
 from mainstem.monitoring.partition import floats, times_of
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.instants import instant_of, micros_of
@@ -103,18 +104,47 @@ def unit_change(node: str, column: str, rows: Series, window: Window, suspect: l
         return None
     recent = past.between(start - max(RECENT, 2 * span), start)
     length = stretch(span, int(np.ptp(past.times)))
-    parts = [past.values[part] for part in stretches(past.times, length)]
-    found = match(recent.values, present.values, parts)
+    searched = rows.between(start - min(length, WEEK), end)
+    found = _converted(past, recent, searched, present)
     if found is None:
         return None
-    searched = rows.between(start - min(length, 7 * DAY), end)
     holds = onset(recent.values, searched.values, found)
+    if not _begins_with_a_jump(rows.between(int(recent.times[0]), end), recent, found):
+        return None
     since = instant_of(int(searched.times[holds.first]))
     until = None if holds.last is None else instant_of(int(searched.times[holds.last]))
     rule = _rule(node, column, rows.time, found, recent, since, until)
     affected = searched.values[holds.first : None if holds.last is None else holds.last + 1]
     medians = (float(np.nanmedian(recent.values)), float(np.nanmedian(affected)))
     return Change(node, column, found, since, until, rule, *medians, len(affected))
+
+
+def _converted(past: Series, recent: Series, searched: Series, present: Series) -> Match | None:
+    """The conversion of a stretch of the rows searched: the clearest stretch first, then all that is present."""
+    grid = Grid.of(recent.values)
+    for holds in likeliest(recent.values, searched.values, grid):
+        last = len(searched.values) if holds.last is None else holds.last + 1
+        part = slice(holds.first, last)
+        found = _matched(past, recent, searched.times[part], searched.values[part])
+        if found is not None:
+            return found
+    return _matched(past, recent, present.times, present.values)
+
+
+def _matched(past: Series, recent: Series, times: Micros, values: NDArray[np.float64]) -> Match | None:
+    length = stretch(int(np.ptp(times)), int(np.ptp(past.times)))
+    return match(recent.values, values, [past.values[part] for part in stretches(past.times, length)])
+
+
+def _begins_with_a_jump(rows: Series, recent: Series, found: Match) -> bool:
+    """Whether the conversion begins at once somewhere in `rows`, which reach back to what is known to be clean."""
+    first = onset(recent.values, rows.values, found).first
+    before, after = rows.values[:first], rows.values[first:]
+    near = [
+        max(FEWEST, int(np.sum(np.abs(times - rows.times[first]) <= WEEK)))
+        for times in (rows.times[:first], rows.times[first:])
+    ]
+    return jumps(before[-near[0] :], after[: near[1]], found)
 
 
 def _rule(

@@ -1,19 +1,26 @@
-"""Since when: the stretch of a column's rows that a conversion holds for."""
+"""Since when: the stretch of a column's rows that a conversion holds for, and whether it begins with a jump."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.feedback.units import Match
+from mainstem.feedback.grid import Grid
+from mainstem.feedback.units import CONVERSIONS, FEWEST, OFF_GRID, Conversion, Match
+from mainstem.monitoring.statistics import kolmogorov_p, kolmogorov_smirnov
 
 Floats = NDArray[np.float64]
 
 CERTAIN = 3.0
 """How much one row may say (a log likelihood ratio): a few odd rows shall not move the date."""
 ENDED = 10 * CERTAIN
+"""How much the rows of a stretch must say together, for it to have begun or ended."""
+LOOKED_AT = 50_000
+"""Rows, spread evenly, in which stretches are looked for."""
+SURELY = 0.001
 
 
 @dataclass(frozen=True)
@@ -30,22 +37,57 @@ def onset(reference: Floats, values: Floats, match: Match) -> Onset:
     Each row speaks for it by how much likelier its value is undone than as it came, under `reference` (clean rows).
     The stretch that maximises the sum is found as in Page's CUSUM.
     """
-    total = np.concatenate([[0.0], np.cumsum(_evidence(reference, values, match))])
+    return _stretch(_evidence(reference, values, match.conversion, match.grid))[0]
+
+
+def likeliest(
+    reference: Floats, values: Floats, grid: Grid | None, conversions: Sequence[Conversion] = CONVERSIONS, most: int = 5
+) -> list[Onset]:
+    """The stretches of `values` that speak for any conversion, the clearest first.
+
+    A fault that covers a small part of the values is hidden in their distribution; it is not in that of its stretch.
+    """
+    step = -(-len(values) // LOOKED_AT) or 1
+    thinned = values[::step]
+    found = []
+    for conversion in conversions:
+        stretch, weight = _stretch(_evidence(reference, thinned, conversion, grid))
+        if weight >= ENDED:
+            found.append((weight, stretch))
+    found.sort(key=lambda each: -each[0])
+    return [Onset(o.first * step, None if o.last is None else o.last * step) for _, o in found[:most]]
+
+
+def jumps(before: Floats, after: Floats, match: Match) -> bool:
+    """Whether values change at once between `before` and `after`, by the conversion of `match`; growth does not."""
+    before, after = before[np.isfinite(before)], after[np.isfinite(after)]
+    if min(len(before), len(after)) < FEWEST:
+        return False
+    if match.grid is not None:
+        return match.grid.share(before) > OFF_GRID >= match.grid.share(after)
+    moved = kolmogorov_smirnov(before, after)
+    undone = kolmogorov_smirnov(before, match.conversion.undo(after))
+    return kolmogorov_p(moved, len(before), len(after)) <= SURELY and undone <= moved / 2
+
+
+def _stretch(evidence: Floats) -> tuple[Onset, float]:
+    """The stretch with the largest sum, and that sum."""
+    total = np.concatenate([[0.0], np.cumsum(evidence)])
     lowest = np.minimum.accumulate(total)
     last = int(np.argmax(total - lowest))
     # The latest start among equals: rows that say nothing belong to the time before.
     first = int(np.flatnonzero(total[: last + 1] == lowest[last])[-1])
-    return Onset(first, last - 1 if total[last] - total[-1] > ENDED else None)
+    ended = total[last] - total[-1] > ENDED
+    return Onset(first, last - 1 if ended else None), float(total[last] - lowest[last])
 
 
-def _evidence(reference: Floats, values: Floats, match: Match) -> Floats:
-    conversion = match.conversion
+def _evidence(reference: Floats, values: Floats, conversion: Conversion, grid: Grid | None) -> Floats:
     undone, clean = conversion.undo(values), reference[np.isfinite(reference)]
     with np.errstate(invalid="ignore"):
         density = _Density.of(clean)
         ratio = density.log(undone) - np.log(abs(conversion.factor)) - density.log(values)
-        if match.grid is not None:
-            fits, fitted = match.grid.near(undone).astype(float), match.grid.near(values).astype(float)
+        if grid is not None:
+            fits, fitted = grid.near(undone).astype(float), grid.near(values).astype(float)
             ratio = np.where(fits == fitted, ratio, CERTAIN * (fits - fitted))
     silent = ~np.isfinite(values) | (conversion.undo(values) == values)
     return np.where(silent, 0.0, np.clip(ratio, -CERTAIN, CERTAIN))

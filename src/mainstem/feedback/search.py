@@ -88,10 +88,11 @@ def search(case: Case, read: Read, replay: Replay, suspect: Mapping[str, list[Wi
 def _changes(case: Case, found: Sequence[Shift], read: Read, suspect: Mapping[str, list[Window]]) -> list[Change]:
     """Changes of unit in the source columns behind inputs that moved, those behind the furthest first.
 
-    That a season moved an input as far before does not acquit it here: a unit is proved on the source itself.
+    Neither that a season moved an input as far before nor that it moved little acquits it here: a unit is proved on the
+    source itself, and a fault may cover a small part of the batch.
     """
     sources = {c.name: c.sources for c in case.inputs}
-    moved = [s for s in found if s.enough and s.adjusted_p <= case.drift.alpha and s.effect >= case.drift.effect]
+    moved = [s for s in found if s.enough and s.adjusted_p <= case.drift.alpha]
     moved.sort(key=lambda s: -s.effect)
     places = dict.fromkeys(place for shift in moved for place in sources[shift.input])
     changes = []
