@@ -1,5 +1,6 @@
 """The loop back, all of it real: a feed changes its unit, the model loses, the column is named, mended and verified."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,14 +93,21 @@ class World:
         self.late = random.random(len(hour)) < 1 / (1 + np.exp(-z))
         self.trip_hour = hour
 
-    def deliver(self, until: int, faults: dict[str, float] | None = None, *, outcomes_until: int | None = None) -> None:
-        """Write the sources as they are on day `until`; trips are all there, but not how they went."""
+    def deliver(
+        self,
+        until: int,
+        faults: dict[str, float] | None = None,
+        *,
+        outcomes_until: int | None = None,
+        outcome_of=lambda trip: True,
+    ) -> None:
+        """Write the sources as they are on day `until`; trips are all there, but not how all of them went."""
         factors = faults or {}
         self._series("feed", "delay", self.delay, 30, until, factors.get("delay", 1.0))
         self._series("weather", "wind", self.wind, 60, until, factors.get("wind", 1.0))
-        at = [START + timedelta(hours=int(h), minutes=7 * (i % 8)) for i, h in enumerate(self.trip_hour)]
+        at = [START + timedelta(hours=int(h), minutes=7 * (i % 4)) for i, h in enumerate(self.trip_hour)]
         end = START + timedelta(days=until if outcomes_until is None else outcomes_until)
-        gone = [t < end for t in at]
+        gone = [t < end and outcome_of(i) for i, t in enumerate(at)]
         table = {
             "trip": [f"t{i}" for i in range(len(at))],
             "place": ["here"] * len(at),
@@ -122,21 +130,27 @@ class World:
         """The requests of the live days, each with its time of prediction."""
         rows = []
         for i, hour in enumerate(self.trip_hour):
-            at = START + timedelta(hours=int(hour), minutes=7 * (i % 8))
+            at = START + timedelta(hours=int(hour), minutes=7 * (i % 4))
             if at >= FAULT:
                 rows.append({"trip": f"t{i}", "place": "here", "time": (at - timedelta(minutes=1)).isoformat()})
         return rows
 
 
-@pytest.fixture
-def opened(tmp_path, request):
-    world = World(tmp_path)
+@contextmanager
+def going_live(root, tables=as_it_is):
+    world = World(root)
     world.deliver(LIVE)
-    settings = Settings(tmp_path, ProjectSettings("loop", ()), Profile(), "default", Serve())
-    with ms.Project(settings, nodes(tmp_path, getattr(request, "param", as_it_is))) as project:
+    settings = Settings(root, ProjectSettings("loop", ()), Profile(), "default", Serve())
+    with ms.Project(settings, nodes(root, tables)) as project:
         project.run()
         project.promote("lateness")
         yield project, world
+
+
+@pytest.fixture
+def opened(tmp_path, request):
+    with going_live(tmp_path, getattr(request, "param", as_it_is)) as opened:
+        yield opened
 
 
 def predict(project, rows):
@@ -211,5 +225,38 @@ def test_what_a_failed_run_judged_is_judged_again_and_what_was_published_is_not(
     predict(project, world.trips()[:300])
     record = project.run()
     assert len(project.findings()) == 1, "what was judged is not judged twice"
-    assert len(state.find(Verdict)) == before and said(record, "monitor") == "no new predictions"
+    assert {v.rows for v in state.find(Verdict)[before:]} == {300}, "new predictions of the same trips are judged"
+    assert said(record, "attribute") == "causes not judged: 300 new outcomes, 500 are needed"
     assert state.get(Finding, finding.id).state == "rejected"
+
+
+@pytest.mark.timeout(240)
+def test_each_prediction_is_judged_once_whenever_its_outcome_comes(opened):
+    """Every fourth outcome first, the earliest and the latest among them; then those between."""
+    project, world = opened
+    world.deliver(DAYS, outcomes_until=LIVE)
+    project.run()
+    predict(project, world.trips())
+    for parts in ([0], [0, 2], [0, 1, 2, 3], [0, 1, 2, 3]):
+        world.deliver(DAYS, outcome_of=lambda trip, parts=parts: trip % 4 in parts)
+        project.run()
+    found = project.adapters.state.find(Verdict)
+    for monitor in ("performance", ATTRIBUTION):
+        outcomes = [verdict.outcomes for verdict in found if verdict.monitor == monitor]
+        assert len(outcomes) == 3 and sum(outcomes) == len(world.trips())
+    assert [verdict.rows for verdict in found if verdict.monitor == "drift"] == [len(world.trips())]
+    assert not project.findings()
+
+
+@pytest.mark.timeout(240)
+def test_equal_data_give_equal_findings(tmp_path):
+    """Ids of predictions are random, and two trips of an hour leave in the same minute."""
+
+    def found(name):
+        (tmp_path / name).mkdir()
+        with going_live(tmp_path / name) as (project, world):
+            serve(project, world, {"delay": 60.0})
+            [finding] = project.findings()
+            return finding.summary, finding.evidence, finding.cost, finding.rivals, finding.rule, finding.promised
+
+    assert found("one") == found("other")

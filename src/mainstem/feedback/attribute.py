@@ -18,6 +18,7 @@ from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
 from mainstem.models.metrics import Array
 from mainstem.models.scorer import Scorer
+from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
@@ -33,6 +34,8 @@ Regraph = Callable[[Sequence[Rule]], Graph]
 ATTRIBUTION = "attribution"
 FEWEST = 500
 """Rows with outcomes below which nothing is said."""
+HELD_OUT = 100
+"""Held-out rows below which there is nothing to compare with."""
 
 
 class Attribute:
@@ -49,13 +52,17 @@ class Attribute:
     def __call__(self, step: Step, context: Context) -> StepResult:
         watched = Watched.of(context, step.node)
         if watched is None:
-            return StepResult(message="nothing is live yet")
+            return StepResult(message="no version is live yet")
         in_force = remedies.read(self.root / remedies.FILE)
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
-        opened, said, marks = self._search(watched, closed)
+        predictions = watched.predictions()
+        new = predictions.known & ~judged(watched, predictions, ATTRIBUTION)
+        opened, said, marks = self._search(watched, predictions.take(new), closed)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
-        return StepResult(message="; ".join(t for t in told if t), records=(*closed, *opened, *marks))
+        tables = keep(watched, predictions, ATTRIBUTION, new) if marks else {}
+        message = "; ".join(t for t in told if t)
+        return StepResult(tables=tables, message=message, records=(*closed, *opened, *marks))
 
     # ── what was accepted ────────────────────────────────────────────────────────────────────────────
 
@@ -89,24 +96,27 @@ class Attribute:
 
     # ── what is new ──────────────────────────────────────────────────────────────────────────────────
 
-    def _search(self, watched: Watched, closed: Sequence[Finding]) -> tuple[list[Finding], str, list[Verdict]]:
-        batch = watched.fresh(watched.predictions(), ATTRIBUTION, labelled=True)
-        if not len(batch):
+    def _search(
+        self, watched: Watched, known: Batch, closed: Sequence[Finding]
+    ) -> tuple[list[Finding], str, list[Verdict]]:
+        if not len(known):
             return [], "", []
         if watched.version.task == "multiclass":
             return [], "causes are not searched for multiclass models: the log keeps one number per prediction", []
-        known = batch.take(batch.known)
         if len(known) < FEWEST:
-            return [], f"not enough rows to tell: {len(known):,} outcomes, {FEWEST:,} are needed", []
+            return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")
         before = _before(watched, closed)
         case = Case.of(watched, known, self._scorer(watched))
+        if len(case.reference) < HELD_OUT:
+            held_out = f"{watched.version.id} has {len(case.reference):,} held-out rows"
+            return [], f"causes not judged: {held_out}, {HELD_OUT:,} are needed", []
         read = partial(series, watched.context)
         found = search(case, read, _Replays(watched, known, self.regraph), _suspect(before))
         opened = _new(watched, case, found, before)
         alarms = sum(not finding.harmless for finding in opened)
         text = _told(opened, alarms, len(known))
-        return opened, text, [_mark(watched, batch, text, failing=bool(alarms))]
+        return opened, text, [_mark(watched, known, text, failing=bool(alarms))]
 
 
 class _Replays:

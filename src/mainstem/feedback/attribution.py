@@ -68,6 +68,11 @@ class Gain:
     adjusted_p: float = 1.0
     detectable: float = field(default=float("nan"))
 
+    @property
+    def named(self) -> str:
+        """The columns; those that feed the very same inputs cannot be told apart, so all of them."""
+        return " or ".join(self.sources)
+
 
 def grouped(inputs: Sequence[InputColumn]) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Inputs by the upstream column they derive from; columns that feed the very same inputs cannot be told apart

@@ -38,15 +38,17 @@ def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
 
 def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
     """The finding of a column that has lost its worth; there is no remedy that could be replayed."""
-    place = loss.gain.sources[0]
-    node, _, column = place.rpartition(".")
     gain = loss.gain
+    node, _, column = gain.sources[0].rpartition(".")
     finding = _base(watched, case, id, node, column)
-    worth = f"it says {gain.kept:+.4f} a row of log loss now, {gain.used:+.4f} on the reference"
+    words = "squared error" if case.task == "regression" else "log loss"
+    worth = f"without it a row's {words} grows by {gain.kept:+.4f} now, by {gain.used:+.4f} on the held-out rows"
     return replace(
         finding,
-        evidence=(Evidence("gain (Welch, by day)", gain.gain.value, gain.used, gain.kept, gain.adjusted_p),),
-        summary=f"{place} helps {watched.name} less than before: {worth}; {cost(case, loss.cost, False)}",
+        evidence=(
+            Evidence(f"gain in {words} (Welch, by day)", gain.gain.value, gain.used, gain.kept, gain.adjusted_p),
+        ),
+        summary=f"{gain.named} helps {watched.name} less than before: {worth}; {cost(case, loss.cost, False)}",
         cost=loss.cost,
         detectable=detectable(loss.cost),
         rivals=loss.rivals,

@@ -124,7 +124,7 @@ def _losses(case: Case, rows: Labelled, explained: set[str], others: tuple[Rival
     losses = []
     for gain in lost:
         cost = _worth_lost(case, rows, gain)
-        own = Rival(f"{gain.sources[0]} lost its worth", gain.gain.value, gain.gain.low, gain.gain.high)
+        own = Rival(f"{gain.named} lost its worth", gain.gain.value, gain.gain.low, gain.gain.high)
         if not negligible(cost, case.value(case.served)):
             losses.append(Loss(gain, cost, (own, *others)))
     return tuple(losses)

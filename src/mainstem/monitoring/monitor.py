@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mainstem.monitoring import performance
 from mainstem.monitoring.drift import shifts
+from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Judgement, Shift, Verdict
 from mainstem.nodes.endpoints import Drift, Performance
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
+from mainstem.ports import Snapshot
 
 
 class Monitor:
@@ -24,56 +27,69 @@ class Monitor:
         watched = Watched.of(context, step.node)
         if watched is None:
             return StepResult(message="no version is live yet")
-        predictions = watched.predictions()
-        verdicts = [
-            verdict
-            for rule in watched.endpoint.monitors
-            for verdict in (
-                _drift(watched, rule, predictions)
-                if isinstance(rule, Drift)
-                else _performance(watched, rule, predictions)
-                if isinstance(rule, Performance)
-                else []
-            )
-        ]
+        predictions, verdicts, tables = watched.predictions(), list[Verdict](), dict[str, Snapshot]()
+        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance))):
+            name = _name(watched, rule)
+            new = ~judged(watched, predictions, name) & (predictions.known if isinstance(rule, Performance) else True)
+            verdict = _judge(watched, rule, predictions.take(new)) if new.any() else None
+            if verdict is None:
+                continue
+            verdicts.append(verdict)
+            if verdict.judgement != "not enough rows":
+                tables |= keep(watched, predictions, name, new)
         rows = max((v.rows for v in verdicts), default=0)
         known = max((v.outcomes for v in verdicts), default=0)
         said = "; ".join(v.text for v in verdicts)
         counted = f"{rows:,} new predictions, {known:,} outcomes"
         message = f"{counted}; {said}" if said else "no new predictions"
-        return StepResult(rows_in=rows, message=message, records=tuple(verdicts))
+        return StepResult(tables=tables, rows_in=rows, message=message, records=tuple(verdicts))
 
 
-def _drift(watched: Watched, rule: Drift, predictions: Batch) -> list[Verdict]:
-    batch = watched.fresh(predictions, "drift", labelled=False)
-    if not len(batch):
-        return []
+def _name(watched: Watched, rule: Drift | Performance) -> str:
+    """What a monitor's judged predictions are kept under: one endpoint may watch two metrics."""
+    return "drift" if isinstance(rule, Drift) else f"performance.{rule.metric or watched.version.metric}"
+
+
+def _judge(watched: Watched, rule: Drift | Performance, new: Batch) -> Verdict | None:
+    return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new)
+
+
+def _drift(watched: Watched, rule: Drift, batch: Batch) -> Verdict:
     if len(batch) < rule.min_rows:
         text = f"drift not judged: {len(batch):,} predictions, {rule.min_rows:,} are needed"
-        return [_verdict(watched, batch, "drift", "not enough rows", text)]
+        return _verdict(watched, batch, "drift", "not enough rows", text)
     dataset = watched.dataset()
     held_out = reference(dataset)
     found = shifts(held_out.inputs, batch.inputs, watched.version.inputs, rule, dataset.inputs)
     drifted = sorted((s for s in found if s.drifted), key=lambda s: -s.effect)
-    judgement: Judgement = "failing" if drifted else "fine"
-    return [_verdict(watched, batch, "drift", judgement, _told(drifted, len(found)), shifts=found)]
+    judged_inputs = [s for s in found if s.enough]
+    judgement: Judgement = "failing" if drifted else "fine" if judged_inputs else "not enough rows"
+    return _verdict(watched, batch, "drift", judgement, _told(drifted, found, rule.min_rows), shifts=found)
 
 
-def _told(drifted: list[Shift], inputs: int) -> str:
-    if not drifted:
-        return f"no drift in {inputs} inputs"
-    named = ", ".join(shift.input for shift in drifted[:3])
-    more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-    return f"drift in {len(drifted)} of {inputs} inputs ({named}{more})"
+def _told(drifted: Sequence[Shift], found: Sequence[Shift], needed: int) -> str:
+    sparse = [shift for shift in found if not shift.enough]
+    few = f"{_named(sparse)}: fewer than {needed:,} rows, now or held out" if sparse else ""
+    if len(sparse) == len(found):
+        return f"drift not judged in {few}" if few else "drift not judged: the model has no inputs"
+    judged_inputs = len(found) - len(sparse)
+    named = f" ({_named(drifted)})" if drifted else ""
+    text = (
+        f"drift in {len(drifted)} of {judged_inputs} inputs{named}"
+        if drifted
+        else f"no drift in {judged_inputs} inputs"
+    )
+    return f"{text}, not judged in {few}" if few else text
 
 
-def _performance(watched: Watched, rule: Performance, predictions: Batch) -> list[Verdict]:
+def _named(shifts: Sequence[Shift]) -> str:
+    more = f" and {len(shifts) - 3} more" if len(shifts) > 3 else ""
+    return ", ".join(shift.input for shift in shifts[:3]) + more
+
+
+def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict | None:
     if watched.version.task == "multiclass":
-        return []  # the log keeps one number per prediction
-    batch = watched.fresh(predictions, "performance", labelled=True)
-    known = batch.take(batch.known)
-    if not len(known):
-        return []
+        return None  # the log keeps one number per prediction
     task = watched.version.task
     grade = performance.grade(
         rule,
@@ -84,7 +100,7 @@ def _performance(watched: Watched, rule: Performance, predictions: Batch) -> lis
         default=watched.version.metric,
     )
     extra = {"metric": grade.metric, "measure": grade.measure, "floor": rule.floor}
-    return [_verdict(watched, batch, "performance", grade.judgement, grade.text, **extra)]
+    return _verdict(watched, known, "performance", grade.judgement, grade.text, **extra)
 
 
 def _verdict(watched: Watched, batch: Batch, monitor: str, judgement: Judgement, text: str, **extra: object) -> Verdict:

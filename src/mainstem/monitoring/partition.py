@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from mainstem.errors import StorageError
 from mainstem.models.metrics import Array
 from mainstem.monitoring.drift import Sample
-from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
-from mainstem.nodes.instants import instant_of, micros_of
+from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
 from mainstem.nodes.tables import Table
@@ -110,7 +109,8 @@ class Watched:
         truths = read.select(**{f"_key_{k}": read[k] for k in key}, **{OUTCOME: target})
         matches = [logged[k] == truths[f"_key_{k}"] for k in key]
         joined = logged.left_join(truths, matches)
-        return joined.select(*logged.columns, OUTCOME).order_by(T, PREDICTION)
+        # Ids are random: what comes before them makes equal data give equal findings.
+        return joined.select(*logged.columns, OUTCOME).order_by(T, *key, "score", PREDICTION)
 
     def dataset(self) -> Batch:
         """The labelled rows the version was trained and tested on, by time; `table` has `_split`. Not scored."""
@@ -120,7 +120,9 @@ class Watched:
             import ibis
 
             stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
-            table = session.fetch(stored.filter(stored[SPLIT].isin(["train", "test"])).order_by(T))
+            key = _key(self.context.graph, self.context.graph.name_of(self.endpoint.model.examples))
+            labelled = stored.filter(stored[SPLIT].isin(["train", "test"]))
+            table = session.fetch(labelled.order_by(T, *(name for name in key if name in stored.columns)))
         inputs = inputs_of(table, self.version.inputs)
         scores = np.full(table.num_rows, np.nan)
         return Batch(Sample(inputs, times_of(table, T)), scores, floats(table[TARGET]), table)
@@ -138,24 +140,6 @@ class Watched:
             got=f"no release with snapshot {wanted} of {relation}",
             hint="mainstem run, then mainstem promote: a new version has its own",
         )
-
-    def judged_until(self, monitor: str) -> int | None:
-        """The last prediction time (µs) that a run has judged on this branch for this version."""
-        found = self.context.records.find(
-            Verdict, endpoint=self.name, monitor=monitor, branch=self.context.branch, model_version=self.version.id
-        )
-        ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows"]
-        return max(ends, default=None)
-
-    def fresh(self, batch: Batch, monitor: str, *, labelled: bool) -> Batch:
-        """What the monitor has not judged yet; if `labelled`, only up to the last prediction whose outcome is known."""
-        after = self.judged_until(monitor)
-        times = batch.inputs.times
-        chosen = np.ones(len(batch), bool) if after is None else times > after
-        if labelled:
-            known = chosen & batch.known
-            chosen &= times <= (times[known].max() if known.any() else -(2**62))
-        return batch.take(chosen)
 
 
 def reference(dataset: Batch) -> Batch:
