@@ -251,7 +251,12 @@ class Forbidden(RequestError):
 
 
 class RunFailed(MainstemError):
-    """A run ended without publishing; `run` is its record, `causes` are the errors of its failed steps."""
+    """A run ended without publishing.
+
+    `run` is its record, `causes` are the errors of its failed steps. `judged` is the record of the run that judged live
+    endpoints afterwards, if there was one.
+    """
 
     run: Any = None
+    judged: Any = None
     causes: tuple[MainstemError, ...] = ()

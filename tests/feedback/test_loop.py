@@ -13,6 +13,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
+from mainstem.errors import RunFailed
 from mainstem.feedback.attribute import ATTRIBUTION
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.findings import Finding
@@ -260,3 +261,28 @@ def test_equal_data_give_equal_findings(tmp_path):
             return finding.summary, finding.evidence, finding.cost, finding.rivals, finding.rule, finding.promised
 
     assert found("one") == found("other")
+
+
+@pytest.mark.timeout(240)
+def test_a_refused_source_does_not_stop_the_judging_of_what_is_live(opened):
+    """The weather is refused, so its run publishes nothing; another judges the outcomes of the trips."""
+    project, world = opened
+    world.deliver(DAYS, outcomes_until=LIVE)
+    project.run()
+    predict(project, world.trips())
+    world.deliver(DAYS)
+    (world.root / "weather.parquet").write_bytes(b"not parquet at all")
+    before = project.release
+    with pytest.raises(RunFailed, match="collect weather failed") as failed:
+        project.run()
+    assert failed.value.run.status == "failed" and failed.value.judged.status == "published"
+    steps = {f"{step.kind} {step.node}": step for step in failed.value.judged.steps}
+    assert "average precision" in steps["monitor live"].message
+    assert steps["attribute live"].message.startswith("no cause for concern in")
+    assert {key.split()[0] for key in steps} == {"collect", "drain", "monitor", "attribute"}
+    after = project.release
+    assert after.tables["trips"] != before.tables["trips"] and after.tables["weather"] == before.tables["weather"]
+    assert after.models == before.models and after.online == before.online
+    with pytest.raises(RunFailed) as again:
+        project.run()
+    assert again.value.judged is None, "there is nothing new to judge"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mainstem import settings as settings_module
-from mainstem.errors import NotFound, UnknownName
+from mainstem.errors import MainstemError, NotFound, RunFailed, UnknownName
 from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.status import Details, ProjectStatus
+from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
 from mainstem.planning.plan import Plan
 from mainstem.planning.runner import Listener, Runner
@@ -72,9 +73,26 @@ class Project(Branch):
     def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
         """Collect, build, check, bring online, train, monitor: whatever is not as declared; then publish it at once.
 
-        With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`.
+        With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`; endpoints
+        that are live have been judged by then, by a run of their own on what is published.
         """
-        return self._carry_out(self.plan(select), report)
+        work = self.plan(select)
+        try:
+            return self._carry_out(work, report)
+        except RunFailed as failure:
+            failure.judged = self._judge_live(work, failure, report)
+            raise
+
+    def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
+        failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
+        rest = judging(work, self.graph, failed, self.release.endpoints)
+        if not rest:
+            return None
+        try:
+            return self._carry_out(rest, report)
+        except MainstemError as problem:
+            failure.add_note(f"live endpoints could not be judged either: {problem}")
+            return None
 
     def materialise(
         self, views: Sequence[str] = (), *, rebuild: bool = False, report: Listener | None = None

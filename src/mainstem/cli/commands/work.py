@@ -15,6 +15,7 @@ from mainstem.cli.render import output
 from mainstem.errors import MissingExtra, NotFound, RunFailed
 
 if TYPE_CHECKING:
+    from mainstem.nodes.findings import Finding
     from mainstem.nodes.records import RunRecord
     from mainstem.planning.runner import Listener
     from mainstem.project.project import Project
@@ -87,9 +88,15 @@ def _run(project: Project, work: Callable[[Listener], RunRecord], json: bool) ->
     except RunFailed as failure:
         if failure.run is not None:
             out.run(failure.run, {})
+        if failure.judged is not None and not json:
+            sys.stdout.write("\nThe run failed. Live endpoints were judged by what is published:\n")
+            out.run(failure.judged, _findings(project, failure.judged))
         raise
-    ids = set(record.findings)
-    out.run(record, {f.id: f for f in project.findings() if f.id in ids} if ids else {})
+    out.run(record, _findings(project, record))
+
+
+def _findings(project: Project, record: RunRecord) -> dict[str, Finding]:
+    return {finding.id: finding for finding in project.findings() if finding.id in record.findings}
 
 
 def check(
