@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,12 +18,15 @@ from ibis import _
 
 from mainstem.errors import StorageError
 from mainstem.features.online import records, summaries
+from mainstem.features.online import view as view_module
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.packing import encode_key
+from mainstem.features.online.presence import gone
 from mainstem.features.online.records import parts_of
-from mainstem.features.online.view import META, OnlineView
+from mainstem.features.online.view import META, OnlineView, encode_meta
 from mainstem.features.views.view import CompiledView
+from mainstem.nodes.instants import micros_of
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.testing.contracts.features import HISTORIES
 from mainstem.testing.features import Event, Query, example_view, same, scaled
@@ -203,9 +208,9 @@ def test_keys_that_are_heard_of_no_more_are_forgotten(name: str, store: LmdbStor
     assert old() > 5 and expire(state) == 0, "of a state with parts nothing has expired yet"
     seen, begin = [old()], state.meta().complete_from
     for n in range(1, 13):
-        newer = row(n * MINUTE, 60 + n, who="new")
-        take([state], [newer])
-        log.append(newer)
+        newer = [row(n * MINUTE, 60 + 2 * n, who="new"), row(n * MINUTE, 61 + 2 * n, who="other")]
+        take([state], newer)
+        log += newer
         expired, before, begin = expire(state), begin, state.meta().complete_from
         seen.append(old())
         asked = [(("old",), begin + n * MINUTE // 2) for n in range(12)] + [(("new",), begin + MINUTE)]
@@ -213,6 +218,55 @@ def test_keys_that_are_heard_of_no_more_are_forgotten(name: str, store: LmdbStor
         assert begin == state.meta().watermark - state.view.grace or (begin == before and not expired)
     assert seen[5] == seen[0] and seen[12] == 0, "after a minute, the grace and the window, and what a block is longer"
     assert state.read([("old",)], n * MINUTE)[0].missing and not state.read([("new",)], n * MINUTE + 1)[0].missing
+
+
+FAR = micros_of(datetime(2999, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_an_event_dated_far_ahead_expires_no_other_keys_events(name: str, store: LmdbStore) -> None:
+    state, log = fresh(forgetful(name), store), list[Event]()
+    for n in range(12):
+        batch = [row(n * MINUTE, 3 * n + i, who=who) for i, who in enumerate(("a", "b", "c"))]
+        if n == 5:
+            batch.append(row(FAR, 99, who="a"))
+        take([state], batch)
+        log += batch
+        expire(state)
+        assert state.meta().watermark == n * MINUTE
+    asked = [((who,), t * MINUTE // 2) for who in "abc" for t in range(2 * 9, 2 * 12)]
+    assert not unlike(state, log, asked)
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_a_clock_that_was_wrong_once_expires_nothing_later(name: str, store: LmdbStore, monkeypatch: Any) -> None:
+    now = micros_of(datetime.now(UTC))
+    state, log = fresh(forgetful(name), store), list[Event]()
+    for n in range(12):
+        batch = [row(now - (12 - n) * MINUTE, 3 * n + i, who=who) for i, who in enumerate(("a", "b", "c"))]
+        if n == 5:
+            batch += [row(FAR, 98, who="x"), row(FAR + 1, 99, who="y")]
+        with monkeypatch.context() as patch:
+            if n == 5:
+                patch.setattr(view_module, "now", lambda: datetime(2999, 1, 2, tzinfo=UTC))
+            take([state], batch)
+        log += batch
+    assert state.meta().watermark <= micros_of(datetime.now(UTC))
+    expire(state)
+    asked = [((who,), now - t * MINUTE // 2) for who in "abc" for t in range(3)]
+    answered = [query for query in asked if query[1] >= state.meta().complete_from]
+    assert not unlike(state, log, answered)
+    assert answered == asked or state.meta().complete_from > now, "the next run builds such a state anew"
+
+
+def test_a_state_that_is_complete_only_from_the_future_on_is_built_anew(store: LmdbStore) -> None:
+    state = fresh(forgetful("latest"), store)
+    take([state], [row(0, 0)])
+    for complete_from, expected in ((0, set()), (FAR, {state.view.name})):
+        with store.transaction() as writer:
+            meta = msgspec.structs.replace(state.meta(writer), ready=True, complete_from=complete_from)
+            writer.put(state.space, META, encode_meta(meta))
+        assert gone({state.view.name: state.fingerprint}, {}, store) == expected
 
 
 def test_a_latest_key_that_is_seldom_heard_of_has_few_rows(store: LmdbStore) -> None:

@@ -46,12 +46,12 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def project(settings: Settings) -> Iterator[ms.Project]:
-    """Of fifty airports nothing is heard but on the first day."""
+    """Of fifty airports nothing is heard but on the first day, of two others only on the second."""
     with ms.Project(settings, nodes()) as made:
         made.run()
         made.ingest("departures", [event(n, f"K{n}", NOON) for n in range(50)], backfill=True)
         made.run()
-        made.ingest("departures", [event(50, "JFK", NOON + DAY)], backfill=True)
+        made.ingest("departures", [event(50, "JFK", NOON + DAY), event(51, "LGA", NOON + DAY)], backfill=True)
         yield made
 
 
@@ -67,19 +67,19 @@ def seen(project: ms.Project) -> list[Any]:
 def test_a_run_that_takes_in_a_stream_deletes_what_has_expired(project: ms.Project) -> None:
     before = seen(project)
     assert before == [(1, 50.0, False), (0, None, True)]
-    assert (records(project, "airport"), records(project, "last")) == (52, 52)
+    assert (records(project, "airport"), records(project, "last")) == (53, 53)
     run = project.run()
     told = {f"{step.kind} {step.node}": step.message for step in run.steps}
     assert told["materialise airport"] == told["materialise last"] == "50 records expired"
-    assert (records(project, "airport"), records(project, "last")) == (2, 2) and seen(project) == before
+    assert (records(project, "airport"), records(project, "last")) == (3, 3) and seen(project) == before
 
 
 def test_gc_deletes_it_too_and_the_states_of_views_that_are_no_more(project: ms.Project, settings: Settings) -> None:
     before = seen(project)
     assert project.gc() == (0, 100, 0) and seen(project) == before
     assert project.gc() == (0, 0, 0)
-    project.ingest("departures", [event(51, "K7", NOON + DAY + DAY / 50)], backfill=True)
-    assert seen(project) == [(1, 50.0, False), (1, 51.0, False)]
+    project.ingest("departures", [event(52, "K7", NOON + DAY + DAY / 50)], backfill=True)
+    assert seen(project) == [(1, 50.0, False), (1, 52.0, False)]
     last = space_of("last", project.release.online["last"])
     left = nodes()
     del left["last"]
@@ -100,7 +100,16 @@ def test_gc_leaves_alone_what_is_online_otherwise_than_it_is_declared_now(
     before = seen(project)
     with ms.Project(settings, edited) as other:
         assert other.gc() == (0, 0, 0)
-    assert seen(project) == before and records(project, "airport") == 52
+    assert seen(project) == before and records(project, "airport") == 53
+
+
+def test_an_event_of_one_key_years_after_all_others_expires_none_of_theirs(project: ms.Project) -> None:
+    before = seen(project)
+    project.ingest("departures", [event(60, "K1", datetime.now(UTC))], backfill=True)
+    project.run()
+    assert seen(project) == before
+    project.materialise(rebuild=True)
+    assert seen(project) == before
 
 
 def test_a_view_is_not_swept_while_one_that_uses_it_lags_behind(settings: Settings) -> None:
@@ -114,17 +123,17 @@ def test_a_view_is_not_swept_while_one_that_uses_it_lags_behind(settings: Settin
         project.run()
         store, online = project.adapters.store, project.release.online
         airport_state = online_view(compiled(project.graph, "airport"), store, online)
-        for n, at in enumerate((NOON, NOON + DAY)):
+        for n, at in enumerate((NOON, NOON + DAY, NOON + DAY)):
             columns = {name: [value] for name, value in event(n, f"K{n}", at).items()}
             columns |= {"at": [micros_of(at)], "_seq": [n], "_arrived": [micros_of(at)]}
             with store.transaction() as writer:
                 writer.append("events/departures", [payload(n, at)])
                 airport_state.apply(writer, columns, n + 1)
-        assert sweep(project.graph, store, online, ["airport"]) == 0 and records(project, "airport") == 3
+        assert sweep(project.graph, store, online, ["airport"]) == 0 and records(project, "airport") == 4
         project.run()
         rows = project.online("busy").get([{"event": "E0"}, {"event": "E1"}], NOON + DAY + DAY / 48)
         assert [row["airport__n_1h"] for row in rows] == [0, 0]
-        assert records(project, "airport") == 2, "the run that brought it along swept both"
+        assert records(project, "airport") == 3, "the run that brought it along swept both"
 
 
 def payload(number: int, at: datetime) -> bytes:

@@ -7,11 +7,12 @@ from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import ibis
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.features.instants import ALWAYS, to_micros
+from mainstem.features.instants import to_micros
 from mainstem.features.offline.join import answered
 from mainstem.features.offline.latest import ranked, visible
 from mainstem.features.online.corrections import Correct, corrections
@@ -96,17 +97,20 @@ class Materialise:
         begun = loading.begin(resume=resume)
         view, kept, loaded = answered(online.view), 0, 0
         with context.session(leaves(view.events)) as session:
-            watermark, events = _extent(session, view)
-            watermark = begun.watermark if begun.loaded else watermark
-            horizon = watermark - view.grace
+            reached, events = _extent(session, view)
+            reached = msgspec.structs.replace(begun if begun.loaded else reached, loader="")
+            horizon = reached.watermark - view.grace
             for chunk in _packed(online, session, _within(view, horizon)):
                 loaded, kept = loaded + chunk.keys, kept + chunk.events
                 if loaded > begun.loaded:
-                    loading.put(chunk.records, Meta(watermark, loaded=loaded))
+                    loading.put(chunk.records, msgspec.structs.replace(reached, loaded=loaded))
                     context.report(f"{view.name}: {loaded:,} key{'' if loaded == 1 else 's'}")
         complete_from = horizon if kept < events else -(2**63)
         offset = _offset(context, view.source)
-        loading.put([], Meta(watermark, complete_from, offset, loaded, ready=True, swept=horizon))
+        whole = msgspec.structs.replace(
+            reached, complete_from=complete_from, offset=offset, loaded=loaded, ready=True, swept=horizon
+        )
+        loading.put([], whole)
         return loaded
 
 
@@ -155,12 +159,18 @@ def _offset(context: Context, source: str) -> int:
     return int(snapshot.cursor or 0) if snapshot is not None and isinstance(context.graph[source].node, Stream) else 0
 
 
-def _extent(session: Session, view: CompiledView) -> tuple[int, int]:
-    """The watermark of a view's events, at most now, and their number."""
+def _extent(session: Session, view: CompiledView) -> tuple[Meta, int]:
+    """What a state of all of a view's events has reached, and their number."""
     events = view.events
     here = ibis.least(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
-    (row,) = session.fetch(events.aggregate(newest=here.max(), count=events.count())).to_pylist()
-    return min(ALWAYS if row["newest"] is None else row["newest"], micros_of(now())), row["count"]
+    keyed = events.select(**_key_columns(view), _here=here)
+    found = keyed.group_by(_keys(view)) if view.key else keyed
+    newest = found.aggregate(_newest=keyed["_here"].max(), _count=keyed.count())
+    first = newest.mutate(_total=newest["_count"].sum().over(ibis.window()))
+    rows = session.fetch(first.order_by(ibis.desc("_newest")).limit(2)).to_pylist()
+    usable = [row for row in rows if row["_newest"] is not None]
+    times = {encode_key([row[name] for name in _keys(view)]): row["_newest"] for row in usable}
+    return Meta().reaching(times, micros_of(now())), int(rows[0]["_total"]) if rows else 0
 
 
 def _within(view: CompiledView, horizon: int) -> ibis.Table:
@@ -196,12 +206,16 @@ def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterato
 
 def _stored(online: OnlineView, events: ibis.Table) -> ibis.Table:
     """The columns that are kept, instants in the key as int64, and the block that each event belongs to."""
-    view = online.view
-    keys = {
-        name: to_micros(events[column]) if kind.startswith("timestamp") else events[column]
+    kept = {name: events[name] for name in online.state.layout.kinds}
+    return events.select(**_key_columns(online.view, events), **kept)
+
+
+def _key_columns(view: CompiledView, events: ibis.Table | None = None) -> dict[str, ibis.Value]:
+    rows = view.events if events is None else events
+    return {
+        name: to_micros(rows[column]) if kind.startswith("timestamp") else rows[column]
         for name, (column, kind) in zip(_keys(view), view.key.items(), strict=True)
     }
-    return events.select(**keys, **{name: events[name] for name in online.state.layout.kinds})
 
 
 def _keys(view: CompiledView) -> list[str]:

@@ -21,7 +21,7 @@ Rows = Mapping[str, Sequence[Any]]
 class Arrivals(NamedTuple):
     """Events of some keys: `key` is for each row the place of its encoded key in `keys`, and ascends.
 
-    `columns` are arrays in the view's layout, nulls as it has them. `total` is how many events came, `watermark` their
+    `columns` are arrays in the view's layout, nulls as it has them. `total` is how many events came, `newest` their
     newest usable time.
     """
 
@@ -29,7 +29,7 @@ class Arrivals(NamedTuple):
     key: Array
     columns: dict[str, Array]
     total: int
-    watermark: int
+    newest: dict[bytes, int]
 
     def by_key(self) -> Iterator[tuple[bytes, dict[str, Array]]]:
         """Each key's columns."""
@@ -55,7 +55,14 @@ def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
     # An event that says it is of the future must not push the past out of the state.
     u = np.minimum(columns["_u"], columns[ARRIVED]) if view.arrives else columns["_u"]
     order = _order(view, key, columns)
-    return Arrivals(keys, key[order], taken(columns, order), len(u), int(u.max(initial=ALWAYS)))
+    return Arrivals(keys, key[order], taken(columns, order), len(u), _newest(keys, key, u))
+
+
+def _newest(keys: list[bytes], key: Array, u: Array) -> dict[bytes, int]:
+    """The newest usable time of the two keys that have the newest."""
+    newest = np.full(len(keys), ALWAYS)
+    np.maximum.at(newest, key, u)
+    return {keys[n]: int(newest[n]) for n in np.argsort(newest)[-2:]}
 
 
 def keys_of(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

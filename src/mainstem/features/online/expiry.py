@@ -13,6 +13,8 @@ import msgspec
 from mainstem.features.instants import ALWAYS
 from mainstem.features.online.meta import META, encode_meta
 from mainstem.features.online.view import OnlineView
+from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import now
 from mainstem.ports import Writer
 
 PAGE = 512
@@ -25,7 +27,7 @@ def expire(online: OnlineView, users: Iterable[OnlineView] = ()) -> int:
     Nothing while one of its `users`, the states of views that use it, lags behind: that one will ask about the past.
     """
     meta, deleted = online.meta(), 0
-    horizon = meta.watermark - online.view.grace
+    horizon = min(meta.watermark, micros_of(now())) - online.view.grace
     if meta.watermark == ALWAYS or not online.state.due(meta.swept, horizon):
         return 0
     if any(user.meta().offset < meta.offset for user in users):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from mainstem.errors import StorageError
@@ -15,9 +17,11 @@ META = b""
 class Meta(msgspec.Struct, frozen=True):
     """What is known of a view's state as a whole.
 
-    `watermark` is the newest usable time, `complete_from` the earliest time of a query that is answered exactly;
-    `offset` is the first of the stream's log that is not in the state. What no query from `swept` on can see was
-    looked for. Until a load is `ready`, `loaded` counts its keys so far, and `loader` is who may write.
+    `watermark` is the usable time that the state has reached, `complete_from` the earliest time of a query that is
+    answered exactly; `offset` is the first of the stream's log that is not in the state. What no query from `swept` on
+    can see was looked for. Until a load is `ready`, `loaded` counts its keys so far, and `loader` is who may write.
+    `leader` is the key with the newest event, `newest` that event's usable time, `second` that of the newest event of
+    any other key.
     """
 
     watermark: int = ALWAYS
@@ -27,6 +31,28 @@ class Meta(msgspec.Struct, frozen=True):
     ready: bool = False
     loader: str = ""
     swept: int = -(2**63)
+    leader: bytes = b""
+    newest: int = ALWAYS
+    second: int = ALWAYS
+
+    def reaching(self, newest: Mapping[bytes, int], clock: int) -> Meta:
+        """Return the record after events, given the usable time of the newest of each key, or of the newest two keys.
+
+        The watermark is never beyond the clock, and where there are several keys, one alone does not move it: an event
+        that is dated wrongly would expire the events of all others.
+        """
+        known = {self.leader: self.newest} if self.leader else {}
+        for key, time in newest.items():
+            known[key] = max(time, known.get(key, time))
+        leader = max(known, key=known.__getitem__, default=b"")
+        others = max((time for key, time in known.items() if key != leader), default=ALWAYS)
+        unled = not self.leader and self.watermark != ALWAYS  # a state of before leaders were kept
+        second = max(self.watermark if unled else self.second, others)
+        reached = second if second != ALWAYS else known.get(leader, ALWAYS)
+        watermark = min(max(self.watermark, reached), clock)
+        return msgspec.structs.replace(
+            self, watermark=watermark, leader=leader, newest=known.get(leader, ALWAYS), second=second
+        )
 
 
 _decode = msgspec.msgpack.Decoder(Meta).decode

@@ -20,7 +20,8 @@ from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, 
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.state import Found, Reading, state_of
 from mainstem.features.views.view import CompiledView
-from mainstem.nodes.instants import instant_of
+from mainstem.nodes.instants import instant_of, micros_of
+from mainstem.nodes.records import now
 from mainstem.ports import OnlineStore, Writer
 
 __all__ = [
@@ -94,14 +95,12 @@ class OnlineView:
         meta = self.meta(writer)
         if self.published and not meta.ready:
             raise gone(self.view.name, self.store)
-        watermark = max(meta.watermark, came.watermark)
-        horizon = watermark - self.view.grace
+        meta = meta.reaching(came.newest, micros_of(now()))
+        horizon = meta.watermark - self.view.grace
         forgot = self.state.take(writer, batch, horizon)
         complete_from = max(meta.complete_from, horizon) if forgot else meta.complete_from
         offset = meta.offset if offset is None else offset
-        grown = msgspec.structs.replace(
-            meta, watermark=watermark, complete_from=complete_from, offset=offset, loader=""
-        )
+        grown = msgspec.structs.replace(meta, complete_from=complete_from, offset=offset, loader="")
         writer.put(self.space, META, encode_meta(grown))
         return came.total
 
