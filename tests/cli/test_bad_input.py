@@ -206,7 +206,7 @@ def test_no_room_for_tables(project: Any) -> None:
 StorageError: the disk is full
      where  flights (flights.py:10  flights = ms.files(…)): /project/.mainstem/lake/tables/flights__HASH/data/ID
        got  No space left on device
-  expected  free space for the write; nothing of it was kept
+  expected  free space for the write; the write was rolled back
       hint  free some space, then do it again
 """
             + NOTHING_PUBLISHED.format("collect flights")
@@ -225,7 +225,7 @@ def test_no_room_for_the_state(project: Any) -> None:
 StorageError: the disk is full
      where  sqlite:////project/.mainstem/state/state.db
        got  database or disk is full
-  expected  free space for the write; nothing of it was kept
+  expected  free space for the write; the write was rolled back
       hint  free some space, then do it again
 """
         )
@@ -249,7 +249,7 @@ def test_no_room_for_events(live: Any, serve: Any) -> None:
                 "what": "the disk is full",
                 "where": str(live.root / ".mainstem/online/main"),
                 "got": answer["got"],
-                "expected": "free space for the write; nothing of it was kept",
+                "expected": "free space for the write; the write was rolled back",
                 "hint": "free some space, then do it again",
             }
             assert (status, answer) == (507, full)
