@@ -1,7 +1,7 @@
-"""Checks, compiled: from a declaration to the rows that violate it.
+"""Compiled checks: the query that finds the rows that violate a declared check.
 
-A check of rows becomes a boolean column, true where a row violates it; all of them are counted in one pass
-over the table, together with `unique`, `row_count` and `fresh`. Violating rows are looked for where there are some.
+A row check becomes a boolean column that is true for a violating row. One pass over the table counts all of them,
+together with `unique`, `row_count` and `fresh`. Sample rows are read only for a violated check.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mainstem.nodes.records import CheckResult, now
 from mainstem.ports import Session
 
 SAMPLE = 5
-"""Violating rows kept with a result."""
+"""The maximum number of violating rows kept with a result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A relation under test: its rows, their key, what is checked, and by which expressions foreign keys are read.
+    """A relation under test: its rows, their key, its checks, and the expressions that its foreign keys refer to.
 
-    `earlier` are rows of the same relation that stand before these: what is unique must not occur there either.
+    `earlier` are rows of the same relation that come before these: a unique value must not occur there either.
     """
 
     table: ibis.Table
@@ -42,7 +42,7 @@ class Subject:
 
 
 def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
-    """A node's own checks and, first, that its key identifies a row, unless it says so itself."""
+    """Return the checks of a node, preceded by a check that its key is unique unless the node declares one."""
     said = {(type(c), c.columns) for c in node.checks if isinstance(c, (NotNull, Unique))}
     named = {column for c in node.checks if isinstance(c, NotNull) for column in c.columns}
     key: list[Check] = []
@@ -54,7 +54,7 @@ def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
 
 
 def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = None) -> None:
-    """Refuse a check that the table's columns do not allow. Raises `UnknownName` or `SchemaError`."""
+    """Refuse a check that does not fit the table's columns. Raises `UnknownName` or `SchemaError`."""
     for check in checks:
         if isinstance(check, (Unique, ForeignKey)):
             _columns(table, check.columns, where)
@@ -66,7 +66,8 @@ def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = Non
 
 
 def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis.Value | None:
-    """A boolean column, never null, that is true where a row violates `check`; None for checks of a whole table."""
+    """Return a boolean column, never null, that is true for a row that violates `check`; None for a check of a whole
+    table."""
     match check:
         case NotNull():
             return ibis.or_(*(c.isnull() for c in _columns(table, check.columns, where)))
@@ -82,7 +83,7 @@ def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis
 
 
 def examine(session: Session, subject: Subject, *, at: datetime | None = None) -> tuple[CheckResult, ...]:
-    """What each check found, in order. The session sees the subject's table and its references."""
+    """Return the result of each check, in order. The session sees the subject's table and its references."""
     counted = _count(session, subject)
     return tuple(
         _result(session, subject, number, check, counted, at or now()) for number, check in enumerate(subject.checks)
@@ -90,7 +91,7 @@ def examine(session: Session, subject: Subject, *, at: datetime | None = None) -
 
 
 def refuse(name: str, results: Sequence[CheckResult], *, where: str, kept: int | None = None) -> None:
-    """Raise `CheckFailed` if a check of severity error found violations. `kept` is the snapshot left for inspection."""
+    """Raise `CheckFailed` if a check of severity error found violations. `kept` is the snapshot kept for inspection."""
     failed = [r for r in results if r.severity == "error" and not r.passed]
     if not failed:
         return
@@ -110,7 +111,7 @@ def refuse(name: str, results: Sequence[CheckResult], *, where: str, kept: int |
 
 
 def _count(session: Session, subject: Subject) -> dict[str, Any]:
-    """One row: `rows`, and per check `c0`, `c1`, … what it needs from the pass over the table."""
+    """Return one row: `rows`, and for each check the columns `c0`, `c1`, … that the pass over the table counts."""
     table = subject.table
     measures = {"rows": table.count()}
     for number, check in enumerate(subject.checks):
@@ -183,12 +184,12 @@ def _read_by(check: Check) -> tuple[str, ...]:
 
 
 def _repeated(subject: Subject, check: Check) -> bool:
-    """Whether a check compares rows with earlier ones, which one pass over the table cannot."""
+    """Return whether a check compares rows with earlier rows, which one pass over the table cannot do."""
     return isinstance(check, Unique) and subject.earlier is not None
 
 
 def _orphans(subject: Subject, check: ForeignKey) -> ibis.Table:
-    """Rows of the subject whose whole key occurs nowhere in what it refers to."""
+    """Return the subject's rows whose whole key does not occur in the referenced relation."""
     own = subject.table.drop_null(list(check.columns))
     theirs = _referred(subject, check)
     return own.anti_join(theirs, [own[a] == theirs[b] for a, b in _pairs(check)])
@@ -214,7 +215,8 @@ def _sampled(session: Session, rows: ibis.Table) -> tuple[Mapping[str, Any], ...
 
 
 def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis.Table]:
-    """The subject's rows that pass every quarantine check, and those that do not, with `_check`, `_run` and `_at`."""
+    """Return the subject's rows that pass every quarantine check, and the other rows with `_check`, `_run`
+    and `_at`."""
     flagged, flags = subject.table, {}
     for number, check in enumerate(c for c in subject.checks if c.severity == "quarantine"):
         flags[f"_violates{number}"] = check.label
@@ -230,7 +232,7 @@ def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis
 
 
 def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:
-    """The columns of `quarantine.TABLE`."""
+    """Return the columns of `quarantine.TABLE`."""
     return {**schema, **QUARANTINE}
 
 
