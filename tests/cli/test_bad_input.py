@@ -107,7 +107,7 @@ SourceUnreachable: the source cannot be reached
      where  weather (flights.py:17  weather = ms.api(…)): http://world/weather
        got  [Errno 111] Connection refused
   expected  an answer
-      hint  is it running, and the address right?
+      hint  check the server and the address
 """
         + NOTHING_PUBLISHED.format("collect weather")
     )
@@ -136,7 +136,7 @@ SourceError: a file is shorter than before and ends within a line
      where  flights (flights.py:10  flights = ms.files(…)): /project/data/flights.csv
        got  6,949 bytes, the last not a line break
   expected  6,951 bytes or more, or a line break at the end
-      hint  if it is cut, fetch it again; if it is whole, end it with a line break
+      hint  if it is truncated, fetch it again; if it is complete, end it with a line break
 """
         + NOTHING_PUBLISHED.format("collect flights")
     )
