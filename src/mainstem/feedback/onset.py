@@ -1,4 +1,4 @@
-"""Since when: the stretch of a column's rows that a conversion holds for."""
+"""The onset: the range of a column's rows to which a conversion applies."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from mainstem.feedback.units import Match
 Floats = NDArray[np.float64]
 
 CERTAIN = 3.0
-"""How much one row may say (a log likelihood ratio): a few odd rows shall not move the date."""
+"""The maximum log likelihood ratio of one row, so that a few unusual rows do not move the date."""
 ENDED = 10 * CERTAIN
 
 
 @dataclass(frozen=True)
 class Onset:
-    """The rows `first` to `last` that are converted; `last` is None where later ones are, too."""
+    """The rows `first` to `last` are converted. `last` is None if the range extends to the end."""
 
     first: int
     last: int | None
 
 
 def onset(reference: Floats, values: Floats, match: Match) -> Onset:
-    """The stretch of `values` (in order of time) with the most evidence for the conversion of `match`.
+    """Return the range of `values` (in order of time) with the most evidence for the conversion of `match`.
 
-    Each row speaks for it by how much likelier its value is undone than as it came, under `reference` (clean rows).
-    The stretch that maximises the sum is found as in Page's CUSUM.
+    The evidence of a row is how much more likely its reversed value is than its value, under `reference` (clean rows).
+    The range with the largest sum is found as in Page's CUSUM.
     """
     total = np.concatenate([[0.0], np.cumsum(_evidence(reference, values, match))])
     lowest = np.minimum.accumulate(total)
     last = int(np.argmax(total - lowest))
-    # The latest start among equals: rows that say nothing belong to the time before.
+    # The latest start among equals: rows without evidence count as not converted.
     first = int(np.flatnonzero(total[: last + 1] == lowest[last])[-1])
     return Onset(first, last - 1 if total[last] - total[-1] > ENDED else None)
 
