@@ -72,7 +72,7 @@ def test_what_is_not_understood_is_said(tmp_path: Path, text: str, said: str) ->
 
 
 def test_no_project_here(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"there is no mainstem\.toml"):
+    with pytest.raises(SettingsError, match=r"mainstem\.toml not found"):
         load(tmp_path)
 
 

@@ -8,13 +8,13 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; returns the exit code: 0, 1 (it failed), 2 (usage), 130 (interrupted)."""
+    """Run the command line and return the exit code: 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         from mainstem import __version__
 
         sys.stdout.write(f"mainstem {__version__}\n")
         return 0
-    # Imports make a million objects that stay; looking through them again and again is a fifth of a short command.
+    # Imports create a million long-lived objects. Scanning them repeatedly takes a fifth of a short command's time.
     gc.set_threshold(50_000, 20, 50)
     from mainstem.cli.app import run
 
@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def _end_at_once() -> None:
-    """Spare a process that ends its last collection, but for DuckDB's bindings, which complain of what it left."""
+    """Skip the last garbage collection of the process, unless DuckDB is loaded, whose bindings report leaks then."""
     if "duckdb" not in sys.modules:
         gc.freeze()
 

@@ -141,7 +141,7 @@ class UnknownName(DefinitionError):
     def among(
         cls, kind: str, name: str, known: Iterable[str], *, of: str | None = None, where: str | None = None
     ) -> UnknownName:
-        """Return the error for a `name` that is not in `known`; `of` says what should have it."""
+        """Return the error for a `name` that is not in `known`. `of` is what was searched, such as a table."""
         names = sorted(known)
         return cls(
             f"unknown {kind} {name!r}" + (f" in {of}" if of else ""),
@@ -199,13 +199,13 @@ class StorageError(MainstemError):
             "the disk is full",
             where=where,
             got=got,
-            expected="free space for the write; nothing of it was kept",
+            expected="free space for the write; the write was rolled back",
             hint="free some space, then do it again",
         )
 
     @classmethod
     def of(cls, error: OSError) -> StorageError:
-        """Return the error for an error of the operating system."""
+        """Return the error for an operating system error."""
         where, got = str(error.filename or "") or None, error.strerror or str(error)
         if error.errno in FULL:
             return cls.full(where, got)

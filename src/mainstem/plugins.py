@@ -1,4 +1,4 @@
-"""What installed packages add, by entry points. They are looked up only for a name that is not built in.
+"""Extensions that installed packages add through entry points. They are looked up only for a name that is not built in.
 
 [project.entry-points."mainstem.engines"]
 spark = "mainstem_spark:engine"
@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 
 def load(group: str, name: str, checked: Callable[[Any], T]) -> T | None:
-    """Return what an installed package offers under `name`, as `checked` returns it; None if no package does.
+    """Return the extension that an installed package offers under `name`, as `checked` returns it; None if there is
+    none.
 
-    `checked` raises `TypeError` for what cannot be used. Raises `PluginError` for that, for an entry point that cannot
-    be imported, and for a name that two packages offer.
+    `checked` raises `TypeError` for an unusable object. Raises `PluginError` in that case, for an entry point that
+    cannot be imported, and for a name that two packages offer.
     """
     point = _entry_point(group, name)
     if point is None:
@@ -32,9 +33,9 @@ def load(group: str, name: str, checked: Callable[[Any], T]) -> T | None:
 
 
 def load_factory(group: str, name: str) -> Callable[..., Any] | None:
-    """Return the function or class that an installed package offers under `name`; None if no package does.
+    """Return the function or class that an installed package offers under `name`; None if there is none.
 
-    Calling it raises `PluginError` for an exception that is not a `MainstemError`.
+    A call of it raises `PluginError` for any exception that is not a `MainstemError`.
     """
     factory, point = load(group, name, _called), _entry_point(group, name)
     if factory is None or point is None:
@@ -48,12 +49,14 @@ def load_factory(group: str, name: str) -> Callable[..., Any] | None:
 
 
 def offered(group: str, built_in: Iterable[str] = ()) -> list[str]:
-    """Return every name there is in a group: what is built in, and what installed packages offer."""
+    """Return all names in a group: built-in ones and those of installed packages."""
     return sorted({*built_in, *(point.name for point in _entry_points(group))})
 
 
 def having(*parts: str) -> Callable[[Any], Any]:
-    """Return a check for `load`: it takes an object, or makes one of a class, and wants `parts` as its attributes."""
+    """Return a check for `load`. It accepts an object, or creates one from a class, and requires the attributes
+    `parts`.
+    """
 
     def checked(offered: Any) -> Any:
         made = offered() if isinstance(offered, type) else offered

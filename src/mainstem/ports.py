@@ -1,4 +1,4 @@
-"""The ports: what the core asks of the outside, and the plain records that cross them.
+"""The ports: the protocols that the core uses to reach the outside, and the plain records that they exchange.
 
     Engine        computes: relations in, Parquet files or Arrow out
     Lake          keeps immutable snapshots of stored tables
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a stored table. `id` is what files are read by; `type` is an Ibis type, such as `int64`."""
+    """One column of a stored table. Files are read by `id`; `type` is an Ibis type, such as `int64`."""
 
     id: int
     name: str
@@ -37,7 +37,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Interval:
-    """A half-open stretch of time, `start <= t < end`, in UTC."""
+    """A half-open range of time, `start <= t < end`, in UTC."""
 
     start: datetime
     end: datetime
@@ -45,9 +45,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that an engine wrote and no snapshot refers to yet. `path` is absolute or a URI.
+    """A Parquet file that an engine wrote and that no snapshot refers to yet. `path` is absolute or a URI.
 
-    With an `interval` all its rows are of that time.
+    If `interval` is set, all rows of the file are in that range.
     """
 
     path: str
@@ -57,14 +57,16 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Target:
-    """Where an engine may write: a directory, and the schema its files must have (cast first, ids set)."""
+    """Where an engine may write: a directory and the schema of its files. Rows are cast to it; columns carry its field
+    ids.
+    """
 
     directory: str
     fields: tuple[Field, ...]
 
     @property
     def items(self) -> dict[str, int]:
-        """Array column → the field id of its items: those after the columns', in order, as Iceberg counts them."""
+        """Map each array column to the field id of its items. These ids follow the columns' ids, in Iceberg's order."""
         arrays = (field.name for field in self.fields if field.type.startswith("array<"))
         after = 1 + max((field.id for field in self.fields), default=0)
         return {name: id for id, name in enumerate(arrays, start=after)}
@@ -87,7 +89,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Scan:
-    """The files of one snapshot, to be read by field id."""
+    """The files of one snapshot. Columns are read by field id."""
 
     files: tuple[str, ...]
     fields: tuple[Field, ...]
@@ -96,7 +98,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class RawFiles:
-    """Files as a source offers them. `columns` maps names to Ibis types: what the source's schema says."""
+    """Files as a source offers them. `columns` maps names to the Ibis types of the source's schema."""
 
     paths: tuple[str, ...]
     format: Literal["csv", "parquet", "json"]
@@ -106,13 +108,13 @@ class RawFiles:
 
 @runtime_checkable
 class Feed(Protocol):
-    """Batches that arrive while an engine reads them, perhaps slowly."""
+    """Batches that arrive while an engine reads them. They may arrive slowly."""
 
     def reader(self) -> pa.RecordBatchReader:
-        """The batches, once."""
+        """Return a reader of the batches. They can be read once."""
 
     def cancel(self) -> None:
-        """End the reader's wait for the next batch, from any thread; reading then fails."""
+        """End the wait for the next batch, from any thread. The read then fails."""
 
 
 Relation = Any
@@ -129,48 +131,48 @@ class Session(Protocol):
         """
 
     def fetch(self, query: ibis.Table | str) -> pa.Table:
-        """All rows, as Arrow. Raises `EngineError`."""
+        """Return all rows as Arrow. Raises `EngineError`."""
 
     def batches(self, query: ibis.Table | str, rows: int = 65_536) -> pa.RecordBatchReader:
-        """The rows in batches of at most `rows`."""
+        """Yield the rows in batches of at most `rows`."""
 
     def schema(self, query: ibis.Table | str) -> ibis.Schema:
-        """The columns and types of a query, without running it."""
+        """Return the columns and types of a query without running it."""
 
     def add(self, name: str, relation: Relation) -> None:
-        """Let the session see one more relation."""
+        """Add one relation to those that the session sees."""
 
     def backend(self) -> BaseBackend:
-        """The Ibis backend over the same relations, for a person to explore."""
+        """Return the Ibis backend over the same relations, for interactive use."""
 
 
 class Engine(Protocol):
     dialect: ClassVar[str]
 
     def session(self, relations: Mapping[str, Relation]) -> AbstractContextManager[Session]:
-        """A session that sees `relations`; what it opened is closed on exit."""
+        """Open a session that sees `relations`. Its resources are closed on exit."""
 
 
 @dataclass(frozen=True)
 class Append:
-    """Add the new rows to those of the base."""
+    """Append the new rows to the base."""
 
 
 @dataclass(frozen=True)
 class ReplaceAll:
-    """Put the new rows in the place of all rows of the base."""
+    """Replace all rows of the base with the new rows."""
 
 
 @dataclass(frozen=True)
 class ReplaceFiles:
-    """Put the new rows in the place of those in some data files of the base, by their paths."""
+    """Replace the rows of some data files of the base, given by path, with the new rows."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ReplaceInterval:
-    """Put the new rows in the place of those from `start` up to but not including `end`."""
+    """Replace the rows of the base from `start` to before `end` with the new rows."""
 
     start: datetime
     end: datetime
@@ -178,14 +180,14 @@ class ReplaceInterval:
 
 @dataclass(frozen=True)
 class Upsert:
-    """Put each new row in the place of the row of the base that has the same `key` columns, or add it."""
+    """Replace the row with the same `key` columns by the new row, or append the new row."""
 
     key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Remove the rows of the base whose `key` columns are among those of the new rows; add none."""
+    """Delete the rows of the base whose `key` columns occur in the new rows. No rows are added."""
 
     key: tuple[str, ...]
 
@@ -195,10 +197,12 @@ Change = Append | ReplaceAll | ReplaceFiles | ReplaceInterval | Upsert | Delete
 
 
 class Lake(Protocol):
-    """Immutable snapshots of stored tables. Nothing here is visible to readers before a release names it."""
+    """Immutable snapshots of stored tables. Readers see a snapshot only when a release names it."""
 
     def target(self, table: str, schema: Mapping[str, str]) -> Target:
-        """Where to write files of `table` with this schema (name → Ibis type); its physical table is made if new."""
+        """Return where to write files of `table` with this schema (name → Ibis type). The physical table is created if
+        needed.
+        """
 
     def commit(
         self,
@@ -212,23 +216,23 @@ class Lake(Protocol):
         cursor: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> Snapshot:
-        """Register files in one commit, as a `change` of the rows of `base`. Raises `StorageError`.
+        """Commit files as one snapshot that makes `change` to the rows of `base`. Raises `StorageError`.
 
-        Keeping files of a base of another physical table (its schema changed) is refused, and so is a change that the
-        lake cannot make. The cursor is carried forward from `base` when none is given.
+        A change that keeps files of the base is refused if the base belongs to another physical table (the schema
+        changed). A change that the lake does not support is refused. Without a cursor, the cursor of `base` is kept.
         """
 
     def scan(self, snapshot: Snapshot) -> Scan:
-        """The files of a snapshot. Raises `StorageError` if it is gone."""
+        """Return the files of a snapshot. Raises `StorageError` if the snapshot no longer exists."""
 
     def pin(self, snapshot: Snapshot, tag: str) -> None:
-        """Keep a snapshot from expiring: a release or model version refers to it."""
+        """Keep a snapshot from expiring because a release or a model version refers to it."""
 
     def publish(self, snapshot: Snapshot) -> None:
         """Move the physical table's own `main` to the snapshot, for readers outside Mainstem."""
 
     def sweep(self, keep: Sequence[Snapshot], *, older_than_hours: float = 24.0) -> int:
-        """Delete data files that no kept snapshot and no young write refers to; the number deleted."""
+        """Delete data files that no kept snapshot and no recent write refers to. Return the number of deleted files."""
 
 
 # ── state ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,27 +252,27 @@ class State(Protocol):
     """Records by class and id, and one head per branch that moves by compare-and-swap."""
 
     def save(self, *records: Record) -> None:
-        """Insert or replace records, all in one transaction."""
+        """Insert or replace records in one transaction."""
 
     def get(self, kind: type[R], id: str) -> R | None: ...
 
     def find(self, kind: type[R], *, newest: int | None = None, **fields: str) -> list[R]:
-        """Records whose fields equal these texts, oldest first; only the `newest` n if given."""
+        """Return records whose fields equal these texts, oldest first. `newest` limits them to the n newest."""
 
     def head(self, branch: str) -> str | None:
-        """The id of the release that the branch publishes."""
+        """Return the id of the release that the branch publishes."""
 
     def move(self, branch: str, to: str, *, expect: str | None) -> None:
-        """Move the branch's head iff it is still `expect`. Raises `ConflictError`."""
+        """Move the branch's head if it is still `expect`. Raises `ConflictError` otherwise."""
 
     def publish(self, branch: str, to: Record, *records: Record, expect: str | None) -> None:
-        """Save the release `to` and `records`, and move the branch's head to it: all in one transaction, or nothing.
+        """Save the release `to` and `records`, and move the branch's head to the release, in one transaction.
 
-        Raises `ConflictError` if the head is not `expect` any more.
+        Raises `ConflictError` if the head is no longer `expect`.
         """
 
     def reserve(self, counter: str, count: int = 1) -> int:
-        """Return the first of `count` numbers that no other call gets, now or later. A counter begins at 1."""
+        """Return the first of `count` numbers that no other call gets. A counter begins at 1."""
 
     def branches(self) -> dict[str, str]: ...
 
@@ -278,17 +282,17 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many bytes each space and each log takes up, by name; about, and by the store's own measure."""
+    """Approximate number of bytes of each space and each log, by name, as the store measures them."""
 
     spaces: Mapping[str, int]
     logs: Mapping[str, int]
 
 
 class Writer(Protocol):
-    """One transaction over online state and event log: all of it is on disk when it ends, or none."""
+    """One transaction over online state and event log. At its end all of it is durable, or none of it."""
 
     def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
-        """Say what `get` is about to be asked for: a store that is far away brings all of it in one round trip."""
+        """Announce the keys that `get` will be called with. A remote store fetches all of them in one round trip."""
 
     def get(self, space: str, key: bytes) -> bytes | None: ...
     def get_many(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]: ...
@@ -297,17 +301,17 @@ class Writer(Protocol):
     def delete(self, space: str, key: bytes) -> None: ...
 
     def clear(self, space: str, limit: int | None = None) -> bool:
-        """Delete what a space has, or about `limit` of it where that takes time; whether something may be left."""
+        """Delete all entries of a space, or about `limit` of them. Return whether entries may be left."""
 
     def append(self, log: str, payloads: Sequence[bytes]) -> int:
-        """Append to a log; the offset of the first. Offsets of a log are 0, 1, 2, … without a gap."""
+        """Append to a log and return the first offset. The offsets of a log are 0, 1, 2, … without gaps."""
 
 
 class OnlineStore(Protocol):
     """Bytes per (space, key).
 
-    `where` is its place, without secrets; `durability` says in a few words what is promised of a transaction that has
-    ended. A `remote` one is read over a network, which an event loop must not wait for.
+    `where` is the place of the store, without secrets. `durability` says briefly what a finished transaction
+    guarantees. A `remote` store is read over a network; an event loop must not wait for it.
     """
 
     remote: ClassVar[bool]
@@ -319,40 +323,47 @@ class OnlineStore(Protocol):
     def durability(self) -> str: ...
 
     def transaction(self) -> AbstractContextManager[Writer]:
-        """One writer at a time; durable on exit, rolled back on an exception. Raises `StorageError` (full disk too)."""
+        """Open the transaction of the only writer. It is durable on exit and rolled back on an exception.
+
+        Raises `StorageError`, also if the disk is full.
+        """
 
     def read(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of many keys, from one consistent view."""
+        """Return the values of many keys from one consistent view."""
 
     def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        """The values of many keys of each of several spaces, from one consistent view and in one round trip."""
+        """Return the values of many keys in several spaces, from one consistent view and in one round trip."""
 
     def count(self, space: str) -> int: ...
 
     def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
-        """All keys of a space with their values, about `limit` at a time and each time from a view of its own: what is
-        written meanwhile may be among them or not, and a key may come twice."""
+        """Yield all keys of a space with their values, about `limit` at a time, each chunk from its own view.
+
+        Concurrent writes may or may not be included, and a key may be returned twice.
+        """
 
     def sizes(self) -> Sizes:
-        """What takes up how much; it may take as long as reading everything does."""
+        """Return the size of each space and log. This may take as long as reading everything."""
 
     def close(self) -> None: ...
 
 
 class EventLog(Protocol):
-    """Ordered, durable payloads per log. A reader keeps its own offset, with the data it writes."""
+    """Ordered, durable payloads per log. A reader stores its own offset together with the data it writes."""
 
     def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) from `start` on."""
+        """Yield (offset, payload) from `start` on."""
 
     def end(self, log: str) -> int:
-        """The offset that the next payload will get."""
+        """Return the offset of the next payload."""
 
     def trim(self, log: str, before: int) -> None:
-        """Forget payloads below an offset, once the lake has them."""
+        """Delete payloads below an offset, once they are in the lake."""
 
     def begin(self, log: str, offset: int) -> None:
-        """Let the next payload have this offset at least: the log was lost, and what it had has a place elsewhere."""
+        """Continue a log that was lost: the next payload gets at least this offset, because lower offsets were used
+        before.
+        """
 
 
 class Store(OnlineStore, EventLog, Protocol):
@@ -360,11 +371,11 @@ class Store(OnlineStore, EventLog, Protocol):
 
 
 class BranchStore(Store, Protocol):
-    """The store of one branch, on a server that keeps those of many."""
+    """The store of one branch, on a server that holds the stores of several branches."""
 
     @property
     def begun(self) -> bool:
-        """Whether anything was ever written to it."""
+        """Whether anything was ever written to the store."""
 
     def fork(self, origin: str) -> None:
-        """Begin as a copy of another branch's store, unless this one has begun or there is no other."""
+        """Start as a copy of another branch's store, unless this one has data or the other does not exist."""

@@ -1,4 +1,4 @@
-"""The settings of a project: `mainstem.toml`, a profile of it, and what the environment overrides.
+"""The settings of a project: `mainstem.toml`, one of its profiles, and overrides from the environment.
 
     [project]
     name = "flights"
@@ -7,7 +7,8 @@
     [profile.default]
     lake = ".mainstem/lake"
 
-Every value may hold `${env:NAME}`; a value of the profile is overridden by MAINSTEM_NAME, such as MAINSTEM_LAKE.
+Every value may contain `${env:NAME}`. The variable MAINSTEM_NAME overrides a value of the profile: MAINSTEM_LAKE
+overrides `lake`.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ FILE = "mainstem.toml"
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the project is called and which modules hold its definitions."""
+    """The name of the project and the modules that hold its definitions."""
 
     name: str
     modules: tuple[str, ...]
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where things live. Paths are relative to the project.
+    """Where a project keeps and computes its data. Paths are relative to the project.
 
-    `lake` is the directory of stored tables and artifacts, `catalog` the URL of the Iceberg catalog (default: SQLite in
-    the lake), `engine` what computes, `memory` and `threads` its bounds, `online` the directory of online state and
-    logs or the URL of a Redis server that has them, `state` the URL of runs, releases and findings.
+    `lake` is the directory of stored tables and artifacts. `catalog` is the URL of the Iceberg catalog (default: SQLite
+    in the lake). `engine` names the engine; `memory` and `threads` limit it. `online` is the directory of online state
+    and logs, or the URL of a Redis server that holds them. `state` is the URL of runs, releases and findings.
     """
 
     lake: str = ".mainstem/lake"
@@ -51,7 +52,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, and its bounds: bytes and rows of a request, and how far `ahead` events are."""
+    """Where the server listens, and its limits: bytes and rows of a request, and how far `ahead` of now an event may
+    be.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8100
@@ -76,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True):
     serve: Serve
 
     def path(self, text: str) -> Path:
-        """A path of the profile, made absolute."""
+        """Return a path of the profile as an absolute path."""
         return (self.root / text).resolve()
 
     @property
@@ -88,16 +91,16 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def cache(self) -> Path:
-        """The directory of what can be computed again: beside the state where that is a file, else `.mainstem`."""
+        """The directory of data that can be computed again: next to the state if that is a file, else `.mainstem`."""
         prefix = "sqlite:///"
         url = self.state_url
         return Path(url.removeprefix(prefix)).parent if url.startswith(prefix) else self.root / ".mainstem"
 
 
 def load(path: str | Path = ".", profile: str | None = None) -> Settings:
-    """Read the settings of the project at `path`: its directory, or one below it.
+    """Read the settings of the project at `path`: its directory, or a directory below it.
 
-    The profile is the given one, else MAINSTEM_PROFILE, else `default`. Raises `SettingsError`, `UnknownName`.
+    The profile is the given one, else MAINSTEM_PROFILE, else `default`. Raises `SettingsError` or `UnknownName`.
     """
     root = find_root(Path(path))
     name = profile or os.environ.get("MAINSTEM_PROFILE") or "default"
@@ -107,22 +110,22 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
         problem = UnknownName.among("profile", name, profiles)
         problem.hint = problem.hint or f"add [profile.{name}] to {FILE}"
         raise problem if profile else problem.at("the environment variable MAINSTEM_PROFILE")
-    # Only the chosen profile: another one's secrets need not be there.
+    # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
     return Settings(root, file.project, _overridden(file.profile[name]), name, file.serve)
 
 
 def find_root(path: Path) -> Path:
-    """The nearest directory at or above `path` that holds mainstem.toml."""
+    """Return the nearest directory at or above `path` that contains mainstem.toml."""
     start = path.resolve()
     for directory in (start, *start.parents):
         if (directory / FILE).is_file():
             return directory
-    raise SettingsError(f"there is no {FILE} here", where=str(start), hint="mainstem init flights DIR makes a project")
+    raise SettingsError(f"{FILE} not found", where=str(start), hint="mainstem init flights DIR makes a project")
 
 
 def expand(text: str) -> str:
-    """`text` with every `${env:NAME}` replaced. Raises `SettingsError` if one is not set."""
+    """Return `text` with every `${env:NAME}` replaced. Raises `SettingsError` for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
@@ -159,7 +162,7 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
 
 
 def _known(data: Mapping[str, Any], file: Path) -> None:
-    """Refuse a section or a setting that there is not, with those that it may have been meant to be."""
+    """Refuse unknown sections and settings, and suggest the nearest known ones."""
     _among(data, ("project", "profile", "serve"), "section", str(file))
     kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve}
     sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}

@@ -195,7 +195,7 @@ def test_every_help_has_an_example_that_the_command_accepts(path: list[str], com
 def test_there_is_no_project_here(tmp_path: Path) -> None:
     result = invoke("plan", "-C", str(tmp_path))
     assert result.exit_code == 1
-    assert "there is no mainstem.toml here" in result.stderr and "mainstem init" in result.stderr
+    assert "mainstem.toml not found" in result.stderr and "mainstem init" in result.stderr
 
 
 def test_run_returns_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

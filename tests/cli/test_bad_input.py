@@ -107,7 +107,7 @@ SourceUnreachable: the source cannot be reached
      where  weather (flights.py:17  weather = ms.api(…)): http://world/weather
        got  [Errno 111] Connection refused
   expected  an answer
-      hint  is it running, and the address right?
+      hint  check the server and the address
 """
         + NOTHING_PUBLISHED.format("collect weather")
     )
@@ -125,7 +125,7 @@ SourceError: a row has 4 columns instead of 6
      where  flights (flights.py:10  flights = ms.files(…)): /project/data/flights.csv, line 121
        got  F119,EWR,1147,2013-12-01T11:
   expected  6 columns
-      hint  if it is the last line, the file is cut: fetch it again
+      hint  if it is the last line, the file is truncated: fetch it again
 """
         + NOTHING_PUBLISHED.format("collect flights")
     )
@@ -136,7 +136,7 @@ SourceError: a file is shorter than before and ends within a line
      where  flights (flights.py:10  flights = ms.files(…)): /project/data/flights.csv
        got  6,949 bytes, the last not a line break
   expected  6,951 bytes or more, or a line break at the end
-      hint  if it is cut, fetch it again; if it is whole, end it with a line break
+      hint  if it is truncated, fetch it again; if it is complete, end it with a line break
 """
         + NOTHING_PUBLISHED.format("collect flights")
     )
@@ -206,7 +206,7 @@ def test_no_room_for_tables(project: Any) -> None:
 StorageError: the disk is full
      where  flights (flights.py:10  flights = ms.files(…)): /project/.mainstem/lake/tables/flights__HASH/data/ID
        got  No space left on device
-  expected  free space for the write; nothing of it was kept
+  expected  free space for the write; the write was rolled back
       hint  free some space, then do it again
 """
             + NOTHING_PUBLISHED.format("collect flights")
@@ -225,7 +225,7 @@ def test_no_room_for_the_state(project: Any) -> None:
 StorageError: the disk is full
      where  sqlite:////project/.mainstem/state/state.db
        got  database or disk is full
-  expected  free space for the write; nothing of it was kept
+  expected  free space for the write; the write was rolled back
       hint  free some space, then do it again
 """
         )
@@ -249,7 +249,7 @@ def test_no_room_for_events(live: Any, serve: Any) -> None:
                 "what": "the disk is full",
                 "where": str(live.root / ".mainstem/online/main"),
                 "got": answer["got"],
-                "expected": "free space for the write; nothing of it was kept",
+                "expected": "free space for the write; the write was rolled back",
                 "hint": "free some space, then do it again",
             }
             assert (status, answer) == (507, full)

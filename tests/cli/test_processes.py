@@ -46,7 +46,7 @@ def test_a_command_gives_its_output_or_an_error_with_what_it_said(tmp_path: Path
     with pytest.raises(RunFailed) as failure:
         call(mainstem("plan"), tmp_path, {}, captured=True)
     assert failure.value.where == "mainstem plan"
-    assert "there is no mainstem.toml here" in str(failure.value.got)
+    assert "mainstem.toml not found" in str(failure.value.got)
 
 
 def test_a_command_sees_the_environment_given(tmp_path: Path) -> None:

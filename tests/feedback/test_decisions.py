@@ -92,9 +92,9 @@ def test_rejecting_keeps_the_reason_and_the_date(state):
 
 
 def test_rejecting_needs_a_reason_and_a_date_to_come(state):
-    with pytest.raises(RequestError, match="for a reason"):
+    with pytest.raises(RequestError, match="without a reason"):
         reject(state, "F1", "  ")
-    with pytest.raises(RequestError, match="date to come"):
+    with pytest.raises(RequestError, match="future date"):
         reject(state, "F1", "a strike", now() - timedelta(days=1))
     assert state.get(Finding, "F1").state == "open"
 

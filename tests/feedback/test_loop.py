@@ -209,7 +209,7 @@ def test_an_untouched_month_is_silent(opened):
     project, world = opened
     record = serve(project, world, {})
     assert project.findings() == []
-    assert said(record, "attribute").startswith("no cause for concern in")
+    assert said(record, "attribute").startswith("no loss found in")
     assert "no drift in" in said(record, "monitor") and "above the floor" in said(record, "monitor")
     [mark] = project.adapters.state.find(Verdict, monitor=ATTRIBUTION)
     assert mark.outcomes == mark.rows == len(world.trips())

@@ -62,7 +62,7 @@ def test_no_file_is_no_remedy(tmp_path):
         (("factor = 0.0166", "factor = 0.0 #"), "must not be 0"),
         (('"rescale"', '"delete"'), "kind of remedy 'delete'"),
         (("guard", "gard"), "no 'guard'"),
-        (('kind = "rescale"', 'kind = "rescale"\nwhen = 1'), "field of a remedy 'when'"),
+        (('kind = "rescale"', 'kind = "rescale"\nwhen = 1'), "unknown field 'when' in a remedy"),
         (("[[remedy]]", "[[remedy"), "is not TOML"),
         (("[[remedy]]", "[remedy]"), "no list of remedies"),
     ],

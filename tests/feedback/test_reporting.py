@@ -75,9 +75,13 @@ def test_a_finding_is_verified_if_what_was_promised_came_true(harmless, realised
         (
             (0.001, -0.002, 0.004),
             True,
-            "it costs nothing worth mentioning: 0.001 (-0.002 to 0.004) of average precision",
+            "its cost is negligible: 0.001 (-0.002 to 0.004) of average precision",
         ),
-        ((0.02, -0.05, 0.09), True, "no cost is shown: 0.020 (-0.050 to 0.090) of average precision; less than 0.100"),
+        (
+            (0.02, -0.05, 0.09),
+            True,
+            "no cost was measured: 0.020 (-0.050 to 0.090) of average precision; a cost below 0.100",
+        ),
     ],
 )
 def test_a_cost_is_told_as_it_is_known(measure, harmless, text):

@@ -97,7 +97,7 @@ def test_inputs_that_say_nothing_are_refused(worlds):
     examples = worlds.examples("binary", 200, floats=0, strings=1)
     examples.rows.strings[:, 0] = [f"id {i}" for i in range(200)]
     for name in ("linear", "lightgbm"):
-        with pytest.raises(ModelError, match="no input can be used"):
+        with pytest.raises(ModelError, match="no usable input"):
             algorithm(name).fit(examples)
 
 

@@ -31,7 +31,7 @@ def test_a_shifted_weight_is_caught(fitted):
     weights[0] += 1e-3
     with pytest.raises(GateError, match="does not score like the fitted model") as error:
         gate.check(replace(estimator, weights=weights), model, held_out)
-    assert "within 1e-06 + 1e-05·|y|" in str(error.value) and "nothing was deployed" in str(error.value)
+    assert "within 1e-06 + 1e-05·|y|" in str(error.value) and "the version was not saved" in str(error.value)
 
 
 def test_a_fault_on_unknown_levels_only_is_caught(fitted):

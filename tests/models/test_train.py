@@ -276,7 +276,7 @@ def test_a_challenger_that_is_better_ships(monkeypatch):
         context.absorb(step, outcome)
         assert registry.champion(context.records, context.release, "desk").id == "late-2"
         assert registry.challenger(context.records, context.release, "late").id == "late-2"
-        assert promote(step, context).message == "late-2 ships already"
+        assert promote(step, context).message == "late-2 is already the champion"
 
 
 def test_rows_that_the_champion_was_trained_on_are_no_evidence(monkeypatch):
@@ -291,10 +291,10 @@ def test_rows_that_the_champion_was_trained_on_are_no_evidence(monkeypatch):
             with pytest.raises(ModelError, match="too few rows that neither"):
                 registry.compare(session, project.adapters.lake_root, late, new)
             other = replace(old, inputs=(InputColumn("gone", "float"),))
-            with pytest.raises(ModelError, match="needs columns") as error:
+            with pytest.raises(ModelError, match="lacks columns") as error:
                 registry.compare(session, project.adapters.lake_root, other, new)
             assert error.value.got == "gone"
-            with pytest.raises(ModelError, match="predict different things"):
+            with pytest.raises(ModelError, match="predict different targets"):
                 registry.compare(session, project.adapters.lake_root, replace(old, task="regression"), new)
 
 
@@ -340,7 +340,7 @@ def test_other_tasks(target, task, metric):
     ("data", "options", "said"),
     [
         (trips(100, unlabelled=100), {}, "no row has a known target"),
-        (trips(200, delay=60.0), {}, "one class only"),
+        (trips(200, delay=60.0), {}, "only one class"),
         (trips(200, delay=60.0), {"target": _.delay}, "constant"),
         (trips(60, unlabelled=10), {}, "too few labelled rows"),
         (trips(200, unlabelled=0), {"gap": "30d"}, "too few labelled rows"),

@@ -29,7 +29,7 @@ def test_below_but_within_the_noise_is_no_alarm():
     y, scores, times = served(rows=600)
     floor = grade(Performance(0), y, scores, times).measure.value + 0.005
     found = grade(Performance(floor), y, scores, times)
-    assert found.judgement == "fine" and "not surely below the floor" in found.text
+    assert found.judgement == "fine" and "not significantly below the floor" in found.text
 
 
 def test_where_lower_is_better_the_floor_is_a_ceiling():

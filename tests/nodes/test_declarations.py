@@ -41,7 +41,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "on": (lambda: PLACE.on(_.x), "columns must be given by name", "_.x"),
     "a list of windows": (
         lambda: ms.windowed(_.count(), ["1h", "2h"]),
-        "must be an argument of its own",
+        "takes each window as a separate argument",
         "['1h', '2h']",
     ),  # type: ignore[arg-type]
     "levels that are a text": (lambda: ms.by(_.x, "UA", _.count()), "a list of levels", "'UA'"),

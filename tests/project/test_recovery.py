@@ -83,7 +83,7 @@ def test_a_lost_store_is_told_and_built_anew(project: ms.Project, online: tuple[
 
     with pytest.raises(StorageError, match="the online state of 'airport' is gone from the store") as caught:
         count(project)
-    assert caught.value.hint == "mainstem run builds it anew from the lake"
+    assert caught.value.hint == "mainstem run rebuilds it from the lake"
     with pytest.raises(StorageError, match="gone from the"):
         project.ingest("departures", [event(7)], backfill=True)
 

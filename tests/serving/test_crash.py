@@ -177,7 +177,7 @@ def test_a_state_that_lags_behind_what_the_log_still_has_is_not_gone_on_with(wor
     told = "does not have the events that the online state needs"
     with pytest.raises(StorageError, match=told) as caught, world.store.transaction() as writer:
         ingest.write(writer, events[3:])
-    assert caught.value.hint == "mainstem run builds the state anew from the lake"
+    assert caught.value.hint == "mainstem run rebuilds the state from the lake"
     assert world.store.end("events/departures") == 3 and events_per_origin(world, worlds) == 1
     with pytest.raises(StorageError, match=told):
         catch_up(ingest.views[0], world.store, "departures")

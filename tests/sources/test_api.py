@@ -101,7 +101,7 @@ def test_paging_by_number(bench, site, paging, monkeypatch):
 
 def test_a_server_that_ignores_the_page_is_found_out(bench, site):
     site.json("/rows", [item(1)])
-    with pytest.raises(SourceError, match="the same page again and again"):
+    with pytest.raises(SourceError, match="the same page repeatedly"):
         bench.collect(api(f"{site.url}/rows", paging="page"), SCHEMA)
 
 
@@ -197,7 +197,7 @@ def test_a_failure_on_a_later_page_publishes_nothing(bench, site):
 
 def test_truncated_json(bench, site):
     site.text("/rows", '[{"n": 1, "at": "2013')
-    assert refused(bench, api(f"{site.url}/rows")).what == "the answer is not whole JSON"
+    assert refused(bench, api(f"{site.url}/rows")).what == "the answer is not valid JSON"
 
 
 def test_a_slow_server(bench, site, monkeypatch):

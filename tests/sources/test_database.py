@@ -152,5 +152,5 @@ def test_no_server_and_its_password_is_not_shown(bench, monkeypatch):
 
 
 def test_another_kind_of_database(bench):
-    with pytest.raises(SourceError, match="'oracle' are not supported"):
+    with pytest.raises(SourceError, match="unsupported kind of database 'oracle'"):
         bench.collect(database("oracle://h/d", table="t"), {"a": "int64"})

@@ -76,7 +76,7 @@ def test_rows_of_a_file_that_is_gone_stay(bench):
     bench.collect(source())
     gone.unlink()
     outcome = bench.collect(source())
-    assert "no longer there" in outcome.message
+    assert "no longer exist" in outcome.message
     assert bench.column("id") == [1, 2]
 
 
@@ -142,7 +142,7 @@ def test_a_row_that_is_cut_names_file_and_line(bench):
 def test_a_file_without_its_last_line_break_is_told(bench):
     path = put(bench, "a.csv", row(1))
     path.write_text(path.read_text().rstrip("\n"))
-    assert "perhaps cut: data/a.csv" in bench.collect(source()).message
+    assert "perhaps truncated: data/a.csv" in bench.collect(source()).message
 
 
 def test_a_cut_gzip_is_refused(bench):

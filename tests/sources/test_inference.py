@@ -40,7 +40,7 @@ def test_what_is_declared_wins(bench):
 
 def test_another_delimiter_is_noticed(bench):
     put(bench.root, "a.csv", "id;delay\n1;15\n")
-    with pytest.raises(SourceError, match="one column only"):
+    with pytest.raises(SourceError, match="only one column"):
         introspect(files("*.csv"), bench.root, bench.engine)
     node = files("*.csv", options={"delim": ";"})
     assert introspect(node, bench.root, bench.engine) == {"id": "int64", "delay": "int64"}

@@ -28,7 +28,7 @@ def test_rows_of_a_page_land(bench, site):
     ("rows", "fields", "what"),
     [
         ("table.airlines tr", FIELDS, "the selector 'table.airlines tr' matches nothing on the page"),
-        ("table tr", {"carrier": "td.kode"}, "no field of the page is found"),
+        ("table tr", {"carrier": "td.kode"}, "no field was found on the page"),
     ],
 )
 def test_selectors_that_find_nothing(bench, site, rows, fields, what):
@@ -41,7 +41,7 @@ def test_selectors_that_find_nothing(bench, site, rows, fields, what):
 def test_robots_are_obeyed(bench, site):
     site.text("/robots.txt", "User-agent: *\nDisallow: /\n")
     site.text("/airlines", PAGE)
-    with pytest.raises(SourceError, match=r"robots\.txt forbids"):
+    with pytest.raises(SourceError, match=r"robots\.txt does not allow"):
         bench.collect(web(f"{site.url}/airlines", rows="tr", fields=FIELDS))
 
 

@@ -254,7 +254,7 @@ def test_a_directory_that_is_deleted_while_it_is_open(tmp_path: Path):
     shutil.rmtree(path)
     with pytest.raises(StorageError, match="was deleted while it was open") as caught, store.transaction() as writer:
         writer.put("a", b"k", b"new")
-    assert caught.value.hint == "mainstem run builds it anew from the lake" and not path.exists()
+    assert caught.value.hint == "mainstem run rebuilds it from the lake" and not path.exists()
     store._look_at = 0.0  # half a second later
     with pytest.raises(StorageError, match="was deleted while it was open"):
         store.read("a", [b"k"])

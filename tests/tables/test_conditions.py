@@ -53,7 +53,7 @@ def test_conditions_mean_what_they_say(sql, expected):
     ],
 )
 def test_nothing_else_is_taken(sql):
-    with pytest.raises(DefinitionError, match="a remedy cannot be limited to"):
+    with pytest.raises(DefinitionError, match="unsupported condition"):
         condition(ROWS, sql)
 
 

@@ -57,7 +57,7 @@ def test_an_unknown_column_however_it_is_read(function):
     [
         (lambda legs, airports: legs.join(airports, "origin"), "origin:string and origin:int64 are not comparable"),
         (lambda legs, airports: legs.join(airports, legs.id == airports.origin, rname="{name}"), "origin"),
-        (lambda legs: None, "is the return missing?"),
+        (lambda legs: None, "the return statement may be missing"),
         (lambda legs: legs.delay.mean(), "FloatingScalar"),
         (lambda legs: legs.mutate(local=_.at.cast("timestamp")), "timestamp"),
         (lambda legs: legs.filter(_.limit > 3), "'method'"),

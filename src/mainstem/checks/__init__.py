@@ -1,1 +1,1 @@
-"""Data-quality checks, compiled, and the write-audit of what violates them."""
+"""Data-quality checks, compiled, and the audit that sets violating rows aside."""

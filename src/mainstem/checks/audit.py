@@ -1,7 +1,7 @@
-"""Write, audit: the part that sources and tables share.
+"""Write and audit: the step that sources and tables share.
 
-Rows are written once. Only where a quarantine check finds violations are they written again, split in two; then the
-remaining checks are judged on what would be published.
+Rows are written once. They are written again, split in two, only if a quarantine check finds violations. The other
+checks then test the rows to publish.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, ReplaceAll, ReplaceFiles, Scan, Session, Snapshot, Target
 
 QUARANTINE = "quarantine."
-"""Before a table's name: the relation of the rows set aside."""
+"""Prefix of the relation that holds a table's quarantined rows."""
 
 
 def subject_of(context: Context, name: str, checks: Sequence[Check]) -> Subject:
-    """The stored relation `name` as the subject of checks."""
+    """Return the stored relation `name` as the subject of checks."""
     definition = context.graph[name]
     node: Any = definition.node
     table = ibis.table(dict(definition.schema or {}), name=name)
@@ -40,7 +40,7 @@ def subject_of(context: Context, name: str, checks: Sequence[Check]) -> Subject:
 
 
 def reveal(session: Session, context: Context, subject: Subject) -> None:
-    """Let a session that sees the subject see what its foreign keys refer to."""
+    """Add the relations that foreign keys refer to to a session that sees the subject."""
     own = subject.table.get_name()
     for relation in {leaf for read in subject.references.values() for leaf in leaves(read)} - {own}:
         session.add(relation, context.lake.scan(context.snapshot(relation)))
@@ -49,9 +49,9 @@ def reveal(session: Session, context: Context, subject: Subject) -> None:
 def set_aside(
     context: Context, subject: Subject, files: Sequence[DataFile], target: Target, earlier: Sequence[str] = ()
 ) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...], tuple[CheckResult, ...]]:
-    """Judge the quarantine checks on files just written: those to publish, those to set aside, what was found.
+    """Run the quarantine checks on new files. Return the files to publish, the files to set aside, and the results.
 
-    `earlier` are paths of files that hold rows of the same relation, written before.
+    `earlier` are paths of files with earlier rows of the same relation.
     """
     doubtful = replace(subject, checks=tuple(c for c in subject.checks if c.severity == "quarantine"))
     if not doubtful.checks or not files:
@@ -72,7 +72,7 @@ def set_aside(
 
 
 def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:
-    """What the checks other than quarantine find in a snapshot."""
+    """Return the results of all checks other than quarantine on a snapshot."""
     checks = tuple(c for c in subject.checks if c.severity != "quarantine")
     if not checks:
         return ()
@@ -105,12 +105,12 @@ def keep_aside(
 
 
 def scan_of(files: Sequence[DataFile], target: Target) -> Scan:
-    """Files that no snapshot refers to yet, to be read."""
+    """Return a scan of files that no snapshot refers to yet."""
     return Scan(tuple(file.path for file in files), target.fields, sum(file.rows for file in files))
 
 
 def ordered(checks: Sequence[Check], *found: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Results in the order in which their checks are declared."""
+    """Return results in the order in which their checks are declared."""
     place = {check.label: number for number, check in enumerate(checks)}
     return tuple(sorted((result for results in found for result in results), key=lambda r: place[r.label]))
 

@@ -22,7 +22,7 @@ SAMPLE = 5
 
 
 def examine(session: Session, subject: Subject, *, at: datetime | None = None) -> tuple[CheckResult, ...]:
-    """What each check found, in order. The session sees the subject's table and its references."""
+    """Return the result of each check, in order. The session sees the subject's table and its references."""
     counted = _count(session, subject)
     return tuple(
         _result(session, subject, number, check, counted, at or now()) for number, check in enumerate(subject.checks)
@@ -30,7 +30,7 @@ def examine(session: Session, subject: Subject, *, at: datetime | None = None) -
 
 
 def refuse(name: str, results: Sequence[CheckResult], *, where: str, kept: int | None = None) -> None:
-    """Raise `CheckFailed` if a check of severity error found violations. `kept` is the snapshot left for inspection."""
+    """Raise `CheckFailed` if a check of severity error found violations. `kept` is the snapshot kept for inspection."""
     failed = [r for r in results if r.severity == "error" and not r.passed]
     if not failed:
         return
@@ -47,7 +47,7 @@ def refuse(name: str, results: Sequence[CheckResult], *, where: str, kept: int |
 
 
 def _count(session: Session, subject: Subject) -> dict[str, Any]:
-    """One row: `rows`, and per check `c0`, `c1`, … what it needs from the pass over the table."""
+    """Return one row: `rows`, and for each check the columns `c0`, `c1`, … that the pass over the table counts."""
     table = subject.table
     measures = {"rows": table.count()}
     for number, check in enumerate(subject.checks):
@@ -120,12 +120,12 @@ def _read_by(check: Check) -> tuple[str, ...]:
 
 
 def _repeated(subject: Subject, check: Check) -> bool:
-    """Whether a check compares rows with earlier ones, which one pass over the table cannot."""
+    """Return whether a check compares rows with earlier rows, which one pass over the table cannot do."""
     return isinstance(check, Unique) and subject.earlier is not None
 
 
 def _orphans(subject: Subject, check: ForeignKey) -> ibis.Table:
-    """Rows of the subject whose whole key occurs nowhere in what it refers to."""
+    """Return the subject's rows whose whole key does not occur in the referenced relation."""
     own = subject.table.drop_null(list(check.columns))
     theirs = referred(subject, check)
     return own.anti_join(theirs, [own[a] == theirs[b] for a, b in pairs(check)])

@@ -19,7 +19,8 @@ def passing(subject: Subject) -> ibis.Table:
 
 
 def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis.Table]:
-    """The subject's rows that pass every quarantine check, and those that do not, with `_check`, `_run` and `_at`."""
+    """Return the subject's rows that pass every quarantine check, and the other rows with `_check`, `_run`
+    and `_at`."""
     flagged, flags = subject.table, {}
     for number, check in enumerate(_doubtful(subject)):
         flags[f"_violates{number}"] = check.label
@@ -41,7 +42,7 @@ def _doubtful(subject: Subject) -> list[Check]:
 
 
 def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:
-    """The columns of `quarantine.TABLE`."""
+    """Return the columns of `quarantine.TABLE`."""
     return {**schema, **QUARANTINE}
 
 

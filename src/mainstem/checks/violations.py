@@ -16,9 +16,9 @@ from mainstem.nodes.expressions import resolve_boolean, resolve_column
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A relation under test: its rows, their key, what is checked, and by which expressions foreign keys are read.
+    """A relation under test: its rows, their key, its checks, and the expressions that its foreign keys refer to.
 
-    `earlier` are rows of the same relation that stand before these: what is unique must not occur there either.
+    `earlier` are rows of the same relation that come before these: a unique value must not occur there either.
     """
 
     table: ibis.Table
@@ -30,7 +30,7 @@ class Subject:
 
 
 def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
-    """A node's own checks and, first, that its key identifies a row, unless it says so itself."""
+    """Return the checks of a node, preceded by a check that its key is unique unless the node declares one."""
     said = {(type(c), c.columns) for c in node.checks if isinstance(c, (NotNull, Unique))}
     named = {column for c in node.checks if isinstance(c, NotNull) for column in c.columns}
     key: list[Check] = []
@@ -42,7 +42,7 @@ def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
 
 
 def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = None) -> None:
-    """Refuse a check that the table's columns do not allow. Raises `UnknownName` or `SchemaError`."""
+    """Refuse a check that does not fit the table's columns. Raises `UnknownName` or `SchemaError`."""
     for check in checks:
         if isinstance(check, (Unique, ForeignKey)):
             columns_of(table, check.columns, where)
@@ -54,7 +54,8 @@ def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = Non
 
 
 def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis.Value | None:
-    """A boolean column, never null, that is true where a row violates `check`; None for checks of a whole table."""
+    """Return a boolean column, never null, that is true for a row that violates `check`; None for a check of a whole
+    table."""
     match check:
         case NotNull():
             return ibis.or_(*(c.isnull() for c in columns_of(table, check.columns, where)))

@@ -1,7 +1,7 @@
-"""Statements that are executed while the next ones are still being written.
+"""Execute statements while the next ones are still being compiled.
 
-A long query is a chain of temporary tables. To write one of them takes milliseconds, and so it does while the engine
-computes the one before.
+A long query is a chain of temporary tables. Compiling one of them takes milliseconds. This overlaps with the execution
+of the previous one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 
 class Ahead:
-    """Executes statements one after the other, in a thread of its own. Nobody else may use their connection meanwhile.
+    """Executes statements one after the other in its own thread. Others must not use the connection meanwhile.
 
-    `interrupt` ends the statement that is being executed. The thread does not keep a process from ending.
+    `interrupt` ends the statement that is being executed. The thread does not keep the process alive.
     """
 
     def __init__(self, execute: Callable[[str], Any], interrupt: Callable[[], None]) -> None:
@@ -27,11 +27,11 @@ class Ahead:
 
     @property
     def is_busy(self) -> bool:
-        """Whether statements were begun that have not been waited for."""
+        """Whether there are statements that were begun and not waited for."""
         return bool(self._begun)
 
     def begin(self, statement: str) -> None:
-        """Let it be executed after those that were begun before."""
+        """Queue a statement behind those that were begun before."""
         if self._worker is None:
             self._worker = threading.Thread(target=self._work, name="mainstem-ahead", daemon=True)
             self._worker.start()
@@ -40,7 +40,7 @@ class Ahead:
         self._waiting.put((statement, future))
 
     def settle(self) -> None:
-        """Wait until all are executed. Raises what the first that failed raised; those after it are not executed."""
+        """Wait until all statements are executed. Raise the first failure; later statements are skipped."""
         try:
             for future in self._begun:
                 future.result()
@@ -50,15 +50,15 @@ class Ahead:
             self._begun.clear()
 
     def drop(self) -> None:
-        """End what is being executed, and execute nothing more of what was begun."""
+        """Interrupt the current statement and discard the queued ones."""
         self._cancel()
         while wait(self._begun, 0).not_done:
-            self._interrupt()  # again, for one that comes before a statement has begun is forgotten
+            self._interrupt()  # repeated, because DuckDB ignores an interrupt before a statement has begun
             wait(self._begun, 0.05)
         self._begun.clear()
 
     def close(self) -> None:
-        """The same, for good."""
+        """Do the same as `drop`, and end the thread."""
         try:
             self.drop()
         finally:
@@ -76,7 +76,7 @@ class Ahead:
             try:
                 self._execute(statement)
             except BaseException as error:
-                self._cancel()  # what was written to come after it
+                self._cancel()  # statements that were queued behind the failed one
                 future.set_exception(error)
             else:
                 future.set_result(None)

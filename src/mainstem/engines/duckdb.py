@@ -1,4 +1,4 @@
-"""DuckDB: the embedded engine. Every session is an in-memory database that sees files and Arrow as views."""
+"""DuckDB: the embedded engine. A session is an in-memory database with files and Arrow data as views."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ R = TypeVar("R")
 class DuckdbEngine:
     """Sessions on DuckDB, in UTC, without network.
 
-    Parameters: `memory_limit` such as `4GB` (default: 80 % of the machine's), `threads` (default: one per core),
-    and the `temp_directory` where queries larger than memory spill to.
+    Parameters: `memory_limit` such as `4GB` (default: 80 % of the machine's), `threads` (default: one per core), and
+    the `temp_directory` to which queries larger than memory spill.
     """
 
     dialect: ClassVar[str] = "duckdb"
@@ -50,14 +50,14 @@ class DuckdbEngine:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",  # a query sees relations, never Python's variables
-            "async_threads": "0",  # an interrupted COPY of DuckDB 2.0 waits for its own asynchronous writes for ever
+            "async_threads": "0",  # an interrupted COPY of DuckDB 2.0 waits forever for its own asynchronous writes
         }
         given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
         self._config |= {name: str(value) for name, value in given.items() if value is not None}
 
     @contextmanager
     def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
-        """A session that sees `relations`. Raises `EngineError` when DuckDB refuses the settings."""
+        """Open a session that sees `relations`. Raises `EngineError` if DuckDB refuses the settings."""
         import duckdb
 
         # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
@@ -75,7 +75,7 @@ class DuckdbEngine:
 
 
 class DuckdbSession:
-    """One DuckDB connection and the relations it sees."""
+    """One DuckDB connection and the relations that it sees."""
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         self._connection = connection
@@ -85,8 +85,8 @@ class DuckdbSession:
         self._kept: dict[Any, Any] = {}
 
     def add(self, name: str, relation: Relation) -> None:
-        """Show `relation` as `name`; `quarantine.legs` is found quoted as a whole and as schema and table."""
-        self._kept.clear()  # what was computed before may have read another relation of this name
+        """Create `relation` as the view `name`. `quarantine.legs` can be quoted as a whole or as schema and table."""
+        self._kept.clear()  # cached results may have read another relation of this name
         if self._relations.setdefault(name.lower(), name) != name:
             raise EngineError(f"{name!r} and {self._relations[name.lower()]!r} differ in case only", hint="rename one")
         self._execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {self._select(relation)}")
@@ -97,9 +97,9 @@ class DuckdbSession:
             self._execute(f"CREATE OR REPLACE VIEW {qualified} AS SELECT * FROM main.{identifier(name)}")
 
     def write(self, query: Query, target: Target) -> tuple[DataFile, ...]:
-        """Write the rows as one Parquet file with the target's field ids; no file at all for no rows.
+        """Write the rows as one Parquet file with the target's field ids. Without rows no file is written.
 
-        Columns that the target does not name are left out; one that the query lacks is an `EngineError`.
+        Columns that the target does not have are left out. A column that the query lacks raises `EngineError`.
         """
         directory = Path(target.directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -134,25 +134,25 @@ class DuckdbSession:
             return self._settled().sql(sql).to_arrow_reader(rows)
 
     def schema(self, query: Query) -> ibis.Schema:
-        """An expression's own schema; for SQL, what DuckDB binds it to."""
+        """Return an expression's own schema; for SQL, the schema that DuckDB reports."""
         if isinstance(query, ibis.Expr):
             return query.as_table().schema()
         described = self._execute(f"DESCRIBE {query}").fetchall()
         return ibis.schema({name: from_duckdb(dtype) for name, dtype, *_ in described})
 
     def backend(self) -> BaseBackend:
-        """The Ibis backend over this connection; it ends with the session."""
+        """Return the Ibis backend over this connection. It ends with the session."""
         return ibis.duckdb.from_connection(self._settled())
 
     def close(self) -> None:
-        """End the session, and what is being executed."""
+        """Interrupt the current statement and end the session."""
         try:
             self._ahead.close()
         finally:
             self._connection.close()
 
     def _settled(self) -> DuckDBPyConnection:
-        """The connection, when what has been begun ahead is done."""
+        """Return the connection, after all queued statements are done."""
         if self._ahead.is_busy:
             try:
                 self._interruptible(self._ahead.settle)
@@ -172,7 +172,7 @@ class DuckdbSession:
         return interruptible(query, self._interrupt)
 
     def _interrupt(self) -> None:
-        """End what is being executed, and what it waits for."""
+        """Interrupt the current statement and the queued ones."""
         for feed in self._feeds:
             feed.cancel()
         self._connection.interrupt()
@@ -199,7 +199,7 @@ class DuckdbSession:
         return name
 
     def _sql(self, query: Query) -> str:
-        """SQL for a query; data held by the expression (`ibis.memtable`) is registered on the way."""
+        """Return the SQL of a query, and register data that the expression holds (`ibis.memtable`)."""
         if isinstance(query, str):
             return query.strip().rstrip(";")
         expression = query.as_table()
@@ -208,13 +208,16 @@ class DuckdbSession:
         teach()
         try:
             return _compiled(self._once(expression))
-        except BaseException:  # nobody will ask for what was begun
+        except BaseException:  # the results of queued statements are no longer needed
             self._ahead.drop()
             self._kept.clear()
             raise
 
     def _once(self, expression: ibis.Table) -> ibis.Table:
-        """The expression over temporary tables, or views, of what it uses more than once; they end with the session."""
+        """Return the expression over temporary tables or views of subexpressions that it uses more than once.
+
+        They are dropped with the session.
+        """
         repeated = frozenset(shared(expression))
 
         def settled(node: Any, rebuilt: Mapping[str, Any] | None) -> Any:
@@ -229,20 +232,20 @@ class DuckdbSession:
         return whole
 
     def _keep(self, rows: ibis.Table) -> Any:
-        """The operation that reads a new temporary table of these rows, or a view where that is as quick."""
+        """Return an operation that reads a new temporary table of these rows, or a view if that is as fast."""
         name, kind = f"_kept_{uuid4().hex}", "VIEW" if is_quick(rows.op()) else "TABLE"
         sql = f"SELECT {casts(rows.schema())} FROM (\n{_compiled(rows)}\n)"
         self._ahead.begin(f"CREATE TEMP {kind} {identifier(name)} AS {sql}")
         return ibis.table(rows.schema(), name=name).op()
 
     def _exact(self, query: Query) -> str:
-        """SQL whose columns have the types that Ibis says: DuckDB's sum of int64, for one, is a HUGEINT."""
+        """Return SQL whose columns have Ibis' types. For example, DuckDB's sum of int64 is a HUGEINT."""
         columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
         return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"
 
 
 def _compiled(expression: ibis.Table) -> str:
-    """What `ibis.to_sql` gives, without its copies of expressions that are bound to no backend."""
+    """Compile as `ibis.to_sql` does, without copying expressions that have no backend."""
     from ibis.backends.sql.compilers import duckdb
 
     return str(duckdb.compiler.to_sqlglot(expression).sql(duckdb.compiler.dialect, copy=False))

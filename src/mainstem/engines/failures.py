@@ -1,4 +1,5 @@
-"""DuckDB's exceptions as Mainstem's errors: the file and line of a bad row, the reason of a refused query."""
+"""Convert DuckDB's exceptions to Mainstem's errors, with the file and line of a bad row and the reason
+of a bad query."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Co
 
 @contextmanager
 def explained(query: str) -> Iterator[None]:
-    """Raise what DuckDB raises inside as `EngineError`, `SourceError` or `StorageError`."""
+    """Raise DuckDB's exceptions as `EngineError`, `SourceError` or `StorageError`."""
     import duckdb
 
     try:
@@ -34,7 +35,7 @@ def explained(query: str) -> Iterator[None]:
 
 
 def explain(message: str, query: str, kind: str) -> MainstemError:
-    """The error for DuckDB's `message` on `query`."""
+    """Return the error for DuckDB's `message` on `query`."""
     if "CSV Error on Line" in message:
         return _bad_row(message)
     if cut := _CUT.search(message):
@@ -48,7 +49,7 @@ def explain(message: str, query: str, kind: str) -> MainstemError:
             got=_first(message),
             hint="raise the engine's memory_limit, or give it a temp_directory on a larger disk",
         )
-    what = "the engine is at fault" if kind == "InternalException" else "the engine refused the query"
+    what = "the engine has an internal error" if kind == "InternalException" else "the engine refused the query"
     return EngineError(what, where=_excerpt(query), got=_first(message), hint=_hint(message))
 
 
@@ -62,7 +63,7 @@ def _bad_row(message: str) -> SourceError:
             where=where,
             got=got,
             expected=f"{count[1]} columns",
-            hint="if it is the last line, the file is cut: fetch it again",
+            hint="if it is the last line, the file is truncated: fetch it again",
         )
     if value := _VALUE.search(message):
         return SourceError(
@@ -73,7 +74,7 @@ def _bad_row(message: str) -> SourceError:
             hint="correct the file, or declare the column as string and clean it in a table",
         )
     if "unterminated quote" in message:
-        hint = "if it is the last line, the file is cut: fetch it again"
+        hint = "if it is the last line, the file is truncated: fetch it again"
         return SourceError("a quoted value is not closed", where=where, got=got, expected="a closing quote", hint=hint)
     if "not utf-8" in message:
         hint = 'options={"encoding": "latin-1"}'
@@ -82,7 +83,7 @@ def _bad_row(message: str) -> SourceError:
 
 
 def _reason(message: str) -> str:
-    """The line of the message behind `Original Line`, which says what is wrong."""
+    """Return the line after `Original Line` in the message, which has the reason."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return next((line for line in lines[1:] if not line.startswith("Original Line")), lines[0])
 

@@ -11,10 +11,10 @@ R = TypeVar("R")
 
 
 def interruptible(query: Callable[[], R], interrupt: Callable[[], None]) -> R:
-    """`query()`, ended at once by Ctrl-C, which is raised as `KeyboardInterrupt`.
+    """Return `query()`. Ctrl-C ends the query at once and raises `KeyboardInterrupt`.
 
-    `interrupt` ends what it is at. It runs in a thread of its own: where the main thread takes part in the work,
-    DuckDB 2.0 was seen to notice a signal only after 15 seconds, and raises it as a RuntimeError.
+    `interrupt` ends the current statement. It runs in its own thread: when the main thread took part in a query, DuckDB
+    2.0 noticed a signal only after 15 seconds and raised a RuntimeError.
     """
     if threading.current_thread() is not threading.main_thread():
         return query()
@@ -33,7 +33,7 @@ def interruptible(query: Callable[[], R], interrupt: Callable[[], None]) -> R:
         return future.result()
     except KeyboardInterrupt:
         if not future.cancel():
-            while not future.done():  # DuckDB forgets an interrupt that comes before the query has begun
+            while not future.done():  # DuckDB ignores an interrupt before the query has begun
                 interrupt()
                 wait([future], 0.1)
         raise

@@ -1,4 +1,4 @@
-"""A query in SQL as one operation of an Ibis expression, and how Ibis' compilers are taught to write it."""
+"""A SQL query as an operation of an Ibis expression, and its registration with Ibis' compilers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIALECT = "duckdb"
 
 
 class SqlQuery(ops.Relation):  # type: ignore[misc]
-    """The rows of a SELECT over `inputs`, which it calls by `names`."""
+    """The rows of a SELECT over `inputs`, which the query refers to by `names`."""
 
     inputs: VarTuple[ops.Relation]
     names: VarTuple[str]
@@ -27,19 +27,19 @@ class SqlQuery(ops.Relation):  # type: ignore[misc]
 
 
 def teach() -> None:
-    """Let Ibis' compilers write a `SqlQuery`. They are 0.15 s to import, so it is done when something is compiled.
+    """Let Ibis' compilers write a `SqlQuery`. This happens at the first compilation, because their import takes 0.15 s.
 
-    Ibis has no public way to add an operation; its compilers look a method up by the operation's name.
+    Ibis has no public way to add an operation. Its compilers look up a method by the operation's name.
     """
     from ibis.backends.sql.compilers.base import SQLGlotCompiler
 
     SQLGlotCompiler.visit_SqlQuery = _visit
-    # Ibis looks long for selects to write as one; DuckDB does it in no time.
+    # Ibis takes long to merge selects; DuckDB merges them quickly.
     ibis.options.sql.fuse_selects = False
 
 
 def read_by(query: Any) -> list[sge.Table]:
-    """The tables a query reads that are not its own: a name defined by WITH is, where that is in sight."""
+    """Return the tables that a query reads, without names that a visible WITH defines."""
     found = [
         source for scope in traverse_scope(query) for source in scope.sources.values() if isinstance(source, sge.Table)
     ]
@@ -48,7 +48,7 @@ def read_by(query: Any) -> list[sge.Table]:
 
 
 def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
-    """The query with each input in the place of its name: what Ibis' compilers call for a `SqlQuery`."""
+    """Return the query with each input in the place of its name. Ibis' compilers call this for a `SqlQuery`."""
     parsed = sg.parse_one(query, read=DIALECT)
     given = dict(zip(names, inputs, strict=True))
     for table in read_by(parsed):

@@ -1,4 +1,4 @@
-"""What a session reads: SQL over the files of a snapshot, or over files as a source offers them."""
+"""The relations of a session as SQL: the files of a snapshot, or files as a source offers them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from mainstem.ports import RawFiles, Scan
 
 
 def scan_sql(scan: Scan) -> str:
-    """The rows of a snapshot, read by field id; without files, an empty relation with its types."""
+    """Return SQL for the rows of a snapshot, read by field id. Without files it is an empty relation with the same
+    types."""
     if not scan.files:
         return _nothing({field.name: field.type for field in scan.fields})
     columns = ", ".join(
@@ -26,7 +27,7 @@ def scan_sql(scan: Scan) -> str:
 
 
 def raw_sql(raw: RawFiles) -> str:
-    """The rows of source files, in the order of the files and their lines. Raises `SourceError`."""
+    """Return SQL for the rows of source files, in the order of files and lines. Raises `SourceError`."""
     for name in raw.options:
         if not name.isidentifier():
             raise EngineError(f"unknown reader option {name!r}", hint="such as delim or nullstr")
@@ -45,7 +46,7 @@ def raw_sql(raw: RawFiles) -> str:
 
 
 def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
-    # Every column is declared and nothing is sniffed: the sniffer guesses from the first rows, takes a cut file
+    # Every column is declared and nothing is sniffed: the sniffer guesses from the first rows, takes a truncated file
     # for one of another dialect, and loses given types when files order their columns differently (DuckDB 2.0).
     columns = raw.columns or {}
     _require(paths[0], header, columns)
@@ -57,7 +58,7 @@ def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
 
 
 def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
-    """The column names of a CSV file, as its first line gives them."""
+    """Return the column names of a CSV file from its first line."""
     options = raw.options
     if not options.get("header", True):
         return tuple(raw.columns or ())

@@ -1,4 +1,4 @@
-"""What DuckDB does faster when it is said otherwise."""
+"""Rewrites of operations to forms that DuckDB executes faster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quicker(node: Any) -> Any:
-    """An operation as DuckDB does it faster: microseconds since 1970 by `epoch_us`; `DATE_DIFF` takes long for them."""
+    """Return an operation in a faster form. Microseconds since 1970 use `epoch_us`, because `DATE_DIFF` is slow."""
     return _epoch_us()(node.left.to_expr()).op() if _is_since_1970(node) else node
 
 
 def is_epoch_us(op: Any) -> bool:
-    """Whether an operation is that function, which Ibis takes for one whose result may change."""
+    """Return whether an operation is `epoch_us`, which Ibis treats as a function with changing results."""
     return isinstance(op, ops.ScalarUDF) and op.__func_name__ == "epoch_us"
 
 

@@ -1,7 +1,7 @@
-"""What an expression uses twice, found so that it can be computed once.
+"""Find the relations that an expression uses more than once, so that each is computed once.
 
-Ibis expressions are graphs, SQL is a tree: a relation with two users is written out twice (or as a CTE, which DuckDB
-inlines), and a chain of joins in which each link uses the one before twice doubles with every link.
+Ibis expressions are graphs, but SQL is a tree: a relation with two users is written twice, or as a CTE, which DuckDB
+inlines. In a chain of joins, each of which uses the previous one twice, the SQL doubles with every join.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALIASES = (ops.UnboundTable, ops.InMemoryTable, ops.DatabaseTable, ops.JoinRefe
 
 
 def shared(expression: ibis.Expr) -> list[Any]:
-    """The relations with more than one user below an expression, inputs first; those that are tables left out."""
+    """Return the relations with more than one user below an expression, inputs first, without tables."""
     users: Counter[Any] = Counter()
     order: list[Any] = []
     seen: set[Any] = set()
@@ -39,7 +39,8 @@ def shared(expression: ibis.Expr) -> list[Any]:
 
 
 def is_quick(relation: Any) -> bool:
-    """Whether rows are as quickly had again: those of a table, or what is chosen and computed of them one by one."""
+    """Return whether rows are cheap to compute again: rows of a table, or row-wise selections and
+    expressions of them."""
     if not isinstance(relation, (ops.Project, ops.Filter)):
         return isinstance(relation, _ALIASES)
     values = (child for child in relation.__children__ if isinstance(child, ops.Value))
@@ -48,12 +49,12 @@ def is_quick(relation: Any) -> bool:
 
 
 def _is_of_constants(op: Any) -> bool:
-    """Whether rows are repeated for each of some constants."""
+    """Return whether rows are repeated for each of some constants."""
     return isinstance(op, ops.Unnest) and not op.find(ops.Field)
 
 
 def _read_by(relation: Any) -> Iterator[Any]:
-    """The relations that a relation reads, directly or in its values."""
+    """Return the relations that a relation reads, directly or in its values."""
     waiting = list(relation.__children__)
     while waiting:
         node = waiting.pop()
@@ -64,7 +65,7 @@ def _read_by(relation: Any) -> Iterator[Any]:
 
 
 def _aliased(relation: Any) -> Any:
-    """What a join calls by another name: two names are two users, but a name is none itself."""
+    """Return the relation that a join renames. Two names count as two users; the renaming itself does not count."""
     while isinstance(relation, (ops.JoinReference, ops.SelfReference)):
         relation = relation.parent
     return relation

@@ -1,4 +1,4 @@
-"""The one place where Ibis types and DuckDB types meet."""
+"""Conversions between Ibis types and DuckDB types. No other module has them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _WIDENED: dict[type[dt.DataType], dt.DataType] = {
     dt.UInt64: dt.Decimal(20, 0),
     dt.JSON: dt.string,
 }
-"""What Iceberg has no type for is stored in the next wider type, and read back as what was declared."""
+"""Types that Iceberg lacks are stored in the next wider type and read back as the declared type."""
 
 
 @lru_cache(maxsize=1024)
 def to_duckdb(type: str) -> str:
-    """The SQL type of an Ibis type, such as `TIMESTAMPTZ`. Raises `EngineError`."""
+    """Return the SQL type of an Ibis type, such as `TIMESTAMPTZ`. Raises `EngineError`."""
     return _to_sql(ibis.dtype(type))
 
 
 @lru_cache(maxsize=1024)
 def stored(type: str) -> str:
-    """The SQL type that a column of Ibis `type` has in the lake's files. Raises `EngineError`."""
+    """Return the SQL type of a column of Ibis `type` in the lake's files. Raises `EngineError`."""
     declared = ibis.dtype(type)
     if isinstance(declared, dt.Array):
         return f"{stored(str(declared.value_type))}[]"
@@ -44,7 +44,7 @@ def stored(type: str) -> str:
 
 @lru_cache(maxsize=1024)
 def from_duckdb(sql: str) -> dt.DataType:
-    """The Ibis type of what DuckDB's `DESCRIBE` calls a column's type."""
+    """Return the Ibis type for a type name of DuckDB's `DESCRIBE`."""
     from ibis.backends.sql.datatypes import DuckDBType
 
     if sql in ("HUGEINT", "UHUGEINT"):
@@ -53,17 +53,17 @@ def from_duckdb(sql: str) -> dt.DataType:
 
 
 def casts(columns: Mapping[str, dt.DataType]) -> str:
-    """A select list that gives every column its Ibis type; types DuckDB cannot name stay as they are."""
+    """Return a select list that casts every column to its Ibis type. Types without a DuckDB name stay as they are."""
     return ", ".join(_cast(name, dtype) for name, dtype in columns.items())
 
 
 def identifier(name: str) -> str:
-    """`name` quoted as one SQL identifier, dots and quotes included."""
+    """Return `name` quoted as one SQL identifier, dots and quotes included."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: object) -> str:
-    """A Python value as a DuckDB literal: a scalar, or sequences and mappings of them."""
+    """Return a Python value as a DuckDB literal: a scalar, or sequences and mappings of scalars."""
     match value:
         case None:
             return "NULL"

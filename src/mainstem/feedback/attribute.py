@@ -1,4 +1,4 @@
-"""The executor of `attribute` steps: verifies accepted findings, and opens new ones where a model loses."""
+"""The executor of `attribute` steps: it verifies accepted findings, and opens new ones if a model loses accuracy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 
 Regraph = Callable[[Sequence[Rule]], Graph]
-"""The project resolved again, with these rules in force beside those it has."""
+"""Resolves the project again, with these rules in addition to its own."""
 
 ATTRIBUTION = "attribution"
 FEWEST = 500
@@ -39,9 +39,9 @@ HELD_OUT = 100
 
 
 class Attribute:
-    """Searches what an endpoint has predicted since the last search, once its outcomes are there.
+    """Searches the predictions of an endpoint since the last search, once their outcomes are known.
 
-    Parameters: the project's `root` (where remedies.toml is), the lake's, where artifacts are, and `regraph`.
+    Parameters: the project's `root` (with remedies.toml), the lake's root (with artifacts), and `regraph`.
     """
 
     def __init__(self, root: Path, lake_root: Path, regraph: Regraph) -> None:
@@ -67,7 +67,7 @@ class Attribute:
     # ── what was accepted ────────────────────────────────────────────────────────────────────────────
 
     def _verify(self, watched: Watched, in_force: set[str]) -> list[Finding]:
-        """Close the accepted findings whose remedies this run's graph applies, by the metric on the same rows."""
+        """Close the accepted findings whose remedies this run's graph applies. The metric on the same rows decides."""
         accepted = watched.context.records.find(
             Finding, endpoint=watched.name, branch=watched.context.branch, state="accepted"
         )
@@ -81,12 +81,12 @@ class Attribute:
     def _realised(self, watched: Watched, finding: Finding) -> list[Finding]:
         version = watched.context.records.get(ModelVersion, finding.model_version)
         if version is None:
-            return [replace(finding, state="failed", reason=f"{finding.model_version} is gone")]
+            return [replace(finding, state="failed", reason=f"{finding.model_version} no longer exists")]
         then = replace(watched, version=version)
         batch = _within(then.predictions(), finding.window)
         batch = batch.take(batch.known)
         if not len(batch):
-            return [replace(finding, state="failed", reason="its predictions are gone")]
+            return [replace(finding, state="failed", reason="its predictions no longer exist")]
         case = Case.of(then, batch, self._scorer(then))
         columns = replayed(then, batch, watched.context.graph, {f"{finding.node}.{finding.column}"})
         return [reporting.verified(finding, case.recovery(case.rescored(columns)))]
@@ -120,7 +120,7 @@ class Attribute:
 
 
 class _Replays:
-    """Replays of some predictions by the rules in force, each done once."""
+    """Replays of some predictions by the rules in force, cached."""
 
     def __init__(self, watched: Watched, batch: Batch, regraph: Regraph) -> None:
         self.watched = watched
@@ -135,7 +135,7 @@ class _Replays:
         return self.done[key]
 
     def _apart(self, rules: tuple[Rule, ...]) -> bool:
-        """Whether no input derives from the columns of two rules, so that their replays can be put together."""
+        """Return whether no input derives from columns of two rules, so that their replays can be combined."""
         inputs = self.watched.version.inputs
         names = [c.name for rule in rules for c in derived(inputs, {_place(rule)})]
         return len(rules) > 1 and len(names) == len(set(names))
@@ -157,13 +157,13 @@ def _within(batch: Batch, window: Window) -> Batch:
 
 
 def _before(watched: Watched, closed: Sequence[Finding]) -> list[Finding]:
-    """The endpoint's findings; those that this step has closed as they are now."""
+    """Return the endpoint's findings, with those that this step closed in their new state."""
     found = watched.context.records.find(Finding, endpoint=watched.name, branch=watched.context.branch)
     return list({finding.id: finding for finding in (*found, *closed)}.values())
 
 
 def _suspect(findings: Sequence[Finding]) -> dict[str, list[Window]]:
-    """The windows of findings that were not put right: no reference for their columns."""
+    """Return the windows of uncorrected findings by column. They are not used as a reference."""
     windows: dict[str, list[Window]] = {}
     for finding in findings:
         if finding.state not in ("accepted", "verified"):
@@ -172,7 +172,7 @@ def _suspect(findings: Sequence[Finding]) -> dict[str, list[Window]]:
 
 
 def _new(watched: Watched, case: Case, found: Found, before: Sequence[Finding]) -> list[Finding]:
-    """What was found, as findings, without what is open, accepted or muted already."""
+    """Return the new findings, without those that are open, accepted or muted already."""
     drafts = [
         *(reporting.of_repair(watched, case, repair, "") for repair in found.repairs),
         *(reporting.of_loss(watched, case, loss, "") for loss in found.losses),
@@ -186,7 +186,7 @@ def _new(watched: Watched, case: Case, found: Found, before: Sequence[Finding]) 
 
 def _told(opened: Sequence[Finding], alarms: int, rows: int) -> str:
     if not opened:
-        return f"no cause for concern in {rows:,} predictions with outcomes"
+        return f"no loss found in {rows:,} predictions with outcomes"
     count = f"{alarms} finding{'s' if alarms != 1 else ''}" if alarms else "no finding"
     harmless = len(opened) - alarms
     more = f", {harmless} harmless drift{'s' if harmless != 1 else ''}" if harmless else ""

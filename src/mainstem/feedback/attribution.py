@@ -1,12 +1,12 @@
-"""Attribution: which upstream column costs a live model its accuracy.
+"""Attribution: find the upstream column that costs a live model its accuracy.
 
 The statistic is the gain of a column j:
 
     [L(batch) − L(batch, j replaced by its reference)] − [L(reference) − L(reference, j replaced)]
 
-L is the loss of a row (logarithmic, or squared for regression). It is large where replacing the column by draws from
-the reference hurts less now than it used to: what the column said has been lost, as by a broken join. It is compared
-day by day with Welch's test, since rows of one day are no independent witnesses.
+L is the loss of a row (logarithmic, or squared for regression). The gain is large if replacing the column by draws from
+the reference hurts less now than before: the column has lost its information, as after a broken join. It is compared
+day by day with Welch's test, because rows of one day are not independent.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from mainstem.nodes.records import InputColumn, Measure
 
 Floats = NDArray[np.float64]
 Score = Callable[[Mapping[str, Array]], Array]
-"""Scores a matrix given by columns [n], as the artifact does."""
+"""Scores a matrix, given by columns [n], as the artifact does."""
 
 ROWS = 4000
-"""Rows of a side that are scored; more would add time, and little certainty beside the days' own variation."""
+"""The maximum number of scored rows per side. More rows add time, but little certainty: days vary more than rows."""
 DRAWS = 2
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Rows whose truth is known: inputs and outcomes [n]."""
+    """Rows with known outcomes: inputs and outcomes [n]."""
 
     inputs: Sample
     outcomes: Floats
@@ -44,11 +44,11 @@ class Labelled:
         return len(self.outcomes)
 
     def take(self, rows: Array) -> Labelled:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Labelled(self.inputs.take(rows), self.outcomes[rows])
 
     def with_columns(self, columns: Mapping[str, Array]) -> Labelled:
-        """The rows with some columns exchanged."""
+        """Return the rows with some columns replaced."""
         return Labelled(Sample({**self.inputs.columns, **columns}, self.inputs.times), self.outcomes)
 
 
@@ -56,7 +56,7 @@ class Labelled:
 class Gain:
     """The gain of the upstream column(s) `sources`, which the model reads as `inputs`, in loss per row.
 
-    `kept` and `used` are what the column is worth in the batch and the reference: how much the loss grows without it.
+    `kept` and `used` are the column's worth in the batch and in the reference: the increase of the loss without it.
     """
 
     sources: tuple[str, ...]
@@ -75,8 +75,10 @@ class Gain:
 
 
 def grouped(inputs: Sequence[InputColumn]) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Inputs by the upstream column they derive from; columns that feed the very same inputs cannot be told apart
-    and share one entry."""
+    """Group inputs by the upstream column they derive from.
+
+    Columns that feed the same inputs cannot be distinguished and share one entry.
+    """
     fed: dict[str, list[str]] = {}
     for column in inputs:
         for source in column.sources or (column.name,):
@@ -98,10 +100,10 @@ def gains(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[Gain, ...]:
-    """The gain of every upstream column, largest first, with p adjusted over all of them.
+    """Return the gain of every upstream column, largest first, with p adjusted over all of them.
 
-    Inputs of one column are replaced together, by whole rows drawn from the reference; the loss is averaged over
-    `draws`. At most `rows` of each side are scored. Deterministic for a seed.
+    The inputs of a column are replaced together, by whole rows of the reference. The loss is averaged over `draws`. At
+    most `rows` of each side are scored. The result is deterministic for a seed.
     """
     random = np.random.default_rng(seed)
     sides = [_Side.of(side.take(sampled(len(side), rows, random)), score, task) for side in (batch, reference)]
@@ -116,7 +118,7 @@ def gains(
 
 @dataclass(frozen=True)
 class _Side:
-    """Rows with their loss as they are."""
+    """Rows with their current loss."""
 
     rows: Labelled
     loss: Floats
@@ -131,7 +133,7 @@ class _Side:
     def without(
         self, names: Iterable[str], pool: Sample, score: Score, draws: int, random: np.random.Generator
     ) -> Floats:
-        """What each row would gain from the columns being replaced: its loss now, minus its mean loss without."""
+        """Return each row's loss now, minus its mean loss with the columns replaced by draws of `pool`."""
         total = np.zeros(len(self.loss))
         for _ in range(draws):
             drawn = random.integers(0, len(pool), len(self.loss))
@@ -150,7 +152,7 @@ def _gain(sources: tuple[str, ...], names: tuple[str, ...], sides: Sequence[_Sid
 
 
 def by_cluster(values: Floats, cluster: NDArray[np.int64]) -> Floats:
-    """The mean of each cluster."""
+    """Return the mean of each cluster."""
     counts = np.bincount(cluster)
     return np.bincount(cluster, values)[counts > 0] / counts[counts > 0]
 
@@ -162,7 +164,7 @@ def _adjusted(gain: Gain, p: float) -> Gain:
 
 
 def sampled(available: int, wanted: int, random: np.random.Generator) -> NDArray[np.intp]:
-    """Row numbers, in order; all if there are no more than wanted."""
+    """Return row numbers in order: a sample, or all if there are not more."""
     if available <= wanted:
         return np.arange(available)
     return np.sort(random.choice(available, wanted, replace=False))

@@ -1,4 +1,4 @@
-"""A case: predictions with their outcomes, and all that is needed to search for what they lose. Plain data."""
+"""A case: predictions with their outcomes, and everything needed to search for causes of a loss. Plain data."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from mainstem.nodes.records import InputColumn
 
 @dataclass(frozen=True)
 class Case:
-    """Rows with outcomes in order of time, and the scores that were `served` for them.
+    """Rows with outcomes, in order of time, and the scores that were `served` for them.
 
-    `reference` are the held-out rows of the version that served, `history` the inputs of all its labelled rows;
-    `score` is its artifact.
+    `reference` are the test rows of the live version. `history` are the inputs of all its labelled rows. `score` is its
+    artifact.
     """
 
     rows: Labelled
@@ -41,7 +41,7 @@ class Case:
 
     @classmethod
     def of(cls, watched: Watched, batch: Batch, score: Score) -> Case:
-        """The rows of `batch` whose outcomes are known."""
+        """Return the rows of `batch` with known outcomes."""
         version, known = watched.version, batch.take(batch.known)
         dataset = watched.dataset()
         held_out = reference(dataset)
@@ -60,19 +60,19 @@ class Case:
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        """The first and last prediction time."""
+        """The first and the last prediction time."""
         return instant_of(int(self.rows.inputs.times[0])), instant_of(int(self.rows.inputs.times[-1]))
 
     def rescored(self, columns: Mapping[str, Array]) -> Array:
-        """The scores the same artifact gives with some inputs exchanged."""
+        """Return the scores of the same artifact with some inputs replaced."""
         return self.score(self.rows.with_columns(columns).inputs.columns)
 
     def value(self, scores: Array) -> float:
-        """The metric on the rows."""
+        """Return the metric on the rows."""
         return self.metric.value(self.rows.outcomes, scores)
 
     def recovery(self, scores: Array) -> Recovery:
-        """The metric as served and with other scores, and their difference; days are resampled as wholes."""
+        """Return the metric as served and with other scores, and the difference. Days are resampled as wholes."""
         groups = clusters(self.rows.inputs.times)
         gained = difference(self.metric, self.rows.outcomes, np.asarray(scores), self.served, groups=groups)
         return Recovery(self.value(self.served), self.value(scores), gained)

@@ -1,4 +1,4 @@
-"""Changes of sources: what a suspected column of a source itself says, before it became a feature."""
+"""Changes of sources: tests of a source's own column, before it becomes a feature."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 Window = tuple[datetime, datetime]
 RECENT = 56 * DAY
-"""How far back the reference of a source's column reaches: enough for a distribution, short beside a season."""
+"""How far back the reference of a source's column reaches: enough for a distribution, and short within a season."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A source's column whose unit has changed: the match, since when (until when), and the rule that undoes it.
+    """A changed unit of a source's column: the conversion, its start (and end), and the rule that reverses it.
 
-    `reference` and `current` are its medians.
+    `reference` and `current` are medians of the column.
     """
 
     node: str
@@ -53,7 +53,7 @@ class Change:
 
     @property
     def factor(self) -> float:
-        """What the column is multiplied by to undo the change."""
+        """The factor that reverses the change."""
         return self.match.conversion.inverse()[0]
 
 
@@ -66,12 +66,12 @@ class Series:
     values: NDArray[np.float64]
 
     def between(self, start: int, end: int) -> Series:
-        """The rows from `start` to `end`, both included."""
+        """Return the rows from `start` to `end`, both included."""
         chosen = (self.times >= start) & (self.times <= end)
         return Series(self.time, self.times[chosen], self.values[chosen])
 
     def without(self, windows: list[Window]) -> Series:
-        """The rows outside some windows."""
+        """Return the rows outside some windows."""
         keep = np.ones(len(self.times), bool)
         for start, end in windows:
             keep &= (self.times < micros_of(start)) | (self.times > micros_of(end))
@@ -79,7 +79,7 @@ class Series:
 
 
 def series(context: Context, node: str, column: str) -> Series | None:
-    """A source's column as others read it, remedies included; None unless it is a number with a time."""
+    """Return a source's column with remedies applied; None unless it is a number and the source has a time."""
     if node not in context.graph:
         return None
     definition = context.graph[node]
@@ -94,10 +94,11 @@ def series(context: Context, node: str, column: str) -> Series | None:
 
 
 def unit_change(node: str, column: str, rows: Series, window: Window, suspect: list[Window]) -> Change | None:
-    """Whether the column's unit has changed in `window`; windows of earlier findings, `suspect`, are no reference."""
+    """Return the change of a column's unit in `window`, if there is one. `suspect` windows are not used as
+    a reference."""
     start, end = micros_of(window[0]), micros_of(window[1])
     span = end - start
-    # What a fault left behind just before the first prediction would pass for clean.
+    # A fault shortly before the first prediction would otherwise count as clean.
     past = rows.between(-(2**62), start - min(span, DAY) - 1).without(suspect)
     present = rows.between(start, end)
     if not len(past.times) or not len(present.times):

@@ -1,4 +1,4 @@
-"""Decisions: what a person does with a finding."""
+"""Decisions about findings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mainstem.ports import State
 
 
 def accept(state: State, id: str, root: Path) -> Remedy:
-    """Write a finding's remedy to remedies.toml and mark it accepted; the next run applies and verifies it.
+    """Write a finding's remedy to remedies.toml and mark it accepted. The next run applies and verifies it.
 
-    Accepting again is no change. Raises `NotFound` for an unknown id and `RequestError` for a finding that was decided
-    otherwise or has no remedy.
+    Accepting it again changes nothing. Raises `NotFound` for an unknown id, and `RequestError` for a finding that has
+    another decision or no remedy.
     """
     finding = _found(state, id)
     path = root / remedies.FILE
@@ -31,37 +31,37 @@ def accept(state: State, id: str, root: Path) -> Remedy:
         raise _decided(finding)
     if finding.rule is None:
         raise RequestError(
-            f"finding {id} has no remedy that could be accepted",
+            f"finding {id} has no remedy to accept",
             got=finding.summary,
             hint="correct the data at its source, or reject the finding with a reason",
         )
     remedy = Remedy(id, finding.rule, now().replace(microsecond=0), finding.summary)
-    # The file first: a crash in between leaves an open finding whose remedy is there, and accepting again mends it.
+    # The file first: after a crash in between, accepting the open finding again completes the decision.
     remedies.write(path, [*(r for r in present if r.finding != id), remedy])
     state.save(replace(finding, state="accepted"))
     return remedy
 
 
 def reject(state: State, id: str, reason: str, until: datetime | None = None) -> Finding:
-    """Reject a finding, and mute its kind on its column until a date (None: until its model version is replaced).
+    """Reject a finding, and mute its kind on its column until a date (None: until the model version is replaced).
 
-    Raises `NotFound` for an unknown id, `RequestError` for one that was decided, a reason that is empty, a date past.
+    Raises `NotFound` for an unknown id, and `RequestError` for a decided finding, an empty reason or a past date.
     """
     finding = _found(state, id)
     if finding.state not in ("open", "failed"):
         raise _decided(finding)
     if not reason.strip():
-        raise RequestError(f"finding {id} is rejected for a reason", hint='--reason "a strike"')
+        raise RequestError(f"finding {id} cannot be rejected without a reason", hint='--reason "a strike"')
     moment = until if until is None or until.tzinfo else until.replace(tzinfo=UTC)
     if moment is not None and moment <= now():
-        raise RequestError("a finding is muted until a date to come", got=f"{moment:%Y-%m-%d}")
+        raise RequestError("a finding must be muted until a future date", got=f"{moment:%Y-%m-%d}")
     rejected = replace(finding, state="rejected", reason=reason.strip(), muted_until=moment)
     state.save(rejected)
     return rejected
 
 
 def muted(findings: Iterable[Finding], at: datetime, kind: str, node: str, column: str, version: str) -> Finding | None:
-    """The finding that keeps another one of its kind on that column from being opened, if there is one."""
+    """Return the finding that mutes others of its kind on that column, if there is one."""
     for finding in findings:
         if (finding.kind, finding.node, finding.column) != (kind, node, column):
             continue

@@ -1,7 +1,8 @@
-"""Guards: whether a remedy's cause is still there.
+"""Guards: tests whether a remedy's cause still exists.
 
-A guard is an aggregate over the corrected rows of one day, such as `median(abs(nullif(dep_delay, 0))) BETWEEN 1.5
-AND 31`. One day may be odd; when most of the latest days fail, the vendor has fixed the data and the remedy harms it.
+A guard is an aggregate over the corrected rows of one day, such as `median(abs(nullif(dep_delay, 0))) BETWEEN 1.5 AND
+31`. A single day may be unusual. If most of the latest days fail, the source has fixed the data, and the remedy
+corrupts it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FEWEST = 5
-"""Rows that a day must have to be judged."""
+"""The minimum number of rows of a tested day."""
 LATEST = 7
-"""Days that are looked at."""
+"""The number of days that are tested."""
 
 
 @dataclass(frozen=True)
 class Guarded:
-    """A rule, and on how many of the latest days with enough rows its guard held."""
+    """A rule, and the number of the latest days with enough rows on which its guard held."""
 
     rule: Rule
     days: int
@@ -39,25 +40,25 @@ class Guarded:
 
     @property
     def holds(self) -> bool:
-        """Whether the cause is still there, as far as anyone can tell."""
+        """Whether the cause still seems to exist."""
         return 2 * self.held >= self.days
 
     @property
     def text(self) -> str:
-        """What a run says of it."""
+        """The message of a run."""
         place = self.rule.place
         if self.holds:
             return f"the guard of the remedy of {place} holds"
         return (
             f"the guard of the remedy of {place} fails on {self.days - self.held} of the latest {self.days} days: "
-            f"the cause seems gone, and the remedy corrupts what is right. Bound its `where`, or take it out of {FILE}"
+            f"the cause seems gone, and the remedy corrupts correct data. Limit its `where`, or remove it from {FILE}"
         )
 
 
 def written(column: str, values: NDArray[np.float64], times: Micros, factor: float) -> str:
-    """The guard for clean `values` with `times`: their daily medians, with room between them and the wrong unit's.
+    """Return a guard for clean `values` with `times`: a range of their daily medians, with a margin.
 
-    The room is the cube root of the factor: a correction of right data is off by the whole of it.
+    The margin is the cube root of the factor. A correction of correct data is off by the whole factor.
     """
     known = np.isfinite(values) & (values != 0)
     day, size = times[known] // DAY, np.abs(values[known])
@@ -69,7 +70,7 @@ def written(column: str, values: NDArray[np.float64], times: Micros, factor: flo
 
 
 def check(context: Context, rules: Sequence[Rule]) -> list[Guarded]:
-    """The guards of rules in force, on the rows this run reads. Raises `EngineError` for a guard that is no SQL."""
+    """Return the guards of rules in force, on this run's rows. Raises `EngineError` for a guard that is invalid SQL."""
     return [_check(context, rule) for rule in rules]
 
 

@@ -15,7 +15,7 @@ from mainstem.monitoring.statistics import kolmogorov_p, kolmogorov_smirnov
 Floats = NDArray[np.float64]
 
 CERTAIN = 3.0
-"""How much one row may say (a log likelihood ratio): a few odd rows shall not move the date."""
+"""The maximum log likelihood ratio of one row, so that a few unusual rows do not move the date."""
 ENDED = 10 * CERTAIN
 """How much the rows of a stretch must say together, for it to have begun or ended."""
 LOOKED_AT = 50_000
@@ -25,17 +25,17 @@ SURELY = 0.001
 
 @dataclass(frozen=True)
 class Onset:
-    """The rows `first` to `last` that are converted; `last` is None where later ones are, too."""
+    """The rows `first` to `last` are converted. `last` is None if the range extends to the end."""
 
     first: int
     last: int | None
 
 
 def onset(reference: Floats, values: Floats, match: Match) -> Onset:
-    """The stretch of `values` (in order of time) with the most evidence for the conversion of `match`.
+    """Return the range of `values` (in order of time) with the most evidence for the conversion of `match`.
 
-    Each row speaks for it by how much likelier its value is undone than as it came, under `reference` (clean rows).
-    The stretch that maximises the sum is found as in Page's CUSUM.
+    The evidence of a row is how much more likely its reversed value is than its value, under `reference` (clean rows).
+    The range with the largest sum is found as in Page's CUSUM.
     """
     return _stretch(_evidence(reference, values, match.conversion, match.grid))[0]
 
@@ -75,7 +75,7 @@ def _stretch(evidence: Floats) -> tuple[Onset, float]:
     total = np.concatenate([[0.0], np.cumsum(evidence)])
     lowest = np.minimum.accumulate(total)
     last = int(np.argmax(total - lowest))
-    # The latest start among equals: rows that say nothing belong to the time before.
+    # The latest start among equals: rows without evidence count as not converted.
     first = int(np.flatnonzero(total[: last + 1] == lowest[last])[-1])
     ended = total[last] - total[-1] > ENDED
     return Onset(first, last - 1 if ended else None), float(total[last] - lowest[last])

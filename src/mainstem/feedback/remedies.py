@@ -1,4 +1,5 @@
-"""remedies.toml: accepted findings as part of the project, reviewed like code, applied wherever a source is read."""
+"""remedies.toml: accepted findings as part of the project. They are reviewed like code and applied when a source is
+read."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ from mainstem.nodes.verbs import VERBS, AnyVerb
 FILE = "remedies.toml"
 
 _HEADER = """\
-Remedies: what the models found wrong with the data, and how it is put right on reading.
-Written by `mainstem finding accept`, and part of the project: review it like code, edit it if you know better.
-A remedy holds for the rows `where`. Its `guard` is checked by every run; once it fails, the cause is gone and
-the remedy must go, since it would corrupt data that is right."""
+Remedies: corrections of data errors that the models revealed. They are applied when the data is read.
+`mainstem finding accept` writes this file. It is part of the project: review it like code, and edit it if needed.
+A remedy applies to the rows `where`. Every run checks its `guard`. If the guard fails, the cause is gone: remove
+the remedy, since it would corrupt correct data."""
 
 
 def read(path: Path) -> tuple[Remedy, ...]:
-    """The remedies of a file, in order; none if there is no file. Raises `DefinitionError` for what cannot be meant."""
+    """Return the remedies of a file, in order; empty without a file. Raises `DefinitionError` for an invalid file."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -41,14 +42,14 @@ def read(path: Path) -> tuple[Remedy, ...]:
 
 
 def write(path: Path, remedies: Sequence[Remedy]) -> None:
-    """Write the remedies, replacing the file at once. The same remedies always make the same text."""
+    """Write the remedies, and replace the file atomically. The same remedies always give the same text."""
     draft = path.with_name(f".{path.name}.part")
     draft.write_text(text(remedies), "utf-8")
     draft.replace(path)
 
 
 def text(remedies: Sequence[Remedy]) -> str:
-    """The file's content."""
+    """Return the file's content."""
     import tomlkit
 
     document = tomlkit.document()
@@ -64,7 +65,7 @@ def text(remedies: Sequence[Remedy]) -> str:
 
 def _remedy(entry: Any, where: str) -> Remedy:
     if not isinstance(entry, Mapping):
-        raise DefinitionError("a remedy is a table", where=where, expected="[[remedy]]")
+        raise DefinitionError("a remedy must be a table", where=where, expected="[[remedy]]")
     kind = entry.get("kind")
     if kind is not None and kind not in VERBS:
         raise UnknownName.among("kind of remedy", str(kind), VERBS, where=where)
@@ -77,7 +78,7 @@ def _remedy(entry: Any, where: str) -> Remedy:
     known = ("kind", "node", *names, "where", "guard", "finding", "accepted_at", "note")
     for name in entry:
         if name not in known:
-            raise UnknownName.among("field of a remedy", name, known, where=where)
+            raise UnknownName.among("field", name, known, of="a remedy", where=where)
     rule = Rule(str(entry["node"]), _verb(entry, names, where), str(entry["where"]), str(entry["guard"]))
     return Remedy(str(entry["finding"]), rule, _moment(entry.get("accepted_at")), str(entry.get("note", "")))
 
@@ -126,7 +127,7 @@ def _item(name: str, value: Any) -> Any:
 
 
 def ratio(factor: float) -> str:
-    """`1/60` for 0.01666…; empty where the number itself is plain."""
+    """Return `1/60` for 0.01666…; an empty text if the number is short."""
     turned = 1 / factor if abs(factor) > 1e-300 else inf
     if isfinite(turned) and abs(factor) < 1 and abs(turned - round(turned)) < 1e-9:
         return f"1/{round(turned)}"

@@ -1,4 +1,4 @@
-"""Replay: what the logged predictions would have been, had the data been read otherwise."""
+"""Replay: recompute logged predictions as if a remedy had been applied to the data."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ REQUESTS, ROW = "_requests", "_row"
 
 
 def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[str]) -> Mapping[str, Array]:
-    """The inputs that derive from `places` (`source.column`), recomputed for logged predictions as `graph` reads them.
+    """Return the inputs that derive from `places` (`source.column`), recomputed as `graph` reads the sources.
 
-    Requests and prediction times are those of the log, features those of the lake as of then: only what had arrived by
-    then counts. All other inputs stay as they were served, so that a difference is the remedy's and nothing else's.
+    Requests and prediction times come from the log. Features come from the lake, as of the prediction times: only rows
+    that had arrived count. All other inputs stay as served, so the remedy is the only cause of a difference.
     """
     names = derived(watched.version.inputs, places)
     if not names:
@@ -46,13 +46,15 @@ def replayed(watched: Watched, batch: Batch, graph: Graph, places: Collection[st
 
 
 def brings(action: Lookup | Computation) -> Collection[str]:
-    """The model columns that a action of a feature retrieval finds."""
+    """Return the model columns that an action of a retrieval computes."""
     return action.columns if isinstance(action, Lookup) else action.node.features
 
 
 def only(retrieval: Retrieval, wanted: Collection[str], inputs: Collection[str]) -> Retrieval:
-    """The actions that bring any of the wanted columns, or what those are computed from and is no input (a list, an
-    instant); what the others brought stands in the log."""
+    """Return the actions that compute the wanted columns, or values that these are computed from (a list, an instant).
+
+    All other columns are in the log.
+    """
     needed, actions = set(wanted), list[Lookup | Computation]()
     for action in reversed(retrieval.actions):
         if not needed.isdisjoint(brings(action)):
@@ -63,5 +65,5 @@ def only(retrieval: Retrieval, wanted: Collection[str], inputs: Collection[str])
 
 
 def derived(inputs: Sequence[InputColumn], places: Collection[str]) -> list[InputColumn]:
-    """The inputs that derive from any of some source columns, as far as lineage tells."""
+    """Return the inputs that derive from any of some source columns, as far as lineage is known."""
     return [column for column in inputs if not column.sources or not set(places).isdisjoint(column.sources)]

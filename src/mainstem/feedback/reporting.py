@@ -1,4 +1,4 @@
-"""From what a search found to findings: the records, and the sentences people read."""
+"""Convert the results of a search to findings: records with readable sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mainstem.nodes.records import Measure
 
 
 def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
-    """The finding of a change of unit: a `source_change`, or a harmless `drift` if it costs nothing."""
+    """Return the finding of a change of unit: a `source_change`, or a harmless `drift` without a cost."""
     change, recovery = repair.change, repair.recovery
     finding = _base(watched, case, id, change.node, change.column)
     inputs = [s.input for s in repair.shifts]
@@ -37,7 +37,7 @@ def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
 
 
 def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
-    """The finding of a column that has lost its worth; there is no remedy that could be replayed."""
+    """Return the finding of a column that has lost its worth. It has no remedy to replay."""
     gain = loss.gain
     node, _, column = gain.sources[0].rpartition(".")
     finding = _base(watched, case, id, node, column)
@@ -57,7 +57,7 @@ def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
 
 
 def said(change: Change) -> str:
-    """`departures.dep_delay is in seconds, not minutes, since 2013-12-01 05:11 UTC`."""
+    """Return the change as text: `departures.dep_delay is in seconds, not minutes, since 2013-12-01 05:11 UTC`."""
     conversion = change.match.conversion
     old, _, new = conversion.name.partition(" → ")
     shape = f"× {conversion.factor:.6g}" + (f" + {conversion.offset:g}" if conversion.offset else "")
@@ -67,25 +67,25 @@ def said(change: Change) -> str:
 
 
 def cost(case: Case, measure: Measure, harmless: bool) -> str:
-    """What it costs, in the model's metric; and whether a cost was excluded, or only not shown."""
+    """Return the cost in the model's metric as text. A harmless change has a negligible cost, or none was measured."""
     words = case.metric.name.replace("_", " ")
     size = f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f}) of {words}"
     if not harmless:
         return f"it costs {size}"
     if measure.high <= 2 * NEGLIGIBLE * abs(case.value(case.served)):
-        return f"it costs nothing worth mentioning: {size}"
-    return f"no cost is shown: {size}; less than {detectable(measure):.3f} could have gone unseen"
+        return f"its cost is negligible: {size}"
+    return f"no cost was measured: {size}; a cost below {detectable(measure):.3f} would not be detected"
 
 
 def detectable(measure: Measure) -> float:
-    """The smallest cost that would have been seen four times in five, at 5 %: 2.8 standard errors."""
+    """Return the smallest cost that is detected with a power of 80 % at a level of 5 %: 2.8 standard errors."""
     return (measure.high - measure.low) / 3.92 * 2.8
 
 
 def verified(finding: Finding, realised: Recovery) -> Finding:
-    """An accepted finding, closed by what its remedy brought when it was in force.
+    """Close an accepted finding by the effect of its remedy.
 
-    It is verified if the metric recovered (no harmless one needs to), and by no less than the promise's lower end.
+    It is verified if the metric recovered (not required for a harmless one) by at least the lower end of the promise.
     """
     promised = finding.promised
     enough = promised is None or realised.recovered.high >= promised.recovered.low
@@ -142,12 +142,12 @@ def _of_shift(shift: Shift) -> Evidence:
 
 
 def _way(watched: Watched, node: str) -> tuple[str, ...]:
-    """The nodes between the model and a source, the model's side first."""
+    """Return the nodes between the model and a source, the model's side first."""
     return way(watched.context.graph, watched.model, node)
 
 
 def way(graph: Graph, start: str, end: str) -> tuple[str, ...]:
-    """The shortest way from a node to one that it needs, without its two ends; empty if there is none."""
+    """Return the shortest path from a node to one of its inputs, without both ends; empty if there is none."""
     before: dict[str, str | None] = {start: None}
     waiting = deque([start])
     while waiting and end not in before:

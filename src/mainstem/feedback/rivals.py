@@ -1,7 +1,7 @@
-"""Rivals: other explanations of a loss than one column, in the same unit: loss per row that they would recover.
+"""Rivals: other explanations of a loss than one column, in the same unit: the loss per row that they would recover.
 
-Each is measured on the batch, minus what it would recover on the reference, where nothing is wrong. Days are the
-witnesses, as for gains.
+Each is measured on the batch, minus its value on the reference, where nothing is wrong. Days are the independent units,
+as for gains.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROWS = 12_000
 def rivals(
     batch: Labelled, reference: Labelled, score: Score, *, task: Task = "binary", seed: int = 0
 ) -> tuple[Rival, ...]:
-    """What the wrong labels and the changed world explain. Labels are only judged where the task is binary."""
+    """Return how much wrong labels and a changed world explain. Labels are tested only for a binary task."""
     random = np.random.default_rng(seed)
     sides = [side.take(sampled(len(side), ROWS, random)) for side in (batch, reference)]
     scores = [score(side.inputs.columns) for side in sides]
@@ -42,7 +42,7 @@ def rivals(
 
 
 def recovered(name: str, rows: Labelled, served: Array, repaired: Array, task: Task = "binary") -> Rival:
-    """What a repair recovers in loss per row, on the same unit as its rivals; the reference needs no repair."""
+    """Return the recovery of a repair in loss per row, for comparison with rivals. The reference needs no repair."""
     loss = row_loss(task, rows.outcomes, served) - row_loss(task, rows.outcomes, repaired)
     daily = by_cluster(loss, clusters(rows.inputs.times))
     half = student_quantile(max(len(daily) - 1, 1)) * float(daily.std(ddof=1)) / len(daily) ** 0.5
@@ -57,7 +57,7 @@ def _compared(name: str, sides: list[Labelled], gained: list[Floats]) -> Rival:
 
 
 def _noise(y: Floats, scores: Floats, steps: int = 60) -> Floats:
-    """What each row gains if some labels were flipped: P(label) = flipped·(1 − p) + (1 − missed)·p, fitted by EM."""
+    """Return each row's gain if some labels were flipped: P(label) = flipped·(1 − p) + (1 − missed)·p, fitted by EM."""
     p = np.clip(scores, 1e-6, 1 - 1e-6)
     missed, flipped = 0.01, 0.01
     for _ in range(steps):
@@ -70,7 +70,7 @@ def _noise(y: Floats, scores: Floats, steps: int = 60) -> Floats:
 
 
 def _refit(rows: Labelled, scores: Floats, task: Task, seed: int) -> Floats:
-    """What each row gains from a model fitted on top of the scores, on the other half of the days."""
+    """Return each row's gain from a model that is fitted on top of the scores, on the other half of the days."""
     try:
         import lightgbm
     except ImportError:
@@ -100,7 +100,7 @@ def _refit(rows: Labelled, scores: Floats, task: Task, seed: int) -> Floats:
 
 
 def _matrix(rows: Labelled) -> Floats:
-    """Inputs as numbers; texts by how frequent they are."""
+    """Return inputs as numbers. Texts are replaced by their frequency."""
     return np.column_stack([_numbers(column) for column in rows.inputs.columns.values()])
 
 

@@ -1,7 +1,7 @@
-"""The search for causes: from drifted inputs and lost gain to columns of sources, each with its cost and its fix.
+"""The search for causes: from drifted inputs and lost gain to source columns, each with its cost and its fix.
 
-Units first, since they can be proved on the source itself and undone. What is left is tested for lost gain with
-the proven causes already repaired, so that one broken column does not accuse its neighbours.
+Changes of unit come first, since they can be proved on the source itself and reversed. The remaining columns are tested
+for lost gain with the proven causes repaired, so that a broken column does not accuse its neighbours.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mainstem.nodes.findings import Recovery, Rival, Rule
 from mainstem.nodes.records import Measure
 
 Replay = Callable[[Sequence[Rule]], Mapping[str, Array]]
-"""The inputs of the case's rows recomputed with rules in force: name → column [n]."""
+"""Recomputes the inputs of the case's rows with rules in force: name → column [n]."""
 
 Read = Callable[[str, str], Series | None]
-"""A source's column as it is read now, given the source's name and the column's."""
+"""Reads a source's current column, given the names of source and column."""
 
 NEGLIGIBLE = 0.03
-"""The share of the metric below which a cost counts as nothing."""
+"""A cost below this share of the metric is negligible."""
 ALPHA = 0.01
 WORTH = 0.5
-"""A column must have lost this share of its worth before its lost gain is a finding."""
+"""A column must lose at least this share of its worth for a finding."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A change of unit, and what undoing it brought on the same rows."""
+    """A change of unit, and the effect of reversing it on the same rows."""
 
     change: Change
     shifts: tuple[Shift, ...]
@@ -47,13 +47,13 @@ class Repair:
 
     @property
     def harmless(self) -> bool:
-        """Whether the model loses nothing worth mentioning by it."""
+        """Whether the cost of the change is negligible."""
         return negligible(self.recovery.recovered, self.recovery.before)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A column that has lost its worth for the model, for a reason no rescale explains; `cost` is in the metric."""
+    """A column that has lost its worth for the model, unexplained by a rescale. `cost` is in the metric."""
 
     gain: Gain
     cost: Measure
@@ -62,7 +62,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search brought to light."""
+    """The results of a search."""
 
     shifts: tuple[Shift, ...]
     repairs: tuple[Repair, ...]
@@ -70,12 +70,13 @@ class Found:
 
 
 def negligible(cost: Measure, metric: float) -> bool:
-    """Whether a cost is not surely above 0, or too small beside the metric to matter."""
+    """Return whether a cost is not significantly above 0, or too small compared with the metric."""
     return not (cost.low > 0 and cost.value >= NEGLIGIBLE * abs(metric))
 
 
 def search(case: Case, read: Read, replay: Replay, suspect: Mapping[str, list[Window]] | None = None) -> Found:
-    """What has gone wrong with the case's data. `suspect` maps `source.column` to windows that are no reference."""
+    """Search for causes in the case's data. `suspect` maps `source.column` to windows that are not used as
+    a reference."""
     drifted = shifts(case.reference.inputs, case.rows.inputs, case.inputs, case.drift, case.history)
     changes = _changes(case, drifted, read, suspect or {})
     others = rivals(case.rows, case.reference, case.score, task=case.task) if changes else ()
@@ -86,7 +87,7 @@ def search(case: Case, read: Read, replay: Replay, suspect: Mapping[str, list[Wi
 
 
 def _changes(case: Case, found: Sequence[Shift], read: Read, suspect: Mapping[str, list[Window]]) -> list[Change]:
-    """Changes of unit in the source columns behind inputs that moved, those behind the furthest first.
+    """Return changes of unit in the source columns of drifted inputs. The most drifted come first.
 
     Neither that a season moved an input as far before nor that it moved little acquits it here: a unit is proved on the
     source itself, and a fault may cover a small part of the batch.
@@ -135,7 +136,8 @@ def _lost(gain: Gain) -> bool:
 
 
 def _worth_lost(case: Case, rows: Labelled, gain: Gain, seed: int = 1) -> Measure:
-    """What the column added to the metric on the reference, minus what it adds on the batch, with a 95 % interval."""
+    """Return the column's contribution to the metric on the reference, minus that on the batch, with a 95
+    % interval."""
     random = np.random.default_rng(seed)
     pool = case.reference.inputs
     worths = []

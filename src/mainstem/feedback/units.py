@@ -1,8 +1,8 @@
-"""Units: is a column's present a known conversion of its past, such as seconds where there were minutes?
+"""Units: is a column's present a known conversion of its past, such as seconds instead of minutes?
 
-A change of unit leaves two marks that no season leaves. The distribution comes back into place when the conversion is
-undone. And where values are measured on a grid (whole minutes; knots turned into mph) the present values fall off that
-grid, and back onto it when undone; this mark is so sharp that no clean stretch of the data tried ever showed it.
+A change of unit has two marks that a season does not have. The distribution returns to its place when the conversion is
+reversed. If values are on a grid (whole minutes; knots converted to mph), the present values leave the grid, and return
+to it when reversed. No clean part of the tested data ever showed the second mark.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from mainstem.monitoring.statistics import kolmogorov_smirnov
 Floats = NDArray[np.float64]
 
 FEWEST = 50
-"""Known values, zeros left out, that a sample must have."""
+"""The minimum number of known non-zero values of a sample."""
 OFF_GRID, ON_GRID = 0.5, 0.9
 MOVED = 0.1
-"""The least KS distance that counts as moved."""
+"""The minimum KS distance of a moved distribution."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """`new = old * factor + offset`, and how a person would say it."""
+    """`new = old * factor + offset`, with a readable name."""
 
     name: str
     factor: float
     offset: float = 0.0
 
     def undo(self, values: Floats) -> Floats:
-        """The values as they were before."""
+        """Return the values before the conversion."""
         return (values - self.offset) / self.factor
 
     def inverse(self) -> tuple[float, float]:
-        """The factor and offset that undo it."""
+        """Return the factor and the offset of the reverse conversion."""
         return 1 / self.factor, -self.offset / self.factor + 0.0
 
 
@@ -76,10 +76,11 @@ CONVERSIONS: tuple[Conversion, ...] = (
 
 @dataclass(frozen=True)
 class Match:
-    """A conversion that undone puts the present back in place.
+    """A conversion whose reversal moves the present back to the reference.
 
-    `before` and `after` are KS distances to the reference, as it came and undone; `usual` is the largest that a clean
-    stretch has. `shares` are those of values on the reference's `grid`, as they came and undone, if it has a grid.
+    `before` and `after` are KS distances to the reference, without and with the reversal. `usual` is the largest
+    distance of a clean stretch. `shares` are the shares of values on the reference's `grid`, without and with the
+    reversal, if there is a grid.
     """
 
     conversion: Conversion
@@ -96,10 +97,10 @@ def match(
     stretches: Sequence[Floats],
     conversions: Sequence[Conversion] = CONVERSIONS,
 ) -> Match | None:
-    """The conversion that turned values like `reference` into `current`, if there is one.
+    """Return the conversion that turned values like `reference` into `current`, if there is one.
 
-    `stretches` are parts of the clean past as long as `current`; what they show by themselves is the measure. NaN is
-    ignored. None if nothing fits or there are too few values to tell.
+    `stretches` are parts of the clean past as long as `current`. Their distances are the threshold. NaN is ignored.
+    Returns None if no conversion fits or there are too few values.
     """
     past, present = _known(reference), _known(current)
     parts = [known for part in stretches if len(known := _known(part)) >= FEWEST]
@@ -123,7 +124,7 @@ def match(
 
 
 def _grids(past: Floats, parts: Sequence[Floats]) -> list[Grid | None]:
-    """The reference's grid, first taken exactly and then with room for rounding; None if it has none."""
+    """Return the reference's grid, exact and with tolerance for rounding; None without a grid."""
     grid = Grid.of(past, parts)
     return [None] if grid is None else [Grid(grid.values, tolerance) for tolerance in TOLERANCES]
 

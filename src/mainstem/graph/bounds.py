@@ -1,4 +1,4 @@
-"""Between which moments an instant lies, where it is not itself a column plus a constant: rounded down, above all."""
+"""Bounds of an instant that is not a column plus a constant, such as an instant rounded down to the hour."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ _LONGEST = IBIS_UNITS | {"M": 31 * _DAY, "Q": 92 * _DAY, "Y": 366 * _DAY}
 
 @dataclass(frozen=True)
 class Bounds:
-    """An instant is never before `earliest` and never after `latest`; None where a definition cannot say."""
+    """An instant is never before `earliest` and never after `latest`. None means that the definition sets no bound."""
 
     earliest: Moment | None = None
     latest: Moment | None = None
 
     def shifted(self, by: int) -> Bounds:
-        """Of the instant `by` microseconds later."""
+        """Return the bounds of the instant `by` microseconds later."""
         return Bounds(_shifted(self.earliest, by), _shifted(self.latest, by))
 
     def rounded_down(self, longest: int | None) -> Bounds:
-        """Of the last whole unit up to the instant, where a unit takes at most `longest` microseconds."""
+        """Return the bounds of the instant rounded down to a unit of at most `longest` microseconds."""
         return Bounds(None if longest is None else _shifted(self.earliest, 1 - longest), self.latest)
 
     def after(self, known: Known) -> Verdict:
-        """Whether a value is known before the instant. At that very instant is too late, as for a query."""
+        """Return whether a value is known before the instant. A value known at that very instant is too late, as in a
+        query."""
         if known.unknown:
             return "undecided"
         if self.latest is not None and known.by(_before(self.latest)) == "too late":
@@ -45,7 +46,7 @@ class Bounds:
 
 
 def bounds_of(value: ibis.Value) -> Bounds:
-    """The bounds of an instant or a date, in terms of the columns that it is made from."""
+    """Return the bounds of an instant or a date, in terms of the columns it is computed from."""
     return _bounds(value.op())
 
 
@@ -71,7 +72,7 @@ def _bounds(op: Any) -> Bounds:
 
 
 def _same_instant(given: Any, to: Any) -> bool:
-    """Whether a cast to a timestamp keeps the instant: in UTC, to the microsecond."""
+    """Return whether a cast to a timestamp keeps the instant: in UTC, with microseconds."""
     plain = to.is_timestamp() and to.timezone in (None, "UTC") and (to.scale is None or to.scale >= 6)
     return bool(plain and (given.is_date() or given.is_timestamp()))
 

@@ -10,7 +10,7 @@ from mainstem.errors import CycleError
 
 
 class Dag:
-    """Names and what each needs. Raises `CycleError`, which names the cycle."""
+    """Names and the names that each depends on. Raises `CycleError`, which names the cycle."""
 
     def __init__(self, needs: Mapping[str, Iterable[str]]) -> None:
         self.needs: dict[str, tuple[str, ...]] = {name: tuple(inputs) for name, inputs in needs.items()}
@@ -24,15 +24,15 @@ class Dag:
                 self._users[needed].append(name)
 
     def upstream(self, *names: str) -> frozenset[str]:
-        """All that `names` need, directly or not; without themselves."""
+        """Return all names that `names` depend on, directly or not, without themselves."""
         return self._reach(names, self.needs)
 
     def downstream(self, *names: str) -> frozenset[str]:
-        """All that need `names`, directly or not; without themselves."""
+        """Return all names that depend on `names`, directly or not, without themselves."""
         return self._reach(names, self._users)
 
     def users(self, name: str) -> tuple[str, ...]:
-        """What needs `name` directly."""
+        """Return the names that depend on `name` directly."""
         return tuple(self._users[name])
 
     def _reach(self, names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""Fingerprints: a hash of what a definition means, blind to how it is written.
+"""Fingerprints: a hash of what a definition means, independent of how it is written.
 
-An Ibis expression is hashed through its operations, not its source text, so that reformatting a function,
-renaming its variables or editing its docstring changes nothing.
+An Ibis expression is hashed by its operations, not by its source text: a reformatted function, a renamed variable or an
+edited docstring does not change the hash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LENGTH = 12
 
 
 def digest(*parts: str) -> str:
-    """A short hash of texts; their borders count, so `("ab",)` and `("a", "b")` differ."""
+    """Return a short hash of texts. Their boundaries count: `("ab",)` and `("a", "b")` have different hashes."""
     hasher = hashlib.sha256()
     for part in parts:
         raw = part.encode()
@@ -27,7 +27,7 @@ def digest(*parts: str) -> str:
 
 
 def canonical(value: Any) -> str:
-    """A text that is equal iff two plain values are: mappings by sorted key, sequences in order."""
+    """Return a text that is equal for equal plain values: mappings are sorted by key, sequences keep their order."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key!r}:{canonical(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, (list, tuple)):
@@ -38,7 +38,7 @@ def canonical(value: Any) -> str:
 
 
 def of_expression(expression: ibis.Expr) -> str:
-    """The hash of an unbound Ibis expression: its operations, in the order they depend on each other."""
+    """Return the hash of an unbound Ibis expression: of its operations in dependency order."""
     from ibis.expr.operations import Node
 
     numbers: dict[Node, int] = {}
@@ -67,7 +67,7 @@ def of_expression(expression: ibis.Expr) -> str:
 
 
 def of_function(function: FunctionType) -> str:
-    """The hash of what a function does: its instructions, with the names and constants in them."""
+    """Return the hash of a function's code: its instructions, names and constants."""
     return _of_code(function.__code__, function.__doc__)
 
 
@@ -77,8 +77,11 @@ def _of_code(code: CodeType, *but: Any) -> str:
 
 
 def _meaningful(node: Any) -> list[Any]:
-    """What distinguishes an operation: its arguments but a self-reference's number, drawn from a global counter; and
-    a user-defined function's body."""
+    """Return the arguments that distinguish an operation.
+
+    The number of a self-reference is left out, because it comes from a global counter. The code of a user-defined
+    function is included.
+    """
     names = [name for name in node.argnames if (type(node).__name__, name) != ("SelfReference", "identifier")]
     function = getattr(node, "__func__", None)
     body = [of_function(function)] if function else []

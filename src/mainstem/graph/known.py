@@ -1,6 +1,6 @@
-"""When a value becomes known, as far as definitions can say.
+"""When a value becomes known, as far as definitions tell.
 
-A `Known` is the latest of some moments, each an instant column plus a constant offset; no moment at all means always
+A `Known` is the latest of some moments, each an instant column plus a constant offset. Without moments it is always
 known. Two moments of one column can be compared without data; moments of different columns cannot.
 """
 
@@ -34,7 +34,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Known:
-    """The latest of `moments`; `unknown` says why nothing can be said, where that is so."""
+    """The latest of `moments`. If availability is unknown, `unknown` says why."""
 
     moments: frozenset[Moment] = frozenset()
     unknown: str | None = None
@@ -56,7 +56,7 @@ class Known:
         return cls(unknown=why)
 
     def latest(self, *others: Known) -> Known:
-        """The latest of this and others."""
+        """Return the latest of this and others."""
         unknown = next((k.unknown for k in (self, *others) if k.unknown), None)
         offsets: dict[str, int] = {}
         for moment in (m for k in (self, *others) for m in k.moments):
@@ -64,7 +64,8 @@ class Known:
         return Known(frozenset(Moment(c, o) for c, o in offsets.items()), unknown)
 
     def rename(self, to: Callable[[str], Moment | None]) -> Known:
-        """The same in terms of other columns, given which moment each is there; unknown where there is none for one."""
+        """Return the same in terms of other columns. `to` maps each column to a moment; None makes the result
+        unknown."""
         moved, lost = Known(unknown=self.unknown), []
         for moment in sorted(self.moments):
             place = to(moment.column)
@@ -78,7 +79,7 @@ class Known:
         return moved
 
     def by(self, moment: Moment) -> Verdict:
-        """Whether this is known by `moment`."""
+        """Return whether this is known by `moment`."""
         if self.unknown:
             return "undecided"
         same = [m for m in self.moments if m.column == moment.column]

@@ -1,7 +1,6 @@
 """Column lineage through Ibis expressions: where each column comes from, and when it becomes known.
 
-`trace` walks relations from the leaves up and does to the traces what each operation does to the columns; `traces` says
-what that is.
+`trace` walks relations from the leaves up. `traces` has the rules for each operation.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ _INEQUALITIES = (ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual)
 
 
 def leaves(expression: ibis.Expr) -> frozenset[str]:
-    """The names of the unbound tables that an expression reads."""
+    """Return the names of the unbound tables that an expression reads."""
     return frozenset(table.name for table in expression.op().find(ops.UnboundTable))
 
 
 def moment_of(value: ibis.Value) -> Moment | None:
-    """`column ± constant intervals` as a moment; None for anything else."""
+    """Return `column ± constant intervals` as a moment; None for any other value."""
     return _moment(value.op())
 
 
 def trace(expression: ibis.Table, leaf: Callable[[str], Traces]) -> Traces:
-    """The trace of every column of a relation, given those of its leaves by name."""
+    """Return the trace of every column of a relation, given the traces of its leaves by name."""
     return _Walk(leaf).relation(expression.op())
 
 
@@ -52,7 +51,7 @@ def _moment(op: Any, name: Callable[[Any], str] = lambda op: str(op.name)) -> Mo
 
 
 def interval(op: Any) -> int | None:
-    """A constant interval in microseconds; None for anything else, and for months."""
+    """Return a constant interval in microseconds; None for any other value, and for months."""
     if isinstance(op, ops.Literal) and op.dtype.is_interval():
         size = IBIS_UNITS.get(op.dtype.unit.short)
         return None if size is None else int(op.value) * size
@@ -65,7 +64,7 @@ def interval(op: Any) -> int | None:
 
 
 class _Walk:
-    """One pass over an expression; each relation is visited once."""
+    """One pass over an expression. Each relation is visited once."""
 
     def __init__(self, leaf: Callable[[str], Traces]) -> None:
         self.leaf = leaf
@@ -103,7 +102,7 @@ class _Walk:
                 return dict.fromkeys(op.schema, never_said(f"{type(op).__name__} cannot be traced"))
 
     def _values(self, op: Any) -> _Values:
-        """Values of the relation that `op` is made of."""
+        """Return the traces of values over the input relation of `op`."""
         return _Values(self, lambda: derived(self.relation(op.parent).values()))
 
     def _project(self, op: Any) -> Traces:
@@ -120,7 +119,7 @@ class _Walk:
         return rules.aggregated(groups, metrics, values.rows(), places(copies))
 
     def _limit(self, op: Any) -> Trace:
-        """What the first rows of an ordered relation have been compared by."""
+        """Return the trace of the keys that order the rows of a limit."""
         if isinstance(op, ops.Sort):
             return of_other_rows(self._values(op).all(op.keys), "a limit of ordered rows")
         return self._limit(op.parent) if hasattr(op, "parent") and op.values else NOTHING
@@ -160,7 +159,7 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _Values:
-    """Values over a relation: `rows` is the whole of one of its rows, `field` what one of its columns is."""
+    """Traces of values over a relation. `rows` gives the trace of a whole row, `field` the trace of one column."""
 
     walk: _Walk
     rows: Callable[[], Trace]
@@ -195,7 +194,7 @@ def _flatten(values: Iterable[Any], visit: Callable[[Any], Trace]) -> Iterable[T
 
 
 def _sides(tables: Iterable[Any]) -> dict[Any, str]:
-    """A join's sides by the name of their table; by their number where it has none, or another has it too."""
+    """Map each side of a join to its table's name, or to its number if the name is missing or not unique."""
     sides: dict[Any, str] = {}
     for number, table in enumerate(tables):
         name = table.parent.name if isinstance(table.parent, ops.UnboundTable) else str(number)
@@ -208,7 +207,7 @@ def _named(sides: Mapping[Any, str]) -> Callable[[Any], str]:
 
 
 def _equal(link: Any, sides: Mapping[Any, str]) -> Iterable[tuple[str, str]]:
-    """The columns, of the rows so far and of the link's own, that its condition equates."""
+    """Return the columns that the condition equates, one of the rows so far and one of the link's table each."""
     name = _named(sides)
     for p in link.predicates:
         if isinstance(p, ops.Equals) and isinstance(p.left, ops.Field) and isinstance(p.right, ops.Field):
@@ -218,7 +217,7 @@ def _equal(link: Any, sides: Mapping[Any, str]) -> Iterable[tuple[str, str]]:
 
 
 def _backward(p: Any, right: Any, sides: Mapping[Any, str]) -> tuple[Moment, Moment] | None:
-    """The instants, theirs and ours, of an as-of join's condition that looks back: theirs is no later than ours."""
+    """Return the two instants of an as-of condition that looks back, theirs and ours: theirs is not later than ours."""
     if not isinstance(p, _INEQUALITIES):
         return None
     early, late = (p.right, p.left) if isinstance(p, (ops.Greater, ops.GreaterEqual)) else (p.left, p.right)

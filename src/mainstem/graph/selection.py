@@ -1,8 +1,8 @@
-"""Selecting nodes by text, as in `mainstem run -s "legs+ airport"`.
+"""Select nodes by text, as in `mainstem run -s "legs+ airport"`.
 
-legs        that node                   +legs       and all it needs
-legs+       and all that needs it       +legs+      both
-air*        by pattern                  a b         any of several (a comma does too)
+legs        that node                   +legs       the node and all its inputs
+legs+       the node and all its users  +legs+      both
+air*        by pattern                  a b         any of several (a comma works too)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mainstem.graph.dag import Dag
 
 
 def select(dag: Dag, text: str | None) -> frozenset[str]:
-    """The names that a selection text means; all for None. Raises `UnknownName`."""
+    """Return the names that a selection text matches; all names for None. Raises `UnknownName`."""
     if text is None:
         return frozenset(dag.order)
     chosen: set[str] = set()

@@ -1,9 +1,9 @@
-"""What the operations of a query do to the traces of its columns: one set of rules, whatever language it is written in.
+"""The effect of each query operation on the traces of its columns: one set of rules for Ibis and SQL.
 
-A trace says of one column which source columns it derives from and when it becomes known, in terms of the columns of
-the relation that it is in. Where the instant a value is known at gets lost on the way (dropped, or aggregated away),
-the value is of unknown availability from there on. A value is known no earlier than its row: what a condition, a join
-or a grouping had to know to put the row there, all its columns tell.
+A trace of a column holds the source columns it derives from and when it becomes known, in terms of the columns of its
+relation. If an operation drops or aggregates the instant at which a value is known, the availability of the value is
+unknown from there on. A value is never known earlier than its row. The presence of a row reveals the values that its
+condition, join or grouping read, so all its columns are known no earlier than these.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Trace:
     known: Known
 
     def latest(self, *others: Trace) -> Trace:
-        """Derived from this and others alike."""
+        """Return a trace that derives from this one and from `others`."""
         sources = self.sources.union(*(o.sources for o in others))
         return Trace(sources, self.known.latest(*(o.known for o in others)))
 
     def no_earlier(self, *others: Trace) -> Trace:
-        """The same value, known only when others are too."""
+        """Return the same value, known no earlier than `others`."""
         return Trace(self.sources, self.known.latest(*(o.known for o in others)))
 
     def rename(self, places: Places) -> Trace:
@@ -37,11 +37,11 @@ class Trace:
 NOTHING = Trace(frozenset(), ALWAYS)
 Traces = Mapping[str, Trace]
 Places = Callable[[str], Moment | None]
-"""Where the instants of a relation's columns are found in what is made of it."""
+"""Maps a column of the input to the moment in the output that holds the same instant, or to None."""
 
 
 def derived(traces: Iterable[Trace]) -> Trace:
-    """What is made of all of them; of nothing, a constant."""
+    """Return the trace of a value computed from all of `traces`. Without traces it is a constant."""
     return NOTHING.latest(*traces)
 
 
@@ -50,7 +50,8 @@ def never_said(why: str) -> Trace:
 
 
 def places(copies: Mapping[str, Moment | None], same: Mapping[str, str] | None = None) -> Places:
-    """Given which columns of the outcome are `column + offset` of an input, where each input's instants are found.
+    """Return where each instant of the input is found in the output. `copies` maps an output column to the moment it
+    copies.
 
     `same` maps an input column to another that has the same value.
     """
@@ -70,17 +71,18 @@ def places(copies: Mapping[str, Moment | None], same: Mapping[str, str] | None =
 
 
 def projected(values: Traces, place: Places) -> Traces:
-    """The outcome's columns, in terms of themselves."""
+    """Return the traces of the output columns, in terms of the output columns."""
     return {name: t.rename(place) for name, t in values.items()}
 
 
 def chosen(rows: Traces, condition: Trace) -> Traces:
-    """That a row is there at all tells what its condition knew; its values come from elsewhere."""
+    """Return the traces of filtered rows: each is known no earlier than the condition. Sources do not change."""
     return {name: t.no_earlier(condition) for name, t in rows.items()}
 
 
 def aggregated(groups: Traces, metrics: Traces, rows: Trace, place: Places) -> Traces:
-    """An aggregate is known when all rows are that went in, and which did; to count `rows` is to read all of them."""
+    """Return the traces of an aggregation: known when all aggregated rows and the keys are. A count reads
+    whole rows."""
     keys = derived(groups.values())
     of_rows = {name: (t if t.sources or t.known.unknown else rows).no_earlier(keys) for name, t in metrics.items()}
     return {name: _lost(t, t.rename(place)) for name, t in {**groups, **of_rows}.items()}
@@ -93,32 +95,33 @@ def _lost(before: Trace, after: Trace) -> Trace:
 
 
 def united(left: Traces, right: Traces) -> Traces:
-    """Rows of both; a column that one side lacks is null there."""
+    """Return the traces of a union. A column that one side lacks is null there."""
     return {name: left.get(name, NOTHING).latest(right.get(name, NOTHING)) for name in {**left, **right}}
 
 
 def compared(left: Traces, right: Traces) -> Traces:
-    """Rows of the left that are, or are not, among the right: to tell takes the whole row, and all of the right."""
+    """Return the traces of an INTERSECT or EXCEPT: each row depends on the whole left row and on all right rows."""
     others = of_other_rows(derived(right.values()), "an INTERSECT or EXCEPT")
     return chosen(left, derived(left.values()).latest(others))
 
 
 def of_other_rows(t: Trace, what: str) -> Trace:
-    """What `what` reads of other rows than the one that it is for."""
+    """Return the trace of a value that `what` reads from other rows. Its availability is unknown."""
     if not t.known.moments:
         return t
     return Trace(t.sources, Known.never_said(f"{what} reads other rows, known at other times"))
 
 
 KEEPING = frozenset({"left", "any_left"})
-"""Joins in which the left rows are there whatever the condition."""
+"""Joins that keep every left row, whatever the condition."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Relations side by side, as a join has them: columns and instants are told apart as `side.column`.
+    """The rows of a join: columns and instants of all sides, named `side.column`.
 
-    `there` is what it took for a row to be there; `same` maps a column to another that a condition made equal to it.
+    `there` is the trace of the conditions that decide whether a row is present. `same` maps a column to another one
+    that a condition made equal to it.
     """
 
     columns: Traces
@@ -134,18 +137,19 @@ class Rows:
 
     @property
     def whole(self) -> Trace:
-        """All of a row."""
+        """The trace of a whole row."""
         return derived(self.columns.values()).latest(self.there)
 
     def where(self, condition: Trace) -> Rows:
         return replace(self, there=self.there.no_earlier(condition))
 
     def beside(self, other: Rows) -> Rows:
-        """What the condition of a join with `other` may read."""
+        """Return the rows that the condition of a join with `other` can read."""
         return Rows({**self.columns, **other.columns}, same=self.same)
 
     def join(self, other: Rows, how: str, condition: Trace, equal: Iterable[tuple[str, str]] = ()) -> Rows:
-        """Joined to `other`; `equal` are the columns, ours and theirs, that the condition equates."""
+        """Return the rows joined to `other`. `equal` are the pairs of columns, ours and theirs, that the condition
+        equates."""
         theirs = {name: t.latest(condition, other.there) for name, t in other.columns.items()}
         columns = self.columns if how in ("semi", "anti") else {**self.columns, **theirs}
         same = {**other.same, **self.same, **_same(how, dict(equal))}
@@ -153,12 +157,13 @@ class Rows:
         return Rows(columns, there, same)
 
     def as_of(self, theirs: Moment, ours: Moment) -> Rows:
-        """As an as-of join shows these rows: only those whose time `theirs` has come at `ours`, hence known by then."""
+        """Return the rows as an as-of join sees them: only rows with `theirs` not after `ours`, hence known at
+        `ours`."""
         return replace(self, columns={name: _shown(t, theirs, ours) for name, t in self.columns.items()})
 
 
 def _same(how: str, equal: Mapping[str, str]) -> dict[str, str]:
-    """Which of two equated columns may stand for the other: the one that is there in every row of the join."""
+    """Map each equated column to the one that can stand for it: the one that is present in every row of the join."""
     if how in ("outer", "anti"):
         return {}
     return dict(equal) if how == "right" else {theirs: ours for ours, theirs in equal.items()}

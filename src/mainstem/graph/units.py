@@ -1,4 +1,4 @@
-"""Microseconds of each unit of time whose length is fixed; months and years have none."""
+"""Microseconds of each unit of time with a fixed length. Months and years have none."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ DAY = 24 * HOUR
 WEEK = 7 * DAY
 
 IBIS_UNITS = {"W": WEEK, "D": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND, "us": 1}
-"""By Ibis' short names."""
+"""The units by Ibis' short names."""

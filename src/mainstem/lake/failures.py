@@ -1,4 +1,4 @@
-"""What goes wrong in the lake, as Mainstem's errors."""
+"""Convert failures of the lake to Mainstem's errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_WAIT = 1.0  # seconds
 
 
 def retried(attempt: Callable[[], T]) -> T:
-    """`attempt()`, again after a short random wait while another writer was faster; the last failure is raised."""
+    """Call `attempt()`, and retry after a short random wait if another writer won. The last failure is raised."""
     from pyiceberg.exceptions import CommitFailedException
     from sqlalchemy.exc import OperationalError
 
@@ -33,18 +33,18 @@ def retried(attempt: Callable[[], T]) -> T:
 
 
 def _stale(error: Exception) -> bool:
-    # The SQL catalog applies a change to the metadata of the moment, and its sequence number is then a past one.
+    # The SQL catalog applies a change to newer metadata, so the change's sequence number is too old.
     return "sequence number" in str(error) if isinstance(error, ValueError) else not _full(error)
 
 
 def _full(error: Exception) -> bool:
-    """Whether SQLite, in which the catalog is, found the disk full."""
+    """Return whether the catalog's SQLite found the disk full."""
     return any(text in str(error) for text in ("disk is full", "disk I/O error"))
 
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Raise what PyIceberg, its catalog and the file system raise inside as `StorageError`."""
+    """Raise exceptions of PyIceberg, its catalog and the file system as `StorageError`."""
     from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -54,11 +54,11 @@ def explained(where: str) -> Iterator[None]:
         raise
     except CommitFailedException as error:
         hint = "run again"
-        raise ConflictError("the commit lost to other writers on every attempt", where=where, hint=hint) from error
+        raise ConflictError("other writers committed first on every attempt", where=where, hint=hint) from error
     except NoSuchTableError as error:
         raise StorageError("the table does not exist in the lake", where=where, got=str(error)) from error
     except FileNotFoundError as error:
-        hint = "it was swept; use a later snapshot"
+        hint = "garbage collection deleted it; use a later snapshot"
         raise StorageError("a file of the lake is missing", where=where, got=str(error), hint=hint) from error
     except OSError as error:
         if error.errno in FULL:
@@ -69,5 +69,5 @@ def explained(where: str) -> Iterator[None]:
         if _full(error):
             raise StorageError.full(where, got) from error
         raise StorageError("the lake's catalog cannot be used", where=where, got=got) from error
-    except (ValueError, EOFError) as error:  # PyArrow's ArrowInvalid and a cut manifest among them
-        raise StorageError("the lake is damaged or refused a file", where=where, got=str(error)) from error
+    except (ValueError, EOFError) as error:  # includes PyArrow's ArrowInvalid and truncated manifests
+        raise StorageError("the lake is damaged, or it refused a file", where=where, got=str(error)) from error

@@ -1,8 +1,7 @@
 """Stored tables in Apache Iceberg, through PyIceberg.
 
-Every commit goes to an Iceberg branch of its own, begun at the snapshot that the release names, so that runs on two
-branches of Mainstem never see each other's rows and nobody's pointer can be lost: the table's shared state is only
-ever added to.
+Every commit goes to its own Iceberg branch, which begins at the snapshot that the release names. Therefore runs on two
+branches of Mainstem never see each other's rows, and no pointer is lost: the shared state of a table is only added to.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ T = TypeVar("T")
 class IcebergLake:
     """Iceberg tables below the directory `root`, in the SQL catalog at `catalog_uri` (default: SQLite below the root).
 
-    Tables lie in `root/tables`, models' artifacts in `root/models`. Opening a lake touches nothing.
+    Tables are in `root/tables`, artifacts of models in `root/models`. The constructor reads and writes nothing.
     """
 
     def __init__(self, root: Path | str, catalog_uri: str | None = None) -> None:
@@ -49,7 +48,7 @@ class IcebergLake:
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
     def target(self, table: str, schema: Mapping[str, str]) -> Target:
-        """Where to write files of `table` with this schema. Raises `SchemaError` for a type that cannot be stored."""
+        """Return where to write files of `table` with this schema. Raises `SchemaError` for an unsupported type."""
         fields = fields_of(schema)
         physical = physical_name(table, fields)
         if physical not in self._known:
@@ -70,9 +69,9 @@ class IcebergLake:
         cursor: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> Snapshot:
-        """One new snapshot: the files of `base` that the change leaves, and `files`. Raises `StorageError`.
+        """Commit one new snapshot: the files of `base` that the change keeps, and `files`. Raises `StorageError`.
 
-        Replacing an interval, upserts and deletions are refused.
+        `ReplaceInterval`, `Upsert` and `Delete` are unsupported and refused.
         """
         physical = physical_name(table, target.fields)
         replaced = _replaced(table, change)
@@ -115,7 +114,7 @@ class IcebergLake:
         return Scan(files=tuple(file.path for file in files), fields=snapshot.fields, rows=snapshot.rows)
 
     def files_of(self, snapshot: Snapshot) -> tuple[DataFile, ...]:
-        """The data files of a snapshot, oldest first. Raises `StorageError` if it is gone."""
+        """Return the data files of a snapshot, oldest first. Raises `StorageError` if the snapshot no longer exists."""
         key = (snapshot.physical, snapshot.id)
         if key not in self._scans:
             self._scans[key] = tuple(DataFile(f.file_path, f.record_count) for f in self._files(snapshot))
@@ -143,7 +142,8 @@ class IcebergLake:
         self._change(snapshot.physical, attempt)
 
     def sweep(self, keep: Sequence[Snapshot], *, older_than_hours: float = 24.0) -> int:
-        """Expire snapshots that are neither kept, pinned, published nor young; delete the data files only they had."""
+        """Expire snapshots that are not kept, pinned, published or recent, and delete the data files that only they
+        had."""
         from mainstem.lake.sweep import sweep_table
 
         with explained(str(self.root)):
@@ -156,14 +156,14 @@ class IcebergLake:
         return swept
 
     def artifact_dir(self, name: str, number: int) -> Path:
-        """The directory of a model version's artifact, made if new."""
+        """Return the directory of a model version's artifact. It is created if needed."""
         path = self.root / "models" / name / str(number)
         with explained(str(path)):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
     def close(self) -> None:
-        """Close the catalog's connections; the lake opens them again when it is used."""
+        """Close the catalog's connections. The next use opens them again."""
         if catalog := self.__dict__.pop("_catalog", None):
             catalog.engine.dispose()
 
@@ -189,7 +189,7 @@ class IcebergLake:
 
         if self._catalog.table_exists((NAMESPACE, physical)):
             return
-        # Retries are ours: each begins from the table as it is then, and has one meaning for all changes.
+        # PyIceberg's retries are off: ours reload the table and treat all changes alike.
         properties = {TABLE: table, "commit.retry.num-retries": "0", "format-version": "2"}
         with suppress(TableAlreadyExistsError):
             self._catalog.create_table(
@@ -200,7 +200,7 @@ class IcebergLake:
             )
 
     def _change(self, physical: str, attempt: Callable[[Table], T]) -> T:
-        """Apply a change to the table as it is now; again when another writer was faster. Raises `ConflictError`."""
+        """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
         with explained(str(self._location(physical))):
             return retried(lambda: attempt(self._catalog.load_table((NAMESPACE, physical))))
 
@@ -222,7 +222,7 @@ class IcebergLake:
             try:
                 listed = manifest_list(snapshot.metadata, snapshot.id)
             except FileNotFoundError:
-                # Swept, but the snapshot itself may be pinned: then the table's present metadata has it.
+                # The metadata file was deleted, but a pinned snapshot is still in the table's present metadata.
                 current = self._catalog.load_table((NAMESPACE, snapshot.physical)).metadata_location
                 listed = manifest_list(current, snapshot.id)
             # Manifests are listed newest first.
@@ -230,7 +230,7 @@ class IcebergLake:
 
 
 def _replaced(table: str, change: Change) -> tuple[str, ...] | None:
-    """The data files of the base that a change replaces; None for all of them."""
+    """Return the data files of the base that a change replaces; None for all of them."""
     match change:
         case Append():
             return ()
@@ -244,19 +244,19 @@ def _replaced(table: str, change: Change) -> tuple[str, ...] | None:
                 where=table,
                 got=repr(change),
                 expected="Append, ReplaceAll or ReplaceFiles",
-                hint="read the rows that are to stay, and replace all",
+                hint="read the rows to keep, and replace all rows",
             )
 
 
 def _begin(iceberg: Table) -> None:
-    """Give a new table an empty `main`: Iceberg lets no other branch be a table's first."""
+    """Give a new table an empty `main`. Iceberg does not allow another branch to be a table's first."""
     if not iceberg.metadata.snapshots:
         with iceberg.transaction() as transaction:
             transaction.update_snapshot().fast_append().commit()
 
 
 def _registered(iceberg: Table, file: DataFile) -> IcebergFile:
-    """The file with its statistics, read from its Parquet footer."""
+    """Return the file with its statistics, read from its Parquet footer."""
     from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
     registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
@@ -284,7 +284,7 @@ def _produce(
     removed: Sequence[IcebergFile],
     properties: dict[str, str],
 ) -> None:
-    """Stage the one snapshot of a commit: an overwrite if it removes files, else an append."""
+    """Stage the single snapshot of a commit: an overwrite if it removes files, else an append."""
     update = transaction.update_snapshot(snapshot_properties=properties, branch=ref)
     producer: Any = update.overwrite() if removed else update.fast_append()
     with producer:

@@ -1,7 +1,7 @@
-"""File access for PyIceberg that has a file on disk, and not only in the system's cache, when it closes it.
+"""File access for PyIceberg that syncs a file to disk when it closes it.
 
-The catalog's SQLite waits for the disk too. Without this a power cut could leave it pointing at metadata that never
-arrived, after a log was trimmed because the lake had its rows.
+The catalog's SQLite syncs too. Without this, a power cut could lose metadata that the catalog refers to, after the log
+with the same rows was trimmed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pyiceberg.io.pyarrow import PyArrowFileIO  # noqa: TID253
 
 
 class DurableFileIO(PyArrowFileIO):
-    """PyArrow's file access, with durable local writes; other file systems acknowledge what they have."""
+    """PyArrow's file access, with durable local writes. Other file systems are durable once they
+    acknowledge a write."""
 
     def new_output(self, location: str) -> Any:
         scheme, _, path = self.parse_location(location)
@@ -56,8 +57,10 @@ class _DurableStream(OutputStream):
         if not self._stream.closed:
             self._stream.close()
             sync(self._path)
-            if self._path.endswith(".metadata.json"):  # the last file of a commit: its directory has all of them
-                sync(os.path.dirname(self._path))  # noqa: PTH120 - a text, as PyArrow has it
+            if self._path.endswith(
+                ".metadata.json"
+            ):  # the last file of a commit, so one sync of the directory covers all files
+                sync(os.path.dirname(self._path))  # noqa: PTH120 - PyArrow's path is a text
 
     @property
     def closed(self) -> bool:
@@ -71,7 +74,7 @@ class _DurableStream(OutputStream):
 
 
 def sync(path: str) -> None:
-    """Wait until a file, or the entries of a directory, are on disk."""
+    """Sync a file, or the entries of a directory, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Reading PyIceberg's files from a local disk. Its own access is PyArrow's datasets, which take pandas along."""
+"""Read PyIceberg's files from a local disk. PyIceberg's own access uses PyArrow datasets, which import pandas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyiceberg.io import FileIO, InputFile  # noqa: TID253 - imported where a sn
 
 
 class LocalFiles(FileIO):
-    """Files of this machine, only to be read."""
+    """Read-only access to files of this machine."""
 
     def new_input(self, location: str) -> LocalFile:
         return LocalFile(location)
@@ -22,7 +22,7 @@ class LocalFiles(FileIO):
 
 
 class LocalFile(InputFile):
-    """One of them, by its path or its file URL."""
+    """A local file, given by its path or its file URL."""
 
     @property
     def path(self) -> Path:

@@ -1,4 +1,4 @@
-"""What an Iceberg snapshot consists of, read from its metadata file and manifests. Both are immutable."""
+"""The content of an Iceberg snapshot, read from its metadata file and its manifests. Both are immutable."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class _Metadata(msgspec.Struct, rename="kebab"):
 
 
 def manifest_list(metadata: str, snapshot: int) -> str:
-    """The path of a snapshot's manifest list. Raises `StorageError` if the snapshot is not in the metadata file."""
+    """Return the path of a snapshot's manifest list. Raises `StorageError` if the metadata file lacks the snapshot."""
     from mainstem.lake.local import LocalFiles
 
-    # Decoded by msgspec, which skips all else: a table's metadata holds every snapshot there ever was.
+    # msgspec skips other fields: a table's metadata lists every past snapshot.
     with LocalFiles().new_input(metadata).open() as stream:
         decoded = msgspec.json.decode(stream.read(), type=_Metadata)
     for entry in decoded.snapshots:
         if entry.snapshot_id == snapshot:
             return entry.manifest_list
     raise StorageError(
-        f"snapshot {snapshot} is gone", where=metadata, hint="garbage collection deleted it; use a later one"
+        f"snapshot {snapshot} no longer exists", where=metadata, hint="garbage collection deleted it; use a later one"
     )
 
 
@@ -46,7 +46,7 @@ def manifests(manifest_list: str) -> list[ManifestFile]:
 
 
 def data_files(manifest: ManifestFile) -> Iterator[DataFile]:
-    """The files that are live in a manifest."""
+    """Yield the live data files of a manifest."""
     from mainstem.lake.local import LocalFiles
 
     return (entry.data_file for entry in manifest.fetch_manifest_entry(LocalFiles(), discard_deleted=True))

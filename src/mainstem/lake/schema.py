@@ -1,4 +1,4 @@
-"""Ibis types as Iceberg types, and the name of the physical table that a schema gets."""
+"""Ibis types as Iceberg types, and the name of the physical table of a schema."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _HASH = 8
 
 
 def fields_of(schema: Mapping[str, str]) -> tuple[Field, ...]:
-    """The columns of a stored table: ids from 1 on, instants in microseconds. Raises `SchemaError`."""
+    """Return the columns of a stored table: ids from 1 on, instants in microseconds. Raises `SchemaError`."""
     return tuple(Field(id, name, _normal(name, type)) for id, (name, type) in enumerate(schema.items(), start=1))
 
 
 def physical_name(table: str, fields: tuple[Field, ...]) -> str:
-    """`legs` with some schema → `legs__3f9a2c1b`. Another name or another schema is another table."""
+    """Return the physical table's name: `legs` → `legs__3f9a2c1b`. Another schema gives another table."""
     readable = re.sub(r"\W", "_", table.replace(".", "__"))
     columns = canonical([(field.name, field.type) for field in fields])
     return f"{readable}__{digest(table, columns)[:_HASH]}"
 
 
 def iceberg_schema(fields: tuple[Field, ...]) -> Schema:
-    """The Iceberg schema; every column is optional, since nullability is what checks are for."""
+    """Return the Iceberg schema. Every column is optional: checks test for nulls."""
     from pyiceberg.schema import Schema
     from pyiceberg.types import NestedField
 
@@ -51,7 +51,7 @@ def _column(field: Field, items: int | None) -> IcebergType:
 
 
 def _normal(column: str, type: str) -> str:
-    """The type as it is stored: instants are UTC and in microseconds."""
+    """Return the type as it is stored: instants are in UTC and microseconds."""
     dtype = ibis.dtype(type)
     if isinstance(dtype, dt.Array):
         return f"array<{_normal(column, str(dtype.value_type))}>"

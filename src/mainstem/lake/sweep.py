@@ -1,4 +1,4 @@
-"""Expiring what no release needs, and deleting the files that only it had."""
+"""Expire snapshots that no release needs, and delete the files that only they had."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def sweep_table(table: Table, keep: Sequence[Snapshot], older_than_hours: float) -> int:
-    """Expire and delete, for one table; the number of data files deleted."""
+    """Expire and delete for one table. Return the number of deleted data files."""
     before = time.time() - older_than_hours * 3600
-    # Listed before the references are read: what is committed in between is then found referenced.
+    # Files are listed before references are read, so a file committed in between is found referenced.
     location = Path(table.location())
     found = [path for folder in ("data", "metadata") for path in (location / folder).glob("*") if path.is_file()]
     _expire(table, {snapshot.id for snapshot in keep}, before)
@@ -30,7 +30,7 @@ def sweep_table(table: Table, keep: Sequence[Snapshot], older_than_hours: float)
 
 
 def _expire(table: Table, keep: set[int], before: float) -> None:
-    """Drop old snapshots that are neither kept nor held by a tag or `main`, and the branches their commits made."""
+    """Drop old snapshots that are neither kept nor held by a tag or `main`, and the branches of their commits."""
     from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
 
     refs = table.metadata.refs
@@ -50,7 +50,7 @@ def _expire(table: Table, keep: set[int], before: float) -> None:
 
 
 def _referenced(table: Table) -> set[str]:
-    """Every file that the table's metadata leads to."""
+    """Return every file that the table's metadata refers to."""
     live = {table.metadata_location}
     seen: set[str] = set()
     for snapshot in table.metadata.snapshots:

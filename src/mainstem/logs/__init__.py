@@ -1,1 +1,1 @@
-"""The records of events and predictions: the only place that encodes and decodes what a log holds."""
+"""Records of events and predictions. Only this package encodes and decodes log entries."""

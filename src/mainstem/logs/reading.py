@@ -1,4 +1,4 @@
-"""A stream's log as the state of a view takes it in: from where the state ends, and without a gap."""
+"""Read a stream's log for the state of a view: from the state's offset on, without a gap."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mainstem.ports import EventLog
 Entries = Sequence[tuple[int, bytes]]
 
 CHUNK = 10_000
-"""Entries that a view takes in at a time."""
+"""The number of entries that a view reads at a time."""
 
 
 def chunks(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]:
-    """The entries `(offset, payload)` of a log with `start <= offset < end`, some at a time.
+    """Yield the entries `(offset, payload)` of a log with `start <= offset < end`, in chunks.
 
-    Raises `StorageError` if the log has forgotten some of them, `ConflictError` if some are not committed yet.
+    Raises `StorageError` if the log no longer has some of them, `ConflictError` if some are not committed yet.
     """
     while start < end:
         chunk = list(log.entries(name, start, min(CHUNK, end - start)))
@@ -27,7 +27,7 @@ def chunks(log: EventLog, name: str, start: int, end: int) -> Iterator[Entries]:
 
 
 def lacks(log: EventLog, name: str, start: int) -> bool:
-    """Whether a log has forgotten, or lost, what a state that ends before the offset `start` would go on with."""
+    """Return whether a log lacks the entry at `start`, at which a state would continue."""
     end = log.end(name)
     if start >= end:
         return start > end
@@ -45,5 +45,5 @@ def _missing(log: EventLog, name: str, start: int, end: int) -> StorageError:
         f"the log {name!r} does not have the events that the online state needs",
         got=f"a state that ends before offset {start}",
         expected="a log with entries from there on",
-        hint="mainstem run builds the state anew from the lake",
+        hint="mainstem run rebuilds the state from the lake",
     )

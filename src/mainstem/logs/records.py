@@ -1,4 +1,4 @@
-"""What stands in the logs: their names, and their payloads as msgpack."""
+"""The logs: their names, and their payloads as msgpack."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Event(msgspec.Struct, frozen=True):
-    """An event as it was acknowledged: when it reached us, and its row; instants are int µs.
+    """An acknowledged event: its time of arrival and its row. Instants are int µs.
 
-    One that is `deleted` takes back what was acknowledged with the same row; a correction is two, the old row deleted
-    and the new one.
+    A `deleted` event retracts an earlier event with the same row. A correction is two events: the deleted old row and
+    the new row.
     """
 
     arrived: int
@@ -45,10 +45,10 @@ CHAMPION: Role = "champion"
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """An answer as it was given; `row` has the request's columns and every input of the model as it was used.
+    """A logged answer. `row` holds the request's columns and every input of the model as it was used.
 
-    `scores` are by name, such as a class, where the version gives several; `role` is what the version was when it gave
-    them. Entries that were logged before there were such fields have their defaults.
+    `scores` are by name, such as a class, if the version gives several. `role` is the version's role when it answered.
+    Entries from before these fields existed have the defaults.
     """
 
     id: str
@@ -69,9 +69,9 @@ decode_prediction = msgspec.msgpack.Decoder(Prediction).decode
 
 
 def append(writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0) -> int:
-    """Append to a log that had at least `floor` payloads; the offset of the first.
+    """Append to a log that held at least `floor` payloads, and return the first new offset.
 
-    Raises `StorageError` if it has fewer now: then nothing may be added, or offsets would be given twice.
+    Raises `StorageError` if the log holds fewer now: an append would use offsets twice.
     """
     first = writer.append(log, payloads)
     if first < floor:
@@ -85,17 +85,17 @@ def append(writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0) 
 
 
 def events_of(stream: str) -> str:
-    """The log of a stream's events."""
+    """Return the name of the log of a stream's events."""
     return f"events/{stream}"
 
 
 def predictions_of(endpoint: str) -> str:
-    """The log of an endpoint's predictions."""
+    """Return the name of the log of an endpoint's predictions."""
     return f"predictions/{endpoint}"
 
 
 def event_row(offset: int, payload: bytes) -> Mapping[str, Any]:
-    """A payload of `events/NAME` as a row of the stream's stored relation."""
+    """Return a payload of `events/NAME` as a row of the stream's stored relation."""
     event = decode_event(payload)
     return {**event.row, SEQ: offset, ARRIVED: event.arrived, DELETED: event.deleted}
 
@@ -113,9 +113,9 @@ def event_columns(logged: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
 
 
 def to_arrow(values: Sequence[Any], type: pa.DataType) -> pa.Array:
-    """Return values of a logged column as an Arrow array: instants are int µs there, and dates text.
+    """Return values of a logged column as an Arrow array. The log holds instants as int µs and dates as text.
 
-    Raises `pyarrow.ArrowInvalid` or `pyarrow.ArrowTypeError` for values of another type.
+    Raises `pyarrow.ArrowInvalid` or `pyarrow.ArrowTypeError` for a value of another type.
     """
     import pyarrow as pa
 
@@ -125,7 +125,7 @@ def to_arrow(values: Sequence[Any], type: pa.DataType) -> pa.Array:
 
 
 def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
-    """A payload of `predictions/NAME` as a row of the relation `predictions.NAME`."""
+    """Return a payload of `predictions/NAME` as a row of the relation `predictions.NAME`."""
     made = decode_prediction(payload)
     return {
         **made.row,

@@ -1,6 +1,6 @@
-"""Algorithms by name: a dict and `register`; what is built in uses the public way.
+"""Algorithms by name: a dict and `register`. Built-in ones are registered the same way.
 
-A package offers its own by an entry point of the group `mainstem.algorithms`: `forest = "mainstem_forest:Forest"`.
+A package adds its own by an entry point in the group `mainstem.algorithms`: `forest = "mainstem_forest:Forest"`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ALGORITHMS: dict[str, Algorithm] = {}
 
 
 def register(name: str, algorithm: Algorithm) -> None:
-    """Make an algorithm available to `ms.model(candidates=[…])`."""
+    """Register an algorithm for `ms.model(candidates=[…])`."""
     ALGORITHMS[name] = algorithm
 
 

@@ -1,4 +1,4 @@
-"""A model, resolved: its dataset as an expression, and its inputs with the source columns they derive from."""
+"""A resolved model: its dataset as an expression, and its inputs with the source columns they derive from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Sources = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class Blueprint:
-    """What training reads: `dataset` has the examples' `key`, `_t`, the inputs and `_target`."""
+    """The dataset of a training: it has the examples' `key`, `_t`, the inputs and `_target`."""
 
     name: str
     model: Model
@@ -36,7 +36,7 @@ class Blueprint:
 
 
 def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
-    """The model's dataset and inputs. Raises `ModelError` if `name` is no model, or has no input."""
+    """Return the model's dataset and inputs. Raises `ModelError` if `name` is not a model, or has no inputs."""
     from mainstem.features.dataset import dataset, retrieval_of
 
     model = graph[name].node
@@ -51,10 +51,10 @@ def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:
-    """The model columns (name → Ibis type) that are inputs: numbers, truth values and texts.
+    """Return the model columns (name → Ibis type) that are inputs: numbers, booleans and texts.
 
-    An instant or a list is none by itself: what an on-demand feature makes of it (the hour, the first item) is. Raises
-    `ModelError` for any other type.
+    An instant or a list is not an input, but an on-demand feature computed from it (the hour, the first item) can be.
+    Raises `ModelError` for any other type.
     """
     found = ((name, _kind(name, kind)) for name, kind in columns.items())
     return tuple(InputColumn(name, kind, sources.get(name, ())) for name, kind in found if kind is not None)
@@ -74,7 +74,7 @@ def _kind(name: str, kind: str) -> Any:
 
 
 def sources_of(graph: Graph, retrieval: Retrieval) -> dict[str, Sources]:
-    """For each field of the request and each model column the `source.column`s that it derives from, sorted."""
+    """Return for each request field and model column the `source.column`s that it derives from, sorted."""
     from mainstem.features.views.view import Lookup
 
     examples = graph[retrieval.examples]
@@ -94,7 +94,7 @@ def _looked_up(source: Definition, action: Lookup) -> Iterator[tuple[str, Source
 
 
 def _read(action: Lookup, feature: Feature) -> list[str]:
-    """The source's columns that a feature reads. A count reads none: it depends on when rows happened."""
+    """Return the source columns that a feature reads. A count reads none: it depends on when rows happened."""
     if not feature.arguments:
         return [moment.column for moment in action.view.known.moments]
     return [field.name for argument in feature.arguments for field in action.view.rows[argument].op().find(ops.Field)]

@@ -49,8 +49,8 @@ class TreeScore:
 class LightGBM:
     """Gradient-boosted trees.
 
-    Without settings the number of rounds is found by early stopping on the latest `held_out` share of the rows, with
-    the encoders fitted on those before; with settings all rows are fitted for so many rounds.
+    Without settings, early stopping on the latest `held_out` share of the rows finds the number of rounds, with
+    encoders fitted on the earlier rows. With settings, all rows are fitted with that number of rounds.
     """
 
     rounds: int = 600
@@ -93,7 +93,7 @@ class LightGBM:
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
-            # All rows make the bins: else a rare NaN may be overlooked and read as 0.
+            # All rows make the bins. Otherwise a rare NaN may be missed and read as 0.
             "bin_construct_sample_cnt": max(len(examples), 1),
             "num_threads": 2 if len(examples) > 20_000 else 1,
             "deterministic": True,
@@ -107,7 +107,7 @@ class LightGBM:
 
 
 def _latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
-    """All but the latest `share` of the rows, and those; a stratified share where all have one time."""
+    """Return all rows but the latest `share`, and the latest. If all have one time, the share is stratified."""
     if examples.times.min() < examples.times.max():
         found = splits.by_time(examples.times, splits.cut_of(examples.times, share), 0)
     else:

@@ -1,4 +1,4 @@
-"""Builds ONNX graphs by hand: nodes, constants and a checked model of them."""
+"""Build ONNX graphs by hand: nodes, constants, and a checked model of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from mainstem.errors import MissingExtra
 
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
-"""Old enough for the runtimes of Spark images, new enough for trees with float64 thresholds."""
+"""The opset: old enough for the runtimes of Spark images, new enough for trees with float64 thresholds."""
 
 ML = "ai.onnx.ml"
 
 
 class Builder:
-    """A graph in the making. `floats` and `strings` name its inputs; each method gives the name of a new tensor."""
+    """An unfinished graph. `floats` and `strings` name its inputs. Each method returns the name of a new tensor."""
 
     floats, strings = "floats", "strings"
 
@@ -30,31 +30,32 @@ class Builder:
         self._constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """One more node with a single output."""
+        """Add a node with a single output."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
-        """A tensor of numbers kept in the model."""
+        """Add a constant tensor of numbers."""
         name = f"constant_{len(self._constants)}"
         self._constants.append(self.tensor(values, name))
         return name
 
     def tensor(self, values: NDArray[Any], name: str = "") -> Any:
-        """Numbers as an ONNX tensor, for an attribute."""
+        """Return numbers as an ONNX tensor, for an attribute."""
         return self._onnx.numpy_helper.from_array(values, name)
 
     def cast(self, tensor: str, to: str) -> str:
-        """The tensor as `FLOAT`, `DOUBLE` or `INT64`."""
+        """Cast a tensor to `FLOAT`, `DOUBLE` or `INT64`."""
         return self.add("Cast", tensor, to=getattr(self._onnx.TensorProto, to))
 
     def concat(self, tensors: Sequence[str]) -> str:
-        """Matrices side by side."""
+        """Concatenate matrices side by side."""
         return tensors[0] if len(tensors) == 1 else self.add("Concat", *tensors, axis=1)
 
     def model(self, widths: Mapping[str, int], score: str, shape: Sequence[int | str]) -> bytes:
-        """The finished model: inputs `[rows, width]`, for each kind that has any, to the output `score` (float64)."""
+        """Return the finished model: inputs `[rows, width]` of each kind with columns, to the output `score`
+        (float64)."""
         helper, types = self._onnx.helper, self._onnx.TensorProto
         kinds = {self.floats: types.FLOAT, self.strings: types.STRING}
         self._nodes.append(helper.make_node("Identity", [score], ["score"]))

@@ -1,4 +1,4 @@
-"""Columns, as requests and tables have them, to the two blocks that models take."""
+"""Convert columns of requests and tables to the two blocks of model inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Columns = Mapping[str, Any]
 
 
 def split_inputs(inputs: Sequence[InputColumn]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the float inputs and of the string inputs, each in order."""
+    """Return the names of the float inputs and of the string inputs, each in order."""
     return (
         tuple(column.name for column in inputs if column.type == "float"),
         tuple(column.name for column in inputs if column.type == "string"),
@@ -29,7 +29,7 @@ def split_inputs(inputs: Sequence[InputColumn]) -> tuple[tuple[str, ...], tuple[
 
 
 def floats_of(columns: Columns, names: Sequence[str]) -> Matrix:
-    """[n, F] float32: booleans as 0 and 1, missing as NaN, what is too large as ±inf. Raises `ModelError`."""
+    """Return [n, F] float32: booleans as 0 and 1, missing as NaN, overflow as ±inf. Raises `ModelError`."""
     block = np.empty((_length(columns, names), len(names)), np.float32)
     with np.errstate(over="ignore"):
         for j, name in enumerate(names):
@@ -41,7 +41,7 @@ def floats_of(columns: Columns, names: Sequence[str]) -> Matrix:
 
 
 def strings_of(columns: Columns, names: Sequence[str]) -> Strings:
-    """[n, S] texts, missing as `NULL`. Raises `ModelError`."""
+    """Return [n, S] texts, missing as `NULL`. Raises `ModelError`."""
     block = np.empty((_length(columns, names), len(names)), object)
     for j, name in enumerate(names):
         try:
@@ -52,7 +52,7 @@ def strings_of(columns: Columns, names: Sequence[str]) -> Strings:
 
 
 def rows_of(table: pa.Table, inputs: Sequence[InputColumn]) -> Rows:
-    """The inputs of an Arrow table, which has their columns."""
+    """Return the inputs of an Arrow table with these columns."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

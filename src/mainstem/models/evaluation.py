@@ -1,4 +1,5 @@
-"""Honest evaluation: candidates compared by cross-validation inside training, the chosen one measured once."""
+"""Evaluation: candidates are compared by cross-validation within the training rows, and the chosen one is measured
+once."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from mainstem.models.metrics import METRICS, Metric, for_task, measures
 from mainstem.nodes.records import Measure
 
 COMPARED_ON = 100_000
-"""Candidates are compared on at most so many training rows, later ones likelier; the final fit takes them all."""
+"""The maximum number of training rows for the comparison; later rows are sampled more. The final fit uses all rows."""
 
 DAY = 86_400_000_000
 FEWEST_DAYS = 20
@@ -26,7 +27,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each candidate's score per fold (where it is defined), the one chosen for its mean, and its settings."""
+    """Each candidate's score per fold (where defined), the candidate with the best mean, and its settings."""
 
     chosen: str
     scores: Mapping[str, tuple[float, ...]]
@@ -37,7 +38,7 @@ class Comparison:
 def compare(
     train: Examples, candidates: Sequence[str], judge: Metric, *, folds: int, gap: str, report: Report
 ) -> Comparison:
-    """Cross-validate the candidates on expanding folds. Raises `ModelError` where no fold can judge them."""
+    """Cross-validate the candidates on expanding folds. Raises `ModelError` if no fold is usable."""
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
     parts = splits.folds(sample.times, sample.y, count=folds, gap=gap, seed=train.seed, groups=sample.groups)
     scores: dict[str, list[float]] = {name: [] for name in candidates}
@@ -58,19 +59,20 @@ def compare(
 
 
 def fit(train: Examples, comparison: Comparison) -> Estimator:
-    """The chosen candidate, fitted on all training rows."""
+    """Return the chosen candidate, fitted on all training rows."""
     return algorithm(comparison.chosen).fit(train, comparison.settings or None)
 
 
 def measured(examples: Examples, scores: Scores) -> dict[str, Measure]:
-    """Every metric of the task that these rows define, with intervals; whole days are resampled if there are many."""
+    """Return every metric of the task that is defined on these rows, with intervals. Whole days are resampled if
+    possible."""
     judges = [METRICS[name] for name in for_task(examples.task)]
     found = measures(judges, examples.y, scores, groups=days(examples.times), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
 
 
 def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """The UTC day of each row, or None where there are too few days to resample."""
+    """Return the UTC day of each row, or None if there are too few days to resample."""
     found = times // DAY
     return found if len(np.unique(found)) >= FEWEST_DAYS else None
 
@@ -85,7 +87,7 @@ def _has_classes(past: Examples, number: int, folds: int) -> None:
 
 
 def means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Each candidate's mean over the folds in which the metric is defined; NaN where there is none."""
+    """Return each candidate's mean over the folds in which the metric is defined; NaN without such a fold."""
     defined = {name: [score for score in found if score == score] for name, found in scores.items()}
     return {name: float(np.mean(found)) if found else float("nan") for name, found in defined.items()}
 

@@ -1,4 +1,4 @@
-"""From a fitted estimator to an artifact on disk: the graph, its manifest, and a directory that is there or is not."""
+"""Save a fitted estimator as an artifact: the graph and its manifest in a directory that is created atomically."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from mainstem.nodes.models import Task
 
 
 def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: int = 0) -> bytes:
-    """The ONNX model: `floats` [rows, F] float32 and `strings` [rows, S] to `score` float64. An input of width 0 is
-    left out."""
+    """Return the ONNX model: `floats` [rows, F] float32 and `strings` [rows, S] to `score` float64.
+
+    An input of width 0 is left out.
+    """
     builder = Builder()
     score = estimator.onnx(builder)
     shape: list[int | str] = ["rows", classes] if task == "multiclass" else ["rows"]
@@ -29,9 +31,10 @@ def digest(model: bytes) -> str:
 
 
 def save(root: Path, manifest: Manifest, model: bytes) -> Path | None:
-    """Write `models/NAME/NUMBER` below `root` in one step: readers see all of it or nothing.
+    """Write `models/NAME/NUMBER` below `root` atomically.
 
-    The path relative to `root`; None if another run has taken the number. Raises `StorageError` if the disk refuses.
+    Returns the path relative to `root`; None if another run has taken the number. Raises `StorageError` if the write
+    fails.
     """
     relative = Path("models", manifest.model, str(manifest.number))
     target = root / relative
@@ -54,7 +57,7 @@ def save(root: Path, manifest: Manifest, model: bytes) -> Path | None:
 
 
 def next_number(root: Path, name: str, known: int) -> int:
-    """The number after the last `known` one, and after any that a run left on disk without a record."""
+    """Return the number after the last `known` one, and after any that a run left on disk without a record."""
     home = root / "models" / name
     found = [int(path.name) for path in home.iterdir() if path.name.isdigit()] if home.is_dir() else []
     return max([known, *found]) + 1

@@ -1,6 +1,6 @@
-"""The gate: the artifact scores as the fitted model does, on rows made to find out where it does not, or it is not one.
+"""The gate: an exported artifact must score like the fitted model, on rows made to reveal differences.
 
-Conversions go wrong without an error: trees behind a scaler by 0.45, isotonic calibration by 0.69.
+Conversions can be wrong without an error: trees behind a scaler were off by 0.45, isotonic calibration by 0.69.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ABSOLUTE, RELATIVE = 1e-6, 1e-5
 EXTREMES = np.array([np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e-38, 0.0, -0.0, 1.0, -1.0, 1e9, -1e9], np.float32)
 LEVELS = (NULL, "", " ", "no such level", "Zürich ✈ 東京", "0", "NaN", "null", "None", "x" * 500)
 SINGLE = 25
-"""Rows that are also scored one by one: runtimes have a path of their own for a single row."""
+"""The number of rows that are also scored one by one: runtimes have a separate code path for a single row."""
 
 
 def check(estimator: Estimator, model: bytes, held_out: Rows, *, rows: int = 2_000, seed: int = 0) -> Agreement:
-    """How closely the artifact agrees, on held-out rows as they are and disturbed. Raises `GateError`."""
+    """Return how closely the artifact agrees, on held-out rows and on disturbed copies. Raises `GateError`."""
     random = np.random.default_rng(seed)
     some = held_out.take(np.sort(random.permutation(len(held_out.floats))[:rows]))
     trial = _joined([some, disturbed(some, random), _blank(some)])
@@ -39,7 +39,7 @@ def check(estimator: Estimator, model: bytes, held_out: Rows, *, rows: int = 2_0
 
 
 def disturbed(rows: Rows, random: np.random.Generator) -> Rows:
-    """A copy in which a quarter of the cells are nulls, extremes, unknown levels, or another row's."""
+    """Return a copy in which a quarter of the cells are nulls, extremes, unknown levels, or another row's values."""
     floats, strings = rows.floats.copy(), rows.strings.copy()
     for j in range(floats.shape[1]):
         hit = random.random(len(floats)) < 0.2
@@ -55,7 +55,7 @@ def disturbed(rows: Rows, random: np.random.Generator) -> Rows:
 
 
 def _blank(rows: Rows) -> Rows:
-    """One row in which everything is missing, and one for each extreme and each level in all columns."""
+    """Return a row with all values missing, and a row for each extreme and each level in all columns."""
     floats = np.repeat(np.append(EXTREMES, np.full(len(LEVELS), np.nan, np.float32))[:, None], rows.floats.shape[1], 1)
     levels = np.array([NULL] * len(EXTREMES) + list(LEVELS), object)
     return Rows(floats.astype(np.float32), np.repeat(levels[:, None], rows.strings.shape[1], 1))
@@ -66,7 +66,10 @@ def _joined(parts: list[Rows]) -> Rows:
 
 
 def _compare(trial: Rows, expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """The largest distance in units of the tolerance. Raises `GateError` with the row beyond it, or not finite."""
+    """Return the largest distance in units of the tolerance.
+
+    Raises `GateError` with the first row beyond the tolerance, or with a score that is not finite.
+    """
     with np.errstate(invalid="ignore"):
         distance = np.abs(found - expected) / (ABSOLUTE + RELATIVE * np.abs(expected))
     distance = np.where(np.isfinite(expected) & np.isfinite(found), distance, np.inf)
@@ -78,6 +81,6 @@ def _compare(trial: Rows, expected: NDArray[np.float64], found: NDArray[np.float
             where=f"floats {trial.floats[worst].tolist()}, strings {trial.strings[worst].tolist()}",
             got=str(found[worst].tolist()),
             expected=f"{expected[worst].tolist()}, within {ABSOLUTE:g} + {RELATIVE:g}·|y|",
-            hint=f"{int((by_row > 1).sum())} of {len(by_row)} rows differ; nothing was deployed",
+            hint=f"{int((by_row > 1).sum())} of {len(by_row)} rows differ; the version was not saved",
         )
     return float(by_row[worst])

@@ -1,4 +1,4 @@
-"""What algorithms learn from, and what they give back."""
+"""The inputs and results of algorithms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Settings = Mapping[str, float]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs: `floats` [n, F] float32 with NaN for missing, `strings` [n, S] with `NULL` for it."""
+    """Inputs: `floats` [n, F] float32 with NaN for missing, `strings` [n, S] with `NULL` for missing."""
 
     floats: Matrix
     strings: Strings
@@ -34,9 +34,9 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled rows: `y` as `task.Labels` has it, `times` in microseconds, of a task with so many `classes`.
+    """Labelled rows of a task with `classes` classes: `y` as in `task.Labels`, `times` in microseconds.
 
-    `groups` [n] numbers the rows by their key, where examples have one.
+    `groups` [n] numbers the rows by their key, if the examples have a key.
     """
 
     rows: Rows
@@ -56,43 +56,43 @@ class Examples:
 
     @property
     def targets(self) -> NDArray[np.float64]:
-        """[n, 1] values, or [n, classes] indicators where there are more than two."""
+        """[n, 1] values, or [n, classes] indicators for more than two classes."""
         if self.task != "multiclass":
             return np.asarray(self.y, float)[:, None]
         return np.asarray(np.eye(self.classes)[self.y])
 
 
 class Estimator(Protocol):
-    """A fitted pipeline, preprocessing included. `settings` is what fitting found (such as the rounds)."""
+    """A fitted pipeline, preprocessing included. `settings` were found by the fit (such as the number of rounds)."""
 
     @property
     def settings(self) -> Settings: ...
 
     def scores(self, rows: Rows) -> Scores:
-        """P(true) or values [n]; probabilities [n, K] for several classes."""
+        """Return P(true) or values [n]; probabilities [n, K] for several classes."""
 
     def onnx(self, builder: Builder) -> str:
-        """The same as a graph; the name of its scores, float64."""
+        """Add the same to a graph. Return the name of its scores, float64."""
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
-        """How much each input counts: shares that sum to 1, or zeros."""
+        """Return the importance of each input: shares that sum to 1, or zeros."""
 
 
 class Algorithm(Protocol):
     """Fits estimators. Contract: `scores` and the graph agree within the gate, for any rows."""
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> Estimator:
-        """Fit on all of `examples`. Without settings it finds them itself, on a part of `examples`."""
+        """Fit on all of `examples`. Without settings, find them on a part of `examples`."""
 
     def settle(self, found: Sequence[Settings]) -> Settings:
-        """The settings for the final fit, from those that the folds found."""
+        """Return the settings of the final fit, from those of the folds."""
 
 
 # ── from raw scores to scores ─────────────────────────────────────────────────────────────────────────
 
 
 def linked(raw: Scores, task: Task) -> Scores:
-    """Raw [n, T] → P(true) [n], probabilities [n, K] or values [n]."""
+    """Convert raw [n, T] to P(true) [n], probabilities [n, K] or values [n]."""
     if task == "multiclass":
         powers = np.exp(raw - raw.max(1, keepdims=True))
         return np.asarray(powers / powers.sum(1, keepdims=True))
@@ -110,16 +110,16 @@ def linked_onnx(builder: Builder, raw: str, task: Task) -> str:
 
 
 def shares(weights: NDArray[Any], origins: Sequence[int], inputs: int) -> NDArray[np.float64]:
-    """Weights per matrix column, summed per input and divided by their total; zeros where there is none."""
+    """Return the weights of matrix columns, summed per input and divided by their total; zeros if the total is 0."""
     total = np.bincount(np.asarray(origins, int), np.asarray(weights, float), minlength=inputs).astype(float)
     return total / total.sum() if total.sum() > 0 else total
 
 
 def usable(matrix: Matrix) -> Matrix:
-    """The matrix, unless it has no column. Raises `ModelError`."""
+    """Return the matrix. Raises `ModelError` if it has no column."""
     if not matrix.shape[1]:
         raise ModelError(
-            "no input can be used",
+            "the model has no usable input",
             expected=f"a number, or a text with a level in {FEWEST_ROWS} rows",
             hint="a text that differs in every row is not useful to a model: add its parts as columns",
         )

@@ -1,4 +1,4 @@
-"""The learning libraries, loaded when they are needed. Each raises `MissingExtra` where it is not installed."""
+"""The machine-learning libraries, imported on first use. Raises `MissingExtra` if one is not installed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def sklearn(module: str) -> Any:
 
 
 def one_thread() -> Any:
-    """A context in which linear algebra stays on one thread.
+    """Provide a context in which linear algebra uses one thread.
 
-    So the same rows give the same model, and quickly: OpenBLAS' threads wait for each other spinning, which made a
-    logistic regression thirteen times slower on a machine with other work to do.
+    One thread makes results reproducible and fits faster: OpenBLAS threads wait by spinning, which made a logistic
+    regression thirteen times slower on a busy machine.
     """
     return _library("threadpoolctl", "scikit-learn").threadpool_limits(1)
 
 
 def _library(module: str, name: str) -> Any:
-    # OpenMP's threads wait for each other spinning: beside any other work on the machine that made LightGBM seven
+    # OpenMP's threads wait by spinning. On a busy machine this made LightGBM seven
     # times slower. Its runtime reads this once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

@@ -19,7 +19,7 @@ from mainstem.nodes.models import Task
 
 @dataclass(frozen=True, eq=False)
 class LinearScore:
-    """`weights` [p, T] and `intercept` [T] over the matrix, in float64: a score near 0 survives its large terms."""
+    """`weights` [p, T] and `intercept` [T] over the matrix. float64 keeps a score near 0 exact despite large terms."""
 
     task: Task
     fitted: Fitted
@@ -44,7 +44,7 @@ class LinearScore:
 
 @dataclass(frozen=True)
 class Linear:
-    """Logistic regression, or ridge regression for values; standardised, one-hot, `penalty` on squared weights."""
+    """Logistic regression, or ridge regression for values: standardised, one-hot, `penalty` on squared weights."""
 
     penalty: float = 1.0
 
@@ -53,7 +53,7 @@ class Linear:
         matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
         solve = self._ridge if examples.task == "regression" else self._logistic
         weights, intercept = solve(usable(matrix), examples)
-        # The spread of what each column adds to the score, over the training rows.
+        # The spread of each column's contribution to the score, over the training rows.
         spread = matrix.std(0, dtype=np.float64) * np.abs(weights).max(1)
         return LinearScore(examples.task, fitted, weights, intercept, spread)
 
@@ -69,11 +69,11 @@ class Linear:
     def _logistic(self, matrix: Matrix, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         linear_model = libraries.sklearn("linear_model")
         width = matrix.shape[1] * max(1, examples.classes if examples.task == "multiclass" else 1)
-        # Newton's steps cost width² memory and a handful of passes; lbfgs needs about a hundred passes, but no memory.
+        # Newton needs width² memory and few passes. lbfgs needs little memory and about a hundred passes.
         solver = "newton-cholesky" if width <= 1_500 else "lbfgs"
         model = linear_model.LogisticRegression(C=1 / self.penalty, solver=solver, max_iter=300)
         with warnings.catch_warnings(), libraries.one_thread():
-            warnings.simplefilter("ignore")  # stopped short of its optimum: its score will tell
+            warnings.simplefilter("ignore")  # a fit that did not converge is judged by its score
             found = model.fit(matrix, examples.y)
         coefficients, intercept = np.asarray(found.coef_, float), np.asarray(found.intercept_, float)
         if examples.task == "binary":
@@ -84,7 +84,7 @@ class Linear:
 def _all_classes(
     coefficients: NDArray[np.float64], intercept: NDArray[np.float64], seen: NDArray[Any], classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One column per class; one that these rows did not have is all but impossible."""
+    """Return one column per class. A class that these rows lack gets a very low score."""
     if len(seen) == 2:
         coefficients, intercept = np.vstack([-coefficients, coefficients]) / 2, np.append(-intercept, intercept) / 2
     weights, bias = np.zeros((coefficients.shape[1], classes)), np.full(classes, intercept.min() - 10)

@@ -1,4 +1,4 @@
-"""What stands beside model.onnx: everything needed to use it, to check it, and to know where it came from."""
+"""The manifest next to model.onnx: everything needed to use the model, to check it, and to trace its origin."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ MODEL = "model.onnx"
 
 @dataclass(frozen=True)
 class Agreement:
-    """The gate's proof: on `rows` rows the artifact's scores were at most `largest` from the fitted model's, where
-    1 is the tolerance 1e-6 + 1e-5·|y|."""
+    """The result of the gate: on `rows` rows, scores of artifact and fitted model differ by at most `largest`.
+
+    The unit is the tolerance, 1e-6 + 1e-5·|y|.
+    """
 
     rows: int
     largest: float
@@ -31,9 +33,10 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The signature (`inputs` → `score`), the measurements and the lineage of one artifact; `sha256` is its model's.
+    """The signature (`inputs` → `score`), the measurements and the lineage of an artifact. `sha256` is its model's
+    hash.
 
-    `importances` are shares per input. `settings` are the algorithm's; `evaluation` says in words how it was measured.
+    `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured.
     """
 
     model: str
@@ -63,13 +66,13 @@ class Manifest:
 
 
 def read(directory: Path) -> Manifest:
-    """The manifest of an artifact. Raises `ModelError` if it is missing, damaged, or of a later Mainstem."""
+    """Return the manifest of an artifact. Raises `ModelError` if it is missing, damaged, or from a newer Mainstem."""
     path = directory / FILE
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise ModelError(
-            "no model artifact in this directory", where=str(directory), expected=FILE, hint="mainstem run"
+            "the directory has no model artifact", where=str(directory), expected=FILE, hint="mainstem run"
         ) from None
     except (OSError, msgspec.MsgspecError) as problem:
         hint = "roll back to an older version, or train again"
@@ -89,7 +92,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries that a model depends on, where they are installed."""
+    """Return the installed versions of Python and of the libraries that a model depends on."""
     found = {"python": platform.python_version()}
     for library in ("mainstem", "numpy", "scikit-learn", "lightgbm", "onnx", "onnxruntime"):
         try:

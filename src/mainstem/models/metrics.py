@@ -1,8 +1,8 @@
-"""Metrics: one definition each, for a value, for a weighted value, and so for its bootstrap interval.
+"""Metrics: one definition each, for a value, a weighted value and a bootstrap interval.
 
-A metric is bound to `y` and scores once (sorting happens here) and is then a function of row weights, which is all a
-resample changes. Scores are P(true) [n] for binary, probabilities [n, K] for multiclass, values [n] for regression;
-`y` is 0/1, a class index, or a number.
+A metric is bound to `y` and scores once (this sorts the rows). The result is a function of row weights, because a
+resample changes only weights. Scores are P(true) [n] for binary, probabilities [n, K] for multiclass, values [n] for
+regression. `y` is 0/1, a class index, or a number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name, the tasks it judges, whether higher is better, and `bind(y, scores)`."""
+    """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`."""
 
     name: str
     tasks: frozenset[Task]
@@ -38,11 +38,11 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """+1 where higher is better, else −1."""
+        """+1 if higher is better, else −1."""
         return 1 if self.higher_is_better else -1
 
     def value(self, y: Array, scores: Array, weights: Array | None = None) -> float:
-        """The metric on rows with optional weights; NaN where it is undefined, such as AUC of one class."""
+        """Return the metric on rows with optional weights; NaN if undefined, such as AUC of one class."""
         return self.bind(y, scores)(_weights(len(y), weights))
 
 
@@ -60,7 +60,7 @@ def register(name: str, *tasks: Task, higher_is_better: bool) -> Callable[[Any],
 
 
 def metric(name: str, task: Task | None = None) -> Metric:
-    """The metric of a name. Raises `UnknownName` if there is none, or none that judges `task`."""
+    """Return the metric of a name. Raises `UnknownName` if it does not exist, or not for `task`."""
     if name not in METRICS or (task is not None and task not in METRICS[name].tasks):
         kind = f"{task} metric" if task else "metric"
         raise UnknownName.among(kind, name, for_task(task) if task else METRICS)
@@ -68,7 +68,7 @@ def metric(name: str, task: Task | None = None) -> Metric:
 
 
 def for_task(task: Task) -> tuple[str, ...]:
-    """The names of the metrics that judge a task, in the order of their registration."""
+    """Return the names of the metrics of a task, in the order of their registration."""
     return tuple(name for name, m in METRICS.items() if task in m.tasks)
 
 
@@ -105,13 +105,15 @@ def _roc_auc(y: Array, scores: Array) -> Weighted:
 
 
 def average_precision(y: Array, scores: Array, weights: Array | None = None) -> float:
-    """Average precision: the sum over thresholds of the gain in recall times the precision there; NaN without
-    a positive row."""
+    """Return the sum over thresholds of the gain in recall times the precision there; NaN without a positive row."""
     return METRICS["average_precision"].value(y, scores, weights)
 
 
 def _ranked(y: Array, scores: Array) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Sorted once: from row weights to the weight of positives, and of all rows, at or above each distinct score."""
+    """Sort once. Return a function from row weights to the weights of positives and of all rows per distinct score.
+
+    Weights are cumulative: of rows at or above each distinct score.
+    """
     order = np.argsort(-np.asarray(scores, float), kind="stable")
     positive, ranked = np.asarray(y, float)[order], np.asarray(scores, float)[order]
     last = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, bool)
@@ -128,7 +130,7 @@ def _ranked(y: Array, scores: Array) -> Callable[[Floats], tuple[Floats, Floats]
 
 
 def row_loss(task: Task, y: Array, scores: Array) -> Floats:
-    """The loss of each row: logarithmic for binary and multiclass, squared error for regression."""
+    """Return the loss of each row: logarithmic for binary and multiclass, squared error for regression."""
     if task == "regression":
         return np.asarray(np.square(np.asarray(y, float) - np.asarray(scores, float)))
     chosen = np.asarray(scores, float)
@@ -205,7 +207,7 @@ def _r2(y: Array, scores: Array) -> Weighted:
 
 
 def decided(scores: Array) -> NDArray[np.int64]:
-    """The class a score decides for: the likeliest, or P(true) ≥ ½."""
+    """Return the class of each score: the likeliest, or P(true) ≥ ½."""
     probabilities = np.asarray(scores, float)
     return np.asarray(probabilities.argmax(1) if probabilities.ndim == 2 else probabilities >= 0.5, np.int64)
 
@@ -216,10 +218,10 @@ def decided(scores: Array) -> NDArray[np.int64]:
 def measure(
     of: Metric, y: Array, scores: Array, *, groups: Array | None = None, resamples: int = 200, seed: int = 0
 ) -> Measure:
-    """The metric with its 95 % percentile-bootstrap interval.
+    """Return the metric with its 95 % percentile-bootstrap interval.
 
-    `groups` [n] (integers) are drawn as wholes: rows of one day share its weather, and drawing them one by one would
-    promise an interval that is too narrow.
+    `groups` [n] (integers) are resampled as wholes. Rows of one day share its weather: resampling single rows would
+    make the interval too narrow.
     """
     return measures([of], y, scores, groups=groups, resamples=resamples, seed=seed)[of.name]
 
@@ -233,7 +235,7 @@ def measures(
     resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, Measure]:
-    """Several metrics on the same rows, by name, from the same resamples."""
+    """Return several metrics on the same rows, by name, from the same resamples."""
     bound = {m.name: m.bind(np.asarray(y), np.asarray(scores)) for m in of}
     draws: dict[str, list[float]] = {name: [] for name in bound}
     for weights in _resamples(len(y), groups, resamples, seed):
@@ -253,9 +255,9 @@ def difference(
     resamples: int = 200,
     seed: int = 0,
 ) -> Measure:
-    """How much better `scores` are than `other` on the same rows, with a paired 95 % bootstrap interval.
+    """Return how much better `scores` are than `other` on the same rows, with a paired 95 % bootstrap interval.
 
-    Positive is better whatever the metric's direction: the sign is turned where lower is better.
+    Positive means better: the sign is inverted for metrics where lower is better.
     """
     truth = np.asarray(y)
     first, second = of.bind(truth, np.asarray(scores)), of.bind(truth, np.asarray(other))
@@ -268,7 +270,7 @@ def difference(
 
 
 def _resamples(rows: int, groups: Array | None, resamples: int, seed: int) -> Iterator[Floats]:
-    """Row weights of each resample: how often the row, or its group, was drawn."""
+    """Yield the row weights of each resample: how often the row, or its group, was drawn."""
     random = np.random.default_rng(seed)
     units, of_row = (rows, None) if groups is None else _numbered(groups)
     for _ in range(resamples if units else 0):

@@ -1,4 +1,4 @@
-"""The naive baseline that every model stands beside."""
+"""The naive baseline that every model is compared with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Constant:
 
 
 class Naive:
-    """What anyone would say who knows only the past: the rate, the rates of the classes, or the mean."""
+    """A constant prediction from the past: the rate, the rates of the classes, or the mean."""
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> Constant:
         return Constant(examples.task, examples.targets.mean(0), not examples.rows.floats.shape[1])

@@ -1,4 +1,4 @@
-"""A dataset, ready to learn from: labels, splits and inputs of the rows whose target is known."""
+"""A dataset prepared for learning: labels, splits and inputs of the rows with a known target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`table` is the dataset with `_split`; `train` and `test` are its labelled rows outside the gap, as numbers."""
+    """`table` is the dataset with `_split`. `train` and `test` are its labelled rows outside the gap, as numbers."""
 
     table: pa.Table
     train: Examples
@@ -36,16 +36,16 @@ class Prepared:
 
 
 def task_of(model: Model, dataset: ibis.Table) -> Task:
-    """The declared task, or the one its target's type asks for."""
+    """Return the declared task, or the task of the target's type."""
     return model.task or infer(dataset[TARGET].type())
 
 
 def prepare(
     model: Model, task: Task, table: pa.Table, inputs: Sequence[InputColumn], key: Sequence[str] = ()
 ) -> Prepared:
-    """Labels, split and matrix of a fetched dataset whose examples have the columns `key`.
+    """Return labels, split and matrix of a fetched dataset whose examples have the columns `key`.
 
-    Raises `ModelError` where nothing can be learnt, `LeakError` for an input that is too good to be true.
+    Raises `ModelError` if the rows are not sufficient for training, `LeakError` for an input that predicts too well.
     """
     groups = _groups(table.select(list(key)))
     times, found, parts = _parted(model, task, table, groups, enough=True)
@@ -69,7 +69,7 @@ def prepare(
 
 
 def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ()) -> pa.Array:
-    """For each row of a fetched dataset which split it is in, be there enough rows to learn from or not."""
+    """Return the split of each row of a fetched dataset, even if there are too few rows for training."""
     import pyarrow as pa
 
     _, found, parts = _parted(model, task, table, _groups(table.select(list(key))), enough=False)
@@ -79,9 +79,9 @@ def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ())
 def _parted(
     model: Model, task: Task, table: pa.Table, groups: NDArray[np.int64] | None, *, enough: bool
 ) -> tuple[NDArray[np.int64], Labels, splits.Split]:
-    """The time of each row; the labels; and the split of the rows that have one.
+    """Return the time of each row, the labels, and the split of the labelled rows.
 
-    Raises `ModelError` where they are not `enough` to learn from, if they are to be.
+    If `enough`, raises `ModelError` if the rows are not sufficient for training.
     """
     label, split = (labels, splits.split) if enough else (labels_of, splits.parted)
     times, timed = _times(table)
@@ -92,7 +92,7 @@ def _parted(
 
 
 KINDS = ("train", "gap", "test", "unlabelled")
-"""What `_split` says. Rows in the gap are labelled, but belong to neither side."""
+"""The values of `_split`. Rows in the gap are labelled, but belong to neither side."""
 
 
 def _named(rows: int, known: NDArray[np.intp], parts: splits.Split) -> NDArray[np.object_]:
@@ -103,7 +103,7 @@ def _named(rows: int, known: NDArray[np.intp], parts: splits.Split) -> NDArray[n
 
 
 def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
-    """A number for each row, the same where all key columns are; None without a key."""
+    """Return a number for each row, equal for rows with equal key columns; None without a key."""
     if not keys.num_columns:
         return None
     numbers = np.zeros(len(keys), np.int64)
@@ -114,7 +114,7 @@ def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
 
 
 def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The prediction time of each row in microseconds, and whether it has one."""
+    """Return the prediction time of each row in microseconds, and whether it has one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -123,7 +123,7 @@ def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def _nulled(table: pa.Table, rows: NDArray[np.bool_]) -> pa.ChunkedArray:
-    """The target; null for `rows`: without a time of prediction there is no example."""
+    """Return the target with null for `rows`: a row without a prediction time is not an example."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -141,7 +141,7 @@ def _both_classes(train: Examples, classes: tuple[str, ...]) -> None:
     distinct = np.unique(train.y)
     if len(distinct) < 2:
         value = classes[int(distinct[0])] if classes else distinct[0]
-        kind = "has one class only" if classes else "is constant"
+        kind = "has only one class" if classes else "is constant"
         raise ModelError(
             f"the target {kind} before the test begins",
             got=f"{value} in all {len(train)} training rows",

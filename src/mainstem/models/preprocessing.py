@@ -1,7 +1,7 @@
-"""From inputs to a float32 matrix: fitted inside the fold, the same in numpy and as an ONNX subgraph.
+"""Convert inputs to a float32 matrix: fitted within the fold, and equal in numpy and as an ONNX subgraph.
 
-A preprocessor sees `floats` [n, F] float32, where NaN is missing, and `strings` [n, S], where `NULL` is. The subgraphs
-are composed here, never converted: conversions of encoders go wrong without an error.
+A preprocessor reads `floats` [n, F] float32, with NaN for missing, and `strings` [n, S], with `NULL` for missing. The
+ONNX subgraphs are built here and not converted, because converted encoders can be wrong without an error.
 """
 
 from __future__ import annotations
@@ -19,34 +19,33 @@ Matrix = NDArray[np.float32]
 Strings = NDArray[np.object_]
 
 NULL = "␀"
-"""The text that stands for a missing one (U+2400): ONNX has no null. It is a level like any other."""
+"""The text for a missing value (U+2400), because ONNX has no null. It is a level like any other."""
 
 FEWEST_ROWS = 20
-"""A level seen in fewer training rows is counted among the others, where unknown levels go too."""
+"""A level with fewer training rows is counted among the others. Unknown levels are too."""
 
 FAR = 20.0
-"""Standardised values are clipped here, so that no single input, however wrong, decides a linear score alone."""
+"""Standardised values are clipped at this value, so that no single input dominates a linear score."""
 
 SMOOTHING = 50.0
 
 
 class Fitted(Protocol):
-    """A fitted preprocessor. `origins` says for each matrix column which input it comes from: 0 … F−1 are the
-    floats, F … F+S−1 the strings."""
+    """A fitted preprocessor. `origins` maps each matrix column to its input: 0 … F−1 floats, F … F+S−1 strings."""
 
     @property
     def origins(self) -> tuple[int, ...]: ...
 
     def transform(self, floats: Matrix, strings: Strings) -> Matrix:
-        """The matrix [n, len(origins)]."""
+        """Return the matrix [n, len(origins)]."""
 
     def onnx(self, builder: Builder, floats: str, strings: str) -> str:
-        """The same as a subgraph; the name of the matrix."""
+        """Add the same to a graph. Return the name of the matrix."""
 
 
 class Preprocessor(Protocol):
     def fit(self, floats: Matrix, strings: Strings, targets: NDArray[np.float64]) -> Fitted:
-        """Fit on training rows; `targets` [n, T] are the values, or one indicator column per class."""
+        """Fit on training rows. `targets` [n, T] are the values, or one indicator column per class."""
 
 
 # ── floats ────────────────────────────────────────────────────────────────────────────────────────────
@@ -54,7 +53,7 @@ class Preprocessor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """Floats as they are, for trees: NaN stays where training had it, else it becomes the median."""
+    """Unchanged floats, for trees. NaN stays in columns that had NaN in training, else it becomes the median."""
 
     fill: Matrix
 
@@ -76,8 +75,10 @@ class Filled:
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """Floats for linear models: the median for NaN, standardised, clipped; and an indicator for each column that had
-    NaN in training."""
+    """Floats for linear models: NaN becomes the median; values are standardised and clipped.
+
+    Each column that had NaN in training also gets an indicator.
+    """
 
     fill: Matrix
     mean: Matrix
@@ -118,7 +119,7 @@ class Scaled:
 
 
 def _medians(floats: Matrix) -> Matrix:
-    """The median of each column's finite values; 0 where there is none."""
+    """Return the median of each column's finite values; 0 without any."""
     finite = (column[np.isfinite(column)].astype(np.float64) for column in floats.T)
     return np.asarray([np.median(column) if len(column) else 0.0 for column in finite], np.float32)
 
@@ -128,7 +129,7 @@ def _medians(floats: Matrix) -> Matrix:
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels of one text column that were seen often enough, each with a code; `other` is that of all the rest."""
+    """The frequent levels of a text column, each with a code. `other` is the code of all other levels."""
 
     column: int
     names: tuple[str, ...]
@@ -136,7 +137,7 @@ class Levels:
     other: int
 
     def of(self, strings: Strings) -> NDArray[np.int64]:
-        """The code of each row."""
+        """Return the code of each row."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -146,7 +147,7 @@ class Levels:
         return np.asarray(table[found.fill_null(len(self.codes)).to_numpy(zero_copy_only=False)])
 
     def onnx(self, builder: Builder, strings: str) -> str:
-        """The codes as int64 [n]."""
+        """Add the codes as int64 [n] to a graph."""
         column = builder.add("Gather", strings, builder.constant(np.array(self.column, np.int64)), axis=1)
         return builder.add(
             "LabelEncoder",
@@ -201,10 +202,10 @@ class OneHot:
 
 @dataclass(frozen=True, eq=False)
 class Ordinal:
-    """One code per text column, for trees: its levels ordered by their smoothed mean target.
+    """One code per text column, for trees: levels are ordered by their smoothed mean target.
 
-    With several classes, by their first principal component (Coppersmith, Hong and Hosking, 1999), which for two is
-    the same. Others have the place of their pooled rows, or the prior's when there were none.
+    For several classes, the order is by the first principal component (Coppersmith, Hong and Hosking, 1999), which
+    gives the same order for two. Other levels get the place of their pooled rows, or the prior's without rows.
     """
 
     levels: tuple[Levels, ...]
@@ -237,8 +238,10 @@ class Ordinal:
 
 
 def _frequent(column: NDArray[Any], cap: int) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """The at most `cap` most frequent levels with enough rows, each row's number among them (the last: other), and
-    the rows of each (other included)."""
+    """Return the at most `cap` most frequent levels with enough rows, each row's level number, and the rows per level.
+
+    The last number is that of all other levels.
+    """
     import pyarrow as pa
 
     encoded = pa.array(column, pa.string()).fill_null(NULL).dictionary_encode()
@@ -268,7 +271,7 @@ def _positions(codes: NDArray[np.int64], counts: NDArray[np.int64], targets: NDA
 
 @dataclass(frozen=True, eq=False)
 class Both:
-    """A block of floats beside a block of strings."""
+    """A block of floats next to a block of strings."""
 
     floats: Filled | Scaled
     strings: OneHot | Ordinal
@@ -288,7 +291,7 @@ class Both:
 
 @dataclass(frozen=True)
 class ForLinear:
-    """Scaled floats and indicators; at most `cap` levels of a text."""
+    """Scaled floats and indicators, with at most `cap` levels of a text."""
 
     cap: int = 100
 
@@ -298,7 +301,7 @@ class ForLinear:
 
 @dataclass(frozen=True)
 class ForTrees:
-    """Floats as they are and ordinal codes; at most `cap` levels of a text."""
+    """Unchanged floats and ordinal codes, with at most `cap` levels of a text."""
 
     cap: int = 250
 

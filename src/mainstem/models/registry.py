@@ -1,4 +1,4 @@
-"""Versions of models: listed, compared on the same rows, and shipped."""
+"""Versions of models: list, compare on the same rows, and promote them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ FEWEST_ROWS = 100
 
 
 class Records(Protocol):
-    """Where versions are kept: the state, or a run's view of it."""
+    """Where versions are stored: the state, or a run's view of it."""
 
     def get(self, kind: type[R], id: str) -> R | None: ...
     def find(self, kind: type[R], **fields: str) -> list[R]: ...
 
 
 def versions(state: Records, model: str) -> list[ModelVersion]:
-    """All versions of a model, oldest first."""
+    """Return all versions of a model, oldest first."""
     return sorted(state.find(ModelVersion, model=model), key=lambda version: version.number)
 
 
 def get(state: Records, id: str) -> ModelVersion:
-    """The version of an id. Raises `NotFound`."""
+    """Return the version with an id. Raises `NotFound`."""
     found = state.get(ModelVersion, id)
     if found is None:
         known = [version.id for version in state.find(ModelVersion)]
@@ -54,32 +54,32 @@ def get(state: Records, id: str) -> ModelVersion:
 
 
 def champion(state: Records, release: Release, endpoint: str) -> ModelVersion | None:
-    """What an endpoint ships, if anything."""
+    """Return the champion of an endpoint, or None."""
     id = release.champion(endpoint)
     return get(state, id) if id else None
 
 
 def challenger(state: Records, release: Release, model: str) -> ModelVersion | None:
-    """The version that training made last on this branch, if any."""
+    """Return the last version that was trained on this branch, or None."""
     id = release.models.get(model)
     return get(state, id) if id else None
 
 
 def redefined(version: ModelVersion, graph: Graph) -> tuple[str, ...]:
-    """The features, as `view.feature`, that mean something else by now than when the version was trained."""
+    """Return the features, as `view.feature`, whose definition changed since the version was trained."""
     then = version.definitions
     return tuple(name for name, made in meanings(graph, version.model).items() if then.get(name, made) != made)
 
 
 def promote(release: Release, endpoint: str, version: str) -> Release:
-    """The next release, in which `endpoint` ships `version`. Pure: nothing has moved yet."""
+    """Return the next release, in which `version` is the champion of `endpoint`. The head does not move."""
     endpoints = {**release.endpoints, endpoint: Binding(version)}
     return replace(release, id=new_id("rel"), parent=release.id or None, created_at=now(), endpoints=endpoints)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Two versions on rows that neither was trained on. `gain` is positive where the challenger is better."""
+    """Two versions on rows that neither was trained on. `gain` is positive if the challenger is better."""
 
     metric: str
     champion: Measure
@@ -88,7 +88,7 @@ class Evidence:
 
     @property
     def suffices(self) -> bool:
-        """The whole interval of the gain is above nothing."""
+        """Whether the whole interval of the gain is above 0."""
         return self.gain.low > 0
 
     def __str__(self) -> str:
@@ -99,10 +99,10 @@ class Evidence:
 
 
 def compare(opened: Session, root: Path, champion: ModelVersion, challenger: ModelVersion) -> Evidence:
-    """Compare on the challenger's test rows that are later than anything the champion was trained on.
+    """Compare on the challenger's test rows that are later than all training rows of the champion.
 
-    The session sees `dataset.MODEL` as of the challenger. Raises `ModelError` where there are no such rows, or they
-    lack what the champion needs.
+    The session sees `dataset.MODEL` as of the challenger. Raises `ModelError` without such rows, or if they lack an
+    input of the champion.
     """
     _comparable(champion, challenger)
     rows = opened.fetch(_unseen(opened, champion, challenger))
@@ -126,12 +126,13 @@ def compare(opened: Session, root: Path, champion: ModelVersion, challenger: Mod
 
 @dataclass(frozen=True)
 class Promote:
-    """The executor of `promote`: ships an endpoint's challenger where it is measurably better, or the first one."""
+    """The executor of `promote`: it promotes an endpoint's challenger if it is measurably better, or is the first
+    version."""
 
     root: Path
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """StepResult with the endpoint's new champion, or with the reason why it stays."""
+        """Return the endpoint's new champion, or the reason why the champion stays."""
         node = context.graph[step.node].node
         if not isinstance(node, Endpoint):
             raise ModelError(f"{step.node!r} is not an endpoint", got=type(node).__name__)
@@ -143,7 +144,7 @@ class Promote:
         if old is None:
             return StepResult(endpoints={step.node: Binding(new.id)}, message=f"{new.id} is the first")
         if old.id == new.id:
-            return StepResult(message=f"{old.id} ships already")
+            return StepResult(message=f"{old.id} is already the champion")
         return self._decide(step.node, old, new, context)
 
     def _decide(self, endpoint: str, old: ModelVersion, new: ModelVersion, context: Context) -> StepResult:
@@ -160,7 +161,7 @@ class Promote:
 def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:
     if (champion.task, champion.classes) != (challenger.task, challenger.classes):
         raise ModelError(
-            "the versions predict different things",
+            "the versions predict different targets",
             got=f"{challenger.task} {', '.join(challenger.classes)}",
             expected=f"{champion.task} {', '.join(champion.classes)}",
         )
@@ -171,9 +172,7 @@ def _unseen(opened: Session, champion: ModelVersion, challenger: ModelVersion) -
     schema = opened.schema(f'SELECT * FROM "{name}"')
     missing = [column.name for column in champion.inputs if column.name not in schema]
     if missing:
-        raise ModelError(
-            "the champion needs columns that the challenger's dataset has not", got=", ".join(missing), where=name
-        )
+        raise ModelError("the challenger's dataset lacks columns of the champion", got=", ".join(missing), where=name)
     dataset = ibis.table(schema, name=name)
     rows = dataset.filter(dataset[SPLIT] == "test")
     if champion.trained_until is not None:
@@ -186,7 +185,7 @@ def _needed(*versions: ModelVersion) -> Sequence[str]:
 
 
 def _labels(rows: pa.Table, version: ModelVersion) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The target in the numbers of `version`'s classes."""
+    """Return the target as the class numbers of `version`."""
     import pyarrow as pa
 
     task: Task = version.task  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""A model card: what a version is, how well it does beside the naive baseline, and where it came from."""
+"""A model card: what a version is, how it compares with the naive baseline, and where it comes from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ TOP = 10
 
 
 def card(version: ModelVersion, root: Path) -> dict[str, Any]:
-    """Plain data for `mainstem show`, ready for JSON. Raises `ModelError` if the artifact is gone or damaged."""
+    """Return plain data for `mainstem show`, ready for JSON. Raises `ModelError` if the artifact is
+    missing or damaged."""
     manifest = read(root / version.artifact)
     builtins: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
     return {
@@ -43,12 +44,12 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
 
 
 def text(version: ModelVersion, root: Path) -> str:
-    """The card as plain text."""
+    """Return the card as plain text."""
     return "\n".join(_lines(version, read(root / version.artifact)))
 
 
 def headline(version: ModelVersion) -> str:
-    """`lightgbm: average precision 0.501 (0.472–0.529); naive 0.234`."""
+    """Return a summary: `lightgbm: average precision 0.501 (0.472–0.529); naive 0.234`."""
     ours, naive = version.metrics[version.metric], version.baseline[version.metric]
     return f"{version.algorithm}: {spoken(version.metric)} {interval(ours)}; naive {naive.value:.3g}"
 
@@ -58,7 +59,7 @@ def spoken(metric: str) -> str:
 
 
 def interval(measure: Measure) -> str:
-    """`0.501 (0.472–0.529)`."""
+    """Return an interval: `0.501 (0.472–0.529)`."""
     digits = 3 if abs(measure.value) < 10 else 1
     value, low, high = (f"{number:.{digits}f}" for number in (measure.value, measure.low, measure.high))
     return f"{value} ({low}–{high})"

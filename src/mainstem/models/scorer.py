@@ -1,4 +1,4 @@
-"""Scores rows with an artifact: the same bytes in the server, on a stream and in batches."""
+"""Score rows with an artifact. The server, streams and batches use the same bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BATCH = 65_536
 
 
 class Scorer:
-    """A loaded model. Safe to use from several threads.
+    """A loaded model. It is thread-safe.
 
-    `inputs` are the columns it takes, `classes` those of its probabilities where there are more than two.
+    `inputs` are its input columns, `classes` the classes of its probabilities if there are more than two.
     """
 
     def __init__(self, manifest: Manifest, model: bytes) -> None:
@@ -32,7 +32,8 @@ class Scorer:
 
     @classmethod
     def load(cls, directory: Path) -> Scorer:
-        """The artifact in a directory. Raises `ModelError` if it is missing, damaged or not what its manifest says."""
+        """Load the artifact in a directory. Raises `ModelError` if it is missing, damaged or differs from its
+        manifest."""
         manifest = read(directory)
         path = directory / MODEL
         try:
@@ -51,21 +52,22 @@ class Scorer:
         return cls(manifest, model)
 
     def score(self, columns: Columns) -> NDArray[np.float64]:
-        """P(true) [n], values [n], or probabilities [n, K]; from lists or arrays by input name. Raises `ModelError`.
+        """Return P(true) [n], values [n], or probabilities [n, K] for lists or arrays by input name. Raises
+        `ModelError`.
 
-        Unknown texts count as rare ones do; None and NaN are missing.
+        Unknown texts are treated as rare ones. None and NaN are missing.
         """
         return self.score_rows(self.matrix(columns))
 
     def matrix(self, columns: Columns) -> Rows:
-        """The columns as the two blocks that the graph takes."""
+        """Return the columns as the two blocks of graph inputs."""
         floats, strings = floats_of(columns, self.floats), strings_of(columns, self.strings)
         if self.floats and self.strings and len(floats) != len(strings):
             raise ModelError("the inputs differ in length", got=f"{len(floats)} numbers, {len(strings)} texts")
         return Rows(floats, strings)
 
     def score_rows(self, rows: Rows) -> NDArray[np.float64]:
-        """The scores of blocks as `matrix` makes them."""
+        """Return the scores of blocks from `matrix`."""
         count = len(rows.floats) if self.floats else len(rows.strings)
         if count <= BATCH:
             return run(self._session, rows)
@@ -74,7 +76,7 @@ class Scorer:
 
 
 def session(model: bytes) -> Any:
-    """An ONNX Runtime session on one thread. Raises `ModelError` if the bytes are no model."""
+    """Return an ONNX Runtime session on one thread. Raises `ModelError` if the bytes are not a model."""
     try:
         import onnxruntime
     except ImportError:
@@ -89,7 +91,7 @@ def session(model: bytes) -> Any:
 
 
 def run(loaded: Any, rows: Rows) -> NDArray[np.float64]:
-    """The scores of a session. Raises `ModelError` for text that is no valid Unicode."""
+    """Return the scores of a session. Raises `ModelError` for text that is not valid Unicode."""
     feed: dict[str, NDArray[Any]] = {}
     if rows.floats.shape[1]:
         feed["floats"] = rows.floats

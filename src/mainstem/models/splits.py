@@ -1,7 +1,7 @@
-"""Splits follow the data: by time with a gap as long as outcomes take, by group when keys repeat, stratified else.
+"""Splits follow the data: by time with a gap for late outcomes, by group if keys repeat, else stratified.
 
-Pure functions over int64 microseconds. A cut is an instant, never a row, so rows of one instant stay together:
-a row is in training iff its time is before the cut minus the gap, and behind the cut iff its time is at or after it.
+Pure functions over int64 microseconds. A cut is an instant, not a row, so rows of one instant stay together. A row is
+in training if its time is before the cut minus the gap, and in the test if its time is at or after the cut.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Times = NDArray[np.int64]
 Rows = NDArray[np.intp]
 
 SMALLEST = 20
-"""Fewer rows than this on one side of a split measure nothing."""
+"""The minimum number of rows on each side of a split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers, ascending, of the two sides; `gap` rows are on neither. `cut` is None unless split by time."""
+    """Ascending row numbers of the two sides. `gap` rows are on neither side. `cut` is None unless split by time."""
 
     train: Rows
     test: Rows
@@ -35,10 +35,10 @@ class Split:
 def split(
     times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
 ) -> Split:
-    """The latest `test` (a share of the rows, or a duration such as `60d`) against what is `gap` before it.
+    """Split off the latest `test` (a share of the rows, or a duration such as `60d`), with `gap` before it.
 
-    Where all rows have one time, a share of the `groups` if any is of several rows, else a stratified share of the
-    rows. Raises `ModelError` where a side is too small.
+    If all rows have one time, the test is a share of the `groups` if any group has several rows, else a stratified
+    share of the rows. Raises `ModelError` if a side is too small.
     """
     found = parted(times, y, test=test, gap=gap, seed=seed, groups=groups)
     return _checked(found, f"test={test!r}, gap={gap!r}")
@@ -47,7 +47,7 @@ def split(
 def parted(
     times: Times, y: NDArray[Any], *, test: float | str, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
 ) -> Split:
-    """The same split, however small its sides."""
+    """Return the same split without a minimum size."""
     share = test if isinstance(test, float) else 0.2
     if len(times) and times.min() < times.max():
         return by_time(times, cut_of(times, test), microseconds(gap))
@@ -55,7 +55,7 @@ def parted(
 
 
 def cut_of(times: Times, test: float | str) -> int:
-    """The instant from which rows are the latest `test`: a share of the rows, or a duration up to the last one."""
+    """Return the instant at which the test begins: for a share of the rows, or for a duration up to the last row."""
     if isinstance(test, str):
         return int(times.max()) - microseconds(test)
     if not 0 < test < 1:
@@ -65,7 +65,7 @@ def cut_of(times: Times, test: float | str) -> int:
 
 
 def by_time(times: Times, cut: int, gap: int) -> Split:
-    """Train before `cut − gap`, test from `cut` on."""
+    """Split into rows before `cut − gap` and rows from `cut` on."""
     train, test = times < cut - gap, times >= cut
     return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(~train & ~test), cut)
 
@@ -73,9 +73,11 @@ def by_time(times: Times, cut: int, gap: int) -> Split:
 def folds(
     times: Times, y: NDArray[Any], *, count: int, gap: str, seed: int = 0, groups: NDArray[Any] | None = None
 ) -> list[Split]:
-    """Expanding folds: the time is cut into `count` + 1 blocks of like size; each but the first is predicted from
-    all before it, less the gap. Where all rows have one time, folds of groups that repeat, else stratified ones.
-    Raises `ModelError` if too few."""
+    """Return expanding folds. The time is cut into `count` + 1 blocks of similar size.
+
+    Each block but the first is predicted from all earlier ones, less the gap. If all rows have one time, folds are by
+    groups that repeat, else stratified. Raises `ModelError` if there are too few rows.
+    """
     if count < 1:
         raise ModelError("`folds` must be at least 1", got=f"folds={count}")
     if len(times) and times.min() < times.max():
@@ -100,21 +102,20 @@ def _expanding(times: Times, count: int, gap: int) -> list[Split]:
 
 
 def stratified(y: NDArray[Any], share: float, seed: int) -> Split:
-    """A random `share` of the rows, of each class alike."""
+    """Split off a random `share` of the rows, with equal shares of each class."""
     return _one(_dealt(y, seed) < share)
 
 
 def by_group(groups: Any, share: float, seed: int) -> Split:
-    """A random `share` of the groups, at least one: rows whose key repeats stay on one side."""
+    """Split off a random `share` of the groups, at least one. Rows of one key stay on one side."""
     places = _places(groups, seed)
     return _one(places < max(share, float(places.min(initial=1.0)) * 2))
 
 
 def latest(times: Times, limit: int, seed: int = 0) -> Rows:
-    """At most `limit` row numbers, ascending: later rows likelier, but all of the past represented.
+    """Return at most `limit` ascending row numbers: later rows are sampled more, and all of the past is represented.
 
-    The time is cut into ten blocks of like size; the latest keep most of theirs (weights 1, 2, … 10), as what is
-    predicted comes after the latest.
+    The time is cut into ten blocks of similar size with weights 1, 2, … 10, because predictions follow the latest rows.
     """
     if len(times) <= limit:
         return np.arange(len(times))
@@ -137,13 +138,14 @@ def _repeated(groups: NDArray[Any] | None) -> bool:
 
 
 def _places(groups: Any, seed: int) -> NDArray[np.float64]:
-    """A place in [0, 1) for each row, the same for all rows of a group."""
+    """Return a place in [0, 1) for each row, equal for all rows of a group."""
     distinct, of_row = np.unique(groups, return_inverse=True)
     return np.asarray((np.random.default_rng(seed).permutation(len(distinct))[of_row] + 0.5) / max(len(distinct), 1))
 
 
 def _dealt(y: NDArray[Any], seed: int) -> NDArray[np.float64]:
-    """A place in [0, 1) for each row: each class (or, of many distinct numbers, all rows) is dealt out evenly."""
+    """Return a place in [0, 1) for each row. The rows of a class (or all rows of a regression) get evenly spread
+    places."""
     random = np.random.default_rng(seed)
     distinct, of_row = np.unique(y, return_inverse=True)
     kinds = of_row if len(distinct) <= 50 else np.zeros(len(y), int)

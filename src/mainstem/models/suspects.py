@@ -1,4 +1,4 @@
-"""Inputs that predict the target all by themselves: more often the target in disguise than a discovery."""
+"""Detect inputs that predict the target alone. They are more often a leak than a discovery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mainstem.nodes.models import Task
 from mainstem.nodes.records import InputColumn
 
 SUSPICIOUS = 0.995
-"""A rank correlation (regression) or an area under the ROC curve from which one input alone is too good to be true."""
+"""From this value on, a rank correlation (regression) or an area under the ROC curve of one input is a
+suspected leak."""
 
 FEWEST_ROWS = 200
 BINS = 64
@@ -25,7 +26,7 @@ Codes = NDArray[np.int64]
 
 
 def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str, str]) -> None:
-    """Raise `LeakError` for an input that alone predicts the target almost without a mistake and is not `assumed`."""
+    """Raise `LeakError` for an input that alone predicts the target almost perfectly and is not `assumed`."""
     for name, strength in strengths(train, [c for c in inputs if c.name not in assumed], inputs):
         if strength >= SUSPICIOUS:
             raise LeakError(
@@ -39,7 +40,8 @@ def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str,
 def strengths(
     train: Examples, asked: Sequence[InputColumn], inputs: Sequence[InputColumn]
 ) -> Iterator[tuple[str, float]]:
-    """How well each input alone predicts: its bins' mean target on every other row ranks the rows between them."""
+    """Return how well each input alone predicts: the mean target per bin on every other row ranks the
+    remaining rows."""
     if len(train) < FEWEST_ROWS:
         return
     fitted, judged = np.arange(0, len(train), 2), np.arange(1, len(train), 2)
@@ -65,14 +67,14 @@ def _levels(column: NDArray[Any]) -> Codes:
 
 
 def _binned(column: NDArray[np.float32], fitted: NDArray[np.intp]) -> Codes:
-    """The quantile bin of each value; missing ones have a bin of their own."""
+    """Return the quantile bin of each value. Missing values have their own bin."""
     known = column[fitted][~np.isnan(column[fitted])]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1), method="lower")) if len(known) else known
     return np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="right")).astype(np.int64)
 
 
 def _means(codes: Codes, targets: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
-    """[bins, T] mean targets, each bin with one row of the overall mean beside its own."""
+    """Return [bins, T] mean targets. One row with the overall mean is added to each bin."""
     counts = np.bincount(codes, minlength=bins) + 1.0
     sums = np.column_stack([np.bincount(codes, t, minlength=bins) + t.mean() for t in targets.T])
     return np.asarray(sums / counts[:, None])
@@ -88,7 +90,7 @@ def _strength(task: Task, y: NDArray[Any], guess: Scores) -> float:
 
 
 def _rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Spearman's, ties at their mean rank; NaN where one side is constant."""
+    """Return Spearman's correlation, with ties at their mean rank; NaN if one side is constant."""
     ranks = [_ranks(np.asarray(side, float)) for side in (a, b)]
     if any(r.std() == 0 for r in ranks):
         return float("nan")

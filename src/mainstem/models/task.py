@@ -1,4 +1,4 @@
-"""What kind of learning a target asks for, and its labels as numbers."""
+"""The learning task of a target, and its labels as numbers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_CLASSES = 100
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """A target as numbers: `y` is 0/1 or a class index (int64), or a value (float64), for the rows `known`.
+    """A target as numbers for the rows `known`: `y` is 0/1 or a class index (int64), or a value (float64).
 
-    Rows whose target is null, or not a finite number, are not known: unlabelled, never negative.
+    Rows with a null or non-finite target are unlabelled, not negative.
     """
 
     task: Task
@@ -34,7 +34,7 @@ class Labels:
 
 
 def infer(target: DataType | str) -> Task:
-    """The task for a target of an Ibis type: boolean → binary, text → multiclass, number → regression."""
+    """Return the task of a target's Ibis type: boolean → binary, text → multiclass, number → regression."""
     import ibis.expr.datatypes as dt
 
     kind = dt.dtype(target)
@@ -48,19 +48,19 @@ def infer(target: DataType | str) -> Task:
         "unsupported type of target",
         got=str(kind),
         expected="a boolean, a text or a number",
-        hint="compare it with something: target=_.arr_delay > 15",
+        hint="compare it with a value: target=_.arr_delay > 15",
     )
 
 
 def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
-    """The labels of a target column. Raises `ModelError` where there is nothing to learn from them."""
+    """Return the labels of a target column. Raises `ModelError` if they are not sufficient for training."""
     found = labels_of(target, task)
     _teachable(found, len(target))
     return found
 
 
 def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
-    """The same, however few and alike they are. Raises `ModelError` for values that the task has not."""
+    """Return the labels without a minimum. Raises `ModelError` for values that do not fit the task."""
     import pyarrow.compute as pc
 
     if task == "regression":
@@ -110,15 +110,15 @@ def _teachable(found: Labels, rows: int) -> None:
         raise ModelError(
             "no row has a known target",
             got=f"{rows} examples, all unlabelled",
-            hint="outcomes arrive later: is the target's source collected, and its `known` right?",
+            hint="outcomes may arrive later; check that the target's source is collected, and its `known`",
         )
     distinct = found.classes or np.unique(found.y)
     if found.task == "binary" and len(distinct) > 2:
         raise ModelError("a binary target must have two values", got=f"{len(distinct)}", hint='task="multiclass"')
     if len(distinct) < 2:
-        kind = "is constant" if found.task == "regression" else "has one class only"
+        kind = "is constant" if found.task == "regression" else "has only one class"
         raise ModelError(
             f"the target {kind}",
             got=f"{distinct[0]} in all {len(found.y)} labelled rows",
-            hint="look at the target expression, and at what `arrives` for the other class",
+            hint="check the target expression, and the source of the other class",
         )

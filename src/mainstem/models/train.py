@@ -1,4 +1,4 @@
-"""The executor of `train`: a dataset becomes a measured, gated, immutable model version — a challenger."""
+"""The executor of `train`: it turns a dataset into a measured, gated, immutable model version, the challenger."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ Measures = Mapping[str, Measure]
 
 @dataclass(frozen=True)
 class Train:
-    """Trains a model of the graph. Artifacts go to `models/NAME/NUMBER` below `root`."""
+    """Trains a model of the graph. Artifacts are saved to `models/NAME/NUMBER` below `root`."""
 
     root: Path
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Make a new version. Raises `ModelError`, and `GateError` when the artifact does not score as the model."""
+        """Train a new version. Raises `ModelError`, and `GateError` if the artifact does not score like the fitted
+        model."""
         blueprint = blueprint_of(context.graph, step.node)
         task, judge = _asked(blueprint)
         found = _dataset(blueprint, task, context)
@@ -68,7 +69,7 @@ class Train:
         )
 
     def _save(self, manifest: Manifest, onnx: bytes, context: Context) -> ModelVersion:
-        """Save under the next number that is free: a directory is made in one step, so only one run can have it."""
+        """Save under the next free number. The directory is created atomically, so only one run gets a number."""
         known = context.records.find(ModelVersion, model=manifest.model)
         last = max((version.number for version in known), default=0)
         for _ in range(100):
@@ -81,14 +82,14 @@ class Train:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A gated, measured artifact, not yet saved; its manifest has neither number nor lineage."""
+    """A gated, measured artifact that is not saved yet. Its manifest has no number and no lineage."""
 
     manifest: Manifest
     onnx: bytes
 
 
 def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
-    """Compare, fit, export, pass the gate, and measure what will ship on the test rows, once."""
+    """Compare, fit, export, pass the gate, and measure the exported artifact on the test rows once."""
     model, train = blueprint.model, prepared.train
     compared = evaluation.compare(train, model.candidates, judge, folds=model.folds, gap=model.gap, report=report)
     report(f"{compared.chosen} on {len(train):,} rows …")
@@ -126,7 +127,7 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
 
 
 def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
-    """The record of an artifact: what its manifest says, and where it is."""
+    """Return the record of an artifact, from its manifest and path."""
     return ModelVersion(
         id=f"{manifest.model}-{manifest.number}",
         model=manifest.model,
@@ -151,7 +152,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
 
 
 def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
-    """The task and the metric; refuses what the declaration got wrong before any data is read."""
+    """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
     for candidate in blueprint.model.candidates:
         algorithm(candidate)
@@ -171,7 +172,7 @@ def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Pre
 
 @dataclass(frozen=True, eq=False)
 class _Dataset:
-    """A dataset ready to learn from, as it is stored; and what its rows say against it."""
+    """A dataset prepared for learning, its snapshot, and warnings about its rows."""
 
     prepared: Prepared
     stored: Snapshot
@@ -199,7 +200,7 @@ def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
 
 
 def _shared(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[str, str]:
-    """How many test rows stand in training too, inputs and target alike: they measure memory."""
+    """Return the warning about test rows that equal training rows in inputs and target."""
     alike = [*(column.name for column in blueprint.inputs), TARGET]
     train, test = (table.filter(table[SPLIT] == side).select(alike) for side in ("train", "test"))
     twice = test.semi_join(train, [test[c].identical_to(train[c]) for c in alike])
@@ -208,7 +209,7 @@ def _shared(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[st
 
 
 def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> dict[str, str]:
-    """Return what is assumed known and the examples contradict."""
+    """Return the columns of `assume_known` that the examples contradict."""
     found = assumed(context.graph, blueprint.name)
     if found is None:
         return {}
@@ -224,7 +225,7 @@ def _unlabelled(prepared: Prepared) -> list[str]:
 
 
 def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context: Context) -> Manifest:
-    """With its lineage: the run, what it read, and the definitions upstream."""
+    """Return the manifest with its lineage: the run, its inputs, and the upstream definitions."""
     read = {leaf: context.snapshot(leaf).id for leaf in sorted(leaves(blueprint.dataset))}
     upstream = sorted({*context.graph.dag.upstream(blueprint.name), blueprint.name})
     return replace(
@@ -238,7 +239,7 @@ def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context:
 
 
 def _importances(blueprint: Blueprint, fitted: Estimator) -> dict[str, float]:
-    """By input, the largest first. The blocks are floats, then strings."""
+    """Return importances by input, largest first. The blocks are floats, then strings."""
     order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
     shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
     return dict(sorted(shares.items(), key=lambda item: -item[1]))

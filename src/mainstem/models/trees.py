@@ -1,7 +1,7 @@
 """LightGBM's trees as an ONNX subgraph, exact to the float64 threshold.
 
-The converter of onnxmltools rounds thresholds to float32, which sent 2 of 20,000 rows down the wrong branch (3.7e-4
-off), and sums leaves in float32. ONNX has float64 trees since ai.onnx.ml 3, so we write them out ourselves.
+The converter of onnxmltools rounds thresholds to float32 and sums leaves in float32. It sent 2 of 20,000 rows down the
+wrong branch (a difference of 3.7e-4). ONNX has float64 trees since ai.onnx.ml 3, so they are written directly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mainstem.models.builder import ML, Builder
 
 @dataclass
 class _Nodes:
-    """The attributes of TreeEnsembleRegressor, as parallel lists: one entry per tree node, and per leaf."""
+    """The attributes of TreeEnsembleRegressor as parallel lists: one entry per tree node, and per leaf."""
 
     tree: list[int] = field(default_factory=list)
     node: list[int] = field(default_factory=list)
@@ -63,17 +63,17 @@ class _Nodes:
 
 
 def _bound(threshold: float) -> float:
-    # A split of "missing or not" has the threshold 1e300, which LightGBM lets +inf pass as well.
+    # A missing-value split has the threshold 1e300. LightGBM sends +inf to the same side.
     return np.inf if threshold >= 1e300 else threshold
 
 
 def _missing_goes_left(part: dict[str, Any], threshold: float) -> bool:
-    # Where a feature had no NaN in training LightGBM reads NaN as 0.
+    # LightGBM reads NaN as 0 if a feature had no NaN in training.
     return bool(part["default_left"]) if part["missing_type"] == "NaN" else threshold >= 0.0
 
 
 def ensemble(builder: Builder, matrix: str, dump: dict[str, Any]) -> str:
-    """Raw scores [n, trees per iteration], float64, of a model as `Booster.dump_model()` gives it."""
+    """Add the raw scores [n, trees per iteration], float64, of a model from `Booster.dump_model()`."""
     targets = int(dump["num_tree_per_iteration"])
     nodes = _Nodes()
     for number, tree in enumerate(dump["tree_info"]):

@@ -1,9 +1,9 @@
-"""Drift: which inputs of a model lie further from their reference than a clean stretch of history does.
+"""Drift: find inputs of a model that are further from their reference than any clean stretch of history.
 
-An input has drifted if three things hold. Its distribution differs (KS, or χ² for texts) after Benjamini–Hochberg
-over all inputs; it differs enough to matter (population stability index at least the monitor's `effect`); and it
-differs more than any clean week of the training data (or shorter stretch, for a shorter partition) does. The last rule
-keeps seasons silent: December is colder than autumn, but no colder than January.
+An input has drifted if three conditions hold. Its distribution differs (KS, or χ² for texts) after Benjamini–Hochberg
+over all inputs. The difference is large enough (population stability index at least the monitor's `effect`). It is
+larger than in any clean week of the training data (or shorter stretch, for a shorter partition). The last condition
+excludes seasons: December is colder than autumn, but not colder than January.
 """
 
 from __future__ import annotations
@@ -39,18 +39,17 @@ class Sample:
         return len(self.times)
 
     def take(self, rows: Array) -> Sample:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Sample({name: column[rows] for name, column in self.columns.items()}, self.times[rows])
 
 
 def shifts(
     reference: Sample, current: Sample, inputs: Sequence[InputColumn], rule: Drift, history: Sample | None = None
 ) -> tuple[Shift, ...]:
-    """The shift of every input from `reference` to `current`, in the order of `inputs`.
+    """Return the shift of every input from `reference` to `current`, in the order of `inputs`.
 
-    `history` are all clean rows there are, the reference among them; without it, or with too few stretches of it, only
-    the other two conditions count. An input of which either sample has fewer than `rule.min_rows` rows is not judged:
-    its `enough` is false.
+    `history` are all clean rows, including the reference. Without it, or with too few stretches, only the first two
+    conditions count. An input with fewer than `rule.min_rows` rows in a sample is not judged: its `enough` is false.
     """
     parts = _parts(history, current) if history is not None else []
     found = [_shift(i, reference, current, history, parts, rule) for i in inputs]
@@ -91,13 +90,14 @@ def _shift(
 
 
 def _usual(bins: Bins, reference: Array, column: Array, parts: list[Array]) -> float:
-    """The largest effect of a clean stretch against the reference."""
+    """Return the largest effect of a clean stretch against the reference."""
     cells = bins.cells(column)
     return max(population_stability(reference, bins.counts(cells[part])) for part in parts)
 
 
 def _tested(before: Array, now: Array, a: Array, b: Array, text: bool) -> tuple[str, float, float]:
-    """The test, its statistic and p; for numbers the likelier of a moved distribution and a moved null rate."""
+    """Return the test, its statistic and p. For numbers it is the more significant of two: distribution
+    and null rate."""
     if text:
         return "chi²", *chi_square_p(a, b)
     known, current = before[~np.isnan(before)], now[~np.isnan(now)]

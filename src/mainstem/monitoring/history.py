@@ -1,7 +1,7 @@
-"""What a clean history shows by itself: how far stretches of it lie from the rest.
+"""The variation of a clean history: how far its stretches are from the rest.
 
-A test against one reference asks whether two seasons differ, and they do. What matters is whether the stretch at hand
-lies further away than clean stretches of the same length ever did; a year of training rows answers that.
+A test against one reference asks whether two seasons differ, and they do. The question is whether the present stretch
+is further away than clean stretches of the same length. A year of training rows answers it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ MOST = 60
 
 
 def stretch(span: int, history: int) -> int:
-    """How long the stretches are that a partition of `span` µs is compared with: as long, but at most a week, and short
-    enough that a dozen fit into the history. Shorter ones vary more, so a long partition is judged with mercy."""
+    """Return the length of the stretches that a partition of `span` µs is compared with.
+
+    It is the span, but at most a week, and short enough for a dozen stretches in the history. Shorter stretches vary
+    more, so the comparison is lenient for a long partition.
+    """
     return max(min(span, WEEK, history // 12), MINUTE)
 
 
 def stretches(times: Micros, length: int, fewest_rows: int = 50) -> Iterator[NDArray[np.intp]]:
-    """Row numbers of consecutive stretches of `length` µs, counted back from the last; at most `MOST`."""
+    """Return row numbers of consecutive stretches of `length` µs, counted back from the last; at most `MOST`."""
     if not len(times):
         return
     number = (int(times.max()) - times) // length
@@ -41,9 +44,9 @@ def stretches(times: Micros, length: int, fewest_rows: int = 50) -> Iterator[NDA
 
 
 def clusters(times: Micros) -> NDArray[Any]:
-    """A number per row for what is drawn together in resampling: its day; its hour or minute where days are few.
+    """Return the resampling unit of each row: its day, or its hour or minute if there are few days.
 
-    Rows of one hour share weather and delays. Taken as independent they would promise a certainty they do not have.
+    Rows of one hour share weather and delays. Resampling them one by one would make intervals too narrow.
     """
     for unit in (DAY, DAY // 24, MINUTE):
         number = times // unit

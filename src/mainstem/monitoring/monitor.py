@@ -1,4 +1,4 @@
-"""The executor of `monitor` steps: judges what an endpoint has predicted since it was last judged."""
+"""The executor of `monitor` steps: it judges an endpoint's predictions since the last judgement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mainstem.ports import Snapshot
 
 
 class Monitor:
-    """Runs an endpoint's monitors and keeps their verdicts. A failing verdict is told, and fails no run."""
+    """Runs an endpoint's monitors and saves their verdicts. A failing verdict is reported and does not fail the run."""
 
     def __init__(self, lake_root: Path) -> None:
         self.lake_root = lake_root

@@ -1,4 +1,4 @@
-"""Partitions: the predictions a monitor has not judged yet, with their outcomes, and the reference beside them."""
+"""Partitions: predictions that a monitor has not judged yet, with their outcomes and the reference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OUTCOME = "_outcome"
 class Batch:
     """Rows of a model's inputs with times [n] in µs, scores [n] and outcomes [n] (NaN where not known).
 
-    `table` are the same rows as they were logged: keys, request columns, `_id`, `_t`.
+    `table` has the same rows as logged: keys, request columns, `_id`, `_t`.
     """
 
     inputs: Sample
@@ -48,24 +48,24 @@ class Batch:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which rows have a score and an outcome."""
+        """Return which rows have a score and an outcome."""
         return ~np.isnan(self.outcomes) & ~np.isnan(self.scores)
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        """The first and last prediction time."""
+        """The first and the last prediction time."""
         times = self.inputs.times
         return instant_of(int(times.min())), instant_of(int(times.max()))
 
     def take(self, rows: Array) -> Batch:
-        """Some of the rows: a mask [n] or row numbers, in their order."""
+        """Return some of the rows, by a mask [n] or row numbers, in their order."""
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Batch(self.inputs.take(numbers), self.scores[numbers], self.outcomes[numbers], self.table.take(numbers))
 
 
 @dataclass(frozen=True)
 class Watched:
-    """An endpoint with the version that answers, on one run."""
+    """An endpoint and its live version, in one run."""
 
     context: Context
     name: str
@@ -74,7 +74,7 @@ class Watched:
 
     @classmethod
     def of(cls, context: Context, name: str) -> Watched | None:
-        """The endpoint `name` as it is live on this branch; None while nothing is."""
+        """Return the live endpoint `name` of this branch; None without a live version."""
         node = context.graph[name].node
         id = context.release.champion(name)
         version = context.records.get(ModelVersion, id) if id else None
@@ -87,7 +87,7 @@ class Watched:
         return self.context.graph.name_of(self.endpoint.model)
 
     def predictions(self) -> Batch:
-        """Every logged prediction of the live version with its outcome, by time."""
+        """Return every logged prediction of the live version with its outcome, by time."""
         relation = f"predictions.{self.name}"
         model: Model = self.endpoint.model
         examples = self.context.graph.name_of(model.examples)
@@ -113,7 +113,8 @@ class Watched:
         return joined.select(*logged.columns, OUTCOME).order_by(T, *key, "score", PREDICTION)
 
     def dataset(self) -> Batch:
-        """The labelled rows the version was trained and tested on, by time; `table` has `_split`. Not scored."""
+        """Return the labelled rows of the version's training and test, by time. `table` has `_split`. They are not
+        scored."""
         relation = f"dataset.{self.model}"
         snapshot = self._pinned(relation)
         with self.context.engine.session({relation: self.context.lake.scan(snapshot)}) as session:
@@ -128,7 +129,7 @@ class Watched:
         return Batch(Sample(inputs, times_of(table, T)), scores, floats(table[TARGET]), table)
 
     def _pinned(self, relation: str) -> Snapshot:
-        """The snapshot the version was made with: the release's, or that of the release in which it was."""
+        """Return the snapshot that the version was made with, from this release or from an earlier one."""
         wanted = self.version.snapshots.get(relation)
         candidates = [self.context.release, *reversed(self.context.records.find(Release))]
         for release in candidates:
@@ -136,31 +137,31 @@ class Watched:
             if snapshot is not None and wanted in (None, snapshot.id):
                 return snapshot
         raise StorageError(
-            f"the rows that {self.version.id} was trained on are gone",
+            f"the rows that {self.version.id} was trained on no longer exist",
             got=f"no release with snapshot {wanted} of {relation}",
             hint="mainstem run, then mainstem promote: a new version has its own",
         )
 
 
 def reference(dataset: Batch) -> Batch:
-    """The held-out rows of a version's dataset."""
+    """Return the test rows of a version's dataset."""
     import pyarrow.compute as pc
 
     return dataset.take(pc.equal(dataset.table[SPLIT], "test").to_numpy(zero_copy_only=False).astype(bool))
 
 
 def floats(column: Any) -> NDArray[np.float64]:
-    """An Arrow column as float64, null as NaN."""
+    """Return an Arrow column as float64, with NaN for null."""
     return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), np.float64)
 
 
 def texts(column: Any) -> Array:
-    """An Arrow column as objects, null as None."""
+    """Return an Arrow column as objects, with None for null."""
     return np.asarray(column.cast("string").to_numpy(zero_copy_only=False), object)
 
 
 def times_of(table: pa.Table, column: str) -> NDArray[np.int64]:
-    """An instant column as µs since the epoch; nulls are not expected."""
+    """Return an instant column as µs since the epoch. Nulls are not expected."""
     import pyarrow as pa
 
     return np.asarray(

@@ -1,4 +1,4 @@
-"""Performance: a model's metric on joined outcomes against a floor."""
+"""Performance: compare a model's metric on joined outcomes with a floor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mainstem.nodes.records import Measure
 
 @dataclass(frozen=True)
 class Grade:
-    """The metric, measured on rows with outcomes, and how it stands to the floor."""
+    """The metric on rows with outcomes, and its judgement against the floor."""
 
     judgement: Judgement
     metric: str
@@ -33,10 +33,10 @@ def grade(
     task: Literal["binary", "multiclass", "regression"] = "binary",
     default: str = "average_precision",
 ) -> Grade:
-    """Judge served `scores` [n] by their outcomes `y` [n]; days are resampled as wholes.
+    """Judge served `scores` [n] by their outcomes `y` [n]. Days are resampled as wholes.
 
-    Only the end of the interval that is kind to the model is held against the floor (the upper end where higher is
-    better), so that a small partition does not raise an alarm by its noise.
+    Only the favourable end of the interval is compared with the floor (the upper end if higher is better), so that the
+    noise of a small partition does not raise an alarm.
     """
     chosen = metric(rule.metric or default, task)
     words = chosen.name.replace("_", " ")
@@ -57,4 +57,4 @@ def _side(found: Measure, floor: float, chosen: Metric, failing: bool) -> str:
     if failing:
         return f"{bad} the {edge} of {floor:g}"
     surely = chosen.sign * (found.value - floor) >= 0
-    return f"{good} the {edge} of {floor:g}" if surely else f"not surely {bad} the {edge} of {floor:g}"
+    return f"{good} the {edge} of {floor:g}" if surely else f"not significantly {bad} the {edge} of {floor:g}"

@@ -1,4 +1,4 @@
-"""Two-sample statistics: how far apart two samples are, and how surely.
+"""Two-sample statistics: the distance of two samples, and its significance.
 
 Numbers are float64 with NaN for null; texts are object arrays with None for null.
 """
@@ -23,7 +23,7 @@ SMOOTHING = 0.5
 
 
 def kolmogorov_smirnov(first: Floats, second: Floats) -> float:
-    """The largest distance between two empirical distribution functions; NaN if a sample is empty."""
+    """Return the largest distance between two empirical distribution functions; NaN if a sample is empty."""
     if not len(first) or not len(second):
         return float("nan")
     a, b = np.sort(first), np.sort(second)
@@ -33,7 +33,7 @@ def kolmogorov_smirnov(first: Floats, second: Floats) -> float:
 
 
 def kolmogorov_p(statistic: float, rows: int, others: int) -> float:
-    """The asymptotic p-value of a two-sample KS statistic; ties make it conservative."""
+    """Return the asymptotic p-value of a two-sample KS statistic; ties make it conservative."""
     if not rows or not others or statistic != statistic:
         return 1.0
     root = np.sqrt(rows * others / (rows + others))
@@ -46,7 +46,7 @@ def kolmogorov_p(statistic: float, rows: int, others: int) -> float:
 
 
 def chi_square_p(reference: Share, current: Share) -> tuple[float, float]:
-    """Pearson's statistic of two rows of counts, and its p-value."""
+    """Return Pearson's statistic of two rows of counts, and its p-value."""
     special = _scipy_special()
     table = np.stack([reference, current])
     table = table[:, table.sum(0) > 0]
@@ -58,7 +58,7 @@ def chi_square_p(reference: Share, current: Share) -> tuple[float, float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: rejecting those at most α keeps the expected share of false discoveries at most α."""
+    """Return adjusted p-values. Rejecting those at most α keeps the expected false discovery rate at most α."""
     p = np.asarray(p_values, float)
     if not len(p):
         return []
@@ -72,10 +72,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Bins:
-    """The cells that a reference sample is counted in: its deciles for numbers, its levels for texts, and null.
+    """The bins of a reference sample: deciles for numbers, levels for texts, and null.
 
-    Cells of a number with few values, such as hours with no rain, are its quantiles without repeats. Levels that the
-    reference lacks share one cell.
+    Numbers with few values, such as hours without rain, have their quantiles without repeats as bins. Levels that the
+    reference lacks share one bin.
     """
 
     edges: Array
@@ -91,11 +91,11 @@ class Bins:
 
     @property
     def size(self) -> int:
-        """Cells, with those for null and for unknown levels."""
+        """The number of cells, with those for null and for unknown levels."""
         return len(self.edges) + 2
 
     def cells(self, sample: Array) -> NDArray[np.int64]:
-        """The cell of each row; the last is null."""
+        """Return the cell of each row. The last cell is null."""
         if self.text:
             number = {level: i for i, level in enumerate(self.edges)}
             null, other = self.size - 1, self.size - 2
@@ -104,12 +104,12 @@ class Bins:
         return np.where(np.isnan(sample), self.size - 1, found).astype(np.int64)
 
     def counts(self, cells: NDArray[np.int64]) -> Share:
-        """Rows per cell."""
+        """Return the number of rows per cell."""
         return np.bincount(cells, minlength=self.size).astype(float)
 
 
 def population_stability(reference: Share, current: Share) -> float:
-    """Population stability index of two rows of counts, smoothed by half a row per cell."""
+    """Return the population stability index of two rows of counts, smoothed by half a row per cell."""
     used = (reference + current) > 0
     p, q = reference[used] + SMOOTHING, current[used] + SMOOTHING
     p, q = p / p.sum(), q / q.sum()
@@ -117,7 +117,8 @@ def population_stability(reference: Share, current: Share) -> float:
 
 
 def welch(first: Floats, second: Floats) -> tuple[float, float, float, float]:
-    """Difference of means, its standard error, Welch's degrees of freedom, and the one-sided p that it is above 0."""
+    """Return the difference of means, its standard error, Welch's degrees of freedom, and the one-sided p that it is >
+    0."""
     n, m = len(first), len(second)
     difference = float(first.mean() - second.mean()) if n and m else 0.0
     if n < 2 or m < 2:
@@ -132,7 +133,7 @@ def welch(first: Floats, second: Floats) -> tuple[float, float, float, float]:
 
 
 def student_quantile(freedom: float, probability: float = 0.975) -> float:
-    """The quantile of Student's t."""
+    """Return the quantile of Student's t."""
     return float(_scipy_special().stdtrit(freedom, probability))
 
 

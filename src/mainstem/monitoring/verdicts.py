@@ -1,4 +1,4 @@
-"""Verdicts: what a monitor says of a stretch of predictions. Plain records, kept by the `State` port."""
+"""Verdicts: a monitor's judgement of a range of predictions. Plain records, saved by the `State` port."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ Judgement = Literal["fine", "failing", "not enough rows"]
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one input has moved from its reference.
+    """How far one input is from its reference.
 
-    `effect` is the population stability index; `usual` the largest one that a clean week of history shows, or a shorter
-    stretch for a shorter partition (0 where there is no history to tell); `adjusted_p` controls the false discovery
-    rate over all inputs. `reference` and `current` are medians of numbers, or how often the most changed level occurs
-    among texts.
+    `effect` is the population stability index. `usual` is the largest effect of a clean week of history, or of a
+    shorter stretch for a shorter partition (0 without history). `adjusted_p` controls the false discovery rate over all
+    inputs. `reference` and `current` are medians of numbers, or the frequency of the most changed level of texts.
     """
 
     input: str
@@ -36,10 +35,10 @@ class Shift:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one monitor of an endpoint says of the predictions in `window`: a judgement, and a sentence for people.
+    """The judgement of one monitor of an endpoint on the predictions in `window`, with a sentence for people.
 
-    `monitor` is `drift` or `performance`; `attribution` marks what was searched for causes. `rows` counts predictions,
-    `outcomes` those whose truth is known.
+    `monitor` is `drift` or `performance`; `attribution` marks predictions that were searched for causes. `rows` counts
+    predictions, `outcomes` those with a known outcome.
     """
 
     id: str

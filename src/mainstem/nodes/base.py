@@ -1,4 +1,4 @@
-"""What every declaration is: a frozen value, compared by identity, that remembers the line that made it."""
+"""The base of every declaration: a frozen value, compared by identity, that remembers the user's line that made it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Origin:
 
     @classmethod
     def of_caller(cls, *files: str) -> Origin:
-        """The nearest line on the stack that is outside Mainstem, and outside `files`.
+        """Return the nearest line on the stack that is outside Mainstem and outside `files`.
 
-        A package's own function that declares a node gives its `__file__`, so that errors quote the user's line.
+        A package's function that declares a node passes its own `__file__`, so that errors quote the user's line.
         """
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>", *files)):
@@ -44,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """A declaration. `name` is None until the project gives it the name of its module attribute."""
+    """A declaration. `name` is None until the project sets it to the name of the module attribute."""
 
     name: str | None = None
     description: str | None = None
@@ -57,7 +57,8 @@ NodeRef = Node | str
 
 
 def names(value: str | Iterable[str] | None, of: str = "columns") -> tuple[str, ...]:
-    """`"a"` → `("a",)`, a list → a tuple, None → `()`. Raises `DefinitionError` for what is no text, such as `_.a`."""
+    """Return a tuple of names: `"a"` → `("a",)`, a list → a tuple, None → `()`. Raises `DefinitionError` for other
+    values."""
     if value is None or isinstance(value, str):
         return () if value is None else (value,)
     found = several(value)
@@ -68,28 +69,29 @@ def names(value: str | Iterable[str] | None, of: str = "columns") -> tuple[str, 
 
 
 def check_column(value: Any) -> None:
-    """Refuse what is not one column's name, or None. Raises `DefinitionError`."""
+    """Refuse a value that is neither one column name nor None. Raises `DefinitionError`."""
     if value is not None and not isinstance(value, str):
         raise refused("a column must be given by name", value, 'one text, as in "scheduled_at"')
 
 
 def several(value: Any) -> tuple[Any, ...] | None:
-    """What a list or the like holds; None for a text, or anything else that is one."""
+    """Return the items of a list or another iterable; None for a text and for any other single value."""
     if isinstance(value, str):
         return None
     try:
         return tuple(value)
-    except TypeError:  # such as `_.a`, which passes for an iterable
+    except TypeError:  # `_.a` defines `__iter__` but cannot be iterated
         return None
 
 
 def refused(what: str, value: Any, expected: str, hint: str | None = None) -> DefinitionError:
-    """The error for a declaration that was given `value`, at the user's line."""
+    """Return the error for a declaration with the invalid `value`, at the user's line."""
     return DefinitionError(what, where=str(Origin.of_caller()), got=shown(value), expected=expected, hint=hint)
 
 
 def shown(value: Any) -> str:
-    """A value that a declaration was given, on one short line; of a node its kind, for it may know an address."""
+    """Return a value of a declaration on one short line; a node is shown by kind and name, because its repr may hold an
+    URL."""
     if isinstance(value, Node):
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(value).__name__).lower()
         return f"{kind}: {value.name or value.origin}"
@@ -98,13 +100,13 @@ def shown(value: Any) -> str:
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> None:
-    """Refuse a word that the parameter `name` does not have. Raises `DefinitionError`."""
+    """Refuse a value of the parameter `name` that is not in `known`. Raises `DefinitionError`."""
     if value not in (words := tuple(known)):
         raise refused(f"`{name}` has an invalid value", value, " or ".join(f'"{word}"' for word in words))
 
 
 def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
-    """Return `assume_known`, checked: each column has a reason. Raises `DefinitionError`."""
+    """Return `assume_known` after a check that each column has a reason. Raises `DefinitionError`."""
     said = {} if assume_known is None else assume_known
     expected = 'a reason for each column: assume_known={"runways": "they are not rebuilt overnight"}'
     if not isinstance(said, Mapping):
@@ -116,4 +118,4 @@ def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
 
 
 Deferred = Any
-"""An expression written with Ibis' `_`, such as `_.dep_delay.mean()`; resolved against a table later."""
+"""An expression written with Ibis' `_`, such as `_.dep_delay.mean()`. It is resolved against a table later."""

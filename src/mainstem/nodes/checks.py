@@ -1,4 +1,4 @@
-"""Checks: tests of a table. Which rows violate them is computed in `checks/`."""
+"""Checks: tests of a table. `mainstem.checks` compiles them and finds the violating rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Check:
 
     @property
     def label(self) -> str:
-        """What the run prints: `not_null(origin)`."""
+        """The check as a run prints it: `not_null(origin)`."""
         return type(self).__name__.lower()
 
 
@@ -105,27 +105,27 @@ class Fresh(Check):
 
 
 def not_null(*columns: str, severity: Severity = "error") -> NotNull:
-    """No null in any of `columns`."""
+    """Check that none of `columns` contains null."""
     return NotNull(severity, columns)
 
 
 def unique(*columns: str, severity: Severity = "error") -> Unique:
-    """No two rows agree in all of `columns`; with `quarantine`, all rows after the first are set aside."""
+    """Check that no two rows agree in all of `columns`. `quarantine` sets aside all of them after the first."""
     return Unique(severity, columns)
 
 
 def between(column: str, low: Any = None, high: Any = None, *, severity: Severity = "error") -> Between:
-    """`low <= column <= high`; either may be None; nulls pass, NaN does not."""
+    """Check that `low <= column <= high`. Either bound may be None. Null passes, NaN does not."""
     return Between(severity, column, low, high)
 
 
 def accepted(column: str, values: Sequence[Any], *, severity: Severity = "error") -> Accepted:
-    """`column` is one of `values`; nulls pass."""
+    """Check that `column` is one of `values`. Null passes."""
     return Accepted(severity, column, tuple(values))
 
 
 def expression(condition: Deferred, *, name: str = "expression", severity: Severity = "error") -> Expression:
-    """A boolean row expression, such as `_.arrived_at >= _.departed_at`; null passes."""
+    """Check a boolean expression for each row, such as `_.arrived_at >= _.departed_at`. Null passes."""
     return Expression(severity, condition, name)
 
 
@@ -136,7 +136,10 @@ def foreign_key(
     *,
     severity: Severity = "error",
 ) -> ForeignKey:
-    """Every non-null combination of `columns` occurs in `to_columns` (default: the same names) of `to`."""
+    """Check that every combination of `columns` occurs in `to_columns` (default: the same names) of `to`.
+
+    A row with a null in `columns` passes.
+    """
     own = (columns,) if isinstance(columns, str) else tuple(columns)
     theirs = own if to_columns is None else (to_columns,) if isinstance(to_columns, str) else tuple(to_columns)
     return ForeignKey(severity, own, to, theirs)
@@ -145,10 +148,10 @@ def foreign_key(
 def row_count(
     low: int | None = None, high: int | None = None, *, severity: Literal["error", "warn"] = "error"
 ) -> RowCount:
-    """`low <= rows <= high`; either may be None."""
+    """Check that `low <= number of rows <= high`. Either bound may be None."""
     return RowCount(severity, low, high)
 
 
 def fresh(column: str, within: str, *, severity: Literal["error", "warn"] = "error") -> Fresh:
-    """The latest value of the instant `column` is at most `within` (such as `1d`) before now."""
+    """Check that the latest value of the instant `column` is at most `within` (such as `1d`) before now."""
     return Fresh(severity, column, within)

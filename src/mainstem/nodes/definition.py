@@ -1,4 +1,4 @@
-"""A project, resolved: every node with its name, inputs, types, knowledge and fingerprint."""
+"""A resolved project: every node with its name, inputs, types, availability and fingerprint."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ N = TypeVar("N", bound=Node)
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """A node, resolved.
+    """A resolved node.
 
-    `inputs` are the names it reads. For relations (sources and tables): `schema` maps columns to Ibis types as
-    stored (hidden columns `_seq`, `_arrived` included); `build` is the unbound Ibis expression over the stored
-    relations that makes the table (None for sources); `read` is the expression by which others read it, over stored
-    relations too: itself for most, corrected by its remedies, and united with its history for a stream. `versions`
-    (of a stream of changes only) has what was corrected or deleted as well, and in `_gone` when word of that arrived.
-    `rules` are the remedies that `read` applies.
-    `fingerprint` is of what is stored, `read_fingerprint` of what others read: it changes with a remedy too. `declared`
-    is what models are made from, where that is not the `fingerprint`: it never changes with a remedy. `made` is what a
-    run remembers, where that is not the `fingerprint`: online state is made of what reading gives.
-    `known` says for each visible column when it becomes known, in terms of the relation's own columns; `columns`
-    maps each to the source columns it derives from, as `source.column`.
+    `inputs` are the names of the nodes it reads. `known` says for each visible column when it becomes known, in terms
+    of the relation's own columns. `columns` maps each column to the source columns it derives from, as `source.column`.
+
+    Relations (sources and tables) also have these fields. `schema` maps columns to Ibis types as stored, hidden columns
+    (`_seq`, `_arrived`) included. `build` is the unbound Ibis expression over the stored relations that makes the
+    table; it is None for sources. `read` is the expression that other nodes read, also over stored relations: the
+    stored rows, with remedies applied and, for a stream, with its history. `rules` are the remedies that `read`
+    applies. `versions` exists for a stream of changes: it includes corrected and deleted rows, with the time of the
+    retraction in `_gone`.
+
+    `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
+    with a remedy. `declared` is the fingerprint that models depend on, if it differs from `fingerprint`: it never
+    changes with a remedy. `made` is the fingerprint that a run saves, if it differs from `fingerprint`: online state
+    depends on what is read.
     """
 
     name: str
@@ -54,28 +57,29 @@ class Definition:
 
     @property
     def declared_fingerprint(self) -> str:
-        """The fingerprint that models and views over this node are made from: correcting data is no new definition."""
+        """The fingerprint that models and views over this node depend on. Corrections of the data do not change it."""
         return self.declared or self.fingerprint
 
     @property
     def made_by(self) -> str:
-        """The fingerprint that a run remembers for what it made."""
+        """The fingerprint that a run saves for the data it made."""
         return self.made or self.fingerprint
 
     @property
     def events(self) -> ibis.Table | None:
-        """What features are computed from: all that could be known at some time, also what is known better now."""
+        """The rows that features are computed from, including rows that were corrected or deleted later."""
         return self.read if self.versions is None else self.versions
 
     @property
     def where(self) -> str:
-        """Its place for error messages: `legs (flights.py:12)`."""
+        """The node's place for error messages: `legs (flights.py:12)`."""
         return f"{self.name} ({self.node.origin})"
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Every definition of a project by name, and how they depend on each other. `names` knows stand-ins' originals."""
+    """Every definition of a project by name, and the dependencies between them. `names` maps stand-ins to their
+    originals."""
 
     definitions: Mapping[str, Definition]
     dag: Dag
@@ -90,15 +94,15 @@ class Graph:
         return name in self.definitions
 
     def __iter__(self) -> Iterator[Definition]:
-        """In dependency order."""
+        """Yield the definitions in dependency order."""
         return (self.definitions[name] for name in self.dag.order)
 
     def of(self, kind: type[N]) -> dict[str, N]:
-        """The nodes of a kind by name, in dependency order."""
+        """Return the nodes of a kind by name, in dependency order."""
         return {d.name: d.node for d in self if isinstance(d.node, kind)}
 
     def name_of(self, ref: NodeRef) -> str:
-        """The name of a node, given itself or its name. Raises `UnknownName`."""
+        """Return the name of a node, given the node or its name. Raises `UnknownName`."""
         if isinstance(ref, str):
             return self[ref].name
         if ref not in self._names:
@@ -107,11 +111,11 @@ class Graph:
         return self._names[ref]
 
     def stored_inputs(self, name: str) -> frozenset[str]:
-        """The stored relations that a node is made from, through whatever it reads that is not stored itself."""
+        """Return the stored relations that a node reads, directly or through nodes that are not stored."""
         return frozenset(leaf for needed in self[name].inputs for leaf in self.stored(needed))
 
     def stored(self, name: str) -> frozenset[str]:
-        """The stored relations to open for reading a node; for a view or model, those of its inputs."""
+        """Return the stored relations to open for reading a node; for a view or a model, those of its inputs."""
         read = self[name].read
         return self.stored_inputs(name) if read is None else leaves(read)
 

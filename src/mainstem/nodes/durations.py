@@ -9,13 +9,13 @@ from mainstem.graph.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK
 
 _MICROS = {"us": 1, "ms": MILLISECOND, "s": SECOND, "min": MINUTE, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 LONGEST = 10_000_000 * _MICROS["d"]
-"""Three times what lies between the years 1 and 9999, and well within int64."""
+"""Three times the range of the calendar (year 1 to 9999), in microseconds. It is well within int64."""
 
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
 def microseconds(text: str, where: str | None = None) -> int:
-    """The length of a duration in microseconds. Raises `DefinitionError`."""
+    """Return the length of a duration in microseconds. Raises `DefinitionError`."""
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in _MICROS:
         raise DefinitionError(

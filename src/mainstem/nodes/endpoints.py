@@ -1,4 +1,4 @@
-"""Endpoints: a live contract bound to a champion; and the monitors that watch it."""
+"""Endpoints: live prediction contracts, bound to a champion; and the monitors that watch them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ class Monitor:
 
 @dataclass(frozen=True, eq=False)
 class Drift(Monitor):
-    """The inputs are distributed as in training. `alpha` bounds the false discovery rate across inputs; an input
-    must also have moved by `effect` (population stability index) to count."""
+    """A test that the inputs are distributed as in training.
+
+    `alpha` bounds the false discovery rate across inputs. An input counts only if it also moved by `effect` (population
+    stability index).
+    """
 
     alpha: float = 0.01
     effect: float = 0.1
@@ -29,7 +32,7 @@ class Drift(Monitor):
 
 @dataclass(frozen=True, eq=False)
 class Performance(Monitor):
-    """The metric on joined outcomes stays at or above `floor`, judged by the upper end of its interval."""
+    """A test that the metric on joined outcomes stays at or above `floor`. The upper end of its interval decides."""
 
     floor: float
     metric: str | None = None
@@ -38,7 +41,7 @@ class Performance(Monitor):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Endpoint(Node):
-    """A live contract for predictions of `model`, and what watches it; `latency` is what an answer may take."""
+    """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer."""
 
     model: Model
     monitors: tuple[Monitor, ...] = ()
@@ -57,7 +60,7 @@ class Endpoint(Node):
 
     @property
     def budget(self) -> float | None:
-        """`latency` in seconds."""
+        """The `latency` in seconds, or None."""
         return None if self.latency is None else microseconds(self.latency) / 1_000_000
 
 
@@ -80,12 +83,12 @@ def endpoint(
     latency: str | None = None,
     **meta: Any,
 ) -> Endpoint:
-    """Declare an endpoint, answered at `POST /predict/NAME`.
+    """Declare an endpoint that answers `POST /predict/NAME`.
 
-    `promote="gate"` ships a challenger by itself when it is measurably better; `threshold` turns a score into
-    a decision (`score >= threshold`). `latency="5ms"` is how long the server may take from a request it has read to its
-    answer: features that only the engine can compute are refused when the project loads, and `/metrics` counts the
-    answers that kept it. Raises `DefinitionError` for what is no model, and for a latency that is no duration.
+    `promote="gate"` promotes a challenger automatically if it is measurably better. `threshold` turns a score into a
+    decision (`score >= threshold`). `latency="5ms"` limits the time between reading a request and answering it: the
+    project does not load if a feature needs the engine, and `/metrics` counts the answers within the limit. Raises
+    `DefinitionError` if `model` is not a model or `latency` is not a positive duration.
     """
     return Endpoint(
         model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, latency=latency, **meta

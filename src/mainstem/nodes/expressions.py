@@ -1,7 +1,7 @@
-"""From what a user wrote (`_.dep_delay > 15`) to an Ibis value over a table, or one clear error.
+"""Resolve what a user wrote (`_.dep_delay > 15`) to an Ibis value over a table, or raise one clear error.
 
-Ibis looks an attribute of `_` up among the methods of its tables first, so `_.limit` and `_.schema` never reach a
-column of that name. Such expressions are refused here, before Ibis turns them into something puzzling.
+Ibis looks up an attribute of `_` among the methods of its tables first, so `_.limit` and `_.schema` do not refer to
+columns of these names. Such expressions are refused here, before Ibis fails with an obscure error.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mainstem.errors import DefinitionError, SchemaError, UnknownName
 
 
 def resolve_column(table: ibis.Table, value: Any, where: str | None = None) -> ibis.Value:
-    """The Ibis value that `value` means over `table`.
+    """Return the Ibis value that `value` means over `table`.
 
-    `value` is a deferred expression, a column's name, a function of the table, an Ibis value or a plain literal.
-    Raises `UnknownName` for a column that is not there and `SchemaError` for what does not resolve to a column.
+    `value` is a deferred expression, a column name, a function of the table, an Ibis value or a plain literal. Raises
+    `UnknownName` for an unknown column, and `SchemaError` for an expression that is not a column.
     """
     if isinstance(value, str):
         return table[_known(table, value, where)]
@@ -35,7 +35,7 @@ def resolve_column(table: ibis.Table, value: Any, where: str | None = None) -> i
 
 
 def resolve_boolean(table: ibis.Table, value: Any, where: str | None = None) -> ibis.expr.types.BooleanValue:
-    """As `resolve_column`, for a condition. Raises `SchemaError` if it is not boolean."""
+    """Resolve a condition as `resolve_column` does. Raises `SchemaError` if it is not boolean."""
     found = resolve_column(table, value, where)
     if not isinstance(found, ibis.expr.types.BooleanValue):
         raise SchemaError(f"{value!r} is not a condition", where=where, got=str(found.type()), expected="boolean")
@@ -43,7 +43,7 @@ def resolve_boolean(table: ibis.Table, value: Any, where: str | None = None) -> 
 
 
 def names_in(value: Any) -> frozenset[str]:
-    """The columns that a deferred expression (or a plain name) reads by name from `_`."""
+    """Return the columns that a deferred expression (or a plain name) reads from `_` by name."""
     if isinstance(value, str):
         return frozenset({value})
     if not isinstance(value, Deferred):
@@ -65,7 +65,7 @@ _How = Literal["attribute", "item", "call"]
 
 
 def _mentions(resolver: Any) -> Iterator[tuple[str, _How]]:
-    """What is read from `_`, and how: `_.limit`, `_["limit"]` or `_.limit()`."""
+    """Yield each name that is read from `_`, and how: `_.limit`, `_["limit"]` or `_.limit()`."""
     if isinstance(resolver, (Attr, Item)) and _is_root(resolver.obj):
         yield from _named(resolver, "attribute" if isinstance(resolver, Attr) else "item")
         return
@@ -117,5 +117,5 @@ def _known(table: ibis.Table, name: str, where: str | None) -> str:
 
 
 def _refused(value: Any, got: str, where: str | None) -> SchemaError:
-    hint = '_["name"] reads a column that is called like a method' if "function" in got or "method" in got else None
+    hint = '_["name"] reads a column that has the name of a method' if "function" in got or "method" in got else None
     return SchemaError(f"{value!r} does not resolve to a column", where=where, got=got.split("\n")[0], hint=hint)

@@ -14,12 +14,12 @@ from mainstem.nodes.reductions import Reduction, has_windows
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FeatureView(Node):
-    """Features per `key`: latest `columns` of a relation, or reductions (`features`) over `windows` of its events.
+    """Features per `key`: the latest `columns` of a relation, or reductions (`features`) over `windows` of its events.
 
-    Without a key they are of all rows together. Rows bring along the features of the views in `using`, as those were
-    when the row became known. Durations are texts such as `3h`. `ttl` bounds the age of latest columns; `resolution` is
-    the step in which windows begin (None: the default for each window); `grace` is how far back online reads are
-    answered.
+    Without a key, a view has one set of features over all rows. `using` are views whose features are joined to each
+    row, as of the time when the row became known. Durations are texts such as `3h`. `ttl` limits the age of latest
+    columns. `resolution` is the step between window starts (None: a default for each window). `grace` is how far back
+    online reads are answered.
     """
 
     source: NodeRef
@@ -36,7 +36,7 @@ class FeatureView(Node):
     assume_known: Mapping[str, str] = field(default_factory=dict)
 
     def on(self, *columns: str) -> ViewUse:
-        """The view looked up by other columns than its key: `airport.on("dest")` → `airport_dest__delay_1h`."""
+        """Look up the view by other columns than its key: `airport.on("dest")` → `airport_dest__delay_1h`."""
         if len(names(columns)) != len(self.key):
             raise DefinitionError(
                 f"{self.name or 'the view'}.on() takes {len(self.key)} columns",
@@ -48,19 +48,21 @@ class FeatureView(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ViewUse:
-    """A view as a model uses it: its key read from the columns `on` of the examples, earlier views or the request."""
+    """A view as a model uses it. Its key is read from the columns `on` of the examples, of earlier views or of the
+    request."""
 
     view: FeatureView
     on: tuple[str, ...]
 
     def prefix(self, name: str) -> str:
-        """What the model's columns begin with: the view's `name`, or `airport_dest` for `airport.on("dest")`."""
+        """Return the prefix of the model's columns: the view's `name`, or `airport_dest` for `airport.on("dest")`."""
         return name if self.on == self.view.key else "_".join((name, *self.on))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OnDemand:
-    """Row-level expressions over request fields and other features (`airport__delay_1h`), the same offline and live."""
+    """Row-level expressions over request fields and other features (`airport__delay_1h`), computed alike offline and
+    online."""
 
     features: Mapping[str, Deferred]
     origin: Origin = field(default_factory=Origin.of_caller)
@@ -86,12 +88,12 @@ def feature_view(
 ) -> FeatureView:
     """Declare a feature view over a source, stream or table.
 
-    `columns` are served as their latest values; every keyword beyond the named ones is a feature: an Ibis reduction or
-    one of Mainstem's words (`ms.last_k`, `ms.ewma`, …), computed over each of `windows` and called `feature_window`.
-    Features of the views in `using` are columns for it, such as `_.airport__delay_1h`, looked up by each row's own.
-    `assume_known` maps a column of the source to the reason why it may be used before its own clock says so: for this
-    view it counts as always known, offline and online. Raises `DefinitionError` for a view with neither columns nor
-    features, for a setting without effect, and for a column without a reason.
+    `columns` are served as their latest values. Every additional keyword is a feature: an Ibis reduction or one of
+    Mainstem's reductions (`ms.last_k`, `ms.ewma`, …). It is computed over each of `windows` and named `feature_window`.
+    Features of the views in `using` are columns too, such as `_.airport__delay_1h`; each row looks up its own.
+    `assume_known` maps a column of the source to a reason: this view then treats the column as always known, offline
+    and online. Raises `DefinitionError` for a view with neither columns nor features, for a setting without effect, and
+    for a column without a reason.
     """
     columns, windows = names(columns), durations(windows)
     _check_shape(columns, windows, features)
@@ -116,7 +118,7 @@ def feature_view(
 
 
 def durations(windows: str | Sequence[str]) -> tuple[str, ...]:
-    """One duration or several, each checked. Raises `DefinitionError`."""
+    """Return one or several durations as a tuple, each checked. Raises `DefinitionError`."""
     found = several(windows)
     texts = (windows,) if found is None else found
     for text in texts:
@@ -151,28 +153,28 @@ def _check_shape(columns: Sequence[str], windows: Sequence[str], features: Mappi
 
 
 def on_demand(**features: Deferred) -> OnDemand:
-    """Features computed when asked, such as `busy=_.airport__departures_1h > 40`."""
+    """Declare features that are computed for each request, such as `busy=_.airport__departures_1h > 40`."""
     return OnDemand(features=dict(features))
 
 
 FeatureUse = FeatureView | ViewUse | OnDemand | str
-"""What `ms.model(features=[…])` takes; a text names a request field."""
+"""A feature of `ms.model(features=[…])`. A text names a request field."""
 
 
 def use(feature: Any) -> ViewUse:
-    """A view as it is used: by its own key unless `.on()` said otherwise."""
+    """Return a view as a model uses it: by its own key, unless `.on()` names other columns."""
     return feature if isinstance(feature, ViewUse) else ViewUse(view=feature, on=feature.key)
 
 
 def uses_of(features: Sequence[FeatureUse]) -> tuple[FeatureUse, ...]:
-    """What a model is told to use. Raises `DefinitionError` for what is no feature."""
+    """Return the features of a model as a tuple. Raises `DefinitionError` if one of them is not a feature."""
     expected = "a list of views, ms.on_demand(…), and names of request fields"
     listed = several(features)
     if listed is None:
         raise refused("`features` must be a list", features, expected, hint="features=[…]")
     for each in listed:
         if not isinstance(each, (str, FeatureView, ViewUse, OnDemand)):
-            hint = "ms.feature_view(…, columns=[…]) makes features of it" if isinstance(each, Node) else None
+            hint = "ms.feature_view(…, columns=[…]) serves its columns as features" if isinstance(each, Node) else None
             raise refused("this is not a feature", each, expected, hint)
     return listed
 

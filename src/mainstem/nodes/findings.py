@@ -1,4 +1,4 @@
-"""Findings: what the ML side tells the data side; and remedies: accepted findings as changes of the project."""
+"""Findings, which the ML side reports to the data side; and remedies: accepted findings as changes of the project."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a remedy does: the `verb`, in the rows of a source for which `where` (a condition over its columns) holds.
+    """A remedy's action: apply `verb` to the rows of a source for which `where` (a condition over its columns) holds.
 
-    The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the cause is gone and the run says so.
+    `guard` is an SQL aggregate over one day of corrected rows. If it does not hold, the cause is gone, and the run
+    reports that.
     """
 
     node: str
@@ -33,13 +34,13 @@ class Rule:
 
     @property
     def place(self) -> str:
-        """`departures.dep_delay`: what errors and findings call it."""
+        """The column as errors and findings name it: `departures.dep_delay`."""
         return f"{self.node}.{self.column}"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a test saw: its statistic, the value on the reference and now, and the adjusted p."""
+    """The result of a test: its statistic, the value on the reference and now, and the adjusted p-value."""
 
     test: str
     statistic: float
@@ -50,7 +51,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rival:
-    """Another explanation and its score in the same unit as the finding's gain."""
+    """Another explanation, with its score in the same unit as the finding's gain."""
 
     name: str
     score: float
@@ -60,7 +61,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Recovery:
-    """The metric before and after a remedy, on the same rows; `recovered` is their difference with an interval."""
+    """The metric before and after a remedy, on the same rows. `recovered` is the difference, with an interval."""
 
     before: float
     after: float
@@ -69,10 +70,10 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a live model loses, to which upstream column, and the fix that was replayed.
+    """A loss of a live model, the upstream column that causes it, and the fix that was replayed.
 
-    `cost` is in the model's own metric; `detectable` is the smallest cost that could have been seen; `lineage` leads
-    from the model's inputs back to the sources suspected, in order. A drift that costs nothing has `harmless`.
+    `cost` is in the model's own metric. `detectable` is the smallest cost that the test could detect. `lineage` leads
+    from the model's inputs to the suspected source columns, in order. `harmless` marks a drift without a cost.
     """
 
     id: str
@@ -106,7 +107,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Remedy:
-    """An accepted finding, as it stands in remedies.toml."""
+    """An accepted finding, as remedies.toml holds it."""
 
     finding: str
     rule: Rule

@@ -1,4 +1,4 @@
-"""Instants: their one Ibis type, and int64 microseconds since 1970, UTC; exact from year 1 to 9999."""
+"""Instants: their one Ibis type, and microseconds since 1970 (UTC) as int64, exact from year 1 to 9999."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INSTANT = "timestamp('UTC', 6)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-"""The calendar that every part can hold: Python, Arrow, Parquet and the engines."""
+"""The range of instants that all parts support: Python, Arrow, Parquet and the engines."""
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -21,7 +21,7 @@ def micros_of(instant: datetime) -> int:
 
 
 def is_in_calendar(micros: int) -> bool:
-    """Return whether microseconds since `EPOCH` are an instant from `EARLIEST` to `LATEST`."""
+    """Return whether microseconds since `EPOCH` are in the range from `EARLIEST` to `LATEST`."""
     return _FIRST <= micros <= _LAST
 
 

@@ -1,4 +1,4 @@
-"""Models: what is predicted, when, from which features."""
+"""Models: what is predicted, when, and from which features."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Task = Literal["binary", "multiclass", "regression"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model(Node):
-    """What is predicted (`target`), for which rows (`examples`), when (`prediction_time`) and from what (`features`).
+    """A model of `target` for the rows of `examples` at `prediction_time`, from `features`.
 
-    `test` is the share of the latest labelled examples (0.2), or a duration (`60d`), kept for the one final
-    measurement; `gap` is how long outcomes take, left out between training and test.
+    `test` is the share of the latest labelled examples (0.2), or a duration (`60d`), that is kept for the final
+    measurement. `gap` is the time until outcomes are known; it is left out between training and test.
     """
 
     examples: NodeRef
@@ -52,11 +52,13 @@ def model(
     retrain: Literal["definition", "data"] = "definition",
     **meta: Any,
 ) -> Model:
-    """Declare a model. The task is inferred from the target's type unless given: boolean → binary, text →
-    multiclass, number → regression. `retrain="data"` trains a new challenger whenever the examples change.
+    """Declare a model.
 
-    Raises `DefinitionError` for a feature that is none, for a word that a parameter does not have, and where
-    `assume_known` gives no reason.
+    The task is inferred from the target's type unless given: boolean → binary, text → multiclass, number → regression.
+    `retrain="data"` trains a new challenger when the examples change.
+
+    Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
+    without a reason.
     """
     one_of("retrain", retrain, ("definition", "data"))
     if task is not None:

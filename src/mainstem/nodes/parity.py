@@ -1,4 +1,4 @@
-"""What comparing logged online reads with the offline query found."""
+"""The result of comparing logged online reads with the offline query."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mainstem.nodes.records import new_id, now
 
 @dataclass(frozen=True)
 class FeatureParity:
-    """One feature: how many reads were equal, different, missing (null only when served) or extra (null only offline).
+    """The counts of one feature: equal, different, missing (null only online) and extra (null only offline) reads.
 
-    `causes` counts the unequal ones by cause; `example` is the prediction id of one of them.
+    `causes` counts the unequal reads by cause. `example` is the prediction id of one of them.
     """
 
     name: str
@@ -33,7 +33,8 @@ class FeatureParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The logged reads of an endpoint on a branch, recomputed. `until` is when the last of them was logged."""
+    """The logged reads of an endpoint on a branch, compared with the offline query. `until` is when the last one was
+    logged."""
 
     endpoint: str
     branch: str
@@ -53,7 +54,7 @@ class ParityReport:
         return self.mismatches == 0
 
     def lines(self) -> list[str]:
-        """What `mainstem parity` prints: features of one use of a view that differ for the same causes share a line."""
+        """Return the lines of `mainstem parity`. Features of one view that differ for the same causes share a line."""
         what = f"{self.reads:,} reads of {self.endpoint} × {len(self.features)} features"
         alike: dict[tuple[str, frozenset[str]], list[FeatureParity]] = {}
         for feature in self.features:
@@ -72,7 +73,7 @@ _NAMED = 6
 
 
 def _told(features: Sequence[FeatureParity]) -> str:
-    """A line for features of one prefix that differ for the same causes."""
+    """Return the line for features of one prefix that differ for the same causes."""
     reads = sum(f.reads for f in features)
     rates = ", ".join(
         f"{kind} {sum(getattr(f, kind) for f in features) / reads:.2%}"

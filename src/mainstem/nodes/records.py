@@ -1,4 +1,5 @@
-"""Records of what happened: releases, runs, model versions. Frozen, plain data, kept by the `State` port."""
+"""Records of events of a project: releases, runs, model versions. They are frozen plain data, saved by the `State`
+port."""
 
 from __future__ import annotations
 
@@ -12,21 +13,22 @@ from mainstem.ports import Interval, Snapshot
 
 
 def now() -> datetime:
-    """The present instant, UTC."""
+    """Return the present instant in UTC."""
     return datetime.now(UTC)
 
 
 def new_id(prefix: str) -> str:
-    """A short unique id, such as `run-20261123-3f9a2c1b`."""
+    """Return a short unique id, such as `run-20261123-3f9a2c1b`."""
     return f"{prefix}-{now():%Y%m%d}-{uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
 class Binding:
-    """What an endpoint answers with: versions of its model, by role.
+    """The model versions of an endpoint, by role.
 
-    The `champion` answers, a `challenger` may answer its share of the requests, and each `shadow` scores unseen.
-    `shares` maps a version to its part of the requests, from 0 to 1; the champion has the rest.
+    The `champion` answers. A `challenger` may answer a share of the requests. Each `shadow` scores requests, but its
+    scores are not returned. `shares` maps a version to its share of the requests, from 0 to 1; the champion has the
+    rest.
     """
 
     champion: str
@@ -37,10 +39,10 @@ class Binding:
 
 @dataclass(frozen=True)
 class Release:
-    """What a branch publishes, as a whole: node → snapshot, model → newest version, endpoint → binding.
+    """The published content of a branch: node → snapshot, model → newest version, endpoint → binding.
 
-    `fingerprints` are those of the definitions that made the snapshots; `cutovers` maps a stream to the instant from
-    which its events, not its history, count; `online` maps a view to the fingerprint its online state was built with.
+    `fingerprints` are those of the definitions that made the snapshots. `cutovers` maps a stream to the instant from
+    which its events replace its history. `online` maps a view to the fingerprint of its online state.
     """
 
     id: str
@@ -64,7 +66,7 @@ class Release:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found: rows that violate it, of how many, and a few of them as a sample."""
+    """The result of a check: the number of violating rows and of all rows, and a sample of violating rows."""
 
     label: str
     severity: str
@@ -82,7 +84,8 @@ StepStatus = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One executed step. `rows_in == published + quarantined` for every table; `interval` is the part that it made."""
+    """One executed step. `rows_in == published + quarantined` for every table. `interval` is the range of time it
+    covers."""
 
     kind: str
     node: str
@@ -104,7 +107,7 @@ RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One execution of a plan, by the process `host:pid`."""
+    """One execution of a plan by the process `host:pid`."""
 
     id: str
     branch: str
@@ -117,13 +120,13 @@ class RunRecord:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The ids of the findings its steps opened or closed."""
+        """The ids of the findings that its steps opened or closed."""
         return tuple(f for step in self.steps for f in step.findings)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric with its 95 % interval, on `rows` rows."""
+    """A metric with its 95 % interval, measured on `rows` rows."""
 
     value: float
     low: float
@@ -133,8 +136,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class InputColumn:
-    """One input of a model: its name, `float` or `string`, and the upstream source columns it derives from,
-    each as `source.column`."""
+    """One input of a model: its name, its type `float` or `string`, and the source columns it derives from.
+
+    A source column is written `source.column`.
+    """
 
     name: str
     type: Literal["float", "string"]
@@ -146,8 +151,8 @@ class ModelVersion:
     """One immutable fitted artifact with its lineage.
 
     `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
-    on the test rows; `baseline` is the naive one there; `folds` are the cross-validated scores per candidate.
-    `snapshots` maps each table it was trained on to its snapshot id.
+    on the test rows. `baseline` is the naive model's metric there. `folds` are the cross-validated scores per
+    candidate. `snapshots` maps each training table to its snapshot id.
     """
 
     id: str

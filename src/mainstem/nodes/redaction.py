@@ -1,4 +1,4 @@
-"""Passwords and tokens, taken out of what is shown."""
+"""Removal of passwords and tokens from texts that are shown."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _TOKEN = re.compile(r"(?i)([?&](?:api_?key|token|secret|password|sig(?:nature)?|
 
 
 def redacted(text: str) -> str:
-    """`text` without the passwords in its URLs and the tokens in their queries.
+    """Return `text` without the passwords in its URLs and the tokens in their queries.
 
-    A database's password may hold a slash by mistake; in other URLs an @ may stand behind one.
+    A database password may contain an unescaped slash. In other URLs an @ may occur after the host.
     """
     text = _DATABASE.sub(lambda url: _UNENCODED.sub(r"\1:…@", url[0]), text)
     return _TOKEN.sub(r"\1…", _PASSWORD.sub(r"\1:…@", text))

@@ -1,4 +1,4 @@
-"""The reductions that Ibis has no word for, and what else can be said of one: pure declarations.
+"""Reductions that Ibis does not have, and reductions with their own windows or levels: pure declarations.
 
 recent=ms.last_k(_.dep_delay, 3)
 trend=ms.windowed(ms.slope(_.dep_delay, per="1h"), "6h", "7d")
@@ -18,7 +18,8 @@ from mainstem.nodes.durations import microseconds
 
 @dataclass(frozen=True, eq=False)
 class Aggregate:
-    """The aggregation `name` of `argument` (None: of the rows) and perhaps a second one, `by`, where `where` holds."""
+    """The aggregation `name` of `argument` (None: of the rows), perhaps with a second argument `by`, over rows of
+    `where`."""
 
     name: str
     argument: Deferred = None
@@ -29,7 +30,7 @@ class Aggregate:
 
 @dataclass(frozen=True, eq=False)
 class Windowed:
-    """A reduction over windows of its own."""
+    """A reduction over its own windows."""
 
     reduction: Reduction
     windows: tuple[str, ...]
@@ -37,7 +38,7 @@ class Windowed:
 
 @dataclass(frozen=True, eq=False)
 class By:
-    """A reduction over the rows of each level of a column: as many features as levels."""
+    """A reduction over the rows of each level of a column. It makes one feature per level."""
 
     column: Deferred
     levels: tuple[Any, ...]
@@ -48,12 +49,12 @@ Reduction = Deferred | Aggregate | Windowed | By
 
 
 def has_windows(reduction: Reduction) -> bool:
-    """Whether a reduction says its windows itself."""
+    """Return whether a reduction sets its own windows."""
     return isinstance(reduction, Windowed) or (isinstance(reduction, By) and has_windows(reduction.reduction))
 
 
 def windowed(reduction: Reduction, *windows: str) -> Windowed:
-    """`reduction` over these windows instead of the view's: `ms.windowed(_.delay.mean(), "10min", "30d")`."""
+    """Compute `reduction` over these windows instead of the view's: `ms.windowed(_.delay.mean(), "10min", "30d")`."""
     if not windows:
         raise DefinitionError(
             "ms.windowed requires a window", where=str(Origin.of_caller()), hint='ms.windowed(…, "1h")'
@@ -61,7 +62,7 @@ def windowed(reduction: Reduction, *windows: str) -> Windowed:
     for text in windows:
         if not isinstance(text, str):
             raise refused(
-                "each window of ms.windowed must be an argument of its own",
+                "ms.windowed takes each window as a separate argument",
                 text,
                 'durations: ms.windowed(…, "10min", "30d")',
             )
@@ -70,7 +71,7 @@ def windowed(reduction: Reduction, *windows: str) -> Windowed:
 
 
 def by(column: Deferred, levels: Iterable[Any], reduction: Reduction) -> By:
-    """`reduction` for each of some levels of a column: `delay` becomes `delay_UA` and `delay_AA`."""
+    """Compute `reduction` for each of some levels of a column: `delay` becomes `delay_UA` and `delay_AA`."""
     listed = several(levels)
     if not listed:
         raise refused("ms.by requires a list of levels", levels, 'at least one: ms.by(_.carrier, ["UA", "AA"], …)')
@@ -80,73 +81,74 @@ def by(column: Deferred, levels: Iterable[Any], reduction: Reduction) -> By:
 def aggregate(
     name: str, argument: Deferred = None, /, *, by: Deferred = None, where: Deferred = None, **parameters: Any
 ) -> Aggregate:
-    """An aggregation by the name under which it is registered, with its parameters."""
+    """Return an aggregation by its registered name, with its parameters."""
     return Aggregate(name, argument, by, where, {key: plain(value) for key, value in parameters.items()})
 
 
 def plain(value: Any) -> Any:
-    """A parameter in Python's own numbers and tuples, whatever library's it was given in."""
+    """Return a parameter as Python numbers and tuples, whatever library it comes from."""
     if hasattr(type(value), "tolist"):
         value = value.tolist()
     return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def first_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate:
-    """The values of the first `k` events that have one, from the first on."""
+    """Return the values of the first `k` events that have one, in order."""
     return aggregate("first_k", argument, where=where, k=k)
 
 
 def last_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate:
-    """The values of the last `k` events that have one, from the last on."""
+    """Return the values of the last `k` events that have one, latest first."""
     return aggregate("last_k", argument, where=where, k=k)
 
 
 def top_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate:
-    """The `k` greatest values, from the greatest on."""
+    """Return the `k` greatest values in descending order."""
     return aggregate("top_k", argument, where=where, k=k)
 
 
 def bottom_k(argument: Deferred, k: int, *, where: Deferred = None) -> Aggregate:
-    """The `k` least values, from the least on."""
+    """Return the `k` least values in ascending order."""
     return aggregate("bottom_k", argument, where=where, k=k)
 
 
 def histogram(argument: Deferred, edges: Iterable[float], *, where: Deferred = None) -> Aggregate:
-    """How many values are below the first edge, from each edge up to the next, and from the last edge on."""
+    """Count the values per bucket: below the first edge, between two edges (lower one included), from the
+    last edge on."""
     listed, expected = several(edges), "numbers in rising order: [0, 15, 60]"
     if listed is None:
         raise refused("ms.histogram requires a list of edges", edges, expected)
     for edge in map(plain, listed):
         if isinstance(edge, bool) or not isinstance(edge, (int, float)):
-            raise refused("an edge of a histogram is not a number", edge, expected)
+            raise refused("every edge of a histogram must be a number", edge, expected)
     return aggregate("histogram", argument, where=where, edges=listed)
 
 
 def share(condition: Deferred, *, where: Deferred = None) -> Aggregate:
-    """The share of rows for which a condition holds, of those where it is not null."""
+    """Return the share of rows for which a condition holds, among the rows where it is not null."""
     return aggregate("share", condition, where=where)
 
 
 def skew(argument: Deferred, *, how: Literal["sample", "pop"] = "sample", where: Deferred = None) -> Aggregate:
-    """How lopsided the values are: G₁ of a sample, g₁ of a population."""
+    """Return the skewness of the values: G₁ of a sample, g₁ of a population."""
     return aggregate("skew", argument, where=where, how=how)
 
 
 def ewma(argument: Deferred, half_life: str, *, where: Deferred = None) -> Aggregate:
-    """The mean with weights that halve with every `half_life` of age."""
+    """Return the mean with weights that halve with every `half_life` of age."""
     return aggregate("ewma", argument, where=where, half_life=half_life)
 
 
 def slope(argument: Deferred, per: str = "1h", *, where: Deferred = None) -> Aggregate:
-    """How much the values rise in each `per`: the line of least squares over the time of their events."""
+    """Return the increase of the values in each `per`: the least-squares slope over event time."""
     return aggregate("slope", argument, where=where, per=per)
 
 
 def time_since_last(argument: Deferred = None, *, where: Deferred = None) -> Aggregate:
-    """Seconds since the last row, or the last that has a value."""
+    """Return the seconds since the last row, or since the last row with a value."""
     return aggregate("time_since_last", argument, where=where)
 
 
 def rate(argument: Deferred = None, per: str = "1h", *, where: Deferred = None) -> Aggregate:
-    """How many rows, or values, there are in each `per` of the window."""
+    """Return the number of rows, or of values, in each `per` of the window."""
     return aggregate("rate", argument, where=where, per=per)

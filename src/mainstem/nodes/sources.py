@@ -1,4 +1,5 @@
-"""Sources: external data, where it is, its key, when a row happened and when each column becomes known."""
+"""Sources: external data. A source says where the data is, its key, when a row happened and when
+columns become known."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, n
 from mainstem.nodes.checks import Check
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
-"""When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping column → one
-of these with `"*"` for the rest. None means: at `time`; of unknown availability where there is no `time`."""
+"""When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
+these, with `"*"` for all other columns. None means at `time`; without a `time` it means unknown."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source(Node):
-    """External data. `schema` maps columns to Ibis types and is introspected where it is not declared."""
+    """External data. `schema` maps columns to Ibis types. It is introspected unless declared."""
 
     key: tuple[str, ...] = ()
     time: str | None = None
@@ -32,7 +33,7 @@ class Source(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Files(Source):
-    """Files matching a glob below the project; a file that changes replaces the rows it brought before."""
+    """Files that match a glob below the project. If a file changes, its new rows replace its old rows."""
 
     path: str
     format: Literal["csv", "parquet", "json"]
@@ -41,7 +42,7 @@ class Files(Source):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Database(Source):
-    """A table of a database, or a query. With a `cursor` column only rows beyond its last value are read."""
+    """A table of a database, or a query. With a `cursor` column, only rows beyond its last value are read."""
 
     url: str
     table: str | None = None
@@ -50,7 +51,7 @@ class Database(Source):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Api(Source):
-    """A JSON API read page by page. `records` is the JSON path of the rows within a page."""
+    """A JSON API that is read page by page. `records` is the JSON path of the rows within a page."""
 
     url: str
     records: str = "$"
@@ -62,7 +63,7 @@ class Api(Source):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Web(Source):
-    """Rows scraped from a page. `rows` and the values of `fields` are CSS selectors, the latter within a row."""
+    """Rows of a web page. `rows` and the values of `fields` are CSS selectors; the latter apply within a row."""
 
     url: str
     rows: str
@@ -71,10 +72,10 @@ class Web(Source):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stream(Source):
-    """Events pushed to Mainstem. `history` is the table of what happened before the stream began.
+    """Events that are pushed to Mainstem. `history` is the table of events before the stream began.
 
-    With `changes` each message is a change of an event, its row `before` and `after`: one of them is null where the
-    event is new, or deleted.
+    With `changes`, each message is a change of an event: its row `before` and `after`. `before` is null for a new
+    event, `after` for a deleted one.
     """
 
     history: NodeRef | None = None
@@ -93,9 +94,9 @@ def files(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Files:
-    """CSV, Parquet or JSON-lines files matching the glob `path`, relative to the project.
+    """Declare CSV, Parquet or JSON-lines files that match the glob `path`, relative to the project.
 
-    The format is taken from the suffix unless given; `options` go to the reader (`delim`, `nullstr`, …).
+    The suffix tells the format unless `format` is given. `options` are passed to the reader (`delim`, `nullstr`, …).
     """
     suffix = path.removesuffix(".gz").rsplit(".", 1)[-1]
     kind: Any = format or {"jsonl": "json", "ndjson": "json"}.get(suffix, suffix)
@@ -125,7 +126,7 @@ def database(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Database:
-    """A `table` or `query` of the database at `url` (`sqlite:///…`, `postgresql://…`)."""
+    """Declare a `table` or a `query` of the database at `url` (`sqlite:///…`, `postgresql://…`)."""
     return Database(
         url=url,
         table=table,
@@ -156,7 +157,8 @@ def api(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Api:
-    """A JSON API. With a `cursor` column its last value is sent as `cursor_param` (default: the column's name)."""
+    """Declare a JSON API. With a `cursor` column, its last value is sent as `cursor_param` (default: the column's
+    name)."""
     return Api(
         url=url,
         records=records,
@@ -185,7 +187,8 @@ def web(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Web:
-    """Rows of an HTML page: one per element matching the CSS selector `rows`, one column per entry of `fields`."""
+    """Declare rows of an HTML page: one row per element of the CSS selector `rows`, one column per entry
+    of `fields`."""
     return Web(
         url=url,
         rows=rows,
@@ -210,10 +213,11 @@ def stream(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Stream:
-    """Events posted to `/events/NAME`; `schema` maps their fields to Ibis types, `time` is when they happened.
+    """Declare a stream of events posted to `/events/NAME`. `schema` maps fields to Ibis types; `time` names the event
+    time.
 
-    With `changes=True` events may be corrected and deleted: each message is `{"before": row, "after": row}`, of which
-    one may be null, and `key` says which event it is about. Raises `DefinitionError` for changes without a key.
+    With `changes=True` events can be corrected and deleted. Each message is then `{"before": row, "after": row}`, one
+    of which may be null. `key` identifies the event. Raises `DefinitionError` for changes without a key.
     """
     if changes and not key:
         raise DefinitionError(

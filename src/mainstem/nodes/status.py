@@ -1,4 +1,4 @@
-"""What there is, as plain records: for the command line, the page and HTTP. Instants are ISO 8601 texts."""
+"""The status of a project as plain records, for the command line, the page and HTTP. Instants are ISO 8601 texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NodeState = Literal["fresh", "stale", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckStatus:
-    """What a check found when its node was last made."""
+    """The result of a check when its node was last made."""
 
     check: str
     severity: str
@@ -21,7 +21,7 @@ class CheckStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
-    """A node: `failed` in the last run that made it, `stale` where a plan has a reason (`due`) for it, else `fresh`."""
+    """A node: `failed` if its last run failed, `stale` if the plan has a reason to run it (`due`), else `fresh`."""
 
     name: str
     kind: str
@@ -41,7 +41,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
-    """An endpoint, with its champion's metric on unseen rows; `redefined` features changed since it was trained."""
+    """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training."""
 
     name: str
     model: str
@@ -58,7 +58,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingStatus:
-    """A finding in short; `cost` is in the `metric`."""
+    """A short record of a finding. `cost` is in the unit of `metric`."""
 
     id: str
     kind: str
@@ -73,7 +73,7 @@ class FindingStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """A run in short."""
+    """A short record of a run."""
 
     id: str
     status: str
@@ -84,7 +84,7 @@ class RunStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreStatus:
-    """The branch's online store: its place, and what it promises of a write."""
+    """The branch's online store: its place, and its guarantee for a write."""
 
     store: str
     durability: str
@@ -110,7 +110,7 @@ class ProjectStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredDetails:
-    """A stored relation that no node declares, such as `quarantine.legs`."""
+    """A stored relation that is not a declared node, such as `quarantine.legs`."""
 
     name: str
     kind: str
@@ -121,7 +121,7 @@ class StoredDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDetails:
-    """A node: where it stands, what it reads, and what reads it."""
+    """A node: its status, its inputs and its users."""
 
     name: str
     kind: str
@@ -135,7 +135,7 @@ class NodeDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class RelationDetails(NodeDetails):
-    """A source or a table; `known` and `lineage` are by column."""
+    """A source or a table. `known` and `lineage` are by column."""
 
     rows: int | None = None
     schema: Mapping[str, str]
@@ -148,7 +148,7 @@ class RelationDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamDetails(NodeDetails):
-    """A stream: `events` are those in the lake; what is read of it has its history too."""
+    """A stream. `events` are those in the lake. Reads include its history."""
 
     events: int | None = None
     schema: Mapping[str, str]
@@ -162,7 +162,7 @@ class StreamDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class ViewDetails(NodeDetails):
-    """A feature view; `online` is the fingerprint of its online state."""
+    """A feature view. `online` is the fingerprint of its online state."""
 
     key: Sequence[str]
     windows: Sequence[str]
@@ -176,7 +176,7 @@ class ViewDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDetails(NodeDetails):
-    """A model, with the card of its newest version."""
+    """A model, with the model card of its newest version."""
 
     computed_by_the_engine: Sequence[str]
     versions: Sequence[Mapping[str, Any]]
@@ -185,7 +185,7 @@ class ModelDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointDetails(NodeDetails):
-    """An endpoint: `request` maps the fields that it takes to their types."""
+    """An endpoint. `request` maps the request fields to their types."""
 
     model: str
     champion: str | None

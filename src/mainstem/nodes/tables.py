@@ -13,7 +13,8 @@ from mainstem.nodes.checks import Check
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table(Node):
-    """A named relation. Its function stays callable; each parameter names another node unless `inputs` says which."""
+    """A named relation. Its function stays callable. Each parameter names another node, unless `inputs`
+    maps it to one."""
 
     function: Callable[..., Any] | None = None
     sql: str | None = None
@@ -30,7 +31,7 @@ class Table(Node):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The function's parameter names, in order; empty for SQL."""
+        """The function's parameter names, in order. Empty for SQL."""
         return tuple(inspect.signature(self.function).parameters) if self.function else ()
 
 
@@ -48,8 +49,8 @@ def table(
 ) -> Any:
     """Declare the decorated function as a table, with or without arguments: `@ms.table` or `@ms.table(key=…)`.
 
-    The function takes Ibis tables and returns one. `time` names the column saying when a row happened;
-    `assume_known` maps a column to the reason why it may be used although its availability cannot be shown.
+    The function takes Ibis tables and returns one. `time` names the column of the event time. `assume_known` maps a
+    column to a reason: the column may then be used although its availability is unknown.
     """
 
     assumed = reasons(assume_known)
@@ -81,7 +82,7 @@ def sql(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Table:
-    """A table written in SQL (DuckDB's dialect); its inputs are read from the FROM clauses."""
+    """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
     return Table(name=name, sql=text, key=names(key), time=time, checks=tuple(checks), origin=origin, **meta)
 
 

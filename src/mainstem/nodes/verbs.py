@@ -1,11 +1,12 @@
-"""Verbs: named transformations of a table as frozen values, in cleaning and in remedies alike.
+"""Verbs: named transformations of a table as frozen values, used in cleaning and in remedies.
 
     Rescale("dep_delay", factor=1 / 60)
     MapValues("carrier", {"UA ": "UA"})
     Deduplicate(("id",), order_by="seen_at")
 
-A verb says what it does (`describe`) and does it to an Ibis table (`apply`), for the rows of a condition if there is
-one. `mainstem.tables.corrections` checks it against a table's columns first. A new verb is a class here, in `AnyVerb`.
+A verb describes itself (`describe`) and applies itself to an Ibis table (`apply`), optionally only to the rows of a
+condition. `mainstem.tables.corrections` first checks it against the table's columns. A new verb is a class here that is
+added to `AnyVerb`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 
 
 class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every verb is. A `rowwise` one makes each row from that row alone: it works on streams and in serving."""
+    """The base of every verb. A `rowwise` verb makes each row from that row alone, so it works on streams and in
+    serving."""
 
     rowwise: ClassVar[bool] = True
     keeps_type: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:
-        """The verb's word, such as `rescale`."""
+        """The verb's name, such as `rescale`."""
         return str(self.__struct_config__.tag)
 
     @property
@@ -44,19 +46,19 @@ class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The columns that the verb reads, the one it changes first."""
+        """The columns that the verb reads. The first one is the column it changes."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Return what the verb does, in a few words: `dep_delay × 0.0166667`."""
+        """Return a short description of the verb: `dep_delay × 0.0166667`."""
 
     @abstractmethod
     def apply(self, table: ibis.Table, where: ibis.Value | None = None) -> ibis.Table:
-        """Return the table with the rows of `where` (all, if None) transformed."""
+        """Return the table with the rows of `where` (all rows if None) transformed."""
 
 
 class ColumnVerb(Verb, frozen=True):
-    """A verb that gives one column new values, row by row."""
+    """A verb that computes new values of one column, row by row."""
 
     column: str
 
@@ -71,7 +73,7 @@ class ColumnVerb(Verb, frozen=True):
         return (self.column,)
 
     def accepts(self, type: Any) -> bool:
-        """Return whether a column of this Ibis type can be transformed; `takes` says which can."""
+        """Return whether the verb accepts a column of this Ibis type. `takes` names the accepted types."""
         return True
 
     @abstractmethod
@@ -90,7 +92,8 @@ class ColumnVerb(Verb, frozen=True):
 
 
 class Rescale(ColumnVerb, frozen=True, tag="rescale"):
-    """`column × factor + offset`, for a change of unit. Integers are rounded, half away from zero. Null stays null."""
+    """Multiply and shift numbers: `column × factor + offset`. Integers are rounded half away from zero. Null stays
+    null."""
 
     factor: float
     offset: float = 0.0
@@ -117,7 +120,7 @@ class Rescale(ColumnVerb, frozen=True, tag="rescale"):
 
 
 class MapValues(ColumnVerb, frozen=True, tag="map_values"):
-    """Texts replaced by others, as (from, to) pairs or a mapping; all others, and null, stay as they are."""
+    """Replace texts, given as (from, to) pairs or a mapping. Other texts and null stay unchanged."""
 
     values: tuple[tuple[str, str], ...]
 
@@ -146,7 +149,7 @@ class MapValues(ColumnVerb, frozen=True, tag="map_values"):
 
 
 class Clip(ColumnVerb, frozen=True, tag="clip"):
-    """Numbers below `low` become `low`, those above `high` become `high`. Null stays null."""
+    """Limit numbers to the range from `low` to `high`. Null stays null."""
 
     low: float | None = None
     high: float | None = None
@@ -179,7 +182,7 @@ class Clip(ColumnVerb, frozen=True, tag="clip"):
 
 
 class Impute(ColumnVerb, frozen=True, tag="impute"):
-    """Null, and NaN, become a constant; all others stay as they are."""
+    """Replace null and NaN by a constant. Other values stay unchanged."""
 
     constant: bool | float | int | str
 
@@ -203,7 +206,7 @@ class Impute(ColumnVerb, frozen=True, tag="impute"):
 
 
 class Trim(ColumnVerb, frozen=True, tag="trim"):
-    """Spaces at both ends of a text are removed. Null stays null."""
+    """Remove the spaces at both ends of a text. Null stays null."""
 
     takes: ClassVar[str] = "a text"
 
@@ -218,7 +221,7 @@ class Trim(ColumnVerb, frozen=True, tag="trim"):
 
 
 class Case(ColumnVerb, frozen=True, tag="case"):
-    """Texts in `lower` or `upper` case. Null stays null."""
+    """Convert a text to `lower` or `upper` case. Null stays null."""
 
     to: Literal["lower", "upper"]
 
@@ -235,7 +238,7 @@ class Case(ColumnVerb, frozen=True, tag="case"):
 
 
 class Cast(ColumnVerb, frozen=True, tag="cast"):
-    """A column as another Ibis type. A value that the type cannot hold is an error of the engine. Null stays null."""
+    """Convert a column to another Ibis type. The engine fails on a value that the type cannot hold. Null stays null."""
 
     to: str
 
@@ -247,7 +250,7 @@ class Cast(ColumnVerb, frozen=True, tag="cast"):
         super().__post_init__()
         try:
             ibis.dtype(self.to)
-        except Exception as problem:  # ibis raises what its parser happens to
+        except Exception as problem:  # ibis does not document what its parser raises
             raise DefinitionError(f"unknown type {self.to!r}", expected="an Ibis type, such as int64") from problem
 
     def value(self, column: Any) -> ibis.Value:
@@ -258,7 +261,8 @@ class Cast(ColumnVerb, frozen=True, tag="cast"):
 
 
 class Deduplicate(Verb, frozen=True, tag="deduplicate"):
-    """Of rows with the same `key`, only the `first` (or `last`) by `order_by` stays. A null in the key is a value."""
+    """Keep only the `first` (or `last`) row by `order_by` of those with the same `key`. A null in the key
+    is a value."""
 
     key: tuple[str, ...]
     order_by: str
@@ -289,7 +293,7 @@ class Deduplicate(Verb, frozen=True, tag="deduplicate"):
 
 
 AnyVerb = Rescale | MapValues | Clip | Impute | Trim | Case | Cast | Deduplicate
-"""Every verb there is: what a remedy and a stored finding can hold."""
+"""Every verb. Remedies and stored findings can contain these."""
 
 VERBS: dict[str, type[AnyVerb]] = {str(verb.__struct_config__.tag): verb for verb in get_args(AnyVerb)}
-"""Verbs by their words."""
+"""Verbs by name."""

@@ -1,8 +1,8 @@
-"""Parity: what was served, against what the offline query says should have been, read by read.
+"""Parity: compare the served features with the offline query, read by read.
 
-The prediction log has every feature as it was used. The same requests at the same times are looked up again in the
-lake, and each difference is traced: the query is repeated with one rule changed, and the change under which the served
-value comes out is its cause. (A read whose store cannot be used is not answered, and so not logged: it is no cause.)
+The prediction log holds every feature as it was used. The same requests at the same times are looked up again in the
+lake. To find the cause of a difference, the query is repeated with one rule changed: the change that gives the served
+value is the cause. (If the store is unavailable, a request is not answered and not logged, so this cannot be a cause.)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TOLERANCE = 1e-9
 _NEARLY = 1e-6
 _IN_FLIGHT = 10 * SECOND
 _FEW = 1_000
-"""Up to so many reads are named in a query; more are all looked up again."""
+"""The maximum number of reads that a query names. More reads are looked up all together."""
 
 _SERVED = "_served_"
 
@@ -55,13 +55,14 @@ def compare(
     sample: int | None = None,
     since: datetime | None = None,
 ) -> ParityReport:
-    """Recompute the logged reads of `endpoint`, all or a `sample`, and compare.
+    """Look up the logged reads of `endpoint`, all or a `sample`, in the offline query and compare.
 
-    Only features of `view`, and only reads logged after `since`, if given. Raises `NotFound` if the lake has none.
+    `view` limits this to features of one view, `since` to reads logged after it. Raises `NotFound` if the lake has no
+    predictions of the endpoint.
     """
     relation = f"predictions.{endpoint}"
     if relation not in context.release.tables:
-        raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run, after some were made")
+        raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run stores them there")
     node: Any = context.graph[endpoint].node
     retrieval = retrieval_of(context.graph, context.graph.name_of(node.model))
     return _Comparison(context, relation, retrieval, view, sample, since).report(endpoint)
@@ -77,7 +78,8 @@ _CHANGES: tuple[tuple[str, AsOf, Changed], ...] = (
     ("ttl", "arrived", lambda view: view if view.ttl is None else replace(view, ttl=None)),
     ("tie", "arrived", lambda view: _least_of_ties(view)),
 )
-"""Rules that may have been applied differently, in the order they are tried; a view without such a rule is the same."""
+"""The rules that may have been applied differently, in the order they are tried. A view without a rule
+stays the same."""
 
 
 class _Comparison:
@@ -108,8 +110,10 @@ class _Comparison:
         return ParityReport(endpoint, self.context.branch, release.id, len(table), tuple(features), until)
 
     def _recomputed(self, retrieval: Retrieval, as_of: AsOf = "arrived", ids: Sequence[str] | None = None) -> pa.Table:
-        """The logged reads, or those of `ids`, in order of their id: each column of the retrieval as it is offline and,
-        where it is one that is compared, as it was served."""
+        """Return the logged reads, or those of `ids`, ordered by id.
+
+        Each row has the offline value of each column of the retrieval, and the served value of each compared column.
+        """
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
         if self.since is not None:
             log = log.filter(log[LOGGED_AT] > ibis.literal(self.since).cast(log[LOGGED_AT].type()))
@@ -125,7 +129,7 @@ class _Comparison:
             return session.fetch(query)
 
     def _again(self, table: pa.Table, open_: Mapping[str, Mask], as_of: AsOf, changed: Changed) -> _Again | None:
-        """The columns and reads that are `open_`, with each view changed; None where that leaves all views the same."""
+        """Recompute the columns and reads that are `open_` with each view changed. Return None if no view changes."""
         retrieval = _needed(self.retrieval, [column for column, reads in open_.items() if reads.any()])
         views = {action.view: changed(action.view) for action in retrieval.lookups}
         if all(new is old for old, new in views.items()):
@@ -138,7 +142,10 @@ class _Comparison:
         return _Again(np.arange(len(table)) if ids is None else rows, self._recomputed(retrieval, as_of, ids))
 
     def _beyond_rounding(self, table: pa.Table, unequal: Mapping[str, Mask]) -> dict[str, Mask]:
-        """What is unequal by more than adding up may lose, for which the windows of those reads are measured."""
+        """Return the unequal reads whose difference exceeds the rounding error of sums.
+
+        The bound depends on the window of each read, so these windows are read.
+        """
         features = {column: feature for column, feature in self.features.items() if is_measured(feature)}
         again = self._again(table, {column: unequal[column] for column in features}, "arrived", measured)
         found = dict(unequal)
@@ -174,11 +181,11 @@ class _Comparison:
 
     @cached_property
     def features(self) -> dict[str, Feature]:
-        """Column → feature, of those that views bring."""
+        """The features by column, for all columns of views."""
         return {c: f for action in self.retrieval.lookups for c, f in action.columns.items() if c in self.columns}
 
     def _older(self, column: str, logged: Any) -> Any:
-        """Which reads were served by a release in which the column's view, or how its source is read, was another."""
+        """Return the reads that an earlier release served with another definition of the view or of its source."""
         view = next((action.view.name for action in self.retrieval.lookups if column in action.columns), None)
         if view is None:
             return np.zeros(len(logged), bool)
@@ -189,7 +196,7 @@ class _Comparison:
 
     @cached_property
     def _history(self) -> list[Release]:
-        """The branch's releases with an online state, the oldest first."""
+        """Return the branch's releases that have online state, oldest first."""
         found, release = [], self.context.state.get(Release, self.context.release.id)
         while release is not None:
             found.append(release)
@@ -204,14 +211,14 @@ def _columns_of(retrieval: Retrieval, view: str | None) -> tuple[str, ...]:
 
 
 class _Again(NamedTuple):
-    """Some of the reads, by their row in the first table, computed once more."""
+    """Some of the reads, recomputed, with their row numbers in the first table."""
 
     rows: Any
     table: pa.Table
 
 
 def _needed(retrieval: Retrieval, columns: Sequence[str]) -> Retrieval:
-    """The part of a retrieval that brings some of its columns, and what those are found by."""
+    """Return the part of a retrieval that computes some of its columns and their keys."""
     wanted, actions = set(columns), list[Lookup | Computation]()
     for action in reversed(retrieval.actions):
         if isinstance(action, Lookup):
@@ -227,14 +234,14 @@ def _needed(retrieval: Retrieval, columns: Sequence[str]) -> Retrieval:
 
 
 def _delayed(view: CompiledView, by: int) -> CompiledView:
-    """The view as it would be if everything had arrived later, as when a read overtakes an event being written."""
+    """Return the view with every arrival later by `by`, as for a read during the write of an event."""
     if not view.arrives:
         return view
     return replace(view, events=view.events.mutate(**{ARRIVED: view.events[ARRIVED] + by}))
 
 
 def _least_of_ties(view: CompiledView) -> CompiledView:
-    """The view as it would be if, of what is still tied, the smallest value counted."""
+    """Return the view with the smallest value among tied events."""
     if not view.arguments:
         return view
     here = [*([ARRIVED] if view.arrives else []), *([GONE] if view.retracts else [])]
@@ -244,8 +251,10 @@ def _least_of_ties(view: CompiledView) -> CompiledView:
 
 
 def _equal(a: Any, b: Any, tolerance: float = TOLERANCE, slack: Any = 0.0) -> Any:
-    """For each row whether two Arrow columns agree: floats relative to the larger of the row's own two values, or by
-    less than its `slack` (a number, or one for each row). A null, which for floats NaN counts as, equals only another.
+    """Return for each row whether two Arrow columns agree.
+
+    Floats agree relative to the larger of the two values, or within `slack` (a number, or one for each row). A null (or
+    NaN) equals only a null.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -263,7 +272,7 @@ def _equal(a: Any, b: Any, tolerance: float = TOLERANCE, slack: Any = 0.0) -> An
 
 
 def _close(a: list[Any] | None, b: list[Any] | None, tolerance: float) -> bool:
-    """Whether two lists differ in nothing but floats that hardly do."""
+    """Return whether two lists differ only in floats, and only within the tolerance."""
     if a is None or b is None or len(a) != len(b):
         return False
     floats = all(isinstance(item, float) for item in (*a, *b))

@@ -1,4 +1,4 @@
-"""Queries to databases through ADBC, as Arrow from the driver to the file."""
+"""Queries to databases through ADBC: Arrow data from the driver to the file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mainstem.sources.secrets import expand, redact
 from mainstem.sources.sqlite import read_only
 
 BATCH = 65_536
-"""Rows of a batch; SQLite's driver also takes the types from the first."""
+"""Rows per batch. SQLite's driver also infers the types from the first batch."""
 
 
 def scheme(url: str) -> str:
-    """`sqlite` or `postgresql`; any other is returned as it is."""
+    """Return `sqlite` or `postgresql`. Another scheme is returned unchanged."""
     name = url.partition(":")[0].partition("+")[0]
     return "postgresql" if name == "postgres" else name
 
@@ -28,7 +28,7 @@ def scheme(url: str) -> str:
 def statement(
     node: Database, last: Any, columns: Sequence[str] = ("*",), kind: str = "text"
 ) -> tuple[str, tuple[Any, ...]]:
-    """The SQL that reads what is new, and its parameters; `kind` is PostgreSQL's type of the cursor."""
+    """Return the SQL that reads new rows, and its parameters. `kind` is PostgreSQL's type of the cursor."""
     relation = f"({node.query})" if node.query else ".".join(map(quoted, str(node.table).split(".")))
     sql = f"SELECT {', '.join(columns)} FROM {relation} AS source"
     if node.cursor is None or last is None:
@@ -39,7 +39,10 @@ def statement(
 
 @contextmanager
 def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -> Iterator[pa.RecordBatchReader]:
-    """The answer to a query, as batches. Raises `SourceUnreachable` and `SourceError`, without a password in either."""
+    """Provide the answer to a query as batches.
+
+    Raises `SourceUnreachable` and `SourceError`, both without a password.
+    """
     adbc = _adbc()
     try:
         connection = _connect(node, root)
@@ -58,17 +61,17 @@ def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -
 def _shut_out(node: Database, said: str) -> SourceUnreachable:
     credentials = "password" in said or "authentication" in said
     return SourceUnreachable(
-        "the database does not let us in" if credentials else "the database cannot be reached",
+        "the database refuses the login" if credentials else "the database cannot be reached",
         where=redact(node.url),
         got=redact(said, node.url),
         expected="a connection",
-        hint="are user and password right?" if credentials else "is it running, and the url right?",
+        hint="check the user and the password" if credentials else "check the server and the url",
     )
 
 
 def _refused(node: Database, said: str, sql: str) -> SourceError:
     unknown = "no such table" in said or ("relation" in said and "does not exist" in said)
-    hint = 'is the table\'s name right? table="SCHEMA.TABLE"' if unknown else "try it in the database's own client"
+    hint = 'check the table\'s name: table="SCHEMA.TABLE"' if unknown else "try it in the database's own client"
     return SourceError(
         "the database refused the query",
         where=redact(node.url),
@@ -99,6 +102,4 @@ def _connect(node: Database, root: Path) -> Any:
             return postgresql.connect(address(expand(node.url)))
     except ImportError as error:
         raise MissingExtra.named("database", f"adbc-driver-{kind}") from error
-    raise SourceError(
-        f"databases of the kind {kind!r} are not supported", where=redact(node.url), expected="sqlite or postgresql"
-    )
+    raise SourceError(f"unsupported kind of database {kind!r}", where=redact(node.url), expected="sqlite or postgresql")

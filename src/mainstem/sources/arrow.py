@@ -1,4 +1,4 @@
-"""From what a source sends to Arrow columns of the types its schema declares, or an error that names the value."""
+"""Convert the data of a source to Arrow columns of the declared types. An error names the invalid value."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mainstem.errors import SourceError, close_matches
 
 
 def arrow_schema(schema: Mapping[str, str]) -> pa.Schema:
-    """Ibis types as an Arrow schema."""
+    """Return Ibis types as an Arrow schema."""
     return pa.schema([(name, ibis.dtype(type).to_pyarrow()) for name, type in schema.items()])
 
 
 def from_records(records: Sequence[Mapping[str, Any]], schema: pa.Schema, where: str) -> pa.RecordBatch:
-    """JSON objects as one batch. A key that an object lacks is null. Raises `SourceError`."""
+    """Return JSON objects as one batch. A key that an object lacks is null. Raises `SourceError`."""
     require(schema.names, dict.fromkeys(key for record in records for key in record), where)
     columns = [_column([record.get(f.name) for record in records], f, where) for f in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
-    """The columns that `schema` names, cast to its types. Raises `SourceError`."""
+    """Return the columns that `schema` names, cast to its types. Raises `SourceError`."""
     require(schema.names, batch.schema.names, where)
     return pa.RecordBatch.from_arrays([cast(batch.column(f.name), f, where) for f in schema], schema=schema)
 
@@ -36,7 +36,7 @@ def conformed(batches: Iterable[pa.RecordBatch], schema: pa.Schema, where: str) 
 
 
 def require(expected: Sequence[str], got: Iterable[str], where: str) -> None:
-    """Raise `SourceError` unless every expected column is there."""
+    """Raise `SourceError` if an expected column is missing."""
     names = list(got)
     missing = [name for name in expected if name not in names]
     if missing and names:
@@ -50,7 +50,7 @@ def require(expected: Sequence[str], got: Iterable[str], where: str) -> None:
 
 
 def cast(column: pa.Array, field: pa.Field, where: str) -> pa.Array:
-    """A column in the field's type. Texts become numbers and instants; an instant without a zone is UTC."""
+    """Cast a column to the field's type. Texts become numbers and instants. An instant without a zone is in UTC."""
     try:
         return _cast(column, field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -66,7 +66,8 @@ def _cast(column: pa.Array, type: pa.DataType) -> pa.Array:
 
 
 def _instants(texts: pa.Array, type: pa.DataType) -> pa.Array:
-    """ISO 8601 texts as instants; those without an offset are UTC. Arrow wants all of one kind in a call."""
+    """Return ISO 8601 texts as instants. Texts without an offset are in UTC. Arrow casts only texts of one form
+    together."""
     zoned = pc.match_substring_regex(texts, r"(Z|[+-]\d\d(:?\d\d)?)$")
     zoned = pc.and_(pc.fill_null(zoned, False), pc.greater(pc.fill_null(pc.utf8_length(texts), 0), 10))
     with_zone = pc.cast(pc.if_else(zoned, texts, pa.scalar(None, pa.string())), type)
@@ -88,12 +89,12 @@ def _column(values: list[Any], field: pa.Field, where: str) -> pa.Array:
 
 
 def _text(value: Any) -> str | None:
-    """A nested value is kept as its JSON text; a number in a text column is not text, and is refused."""
+    """Return a nested value as JSON text. A number in a text column is left as it is, so that Arrow refuses it."""
     return json.dumps(value) if isinstance(value, (dict, list)) else value
 
 
 def _offender(column: pa.Array, field: pa.Field, where: str) -> SourceError:
-    """The first value that cannot be cast, found by halving."""
+    """Return the error for the first value that cannot be cast. It is found by bisection."""
     low, high = 0, len(column)
     while high - low > 1:
         middle = (low + high) // 2

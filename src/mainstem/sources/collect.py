@@ -1,4 +1,4 @@
-"""Collects a source: extract, write, audit, commit, with the cursor in the same commit as the rows."""
+"""Collect a source: extract, write, audit, and commit rows and cursor together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEXT = "mainstem.next_seq"
 PLACE = "mainstem.place"
-"""What the rows were read from; a cursor says nothing about another place."""
+"""The snapshot property with the identity of the place that was read. A cursor is invalid for another place."""
 
 
 class Collect:
@@ -39,13 +39,13 @@ class Collect:
         self.root = root
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Read what is new. Raises `SourceError`, or `CheckFailed` for what may not be published."""
+        """Read what is new. Raises `SourceError`, or `CheckFailed` for rows that must not be published."""
         return _Collection(self.root, step.node, context).outcome()
 
 
 @dataclass
 class _Written:
-    """What was written of an extraction so far."""
+    """The files and counts of an extraction, as far as it is written."""
 
     next_seq: int
     rows: int = 0
@@ -56,7 +56,7 @@ class _Written:
 
 
 class _Collection:
-    """One source, being collected."""
+    """The collection of one source."""
 
     def __init__(self, root: Path, name: str, context: Context) -> None:
         self.root = root
@@ -106,7 +106,7 @@ class _Collection:
         return written
 
     def _kept(self, change: Change) -> list[str]:
-        """The data files whose rows stay beside the new ones."""
+        """Return the data files whose rows stay next to the new ones."""
         if self.base is None or change == ReplaceAll():
             return []
         return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _replaced(change)]
@@ -161,7 +161,7 @@ class _Collection:
         )
 
     def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> StepResult:
-        """The snapshot stays what it is; the release only remembers how the source looked."""
+        """Keep the snapshot. The release only saves how the source looked."""
         assert self.base is not None
         kept = {**properties, NEXT: self.base.properties.get(NEXT, "0")}
         snapshot = replace(self.base, cursor=cursor if cursor is not None else self.base.cursor, properties=kept)
@@ -175,7 +175,8 @@ class _Collection:
         return not written.rows and extraction.change == Append()
 
     def _change(self, change: Change) -> Change:
-        """The cursor keeps names of data files only, since a project may move; the lake wants the paths they have."""
+        """Return the change of the commit. The cursor has file names only, since a project may move; the lake needs
+        paths."""
         if self.base is None:
             return ReplaceAll()
         if not isinstance(change, ReplaceFiles):
@@ -186,11 +187,12 @@ class _Collection:
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 
     def _continues(self, before: Snapshot) -> bool:
-        """Whether the cursor of the last snapshot means the same rows of the same place in the same schema."""
+        """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema."""
         return before.fields == self.target.fields and before.properties.get(PLACE) == self.place
 
     def _checks(self) -> tuple[Any, ...]:
-        """A source that is read from a cursor on may bring a key again: that is told, and does not block."""
+        """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not
+        block."""
         checks = declared(self.node)
         if not self.node.cursor:
             return checks
@@ -203,7 +205,7 @@ def _replaced(change: Change) -> frozenset[str]:
 
 
 def _summed(parts: Sequence[tuple[CheckResult, ...]]) -> tuple[CheckResult, ...]:
-    """The results of each part's quarantine checks, as those of all."""
+    """Return the sums of the quarantine results of all parts."""
     found: dict[str, CheckResult] = {}
     for result in (r for results in parts for r in results):
         sofar = found.get(result.label, replace(result, violations=0, rows=0, sample=()))

@@ -1,7 +1,7 @@
-"""A crawl, as a program of its own: a job as JSON comes in, rows as JSON go out.
+"""A crawl as its own program: it reads a job as JSON and writes rows as JSON.
 
-Scrapy's reactor runs once in the life of a process, and Mainstem collects again and again; so each crawl gets a
-process. It imports nothing of Mainstem, which keeps its start short.
+Scrapy's reactor can run only once in a process, but Mainstem collects repeatedly. Therefore each crawl has its own
+process. The program does not import Mainstem, so it starts quickly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def crawl(job: dict[str, Any]) -> dict[str, Any]:
-    """Rows of one page: `{"rows": […]}`, or `{"status": 404}`, or `{"error": "…"}` if there is no answer."""
+    """Crawl one page. Return `{"rows": […]}`, or `{"status": 404}`, or `{"error": "…"}` without an answer."""
     import scrapy
     from scrapy.crawler import CrawlerProcess
 
@@ -57,7 +57,7 @@ def crawl(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(response: Any, rows: str, fields: dict[str, str]) -> Iterator[dict[str, str | None]]:
-    """Rows in which at least one field is found; a table's heading has none."""
+    """Return the rows with at least one field. The heading of a table has none."""
     for element in response.css(rows):
         row = {name: _text(element, selector) for name, selector in fields.items()}
         if any(value is not None for value in row.values()):
@@ -65,7 +65,7 @@ def _rows(response: Any, rows: str, fields: dict[str, str]) -> Iterator[dict[str
 
 
 def _text(element: Any, selector: str) -> str | None:
-    """An element's whole text with single spaces, or what a selector such as `a::attr(href)` gives."""
+    """Return an element's whole text with single spaces, or the result of a selector such as `a::attr(href)`."""
     found = element.css(selector)
     value = found.get() if "::" in selector else found.xpath("string()").get()
     return None if value is None else " ".join(value.split()) or None

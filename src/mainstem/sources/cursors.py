@@ -1,7 +1,7 @@
-"""How far a source was read: the greatest value of its cursor column, and which rows with that value are stored.
+"""How far a source was read: the greatest value of its cursor column, and the stored rows with that value.
 
-A server may answer "from this value on" or "beyond it", and more rows with the greatest value may come later. So
-rows at the last value are asked for again, and those that were seen are known by their digests.
+A server may return rows from a value on or beyond it, and more rows with the greatest value may come later. Therefore
+rows with the last value are requested again, and rows that are already stored are recognised by their digests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 
 class Watermark:
-    """Lets only rows through that were not read before, and remembers how far it came."""
+    """Passes only rows that were not read before, and records how far it got."""
 
     def __init__(self, column: str, cursor: str | None) -> None:
         self.column = column
@@ -28,7 +28,8 @@ class Watermark:
         self._there: set[str] = set()
 
     def fresh(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch beyond the last value, or at it and not seen; null is beyond nothing."""
+        """Return the rows of a batch beyond the last value, and the unseen rows at it. A null in the cursor column is
+        dropped."""
         column = batch.column(self.column)
         if self._last is not None:
             last = _parsed(self._last, column.type)
@@ -38,7 +39,7 @@ class Watermark:
         return batch
 
     def text(self) -> str | None:
-        """The cursor to keep, once every batch went through; None before any value."""
+        """Return the cursor to save, after all batches; None if there was no value."""
         last, there = self._last, set(self._seen)
         if self._greatest is not None and plain(self._greatest) != self._last:
             last, there = plain(self._greatest), set()
@@ -60,12 +61,12 @@ class Watermark:
 
 
 def digest(row: pa.RecordBatch) -> str:
-    """A short hash of one row."""
+    """Return a short hash of one row."""
     return hashlib.sha256(json.dumps(row.to_pylist(), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON keeps it: instants and dates as ISO 8601 texts, in UTC; decimals as texts."""
+    """Return a value for JSON: instants and dates as ISO 8601 texts, in UTC; decimals as texts."""
     if isinstance(value, datetime):
         instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return instant.isoformat().replace("+00:00", "Z")

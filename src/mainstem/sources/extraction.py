@@ -1,4 +1,4 @@
-"""What an extractor is asked, and what it gives: relations to write, rows to replace, and how far it got."""
+"""The request to an extractor, and its result: rows to write, rows to replace, and how far it got."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Written = Mapping[str, tuple[str, ...]]
-"""The names of the data files that each part became."""
+"""The names of the data files of each part."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: a source below the project's `root`, from its last `cursor` on, with the columns `schema` says."""
+    """What to read: a source below the project's `root`, from its last `cursor` on, in the columns of `schema`."""
 
     name: str
     node: Any
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that are written together: one file of a source, or all there is. `name` is unique in an extraction."""
+    """Rows that are written together: one file of a source, or all rows. `name` is unique in an extraction."""
 
     name: str
     relation: Relation
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Extraction:
-    """New rows and what they replace. `cursor` is asked for when the parts are written: only then is it known.
+    """New rows and what they replace. `cursor` is called after the parts are written, because it is known only then.
 
     `change` says what the rows do to those of the base; `ReplaceFiles` gives the names of data files, not their paths.
     Nothing is new where no row is written and none removed, or where all rows are replaced and the cursor, which holds
@@ -65,7 +65,7 @@ class Extraction:
 
     @classmethod
     def replacing(cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Extraction:
-        """All rows anew. The cursor is their digest, so that the same rows again are nothing new."""
+        """Return an extraction that replaces all rows. The cursor is their digest, so unchanged rows are detected."""
         hasher = hashlib.sha256()
 
         def hashed() -> Iterator[pa.RecordBatch]:
@@ -80,12 +80,12 @@ class Extraction:
     def appending(
         cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema, cursor: Callable[[], str | None]
     ) -> Extraction:
-        """Rows beside those that are stored."""
+        """Return an extraction that appends rows."""
         return cls([Part.fed("", batches, schema)], lambda _: cursor())
 
 
 def _hash(hasher: Any, column: pa.Array) -> None:
-    """Hash which values are there, and those: what lies in memory behind a null may be anything."""
+    """Add values to a hash: first which ones are not null, then these. Memory behind a null is undefined."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Batches on their way from a source into an engine."""
+"""Batches on the way from a source to an engine."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AHEAD = 2
-"""Batches that are drawn before the engine asks for them."""
+"""The number of batches that are read ahead of the engine."""
 BEAT = 0.1
-"""Seconds after which whoever waits looks whether the feed was cancelled."""
+"""Seconds between checks of a waiting thread whether the feed was cancelled."""
 
 _END = object()
 
 
 class Cancelled(Exception):
-    """What a reader gets of a feed that was cancelled."""
+    """Raised for the reader of a cancelled feed."""
 
 
 class Feed:
-    """Batches drawn by a thread of their own, so that Ctrl-C need not wait for a server that does not answer.
+    """Batches that its own thread reads, so that Ctrl-C does not wait for a server that does not answer.
 
-    An engine tells only the text of what went wrong in a source, so the `error` is kept. A cancelled feed leaves its
-    thread to end by itself, at the latest when the source's own timeout comes.
+    An engine passes on only the text of a source's exception, so the feed keeps it as `error`. The thread of a
+    cancelled feed ends on its own, at the latest after the source's timeout.
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -68,15 +68,17 @@ class Feed:
                 if not self._hand_over(batch):
                     break
         except Exception as error:
-            clear_frames(error.__traceback__)  # they would keep what is half read open as long as the error is kept
+            clear_frames(
+                error.__traceback__
+            )  # the frames would keep half-read connections open as long as the error lives
             self.error = error
         finally:
             if isinstance(self._batches, Generator):
-                self._batches.close()  # here, where its connections are at home
+                self._batches.close()  # in this thread, because connections belong to it
             self._hand_over(_END)
 
     def _hand_over(self, batch: object) -> bool:
-        """Whether the reader still wanted it."""
+        """Return whether the reader still wanted the batch."""
         while not self._done.is_set():
             with suppress(queue.Full):
                 self._drawn.put(batch, timeout=BEAT)

@@ -1,4 +1,4 @@
-"""One request with the standard library: enough to look whether something is new, without loading an HTTP client."""
+"""Single requests with the standard library. A check for new data then needs no HTTP client library."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mainstem.sources.secrets import redact
 
 AGENT = "mainstem (+https://github.com/mainstem/mainstem)"
 TIMEOUT = 30.0
-"""Seconds that a server may take for an answer."""
+"""Seconds until a server must answer."""
 LOOK_TIMEOUT = 5.0
-"""Seconds that a server may take to say whether it has something new."""
+"""Seconds until a server must answer a check for new data."""
 
 
 def with_params(url: str, params: Mapping[str, Any]) -> str:
-    """`url` with more query parameters."""
+    """Return `url` with additional query parameters."""
     scheme, host, path, query, fragment = urlsplit(url)
     return urlunsplit((scheme, host, path, "&".join(filter(None, (query, urlencode(params)))), fragment))
 
 
 def validators(url: str, headers: Mapping[str, str], timeout: float) -> str | None:
-    """What the server says identifies this version of a page: its ETag, or else its time of change; None without."""
+    """Return the ETag of a page, else its time of change, else None."""
     for method in ("HEAD", "GET"):
         try:
             with _open(url, headers, timeout, method) as answer:
@@ -41,7 +41,7 @@ def validators(url: str, headers: Mapping[str, str], timeout: float) -> str | No
 
 
 def get_json(url: str, headers: Mapping[str, str], timeout: float = TIMEOUT, *, template: str = "") -> Any:
-    """The JSON at `url`. Raises `SourceUnreachable`, or `SourceError` for an HTTP status or what is no JSON."""
+    """Return the JSON at `url`. Raises `SourceUnreachable`, or `SourceError` for an HTTP error or invalid JSON."""
     shown = redact(url, template or url)
     try:
         with _open(url, headers, timeout, "GET") as answer:
@@ -56,8 +56,8 @@ def get_json(url: str, headers: Mapping[str, str], timeout: float = TIMEOUT, *, 
 
 
 def refused(status: int, shown: str) -> SourceError:
-    """The error for an HTTP status."""
-    hint = {401: "headers={…} with a key", 403: "headers={…} with a key", 404: "is the url right?"}.get(status)
+    """Return the error for an HTTP status."""
+    hint = {401: "headers={…} with a key", 403: "headers={…} with a key", 404: "check the url"}.get(status)
     return SourceError(f"the server answered {status}", where=shown, expected="200", hint=hint)
 
 
@@ -67,12 +67,12 @@ def unreachable(shown: str, reason: object) -> SourceUnreachable:
         where=shown,
         got=str(reason),
         expected="an answer",
-        hint="is it running, and the address right?",
+        hint="check the server and the address",
     )
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What clients wrap again and again: `[Errno 111] Connection refused`."""
+    """Return the innermost reason of a client's exception: `[Errno 111] Connection refused`."""
     while (inner := error.__cause__ or _held(error)) is not None:
         error = inner
     return error
@@ -84,11 +84,11 @@ def _held(error: BaseException) -> BaseException | None:
 
 
 def not_json(shown: str, reason: str) -> SourceError:
-    return SourceError("the answer is not whole JSON", where=shown, got=reason, expected="JSON", hint="run again")
+    return SourceError("the answer is not valid JSON", where=shown, got=reason, expected="JSON", hint="run again")
 
 
 def _open(url: str, headers: Mapping[str, str], timeout: float, method: str) -> Any:
     if urlsplit(url).scheme not in ("http", "https"):
-        raise SourceError("this is not the address of a web server", got=redact(url), expected="http:// or https://")
+        raise SourceError("the address is not the URL of a web server", got=redact(url), expected="http:// or https://")
     request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers}, method=method)
     return urllib.request.urlopen(request, timeout=timeout)

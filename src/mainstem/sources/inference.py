@@ -1,4 +1,4 @@
-"""Types of columns, from the texts or JSON values that they hold."""
+"""Infer types of columns from their texts or JSON values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict
     """
     table = ibis.table(dict.fromkeys(names, "string"), name=relation)
     first = _narrowed(session, table.limit(SAMPLE), dict.fromkeys(names, tuple(_FITS)))
-    # Most columns are what their first rows look like; then one test of each over all rows is enough.
+    # The first rows usually tell the type. Then one test over all rows is enough.
     kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
     lost = {name: first[name] for name in names if first[name] and not kinds[name]}
     kinds |= _narrowed(session, table, lost) if lost else {}
@@ -31,7 +31,7 @@ def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict
 
 
 def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Those of the `kinds` of each column that all its texts fit: every one where there are no texts."""
+    """Return for each column those of its `kinds` that all its texts fit. Without texts, all kinds fit."""
     tests = {
         f"{kind} {number}": table[name].count(where=table[name].notnull() & ~_FITS[kind](table[name]))
         for number, name in enumerate(kinds)
@@ -45,7 +45,7 @@ def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str
 
 
 def _float(text: Any) -> Any:
-    """Numbers that lose nothing as float64, which codes such as `007.5` and long digits would."""
+    """Return whether texts are numbers that float64 holds exactly. `007.5` and long digits are not."""
     code = text.startswith("0") & (text.length() > 1) & ~text.startswith("0.")
     return text.try_cast("float64").notnull() & ~code & ((text.length() < 19) | text.contains("."))
 
@@ -57,10 +57,10 @@ _FITS: dict[str, Callable[[Any], Any]] = {
     "date": lambda text: (text.length() == 10) & text.try_cast("date").notnull(),
     INSTANT: lambda text: (text.length() >= 16) & text.try_cast(INSTANT).notnull(),
 }
-"""The types that are looked for, narrowest first, and which texts have them."""
+"""The inferred types, narrowest first, with a test for their texts."""
 
 SAMPLE = 10_000
-"""Rows that are looked at before all are."""
+"""The number of rows that are tested before all rows are."""
 
 
 def type_of(values: Sequence[Any]) -> str:
@@ -95,7 +95,7 @@ def _parses(kind: type[date], text: str) -> bool:
 
 
 def kept(type: dt.DataType) -> str:
-    """Return the type a column is kept in: every instant in UTC and microseconds; what has no type yet is text."""
+    """Return the stored type of a column: instants are in UTC and microseconds, a column without a type is text."""
     if type.is_timestamp():
         return INSTANT
     if type.is_null() or type.is_json():

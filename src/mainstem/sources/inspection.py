@@ -1,7 +1,7 @@
-"""What is asked of any source without collecting it: its schema, its identity, and whether it may have changed.
+"""Questions to a source that do not collect it: its schema, its identity, and whether it may have changed.
 
-The text that `observe` gives is kept with the snapshot; a plan collects the source again when it differs. An
-unreachable source gives a text too, so that the collect step runs and says clearly what is wrong.
+The text of `observe` is saved with the snapshot. If it differs, a plan collects the source again. For an unreachable
+source it is a text too, so that the collect step runs and reports the error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNREACHABLE = "unreachable"
 
 
 def introspect(source: Source, root: Path, engine: Engine) -> dict[str, str]:
-    """Return columns and Ibis types of a source, by looking at it; what it declares itself wins.
+    """Return columns and Ibis types of a source by reading it. Declared types win.
 
     Raises `SourceError`.
     """
@@ -32,9 +32,9 @@ def introspect(source: Source, root: Path, engine: Engine) -> dict[str, str]:
 
 
 def observe(source: Source, root: Path, cursor: str | None) -> str | None:
-    """Return a text that changes when `source` may have new data; None where only reading it tells.
+    """Return a text that changes if `source` may have new data; None if only a read can tell.
 
-    `cursor` is that of its last snapshot.
+    `cursor` is the cursor of its last snapshot.
     """
     kind = kind_of(source)
     try:
@@ -44,7 +44,8 @@ def observe(source: Source, root: Path, cursor: str | None) -> str | None:
 
 
 def settled(source: Source, root: Path) -> str | None:
-    """Return what `observe` will give if nothing happens after a collection that begins now; ask before it begins."""
+    """Return the text of `observe` after a collection that begins now, if nothing changes. Call it before the
+    collection."""
     kind = kind_of(source)
     try:
         return kind.settled(source, root)
@@ -53,5 +54,5 @@ def settled(source: Source, root: Path) -> str | None:
 
 
 def place(source: Source) -> str:
-    """Return a digest of what the source is read from; a cursor says nothing about another place."""
+    """Return a digest of the place that the source is read from. A cursor is invalid for another place."""
     return digest(type(source).__name__, canonical(kind_of(source).identity(source)))

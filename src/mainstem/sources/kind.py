@@ -1,4 +1,4 @@
-"""What a kind of source is: one object that reads it, and says what it reads and whether it may have changed."""
+"""A kind of source: one object that reads it, identifies its place, and tells whether it may have changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ S = TypeVar("S", bound=Source, contravariant=True)
 
 
 class SourceKind(Protocol[S]):
-    """Reads sources whose declaration is a `node_type`. Subclass it: `observe` and `settled` have defaults.
+    """Reads sources whose declaration is a `node_type`. Subclass it. `observe` and `settled` have defaults.
 
-    A plan imports the kind and calls `observe`, so heavy libraries are imported inside the other methods. Contract:
+    A plan imports the kind and calls `observe`, so heavy libraries must be imported inside the other methods. Contract:
     `mainstem.testing.contracts.source`.
     """
 
@@ -27,26 +27,26 @@ class SourceKind(Protocol[S]):
 
     @abstractmethod
     def extract(self, request: Request) -> Extraction:
-        """Return what is new since `request.cursor`, in the columns of `request.schema`. Raises `SourceError`."""
+        """Return the rows since `request.cursor`, in the columns of `request.schema`. Raises `SourceError`."""
 
     @abstractmethod
     def introspect(self, source: S, root: Path, engine: Engine) -> Mapping[str, str]:
-        """Return columns and Ibis types, by looking at the source below `root`. Raises `SourceError`."""
+        """Return columns and Ibis types by reading the source below `root`. Raises `SourceError`."""
 
     @abstractmethod
     def identity(self, source: S) -> Mapping[str, Any]:
-        """Return plain values that say what is read: a cursor means nothing for another identity.
+        """Return plain values that identify the place that is read. A cursor is invalid for another identity.
 
-        A change of the mapping makes every stored source of this kind start from the beginning.
+        After a change of these values, every stored source of this kind is read from the beginning.
         """
 
     def observe(self, source: S, root: Path, cursor: str | None) -> str | None:
-        """Return a text that changes when new data may be there; None if only reading tells.
+        """Return a text that changes if there may be new data; None if only a read can tell.
 
-        `cursor` is that of the last snapshot. An exception means that the source cannot be reached now.
+        `cursor` is the cursor of the last snapshot. An exception means that the source is unreachable now.
         """
         return None
 
     def settled(self, source: S, root: Path) -> str | None:
-        """Return what `observe` will give after a collection that begins now, if nothing happens; None if unknown."""
+        """Return the text of `observe` after a collection that begins now, if nothing changes; None if unknown."""
         return self.observe(source, root, None)

@@ -12,14 +12,14 @@ Stamp = tuple[int, int]
 
 
 def listing(root: Path, pattern: str) -> dict[str, Stamp]:
-    """Files below `root` matching `pattern` (also absolute), by path relative to it, in order."""
+    """Return files below `root` that match `pattern` (perhaps absolute), by relative path, in order."""
     paths = sorted(glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     stamps = {path: stamp(root / path) for path in paths}
     return {path: found for path, found in stamps.items() if found is not None}
 
 
 def stamp(file: Path) -> Stamp | None:
-    """A file's size and time of change; None if there is no such file."""
+    """Return a file's size and time of change; None if the file does not exist."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -28,11 +28,11 @@ def stamp(file: Path) -> Stamp | None:
 
 
 def no_file(pattern: str, root: Path) -> SourceError:
-    """The error for a pattern that no file matches."""
+    """Return the error for a pattern that no file matches."""
     first = Path(pattern).parts[0]
     near = None if (root / first).exists() else close_matches(first, (path.name for path in root.iterdir()))
     return SourceError(
         f"no file matches {pattern!r}",
         expected=f"at least one file below {root}",
-        hint=near or "the path is relative to the project; has the data arrived?",
+        hint=near or "the path is relative to the project; check that the data has arrived",
     )

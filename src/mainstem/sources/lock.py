@@ -1,4 +1,4 @@
-"""schemas.lock: the schemas of sources, looked up once, then kept and committed with the project."""
+"""schemas.lock: the schemas of sources. Each is introspected once, then kept and committed with the project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Schemas = Mapping[str, Mapping[str, str]]
 
 
 def read_lock(path: Path) -> dict[str, dict[str, str]]:
-    """Columns and Ibis types by source; nothing if there is no file. Raises `SettingsError`."""
+    """Return columns and Ibis types by source; empty without a file. Raises `SettingsError`."""
     if not path.exists():
         return {}
     try:
@@ -37,7 +37,7 @@ def read_lock(path: Path) -> dict[str, dict[str, str]]:
 
 
 def write_lock(path: Path, schemas: Schemas) -> None:
-    """Write sources in alphabetical order and columns in their own, replacing the file at once."""
+    """Write sources in alphabetical order and columns in their own order. The file is replaced atomically."""
     sections = [_section(name, schemas[name]) for name in sorted(schemas)]
     draft = path.with_name(f"{path.name}.part")
     draft.write_text("\n".join([HEADER, *sections]))

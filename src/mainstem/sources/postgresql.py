@@ -1,8 +1,8 @@
-"""PostgreSQL: what its types become, and which SELECT gives them.
+"""PostgreSQL: its types as Ibis types, and the SELECT that reads them.
 
-Its driver tells the types of a query over no rows. What Arrow has no type for is cast to text by the server, as
-PostgreSQL writes it; arrays and rows to JSON. Two types could mean anything and are refused where a source's schema is
-looked up: money, whose decimals depend on the server's settings, and a timestamp without time zone.
+The driver reports the types of a query without rows. The server casts types that Arrow lacks to text; arrays and rows
+become JSON. Two types are ambiguous and refused at introspection: money, because its decimals depend on the server's
+settings, and timestamp without time zone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mainstem.errors import SourceError
 from mainstem.nodes.redaction import redacted
 
 PATIENCE = 10
-"""Seconds that a server may take to let us in."""
+"""Seconds until a connection must be open."""
 
 INSTANT = dt.Timestamp(timezone="UTC", scale=6)
 SAME: Mapping[str, dt.DataType] = {
@@ -38,14 +38,14 @@ SAME: Mapping[str, dt.DataType] = {
     "time": dt.time,
     "bytea": dt.binary,
 }
-"""The types that are selected as they are."""
+"""The types that are selected without a cast."""
 PRECISEST = 38
-"""Digits of a decimal."""
+"""The maximum number of digits of a decimal."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table or query: PostgreSQL's name for its type, what it becomes, and how it is selected."""
+    """A column of a table or a query: PostgreSQL's name of its type, its Ibis type, and the SQL that selects it."""
 
     name: str
     kind: str
@@ -54,7 +54,7 @@ class Column:
 
 
 def described(schema: pa.Schema) -> list[Column]:
-    """The columns of an answer, by its schema."""
+    """Return the columns of an answer from its schema."""
     return [_column(field) for field in schema]
 
 
@@ -76,7 +76,7 @@ def _column(field: pa.Field) -> Column:
 
 
 def _numeric(metadata: Mapping[bytes, bytes]) -> dt.DataType:
-    """`numeric(12, 3)` is a decimal; without bounds, or with more digits than a decimal has, it is a float64."""
+    """Return the type of a `numeric(12, 3)`: a decimal; float64 without bounds or with too many digits."""
     modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1")) - 4
     precision, scale = modifier >> 16, modifier & 0x7FF
     exact = modifier >= 0 and 0 < precision <= PRECISEST and scale <= precision
@@ -84,14 +84,14 @@ def _numeric(metadata: Mapping[bytes, bytes]) -> dt.DataType:
 
 
 def types(columns: Sequence[Column], declared: Mapping[str, str]) -> dict[str, dt.DataType]:
-    """What columns become. Raises `SourceError` for one that could mean anything, unless its type is declared."""
+    """Return the types of columns. Raises `SourceError` for an ambiguous type that is not declared."""
     for column in columns:
         if column.kind in _AMBIGUOUS and column.name not in declared:
             what, says, cast = _AMBIGUOUS[column.kind]
             raise SourceError(
-                f"{column.name!r} is a {what}",
+                f"{column.name!r} has an ambiguous type: {what}",
                 got=column.kind,
-                expected="a type that means one thing",
+                expected="an unambiguous type",
                 hint=f'schema={{{column.name!r}: {says}}}, or query="SELECT …, {cast.format(column.name)} FROM …"',
             )
     return {column.name: column.type for column in columns}
@@ -99,7 +99,7 @@ def types(columns: Sequence[Column], declared: Mapping[str, str]) -> dict[str, d
 
 _AMBIGUOUS = {
     "timestamp": (
-        "timestamp without time zone, which could mean any",
+        "timestamp without time zone",
         "\"timestamp('UTC', 6)\"",
         "{0} AT TIME ZONE 'America/New_York' AS {0}",
     ),
@@ -108,7 +108,7 @@ _AMBIGUOUS = {
 
 
 def finite(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
-    """The batch. Raises `SourceError` for an instant or date that has no place in a calendar, such as `infinity`."""
+    """Return the batch. Raises `SourceError` for an instant or a date outside the calendar, such as `infinity`."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             _in_calendar(name, column, where)
@@ -120,9 +120,9 @@ def _in_calendar(name: str, column: pa.Array, where: str) -> None:
     days = pc.min_max(column.cast(pa.int64() if width > 1 else pa.int32())).as_py()
     if days["min"] is not None and not (_FIRST * width <= days["min"] and days["max"] < _LAST * width):
         raise SourceError(
-            f"{name!r} has an instant outside of the calendar, such as infinity",
+            f"{name!r} has an instant outside the calendar, such as infinity",
             where=where,
-            expected="one from the year 1 to the year 9999",
+            expected="an instant from year 1 to year 9999",
             hint=f"query=\"SELECT …, NULLIF({name}, 'infinity') AS {name} FROM …\"",
         )
 
@@ -132,9 +132,9 @@ _FIRST, _LAST = -719_162, 2_932_897
 
 
 def address(url: str) -> str:
-    """The URL as libpq takes it, with a bound on how long connecting may take unless it has one.
+    """Return the URL for libpq, with a connection timeout unless it has one.
 
-    Raises `SourceError` for a password that libpq would take for a part of something else, and show.
+    Raises `SourceError` for a password that libpq would misread as another part of the URL, and show.
     """
     authority, _, path = url.split("://", 1)[1].partition("?")[0].partition("/")
     if authority.count("@") > 1 or ("@" in path and "@" not in authority):
@@ -151,7 +151,7 @@ def address(url: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the server or libpq said first, without the driver's preamble."""
+    """Return the first line of an error of the server or libpq, without the driver's prefix."""
     text = str(error)
     for preamble in ("FATAL:  ", "ERROR:  ", "Failed to connect: "):
         _, found, rest = text.partition(preamble)

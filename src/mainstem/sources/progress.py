@@ -1,4 +1,4 @@
-"""How far a cursor says a source was read. Free of Arrow, since a plan asks it on every run."""
+"""How far a cursor says a source was read. Without Arrow, because every plan reads it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def last_of(cursor: str | None) -> Any:
-    """The greatest value read of the cursor column, as JSON has it; None before anything was read."""
+    """Return the greatest value of the cursor column that was read, as JSON; None before the first value."""
     return json.loads(cursor).get("last") if cursor else None
 
 
 def rows_at_last(cursor: str | None) -> int:
-    """How many rows with that value are stored."""
+    """Return the number of rows with that value that are stored."""
     return len(json.loads(cursor).get("seen", ())) if cursor else 0

@@ -8,12 +8,13 @@ from mainstem.errors import SourceError
 
 
 def records_at(page: Any, path: str, where: str) -> list[dict[str, Any]]:
-    """The objects at a path such as `$`, `items` or `data.rows`. Raises `SourceError` if it leads to none."""
+    """Return the objects at a path such as `$`, `items` or `data.rows`. Raises `SourceError` if the path does not
+    exist."""
     found = page
     for step in path.removeprefix("$").strip(".").split(".") if path != "$" else ():
         if not isinstance(found, dict) or step not in found:
             got = ", ".join(found) if isinstance(found, dict) else f"a {type(found).__name__}"
-            raise SourceError(f"the page has no {step!r}", where=where, got=got, hint=f"records={path!r} is looked for")
+            raise SourceError(f"the page has no {step!r}", where=where, got=got, hint=f"records={path!r} is the path")
         found = found[step]
     rows = found if isinstance(found, list) else [found]
     for row in rows:

@@ -1,4 +1,4 @@
-"""`${env:NAME}` in urls and headers: expanded where it is used, redacted wherever it could be shown."""
+"""`${env:NAME}` in urls and headers: expanded when it is used, and redacted when it is shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def expand(text: str) -> str:
-    """`text` with its variables filled in. Raises `SettingsError` for one that is not set."""
+    """Return `text` with its variables expanded. Raises `SettingsError` for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
@@ -30,7 +30,8 @@ def expand_all(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact(message: str, *templates: str) -> str:
-    """`message` without passwords and tokens, and without the values that `templates` take from the environment."""
+    """Return `message` without passwords and tokens, and without the values that `templates` take from the
+    environment."""
     for template in templates:
         for name in _VARIABLE.findall(template):
             if os.environ.get(name):

@@ -1,4 +1,4 @@
-"""SQLite: where a database is, and what the declared types of its columns mean."""
+"""SQLite: the path of a database, and the meaning of declared column types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def file_of(url: str, root: Path) -> Path:
-    """The file of `sqlite:///data/registry.db`, below the project unless the path is absolute (four slashes)."""
+    """Return the file of `sqlite:///data/registry.db`: below the project, or absolute with four slashes."""
     return root / expand(url).removeprefix("sqlite:///")
 
 
@@ -27,7 +27,7 @@ def read_only(url: str, root: Path) -> str:
 
 
 def declared_types(url: str, root: Path, table: str) -> dict[str, dt.DataType]:
-    """Return the types of the columns that declare one, which the driver does not tell."""
+    """Return the types of the columns that declare one. The driver does not report them."""
     import sqlite3
 
     with closing(sqlite3.connect(read_only(url, root), uri=True)) as connection:
@@ -36,7 +36,7 @@ def declared_types(url: str, root: Path, table: str) -> dict[str, dt.DataType]:
 
 
 def _affinity(declared: str) -> dt.DataType | None:
-    """What a declared type of SQLite means; None where it says nothing."""
+    """Return the meaning of a declared type in SQLite; None if it has none."""
     import ibis.expr.datatypes as dt
 
     words = (

@@ -1,4 +1,4 @@
-"""Records as JSON. What JSON has no number for is written as text: NaN, Infinity, -Infinity."""
+"""Records as JSON. NaN, Infinity and -Infinity are written as text, because JSON has no numbers for them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 def encode(record: Any) -> str:
-    """A frozen dataclass as JSON text."""
+    """Return a frozen dataclass as JSON text."""
     return msgspec.json.encode(_finite(msgspec.to_builtins(record))).decode()
 
 
 def decode(body: str, kind: type[T]) -> T:
-    """The record that JSON text says. Raises `StorageError` if it is not of this kind."""
+    """Return the record of a JSON text. Raises `StorageError` if it is not a record of this kind."""
     try:
-        # Not strict, so that the text NaN is a float again.
+        # Not strict, so that the text NaN becomes a float again.
         return msgspec.json.decode(body, type=kind, strict=False)
     except msgspec.DecodeError as error:
         raise StorageError(

@@ -1,4 +1,4 @@
-"""The tables of the state as the present code expects them; `migrations` brings a database there."""
+"""The tables of the state in the present version. `migrations` upgrades a database to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ metadata = MetaData()
 records = Table(
     "records",
     metadata,
-    # SQLite numbers rows by itself only if the type is INTEGER.
+    # SQLite generates row numbers only if the type is INTEGER.
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("kind", String, nullable=False),
     Column("id", String, nullable=False),
@@ -54,18 +54,18 @@ counters = Table(
 
 
 def revision(engine: Engine) -> str | None:
-    """The revision that a database is at; None if it has no tables yet."""
+    """Return the revision of a database; None if it has no tables yet."""
     try:
         with engine.connect() as connection:
             found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             return found
     except DBAPIError:
-        with engine.connect():  # a database that cannot be reached at all fails again, and says why
+        with engine.connect():  # an unreachable database fails again at the next statement, with its own error
             return None
 
 
 class json_text(FunctionElement[str]):
-    """A top-level field of a JSON document as text: strings bare, numbers and booleans as JSON writes them."""
+    """Return a top-level field of a JSON document as text: strings without quotes, numbers and booleans as JSON."""
 
     type = String()
     name = "json_text"
@@ -79,7 +79,7 @@ class json_text(FunctionElement[str]):
 def _sqlite(element: Any, compiler: Any, **options: Any) -> str:
     document, field = (compiler.process(clause, **options) for clause in element.clauses)
     path = f"'$.\"' || {field} || '\"'"
-    # SQLite's own text of a boolean is 1 or 0.
+    # SQLite converts a boolean to 1 or 0.
     return (
         f"CASE json_type({document}, {path}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
         f"ELSE CAST(json_extract({document}, {path}) AS TEXT) END"

@@ -21,15 +21,16 @@ from mainstem.state.schema import REVISION, branches, counters, json_text, recor
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
-_BUSY = 30_000  # ms that a writer of SQLite waits for another
+_BUSY = 30_000  # ms that a SQLite writer waits for another one
 _ALONE = "mainstem.alone"
 
 
 class SqlState:
     """Records and branches in the database at `url`: `sqlite:///PATH` or `postgresql://…`.
 
-    Opening touches nothing; the first use makes or upgrades the tables. Raises `SettingsError` for a URL that is none,
-    `MissingExtra` without PostgreSQL's driver; every method raises `StorageError` when the database fails.
+    The constructor does not connect. The first use creates or upgrades the tables. Raises `SettingsError` for an
+    invalid URL and `MissingExtra` without PostgreSQL's driver. Every method raises `StorageError` if the database
+    fails.
     """
 
     def __init__(self, url: str) -> None:
@@ -51,7 +52,7 @@ class SqlState:
         return None if body is None else decode(body, kind)
 
     def find(self, kind: type[R], *, newest: int | None = None, **fields: str) -> list[R]:
-        """Oldest first, by when a record was first saved; numbers and booleans are compared as JSON writes them."""
+        """Return records, ordered by when each was first saved. Numbers and booleans are compared as JSON texts."""
         query = select(records.c.body).where(records.c.kind == kind.__name__)
         for name, text in fields.items():
             query = query.where(json_text(records.c.body, name) == text)
@@ -89,14 +90,14 @@ class SqlState:
             return {row.name: row.release for row in connection.execute(query)}
 
     def close(self) -> None:
-        """Close the connections; the state opens them again when it is used."""
+        """Close the connections. The next use opens them again."""
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
 
     @property
     def where(self) -> str:
-        """The URL, without its password."""
+        """The URL without its password."""
         return self._url.render_as_string(hide_password=True)
 
     def _connect(self) -> Engine:
@@ -117,7 +118,7 @@ class SqlState:
             event.listen(engine, "do_connect", _connect_lite)
             event.listen(engine, "checkin", _let_go)
         if revision(engine) != REVISION:
-            # Alembic takes longer to import than a run with nothing to do may take.
+            # Imported here: Alembic takes longer to import than a run without due steps may take.
             from mainstem.state.migrations import upgrade
 
             upgrade(engine)
@@ -138,9 +139,10 @@ def _parsed(url: str) -> URL:
 
 
 def _connect_lite(dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
-    """A connection to SQLite. On a full disk it can still read, but keeps others out while it is used.
+    """Return a connection to SQLite.
 
-    Processes share an index of what was written last, in a file; who is alone has it in memory.
+    On a full disk it can still read, but it blocks other processes while it is used. Several processes share an index
+    of recent writes in a file; a single process has the index in memory.
     """
     connection = dialect.connect(*arguments, **parameters)
     try:
@@ -154,14 +156,14 @@ def _connect_lite(dialect: Any, record: Any, arguments: Any, parameters: Any) ->
 
 
 def _tuned(connection: Any, *first: str) -> Any:
-    """Readers beside a writer, writers that wait, and commits that survive a power cut."""
+    """Allow readers during a write, let writers wait for each other, and make commits survive a power cut."""
     for pragma in (*first, f"busy_timeout={_BUSY}", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
 
 def _let_go(_: object, record: Any) -> None:
-    """Close a connection that keeps others out as soon as it is not used."""
+    """Close a connection with an exclusive lock when it is returned to the pool."""
     if record.info.pop(_ALONE, False):
         record.invalidate()
 
@@ -181,7 +183,7 @@ def _save(connection: Connection, rows: Iterable[dict[str, str]]) -> None:
 
 
 def _move(connection: Connection, branch: str, to: str, expect: str | None) -> None:
-    """Move the head, or raise `ConflictError`, which ends the transaction without a trace."""
+    """Move the head, or raise `ConflictError`, which rolls the transaction back."""
     moved = _moved(connection, branch, to, expect).returning(branches.c.name)
     if connection.execute(moved).scalar() is None:
         query = select(branches.c.release).where(branches.c.name == branch)
@@ -200,7 +202,7 @@ def _moved(connection: Connection, branch: str, to: str, expect: str | None) -> 
 
 
 def _dialect(connection: Connection) -> Any:
-    """The module of the database's own `insert`; importing them all would be a tenth of a second for nothing."""
+    """Return the module with the database's own `insert`. Importing all of them takes a tenth of a second."""
     return import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
 
 

@@ -1,4 +1,5 @@
-"""An LMDB environment as one process sees it: opened once, grown when it is full, followed when others grow it."""
+"""LMDB environments shared within a process: opened once, grown when full, and reloaded when other
+processes grow them."""
 
 from __future__ import annotations
 
@@ -16,20 +17,21 @@ import lmdb
 from mainstem.errors import FULL, MainstemError, StorageError
 
 Transaction: TypeAlias = Any
-"""An LMDB transaction. Its own types admit memoryviews, which only `buffers=True` would give."""
+"""An LMDB transaction. Its own types include memoryviews, which LMDB returns only with `buffers=True`."""
 
 _open: dict[Path, Environment] = {}
 _opening = threading.Lock()
 _LITTLE = 1 << 20
-"""Bytes; a disk with less is full to LMDB, whose writes are many pages."""
+"""In bytes. LMDB reports a disk with less free space as full, because it writes many pages at a time."""
 _FULL = [os.strerror(code) for code in (*FULL, errno.EIO)]
 
 
 class Environment:
-    """The databases of one directory.
+    """The LMDB databases of one directory.
 
-    LMDB forbids to open a directory twice in a process and to resize the map while a transaction of the process is
-    active: so environments are shared, writers of the process hold `writing`, and readers `reading`, briefly.
+    LMDB does not allow a process to open a directory twice, or to resize the map while one of its transactions is
+    active. Therefore the environment is shared: writers of the process hold `writing`, and readers hold `reading`
+    briefly.
     """
 
     def __init__(self, path: Path, map_size: int, sync: bool) -> None:
@@ -43,18 +45,18 @@ class Environment:
         self.env = lmdb.open(
             str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
         )
-        self.env.reader_check()  # frees the slots of readers that were killed
+        self.env.reader_check()  # frees the slots of killed readers
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
         self.names, self.values, self.events, self.ends = databases
         self._file = _file(path)
 
     @property
     def lost(self) -> bool:
-        """Whether the directory was deleted, or another one has its place: what is written here nobody will find."""
+        """Whether the directory was deleted or replaced, so that no other process would see a write."""
         return _file(self.path) != self._file
 
     def view(self) -> Transaction:
-        """A consistent view, to be taken while `reading` is held. Keep it short: readers take turns."""
+        """Provide a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
         try:
             return self.env.begin()
         except lmdb.MapResizedError:
@@ -62,7 +64,7 @@ class Environment:
             return self.env.begin()
 
     def begin(self) -> Transaction:
-        """A write transaction; waits for the writers of other processes."""
+        """Begin a write transaction. It waits for the writers of other processes."""
         while True:
             try:
                 return self.env.begin(write=True)
@@ -74,11 +76,11 @@ class Environment:
         while True:
             try:
                 return self.env.open_db(name)
-            except lmdb.MapResizedError:  # another process has grown it since it was opened
+            except lmdb.MapResizedError:  # another process has grown the map
                 self.env.set_mapsize(0)
 
     def grow(self) -> None:
-        """Double the map, unless another process has done more. No transaction of this process may be active."""
+        """Double the map, unless another process has grown it further. No transaction of this process may be active."""
         with self.reading:
             before = self.env.info()["map_size"]
             self.env.set_mapsize(0)
@@ -87,7 +89,7 @@ class Environment:
 
 
 def _file(path: Path) -> tuple[int, int] | None:
-    """What file the data of an environment is in."""
+    """Return the identity of the environment's data file."""
     try:
         found = (path / "data.mdb").stat()
     except OSError:
@@ -96,7 +98,7 @@ def _file(path: Path) -> tuple[int, int] | None:
 
 
 def acquire(path: Path, map_size: int, sync: bool) -> Environment:
-    """The process' environment of a directory, opened by its first user."""
+    """Return the process's environment of a directory. The first caller opens it."""
     with _opening:
         if path not in _open or _open[path].lost:
             with explained(str(path)):
@@ -106,7 +108,7 @@ def acquire(path: Path, map_size: int, sync: bool) -> Environment:
 
 
 def release(environment: Environment) -> None:
-    """Close the environment with its last user. One that is lost ends when nobody reads it any more."""
+    """Release the environment. The last user closes it. A lost environment is closed after its last reader."""
     with _opening:
         environment.users -= 1
         if environment.users == 0 and _open.get(environment.path) is environment:
@@ -115,7 +117,7 @@ def release(environment: Environment) -> None:
 
 
 def entries(transaction: Transaction, db: Any, prefix: bytes, last: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-    """The keys that begin with `prefix` and come after `last`, and their values."""
+    """Yield the entries with keys that begin with `prefix` and come after `last`."""
     with transaction.cursor(db) as cursor:
         positioned = cursor.set_range(last + b"\0" if last else prefix)
         while positioned and cursor.key().startswith(prefix):
@@ -124,7 +126,7 @@ def entries(transaction: Transaction, db: Any, prefix: bytes, last: bytes = b"")
 
 
 def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes, limit: int | None = None) -> bool:
-    """Delete the keys in `start <= key < stop`, at most `limit` of them; whether any is left."""
+    """Delete at most `limit` keys in `start <= key < stop`. Return whether any is left."""
     with transaction.cursor(db) as cursor:
         left = cursor.set_range(start) and cursor.key() < stop
         while left and limit != 0:
@@ -135,7 +137,7 @@ def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes, limit: in
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Raise what LMDB raises inside as `StorageError`."""
+    """Raise LMDB's exceptions as `StorageError`."""
     try:
         yield
     except MainstemError:
@@ -145,10 +147,10 @@ def explained(where: str) -> Iterator[None]:
 
 
 def explain(error: Exception, where: str) -> StorageError:
-    """The error for what LMDB raised."""
+    """Return the error for an LMDB exception."""
     if any(text in str(error) for text in _FULL):
         full = StorageError.full(where, str(error))
-        # LMDB calls a write that was cut short, as on a full disk, an input/output error.
+        # LMDB reports a truncated write, as on a full disk, as an input/output error.
         if os.strerror(errno.EIO) in str(error) and shutil.disk_usage(where).free > _LITTLE:
             full.what = "the disk is damaged or full"
         return full

@@ -1,7 +1,8 @@
-"""How spaces, logs and keys become LMDB keys, which are at most 511 bytes long.
+"""The encoding of spaces, logs and keys as LMDB keys, which are at most 511 bytes long.
 
-All spaces share one database, and each has a number that its keys begin with: LMDB's named databases are bounded when
-the environment is opened and each costs every transaction, while a space is made for every fingerprint of a view.
+All spaces share one database; the keys of a space begin with its number. Separate LMDB databases are not used: their
+number is fixed when the environment is opened, each makes every transaction slower, and every fingerprint of a view
+needs a space.
 """
 
 from __future__ import annotations
@@ -16,42 +17,43 @@ _LITERAL, _HASHED, _NAME = b"\x00", b"\x01", b"\x02"
 
 
 def encoded(prefix: bytes, key: bytes) -> bytes:
-    """`prefix` and `key`; a key that is too long by its 256-bit hash, for no two keys of one hash are known."""
+    """Return `prefix` and `key`. A key that is too long is replaced by its 256-bit hash; collisions are
+    not expected."""
     if len(key) < _ROOM:
         return prefix + _LITERAL + key
     return prefix + _HASHED + blake2b(key, digest_size=32).digest()
 
 
 def all_encoded(prefix: bytes, keys: Iterable[bytes]) -> list[bytes]:
-    """Many keys, quickly."""
+    """Return many keys encoded. This is faster than single calls."""
     begin = prefix + _LITERAL
     return [begin + key if len(key) < _ROOM else encoded(prefix, key) for key in keys]
 
 
 def is_long(key: bytes) -> bool:
-    """Whether a key is too long to stand in full."""
+    """Return whether a key is too long to be stored unhashed."""
     return len(key) >= _ROOM
 
 
 def name_of(encoded: bytes) -> bytes | None:
-    """Where a key that was too long stands in full, beside its hash; None for one that was not."""
+    """Return the key of the entry that stores a long key in full; None for a key that is not too long."""
     prefix, how, rest = encoded[:PREFIX], encoded[PREFIX : PREFIX + 1], encoded[PREFIX + 1 :]
     return prefix + _NAME + rest if how == _HASHED else None
 
 
 def is_name(encoded: bytes) -> bool:
-    """Whether it is a key that was too long, in full, and no entry of its own."""
+    """Return whether an LMDB key belongs to an entry that stores a long key in full."""
     return encoded[PREFIX : PREFIX + 1] == _NAME
 
 
 def decoded(name: bytes) -> tuple[bytes, str]:
-    """The kind and the name in a key of names; of a name that was too long only its hash."""
+    """Return the kind and the name of a key of names. For a name that was too long it is the hash."""
     kind, how, rest = name[:1], name[1:2], name[2:]
     return kind, rest.decode() if how == _LITERAL else rest.hex()
 
 
 def offset_key(log: bytes, offset: int) -> bytes:
-    """Big-endian, so that LMDB's order of bytes is the order of offsets."""
+    """Return an offset as a big-endian key, so that LMDB sorts entries by offset."""
     return log + offset.to_bytes(8, "big")
 
 
@@ -60,5 +62,5 @@ def number(value: int) -> bytes:
 
 
 def after(prefix: bytes) -> bytes:
-    """The first key that is beyond all that begin with `prefix`."""
+    """Return the first key after all keys that begin with `prefix`."""
     return number(int.from_bytes(prefix, "big") + 1)

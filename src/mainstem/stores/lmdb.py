@@ -1,4 +1,4 @@
-"""Online store and event log in one LMDB environment, so that an event and what it changes are one transaction."""
+"""Online store and event log in one LMDB environment, so that one transaction covers an event and its effects."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from mainstem.stores.keys import (
 R = TypeVar("R")
 
 LOOK = 0.5
-"""Seconds for which a reader may not notice that the directory was deleted. A writer notices it at once."""
+"""Seconds until a reader notices that the directory was deleted. A writer notices it at once."""
 
 FEW = 16
-"""Keys that are not worth a cursor."""
+"""Fewer keys than this are read without a cursor."""
 
 _SPACE, _LOG = b"s", b"l"
 _CHUNK = 1_000  # entries read at a time
@@ -44,8 +44,9 @@ _CHUNK = 1_000  # entries read at a time
 class LmdbStore:
     """Bytes per (space, key), and logs, below the directory `path`. Safe in several processes and threads.
 
-    `map_size` (bytes of address space, not of disk) is where the map begins; it doubles when it is full. With `sync`
-    off a crash of the machine, not of the process, may lose the last transactions. Reads take microseconds.
+    `map_size` is the initial size of the map (bytes of address space, not of disk). It doubles when it is full. Without
+    `sync`, a crash of the machine may lose the last transactions; a crash of the process does not. Reads take
+    microseconds.
     """
 
     remote: ClassVar[bool] = False
@@ -61,7 +62,7 @@ class LmdbStore:
 
     @staticmethod
     def fork(origin: Path, path: Path) -> None:
-        """Begin the store at `path` as a copy of another, unless it exists or there is no other."""
+        """Create the store at `path` as a copy of another, unless it exists or the other does not."""
         if not origin.exists() or path.exists():
             return
         draft = path.with_name(f"{path.name}.part")
@@ -77,11 +78,14 @@ class LmdbStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
-        """One writer at a time; on disk on exit, rolled back on an exception. Raises `StorageError`."""
+        """Open the transaction of the only writer. It is on disk on exit and rolled back on an exception.
+
+        Raises `StorageError`.
+        """
         self._follow()
         environment = self._env
         if environment.writer == threading.get_ident():
-            hint = "use the Writer that the outer one gave"
+            hint = "use the Writer of the outer transaction"
             raise StorageError("a transaction cannot begin inside another one", where=self.where, hint=hint)
         with explained(self.where), environment.writing:
             environment.writer = threading.get_ident()
@@ -99,7 +103,7 @@ class LmdbStore:
         return self.read_many([(space, keys)])[0]
 
     def read_many(self, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
-        # The hot path: no generator of a context manager stands in it, they cost more than the read.
+        # The hot path uses no generator-based context manager: it costs more than the read.
         if monotonic() >= self._look_at:
             self._follow()
         environment = self._env
@@ -110,7 +114,7 @@ class LmdbStore:
             raise explain(error, self.where) from error
 
     def count(self, space: str) -> int:
-        """The number of keys, by counting them."""
+        """Return the number of keys by counting them."""
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _SPACE, space)
@@ -119,7 +123,7 @@ class LmdbStore:
             return sum(not is_name(key) for key, _ in entries(transaction, environment.values, prefix))
 
     def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Pages of keys and values, each from a view of its own."""
+        """Yield pages of keys and values, each from its own view."""
         last: bytes | None = b""
         while last is not None:
             page, last = self._page(space, last, limit)
@@ -127,7 +131,7 @@ class LmdbStore:
                 yield page
 
     def _page(self, space: str, last: bytes, limit: int) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        """The entries after the encoded key `last`, and the last of them; None if it is that of the space."""
+        """Return the entries after the encoded key `last`, and the last key of them; None at the end of the space."""
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
             prefix = _known(environment, transaction, _SPACE, space)
@@ -139,7 +143,7 @@ class LmdbStore:
             return page, found[-1][0] if len(found) == limit else None
 
     def sizes(self) -> Sizes:
-        """What keys and values add up to, by reading all of them."""
+        """Return the sum of key and value sizes, by reading all of them."""
         environment, spaces, logs = self._env, dict[str, int](), dict[str, int]()
         tables = {_SPACE: (environment.values, spaces), _LOG: (environment.events, logs)}
         with explained(self.where), environment.reading, environment.view() as transaction:
@@ -151,7 +155,8 @@ class LmdbStore:
         return Sizes(spaces, logs)
 
     def copy(self, path: Path) -> None:
-        """Write a consistent, compacted copy of everything into the empty directory `path`, while others go on."""
+        """Write a consistent, compacted copy of everything into the empty directory `path`, while others read and
+        write."""
         environment = self._env
         with explained(str(path)):
             path.mkdir(parents=True, exist_ok=True)
@@ -165,8 +170,10 @@ class LmdbStore:
     # ── event log ─────────────────────────────────────────────────────────────────────────────────────
 
     def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) from `start` to what was the end when the reading began; from the first one kept, if
-        those before were trimmed."""
+        """Yield (offset, payload) from `start` to the end of the log at the time of the call.
+
+        If earlier entries were trimmed, it begins at the first one that is left.
+        """
         end = self.end(log)
         stop = end if limit is None else min(end, start + limit)
         while start < stop:
@@ -204,7 +211,7 @@ class LmdbStore:
             return found
 
     def renew(self) -> None:
-        """Go on with what has the place of a directory that was deleted; with an empty store, if nothing has."""
+        """Open the directory again after it was deleted. If no other process has recreated it, the store is empty."""
         with self._following:
             lost = self._env
             if lost.lost:
@@ -212,9 +219,9 @@ class LmdbStore:
                 release(lost)
 
     def _follow(self) -> None:
-        """Go on with what another process made in the place of a directory that was deleted.
+        """Open the directory again after it was deleted and another process recreated it.
 
-        Raises `StorageError` while nobody has.
+        Raises `StorageError` if no process has recreated it yet.
         """
         if self._env.lost:
             if not (self._path / "data.mdb").exists():
@@ -232,8 +239,8 @@ class LmdbStore:
 class LmdbWriter:
     """One write transaction.
 
-    When the map is full LMDB can only abort, so every operation is kept with its result: on a grown map they are done
-    again, and the transaction goes on if each still has the result it had.
+    LMDB aborts a transaction when the map is full. Therefore every operation is kept with its result. After the map has
+    grown, the operations are repeated, and the transaction continues if each has the same result as before.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -243,7 +250,7 @@ class LmdbWriter:
         self._done: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
 
     def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
-        """Nothing: reading takes microseconds."""
+        """Do nothing: a read takes microseconds."""
 
     def get(self, space: str, key: bytes) -> bytes | None:
         return self.get_many(space, [key])[0]
@@ -267,11 +274,11 @@ class LmdbWriter:
         return self._apply(self._append, log, payloads)
 
     def trim(self, log: str, before: int) -> None:
-        """Forget payloads below an offset; the log's end stays."""
+        """Delete payloads below an offset. The log's end does not change."""
         self._apply(self._trim, log, before)
 
     def begin(self, log: str, offset: int) -> None:
-        """Let the log end at an offset, if it ends before."""
+        """Move the log's end up to an offset. An end beyond it stays."""
         self._apply(self._begin_log, log, offset)
 
     def commit(self) -> None:
@@ -347,7 +354,7 @@ class LmdbWriter:
         self._environment.ids.update(self._ids)
 
     def _id(self, transaction: Transaction, kind: bytes, name: str) -> bytes:
-        """The number of a space or log, given to it on first use. Numbers are never given again."""
+        """Return the number of a space or log. Its first use assigns it. Numbers are never reused."""
         prefix = self._ids.get((kind, name)) or _known(self._environment, transaction, kind, name)
         if prefix is None:
             names = self._environment.names
@@ -360,7 +367,7 @@ def _known(environment: Environment, transaction: Transaction, kind: bytes, name
     prefix: bytes | None = environment.ids.get((kind, name))
     if prefix is None:
         prefix = transaction.get(encoded(kind, name.encode()), db=environment.names)
-        # What a write transaction sees may be rolled back: only readers remember.
+        # Only readers cache numbers: those of a write transaction may be rolled back.
         if prefix is not None and environment.writer != threading.get_ident():
             environment.ids[kind, name] = prefix
     return prefix
@@ -374,13 +381,13 @@ def _lost(where: str) -> StorageError:
     return StorageError(
         "the online store was deleted while it was open",
         where=where,
-        got="no file, or another one",
-        hint="mainstem run builds it anew from the lake",
+        got="no file, or another file",
+        hint="mainstem run rebuilds it from the lake",
     )
 
 
 def _key(environment: Environment, transaction: Transaction, name: bytes | None, encoded: bytes) -> bytes:
-    """A key as it was given: what stands in its name, if it was too long."""
+    """Return a key as it was given. A hashed key is stored in full in its name."""
     key: bytes = encoded[PREFIX + 1 :] if name is None else transaction.get(name, db=environment.values)
     return key
 
@@ -393,7 +400,7 @@ def _values(
         return [None] * len(keys)
     if len(keys) > FEW:
         with transaction.cursor(environment.values) as cursor:
-            # A cursor is quick where keys are in order: it looks around where it is.
+            # A cursor is fast for sorted keys, because it searches near its position.
             return list(map(cursor.get, all_encoded(prefix, keys)))
     get, values = transaction.get, environment.values
     return [get(name, None, values) for name in all_encoded(prefix, keys)]

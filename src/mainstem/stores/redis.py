@@ -1,7 +1,7 @@
-"""Online store and event log on a Redis server, so that many machines serve one state.
+"""Online store and event log on a Redis server, so that many machines serve the same state.
 
-Whatever a transaction writes is one script on the server: readers see all of it or nothing, and state and offsets
-cannot come apart. All keys of a branch begin with `mainstem:PROJECT:BRANCH`. Nothing but the writers' lock expires.
+A transaction is one script on the server. Readers see all of it or nothing, and state and offsets stay consistent. All
+keys of a branch begin with `mainstem:PROJECT:BRANCH`. Only the writers' lock expires.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mainstem.stores.redis_server import Command, Server
 from mainstem.stores.redis_writer import Names, RedisWriter, catalogue, entry_id, offset_of, turn
 
 LEASE = 10.0
-"""Seconds after which the turn of a writer that was killed goes to another."""
+"""Seconds after which the lock of a killed writer expires."""
 
 _CHUNK = 1_000  # entries read at a time
 
@@ -25,8 +25,9 @@ _CHUNK = 1_000  # entries read at a time
 class RedisStore:
     """Bytes per (space, key), and logs, of a project's branch at `url`. Safe in several processes and threads.
 
-    Opening connects. Raises `SettingsError` for a URL that is none, `MissingExtra` without redis-py, `StorageError` for
-    a server that cannot be used, or that evicts keys. One that may lose what it acknowledges is warned of.
+    The constructor connects. Raises `SettingsError` for an invalid URL, `MissingExtra` without redis-py, and
+    `StorageError` for a server that is unavailable or that evicts keys. It warns about a server that may lose
+    acknowledged data.
     """
 
     remote: ClassVar[bool] = True
@@ -42,7 +43,7 @@ class RedisStore:
         return bool(self._reach().ask("EXISTS", self._names.commits))
 
     def fork(self, origin: str) -> None:
-        """Begin as a copy of another branch's store, unless this one has begun or there is no other."""
+        """Start as a copy of another branch's store, unless this one has data or the other does not exist."""
         copy(self._reach(), Names.of(self._project, origin), self._names, self._lease)
 
     def close(self) -> None:
@@ -54,9 +55,11 @@ class RedisStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
-        """One writer at a time; made at once on exit, rolled back on an exception. Raises `StorageError`.
+        """Open the transaction of the only writer. It is applied on exit and rolled back on an exception. Raises
+        `StorageError`.
 
-        A `ConflictError` says that the transaction took so long that another writer had its turn: nothing was written.
+        Raises `ConflictError` if another writer took the lock because the transaction took too long. Nothing is then
+        written.
         """
         server = self._reach()
         with turn(server, self._names, self._lease) as mine:
@@ -80,7 +83,7 @@ class RedisStore:
         return int(self._reach().ask("HLEN", self._names.space(space)))
 
     def scan(self, space: str, limit: int = 1_000) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Pages of keys and values, as HSCAN finds them."""
+        """Yield pages of keys and values in the order of HSCAN."""
         at: int | None = 0
         while at is not None:
             following, found = self._reach().ask("HSCAN", self._names.space(space), at, "COUNT", limit)
@@ -89,7 +92,7 @@ class RedisStore:
             at = following or None
 
     def sizes(self) -> Sizes:
-        """What they take up in the server's memory, judged by a hundred entries of each."""
+        """Return the memory of spaces and logs on the server, estimated from a hundred entries of each."""
         server = self._reach()
         spaces, logs = catalogue(server, self._names)
         keys = [*map(self._names.space, spaces), *map(self._names.log, logs)]
@@ -100,8 +103,10 @@ class RedisStore:
     # ── event log ─────────────────────────────────────────────────────────────────────────────────────
 
     def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(offset, payload) from `start` to what was the end when the reading began; from the first one kept, if
-        those before were trimmed."""
+        """Yield (offset, payload) from `start` to the end of the log at the time of the call.
+
+        If earlier entries were trimmed, it begins at the first one that is left.
+        """
         end = self.end(log)
         stop = end if limit is None else min(end, start + limit)
         while start < stop:

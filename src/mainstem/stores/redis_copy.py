@@ -1,4 +1,4 @@
-"""A branch's store copied within the server, a thousand entries at a time, so that nobody waits long meanwhile."""
+"""Copy a branch's store within the server, a thousand entries at a time, so that the server stays responsive."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ return found[1] and '(' .. found[#found][1]
 
 
 def copy(server: Server, origin: Names, target: Names, lease: float) -> None:
-    """Begin a store as a copy of another, unless it has begun or there is no other. Writers of both wait.
+    """Start a store as a copy of another, unless it has data or the other does not exist. Writers of both wait.
 
-    What makes it begin is its first commit, which comes last: what a crash leaves before it, the next attempt clears
-    away. Raises `ConflictError` if the copy took so long that another writer came.
+    The first commit of the copy comes last. If the copy fails before it, the next attempt deletes the entries and
+    starts again. Raises `ConflictError` if another writer took the lock because the copy took too long.
     """
     with turn(server, target, lease) as here, turn(server, origin, lease) as there:
         if here.begun or not there.begun:
@@ -50,7 +50,7 @@ def _clear(server: Server, names: Names) -> None:
 
 
 def _copying(server: Server, origin: Names, target: Names) -> Iterator[None]:
-    """Copies some entries at each step; first what says which spaces and logs there are."""
+    """Yield after each chunk of copied entries. The first step copies the list of spaces and logs."""
     spaces, logs = catalogue(server, origin)
     for ours, theirs in ((origin.spaces, target.spaces), (origin.ends, target.ends)):
         server.ask("COPY", ours, theirs)

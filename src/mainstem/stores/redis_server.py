@@ -1,4 +1,4 @@
-"""A Redis server as a store sees it: asked with few retries, its errors explained, and what it promises of a write."""
+"""A Redis server with few retries, readable errors, and a description of its durability."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = Sequence[Argument]
 
 RETRIES = 5
-"""How often a command is sent again when the connection is lost: about a second in all."""
+"""The number of retries of a command after a lost connection. They take about a second together."""
 
 CONNECT_WITHIN, ANSWER_WITHIN = 2.0, 10.0
 """Seconds, unless the URL says `?socket_connect_timeout=` or `?socket_timeout=`."""
 
 ON_DISK_WITHIN = 8_000
-"""Milliseconds that the disk may take where it is waited for."""
+"""Milliseconds to wait for the server's disk, if commits wait for it."""
 
 
 @dataclass(frozen=True)
 class Durability:
-    """What is promised of a commit that was answered; `waits` says that the disk has to be waited for."""
+    """The durability of an acknowledged commit. `waits` means that a commit waits for the disk."""
 
     text: str
     safe: bool = True
@@ -45,9 +45,9 @@ _said: set[tuple[str, str]] = set()
 
 
 class Server:
-    """The server at `url`, and what it promises. Its methods raise `StorageError`.
+    """The server at `url`, and its durability. Its methods raise `StorageError`.
 
-    Raises `SettingsError` for a URL that is none, `MissingExtra` without redis-py.
+    Raises `SettingsError` for an invalid URL, `MissingExtra` without redis-py.
     """
 
     def __init__(self, url: str) -> None:
@@ -64,19 +64,19 @@ class Server:
         self._warn()
 
     def ask(self, *command: Argument) -> Any:
-        """The answer to a command."""
+        """Send a command and return the answer."""
         try:
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (_errors().RedisError, OSError) as error:
             raise explain(error, self.where) from error
 
     def together(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Any]:
-        """The answers to several commands, sent at once; `atomic` ones see and make one state."""
+        """Send several commands at once and return the answers. `atomic` commands run as one transaction."""
         pipeline = self._client.pipeline(transaction=atomic)
         for command in commands:
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         try:
-            # redis-py would put the whole command into the text of an error; it may have megabytes.
+            # redis-py puts the whole command into an error's text; a command may have megabytes.
             answers = pipeline.execute(raise_on_error=False)
         except (_errors().RedisError, OSError) as error:
             raise explain(error, self.where) from error
@@ -86,12 +86,12 @@ class Server:
         return answers
 
     def durably(self, *command: Argument) -> Any:
-        """The answer to a command that writes, once it is as safe as the server makes it."""
+        """Send a command that writes, and return the answer once the write is as durable as the server makes it."""
         if not self.durability.waits:
             return self.ask(*command)
         answer, (on_disk, _) = self.together([command, ("WAITAOF", 1, 0, ON_DISK_WITHIN)])
         if not on_disk:
-            hint = "it may have been kept; is the server's disk slow, or its appendfsync no?"
+            hint = "the write may still succeed; check the server's disk and its appendfsync"
             raise StorageError("the write did not reach the server's disk in time", where=self.where, hint=hint)
         return answer
 
@@ -99,7 +99,7 @@ class Server:
         self._client.close()
 
     def _config(self) -> dict[str, str]:
-        """The settings that matter, as far as the server tells: others' servers often do not."""
+        """Return the relevant settings of the server. Hosted servers often do not report them."""
         found: dict[Any, Any] = {}
         for pattern in ("append*", "maxmemory*", "no-appendfsync-on-rewrite"):
             found |= self._tried("CONFIG GET", pattern) or {}
@@ -110,7 +110,7 @@ class Server:
         on_disk = config.get("appendonly") == "yes"
         if on_disk and policy == "always" and not paused:
             return SYNCED
-        # Servers know it since 7.2, and refuse it without a file to wait for; with appendfsync no it has no end.
+        # WAITAOF needs Redis 7.2 and an append-only file. With appendfsync no it does not return.
         if policy != "no" and self._tried("WAITAOF", 1, 0, 1) is not None:
             return WAITED
         if config and not on_disk:
@@ -121,7 +121,7 @@ class Server:
         return Durability("the server does not report whether it is on disk", safe=False)
 
     def _tried(self, *command: Argument) -> Any:
-        """The answer to a command, None if the server does not know or not allow it."""
+        """Return the answer to a command; None if the server does not know it or does not allow it."""
         try:
             return self.ask(*command)
         except StorageError as error:
@@ -133,38 +133,38 @@ class Server:
         said = (self.where, self.durability.text)
         if not self.durability.safe and said not in _said:
             _said.add(said)
-            advice = "appendonly yes and appendfsync always keep it"
-            logger.warning("what the online store %s acknowledges is at risk: %s; %s", *said, advice)
+            advice = "set appendonly yes and appendfsync always"
+            logger.warning("the online store %s may lose acknowledged data: %s; %s", *said, advice)
 
 
 def redacted(url: str) -> str:
-    """A URL without its password and options."""
+    """Return a URL without its password and options."""
     return re.sub(r"//([^:/@]*)(:.*)?@", r"//\1:***@", url.partition("?")[0])
 
 
 def explain(error: Exception, where: str) -> StorageError:
-    """The error for what redis-py raised."""
+    """Return the error for an exception of redis-py."""
     exceptions = _errors()
     what, hint = "the online store cannot be used", None
     match error:
         case exceptions.AuthenticationError():
-            what, hint = "the online store refuses the login", "are user and password in `online` right?"
+            what, hint = "the online store refuses the login", "check the user and the password in `online`"
         case exceptions.NoPermissionError():
-            what = "the online store's user is not allowed to do this"
+            what = "the online store's user lacks a permission"
             hint = "it needs +@read +@write +@scripting +@transaction +@connection on ~mainstem:*"
         case exceptions.OutOfMemoryError():
-            what, hint = "the online store is full", "raise its maxmemory; nothing of this write was kept"
+            what, hint = "the online store is full", "raise its maxmemory; the write was rolled back"
         case exceptions.ReadOnlyError():
             what, hint = "the online store is a replica", "`online` must name the primary"
         case exceptions.BusyLoadingError():
-            what, hint = "the online store is still reading its files", "do it again in a moment"
+            what, hint = "the online store is still loading its data", "try again in a moment"
         case exceptions.ConnectionError() | exceptions.TimeoutError() | OSError():
-            what, hint = "the online store cannot be reached", "does the server run, and is `online` right?"
+            what, hint = "the online store cannot be reached", "check the server and the URL in `online`"
     return StorageError(what, where=where, got=str(error), hint=hint)
 
 
 def _client(url: str, where: str) -> Redis:
-    """A client that has connected to nothing yet."""
+    """Return a client that has not connected yet."""
     try:
         from redis import Redis
         from redis.backoff import ExponentialWithJitterBackoff
@@ -174,16 +174,16 @@ def _client(url: str, where: str) -> Redis:
     again = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), RETRIES)
     try:
         if not re.fullmatch(r"/?\d*", urlsplit(url).path):
-            raise ValueError("a database is a number")
+            raise ValueError("the database must be a number")
         client = Redis.from_url(url, socket_connect_timeout=CONNECT_WITHIN, socket_timeout=ANSWER_WITHIN, retry=again)
         client.connection_pool.make_connection()
     except (ValueError, TypeError) as error:
         raise SettingsError(
             "the URL of the online store is invalid",
             where=where,
-            got=str(error) if isinstance(error, TypeError) else None,  # others may quote a part of the password
+            got=str(error) if isinstance(error, TypeError) else None,  # other messages may quote a part of the password
             expected="redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER], or rediss:// for TLS",
-            hint="/, @, : and # in a password are written %2F, %40, %3A and %23",
+            hint="write /, @, : and # in a password as %2F, %40, %3A and %23",
         ) from None
     return client
 
@@ -200,7 +200,7 @@ def _refuse_eviction(config: Mapping[str, str], where: str) -> None:
 
 
 def _errors() -> Any:
-    """redis-py's exceptions: what raises them has imported it."""
+    """Return the module of redis-py's exceptions. It is already imported if one was raised."""
     from redis import exceptions
 
     return exceptions

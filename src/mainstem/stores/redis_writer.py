@@ -1,9 +1,9 @@
-"""One transaction on a Redis store: gathered in the client, made in one script.
+"""A transaction on a Redis store: collected in the client, and applied by one script.
 
-Writers take turns by a lock that expires, so that a writer that was killed does not stop the others for ever. What is
-right does not depend on it: the script makes the writes only if the last commit is still the one that the transaction
-began after and nobody else holds the lock. It knows the last commits by their ids, so a command that is sent
-again because its answer was lost writes nothing twice.
+Writers take turns by a lock. It expires, so that a killed writer does not block the others. Correctness does not depend
+on the lock: the script writes only if the last commit is still the one from before the transaction, and no other writer
+holds the lock. The server keeps the ids of the last commits, so a command that is resent after a lost answer does not
+write twice.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mainstem.errors import ConflictError, StorageError
 from mainstem.stores.redis_server import Command, Server
 
 ARGUMENTS = 4_000
-"""Arguments of one command at most: Lua cannot unpack many more."""
+"""The maximum number of arguments of one command: Lua cannot unpack many more."""
 
 _LONGEST_WAIT = 0.05
 _PROCESS = uuid4().hex[:12]
 _turns: dict[str, int] = {}
-"""The turns of this process, by id, and the threads that have them."""
+"""The turns of this process by id, with the threads that hold them."""
 
 _BEGIN = """
 local holder = redis.call('GET', KEYS[1])
@@ -45,9 +45,9 @@ _END = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
-# ARGV[3…] are commands: name, index of its key, number of arguments, arguments. What could fail halfway is asked before
-# anything is written: whether the user may do it and, by LPUSH, whether there is memory and a disk. A commit that is
-# there already touches its id again, so that its sender has a write whose way to the disk can be waited for.
+# ARGV[3…] are commands: name, index of its key, number of arguments, arguments. Before any write, the script checks
+# the user's permissions and, by LPUSH, that there is memory and a disk. If the commit exists (a resent command),
+# its id is written again, so that the sender can wait for that write to reach the disk.
 _COMMIT = """
 local id, begun = ARGV[1], ARGV[2]
 if (redis.call('LINDEX', KEYS[2], 0) or '') ~= begun then
@@ -97,32 +97,32 @@ class Names:
 
     @property
     def commits(self) -> str:
-        """A list: the ids of the last commits, newest first. A store that has begun has one."""
+        """A list: the ids of the last commits, newest first. It is empty if the store was never written to."""
         return f"{self.base}:commits"
 
     @property
     def spaces(self) -> str:
-        """A set: the spaces that may have something."""
+        """A set: the spaces that may have entries."""
         return f"{self.base}:spaces"
 
     @property
     def ends(self) -> str:
-        """A hash: log → the offset that the next payload will get."""
+        """A hash: log → the offset of its next payload."""
         return f"{self.base}:ends"
 
     def space(self, name: str) -> str:
-        """A hash: key → value."""
+        """Return a hash: key → value."""
         return f"{self.base}:space:{name}"
 
     def log(self, name: str) -> str:
-        """A stream: the payload of offset n has the id (n + 1)-0, since there is no 0-0."""
+        """Return a stream: the payload of offset n has the id (n + 1)-0, because Redis has no 0-0."""
         return f"{self.base}:log:{name}"
 
 
 class Turn:
-    """The turn to write to a store, until it is ended, or expires `lease` seconds after it was last renewed.
+    """The turn to write to a store. It lasts until it is ended, or expires `lease` seconds after the last renewal.
 
-    `begun` is the id of the last commit before it, `ends` are the ends of all logs.
+    `begun` is the id of the last commit before it. `ends` are the ends of all logs.
     """
 
     def __init__(self, server: Server, names: Names, lease: float) -> None:
@@ -135,7 +135,7 @@ class Turn:
         self.ends: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Wait for the turn. Raises `StorageError` if this thread has it already."""
+        """Wait for the turn. Raises `StorageError` if this thread holds it already."""
         wait, names = 0.001, self._names
         _turns[self.id] = threading.get_ident()
         begin: Command = ("EVAL", _BEGIN, 3, names.lock, names.commits, names.ends, self.id, self._lease)
@@ -149,15 +149,15 @@ class Turn:
         self._renewed = time.monotonic()
 
     def renew(self) -> None:
-        """Go on to hold the turn, if it is time to say so. That it was lost is found out by the commit."""
+        """Renew the turn if it is time to. A lost turn is detected by the commit."""
         if time.monotonic() - self._renewed > self._patience:
             self._server.ask("EVAL", _RENEW, 1, self._names.lock, self.id, self._lease)
             self._renewed = time.monotonic()
 
     def commit(self, commands: Sequence[Command]) -> None:
-        """Make the commands (each a name, a key and arguments), all or none, and end the turn.
+        """Apply the commands (each a name, a key and arguments), all or none, and end the turn.
 
-        Raises `ConflictError` if another had the turn meanwhile.
+        Raises `ConflictError` if another writer had the turn in the meantime.
         """
         names = self._names
         keys = dict.fromkeys([names.lock, names.commits, *(str(key) for _, key, *_ in commands)])
@@ -169,16 +169,16 @@ class Turn:
         self._held = False
 
     def end(self) -> None:
-        """Let others have their turn, if it has not ended. Whatever goes wrong here, it expires."""
+        """Release the turn if it is still held. Errors are ignored, because the lock expires."""
         if self._held:
             with suppress(StorageError):
                 self._server.ask("EVAL", _END, 1, self._names.lock, self.id)
         _turns.pop(self.id, None)
 
     def _refuse_or_forget(self, holder: str) -> None:
-        """What the holder's process is told: a turn inside a turn is refused, one that it could not end is ended."""
+        """Refuse a turn inside another turn of the same thread, and release a turn that this process failed to end."""
         if _turns.get(holder) == threading.get_ident():
-            hint = "use the Writer that the outer one gave"
+            hint = "use the Writer of the outer transaction"
             raise StorageError("a transaction cannot begin inside another one", where=self._server.where, hint=hint)
         if holder.startswith(f"{_PROCESS}.{os.getpid()}.") and holder not in _turns:
             self._server.ask("EVAL", _END, 1, self._names.lock, holder)
@@ -186,7 +186,7 @@ class Turn:
 
 @contextmanager
 def turn(server: Server, names: Names, lease: float) -> Iterator[Turn]:
-    """A turn to write, waited for, and ended in any case."""
+    """Wait for the turn to write, and end it in any case."""
     taken = Turn(server, names, lease)
     try:
         taken.begin()
@@ -197,7 +197,7 @@ def turn(server: Server, names: Names, lease: float) -> Iterator[Turn]:
 
 @dataclass
 class _Space:
-    """A space as a transaction sees it: what it has read, and what it will write. None is for no value."""
+    """A space as a transaction sees it: its cached reads and its pending writes. None means no value."""
 
     cleared: bool = False
     read: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -215,7 +215,7 @@ class _Space:
 
 
 class RedisWriter:
-    """What one transaction has read and will write."""
+    """The reads and pending writes of one transaction."""
 
     def __init__(self, server: Server, names: Names, turn: Turn) -> None:
         self._server, self._names, self._turn = server, names, turn
@@ -248,7 +248,7 @@ class RedisWriter:
         self._space(space).written[key] = None
 
     def clear(self, space: str, limit: int | None = None) -> bool:
-        """All of it at once: the server frees the memory in a thread of its own."""
+        """Clear the whole space at once: the server frees the memory in a background thread."""
         self._spaces[space] = _Space(cleared=True)
         return False
 
@@ -259,7 +259,7 @@ class RedisWriter:
         return first
 
     def commands(self) -> Iterator[Command]:
-        """What makes the store as this transaction sees it."""
+        """Return the commands that apply this transaction."""
         names = self._names
         for name, payloads in self._logs.items():
             first = self._turn.ends.get(name, 0)
@@ -280,16 +280,16 @@ class RedisWriter:
 
 
 def catalogue(server: Server, names: Names) -> tuple[list[str], list[str]]:
-    """The spaces and the logs of a store."""
+    """Return the spaces and the logs of a store."""
     spaces, logs = server.together([("SMEMBERS", names.spaces), ("HKEYS", names.ends)])
     return sorted(name.decode() for name in spaces), sorted(name.decode() for name in logs)
 
 
 def entry_id(offset: int) -> str:
-    """The id of a log's payload in its stream."""
+    """Return the id of a log's payload in its stream."""
     return f"{offset + 1}-0"
 
 
 def offset_of(id: bytes) -> int:
-    """The offset of an entry of a stream."""
+    """Return the offset of an entry of a stream."""
     return int(id.partition(b"-")[0]) - 1

@@ -1,4 +1,4 @@
-"""Builds a table: write, audit, commit. What comes of it is unseen until the run publishes its release."""
+"""Build a table: write, audit, commit. Readers see it only after the run publishes its release."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Build:
     """The executor of `build` steps."""
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Build the table anew from the snapshots this run reads.
+        """Build the table from the snapshots of this run.
 
-        Rows in are those the expression gives; every one is published or quarantined. Raises `CheckFailed` when a
-        check of severity error finds violations; the snapshot is kept then, unpublished, for inspection.
+        Every row of the expression is published or quarantined. Raises `CheckFailed` if a check of severity error finds
+        violations. The unpublished snapshot is then kept for inspection.
         """
         definition = context.graph[step.node]
         subject = subject_of(context, step.node, declared(definition.node))
@@ -44,7 +44,7 @@ class Build:
 
 
 def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
-    """Every check of a source or table, on what its branch publishes. Raises `StorageError` if that is nothing."""
+    """Run every check of a source or table on its published rows. Raises `StorageError` if none are published."""
     node = context.graph[name].node
     subject = subject_of(context, name, declared(node))
     with context.session([name]) as session:

@@ -1,7 +1,7 @@
-"""Conditions of remedies: a small, safe part of SQL, compiled to Ibis.
+"""Conditions of remedies: a small, safe subset of SQL, compiled to Ibis.
 
 `departed_at >= TIMESTAMPTZ '2013-12-01 05:00:00+00' AND origin IN ('JFK', 'LGA')`: columns compared with constants,
-joined by AND, OR and NOT. Nothing else is taken, so what stands in a reviewed file cannot do more than it says.
+joined by AND, OR and NOT. Other SQL is refused, so a reviewed condition has no hidden effect.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPARISONS: dict[type[Any], str] = {
 
 
 def condition(table: ibis.Table, sql: str, where: str | None = None) -> BooleanValue:
-    """The rows of `table` that `sql` means, as an Ibis condition. Raises `DefinitionError` and `UnknownName`."""
+    """Return the condition `sql` on `table` as an Ibis value. Raises `DefinitionError` and `UnknownName`."""
     try:
         tree = parse_one(sql, dialect="duckdb")
     except SqlglotError as problem:
@@ -42,13 +42,13 @@ def condition(table: ibis.Table, sql: str, where: str | None = None) -> BooleanV
 
 
 def instant_sql(moment: datetime) -> str:
-    """An instant as a constant of a condition."""
+    """Return an instant as a constant of a condition."""
     text = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f").removesuffix(".000000")
     return f"TIMESTAMPTZ '{text}+00'"
 
 
 def quoted(name: str) -> str:
-    """A column's name as SQL takes it."""
+    """Return a column's name as quoted SQL."""
     plain = name.isidentifier() and name.islower()
     return name if plain else exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
@@ -105,13 +105,13 @@ def _instant(text: str, sql: str, where: str | None) -> datetime:
     try:
         moment = datetime.fromisoformat(text if ":" in text else f"{text} 00:00:00+00")
     except ValueError:
-        raise _refused(sql, f"no instant: {text!r}", where) from None
+        raise _refused(sql, f"{text!r} is not an instant", where) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _refused(sql: str, got: str, where: str | None) -> DefinitionError:
     return DefinitionError(
-        f"a remedy cannot be limited to {sql!r}",
+        f"unsupported condition {sql!r} of a remedy",
         where=where,
         got=got,
         expected="columns compared with constants, joined by AND, OR and NOT",

@@ -1,4 +1,4 @@
-"""Corrections: a verb, checked against a table's columns, for the rows of a condition."""
+"""Corrections: apply a verb to the rows of a condition, after a check against the table's columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def transformed(table: ibis.Table, verb: Verb, where: ibis.Value | None = None, place: str | None = None) -> ibis.Table:
     """Return `table` with a verb applied to the rows of `where`.
 
-    Raises `UnknownName` for a column that the table lacks, `SchemaError` for one of a type that the verb does not take.
+    Raises `UnknownName` for a column that the table lacks, and `SchemaError` for a type that the verb does not accept.
     """
     for column in verb.columns:
         if column not in table.columns:
@@ -31,9 +31,9 @@ def transformed(table: ibis.Table, verb: Verb, where: ibis.Value | None = None, 
 
 
 def corrected(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
-    """Return the table as remedies correct it, one after the other.
+    """Return the table with all remedies applied in order.
 
-    Raises `UnknownName` and `SchemaError` as `transformed` does, `DefinitionError` for a condition that is not valid.
+    Raises `UnknownName` and `SchemaError` as `transformed` does, and `DefinitionError` for an invalid condition.
     """
     for rule in rules:
         place = f"remedies.toml, {rule.place}"

@@ -1,4 +1,4 @@
-"""From a user's table function to an unbound Ibis expression, or an error that quotes the user's line."""
+"""Resolve a user's table function to an unbound Ibis expression. An error quotes the user's line."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _CAST = f'_.{{}}.cast("{INSTANT}")'
 
 
 def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> ibis.Table:
-    """Call the function with unbound tables, one per parameter, and type-check what it gives.
+    """Call the function with one unbound table per parameter, and check the types of the result.
 
-    Raises `UnknownName` for a column that is not there, `SchemaError` for what Ibis refuses (a join on unlike types),
-    for a naive timestamp, and for a result that is no table; and `DefinitionError` for an exception of the user's own.
+    Raises `UnknownName` for an unknown column; `SchemaError` for a type error (such as a join on different types), a
+    naive timestamp, or a result that is not a table; `DefinitionError` for an exception of the user's function.
     """
     where = f"{name} ({node.origin})"
     given = {parameter: inputs[parameter] for parameter in node.parameters}
     try:
         result = node(**given)
         if isinstance(result, ibis.Table):
-            result.schema()  # a join is only finished, and its names compared, when it is looked at
+            result.schema()  # Ibis finishes a join, and checks its names, only on access
     except MainstemError as error:
         raise error.at(_line(error, node) or where) from None
     except Exception as error:
         raise _explained(error, given, _line(error, node) or where) from error
     if not isinstance(result, ibis.Table):
-        got = "None: is the return missing?" if result is None else f"a {type(result).__name__}"
+        got = "None; the return statement may be missing" if result is None else f"a {type(result).__name__}"
         raise SchemaError("the function does not return a table", where=where, got=got, expected="an Ibis table")
     check_columns(result.schema().items(), where)
     validate(result, node.checks, where)
@@ -44,7 +44,7 @@ def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> i
 
 
 def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: str = _CAST) -> None:
-    """Refuse naive timestamps and hidden names; `cast` shows how a column is cast. Raises `SchemaError`."""
+    """Refuse naive timestamps and hidden names. `cast` is the form of a cast in hints. Raises `SchemaError`."""
     for column, type in columns:
         if type.is_timestamp() and type.timezone is None:
             raise SchemaError(
@@ -59,7 +59,7 @@ def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: s
 
 
 def _line(error: Exception, node: Table) -> str | None:
-    """The deepest line of the user's own file on the way to an error."""
+    """Return the deepest line of the user's file in the traceback of an error."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == node.origin.file]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}  {frames[-1].line}" if frames else None
 
@@ -90,12 +90,12 @@ def _explained(error: Exception, inputs: Mapping[str, ibis.Table], where: str) -
             f"{method[2]!r} is not a method of a {method[1]}", where=where, hint=close_matches(method[2], known)
         )
     if type(error).__module__.startswith("ibis") or "'function' object" in text or "'method'" in text:
-        hint = '_["name"] reads a column that is called like a method of tables' if "'method'" in text else None
+        hint = '_["name"] reads a column that has the name of a method' if "'method'" in text else None
         return SchemaError("the expression does not fit its inputs", where=where, got=_last(text), hint=hint)
     return DefinitionError("the function failed", where=where, got=f"{type(error).__name__}: {text}")
 
 
 def _last(text: str) -> str:
-    """What Ibis says last is what is wrong; before it stand the whole expressions."""
+    """Return the last line of Ibis' message, which has the reason. Whole expressions come before it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no message"

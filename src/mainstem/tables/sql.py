@@ -1,7 +1,7 @@
-"""Tables written in SQL (DuckDB's dialect): their inputs, their schema, and their place in an Ibis expression.
+"""Tables written in SQL (DuckDB's dialect): their inputs, their schema, and their Ibis expression.
 
-A query is kept as it is written, as one Ibis operation over its inputs. `ibis.parse_sql` was tried and rejected: it
-loses DISTINCT, adds columns for HAVING, and knows neither CASE nor window functions (12.0).
+A query stays unchanged, as one Ibis operation over its inputs. `ibis.parse_sql` was rejected: it loses DISTINCT, adds
+columns for HAVING, and supports neither CASE nor window functions (12.0).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mainstem.tables.types import Types
 
 
 def inputs(text: str) -> tuple[str, ...]:
-    """The names that the FROM clauses read, in order, without those that WITH defines. Raises `SchemaError`."""
+    """Return the names that the FROM clauses read, in order, without those of WITH. Raises `SchemaError`."""
     return tuple(dict.fromkeys(table.name for table in read_by(_parse(text))))
 
 
 def bind(
     text: str, inputs: Mapping[str, ibis.Table], where: str | None = None, types: Types | None = None
 ) -> ibis.Table:
-    """The query as an unbound Ibis table over `inputs`; `types` remembers what the engine said of it before.
+    """Return the query as an unbound Ibis table over `inputs`. `types` caches what the engine reported before.
 
     Raises `UnknownName` or `SchemaError`.
     """
@@ -51,18 +51,18 @@ def bind(
 
 
 def trace(text: str, inputs: Mapping[str, ibis.Table], leaf: Callable[[str], Traces], columns: Sequence[str]) -> Traces:
-    """The trace of each of a query's `columns`, given those of its inputs' columns by the input's name."""
+    """Return the trace of each of a query's `columns`. `leaf` gives the traces of an input's columns by its name."""
     from mainstem.tables import sql_lineage
 
     return sql_lineage.trace(_parse(text), {name: table.columns for name, table in inputs.items()}, leaf, columns)
 
 
 def parse_file(path: Path) -> tables.Table:
-    """The table that `sql/NAME.sql` declares.
+    """Return the table that `sql/NAME.sql` declares.
 
-    Its first comments may say more: `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
-    and any number of `-- check: not_null("origin")` and `-- assume_known: column: why`, as Python would have it. Raises
-    `DefinitionError`.
+    Comments at its top may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`, and
+    any number of `-- check: not_null("origin")` and `-- assume_known: column: reason`. Checks use Python's syntax.
+    Raises `DefinitionError`.
     """
     text = path.read_text(encoding="utf-8")
     said: dict[str, str] = {}
@@ -95,7 +95,7 @@ def _assumption(text: str, origin: Origin) -> dict[str, str]:
 
 
 def _meta(said: Mapping[str, str], text: str) -> dict[str, str]:
-    """Description and owner; an opening comment without a word before a colon describes the table."""
+    """Return description and owner. An opening comment without `word:` is the description."""
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     plain = first.removeprefix("--").strip() if first.startswith("--") and not re.match(r"--\s*\w+:", first) else ""
     described = said.get("description") or plain
@@ -111,7 +111,10 @@ _MAKERS = {
 
 
 def _check_of(text: str, origin: Origin) -> checks.Check:
-    """`not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")`: names and literals, never code."""
+    """Return a check from `not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")`.
+
+    Arguments are names and literals; code is not evaluated.
+    """
     import ast
 
     try:
@@ -144,7 +147,7 @@ def _parse(text: str, where: str | None = None) -> sge.Query:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> sge.Query:
-    """Not to be changed: the next who asks gets the same tree."""
+    """Return a query's tree. Do not change it: it is cached."""
     try:
         statements = [s for s in sg.parse(text, dialect=DIALECT) if s is not None]
     except sg.errors.SqlglotError as error:
@@ -157,7 +160,8 @@ def _parsed(text: str) -> sge.Query:
 
 
 def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: str | None) -> dict[str, str]:
-    """The columns and types that DuckDB gives the query over empty tables. Raises `UnknownName` or `SchemaError`."""
+    """Return the columns and types that DuckDB gives the query over empty tables. Raises `UnknownName` or
+    `SchemaError`."""
     import duckdb
 
     from mainstem.engines.types import from_duckdb, identifier, to_duckdb
@@ -177,16 +181,16 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
 
 
 def _check(columns: Sequence[tuple[str, Any]], where: str | None) -> None:
-    """Refuse a name that two columns have, and what no table may have. Raises `SchemaError`."""
+    """Refuse duplicate column names and columns that no table may have. Raises `SchemaError`."""
     twice = [name for name, times in Counter(name.lower() for name, _ in columns).items() if times > 1]
     if twice:
-        hint = "AS gives one of them another name, EXCLUDE (…) leaves it out of a *"
+        hint = "rename one of them with AS, or leave it out of a * with EXCLUDE (…)"
         raise SchemaError(f"two columns have the name {twice[0]!r}", where=where, hint=hint)
     check_columns(columns, where, "CAST({} AS TIMESTAMPTZ)")
 
 
 def _complaint(connection: Any, text: str) -> str | None:
-    """What is wrong with a query as its author wrote it, line by line."""
+    """Return DuckDB's error for a query as its author wrote it, with line numbers."""
     import duckdb
 
     try:
@@ -197,7 +201,7 @@ def _complaint(connection: Any, text: str) -> str | None:
 
 
 def _place(text: str, message: str, where: str | None) -> str | None:
-    """The place of a query, and its line that DuckDB points at."""
+    """Return the place of a query, with the line that DuckDB reports."""
     if (found := re.search(r"^LINE (\d+):", message, re.MULTILINE)) is None:
         return where
     number = int(found[1]) + text[: len(text) - len(text.lstrip())].count("\n")
@@ -206,7 +210,7 @@ def _place(text: str, message: str, where: str | None) -> str | None:
 
 
 def _kept(type: Any) -> Any:
-    """DuckDB's sum of integers is a HUGEINT, which Parquet has not."""
+    """Return a column's storable type. DuckDB's sum of integers is a HUGEINT, which Parquet lacks."""
     return ibis.dtype("int64") if type.is_decimal() and type.precision == 38 and type.scale == 0 else type
 
 

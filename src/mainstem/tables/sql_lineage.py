@@ -1,8 +1,7 @@
-"""Column lineage through SQL tables, by the very rules that Ibis expressions follow.
+"""Column lineage through SQL tables, by the same rules as Ibis expressions.
 
-SQLGlot says which column every name means and writes out every star; what is left is to read each clause as the
-operation it is. A query with something in it that the rules have no word for is of unknown availability, and the reason
-names it.
+SQLGlot qualifies every name and expands every star. Each clause is then traced as one operation. If a query contains
+syntax without a rule, the availability of all its columns is unknown, with the syntax as the reason.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _SETS = ("grouping_sets", "rollup", "cube")
 
 
 def trace(query: sge.Query, inputs: Mapping[str, Sequence[str]], leaf: Leaf, columns: Sequence[str]) -> Traces:
-    """The trace of each of a query's `columns`, given those of its inputs (name → columns) by name."""
+    """Return the trace of each of a query's `columns`, given the traces of its inputs' columns."""
     try:
         found = _traced(query, inputs, leaf)
         _in_order(list(found), [column.lower() for column in columns])
@@ -51,12 +50,12 @@ def _traced(query: sge.Query, inputs: Mapping[str, Sequence[str]], leaf: Leaf) -
 
 
 def _lower(traces: Traces, columns: Iterable[str]) -> Traces:
-    """As SQL sees them, for which case is no difference."""
+    """Return traces with lower-case names: SQL names are case-insensitive."""
     return {c.lower(): traces.get(c, NOTHING).rename(lambda name: Moment(name.lower())) for c in columns}
 
 
 def _in_order(found: Sequence[str], columns: Sequence[str]) -> None:
-    """Whether SQLGlot writes a star out as the engine does. What has no name of its own may have two."""
+    """Check that SQLGlot expanded a star as the engine does. An unnamed expression may have two names."""
     for name, column in zip(found, columns, strict=False):
         if name != column and name in columns:
             raise Untraceable(f"{name} where {column} is expected")
@@ -64,14 +63,14 @@ def _in_order(found: Sequence[str], columns: Sequence[str]) -> None:
 
 def _renamed(found: Traces, columns: Sequence[str]) -> Traces:
     if len(found) != len(columns):
-        raise Untraceable("columns that cannot be told apart by name")
+        raise Untraceable("columns with the same name")
     new = dict(zip(found, columns, strict=True))
     return {new[name]: t.rename(lambda column: Moment(new[column])) for name, t in found.items()}
 
 
 @dataclass(frozen=True)
 class _Walk:
-    """One pass over a query, its subqueries, and what WITH defines."""
+    """One pass over a query, its subqueries, and the queries of WITH."""
 
     leaves: Mapping[str, Traces]
     done: dict[int, Traces] = field(default_factory=dict)
@@ -98,7 +97,7 @@ class _Walk:
         return found
 
     def source(self, scope: Scope, item: Any, left: Values) -> Rows:
-        """What a FROM clause reads by one name; `left` is what stands left of it."""
+        """Return the rows of one name in a FROM clause. `left` are the rows to the left of it."""
         name = item.alias_or_name
         match found := scope.sources.get(name):
             case sge.Table() if found.name in self.leaves and not isinstance(found.this, sge.Func):
@@ -137,7 +136,8 @@ class _Select:
         return values.over(values.rows.where(values.of(where.this))) if where else values
 
     def _item(self, item: Any, left: Values) -> Rows:
-        """What stands at one place of a FROM clause: a relation, or a join in parentheses; `left` is left of it."""
+        """Return the rows of one item of a FROM clause: a relation, or a join in parentheses. `left` is to the left of
+        it."""
         if isinstance(item, sge.Subquery) and not item.alias and isinstance(item.this, (sge.Table, sge.Subquery)):
             rows = self._item(item.this, left)
         else:
@@ -164,7 +164,7 @@ class _Select:
 
     @cached_property
     def _projections(self) -> dict[str, Any]:
-        """By name; of two of one name both, for either may be meant."""
+        """The selected values by name. Two values of the same name count as one value that derives from both."""
         found: dict[str, Any] = {}
         for projection in self.select.selects:
             name, value = projection.alias_or_name, projection.unalias()
@@ -208,7 +208,7 @@ class _Select:
         return [part for kind in _SETS for part in group.args.get(kind) or ()] if group else []
 
     def _of_groups(self, node: Any) -> bool:
-        """Whether a value is made of the groups' alone."""
+        """Return whether a value depends only on the group's keys."""
         if node in self._keys:
             return True
         if isinstance(node, (sge.AggFunc, sge.Column, sge.Anonymous, sge.Window, sge.Query)):
@@ -217,12 +217,13 @@ class _Select:
 
     @cached_property
     def _place(self) -> rules.Places:
-        """Where instants are found in the outcome."""
+        """Where instants of the input are found in the result."""
         moments = {name: self.values.moment(self._instant(p)) for name, p in self._projections.items()}
         return places(moments, self.values.rows.same)
 
     def _instant(self, projection: Any) -> Any:
-        """The value whose instant a projection has; of a group, the latest. Subtotals have none where the key was."""
+        """Return the value whose instant a projection holds; in a group, the latest one. With subtotals a key may be
+        null."""
         if not self._is_aggregated:
             return projection
         if isinstance(projection, sge.Max) and not projection.expressions:
@@ -237,7 +238,7 @@ class _Select:
         return made[""]
 
     def _compared(self) -> Trace:
-        """What rows are compared by, where only some of them stay: DISTINCT ON, or a limit of ordered rows."""
+        """Return the trace of the keys that select rows: of DISTINCT ON, or of a limit of ordered rows."""
         distinct = self.select.args.get("distinct")
         on = distinct.args.get("on") if distinct else None
         order = self.walk.orders[id(self.scope)] = self._order()
@@ -245,7 +246,7 @@ class _Select:
         return derived([self._rank(on) if on else NOTHING, order if on or limited else NOTHING])
 
     def _order(self) -> Trace:
-        """What the rows are ordered by; as those of the one query are that they are read from, if by nothing else."""
+        """Return the trace of the ORDER BY keys. Without ORDER BY, the order of the only input query remains."""
         if order := self.select.args.get("order"):
             return self._rank(order)
         sources = [source for _, source in self.scope.selected_sources.values()]

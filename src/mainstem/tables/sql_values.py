@@ -1,4 +1,4 @@
-"""What values in SQL derive from, and when they are known; and what SQLGlot's words for them mean."""
+"""The lineage and availability of SQL values, and the meaning of SQLGlot's node types."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mainstem.graph.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK
 
 
 class Untraceable(Exception):
-    """Something in a query that the rules have no word for."""
+    """A query contains syntax that has no rule."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """Values over the `rows` of a FROM clause; a subquery's also over those `outer` to it.
+    """Values over the `rows` of a FROM clause, and for a subquery also over those of the `outer` query.
 
-    `query` traces a subquery; `named` are the SELECT's own columns where they may be read by name, as in ORDER BY.
+    `query` traces a subquery. `named` are the SELECT's own columns, where a clause may read them by name (ORDER BY).
     """
 
     query: Callable[[Scope, Values], Traces]
@@ -61,12 +61,12 @@ class Values:
         return replace(self, rows=rows)
 
     def moment(self, node: Any) -> Moment | None:
-        """`column ± constant intervals` of the rows; None for anything else."""
+        """Return `column ± constant intervals` of the rows; None for any other value."""
         moment = moment_of(self._one(node) or node)
         return moment if moment and moment.column in self.rows.columns else None
 
     def equal(self, conditions: Iterable[Any], other: Rows) -> Iterator[tuple[str, str]]:
-        """The columns, of these rows and of `other`, that conditions equate."""
+        """Yield the pairs of columns, of these rows and of `other`, that conditions equate."""
         for condition in conditions:
             if isinstance(condition, sge.EQ):
                 sides = [moment_of(self._one(side) or side) for side in (condition.this, condition.expression)]
@@ -84,7 +84,7 @@ class Values:
         if not node.table and _is_parameter(node):
             return NOTHING
         if self.outer is None:
-            raise Untraceable(f"what {node.sql(DIALECT)} is cannot be told")
+            raise Untraceable(f"unknown name {node.sql(DIALECT)}")
         return self.outer.of(node)
 
     def _subquery(self, node: sge.Query) -> Trace:
@@ -95,7 +95,7 @@ class Values:
         return of_other_rows(derived(self.query(scope, self).values()), "a subquery")
 
     def _one(self, node: Any) -> sge.Column | None:
-        """The column that stands for all of a COALESCE, as SQLGlot writes what USING makes one of."""
+        """Return the column that represents a COALESCE which SQLGlot made from USING."""
         if not isinstance(node, sge.Coalesce):
             return None
         columns = [node.this, *node.expressions]
@@ -108,7 +108,7 @@ class Values:
 
 
 def _counts(node: Any) -> bool:
-    """Whether it is the star of `count(*)`."""
+    """Return whether a node is the star of `count(*)`."""
     return isinstance(node, sge.Star) and isinstance(node.parent, sge.Count)
 
 
@@ -123,7 +123,7 @@ def _reaches(name: str, other: str, same: Mapping[str, str]) -> bool:
 
 
 def _is_parameter(column: sge.Column) -> bool:
-    """Whether a name is the parameter of a lambda or a comprehension around it."""
+    """Return whether a name is a parameter of a surrounding lambda or comprehension."""
     around = column.find_ancestor(sge.Lambda, sge.Comprehension)
     while around is not None:
         names = around.expressions if isinstance(around, sge.Lambda) else [around.expression]
@@ -147,7 +147,7 @@ _MICROS = {
 
 
 def moment_of(node: Any) -> Moment | None:
-    """`column ± constant intervals` as a moment, the column as `table.column`; None for anything else."""
+    """Return `column ± constant intervals` as a moment, with the column as `table.column`; None for any other value."""
     match node:
         case sge.Paren():
             return moment_of(node.this)
@@ -171,7 +171,7 @@ def _interval(node: Any) -> int | None:
 
 
 def looks_back(condition: Any, ours: Traces, theirs: Traces) -> tuple[Moment, Moment] | None:
-    """The instants, theirs and ours, of an as-of join's condition that looks back: theirs is no later than ours."""
+    """Return the two instants of an as-of condition that looks back, theirs and ours: theirs is not later than ours."""
     if isinstance(condition, (sge.GT, sge.GTE)):
         late, early = moment_of(condition.this), moment_of(condition.expression)
     elif isinstance(condition, (sge.LT, sge.LTE)):
@@ -182,7 +182,7 @@ def looks_back(condition: Any, ours: Traces, theirs: Traces) -> tuple[Moment, Mo
 
 
 def how(join: sge.Join) -> str:
-    """The join's kind, as the rules have it. Raises `Untraceable`."""
+    """Return the kind of a join in the rules' terms. Raises `Untraceable`."""
     if join.method not in ("", "ASOF") or join.args.get("using"):
         raise Untraceable(f"a {join.method or 'USING'} JOIN")
     if join.kind in ("SEMI", "ANTI"):
@@ -193,7 +193,7 @@ def how(join: sge.Join) -> str:
 
 
 def is_aggregate(node: Any) -> bool:
-    """Whether a value is computed of many rows; not one of a window function or a subquery in it."""
+    """Return whether a value is an aggregate. Window functions and subqueries in it do not count."""
     if isinstance(node, (sge.Window, sge.Query)):
         return False
     return isinstance(node, sge.AggFunc) or any(map(is_aggregate, node.iter_expressions()))
@@ -215,7 +215,7 @@ _DRAWN_NAMES = frozenset(
 
 
 def is_drawn(node: Any) -> bool:
-    """Whether a function's value does not follow from its arguments: the clock, chance, a setting."""
+    """Return whether a function's value depends on more than its arguments: on the clock, chance or a setting."""
     return isinstance(node, _DRAWN) or (isinstance(node, sge.Anonymous) and node.name.lower() in _DRAWN_NAMES)
 
 
@@ -223,13 +223,13 @@ _PLAIN = (
     *(sge.Literal, sge.Boolean, sge.Null, sge.Identifier, sge.Var, sge.DataType, sge.Interval, sge.Func),
     *(sge.WindowSpec, sge.Array, sge.Tuple, sge.Order),
 )
-"""Words that stand for themselves, and those that nothing may stand in."""
+"""Node types that are values on their own, and those that may have no children."""
 
 _CLAUSES = ("where", "group", "having", "qualify", "distinct", "order", "limit", "offset")
 
 
 def refuse(query: sge.Query) -> None:
-    """Raises `Untraceable` for what cannot be read clause by clause."""
+    """Raise `Untraceable` for syntax that cannot be traced clause by clause."""
     for node in query.walk():
         match node:
             case sge.Pivot() | sge.Columns() | sge.PositionalColumn() | sge.Lateral() | sge.Placeholder():

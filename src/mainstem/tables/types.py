@@ -1,4 +1,4 @@
-"""The column types of queries, as the engine gave them, kept in a file: to ask it at every start takes 0.1 s."""
+"""A cache file of query types. Asking the engine at every start takes 0.1 s."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Columns = Mapping[str, str]
 
 
 class Types:
-    """Types by what they follow from: the query, its inputs' schemas, and the versions of what gave them.
+    """Column types by query, schemas of inputs, and versions of the engine and libraries.
 
-    Without a file nothing is remembered. One that cannot be read is empty, one that cannot be written is done without.
+    Without a file there is no cache. An unreadable file counts as empty; an unwritable file is ignored.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -29,13 +29,13 @@ class Types:
         self._used: dict[str, Columns] = {}
 
     def of(self, query: str, inputs: Mapping[str, Columns], ask: Callable[[], Columns]) -> Columns:
-        """The types of a query over `inputs`; `ask` gives them where they are not known yet."""
+        """Return the types of a query over `inputs`. `ask` is called if they are not cached."""
         key = digest(query, canonical({name: tuple(columns.items()) for name, columns in inputs.items()}), *_versions())
         self._used[key] = self._known.get(key) or ask()
         return self._used[key]
 
     def save(self) -> None:
-        """Keep the types that were asked for, and no others."""
+        """Save the types that were used, and no others."""
         if self._file is not None and self._used != self._known:
             draft = self._file.with_name(f"{self._file.name}.{uuid4().hex}")
             with suppress(OSError):

@@ -79,5 +79,5 @@ def gone(view: str, store: OnlineStore) -> StorageError:
         f"the online state of {view!r} is gone from the store",
         where=store.where,
         expected="the state that the release refers to",
-        hint="mainstem run builds it anew from the lake",
+        hint="mainstem run rebuilds it from the lake",
     )

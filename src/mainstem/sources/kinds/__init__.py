@@ -1,7 +1,7 @@
-"""Every kind of source, one module each. `register` adds one; what is built in is registered the same way.
+"""Every kind of source, one module each. `register` adds one. Built-in kinds are registered the same way.
 
-A package offers its own by an entry point of the group `mainstem.sources` whose name is that of the declaration's class
-in lower case: `ledger = "mainstem_ledger:LedgerKind"` for sources of the class `Ledger`.
+A package adds its own by an entry point in the group `mainstem.sources`. The entry point's name is the declaration's
+class in lower case: `ledger = "mainstem_ledger:LedgerKind"` for sources of the class `Ledger`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS: dict[type[Source], SourceKind[Any]] = {}
 
 
 def register(kind: SourceKind[Any]) -> None:
-    """Let sources of the type `kind.node_type`, and of its subclasses, be read by `kind`."""
+    """Register `kind` for sources of the type `kind.node_type` and its subclasses."""
     KINDS[kind.node_type] = kind
 
 

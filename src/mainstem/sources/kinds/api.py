@@ -1,4 +1,4 @@
-"""JSON APIs: pages through dlt's REST client, each turned into Arrow at once."""
+"""JSON APIs: pages through dlt's REST client, each converted to Arrow at once."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ATTEMPTS = 4
-"""Requests for a page before a server that is busy or broken is given up."""
+"""The maximum number of requests for a page if the server is busy or broken."""
 BACKOFF = 0.3
-"""Seconds before the second attempt; doubled each time."""
+"""Seconds before the second attempt. The delay doubles each time."""
 PAGE = 1_000
-"""Rows asked for at a time, where paging is by offset."""
+"""Rows per request, if paging is by offset."""
 
 
 UP_TO_DATE = "nothing beyond the cursor"
 
 
 class ApiKind(SourceKind[Api]):
-    """A JSON API, read page by page: records beyond the cursor, or all of them where there is none."""
+    """A JSON API, read page by page: records beyond the cursor, or all records without a cursor."""
 
     node_type = Api
 
@@ -102,7 +102,7 @@ def _batches(request: Request, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 
 def _pages(request: Request) -> Iterator[list[Any]]:
-    """The records of each page. Raises `SourceUnreachable` and `SourceError`, without a secret in either."""
+    """Yield the records of each page. Raises `SourceUnreachable` and `SourceError`, both without secrets."""
     client_class, requests_client, requests = _dlt()
     node: Api = request.node
     shown, address = redact(node.url), expand(node.url)
@@ -110,7 +110,7 @@ def _pages(request: Request) -> Iterator[list[Any]]:
         request_timeout=TIMEOUT, request_max_attempts=ATTEMPTS, request_backoff_factor=BACKOFF, raise_for_status=False
     ).session
     client = client_class(address, headers={"User-Agent": AGENT, **expand_all(node.headers)}, session=session)
-    logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever it finds that an API has one page only
+    logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever an API has only one page
     templates = (node.url, *node.params.values(), *node.headers.values())
     try:
         before: Any = None
@@ -118,7 +118,7 @@ def _pages(request: Request) -> Iterator[list[Any]]:
             records = records_at(page.response.json(), node.records, f"{request.where}, {shown}")
             if records and records == before:
                 raise SourceError(
-                    "the API gives the same page again and again",
+                    "the API returns the same page repeatedly",
                     where=f"{request.where}, {shown}",
                     got=f"paging={node.paging!r}",
                     hint='paging="none", or the kind of paging it has',
@@ -171,7 +171,7 @@ def _dlt() -> tuple[Any, Any, Any]:
 
 
 def _beyond(source: Api, cursor: str) -> str | None:
-    """Ask for what is beyond the cursor."""
+    """Request what is beyond the cursor."""
     last = last_of(cursor)
     params = {**expand_all(source.params), **({} if last is None else {str(source.cursor_param): last})}
     url, headers = with_params(expand(source.url), params), expand_all(source.headers)
@@ -182,11 +182,11 @@ def _beyond(source: Api, cursor: str) -> str | None:
         return f"more: {digest(canonical(rows))}"
     if not rows or (source.paging == "none" and order.count(0) == len(rows) <= rows_at_last(cursor)):
         return UP_TO_DATE
-    return None  # rows that are stored came again, so that new ones may stand on a later page
+    return None  # this page had only stored rows; new ones may be on a later page
 
 
 def _order(value: Any, last: Any) -> int:
-    """−1, 0 or 1: before, at or beyond the last value."""
+    """Return −1, 0 or 1: before, at or beyond the last value."""
     if last is None:
         return 1
     if value is None:

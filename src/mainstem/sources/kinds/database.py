@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mainstem.sources.postgresql import Column
 
 SAMPLE = 1_000
-"""Rows by which SQLite's driver takes the types of columns that declare none."""
+"""The number of rows from which SQLite's driver infers the types of columns that declare none."""
 
 
 class DatabaseKind(SourceKind[Database]):
-    """Rows at or beyond the cursor's last value that are not stored yet, or all rows where there is no cursor."""
+    """Unstored rows at or beyond the cursor's last value, or all rows without a cursor."""
 
     node_type = Database
 
@@ -40,7 +40,7 @@ class DatabaseKind(SourceKind[Database]):
         if node.cursor is None:
             return Extraction.replacing(conformed(batches, schema, request.where), schema)
         mark = Watermark(node.cursor, request.cursor)
-        if scheme(node.url) == "sqlite":  # its values are compared as they are stored: an instant may be any text
+        if scheme(node.url) == "sqlite":  # SQLite compares values as stored, and an instant may be any text
             fresh = (mark.fresh(batch) for batch in batches)
             return Extraction.appending(conformed(fresh, schema, request.where), schema, mark.text)
         typed = conformed(batches, schema, request.where)
@@ -53,7 +53,7 @@ class DatabaseKind(SourceKind[Database]):
 
     def observe(self, source: Database, root: Path, cursor: str | None) -> str | None:
         if not source.url.startswith("sqlite:///"):
-            return None  # other databases do not say when they changed
+            return None  # other databases do not report when they changed
         file = file_of(source.url, root)
         wal = file.with_name(f"{file.name}-wal")
         if stamp(file) is None:
@@ -102,7 +102,7 @@ def _query(request: Request, wanted: Sequence[str]) -> tuple[str, tuple[Any, ...
 
 
 def _columns(node: Database, root: Path) -> dict[str, dt.DataType]:
-    """Columns and types. Raises `SourceError` for one of PostgreSQL's that could mean anything."""
+    """Return columns and types. Raises `SourceError` for an ambiguous type of PostgreSQL."""
     import ibis.expr.datatypes as dt
 
     from mainstem.sources.adbc import reading, scheme, statement
@@ -117,7 +117,7 @@ def _columns(node: Database, root: Path) -> dict[str, dt.DataType]:
 
 
 def _postgresql_columns(node: Database, root: Path) -> list[Column]:
-    """PostgreSQL's columns, by a query over no rows."""
+    """Return PostgreSQL's columns, from a query without rows."""
     from mainstem.sources.adbc import reading, statement
     from mainstem.sources.postgresql import described
 

@@ -1,6 +1,6 @@
-"""Files: each that is new or has changed becomes one part; the rows a changed file brought before are replaced.
+"""Files: each new or changed file becomes one part. The old rows of a changed file are replaced.
 
-The cursor maps each path to its size, time of change, digest and the data files that hold its rows.
+The cursor maps each path to its size, time of change, digest, and the data files with its rows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FilesKind(SourceKind[Files]):
 
 
 def _extract(request: Request) -> Extraction:
-    """The files that changed since the cursor. Raises `SourceError` if none matches at all."""
+    """Return the files that changed since the cursor. Raises `SourceError` if no file matches."""
     stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
     found = listing(request.root, request.node.path)
     if not found and not stored:
@@ -103,7 +103,7 @@ def _part(request: Request, path: str) -> Part:
 
 
 def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None:
-    """Refuse a CSV file that has become shorter and ends within a line: its last value may be half a value."""
+    """Refuse a CSV file that became shorter and ends within a line: its last value may be incomplete."""
     file, size = request.root / seen.path, seen.stamp[0]
     if before and size < before["size"] and request.node.format == "csv" and _ends_within_a_line(file):
         raise SourceError(
@@ -111,7 +111,7 @@ def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None
             where=str(file),
             got=f"{size:,} bytes, the last not a line break",
             expected=f"{before['size']:,} bytes or more, or a line break at the end",
-            hint="if it is cut, fetch it again; if it is whole, end it with a line break",
+            hint="if it is truncated, fetch it again; if it is complete, end it with a line break",
         )
 
 
@@ -123,10 +123,10 @@ def _unchanged_meanwhile(request: Request, seen: _Seen) -> None:
 def _message(request: Request, changed: list[_Seen], gone: list[str]) -> str:
     said = [f"{len(changed)} file{'s' if len(changed) != 1 else ''}"] if changed else []
     if gone:
-        said.append(f"{len(gone)} no longer there, their rows stay: {', '.join(sorted(gone)[:3])}")
+        said.append(f"{len(gone)} no longer exist, their rows stay: {', '.join(sorted(gone)[:3])}")
     cut = [s.path for s in changed if request.node.format == "csv" and _ends_within_a_line(request.root / s.path)]
     if cut:
-        said.append(f"no line break at the end, perhaps cut: {', '.join(cut[:3])}")
+        said.append(f"no line break at the end, perhaps truncated: {', '.join(cut[:3])}")
     return "; ".join(said)
 
 
@@ -149,13 +149,13 @@ def _types(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, s
 
 
 def _types_of_csv(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, str]:
-    """Read every column of every file as text: a column that is blank in one file has its type from another."""
+    """Infer CSV types from the texts of all files: a column that is blank in one file gets its type from another."""
     from mainstem.sources.inference import types_of_text
 
     options = {"delim": ",", "quote": '"', "escape": '"', **source.options, "all_varchar": True, "union_by_name": True}
     with engine.session({"files": RawFiles(paths, "csv", None, options)}) as session:
         names = list(session.schema("SELECT * FROM files"))
         if len(names) == 1 and re.search(r"[;\t|]", names[0]):
-            hint = "another delimiter? options={'delim': ';'}"
-            raise SourceError("the CSV files have one column only", got=names[0], hint=hint)
+            hint = "set another delimiter: options={'delim': ';'}"
+            raise SourceError("the CSV files have only one column", got=names[0], hint=hint)
         return types_of_text(session, "files", names)

@@ -1,4 +1,4 @@
-"""Web pages: rows by CSS selectors, crawled by Scrapy in a process of its own."""
+"""Web pages: rows by CSS selectors, crawled by Scrapy in its own process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _PROGRAM = Path(__file__).parents[1] / "crawl.py"
 _PATIENCE = 4 * TIMEOUT
-"""Seconds a crawl may take in all, retries included."""
+"""Seconds for a whole crawl, with retries."""
 
 
 class WebKind(SourceKind[Web]):
-    """Rows of a web page, all of them at each collection."""
+    """Rows of a web page. Each collection reads all of them."""
 
     node_type = Web
 
@@ -60,7 +60,7 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
 
 
 def crawl(node: Web, where: str) -> list[dict[str, Any]]:
-    """The rows of a page. Raises `SourceUnreachable`, and `SourceError` for a status or selectors that find nothing."""
+    """Return the rows of a page. Raises `SourceUnreachable`, and `SourceError` for an HTTP error or without rows."""
     if importlib.util.find_spec("scrapy") is None:
         raise MissingExtra.named("web", "scrapy")
     shown = redact(node.url)
@@ -71,7 +71,7 @@ def crawl(node: Web, where: str) -> list[dict[str, Any]]:
     if "error" in found:
         reason = redact(found["error"], node.url)
         if "robots" in reason.lower():
-            raise SourceError("robots.txt forbids to read this page", where=shown, hint="ask its owner")
+            raise SourceError("robots.txt does not allow this page", where=shown, hint="ask the site's owner")
         raise unreachable(shown, reason)
     if not found["rows"]:
         raise _nothing(node, found["elements"], f"{where}, {shown}")
@@ -79,7 +79,7 @@ def crawl(node: Web, where: str) -> list[dict[str, Any]]:
 
 
 def _run(job: dict[str, Any], shown: str) -> dict[str, Any]:
-    # -P keeps the program's directory, whose modules have common names, off the import path.
+    # -P keeps the program's directory off the import path: its modules have common names.
     command = [sys.executable, "-P", str(_PROGRAM)]
     try:
         done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, timeout=_PATIENCE)
@@ -93,13 +93,13 @@ def _run(job: dict[str, Any], shown: str) -> dict[str, Any]:
 
 def _nothing(node: Web, elements: int, where: str) -> SourceError:
     if elements:
-        got = f"{elements} elements, in which no field is found"
+        got = f"{elements} elements without any of the fields"
         return SourceError(
-            "no field of the page is found", where=where, got=got, expected=f"fields={dict(node.fields)}"
+            "no field was found on the page", where=where, got=got, expected=f"fields={dict(node.fields)}"
         )
     return SourceError(
         f"the selector {node.rows!r} matches nothing on the page",
         where=where,
         expected="at least one element",
-        hint="has the page changed?",
+        hint="check whether the page has changed",
     )

@@ -1,4 +1,4 @@
-"""The history of the state's tables, for Alembic. Imported only when a database is behind."""
+"""The migrations of the state's tables, for Alembic. They are imported only if a database needs an upgrade."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from sqlalchemy import Connection, Engine, text
 from mainstem.errors import StorageError
 from mainstem.state.schema import REVISION, revision
 
-_LOCK = 0x6D61696E  # any number that all versions of Mainstem agree on
+_LOCK = 0x6D61696E  # an arbitrary number; all versions of Mainstem must use the same one
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring a database to the present revision; of several processes one does it. Raises `StorageError` if it is
-    at a revision that this version of Mainstem does not know."""
+    """Upgrade a database to the present revision. If several processes try, one of them does it.
+
+    Raises `StorageError` if this version of Mainstem does not know the database's revision.
+    """
     _refuse_newer(engine)
     with engine.connect() as connection:
         _alone(connection)
@@ -26,7 +28,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def _alone(connection: Connection) -> None:
-    """Wait until no other process upgrades, and keep them waiting until the commit."""
+    """Wait until no other process upgrades, and block other upgrades until the commit."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:

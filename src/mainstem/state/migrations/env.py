@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates over the connection that `upgrade` hands in, within its transaction."""
+"""Alembic's entry script. It migrates over the connection of `upgrade`, within its transaction."""
 
 from alembic import context
 

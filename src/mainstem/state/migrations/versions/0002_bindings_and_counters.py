@@ -1,5 +1,5 @@
-"""An endpoint is bound to versions by role; a remedy has a verb; numbers come from counters; only published runs have
-verdicts."""
+"""Bind endpoints to versions by role, give remedies a verb, take numbers from counters, keep verdicts of published
+runs."""
 
 import json
 from typing import Any
