@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "levels that are a text": (lambda: ms.by(_.x, "UA", _.count()), "a list of levels", "'UA'"),
     "no levels": (lambda: ms.by(_.x, [], _.count()), "a list of levels", "[]"),
     "levels of a column": (lambda: ms.by(_.x, _.y, _.count()), "a list of levels", "_.y"),
-    "edges that are texts": (lambda: ms.histogram(_.x, ["a", "b"]), "is not a number", "'a'"),  # type: ignore[list-item]
+    "edges that are texts": (lambda: ms.histogram(_.x, ["a", "b"]), "must be a number", "'a'"),  # type: ignore[list-item]
     "an edge": (lambda: ms.histogram(_.x, 3), "a list of edges", "3"),  # type: ignore[arg-type]
     "features that are a text": (lambda: model(features="place"), "`features` must be a list", "'place'"),
     "features that are a view": (lambda: model(features=PLACE), "`features` must be a list", "feature view: "),
