@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.records import LakeRecord
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
 from mainstem.ports import BranchStore, Engine, Store
@@ -19,6 +21,7 @@ from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     from mainstem.lake.iceberg import IcebergLake
+    from mainstem.lake.identity import Identity
     from mainstem.state.sql import SqlState
     from mainstem.stores.lmdb import LmdbStore
 
@@ -45,8 +48,26 @@ class Adapters:
     def lake(self) -> IcebergLake:
         from mainstem.lake.iceberg import IcebergLake
 
-        catalog = self.settings.profile.catalog
-        return IcebergLake(self.lake_root, catalog) if catalog else IcebergLake(self.lake_root)
+        return IcebergLake(self.lake_root, self.settings.profile.catalog or None, self._admit)
+
+    def _admit(self, found: Identity) -> None:
+        """Refuse a lake that the state's releases do not belong to. A state that was copied with its lake follows it.
+
+        Raises `StorageError`.
+        """
+        url = self.state.where
+        known = self.state.get(LakeRecord, "lake")
+        follows = known is not None and known.lake == found.copy_of and known.state != url
+        if known is not None and known.lake != found.id and not follows:
+            raise StorageError(
+                "the state belongs to another lake",
+                where=f"{url}, {self.lake_root}",
+                got=f"lake {found.id}" + (f", a copy of lake {found.copy_of}" if found.copy_of else ""),
+                expected=f"lake {known.lake}",
+                hint="give this lake a state of its own in the profile, or restore the lake that the state knows",
+            )
+        if known is None or (known.lake, known.state) != (found.id, url):
+            self.state.save(LakeRecord(found.id, url))
 
     @cached_property
     def state(self) -> SqlState:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, create_engine, event, make_url, select, update
+from sqlalchemy import URL, Select, create_engine, event, make_url, select, update
 from sqlalchemy.exc import NoSuchModuleError
 
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
@@ -19,10 +19,13 @@ from mainstem.state.failures import explained, is_full
 from mainstem.state.schema import REVISION, branches, counters, json_text, records, revision
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
 _BUSY = 30_000  # ms that a SQLite writer waits for another one
 _ALONE = "mainstem.alone"
+
+LITE = "sqlite:///"
+"""Before the path of a SQLite file."""
 
 
 class SqlState:
@@ -127,7 +130,9 @@ class SqlState:
 
 def _parsed(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        # A path is no URL: a directory's name may have a `?` or a `%`.
+        path = url.removeprefix(LITE)
+        parsed = URL.create("sqlite", database=path) if path != url else make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
