@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.project.backup import Backup
     from mainstem.project.garbage import Garbage
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
@@ -234,6 +235,19 @@ class Project(Branch):
         from mainstem.project.show import show
 
         return show(self, name, limit)
+
+    def backup(self, to: str | Path) -> Backup:
+        """Copy all that is stored (lake, state and online store, all branches) to a new directory, also while a server
+        runs. Raises `SettingsError`, `StorageError` or `ConflictError`."""
+        from mainstem.project.backup import back_up
+
+        return back_up(self, Path(to))
+
+    def restore(self, source: str | Path) -> Backup:
+        """Bring back what a backup holds. Raises `StorageError` if anything is stored, or the backup is damaged."""
+        from mainstem.project.backup import restore
+
+        return restore(self.settings, Path(source))
 
     def gc(self) -> Garbage:
         """Delete data files that no release of any branch refers to, and of the branch's online store what no read can

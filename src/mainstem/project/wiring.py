@@ -100,6 +100,20 @@ class Adapters:
 
             LmdbStore.fork(self.online_path(origin), self.online_path(self.branch))
 
+    def copy_online(self, branch: str, to: Path) -> None:
+        """Copy a branch's online state and logs, as they are at one instant, below the directory `to`."""
+        from mainstem.stores.lmdb import LmdbStore
+
+        path = self.online_path(branch)
+        to.mkdir(parents=True, exist_ok=True)
+        LmdbStore.fork(path, to / path.name)
+
+    def lake_at(self, root: Path) -> IcebergLake:
+        """The copy of the lake at `root`, to be read."""
+        from mainstem.lake.iceberg import IcebergLake
+
+        return IcebergLake(root)
+
     def online_path(self, branch: str) -> Path:
         """The directory of a branch's online state and logs, where the profile names one."""
         return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
