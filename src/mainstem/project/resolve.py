@@ -1,8 +1,9 @@
-"""From declarations to a `Graph`: names bound, expressions typed, knowledge and fingerprints derived. No data is read.
+"""Resolve declarations to a `Graph`: bind names, type expressions, and derive availability and fingerprints.
 
-Three fingerprints are kept apart. A relation's `fingerprint` says how what is stored was made, and so changes with
-whatever its inputs are read as. Its `read_fingerprint` adds what is done on reading: a remedy, a history. The declared
-one, of models, knows neither: correcting a source's data is no new definition of the model.
+No data is read. Three fingerprints are distinct. A relation's `fingerprint` identifies how its stored rows were made,
+so it changes with the reads of its inputs. Its `read_fingerprint` also includes what is applied on reading: a remedy, a
+history. The declared fingerprint of models includes neither, because a correction of a source's data is not a new
+definition of the model.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def resolve(
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
-    `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
-    nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
-    Raises `DefinitionError` and its kinds, each naming the node and its line.
+    `rules` are the remedies in force. `cutovers` are the instants from which streams' events count. `aliases` are the
+    names of replaced nodes. `types` caches the types of SQL queries. `kinds` are the types of nodes. Raises
+    `DefinitionError` and its subclasses, each with the node and its line.
     """
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
