@@ -101,6 +101,6 @@ class Context:
 
 
 class Executor(Protocol):
-    """Runs one kind of step. Raises a `MainstemError` on failure. Whatever it wrote then stays invisible."""
+    """Runs one kind of step. Raises a `MainstemError` on failure. Its writes then stay invisible."""
 
     def __call__(self, step: Step, context: Context) -> StepResult: ...

@@ -32,11 +32,13 @@ class Online:
         self._name = name
 
     def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
-        """Return a row for each of `keys` at `time` (default: now). | A row is a mapping of the features. It also has
-        the time of the newest event, the coverage of each window, and the definition it was computed by. | Raises
-        `RequestError` for an invalid key and for a time that is too early, and `Unavailable` if the view is not online.
+        """Return a row for each of `keys` at `time` (default: now).
 
-        Raises `RequestError` for a key that is none and for too early a time, `Unavailable` if the view is not online.
+        A row is a mapping of the features. It also has the time of the newest event, the coverage of each window, and
+        the definition it was computed by.
+
+        Raises `RequestError` for an invalid key and for a time that is too early, and `Unavailable` if the view is not
+        online.
         """
         return self._views.read(keys, time)[self._name]
 

@@ -81,9 +81,10 @@ class Project(Branch):
     def materialise(
         self, views: Sequence[str] = (), *, rebuild: bool = False, report: Listener | None = None
     ) -> RunRecord:
-        """Bring feature views (all if none is named) online from the lake, and publish them. | Only views that are not
-        as declared are built; with `rebuild` all are, next to the live state. Readers switch when all of them are
-        built.
+        """Bring feature views (all if none is named) online from the lake, and publish them.
+
+        Only views that are not as declared are built; with `rebuild` all are, next to the live state. Readers switch
+        when all of them are built.
 
         Raises `UnknownName` for a node that is not a view, and `RunFailed`.
         """
@@ -238,7 +239,7 @@ class Project(Branch):
         """Return one finding. Raises `NotFound`."""
         found = self.adapters.state.get(Finding, id)
         if found is None:
-            known = ", ".join(f.id for f in self.findings()) or "none was ever opened"
+            known = ", ".join(f.id for f in self.findings()) or "no finding exists yet"
             raise NotFound(f"unknown finding {id!r}", expected=known, hint="mainstem finding list")
         return found
 

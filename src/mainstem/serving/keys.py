@@ -81,7 +81,7 @@ def revoke(state: State, name: str) -> None:
     keys = valid(state)
     found = [key for key in keys if key.name == name]
     if not found:
-        raise NotFound(f"unknown key {name!r}", expected=", ".join(k.name for k in keys) or "none was made yet")
+        raise NotFound(f"unknown key {name!r}", expected=", ".join(k.name for k in keys) or "no key exists yet")
     state.save(*(replace(key, revoked_at=now()) for key in found))
 
 
