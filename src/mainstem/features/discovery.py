@@ -50,7 +50,7 @@ def _of_view(view: CompiledView, column: str) -> tuple[str, ...]:
 
 
 def freshness(context: Context, name: str, store: OnlineStore | None) -> dict[str, str]:
-    """Yield how new the view's events are, how many of a stream's came late and by how much, and the online state."""
+    """Return how new the view's events are, how many of a stream's came late and by how much, and the online state."""
     view = answered(compiled(context.graph, name))
     if not leaves(view.events) <= context.release.tables.keys():
         return {}
@@ -146,7 +146,7 @@ def _fill(columns: dict[str, dict[str, Any]], own: Mapping[str, str], found: Map
 
 
 def _twins(graph: Any, view: CompiledView) -> Iterator[tuple[str, list[str]]]:
-    """Return the features with the same definition under another name."""
+    """Yield the features with the same definition under another name."""
     known: dict[Any, list[str]] = {}
     for name in graph.of(FeatureView):
         other = compiled(graph, name)

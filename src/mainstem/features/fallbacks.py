@@ -27,7 +27,7 @@ class Fallback:
 
 
 def fallbacks(graph: Graph, model: str) -> Iterator[Fallback]:
-    """Return the fallbacks of a model's on-demand features."""
+    """Yield the fallbacks of a model's on-demand features."""
     for step in plan_features(graph, model).steps:
         if isinstance(step, Computation):
             for feature, operation in step.function.fallbacks.items():

@@ -117,7 +117,7 @@ class _Check:
                 raise self._late(column, known, f"{counts[f'late_{n}']:,} of {counts['rows']:,}", example)
 
     def _undecided(self) -> dict[str, Known]:
-        """Yield fields of the examples that the model reads directly. For looked-up features, the join hides later
+        """Return fields of the examples that the model reads directly. For looked-up features, the join hides later
         values.
 
         The example's own key is left out if it is only used for lookups.

@@ -38,7 +38,7 @@ def materialising(
 
 
 def _anew(chosen: Sequence[str], due: Sequence[Step]) -> Iterator[Step]:
-    """Return the due steps, and a step for each other view that is built in any case."""
+    """Yield the due steps, and a step for each other view that is built in any case."""
     planned = {step.node: step for step in due if step.kind == "materialise"}
     drains = tuple(step for step in due if step.kind == "drain")
     yield from drains

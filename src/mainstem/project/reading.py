@@ -176,7 +176,7 @@ def query(context: Context, sql: str) -> pa.Table:
 
 
 def _corrected(context: Context, names: Iterable[str]) -> Iterator[tuple[str, ibis.Table]]:
-    """Return the relations whose reads differ from storage: streams with history or changes, sources with a remedy."""
+    """Yield the relations whose reads differ from storage: streams with history or changes, sources with a remedy."""
     import ibis.expr.operations as ops
 
     for name in names:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def table(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Return one line per finding, followed by their summaries."""
+    """Yield one line per finding, followed by their summaries."""
     rows = [(f.id, styled(f.state), f.kind, f"{f.node}.{f.column}", f.endpoint, cost(f)) for f in findings]
     yield grid(("finding", "state", "kind", "column", "endpoint", "cost"), rows, markup=True)
     yield ""
@@ -37,7 +37,7 @@ def cost(finding: Finding) -> str:
 
 
 def card(finding: Finding) -> Iterator[RenderableType]:
-    """Return all details of a finding."""
+    """Yield all details of a finding."""
     yield f"[bold]{escape(finding.id)}[/]  {styled(finding.state)}  {finding.kind}"
     yield escape(finding.summary)
     yield ""
@@ -83,21 +83,21 @@ def _recovery(recovery: Recovery | None) -> str:
 
 
 def accepted(remedy: Remedy) -> Iterator[str]:
-    """Return the lines after accepting: what was written, and the next step."""
+    """Yield the lines after accepting: what was written, and the next step."""
     yield f"written to remedies.toml, for finding {escape(remedy.finding)}:"
     yield from (f"[green]+ {escape(text)}[/]" for text in toml(remedy.rule))
     yield "[dim]the next `mainstem run` applies it and measures again[/]"
 
 
 def in_force(remedies: Iterable[Remedy]) -> Iterator[str]:
-    """Return the accepted remedies, one line each."""
+    """Yield the accepted remedies, one line each."""
     for remedy in remedies:
         rule = remedy.rule
         yield escape(f"in force: {rule.verb.kind} {rule.node}: {rule.verb.describe()} where {rule.where}")
 
 
 def toml(rule: Rule) -> Iterator[str]:
-    """Return the rule's lines in remedies.toml. JSON texts are valid TOML texts."""
+    """Yield the rule's lines in remedies.toml. JSON texts are valid TOML texts."""
     fields = {"kind": rule.verb.kind, "node": rule.node, **rule.verb.settings, "where": rule.where, "guard": rule.guard}
     yield "[[remedy]]"
     yield from (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())

@@ -33,14 +33,14 @@ def under_way(event: Event) -> str:
 
 
 def ended(event: Event) -> Iterator[str]:
-    """Return the lines of a step that has ended; empty before."""
+    """Yield the lines of a step that has ended; empty before."""
     if event.record is not None:
         yield _step(event.record)
         yield from (_check(result) for result in event.record.checks if not result.passed)
 
 
 def summary(record: RunRecord) -> Iterator[str]:
-    """Return the lines about the end of a run."""
+    """Yield the lines about the end of a run."""
     if record.status == "unchanged":
         yield f"nothing to do: branch {escape(record.branch)} is as declared"
         return

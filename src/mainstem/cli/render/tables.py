@@ -34,7 +34,7 @@ def grid(
 
 
 def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: int) -> Iterator[RenderableType]:
-    """Return rows as a table if it fits into `width` characters, else one block of lines per row."""
+    """Yield rows as a table if it fits into `width` characters, else one block of lines per row."""
     values = [[record.get(name) for name in columns] for record in records]
     widest = [max(map(len, (name, *(cell(row[i]) for row in values)))) for i, name in enumerate(columns)]
     if sum(widest) + 3 * len(widest) <= width:

@@ -83,7 +83,7 @@ def _is_function(op: Any) -> bool:
 
 
 def _terms(values: Iterable[Any], closed: Callable[[Any], bool]) -> Iterator[Any]:
-    """Return the distinct operations of values, dependencies first. Closed operations are not descended into."""
+    """Yield the distinct operations of values, dependencies first. Closed operations are not descended into."""
     seen: set[Any] = set()
     waiting = [(op, False) for op in values]
     while waiting:

@@ -32,7 +32,7 @@ class Arrivals(NamedTuple):
     watermark: int
 
     def by_key(self) -> Iterator[tuple[bytes, dict[str, Array]]]:
-        """Return each key's columns."""
+        """Yield each key's columns."""
         bounds = np.searchsorted(self.key, np.arange(len(self.keys) + 1)).tolist()
         for place, key in enumerate(self.keys):
             yield key, taken(self.columns, slice(bounds[place], bounds[place + 1]))

@@ -182,7 +182,7 @@ class Records:
         return [Piece(Part(at, _hash(raw)), raw) for at, raw in zip(u[starts].tolist(), raws, strict=True)]
 
     def _stored(self, address: bytes, parts: Sequence[Piece], rest: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return what to store for a record: its new parts, and the record."""
+        """Yield what to store for a record: its new parts, and the record."""
         for part, raw in parts:
             if raw is not None:
                 yield address + part.name, raw

@@ -97,7 +97,7 @@ class Summaries:
     def _shown(
         self, names: Sequence[bytes], shows: Callable[[Summary], bool], events: EventsOf
     ) -> Iterator[tuple[bytes, Summary | None]]:
-        """Return the summary of a group, or of its members if it is not seen whole; None for a part that is not."""
+        """Yield the summary of a group, or of its members if it is not seen whole; None for a part that is not."""
         summary = self._summary(names, events)
         if summary is not None and shows(summary):
             yield names[0], summary
@@ -151,7 +151,7 @@ def is_infinite(view: CompiledView, events: Events) -> bool:
 
 
 def _grouped(names: Sequence[bytes], first: int = 0) -> Iterator[Sequence[bytes]]:
-    """Return names in groups as large as possible, which begin at multiples of their size. The first has number
+    """Yield names in groups as large as possible, which begin at multiples of their size. The first has number
     `first`.
 
     Therefore groups stay the same when newer parts are added, whatever a query leaves out at the beginning.

@@ -75,7 +75,7 @@ _WORDS = (
 def read_reductions(
     rows: ibis.Table, name: str, value: Declared, windows: tuple[str, ...], where: str
 ) -> Iterator[Reduction]:
-    """Return the meaning of the feature `name` over `rows`: one reduction, or one for each level of a column.
+    """Yield the meaning of the feature `name` over `rows`: one reduction, or one for each level of a column.
 
     Raises `SchemaError` for an expression that is not a reduction of the algebra.
     """

@@ -49,7 +49,7 @@ def document(live: Live, title: str) -> dict[str, Any]:
 
 
 def views_of(live: Live) -> Iterator[tuple[str, OnlineView, RowSchema]]:
-    """Return the online views, each with its request schema."""
+    """Yield the online views, each with its request schema."""
     if live.features is not None:
         for name, view in live.features.views.items():
             yield name, view, live.features.schema([name])

@@ -46,7 +46,7 @@ SCALARS = Scalars()
 
 @lru_cache(1)
 def every_history() -> list[History]:
-    """Yield the named and the generated histories."""
+    """Return the named and the generated histories."""
     return [*NAMED.values(), *made_up(HISTORIES)]
 
 
@@ -137,7 +137,7 @@ class AggregationContract(AlgebraLaws):
 
 
 def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, ...], Events]]:
-    """Return the events of each key, in order."""
+    """Yield the events of each key, in order."""
     rows = {name: [event[name] for event in history.events] for name in history.events[0]} if history.events else None
     layout = Layout.of(view)
     for key, columns in arrivals(view, rows).by_key() if rows else ():
