@@ -121,7 +121,7 @@ def find_root(path: Path) -> Path:
     for directory in (start, *start.parents):
         if (directory / FILE).is_file():
             return directory
-    raise SettingsError(f"{FILE} not found", where=str(start), hint="mainstem init flights DIR makes a project")
+    raise SettingsError(f"{FILE} not found", where=str(start), hint="mainstem init flights DIR creates a project")
 
 
 def expand(text: str) -> str:

@@ -179,7 +179,7 @@ def test_ctrl_c_in_the_middle_of_a_run(project: Any, world: Any) -> None:
     ended = _stopped(project, world, signal.SIGINT)
     assert not world.release.is_set()  # it did not wait for the answer
     assert ended.code == 130
-    assert ended.err == ("interrupted: nothing was published; the next run goes on from what was published before\n")
+    assert ended.err == ("interrupted: nothing was published; the next run starts from the published release\n")
     assert project.published() == FLIGHTS
     said = project.goes_on()
     assert "121 rows" in said and "1 row\n" in said  # of the flights, and of the weather

@@ -161,8 +161,8 @@ def test_a_state_built_from_the_lake_and_the_log_is_the_same(shop: Project, drai
 @pytest.mark.parametrize(
     ("sent", "told"),
     [
-        (payment("p1", 1, 1), "a change has no field 'payment'"),
-        ({"before": None, "after": None}, "neither a row before nor one after"),
+        (payment("p1", 1, 1), "unknown field 'payment' in a change"),
+        ({"before": None, "after": None}, "neither `before` nor `after`"),
         ({"after": {"payment": "p1"}}, "the field 'card' is missing"),
         ({"after": FIRST, "at": "noon"}, "`at` is not an instant"),
     ],

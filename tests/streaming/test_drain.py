@@ -104,7 +104,7 @@ def test_a_log_that_does_not_go_on_where_the_lake_ends_is_refused(world: Any, wo
     other = worlds.LmdbStore(tmp_path / "other")
     with other.transaction() as writer:
         writer.append("events/departures", [b"of another project"])
-    with pytest.raises(StorageError, match="does not go on where the lake ends"):
+    with pytest.raises(StorageError, match="does not continue at the end of the lake"):
         Drain(other)(STREAM, world.context())
     other.close()
 
@@ -120,7 +120,7 @@ def test_a_log_that_was_lost_goes_on_where_the_lake_ends(world: Any, worlds: Any
     world.store.close()
     world.store = worlds.LmdbStore(tmp_path / "empty")
     world.run(STREAM)
-    assert "'events/departures' was lost; it goes on at offset 3" in caplog.text
+    assert "'events/departures' was lost; it continues at offset 3" in caplog.text
     send(world, worlds, 4)
     world.run(STREAM)
     assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E4")]

@@ -1,4 +1,4 @@
-"""The Typer application, put together from one module per group of commands."""
+"""The Typer application, assembled from one module per group of commands."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return the exit code."""
     try:
         app(args=list(arguments), prog_name="mainstem")
     except SystemExit as end:

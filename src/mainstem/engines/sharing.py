@@ -54,7 +54,7 @@ def _is_of_constants(op: Any) -> bool:
 
 
 def _read_by(relation: Any) -> Iterator[Any]:
-    """Return the relations that a relation reads, directly or in its values."""
+    """Yield the relations that a relation reads, directly or in its values."""
     waiting = list(relation.__children__)
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Delete from the online store what no read can see any more."""
+"""Delete records of the online store that no read can see."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mainstem.ports import OnlineStore
 
 
 def sweep(graph: Graph, store: OnlineStore, online: Mapping[str, str], views: Iterable[str]) -> int:
-    """Delete what has expired of views' states, of which `online` has the fingerprints; the number of records.
+    """Delete expired records of views' states, given their fingerprints in `online`. Return the number of records.
 
-    Nothing of a view that another one uses which is not online yet: that one has still to ask about the past.
+    Records of a view are kept while another view that uses it is not online yet: its load will read the past.
     """
     deleted = 0
     for name in views:

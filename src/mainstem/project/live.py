@@ -1,4 +1,4 @@
-"""The project as it answers: events in, predictions out, features online, and the server around them."""
+"""The live project: events in, predictions out, online features, and the server."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
-"""Makes routes from a function that tells the status, as `mainstem.pages.routes` does."""
+"""Creates routes from a function that returns the status, as `mainstem.pages.routes` does."""
 
 
 def service(branch: Branch) -> Service:
-    """What the server answers from; the project's methods use the same."""
+    """Return the service of the server. The project's methods use the same one."""
     from mainstem.serving.limits import Limits
     from mainstem.serving.service import Service
 
@@ -61,9 +61,9 @@ def service(branch: Branch) -> Service:
 
 
 def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
-    """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL.
+    """Answer over HTTP until SIGTERM or Ctrl-C. `started` is called with the URL.
 
-    Raises `SettingsError` for an address that may not be used.
+    Raises `SettingsError` for an address that is not allowed.
     """
     from mainstem.project.status import status
     from mainstem.serving.app import create_app
@@ -77,7 +77,7 @@ def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[
 
 @contextmanager
 def beside(branch: Branch, sample: int) -> Iterator[None]:
-    """`mainstem parity --watch` as a process of low priority, if a sample is asked for; ended on exit."""
+    """Run `mainstem parity --watch` as a process of low priority, if a sample size is given. It ends on exit."""
     if not sample:
         yield
         return
@@ -93,9 +93,9 @@ def beside(branch: Branch, sample: int) -> Iterator[None]:
 
 
 def parity(branch: Branch, name: str | None, sample: int | None) -> list[ParityReport]:
-    """A report for each endpoint that a name means and that has reads in the lake; of a view, only its features.
+    """Return a report for each endpoint of a name that has reads in the lake. For a view, only its features count.
 
-    Raises `NotFound`, or `UnknownName` for what is no node.
+    Raises `NotFound`, or `UnknownName` for an unknown node.
     """
     from mainstem.parity.compare import compare
 
@@ -105,8 +105,10 @@ def parity(branch: Branch, name: str | None, sample: int | None) -> list[ParityR
 
 
 def watch_parity(branch: Branch, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
-    """A report whenever a new release has brought reads to the lake that were not compared yet, for each endpoint that
-    the name means; for every one without a name. Raises `NotFound`, or `UnknownName` for what is no node."""
+    """Yield a report for each endpoint of a name when a new release brings uncompared reads to the lake.
+
+    Without a name, all endpoints are watched. Raises `NotFound`, or `UnknownName` for an unknown node.
+    """
     asked = None if name is None else endpoints_of(branch, name)
     return _watched(branch, asked, sample, every)
 
@@ -135,7 +137,7 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
 
 
 def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-    """Score rows as the server would, in this process; nothing is logged."""
+    """Score rows as the server does, in this process. Nothing is logged."""
 
     predictor = _live(branch).predictor(endpoint)
     answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
@@ -153,7 +155,7 @@ def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = N
 
 
 def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -> int:
-    """Take events as the server would; the offset of the first. Raises `RequestError`; then none was taken."""
+    """Take events as the server does and return the first offset. Raises `RequestError`; then no event was taken."""
     taker = _live(branch).ingest(stream)
     events = taker.accept([dict(row) for row in rows], backfill=backfill)
     with branch.adapters.store.transaction() as writer:
@@ -161,7 +163,7 @@ def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -
 
 
 def _live(branch: Branch) -> Live:
-    branch.claim()  # before it is forked, a branch has no online state of its own
+    branch.claim()  # a branch has its own online state only after its fork
     served = service(branch)
     served.start()
     served.close()
@@ -173,8 +175,10 @@ def _live(branch: Branch) -> Live:
 
 
 def endpoints_of(branch: Branch, name: str | None) -> list[str]:
-    """The endpoints that a name means: itself, or those whose model uses the view or is the model; without a name the
-    only one. Raises `NotFound`, or `UnknownName` for what is no node."""
+    """Return the endpoints of a name: an endpoint itself, or those whose model uses the view or is the model.
+
+    Without a name it is the only endpoint. Raises `NotFound`, or `UnknownName` for an unknown node.
+    """
     endpoints = list(branch.graph.of(Endpoint))
     if name in endpoints:
         return [str(name)]

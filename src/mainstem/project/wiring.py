@@ -1,4 +1,4 @@
-"""The composition root: this module and `factories` are the only ones that name concrete adapters."""
+"""The composition root. Only this module and `factories` name concrete adapters."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mainstem.stores.lmdb import LmdbStore
 
 Regraph = Callable[[Sequence[Rule]], Graph]
-"""The project resolved again, with these remedies in force beside those it has."""
+"""Resolves the project again, with these remedies in addition to its own."""
 
 
 class Adapters:
-    """A profile's engine, lake, state and online store, each made when it is first used."""
+    """A profile's engine, lake, state and online store. Each is created on first use."""
 
     def __init__(self, settings: Settings, branch: str) -> None:
         self.settings = settings
@@ -86,13 +86,13 @@ class Adapters:
 
     @property
     def has_store(self) -> bool:
-        """Whether the branch has online state or logs."""
+        """Return whether the branch has online state or logs."""
         if self._remote is not None:
             return self._remote.begun
         return self.online_path(self.branch).exists()
 
     def fork(self, origin: str) -> None:
-        """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
+        """Copy another branch's online state and logs to this branch. Both continue at the same offsets."""
         if self._remote is not None:
             self._remote.fork(origin)
         else:
@@ -115,7 +115,7 @@ class Adapters:
         return IcebergLake(root)
 
     def online_path(self, branch: str) -> Path:
-        """The directory of a branch's online state and logs, where the profile names one."""
+        """Return the directory of a branch's online state and logs, if the profile sets one."""
         return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
 
     @cached_property
@@ -129,9 +129,10 @@ class Adapters:
         return factories.store(self.settings, self.branch)
 
     def executors(self, regraph: Regraph, *, rebuild: bool = False) -> Mapping[StepKind, Executor]:
-        """An executor for every kind of step, made when the first such step comes: most runs need few of them.
+        """Return an executor for every kind of step. Each is created at the first such step, because most runs need
+        few.
 
-        With `rebuild` views are built anew from the lake, whatever their online state is.
+        With `rebuild`, views are built from the lake, whatever their online state.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
@@ -147,7 +148,7 @@ class Adapters:
         }
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close everything that was opened."""
         for name in ("_lmdb", "_remote", "state"):
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
@@ -155,7 +156,7 @@ class Adapters:
 
 
 def _late(home: str, arguments: Callable[[], tuple[Any, ...]]) -> Executor:
-    """The executor `module:Class`, imported and made at its first step."""
+    """Return an executor `module:Class` that is imported and created at its first step."""
 
     @cache
     def made() -> Executor:

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: routes, who may use them, errors as answers, and a graceful end."""
+"""The server as an ASGI application: routes, permissions, error responses, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mainstem.serving.service import Service
 
 
 def create_app(service: Service, extra: Iterable[Route] = ()) -> App:
-    """The application over a service; `extra` are further routes, such as those of the web page."""
+    """Return the application over a service. `extra` are additional routes, such as those of the web page."""
     return App(service, [*_routes(service), *extra])
 
 
@@ -26,7 +26,7 @@ def _routes(service: Service) -> list[Route]:
 
 
 class App:
-    """Dispatches; see `create_app`."""
+    """Dispatches requests. See `create_app`."""
 
     def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
@@ -45,7 +45,7 @@ class App:
             label = route.label
             response = await self._handle(route, request, parts)
         except TimeoutError:
-            hint = "is a run holding the online store? send it again"
+            hint = "a run may be using the online store; send it again"
             response = answer(Unavailable("the answer was not ready in time", hint=hint))
         except Exception as error:
             response = answer(error)
@@ -78,7 +78,7 @@ class App:
                 return
 
     async def _watch(self) -> None:
-        """Follow the branch: what another process publishes is served within a second."""
+        """Follow the branch. A release that another process publishes is served within a second."""
         while True:
             await asyncio.sleep(self.service.limits.poll)
             await asyncio.to_thread(self.service.refresh)

@@ -1,4 +1,4 @@
-"""The bounds within which the server answers."""
+"""The limits of the server."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from mainstem.graph.units import MINUTE
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_bytes` of a body, `max_rows` of a request, `seconds` that a request may take, `poll` seconds between looks
-    at the branch, `drain` seconds that requests in flight get when the server stops, `concurrency` of requests, `ahead`
-    microseconds that an event may be later than the clock."""
+    """Limits of the server.
+
+    `max_bytes` of a body, `max_rows` of a request, `seconds` that a request may take, `poll` seconds between checks of
+    the branch, `drain` seconds for requests in flight when the server stops, `concurrency` of requests, `ahead`
+    microseconds that an event may be later than the clock.
+    """
 
     max_bytes: int = 4_194_304
     max_rows: int = 10_000

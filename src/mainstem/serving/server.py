@@ -1,4 +1,4 @@
-"""Runs the application with uvicorn: where it may listen, and how it stops."""
+"""Run the application with uvicorn: addresses, start and shutdown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mainstem.serving.keys import valid
 
 
 def check_binding(host: str, state: State) -> None:
-    """Raises `SettingsError` for a host that others reach, while there are no API keys."""
+    """Raise `SettingsError` for a host that other machines reach, if there are no API keys."""
     if not is_loopback(host) and not valid(state):
         raise SettingsError(
-            "without API keys the server listens on this machine only",
+            "API keys are required to listen on this host",
             got=host,
             expected="127.0.0.1",
             hint="mainstem key create NAME --scope predict",
@@ -27,10 +27,11 @@ def check_binding(host: str, state: State) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; port 0 takes a free one. Raises `SettingsError` if it cannot be had."""
+    """Return a socket bound to the address. Port 0 takes a free port. Raises `SettingsError` if the address is
+    unavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Not `socket.create_server`: asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, and
-    # with it every answer waits 40 ms for the client's delayed acknowledgement.
+    # Not `socket.create_server`: asyncio disables Nagle's algorithm only if the socket's protocol is TCP. With Nagle's
+    # algorithm every answer waits 40 ms for the client's delayed acknowledgement.
     at = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,14 +46,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
+    """Serve until SIGTERM or Ctrl-C. Requests in flight are answered first. `started` is called with the URL."""
     with at, _signals_ignored():
         server(app, at, started).run(sockets=[at])
 
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
-    """uvicorn raises what stopped it again, to the handlers of before; they shall not end us: stores want closing."""
+    """Ignore the signal that uvicorn raises again after its shutdown, so that stores can be closed."""
     handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -62,7 +63,7 @@ def _signals_ignored() -> Iterator[None]:
 
 
 def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> Any:
-    """The uvicorn server that `run` runs; setting its `should_exit` stops it gracefully."""
+    """Return the uvicorn server of `run`. Setting its `should_exit` stops it gracefully."""
     try:
         import uvicorn
     except ImportError:
@@ -90,6 +91,6 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
 
 
 def url_of(at: socket.socket) -> str:
-    """The URL of a socket that listens."""
+    """Return the URL of a listening socket."""
     host, port = at.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

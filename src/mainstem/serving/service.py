@@ -1,4 +1,4 @@
-"""What the server answers from: one release at a time, swapped as a whole when the branch moves."""
+"""What the server answers from: one release at a time. When the branch moves, the whole release is replaced."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from mainstem.streaming.predictions import example_key
 logger = logging.getLogger(__name__)
 
 RETRY = 5.0
-"""Seconds until a release that could not be loaded is tried again."""
+"""Seconds until a release that failed to load is tried again."""
 
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """A release, ready to answer; `missing` says why an endpoint cannot."""
+    """A release that is ready to answer. `missing` says why an endpoint is unavailable."""
 
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Live:
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
-        """Raises `NotFound`, or `Unavailable` while the endpoint has no champion."""
+        """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""
         if endpoint in self.predictors:
             return self.predictors[endpoint]
         if endpoint in self.missing:
@@ -54,13 +54,13 @@ class Live:
         raise _unknown("endpoint", endpoint, [*self.predictors, *self.missing])
 
     def ingest(self, stream: str) -> Ingest:
-        """Raises `NotFound`."""
+        """Return the ingest of a stream. Raises `NotFound`."""
         if stream in self.ingests:
             return self.ingests[stream]
         raise _unknown("stream", stream, list(self.ingests))
 
     def reader(self) -> FeatureReader:
-        """Raises `Unavailable` before a release is loaded."""
+        """Return the feature reader. Raises `Unavailable` before a release is loaded."""
         if self.features is None:
             raise Unavailable("nothing is published yet", hint="mainstem run")
         return self.features
@@ -69,8 +69,8 @@ class Live:
 class Service:
     """Endpoints and streams of one branch, over its online store.
 
-    `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
-    directory that model versions' artifacts are relative to.
+    `load` returns the project's graph and the release to serve. `head` returns the id of that release cheaply.
+    `artifacts` is the directory that paths of artifacts are relative to.
     """
 
     def __init__(
@@ -100,34 +100,37 @@ class Service:
         self._committer: Committer | None = None
 
     def start(self) -> None:
-        """Begin to write, and load the release. A release that cannot be loaded leaves `trouble`, not an exception."""
+        """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
+        exception."""
         self._committer = Committer(self._store)
         self.refresh(force=True)
 
     def parity(self) -> list[ParityReport]:
-        """The newest comparison of each endpoint's reads with the lake, where there is one."""
+        """Return the newest comparison of each endpoint's reads with the lake."""
         branch = self.live.release.branch
         found = [self._state.find(ParityReport, newest=1, endpoint=e, branch=branch) for e in self.live.predictors]
         return [report for newest in found for report in newest]
 
     def close(self) -> None:
-        """Finish what is being written."""
+        """Finish the pending writes."""
         if self._committer is not None:
             self._committer.close()
 
     @property
     def committer(self) -> Committer:
-        """Raises `Unavailable` before `start`."""
+        """The writer. Raises `Unavailable` before `start`."""
         if self._committer is None:
             raise Unavailable("the server has not started")
         return self._committer
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
-        """What takes events, within a transaction: for the release that is live when the transaction comes, and for the
-        one that is about to be."""
+        """Return a function that takes events within a transaction.
+
+        It takes them for the release that is live at the time of the transaction, and for the one that is being loaded.
+        """
 
         def write(writer: Writer) -> int:
-            coming = self._coming  # asked first: when it is none any more, it is live
+            coming = self._coming  # read the loading release first: when it is unset, it is live already
             first = self.live.ingest(stream).write(writer, events)
             if coming is not None and stream in coming.ingests:
                 coming.ingests[stream].take(writer, events, first)
@@ -138,7 +141,7 @@ class Service:
     # ── following the branch ──────────────────────────────────────────────────────────────────────────
 
     def refresh(self, *, force: bool = False) -> None:
-        """Serve what the branch publishes now. What was served before stays live if the new cannot be loaded."""
+        """Serve the release that the branch publishes. If it fails to load, the previous one stays live."""
         try:
             self.keys = keys.valid(self._state)
             moved = (self._head() or "") != self.live.release.id
@@ -149,7 +152,8 @@ class Service:
         self.lost = self._missing()
 
     def _missing(self) -> MainstemError | None:
-        """Why what is live cannot be read: its online state is not in the store."""
+        """Return why the live release cannot be read: its online state is missing in the store. Return None
+        otherwise."""
         try:
             self.live.reader().check() if self.live.features is not None else None
         except MainstemError as error:
@@ -168,9 +172,9 @@ class Service:
         self.metrics.loaded(time.time())
 
     def _take_in(self, live: Live) -> None:
-        """Bring the states of a release that is about to be live up to the logs: they were built elsewhere.
+        """Bring the states of a new release up to the end of the logs, because another process built them.
 
-        What comes meanwhile is taken for them, too, so who reads them misses nothing that the old ones had.
+        Events that arrive meanwhile are added to these states too, so readers do not miss any.
         """
         try:
             for ingest in live.ingests.values():
@@ -178,7 +182,7 @@ class Service:
         except StorageError as error:
             if self.live.release.id:
                 raise
-            self._troubled(error)  # nothing is there that would answer better: each request is told
+            self._troubled(error)  # no release is live: each request gets the error
 
     def _troubled(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + RETRY
@@ -190,7 +194,7 @@ class Service:
     def _loaded(self, graph: Graph, release: Release) -> Live:
         features = FeatureReader(graph, release, self._store)
         if self.live.release.id and features.changed:
-            features.view(features.changed[0])  # raises: what is live answers better than an error would
+            features.view(features.changed[0])  # raises: the live release is better than an error
         predictors: dict[str, Predictor] = {}
         missing: dict[str, MainstemError] = {}
         for name, node in graph.of(Endpoint).items():
@@ -200,7 +204,7 @@ class Service:
                 missing[name] = error
             except MainstemError as error:
                 if self.live.release.id:
-                    raise  # what is live answers better than an error would
+                    raise  # the live release is better than an error
                 missing[name] = self.trouble = error
         self._scorers = {p.version.id: p.scorer for p in predictors.values()}
         ingests = {
@@ -228,15 +232,15 @@ class Service:
         ]
         if unknown:
             raise Unavailable(
-                f"{version.id} takes inputs that the project does not have",
+                f"{version.id} requires inputs that the project does not have",
                 got=", ".join(unknown),
-                hint="mainstem run trains a challenger for the project as it is; then mainstem promote",
+                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
             )
         scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
         logged = _drained(release, f"predictions.{name}")
         changed = redefined(version, graph)
         if changed:
-            told = "%s answers with features that meant something else when it was trained: %s"
+            told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
         key = example_key(graph, model)
         return Predictor(name, node, retrieval, views, version, scorer, key, logged, changed)
@@ -252,12 +256,12 @@ class Service:
             raise Unavailable(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
         version = self._state.get(ModelVersion, id)
         if version is None:
-            raise Unavailable(f"the champion {id} of {endpoint!r} is gone", hint=f"mainstem promote {model}")
+            raise Unavailable(f"the champion {id} of {endpoint!r} no longer exists", hint=f"mainstem promote {model}")
         return version
 
 
 def _drained(release: Release, table: str) -> int:
-    """How many entries of a log are in the lake."""
+    """Return the number of entries of a log that are in the lake."""
     snapshot = release.tables.get(table)
     return int(snapshot.cursor or 0) if snapshot is not None else 0
 

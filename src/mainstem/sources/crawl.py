@@ -57,7 +57,7 @@ def crawl(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(response: Any, rows: str, fields: dict[str, str]) -> Iterator[dict[str, str | None]]:
-    """Return the rows with at least one field. The heading of a table has none."""
+    """Yield the rows with at least one field. The heading of a table has none."""
     for element in response.css(rows):
         row = {name: _text(element, selector) for name, selector in fields.items()}
         if any(value is not None for value in row.values()):

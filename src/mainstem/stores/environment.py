@@ -56,7 +56,7 @@ class Environment:
         return _file(self.path) != self._file
 
     def view(self) -> Transaction:
-        """Provide a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
+        """Return a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
         try:
             return self.env.begin()
         except lmdb.MapResizedError:

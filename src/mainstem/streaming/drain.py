@@ -1,7 +1,7 @@
-"""Drains a log into the lake: what was acknowledged becomes rows, exactly once.
+"""Drain a log into the lake: acknowledged entries become rows exactly once.
 
-The snapshot's cursor is the offset that comes next, so rows and cursor are one commit. The log is trimmed a run later,
-below what the *published* snapshot has: a run that fails, or a crash, finds everything again.
+The snapshot's cursor is the next offset, so rows and cursor are one commit. The log is trimmed in the next run, below
+the end of the *published* snapshot, so after a failed run or a crash all entries are still there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mainstem.streaming.predictions import BEFORE, prediction_schema
 logger = logging.getLogger(__name__)
 
 BATCH = 50_000
-"""Rows that are in memory at a time."""
+"""The number of rows in memory at a time."""
 
 Columns = Callable[[int, bytes], Mapping[str, Any]]
 
@@ -46,8 +46,10 @@ class Drain:
         self.log = log
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Commit what the log has and the lake has not. Raises `StorageError`; `CheckFailed` if a check of
-        severity `error` finds violations, and then nothing is published."""
+        """Commit the entries of the log that are not in the lake yet. Raises `StorageError`.
+
+        Raises `CheckFailed` if a check of severity `error` finds violations. The run then publishes nothing.
+        """
         node = context.graph[step.node].node
         if isinstance(node, Endpoint):
             return self._predictions(step.node, context)
@@ -83,7 +85,7 @@ class Drain:
 
 @dataclass
 class _Draft:
-    """One log on its way into one stored relation."""
+    """The entries of one log on the way into one stored relation."""
 
     table: str
     name: str
@@ -103,7 +105,7 @@ class _Draft:
             self.log.trim(self.name, self.start)
 
     def write(self) -> tuple[DataFile, ...]:
-        """The new rows as files; those of the base too, if its schema was another."""
+        """Write the new rows as files. If the schema changed, the base's rows are written too."""
         files = self._moved()
         entries = self.log.entries(self.name, self.start)
         while batch := list(islice(entries, BATCH)):
@@ -127,8 +129,10 @@ class _Draft:
         return held.id if held else None
 
     def _base(self) -> Snapshot | None:
-        """The snapshot to add to: the release's; after a rollback, the newest that any release of the branch had, since
-        going back does not take back what was acknowledged, and the log may be trimmed already."""
+        """Return the snapshot to append to: the release's, or after a rollback the newest one of the branch's releases.
+
+        A rollback does not undo acknowledged entries, and the log may be trimmed already.
+        """
         held = self.context.release.tables.get(self.table)
         self._begin_again()
         end = self.log.end(self.name)
@@ -138,23 +142,25 @@ class _Draft:
         fitting = [s for s in self._published() if max(first, _offset(held)) <= _offset(s) <= end]
         if not fitting:
             raise StorageError(
-                f"the log {self.name!r} does not go on where the lake ends",
+                f"the log {self.name!r} does not continue at the end of the lake",
                 got=f"offsets {first} to {end}",
-                expected=f"offset {_offset(held)} among them",
-                hint="the online store is not the one these rows came from",
+                expected=f"offset {_offset(held)} in this range",
+                hint="use the online store that these rows came from",
             )
         return max(fitting, key=_offset)
 
     def _begin_again(self) -> None:
-        """Let a log that is empty go on where the lake ends: its store was lost, and what it had acknowledged is in the
-        lake but for what came after the last run."""
+        """Continue an empty log at the end of the lake. Its store was lost.
+
+        Its acknowledged entries are in the lake, except those after the last run.
+        """
         drained = max(map(_offset, self._published()), default=0)
         if drained and not self.log.end(self.name):
-            logger.warning("the log %r was lost; it goes on at offset %s, where the lake ends", self.name, drained)
+            logger.warning("the log %r was lost; it continues at offset %s, the end of the lake", self.name, drained)
             self.log.begin(self.name, drained)
 
     def _published(self) -> list[Snapshot]:
-        """Every snapshot that a release of the branch, or the one in the making, has of the table."""
+        """Return every snapshot of the table in a release of the branch, or in the release in the making."""
         releases = [self.context.release, *self.context.state.find(Release, branch=self.context.branch)]
         return [release.tables[self.table] for release in releases if self.table in release.tables]
 
@@ -169,7 +175,7 @@ class _Draft:
             return to_arrow(values, field.type)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(
-                f"logged values of {field.name!r} do not fit the schema any more",
+                f"logged values of {field.name!r} no longer fit the schema",
                 where=self.name,
                 got=str(error),
                 expected=str(field.type),
@@ -177,7 +183,7 @@ class _Draft:
             ) from error
 
     def _moved(self) -> tuple[DataFile, ...]:
-        """The base's rows in the new schema; a column that is new has in them what `before` says, else null."""
+        """Write the base's rows in the new schema. A new column has the value of `before`, else null."""
         if self.base is None or self.base.fields == self.target.fields:
             return ()
         old = ibis.table({f.name: f.type for f in self.base.fields}, name="before")
@@ -194,9 +200,10 @@ def _offset(snapshot: Snapshot | None) -> int:
 
 
 def _checks(node: Stream) -> tuple[Check, ...]:
-    """A client that heard no answer sends again: a key that comes twice is told, and does not block for ever.
+    """Return the stream's checks. A client resends after a lost answer, so a repeated key is reported and does not
+    block.
 
-    In a stream of changes a key comes as often as its event is changed.
+    In a stream of changes a key occurs once per change.
     """
     if node.changes:
         return node.checks
@@ -208,7 +215,7 @@ def _checks(node: Stream) -> tuple[Check, ...]:
 
 
 def _cutover(name: str, node: Stream, context: Context) -> dict[str, datetime]:
-    """The instant from which events count, recorded once: right after the last row of the history."""
+    """Return the instant from which events count. It is recorded once: right after the last row of the history."""
     if name in context.release.cutovers or node.history is None:
         return {}
     past = context.graph[context.graph.name_of(node.history)]

@@ -59,7 +59,7 @@ def serve(
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Default: mainstem.toml, else 8100.")
     ] = None,
     parity: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, beside the server.")
+        int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, next to the server.")
     ] = 0,
     directory: Directory = HERE,
     branch: Branch = "main",

@@ -1,4 +1,4 @@
-"""Arithmetic: int64 that refuses to overflow, float64 that never does."""
+"""Arithmetic: int64 overflow is an error, float64 overflow is not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _floor_divide(op: Any) -> Compute:
 
 
 def _integral(function: Callable[[float], int], value: Any) -> int:
-    """DuckDB rounds as a double, then casts to BIGINT; so do we, to lose the same digits."""
+    """Round a float to int64 as DuckDB does: as a double first, which loses the same digits."""
     value = float(value)
     if not math.isfinite(value):
         raise OverflowError(f"{value} is out of the range of int64")
@@ -62,7 +62,7 @@ def _modulus(op: Any) -> Compute:
 def _int_remainder(a: int, b: int) -> int:
     if b == 0:
         raise ZeroDivisionError(f"{a} % 0")
-    whole(a // b)  # DuckDB divides to get at the remainder, and −2⁶³ / −1 is too large
+    whole(a // b)  # DuckDB divides to get the remainder, and −2⁶³ / −1 overflows
     remainder = abs(a) % abs(b)
     return -remainder if a < 0 else remainder
 

@@ -34,7 +34,7 @@ def _instants(*args: Any) -> list[Compute]:
 
 
 _CLOCK: dict[type[ops.Node], Callable[[int], Any]] = {
-    # as a double and half to even, for that is how EPOCH() is cast
+    # as a double, rounded half to even, like a cast of EPOCH()
     ops.ExtractEpochSeconds: lambda t: round(t / SECOND),
     ops.ExtractHour: lambda t: t // HOUR % 24,
     ops.ExtractMinute: lambda t: t // MINUTE % 60,
@@ -75,7 +75,7 @@ def _difference(op: Any) -> Compute:
 
 @register(ops.TimestampDelta)
 def _delta(op: Any) -> Compute:
-    """How many borders of the unit lie between two instants, which is what DATE_DIFF counts."""
+    """Return the number of unit boundaries between two instants, as DATE_DIFF counts."""
     part = _PARTS.get(str(getattr(op.part, "value", "")).lower())
     if part is None:
         raise Unsupported(f"a difference in {op.part}")

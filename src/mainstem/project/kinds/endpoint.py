@@ -1,4 +1,4 @@
-"""Endpoints: a run drains their predictions, ships a challenger where they say so, and judges them."""
+"""Endpoints: a run drains their predictions, promotes a challenger if they declare it, and judges them."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def _judge(name: str, outlook: Outlook) -> Reason | None:
     if f"predictions.{name}" not in outlook.release.tables:
         return None
     if name in outlook.situation.awaiting:
-        return Reason("an accepted finding waits to be verified")
+        return Reason("an accepted finding must be verified")
     examples = outlook.inputs(name, "monitor")
     return examples and Reason(f"outcomes may have arrived: {examples.text}", examples.if_changed)

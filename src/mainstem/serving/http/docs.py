@@ -1,4 +1,4 @@
-"""GET /docs: the API for people, with an example to copy for each; it works offline."""
+"""GET /docs: the API documentation with an example to copy for each endpoint. It works offline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def render(live: Live, project: str, base: str, *, locked: bool = False) -> str:
-    """The page."""
+    """Return the page."""
     try:
         from jinja2 import Environment
     except ImportError:

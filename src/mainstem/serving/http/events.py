@@ -1,4 +1,4 @@
-"""POST /events/NAME: events of a stream. All rows of a request are taken, or none; taken means on disk."""
+"""POST /events/NAME: events of a stream. All rows of a request are accepted, or none. Accepted rows are on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /features/VIEW, or /features for several views: features as they stand online, for one row of keys or many."""
+"""POST /features/VIEW, or /features for several views: the current online features, for one or many rows of keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
 _LARGE = 64
-"""Rows of views from which on reading leaves the event loop; over a network it always does."""
+"""From this number of rows times views on, reads leave the event loop. Reads over a network always do."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -68,7 +68,7 @@ def _shown(rows: Sequence[FeatureRow]) -> dict[str, Any]:
 
 
 def shown(row: FeatureRow) -> dict[str, Any]:
-    """A row as JSON. Instants are ISO 8601, UTC."""
+    """Return a row as JSON. Instants are ISO 8601 in UTC."""
     return {
         "key": {name: iso(value) for name, value in row.key.items()},
         "time": iso(row.time),

@@ -1,7 +1,7 @@
-"""Who may ask: keys with scopes; and what keeps a web page from asking through its reader's browser.
+"""Authorisation: API keys with scopes, and protection against web pages that send requests through a browser.
 
-Without any key the server answers on loopback only, to requests that name it by a loopback name: a page that points
-its own name at 127.0.0.1 is refused. Bodies must say that they are JSON, which a page of another origin cannot do.
+Without API keys the server answers only on loopback, and only requests with a loopback host name: a page whose domain
+points to 127.0.0.1 is refused. Bodies must have a JSON content type, which a page of another origin cannot send.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mainstem.serving.keys import ApiKey, allows, verify
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host of this name."""
+    """Return whether a host name reaches only this machine."""
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def admit(request: Request, scope: str | None, keys: Sequence[ApiKey]) -> None:
-    """Raises `Unauthorized` or `Forbidden` unless the request may do what needs `scope`."""
+    """Raise `Unauthorized` or `Forbidden` unless the request has the `scope`."""
     if not keys:
         _from_here(request)
     elif scope is not None:
@@ -36,11 +36,11 @@ def admit(request: Request, scope: str | None, keys: Sequence[ApiKey]) -> None:
 
 
 def json_only(request: Request) -> None:
-    """Raises `WrongType` unless the body says that it is JSON."""
+    """Raise `WrongType` unless the body has a JSON content type."""
     type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if type != "application/json":
         raise WrongType(
-            "the body does not say that it is JSON",
+            "the content type of the body is not JSON",
             got=type or "no Content-Type",
             expected="application/json",
             hint="curl -H 'Content-Type: application/json' --data @rows.json …",
@@ -52,7 +52,7 @@ def _from_here(request: Request) -> None:
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if name and not is_loopback(name):
         raise Forbidden(
-            "without API keys only this machine is answered",
+            "requests from other hosts require an API key",
             got=f"Host: {host}",
             expected="localhost or 127.0.0.1",
             hint="mainstem key create NAME --scope predict",
@@ -67,14 +67,14 @@ def _with_key(request: Request, scope: str, keys: Sequence[ApiKey]) -> None:
         raise Unauthorized(what, expected="Authorization: Bearer ms_…", hint="mainstem key create NAME --scope …")
     if not allows(key, scope):
         raise Forbidden(
-            f"the key {key.name!r} is not allowed to do this",
+            f"the key {key.name!r} lacks a scope",
             got=", ".join(key.scopes),
             expected=f"the scope {scope!r}",
         )
 
 
 def _token(header: str) -> str:
-    """The key in `Bearer KEY`, or in `Basic …` as the password, which is how a browser asks a person for it."""
+    """Return the key of `Bearer KEY`, or the password of `Basic …`, which a browser asks a person for."""
     kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
         return value.strip()

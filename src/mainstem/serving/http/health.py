@@ -1,4 +1,4 @@
-"""GET /health: the process answers. GET /ready: it has a release, and the state, to answer from."""
+"""GET /health: the process is up. GET /ready: it has a release and its online state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and responses over ASGI, no more of them than the server needs."""
+"""Requests and responses over ASGI, as far as the server needs them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Request:
         return str(self.scope["path"])
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whose name is given in lower case."""
+        """Return the value of a header. Its name is in lower case."""
         wanted = name.encode()
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
 
     async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`."""
+        """Return the whole body. Raises `TooLarge` beyond `limit` bytes, and `TooSlow` after `seconds`."""
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge.body(f"{declared} bytes", limit)
@@ -55,7 +55,7 @@ class Request:
                 while more:
                     message = await self.receive()
                     if message["type"] == "http.disconnect":
-                        raise TooSlow("the client went away before its request was complete")
+                        raise TooSlow("the client disconnected before its request was complete")
                     parts.append(message.get("body", b""))
                     more = message.get("more_body", False)
                     if sum(map(len, parts)) > limit:
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass
 class Response:
-    """An answer."""
+    """One response."""
 
     body: bytes
     status: int = 200
@@ -75,7 +75,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     async def send(self, send: Send, *, head: bool = False) -> None:
-        """Send it; without its body to HEAD."""
+        """Send the response. The response to HEAD has no body."""
         headers = [
             (b"content-type", self.type.encode()),
             (b"content-length", str(len(self.body)).encode()),
