@@ -70,7 +70,8 @@ class Service:
     """Endpoints and streams of one branch, over its online store.
 
     `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
-    directory that model versions' artifacts are relative to.
+    directory that model versions' artifacts are relative to. With `keyless`, this machine needs no key while
+    none is valid.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Service:
         store: Store,
         artifacts: Path,
         limits: Limits | None = None,
+        keyless: bool = False,
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -90,7 +92,8 @@ class Service:
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
         self._coming: Live | None = None
-        self.keys: Sequence[keys.ApiKey] = ()
+        self.keyring = keys.Keyring()
+        self._keyless = keyless
         self.trouble: MainstemError | None = None
         self.lost: MainstemError | None = None
         self._load, self._head = load, head
@@ -140,7 +143,7 @@ class Service:
     def refresh(self, *, force: bool = False) -> None:
         """Serve what the branch publishes now. What was served before stays live if the new cannot be loaded."""
         try:
-            self.keys = keys.valid(self._state)
+            self.keyring = keys.keyring(self._state, keyless=self._keyless)
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
@@ -166,6 +169,8 @@ class Service:
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
+        said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
+        logger.info("release %s is live", release.id, extra={"fields": said})
 
     def _take_in(self, live: Live) -> None:
         """Bring the states of a release that is about to be live up to the logs: they were built elsewhere.
