@@ -31,6 +31,9 @@ is answered already; the client to read what was sent."""
 Told = Callable[[int], str]
 """Is told the status of an answer that no application gave; returns the id of the request."""
 
+LINGER = 1.0
+"""Seconds for which a refused connection is still read."""
+
 LEAST = 1_024
 """Bytes that a client has to read of an answer within the time of a stall."""
 
@@ -93,6 +96,7 @@ class Connection(H11Protocol):
     since = 0.0
     _deadline: asyncio.TimerHandle | None = None
     _left = 0
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -100,6 +104,7 @@ class Connection(H11Protocol):
             self._enter("headers")
         else:
             self._refuse(Unavailable("the server has too many connections", hint="send it again"))
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
@@ -107,7 +112,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refused:
             return
         if self.phase == "idle":
             self._enter("headers")
@@ -128,11 +133,17 @@ class Connection(H11Protocol):
         super().resume_writing()
         self._follow()
 
+    def shutdown(self) -> None:
+        if self._refused:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP. It is called where h11's error is handled."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            self._refuse(HeadersTooLarge.of("more than that", self.connected.limits.max_headers))
+            self._refuse(HeadersTooLarge.of("more bytes than that", self.connected.limits.max_headers))
         else:
             expected = "a request of HTTP/1.1"
             self._refuse(RequestError("the request is not valid HTTP", got=str(error)[:80], expected=expected))
@@ -141,7 +152,7 @@ class Connection(H11Protocol):
 
     def _follow(self) -> None:
         """Enter the phase that the connection is in."""
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self.transport.is_closing() or self._refused or self.flow.write_paused:
             return
         phase = self._found()
         if phase != self.phase:
@@ -183,17 +194,21 @@ class Connection(H11Protocol):
     # ── answers without the application ───────────────────────────────────────────────────────────────
 
     def _refuse(self, error: MainstemError) -> None:
-        """Answer with an error, if no answer has begun, and close."""
+        """Answer with an error, if no answer has begun, and close.
+
+        What still comes is read for a moment: closed at once, the connection would be reset and the answer lost.
+        """
+        self._refused = True
         response = answer(error)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(_raw(response, self.connected.told(response.status)))
+        self._enter("rest")
         self._cancel()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self.connected.limits.stall, self.transport.abort)
-        self.transport.close()
+        self._deadline = self.loop.call_later(LINGER, self.transport.abort)
+        self.transport.write_eof()
 
 
 def _raw(response: Response, id: str) -> bytes:

@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,6 +92,9 @@ class Journal:
                 self._stream.flush()
             except (OSError, ValueError):  # a closed pipe: there is nowhere to say so
                 self._lost += 1
+        if self._stream is not sys.stderr.buffer:
+            with suppress(OSError):
+                self._stream.close()
 
 
 def _opened(target: str) -> BinaryIO | None:

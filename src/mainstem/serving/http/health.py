@@ -1,4 +1,4 @@
-"""GET /health: the process answers. GET /ready: it has a release, and the state, to answer from."""
+"""GET /health and /live: the process answers. GET /ready: it has a release, and the state, to answer from."""
 
 from __future__ import annotations
 
@@ -28,4 +28,5 @@ def routes(service: Service) -> list[Route]:
         }
         return Response(encode(state), status=200 if answers else 503)
 
-    return [Route("GET", "/health", health, scope=None), Route("GET", "/ready", ready, scope=None)]
+    paths = {"/health": health, "/live": health, "/ready": ready}
+    return [Route("GET", path, handler, scope=None) for path, handler in paths.items()]
