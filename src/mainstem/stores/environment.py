@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import lmdb
 
+from mainstem import private
 from mainstem.errors import FULL, MainstemError, StorageError
 
 Transaction: TypeAlias = Any
@@ -33,7 +34,8 @@ class Environment:
     """
 
     def __init__(self, path: Path, map_size: int, sync: bool) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        private.directory(path)
+        private.files(path / "data.mdb", path / "lock.mdb")
         self.path = path
         self.users = 0
         self.ids: dict[tuple[bytes, str], bytes] = {}
@@ -41,7 +43,14 @@ class Environment:
         self.reading = threading.Lock()
         self.writer: int | None = None
         self.env = lmdb.open(
-            str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
+            str(path),
+            map_size=map_size,
+            max_dbs=4,
+            sync=sync,
+            metasync=sync,
+            max_spare_txns=4,
+            readahead=False,
+            mode=private.FILE,
         )
         self.env.reader_check()  # frees the slots of readers that were killed
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))

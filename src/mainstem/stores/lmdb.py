@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import lmdb
 
+from mainstem import private
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
@@ -154,8 +155,9 @@ class LmdbStore:
         """Write a consistent, compacted copy of everything into the empty directory `path`, while others go on."""
         environment = self._env
         with explained(str(path)):
-            path.mkdir(parents=True, exist_ok=True)
+            private.directory(path)
             environment.env.copy(str(path), compact=True)
+            private.files(path / "data.mdb")
 
     def close(self) -> None:
         if self._environment is not None:
