@@ -67,7 +67,7 @@ class Predictor:
         self.name, self.plan, self.version, self.scorer = name, plan, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
         self.budget, self._floor = endpoint.budget, floor
-        self._views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
+        self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in plan.columns.items() if type.startswith("timestamp"))
         keys = {column for step in plan.lookups for column in step.on} & plan.request.keys()
@@ -103,7 +103,7 @@ class Predictor:
         asked = [list(zip(*(columns[column] for column in step.on), times, strict=True)) for step in steps]
         distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
         queries = [
-            Query(self._views[step.view.name], [key for *key, _ in each], [time for *_, time in each])
+            Query(self.views[step.view.name], [key for *key, _ in each], [time for *_, time in each])
             for step, each in zip(steps, distinct, strict=True)
         ]
         for step, every, each, found in zip(steps, asked, distinct, read_together(queries), strict=True):

@@ -35,6 +35,14 @@ RETRY = 5.0
 """Seconds until a release that could not be loaded is tried again."""
 
 
+class NoChampion(Unavailable):
+    """An endpoint to which no version was promoted yet."""
+
+    @property
+    def kind(self) -> str:
+        return Unavailable.__name__
+
+
 @dataclass(frozen=True, eq=False)
 class Live:
     """A release, ready to answer; `missing` says why an endpoint cannot."""
@@ -95,7 +103,7 @@ class Service:
         self.keyring = keys.Keyring()
         self._keyless = keyless
         self.trouble: MainstemError | None = None
-        self.lost: MainstemError | None = None
+        self.lost: Mapping[str, MainstemError] = {}
         self._load, self._head = load, head
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -149,15 +157,24 @@ class Service:
                 self._swap()
         except Exception as error:
             self._troubled(error)
-        self.lost = self._missing()
+        self.lost = self._gone()
 
-    def _missing(self) -> MainstemError | None:
-        """Why what is live cannot be read: its online state is not in the store."""
+    def broken(self) -> dict[str, MainstemError]:
+        """Why endpoints cannot answer, by their names. One that has no champion yet is not broken."""
+        live = self.live
+        found = {name: error for name, error in live.missing.items() if not isinstance(error, NoChampion)}
+        for name, predictor in live.predictors.items():
+            lost = [self.lost[view] for view in predictor.views if view in self.lost]
+            found |= {name: lost[0]} if lost else {}
+        return found
+
+    def _gone(self) -> dict[str, MainstemError]:
+        """By view, why what is live cannot be read: its online state is not in the store."""
+        features = self.live.features
         try:
-            self.live.reader().check() if self.live.features is not None else None
+            return {} if features is None else features.gone()
         except MainstemError as error:
-            return error
-        return None
+            return dict.fromkeys(features.views if features else (), error)
 
     def _swap(self) -> None:
         graph, release = self._load()
@@ -252,7 +269,7 @@ class Service:
                 if model in release.models
                 else f"mainstem run, then mainstem promote {model}"
             )
-            raise Unavailable(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
+            raise NoChampion(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
         version = self._state.get(ModelVersion, id)
         if version is None:
             raise Unavailable(f"the champion {id} of {endpoint!r} is gone", hint=f"mainstem promote {model}")
