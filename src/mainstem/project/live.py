@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NotFound, Unavailable
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import micros_of
@@ -24,6 +23,7 @@ from mainstem.nodes.status import ProjectStatus
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
     from mainstem.serving.http.routing import Route
+    from mainstem.serving.journal import Journal
     from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]
@@ -52,11 +52,8 @@ def service(branch: Branch) -> Service:
         state=adapters.state,
         store=adapters.store,
         artifacts=adapters.lake_root,
-        limits=Limits(
-            max_bytes=serve.max_bytes,
-            max_rows=serve.max_rows,
-            ahead=microseconds(serve.ahead, "mainstem.toml, [serve] ahead"),
-        ),
+        limits=Limits.of(serve),
+        keyless=serve.keyless,
     )
 
 
@@ -71,8 +68,15 @@ def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[
 
     check_binding(host, branch.adapters.state)
     branch.claim()
-    app = create_app(service(branch), pages(lambda: status(branch)))
+    app = create_app(service(branch), pages(lambda: status(branch)), _journal(branch))
     run(app, listen(host, port), started)
+
+
+def _journal(branch: Branch) -> Journal:
+    from mainstem.serving.journal import Journal
+
+    log = branch.settings.serve.log
+    return Journal(log if log in ("stderr", "off") else str(branch.settings.path(log)))
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mainstem.errors import NotFound, RequestError
+from mainstem.errors import NotFound, RequestError, close_matches
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
-from mainstem.nodes.records import Release, new_id, now
+from mainstem.nodes.records import ModelVersion, Release, new_id, now
 from mainstem.project.wiring import Adapters
 
 MAIN = "main"
@@ -114,9 +114,21 @@ class Releases:
         if chosen is None or not endpoints:
             missing = "has no trained version" if endpoints else "has no endpoint"
             raise NotFound(f"{name!r} {missing}", hint="mainstem run" if endpoints else "ms.endpoint(…)")
+        self._check_version(model, chosen)
         for endpoint in endpoints:
             release = promote(release, endpoint, chosen)
         return self._publish(release)
+
+    def _check_version(self, model: str, version: str) -> None:
+        """Raises `NotFound` for what is not a version of the model."""
+        known = [found.id for found in reversed(self._adapters.state.find(ModelVersion, model=model))]
+        if version not in known:
+            raise NotFound(
+                f"unknown version {version!r} of the model {model!r}",
+                got=version,
+                expected=_some(known) or "a trained version; there is none yet",
+                hint=close_matches(version, known) or f"mainstem show {model}",
+            )
 
     def demote(self, graph: Graph, name: str) -> Release:
         """Restore the previous version of an endpoint (or of a model's endpoints). Raises `NotFound` if there

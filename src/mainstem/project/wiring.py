@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstem import private
 from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
@@ -73,10 +74,9 @@ class Adapters:
     def state(self) -> SqlState:
         from mainstem.state.sql import SqlState
 
-        url = self.settings.state_url
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return SqlState(url)
+        if self.settings.root in self.settings.cache.parents:
+            private.directory(self.settings.cache)  # it has the state; another run may have made it for the lake
+        return SqlState(self.settings.state_url)
 
     @property
     def store(self) -> Store:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mainstem.errors import NotFound, RequestError, Unavailable, close_matches
+from mainstem.errors import MainstemError, NotFound, RequestError, Unavailable, close_matches
 from mainstem.features.online import presence
 from mainstem.features.online.meta import gone
 from mainstem.features.online.rows import FeatureRow
@@ -78,11 +78,10 @@ class FeatureReader:
     def _ask(self, names: tuple[str, ...]) -> tuple[RowSchema, list[OnlineView]]:
         return self.schema(names), [self.view(name) for name in dict.fromkeys(names)]
 
-    def check(self) -> None:
-        """Raise `StorageError` if the store lacks the state of a view."""
+    def gone(self) -> dict[str, MainstemError]:
+        """By view, the error of a state that is not in the store. Raises `StorageError` if the store cannot be read."""
         lost = presence.gone({name: view.fingerprint for name, view in self.views.items()}, {}, self._store)
-        if lost:
-            raise gone(min(lost), self._store)
+        return {name: gone(name, self._store) for name in sorted(lost)}
 
     def _fingerprint(self, view: OnlineView) -> str:
         return self._fingerprints.get(view.view.name, view.fingerprint)

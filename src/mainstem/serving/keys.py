@@ -46,6 +46,24 @@ class KeyInfo:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Keyring:
+    """Who may ask: the valid keys. `keyless` is whether this machine may ask without one."""
+
+    keys: tuple[ApiKey, ...] = ()
+    keyless: bool = False
+
+
+def keyring(state: State, *, keyless: bool = False) -> Keyring:
+    """The keys as they are now. No key is needed until the first is made; with `keyless`, until one is valid.
+
+    So revoking the last key opens nothing.
+    """
+    every = state.find(ApiKey)
+    valid = tuple(key for key in every if key.revoked_at is None)
+    return Keyring(valid, keyless=not valid and (keyless or not every))
+
+
 def create(state: State, name: str, scopes: Sequence[str]) -> str:
     """Create a key and return it. It cannot be shown again.
 

@@ -62,7 +62,7 @@ class Metrics:
                     self._parity.labels(report.endpoint, feature.name, result).set(getattr(feature, result))
 
     def answered(self, path: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(path, method if method in _METHODS else "other", str(status)).inc()
+        self._requests.labels(path, known_method(method), str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def predicted(self, endpoint: str, version: str, rows: int, unknown: int) -> None:
@@ -90,6 +90,11 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
+
+
+def known_method(method: str) -> str:
+    """A method as metrics and logs call it: what a client makes up is `other`."""
+    return method if method in _METHODS else "other"
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -67,7 +67,7 @@ class Predictor:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
         self.budget, self._floor = endpoint.budget, floor
-        self._views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
+        self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
@@ -105,7 +105,7 @@ class Predictor:
         asked = [list(zip(*(columns[column] for column in action.on), times, strict=True)) for action in actions]
         distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
         queries = [
-            Query(self._views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
+            Query(self.views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
             for action, each in zip(actions, distinct, strict=True)
         ]
         for action, every, each, found in zip(actions, asked, distinct, read_together(queries), strict=True):

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from mainstem.errors import MissingExtra, SettingsError
 from mainstem.ports import State
 from mainstem.serving.app import App
 from mainstem.serving.http.guard import is_loopback
+from mainstem.serving.journal import taking_messages
 from mainstem.serving.keys import valid
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED = 512
+"""Connections that are accepted at once, before the first of them is counted."""
+OTHER_FILES = 256
+"""Files that the process has open beside its connections, at most."""
 
 
 def check_binding(host: str, state: State) -> None:
@@ -46,8 +58,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or Ctrl-C. Requests in flight are answered first. `started` is called with the URL."""
-    with at, _signals_ignored():
+    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
+    with at, _signals_ignored(), taking_messages(app.journal):
         server(app, at, started).run(sockets=[at])
 
 
@@ -68,7 +80,9 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
         import uvicorn
     except ImportError:
         raise MissingExtra.named("serve", "uvicorn") from None
-    limits = app.service.limits
+    from mainstem.serving.connections import Connections, protocol
+
+    limits = replace(app.service.limits, connections=_room(app.service.limits.connections))
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -76,18 +90,39 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
             if self.started:
                 started(url_of(at))
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.stopping = True
+            await super().shutdown(sockets)
+
     return Server(
         uvicorn.Config(
             app,
+            http=protocol(Connections(limits, app.refused)),
+            ws="none",
             lifespan="on",
-            log_level="warning",
+            log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=limits.concurrency,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(limits.drain),
+            proxy_headers=False,  # who asks is who is connected, whatever the request says
+            backlog=ACCEPTED,
+            h11_max_incomplete_event_size=limits.max_path + limits.max_headers,
+            timeout_graceful_shutdown=math.ceil(limits.drain),
         )
     )
+
+
+def _room(wanted: int) -> int:
+    """How many connections the process may have, of those wanted. Raises its limit of open files as far as needed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + ACCEPTED + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    found = max(soft - ACCEPTED - OTHER_FILES, 1)
+    logger.warning("the limit of open files (%d) leaves room for %d connections, not %d", soft, found, wanted)
+    return found
 
 
 def url_of(at: socket.socket) -> str:

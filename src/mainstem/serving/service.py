@@ -35,6 +35,14 @@ RETRY = 5.0
 """Seconds until a release that failed to load is tried again."""
 
 
+class NoChampion(Unavailable):
+    """An endpoint to which no version was promoted yet."""
+
+    @property
+    def kind(self) -> str:
+        return Unavailable.__name__
+
+
 @dataclass(frozen=True, eq=False)
 class Live:
     """A release that is ready to answer. `missing` says why an endpoint is unavailable."""
@@ -69,8 +77,9 @@ class Live:
 class Service:
     """Endpoints and streams of one branch, over its online store.
 
-    `load` returns the project's graph and the release to serve. `head` returns the id of that release cheaply.
-    `artifacts` is the directory that paths of artifacts are relative to.
+    `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
+    directory that model versions' artifacts are relative to. With `keyless`, this machine needs no key while
+    none is valid.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Service:
         store: Store,
         artifacts: Path,
         limits: Limits | None = None,
+        keyless: bool = False,
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -90,9 +100,10 @@ class Service:
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
         self._coming: Live | None = None
-        self.keys: Sequence[keys.ApiKey] = ()
+        self.keyring = keys.Keyring()
+        self._keyless = keyless
         self.trouble: MainstemError | None = None
-        self.lost: MainstemError | None = None
+        self.lost: Mapping[str, MainstemError] = {}
         self._load, self._head = load, head
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -143,22 +154,30 @@ class Service:
     def refresh(self, *, force: bool = False) -> None:
         """Serve the release that the branch publishes. If it fails to load, the previous one stays live."""
         try:
-            self.keys = keys.valid(self._state)
+            self.keyring = keys.keyring(self._state, keyless=self._keyless)
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
         except Exception as error:
             self._troubled(error)
-        self.lost = self._missing()
+        self.lost = self._gone()
 
-    def _missing(self) -> MainstemError | None:
-        """Return why the live release cannot be read: its online state is missing in the store. Return None
-        otherwise."""
+    def broken(self) -> dict[str, MainstemError]:
+        """Why endpoints cannot answer, by their names. One that has no champion yet is not broken."""
+        live = self.live
+        found = {name: error for name, error in live.missing.items() if not isinstance(error, NoChampion)}
+        for name, predictor in live.predictors.items():
+            lost = [self.lost[view] for view in predictor.views if view in self.lost]
+            found |= {name: lost[0]} if lost else {}
+        return found
+
+    def _gone(self) -> dict[str, MainstemError]:
+        """By view, why what is live cannot be read: its online state is not in the store."""
+        features = self.live.features
         try:
-            self.live.reader().check() if self.live.features is not None else None
+            return {} if features is None else features.gone()
         except MainstemError as error:
-            return error
-        return None
+            return dict.fromkeys(features.views if features else (), error)
 
     def _swap(self) -> None:
         graph, release = self._load()
@@ -170,6 +189,8 @@ class Service:
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
+        said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
+        logger.info("release %s is live", release.id, extra={"fields": said})
 
     def _take_in(self, live: Live) -> None:
         """Bring the states of a new release up to the end of the logs, because another process built them.
@@ -253,7 +274,7 @@ class Service:
                 if model in release.models
                 else f"mainstem run, then mainstem promote {model}"
             )
-            raise Unavailable(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
+            raise NoChampion(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
         version = self._state.get(ModelVersion, id)
         if version is None:
             raise Unavailable(f"the champion {id} of {endpoint!r} no longer exists", hint=f"mainstem promote {model}")

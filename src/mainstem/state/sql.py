@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Select, create_engine, event, make_url, select, update
 from sqlalchemy.exc import NoSuchModuleError
 
+from mainstem import private
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
 from mainstem.state.codec import decode, encode
@@ -111,8 +112,8 @@ class SqlState:
 
     def _opened(self) -> Engine:
         lite = self._url.get_backend_name() == "sqlite"
-        if lite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        if lite and self._url.database not in (None, "", ":memory:"):
+            _make_private(Path(str(self._url.database)))
         try:
             engine = create_engine(self._url, pool_pre_ping=not lite)
         except ModuleNotFoundError as error:
@@ -126,6 +127,14 @@ class SqlState:
 
             upgrade(engine)
         return engine
+
+
+def _make_private(path: Path) -> None:
+    """Keys are in it. SQLite gives the files beside it the rights that it has; those of before get them here."""
+    if not path.parent.exists():
+        private.directory(path.parent)
+    private.file(path)
+    private.files(*(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")))
 
 
 def _parsed(url: str) -> URL:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import lmdb
 
+from mainstem import private
 from mainstem.errors import FULL, MainstemError, StorageError
 
 Transaction: TypeAlias = Any
@@ -35,7 +36,8 @@ class Environment:
     """
 
     def __init__(self, path: Path, map_size: int, sync: bool) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        private.directory(path)
+        private.files(path / "data.mdb", path / "lock.mdb")
         self.path = path
         self.users = 0
         self.ids: dict[tuple[bytes, str], bytes] = {}
@@ -43,7 +45,14 @@ class Environment:
         self.reading = threading.Lock()
         self.writer: int | None = None
         self.env = lmdb.open(
-            str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
+            str(path),
+            map_size=map_size,
+            max_dbs=4,
+            sync=sync,
+            metasync=sync,
+            max_spare_txns=4,
+            readahead=False,
+            mode=private.FILE,
         )
         self.env.reader_check()  # frees the slots of killed readers
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))

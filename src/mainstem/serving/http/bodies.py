@@ -15,11 +15,10 @@ from mainstem.streaming.rows import AN_INSTANT, parse_instant
 _decode = msgspec.json.Decoder().decode
 
 
-async def read_json(request: Request, limits: Limits) -> Any:
-    """Return the body's JSON value. Raises `RequestError` for invalid JSON, `TooLarge`, or `TooSlow`."""
-    body = await request.body(limits.max_bytes, limits.seconds)
+def read_json(request: Request) -> Any:
+    """The body's JSON value. Raises `RequestError` if it is none."""
     try:
-        return _decode(body)
+        return _decode(request.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(
             "the body is not JSON",

@@ -19,7 +19,7 @@ from mainstem.streaming.rows import RowSchema
 def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
         base = f"http://{request.header('host') or '127.0.0.1:8100'}"
-        page = render(service.live, service.project, base, locked=bool(service.keys))
+        page = render(service.live, service.project, base, locked=not service.keyring.keyless)
         return Response(page.encode(), type=HTML)
 
     return [Route("GET", "/docs", get)]

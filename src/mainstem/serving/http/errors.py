@@ -19,7 +19,15 @@ from mainstem.errors import (
     UnknownName,
 )
 from mainstem.serving.http.messages import Response, encode
-from mainstem.serving.http.refusals import TooLarge, TooSlow, Unauthorized, WrongMethod, WrongType
+from mainstem.serving.http.refusals import (
+    HeadersTooLarge,
+    PathTooLong,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    WrongMethod,
+    WrongType,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +40,9 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (WrongMethod, 405),
     (TooSlow, 408),
     (TooLarge, 413),
+    (PathTooLong, 414),
     (WrongType, 415),
+    (HeadersTooLarge, 431),
     (RequestError, 400),
     (Unavailable, 503),
     (MissingExtra, 503),

@@ -30,7 +30,7 @@ def routes(service: Service) -> list[Route]:
 
 async def _one(service: Service, request: Request, view: str) -> Response:
     where = f"features of {view}"
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     found = (await _read(service, [view], rows, options, where))[view]
     if isinstance(body, dict) and "rows" not in body:
@@ -40,7 +40,7 @@ async def _one(service: Service, request: Request, view: str) -> Response:
 
 async def _several(service: Service, request: Request) -> Response:
     where = "features"
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     rows, options = rows_in(body, "rows", frozenset({"time", "views"}), service.limits, where)
     views = options.get("views")
     if not isinstance(views, list) or not views or not all(isinstance(name, str) for name in views):

@@ -34,7 +34,13 @@ def document(live: Live, title: str) -> dict[str, Any]:
         schema = _rows(keys, "rows", {"time": _instant()})
         paths[f"/features/{name}"] = _post(view_says(view), schema, 200)
         paths["/features"] = _post("Read several views at once.", _SEVERAL, 200)
-    for path, said in (("/health", "The process answers."), ("/ready", "It has a release."), ("/metrics", "Counters.")):
+    said_of = {
+        "/health": "The process answers.",
+        "/live": "The process answers.",
+        "/ready": "Every endpoint can answer.",
+        "/metrics": "Counters.",
+    }
+    for path, said in said_of.items():
         paths[path] = {"get": {"summary": said, "responses": {"200": {"description": "as said"}}}}
     return {
         "openapi": "3.1.0",

@@ -28,7 +28,7 @@ def routes(service: Service) -> list[Route]:
 async def _predict(service: Service, request: Request, endpoint: str) -> Response:
     where = f"endpoint {endpoint}"
     predictor = service.live.predictor(endpoint)
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)

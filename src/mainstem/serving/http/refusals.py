@@ -35,5 +35,23 @@ class TooLarge(RequestError):
         return cls("the request has too many rows", where=where, got=f"{got}", expected=f"at most {limit}", hint=hint)
 
 
+class PathTooLong(RequestError):
+    """The path, with its query, has more bytes than the server takes."""
+
+    @classmethod
+    def of(cls, got: int, limit: int) -> PathTooLong:
+        hint = "raise max_path under [serve] in mainstem.toml"
+        return cls("the path is too long", got=f"{got} bytes", expected=f"at most {limit} bytes", hint=hint)
+
+
+class HeadersTooLarge(RequestError):
+    """The headers have more bytes than the server takes."""
+
+    @classmethod
+    def of(cls, got: str, limit: int) -> HeadersTooLarge:
+        hint = "raise max_headers under [serve] in mainstem.toml"
+        return cls("the headers are too large", got=got, expected=f"at most {limit} bytes", hint=hint)
+
+
 class TooSlow(RequestError):
-    """The body or the answer was not ready in time."""
+    """The request did not arrive in time."""

@@ -75,6 +75,10 @@ class Routes:
             raise WrongMethod(method, path, allowed)
         return methods[wanted], parts
 
+    def open_to_all(self, path: str) -> bool:
+        """Whether a path needs no key. It costs one look-up, whatever the path."""
+        return path in self._fixed and all(route.scope is None for route in self._fixed[path].values())
+
     def _matching(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         if path in self._fixed:
             return self._fixed[path], {}
@@ -91,4 +95,4 @@ class Routes:
         known = sorted({route.label for route in every})
         name = path.rpartition("/")[2]
         near = close_matches(path, [label.replace("NAME", name) for label in known])
-        return NotFound(f"unknown path {path}", got=path, expected=", ".join(known), hint=near or "see /docs")
+        return NotFound(f"unknown path {path[:80]}", got=path[:80], expected=", ".join(known), hint=near or "see /docs")
