@@ -452,3 +452,11 @@ def test_a_bad_event_takes_the_others_of_its_request_along(server: Any) -> None:
 )
 def test_a_wrong_name_on_the_command_line(project: Any, arguments: tuple[str, ...], said: str) -> None:
     assert project.refuses(*arguments, code=2) == said
+
+
+def test_promoting_an_unknown_version(live: Any) -> None:
+    before = json.loads(live.mainstem("rollback", "--list", "--json").out)
+    ended = live.mainstem("promote", "late", "--version", "nonsense")
+    assert ended.code == 2
+    assert "unknown version 'nonsense' of the model 'late'" in ended.err and "one of late-1" in ended.err
+    assert json.loads(live.mainstem("rollback", "--list", "--json").out) == before

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.records import predictions_of
 from mainstem.nodes.base import NodeRef
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -24,6 +25,22 @@ class EndpointKind(NodeKind[Endpoint]):
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
         own = digest(type(node).__name__, *(scope.done[each].fingerprint for each in inputs))
         return Definition(name, node, inputs, own, own)
+
+    def check(self, graph: Graph) -> None:
+        """Refuse what a request could not say: a key or a field whose type JSON has no form for."""
+        from mainstem.features.plan import plan_features
+        from mainstem.streaming.predictions import example_key
+        from mainstem.streaming.rows import converter
+
+        for name, node in graph.of(Endpoint).items():
+            model = graph.name_of(node.model)
+            for column, type in {**example_key(graph, model), **plan_features(graph, model).request}.items():
+                try:
+                    converter(type)
+                except SchemaError as problem:
+                    problem.what = f"requests to {name!r} cannot send the field {column!r}"
+                    problem.hint = f'.cast("string") in the table of examples gives {column!r} another type'
+                    raise problem.at(graph[name].where) from None
 
     def due(self, name: str, node: Endpoint, outlook: Outlook) -> Iterator[Due]:
         yield from due("drain", outlook.pending(name), "data")
