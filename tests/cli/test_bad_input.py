@@ -457,6 +457,6 @@ def test_a_wrong_name_on_the_command_line(project: Any, arguments: tuple[str, ..
 def test_promoting_an_unknown_version(live: Any) -> None:
     before = json.loads(live.mainstem("rollback", "--list", "--json").out)
     ended = live.mainstem("promote", "late", "--version", "nonsense")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "unknown version 'nonsense' of the model 'late'" in ended.err and "one of late-1" in ended.err
     assert json.loads(live.mainstem("rollback", "--list", "--json").out) == before

@@ -53,7 +53,7 @@ MALFORMED: list[tuple[list[bytes], int, str]] = [
     ([b"GET /health HTTP/1.1\r\nX-A: " + LONG + b"\r\n" + CLOSE], 431, "the headers are too large"),
     ([b"GET /health HTTP/1.1\r\n" + b"X-A: b\r\n" * 5_000 + CLOSE], 431, "the headers are too large"),
     ([b"GET /nowhere HTTP/1.1\r\n" + CLOSE], 404, "unknown path /nowhere"),
-    ([b"BREW /health HTTP/1.1\r\n" + CLOSE], 405, "/health is not answered to BREW"),
+    ([b"BREW /health HTTP/1.1\r\n" + CLOSE], 405, "/health does not support BREW"),
     ([b"GET /fails HTTP/1.1\r\n" + CLOSE], 500, "the server failed"),
     (
         [b"POST /predict/arrivals HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9999999\r\n" + CLOSE],

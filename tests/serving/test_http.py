@@ -186,7 +186,7 @@ BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
         400,
         "`backfill` must be",
     ),
-    ("GET", "/health", {"headers": {"host": "evil.example"}}, 403, "requests from other hosts require an API key"),
+    ("GET", "/health", {"headers": {"host": "evil.example"}}, 403, "without API keys only this machine is answered"),
 ]
 
 

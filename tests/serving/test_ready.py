@@ -37,10 +37,10 @@ def no_state(world: Any, directory: Any) -> None:
 @pytest.mark.parametrize(
     ("breaks", "what"),
     [
-        (missing, "no model artifact in this directory"),
+        (missing, "the directory has no model artifact"),
         (damaged, "the model is not the one its manifest describes"),
         (truncated, "the manifest cannot be read"),
-        (unknown_version, "the champion nonsense of 'arrivals' is gone"),
+        (unknown_version, "the champion nonsense of 'arrivals' no longer exists"),
         (no_state, "the online state of 'leg' is gone from the store"),
     ],
 )
