@@ -119,6 +119,9 @@ def _check_of(text: str, origin: Origin) -> checks.Check:
         make = _MAKERS[call.func.id]
         positional = [_argument(node) for node in call.args]
         check: checks.Check = make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
+    except DefinitionError as problem:
+        problem.where = str(origin)
+        raise
     except (SyntaxError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
             f"{text!r} is not a check", where=str(origin), got=str(error), expected=f"one of {', '.join(_MAKERS)}"
