@@ -239,6 +239,13 @@ def test_what_a_node_is_made_from_is_a_node() -> None:
     assert "@ms.table" in str(caught.value.hint) and "test_resolve.py" in str(caught.value.where)
 
 
+def test_a_guard_that_is_no_condition_is_refused_when_the_project_loads() -> None:
+    rule = Rule("flights", Rescale("delay", 2.0), "TRUE", "(SELECT count(*) FROM read_csv('/etc/hosts')) > 0")
+    with pytest.raises(DefinitionError) as caught:
+        resolve({"flights": flights_source()}, {}, rules=[rule])
+    assert "is not a guard" in caught.value.what and "remedies.toml, flights.delay" in str(caught.value.where)
+
+
 # ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -18,7 +18,8 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 class Rule:
     """What a remedy does: the `verb`, in the rows of a source for which `where` (a condition over its columns) holds.
 
-    The `guard` (an SQL aggregate over the corrected rows of a day) must hold, or the cause is gone and the run says so.
+    The `guard` (a condition over aggregates of a day's corrected rows) must hold, or the cause is gone and the run says
+    so.
     """
 
     node: str
