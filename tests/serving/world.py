@@ -224,7 +224,14 @@ def open_world(root: Path, threshold: float | None = None, store: Any = None) ->
     nodes, schemas = definitions(threshold)
     lake = IcebergLake(root / "lake")
     state = SqlState(f"sqlite:///{root / 'state.db'}")
-    return World(root, resolve(nodes, schemas), DuckdbEngine(), lake, state, store or LmdbStore(root / "online"))
+    return World(
+        root,
+        resolve(nodes, schemas),
+        DuckdbEngine(directories=[root]),
+        lake,
+        state,
+        store or LmdbStore(root / "online"),
+    )
 
 
 def flight(number: int, **more: Any) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from mainstem.nodes.base import Node
+from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
+from mainstem.nodes.kinds import a, anything, mapping, optional, text
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
@@ -28,6 +30,14 @@ class Branch:
     Definitions are resolved on first use, and again after the branch's release or the accepted remedies change.
     """
 
+    @declared(
+        self=anything,
+        settings=a(Settings, "ms.load(…) reads mainstem.toml"),
+        nodes=mapping(a(Node, "a source, table, view, model or endpoint")),
+        branch=text,
+        aliases=optional(anything),
+        read=optional(anything),
+    )
     def __init__(
         self,
         settings: Settings,

@@ -77,7 +77,8 @@ def _duckdb(settings: Settings) -> Engine:
     from mainstem.engines.duckdb import DuckdbEngine
 
     profile = settings.profile
-    return DuckdbEngine(profile.memory, profile.threads, settings.path(profile.lake) / "tmp")
+    lake = settings.path(profile.lake)
+    return DuckdbEngine(profile.memory, profile.threads, lake / "tmp", directories=[lake])
 
 
 def _redis(settings: Settings, branch: str) -> BranchStore:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mainstem import settings as settings_module
 from mainstem.errors import MainstemError, NotFound, RunFailed, UnknownName
+from mainstem.nodes.declared import declared
 from mainstem.nodes.findings import Finding, Remedy
+from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.status import Details, ProjectStatus
@@ -41,6 +43,7 @@ SPLITS = ("train", "gap", "test", "unlabelled")
 SIGHTS = ("arrived", "known")
 
 
+@declared(path=directory, profile=optional(text), branch=text)
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
     """Load the project at `path` and check its definitions. Raises `SettingsError` and `DefinitionError`."""
     settings = settings_module.load(path, profile)

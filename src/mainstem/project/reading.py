@@ -14,6 +14,7 @@ from mainstem.nodes.hidden import SPLIT, visible_names
 from mainstem.planning.execution import Context
 from mainstem.project.exploring import Explorer
 from mainstem.project.releases import When
+from mainstem.tables.reach import refuse_outside
 
 if TYPE_CHECKING:
     import ibis
@@ -204,6 +205,7 @@ def _tables_of(sql: str) -> list[str]:
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise EngineError("a query must be one SELECT", got=sql[:80], expected=expected, hint=hint)
     tree = trees[0]
+    refuse_outside(tree, EngineError)
     local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name}
     return sorted(tables - local)

@@ -92,9 +92,9 @@ def unit_of(short: str) -> int:
 
 @lru_cache
 def _connection() -> Any:
-    import duckdb
+    from mainstem.engines.sealed import connect, seal
 
-    return duckdb.connect()
+    return seal(connect())
 
 
 def by_engine(sql: str) -> Callable[[str], Any]:

@@ -183,9 +183,10 @@ class _Engine:
         import duckdb
         import pyarrow as pa
 
+        from mainstem.engines.sealed import connect, seal
+
         if self._connection is None:
-            self._connection = duckdb.connect()
-            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection = seal(connect())
         cursor = self._connection.cursor()
         schema = self._types.to_pyarrow()
         arrays = [to_arrow(columns[field.name], field.type) for field in schema]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.records import predictions_of
+from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
-from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.endpoints import Endpoint, Performance
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import Log, NodeKind
@@ -23,6 +24,9 @@ class EndpointKind(NodeKind[Endpoint]):
         return [node.model]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        for rule in node.monitors:
+            if isinstance(rule, Performance) and rule.metric is not None:
+                metric(rule.metric)
         own = digest(type(node).__name__, *(scope.done[each].fingerprint for each in inputs))
         return Definition(name, node, inputs, own, own)
 

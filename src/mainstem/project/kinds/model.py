@@ -43,9 +43,15 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
+        from mainstem.models.algorithms import check_name
+        from mainstem.models.metrics import metric
 
-        for name in graph.of(Model):
+        for name, node in graph.of(Model).items():
             try:
+                for candidate in node.candidates:
+                    check_name(candidate)
+                if node.metric is not None:
+                    metric(node.metric, node.task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)

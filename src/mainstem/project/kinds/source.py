@@ -18,6 +18,7 @@ from mainstem.project.kinds.relations import check_columns, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.knowledge import known_of_source
 from mainstem.tables.corrections import corrected
+from mainstem.tables.guards import guard
 
 if TYPE_CHECKING:
     import ibis
@@ -40,6 +41,8 @@ class AnySource(NodeKind[S], Generic[S]):
         read = [scope.done[each].read_fingerprint for each in inputs]
         rules = tuple(rule for rule in scope.rules if rule.node == name)
         events = corrected(self.events(name, node, inputs, stored, scope), rules)
+        for rule in rules:
+            guard(events, rule.guard, f"remedies.toml, {rule.place}, guard")
         retracts = GONE in events.columns
         return Definition(
             name,
