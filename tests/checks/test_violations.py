@@ -4,9 +4,10 @@ import ibis
 import pyarrow as pa
 import pytest
 from ibis import _
-from mainstem.checks.compiled import declared, refuse, validate, violation
 
 import mainstem.nodes.checks as ms
+from mainstem.checks.examine import refuse
+from mainstem.checks.violations import declared, validate, violation
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import CheckFailed, SchemaError, UnknownName
 from mainstem.nodes.base import Origin

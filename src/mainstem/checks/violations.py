@@ -10,10 +10,10 @@ import ibis
 
 from mainstem.checks.constants import fits
 from mainstem.errors import DefinitionError, SchemaError
-from mainstem.nodes.checks import Accepted, Between, Check, Expression, ForeignKey, Fresh, NotNull, Unique
+from mainstem.nodes.checks import Accepted, Between, Calendar, Check, Expression, ForeignKey, Fresh, NotNull, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import resolve_boolean, resolve_column
-from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +61,8 @@ def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis
     match check:
         case NotNull():
             return ibis.or_(*(c.isnull() for c in columns_of(table, check.columns, where)))
+        case Calendar():
+            return ibis.or_(*(beyond(c) for c in columns_of(table, check.columns, where))).fill_null(False)
         case Between():
             column = resolve_column(table, check.column, where)
             fits(column.type(), (check.low, check.high), check, where)
@@ -90,6 +92,12 @@ def pairs(check: ForeignKey) -> list[tuple[str, str]]:
 
 def columns_of(table: ibis.Table, names: Sequence[str], where: str | None) -> list[ibis.Value]:
     return [resolve_column(table, name, where) for name in names]
+
+
+def beyond(column: ibis.Value) -> ibis.Value:
+    """Return where an instant or a date is outside the years 1 to 9999."""
+    first, last = (EARLIEST, LATEST) if column.type().is_timestamp() else (EARLIEST.date(), LATEST.date())
+    return (column < ibis.literal(first, type=column.type())) | (column > ibis.literal(last, type=column.type()))
 
 
 def _outside(column: ibis.Value, low: Any, high: Any) -> ibis.Value:

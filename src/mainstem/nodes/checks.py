@@ -47,6 +47,17 @@ class NotNull(Check):
 
 
 @dataclass(frozen=True, eq=False)
+class Calendar(Check):
+    """Every instant and date of `columns` is in the years 1 to 9999. All rows that come in are held to it."""
+
+    columns: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"in_calendar({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, eq=False)
 class Unique(Check):
     columns: tuple[str, ...] = ()
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import ibis
+import msgspec
 import pyarrow as pa
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
@@ -30,6 +31,7 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
 from mainstem.streaming.predictions import BEFORE, prediction_schema
+from mainstem.streaming.unreadable import PREFIX, Unreadable, keep
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,14 @@ class Drain:
         draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context, BEFORE)
         files = draft.write()
         snapshot = draft.commit(files)
-        return StepResult(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
+        lost = len(draft.unreadable)
+        return StepResult(
+            tables={draft.table: snapshot, **keep(context, draft.table, draft.unreadable)},
+            rows_in=draft.rows,
+            published=draft.rows - lost,
+            quarantined=lost,
+            message=draft.message,
+        )
 
     def _events(self, name: str, node: Stream, context: Context) -> StepResult:
         schema = context.graph[name].schema or {}
@@ -72,14 +81,15 @@ class Drain:
         results = ordered(subject.checks, results, judge(context, subject, snapshot))
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
-        quarantined = sum(file.rows for file in aside)
+        quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
         return StepResult(
-            tables={name: snapshot, **apart},
+            tables={name: snapshot, **apart, **keep(context, name, draft.unreadable)},
             cutovers=_cutover(name, node, context),
             rows_in=draft.rows,
             published=draft.rows - quarantined,
             quarantined=quarantined,
             checks=results,
+            message=draft.message,
         )
 
 
@@ -100,6 +110,7 @@ class _Draft:
         self.start = _offset(self.base)
         self.end = self.start
         self.rows = 0
+        self.unreadable: list[Unreadable] = []
         self.target: Target = self.context.lake.target(self.table, self.schema)
         if self.base is not None and self.base.id == self._released:
             self.log.trim(self.name, self.start)
@@ -109,7 +120,7 @@ class _Draft:
         files = self._moved()
         entries = self.log.entries(self.name, self.start)
         while batch := list(islice(entries, BATCH)):
-            with self.context.engine.session({"incoming": self._arrow(batch)}) as session:
+            with self.context.engine.session({"incoming": self._readable(batch)}) as session:
                 files += session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
             self.end = batch[-1][0] + 1
             self.rows += len(batch)
@@ -163,6 +174,36 @@ class _Draft:
         """Return every snapshot of the table in a release of the branch, or in the release in the making."""
         releases = [self.context.release, *self.context.state.find(Release, branch=self.context.branch)]
         return [release.tables[self.table] for release in releases if self.table in release.tables]
+
+    @property
+    def message(self) -> str:
+        """What a run says of entries that are no rows."""
+        if not self.unreadable:
+            return ""
+        many = len(self.unreadable) > 1
+        said = f"{len(self.unreadable):,} log {'entries are no rows' if many else 'entry is no row'}"
+        return f"{said}: {PREFIX}{self.table} has {'them' if many else 'it'}, with the reason"
+
+    def _readable(self, batch: list[tuple[int, bytes]]) -> pa.Table:
+        """Return the rows of a batch. Entries that are none are set aside, unless all of them are none.
+
+        Raises `SchemaError` then: the schema has changed.
+        """
+        try:
+            return self._arrow(batch)
+        except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as problem:
+            good, bad = list[tuple[int, bytes]](), list[Unreadable]()
+            for entry in batch:
+                try:
+                    self._arrow([entry])
+                except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as reason:
+                    bad.append(Unreadable(*entry, str(getattr(reason, "got", None) or reason)))
+                else:
+                    good.append(entry)
+            if not good and isinstance(problem, SchemaError):
+                raise
+            self.unreadable += bad
+            return self._arrow(good)
 
     def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()
