@@ -54,6 +54,7 @@ class Environment:
             readahead=False,
             mode=private.FILE,
         )
+        _fill(path / "data.mdb", self.env)
         self.env.reader_check()  # frees the slots of killed readers
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
         self.names, self.values, self.events, self.ends = databases
@@ -95,6 +96,17 @@ class Environment:
             self.env.set_mapsize(0)
             if self.env.info()["map_size"] <= before:
                 self.env.set_mapsize(before * 2)
+
+
+def _fill(file: Path, env: Any) -> None:
+    """Extend a truncated data file to the pages that it should have.
+
+    A read of a page beyond the end of a mapped file kills the process (SIGBUS). A page of zeros is an error of LMDB.
+    """
+    whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if file.stat().st_size < whole:
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, whole)  # never changes what is there
 
 
 def _file(path: Path) -> tuple[int, int] | None:
