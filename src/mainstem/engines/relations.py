@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mainstem.engines.types import identifier, literal, literals, to_duckdb
+from mainstem.engines.types import identifier, literal, literals, pattern, to_duckdb
 from mainstem.errors import EngineError, SourceError, close_matches
 from mainstem.ports import RawFiles, Scan
-
-_GLOB = re.compile(r"[\[\]*?]")
 
 
 def scan_sql(scan: Scan) -> str:
@@ -115,8 +112,7 @@ def _select(columns: Mapping[str, str] | None, reader: str) -> str:
 
 
 def _paths(paths: Sequence[str]) -> str:
-    """Return paths as a DuckDB list. A directory's name may have characters that a glob would take for its own."""
-    return literals([_GLOB.sub(r"[\g<0>]", path) for path in paths])
+    return literals([pattern(path) for path in paths])
 
 
 def _nothing(columns: Mapping[str, str]) -> str:

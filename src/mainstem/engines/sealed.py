@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mainstem.engines.types import literals
+from mainstem.engines.types import literals, pattern
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,8 +34,13 @@ def seal(
     connection: DuckDBPyConnection, directories: Iterable[str] = (), files: Iterable[str] = ()
 ) -> DuckDBPyConnection:
     """Leave the connection these directories and files, and nothing else, for good. Return it."""
-    connection.execute(f"SET allowed_directories = {literals(sorted(set(directories)))}")
-    connection.execute(f"SET allowed_paths = {literals(sorted(set(files)))}")
+    connection.execute(f"SET allowed_directories = {_both(directories)}")
+    connection.execute(f"SET allowed_paths = {_both(files)}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _both(paths: Iterable[str]) -> str:
+    """Return paths as DuckDB compares them: the glob that a query names, and the path that it leads to."""
+    return literals(sorted({form for path in paths for form in (path, pattern(path))}))

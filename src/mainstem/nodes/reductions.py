@@ -83,7 +83,7 @@ def windowed(reduction: Reduction, *windows: str) -> Windowed:
     for each in windows:
         if not isinstance(each, str):
             raise refused(
-                "each window of ms.windowed must be an argument of its own",
+                "ms.windowed takes each window as a separate argument",
                 each,
                 'durations: ms.windowed(…, "10min", "30d")',
             )
@@ -149,7 +149,7 @@ def histogram(argument: Deferred, edges: Iterable[float], *, where: Deferred = N
         raise refused("ms.histogram requires a list of edges", edges, expected)
     for edge in map(plain, listed):
         if isinstance(edge, bool) or not isinstance(edge, (int, float)):
-            raise refused("an edge of a histogram is not a number", edge, expected)
+            raise refused("every edge of a histogram must be a number", edge, expected)
     if not listed or any(later <= edge or edge != edge for edge, later in pairwise([*listed, float("inf")])):
         raise refused("the edges of a histogram are not in rising order", edges, expected)
     return aggregate("histogram", argument, where=where, edges=listed)

@@ -38,6 +38,8 @@ def refuse_outside(tree: Any, error: type[E], where: str | None = None) -> None:
         if _FILE.search(table.name):
             raise _refused(error, "reads a file by its name", f"FROM {table.name!r}", where)
     for function in tree.find_all(exp.Func):
+        if isinstance(function, (exp.Connector, exp.Predicate)):  # AND and OR are functions to the parser
+            continue
         name = _name(function)
         makes_rows = isinstance(function.parent, (exp.Table, exp.Lateral, exp.From, exp.Join))
         if _OUTSIDE.fullmatch(name) or (makes_rows and name not in _TABLES):
