@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
+from mainstem.features.alike import likely, sampled
 from mainstem.features.offline.join import answered
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.view import OnlineView
@@ -106,8 +107,10 @@ def _add_statistics(context: Context, name: str, columns: dict[str, dict[str, An
         table, own = ibis.table(stored, name=relation), {c: f.name for c, f in lookup.columns.items() if c in stored}
         others = [c for c in retrieval_of(graph, model).columns if c in stored]
         asked = {f"{c}|{what}": value for c in own for what, value in _statistics(table[c])}
-        asked |= {f"{c}|like|{o}": alike for c in own for o in others if o != c for alike in _alike(table[c], table[o])}
         with context.session([relation]) as session:
+            sample = session.fetch(sampled(table.select(others), context.snapshot(relation).rows))
+            near = likely(sample, list(own))
+            asked |= {f"{c}|like|{o}": _alike(table[c], table[o]) for c in own for o in near[c]}
             (found,) = session.fetch(table.aggregate(**asked)).to_pylist()
         _fill(columns, own, found)
         return
@@ -125,11 +128,10 @@ def _statistics(column: ibis.Column) -> Iterator[tuple[str, Any]]:
         yield "distinct", column.nunique()
 
 
-def _alike(one: Any, other: Any) -> Iterator[Any]:
-    if one.type().is_numeric() and other.type().is_numeric():
-        yield one.cast("float64").corr(other.cast("float64"), how="pop").abs()
-    elif one.type().is_string() and other.type().is_string():
-        yield (one == other).mean()
+def _alike(one: Any, other: Any) -> Any:
+    if one.type().is_string():
+        return (one == other).mean()
+    return one.cast("float64").corr(other.cast("float64"), how="pop").abs()
 
 
 def _fill(columns: dict[str, dict[str, Any]], own: Mapping[str, str], found: Mapping[str, Any]) -> None:

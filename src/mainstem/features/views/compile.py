@@ -59,6 +59,7 @@ class _Compiler:
         self.rows = ibis.table(self.read.schema(), name=source.name)
         self.visible = ibis.table(self.inputs, name="row")
         self.arguments: dict[str, ibis.Value] = {}
+        self.names: dict[Any, str] = {}
 
     def compile(self) -> CompiledView:
         node = self.node
@@ -175,7 +176,7 @@ class _Compiler:
         logical = logical_type(value, f"{self.where}, {label!r}")
         (canonical,) = expressions({label: value.cast(logical)}, self.visible).values()
         op = _bare(canonical.op())
-        name = next((n for n, v in self.arguments.items() if v.op() == op), f"_a{len(self.arguments)}")
+        name = self.names.setdefault(op, f"_a{len(self.names)}")
         self.arguments[name] = op.to_expr()
         return name, logical
 

@@ -64,12 +64,12 @@ class Lookup:
     on: tuple[str, ...]
     prefix: str
 
-    @property
+    @cached_property
     def keys(self) -> dict[str, str]:
         """Key column → the column of its value."""
         return dict(zip(self.view.key, self.on, strict=True))
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Feature]:
         """Column → feature."""
         return {f"{self.prefix}__{feature.name}": feature for feature in self.view.features}
@@ -87,7 +87,7 @@ class Chain:
     rows: ibis.Table
     answered: ibis.Table
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Feature]:
         """Column → feature."""
         return {column: feature for lookup in self.lookups for column, feature in lookup.columns.items()}
