@@ -69,6 +69,12 @@ def masked(text: str) -> str:
     return text
 
 
+def brief(text: str, length: int = 80) -> str:
+    """Return at most `length` characters of `text`. It is masked before it is cut: a part of a secret is not found."""
+    text = masked(text)
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def masked_all(value: T) -> T:
     """Return plain data (dicts, lists, texts, numbers) with every text masked, also keys."""
     return _deep(value) if _forms else value

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mainstem.errors import DefinitionError
 from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names
 from mainstem.nodes.checks import Check
+from mainstem.nodes.limits import Limits, check_limits
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 """When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
@@ -59,6 +60,11 @@ class Api(Source):
     headers: Mapping[str, str] = field(default_factory=dict)
     cursor_param: str | None = None
     paging: Literal["auto", "page", "offset", "link", "none"] = "auto"
+    limits: Limits = Limits()  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self.limits)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,6 +74,11 @@ class Web(Source):
     url: str
     rows: str
     fields: Mapping[str, str]
+    limits: Limits = Limits()  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self.limits)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -154,11 +165,16 @@ def api(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     paging: Literal["auto", "page", "offset", "link", "none"] = "auto",
+    limits: Limits = Limits(),  # noqa: B008
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Api:
     """Declare a JSON API. With a `cursor` column, its last value is sent as `cursor_param` (default: the column's
-    name)."""
+    name).
+
+    `headers`, and the password of the URL, go to the URL's origin only: not to another one that the server redirects or
+    links to. `limits` is what the server may take of resources, as in `ms.limits(seconds=600)`.
+    """
     return Api(
         url=url,
         records=records,
@@ -171,6 +187,7 @@ def api(
         params=dict(params or {}),
         headers=dict(headers or {}),
         paging=paging,
+        limits=limits,
         checks=tuple(checks),
         **meta,
     )
@@ -184,15 +201,17 @@ def web(
     key: str | Sequence[str] | None = None,
     known: KnownSpec = None,
     schema: Mapping[str, str] | None = None,
+    limits: Limits = Limits(),  # noqa: B008
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Web:
     """Declare rows of an HTML page: one row per element of the CSS selector `rows`, one column per entry
-    of `fields`."""
+    of `fields`. `limits` are as in `api`."""
     return Web(
         url=url,
         rows=rows,
         fields=dict(fields),
+        limits=limits,
         key=names(key),
         known=known,
         schema=schema,
