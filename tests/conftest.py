@@ -16,7 +16,16 @@ from typing import Any, NoReturn
 
 import pytest
 
+from mainstem import masking
+
 Missing = Callable[[str], NoReturn]
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins without secret values to mask."""
+    monkeypatch.setattr(masking, "_values", set[str]())
+    monkeypatch.setattr(masking, "_forms", ())
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAVY = {
     *("duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx"),
-    *("onnxruntime", "dlt", "redis", "scrapy", "scipy", "uvicorn"),
+    *("onnxruntime", "dlt", "parsel", "protego", "redis", "scipy", "uvicorn"),
 }
 
 

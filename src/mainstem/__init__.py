@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.sources": ("files", "database", "api", "web", "stream"),
     "mainstem.nodes.tables": ("table",),
     "mainstem.nodes.checks": (
@@ -75,6 +76,7 @@ __all__ = [
     "fresh",
     "histogram",
     "last_k",
+    "limits",
     "load",
     "model",
     "not_null",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
+    from mainstem.nodes.limits import limits
     from mainstem.nodes.models import model
     from mainstem.nodes.reductions import (
         aggregate,

@@ -35,6 +35,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Self
 
+from mainstem.masking import masked
+
 LONGEST_NAME, MOST_NAMES = 200, 1_000
 """Characters and number of names that are compared for a hint."""
 
@@ -46,6 +48,7 @@ class MainstemError(Exception):
     """The base of every error raised on purpose.
 
     Parameters are plain text: `what` happened, `where` (node, file and line), what was `got` and `expected`, a `hint`.
+    Secret values in them are masked.
     """
 
     def __init__(
@@ -57,16 +60,25 @@ class MainstemError(Exception):
         expected: str | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.got = got
-        self.expected = expected
-        self.hint = hint
+        super().__init__(masked(what))
+        self.what = masked(what)
+        self.where = _masked(where)
+        self.got = _masked(got)
+        self.expected = _masked(expected)
+        self.hint = _masked(hint)
 
     def __str__(self) -> str:
-        parts = ((name, getattr(self, name)) for name in ("where", "got", "expected", "hint"))
-        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in parts if text)])
+        parts = self.parts
+        return "\n".join([parts.pop("what"), *(f"  {name}: {text}" for name, text in parts.items())])
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Return what the error says, by name: `what`, and those of `where`, `got`, `expected` and `hint` that it has.
+
+        Secret values are masked.
+        """
+        named = ((name, getattr(self, name)) for name in ("what", "where", "got", "expected", "hint"))
+        return {name: masked(str(text)) for name, text in named if text or name == "what"}
 
     @property
     def kind(self) -> str:
@@ -85,6 +97,10 @@ class MainstemError(Exception):
         elif not self.where.startswith(place):
             self.where = f"{place}: {self.where}"
         return self
+
+
+def _masked(text: str | None) -> str | None:
+    return masked(text) if isinstance(text, str) else text
 
 
 def close_matches(name: str, known: Iterable[str]) -> str | None:

@@ -23,8 +23,10 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import SettingsError, UnknownName, close_matches
+from mainstem.masking import remember, remember_password
 
 FILE = "mainstem.toml"
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,7 +129,10 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
         raise problem if profile else problem.at("the environment variable MAINSTEM_PROFILE")
     # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
-    return Settings(root, file.project, _overridden(file.profile[name]), name, file.serve)
+    settings = Settings(root, file.project, _overridden(file.profile[name]), name, file.serve)
+    for url in (settings.profile.state, settings.profile.online, settings.profile.catalog):
+        remember_password(url or "")
+    return settings
 
 
 def find_root(path: Path) -> Path:
@@ -140,15 +145,24 @@ def find_root(path: Path) -> Path:
 
 
 def expand(text: str) -> str:
-    """Return `text` with every `${env:NAME}` replaced. Raises `SettingsError` for a variable that is not set."""
+    """Return `text` with every `${env:NAME}` replaced. The values are masked from now on, wherever they are shown.
+
+    Raises `SettingsError` for a variable that is not set.
+    """
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if name not in os.environ:
             raise SettingsError(f"the environment variable {name} is not set", got=text, hint=f"export {name}=…")
+        remember(os.environ[name])
         return os.environ[name]
 
-    return re.sub(r"\$\{env:(\w+)\}", value, text)
+    return _VARIABLE.sub(value, text)
+
+
+def variables(text: str) -> list[str]:
+    """Return the names of the environment variables that `text` takes values from."""
+    return _VARIABLE.findall(text)
 
 
 def _parsed(file: Path) -> dict[str, Any]:

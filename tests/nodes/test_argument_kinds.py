@@ -43,6 +43,7 @@ VALID: dict[str, dict[str, Any]] = {
     "fresh": {"column": "a", "within": "1d"},
     "histogram": {"argument": _.x, "edges": [1, 2]},
     "last_k": {"argument": _.x, "k": 1},
+    "limits": {},
     "load": {},
     "model": {"examples": RIDES, "prediction_time": _.at, "target": _.fare, "features": [PLACE]},
     "not_null": {"columns": ("a",)},

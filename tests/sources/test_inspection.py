@@ -19,7 +19,7 @@ def test_files_tell_by_their_listing(tmp_path):
 
 
 def test_looking_needs_no_heavy_library():
-    heavy = ("duckdb", "pyarrow", "ibis", "dlt", "scrapy", "pyiceberg", "sqlalchemy", "requests")
+    heavy = ("duckdb", "pyarrow", "ibis", "dlt", "parsel", "protego", "pyiceberg", "sqlalchemy", "requests")
     program = f"import sys, mainstem.sources.inspection; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
 

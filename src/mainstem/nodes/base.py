@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.errors import DefinitionError
+from mainstem.masking import brief
 from mainstem.nodes.redaction import redacted
 
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -96,7 +97,7 @@ def shown(value: Any) -> str:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(value).__name__).lower()
         return f"{kind}: {value.name or value.origin}"
     text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return brief(text)
 
 
 def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.kinds import (
     Kind,
+    a,
     anything,
     boolean,
     column,
@@ -24,6 +25,7 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.kinds import known as known_kind
+from mainstem.nodes.limits import Limits
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 """When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
@@ -73,6 +75,7 @@ class Api(Source):
     headers: Mapping[str, str] = field(default_factory=dict)
     cursor_param: str | None = None
     paging: Literal["auto", "page", "offset", "link", "none"] = "auto"
+    limits: Limits = Limits()  # noqa: RUF009
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,6 +85,7 @@ class Web(Source):
     url: str
     rows: str
     fields: Mapping[str, str]
+    limits: Limits = Limits()  # noqa: RUF009
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,6 +108,9 @@ _EVERY: dict[str, Any] = {"known": known_kind, "checks": _CHECKS, "key": _KEY, "
 _COLLECTED: dict[str, Any] = {**_EVERY, "schema": optional(_SCHEMA)}
 _TIME: Kind = optional(column)
 _NAMED = {said: kind for said, kind in META.items() if said != "name"}
+
+
+_LIMITS = a(Limits, "limits, as in limits=ms.limits(seconds=600)")
 
 
 @declared(path=text, time=_TIME, format=optional(word(*_FORMATS)), options=optional(mapping(anything)), **_COLLECTED)
@@ -176,6 +183,7 @@ def database(
 
 
 @declared(
+    limits=_LIMITS,
     url=text,
     records=text,
     time=_TIME,
@@ -199,11 +207,16 @@ def api(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     paging: Literal["auto", "page", "offset", "link", "none"] = "auto",
+    limits: Limits = Limits(),  # noqa: B008
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Api:
     """Declare a JSON API. With a `cursor` column, its last value is sent as `cursor_param` (default: the column's
-    name)."""
+    name).
+
+    `headers`, and the password of the URL, go to the URL's origin only: not to another one that the server redirects or
+    links to. `limits` is what the server may take of resources, as in `ms.limits(seconds=600)`.
+    """
     return Api(
         url=url,
         records=records,
@@ -216,12 +229,13 @@ def api(
         params=dict(params or {}),
         headers=dict(headers or {}),
         paging=paging,
+        limits=limits,
         checks=tuple(checks),
         **meta,
     )
 
 
-@declared(url=text, rows=text, fields=mapping(text, at_least=1), **_COLLECTED)
+@declared(url=text, rows=text, fields=mapping(text, at_least=1), limits=_LIMITS, **_COLLECTED)
 def web(
     url: str,
     *,
@@ -230,15 +244,17 @@ def web(
     key: str | Sequence[str] | None = None,
     known: KnownSpec = None,
     schema: Mapping[str, str] | None = None,
+    limits: Limits = Limits(),  # noqa: B008
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Web:
     """Declare rows of an HTML page: one row per element of the CSS selector `rows`, one column per entry
-    of `fields`."""
+    of `fields`. `limits` are as in `api`."""
     return Web(
         url=url,
         rows=rows,
         fields=dict(fields),
+        limits=limits,
         key=names(key),
         known=known,
         schema=schema,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import EngineError, MissingExtra, NotFound, StorageError, UnknownName
 from mainstem.graph.lineage import leaves
+from mainstem.masking import brief
 from mainstem.nodes.hidden import SPLIT, visible_names
 from mainstem.planning.execution import Context
 from mainstem.project.exploring import Explorer
@@ -203,7 +204,7 @@ def _tables_of(sql: str) -> list[str]:
             "the query is not SQL", got=str(problem).split("\n")[0], expected=expected, hint=hint
         ) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise EngineError("a query must be one SELECT", got=sql[:80], expected=expected, hint=hint)
+        raise EngineError("a query must be one SELECT", got=brief(sql), expected=expected, hint=hint)
     tree = trees[0]
     refuse_outside(tree, EngineError)
     local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}

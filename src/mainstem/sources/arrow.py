@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainstem.errors import SourceError, close_matches
+from mainstem.masking import brief
 
 
 def arrow_schema(schema: Mapping[str, str]) -> pa.Schema:
@@ -131,7 +132,7 @@ def _refused(value: Any, field: pa.Field, where: str) -> SourceError:
     return SourceError(
         f"{field.name!r} has a value that is not {expected}",
         where=where,
-        got=repr(value),
+        got=brief(repr(value), 200),
         expected=expected,
         hint=f"if the source is right, correct the type of {field.name!r} in schemas.lock",
     )

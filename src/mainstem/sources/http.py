@@ -1,23 +1,211 @@
-"""Single requests with the standard library. A check for new data then needs no HTTP client library."""
+"""The HTTP client of every source: credentials go to the declared origin only, and a server gets limited resources.
+
+An origin is scheme, host and port. The rules:
+
+- Headers and the password of the declared URL go to its origin only. They do not come back after a redirect to
+  another one.
+- A redirect to another origin is followed without credentials. A redirect from https to http is refused.
+- A link to a next page at another origin is refused.
+- Body size, total time, pages and redirects are limited: `mainstem.nodes.limits`.
+
+It uses the standard library only, so that a check for new data imports no HTTP library.
+"""
 
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import time
+from base64 import b64encode
 from collections.abc import Mapping
+from copy import copy
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from mainstem.errors import SourceError, SourceUnreachable
+from mainstem.masking import brief
+from mainstem.nodes.limits import Limits
+from mainstem.sources.exchange import Answer, Clock, exchange
 from mainstem.sources.secrets import redact
 
 AGENT = "mainstem (+https://github.com/mainstem/mainstem)"
 TIMEOUT = 30.0
-"""Seconds until a server must answer."""
+"""Seconds until a server must send something."""
 LOOK_TIMEOUT = 5.0
-"""Seconds until a server must answer a check for new data."""
+"""Seconds for a check for new data."""
+BUSY = (429, 500, 502, 503, 504)
+"""The statuses of a server that is asked again."""
+REDIRECTS = (301, 302, 303, 307, 308)
+PORTS = {"http": 80, "https": 443}
+
+Origin = tuple[str, str, int]
+
+
+class Client:
+    """Requests to the server of one source, whose declared `url` and `headers` have their variables expanded.
+
+    `shown` is the URL for errors. `timeout` is the number of seconds that the server may be silent. A server that is
+    busy or unreachable is asked up to `attempts` times, at first after `backoff` seconds. The client's time, the
+    `seconds` of `limits`, begins with its construction.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        limits: Limits,
+        *,
+        shown: str,
+        timeout: float = TIMEOUT,
+        attempts: int = 1,
+        backoff: float = 0.0,
+    ) -> None:
+        self.limits = limits
+        self.shown = shown
+        self.home = origin(url, shown)
+        self._credentials = {**_basic(url), **headers}
+        self._clock = Clock(limits.seconds, timeout)
+        self._attempts, self._backoff = attempts, backoff
+
+    def at(self, url: str) -> Client:
+        """Return a client for another origin, without credentials, within the same time."""
+        other = copy(self)
+        other.home, other._credentials = origin(url, self.shown), {}
+        return other
+
+    def get(self, url: str) -> Answer:
+        """Return the answer to a GET. Raises `SourceUnreachable`, and `SourceError` for a status other than 2xx."""
+        return self.good(self.patiently(url))
+
+    def patiently(self, url: str) -> Answer:
+        """Return the answer to a GET, whatever its status, after all attempts. Raises `SourceError`."""
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
+            try:
+                answer = self.ask(url)
+            except SourceUnreachable:
+                if last:
+                    raise
+            else:
+                if last or answer.status not in BUSY:
+                    return answer
+            time.sleep(max(0.0, min(self._backoff * 2 ** (attempt - 1), self._clock.left)))
+        raise AssertionError("the last attempt returns or raises")
+
+    def ask(self, url: str, method: str = "GET") -> Answer:
+        """Return the answer after redirects, whatever its status. Raises `SourceError`, `SourceUnreachable`."""
+        if origin(url, self.shown) != self.home:
+            raise self._elsewhere(url)
+        credentials = self._credentials
+        for _ in range(self.limits.redirects + 1):
+            answer = self._exchange(url, credentials, method)
+            location = answer.headers.get("Location")
+            if answer.status not in REDIRECTS or not location:
+                return answer
+            url = self._redirected(url, location)
+            credentials = credentials if origin(url, self.shown) == self.home else {}
+        raise SourceError(
+            "the server redirects too often",
+            where=self.shown,
+            got=f"more than {self.limits.redirects} redirects",
+            expected="an answer",
+            hint="check the url; limits=ms.limits(redirects=…) allows more",
+        )
+
+    def _exchange(self, url: str, credentials: Mapping[str, str], method: str) -> Answer:
+        headers = {"User-Agent": AGENT, "Accept-Encoding": "gzip, deflate", **credentials}
+        try:
+            return exchange(_plain(url), headers, method, self._clock, self.limits.bytes)
+        except SourceError as error:
+            raise error.at(self.shown) from None
+        except (OSError, HTTPException) as error:
+            raise unreachable(self.shown, redact(str(root_cause(error)) or type(error).__name__)) from None
+        except ValueError:  # its text quotes the header or the URL
+            raise SourceError(
+                "a header or the url has a character that HTTP does not allow",
+                where=self.shown,
+                expected="printable ASCII, without line breaks",
+                hint="does a secret end with a line break?",
+            ) from None
+
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            to = urljoin(url, location)
+            scheme = urlsplit(to).scheme
+        except ValueError:
+            to, scheme = location, ""
+        if scheme not in PORTS or (scheme == "http" and urlsplit(url).scheme == "https"):
+            raise SourceError(
+                "the server redirects from https to http"
+                if scheme == "http"
+                else "the server redirects to no web page",
+                where=self.shown,
+                got=brief(redact(to), 200),
+                expected="https://" if scheme == "http" else "http:// or https://",
+                hint="the redirect was not followed, and nothing was sent there",
+            )
+        return to
+
+    def good(self, answer: Answer) -> Answer:
+        """Return the answer if its status is 2xx. Raises `SourceError`."""
+        if 200 <= answer.status < 300:
+            return answer
+        error = refused(answer.status, self.shown)
+        if answer.status in (401, 403) and origin(answer.url, self.shown) != self.home:
+            error.got = f"a redirect to {brief(redact(answer.url), 200)}, where no credentials were sent"
+            error.hint = "if you trust it, declare that url"
+        raise error
+
+    def _elsewhere(self, url: str) -> SourceError:
+        scheme, host, port = self.home
+        return SourceError(
+            "the next page is at another origin",
+            where=self.shown,
+            got=brief(redact(url), 200),
+            expected=f"a page at {scheme}://{host}:{port}",
+            hint="credentials are not sent elsewhere; use another kind of paging, or declare the other url",
+        )
+
+
+def validators(client: Client, url: str) -> str | None:
+    """Return the ETag of a page, else its time of change, else None. Raises `SourceError`."""
+    answer = client.ask(url, "HEAD")
+    if answer.status in (403, 404, 405, 501):
+        answer = client.get(url)
+    found = client.good(answer).headers.get("ETag") or answer.headers.get("Last-Modified")
+    return str(found) if found else None
+
+
+def parsed(answer: Answer, shown: str) -> Any:
+    """Return the JSON of an answer. Raises `SourceError`.
+
+    JSON is UTF-8, UTF-16 or UTF-32 whatever the header says. Only other bytes are read in the declared charset.
+    """
+    try:
+        return json.loads(_text(answer, shown))
+    except RecursionError:
+        raise not_json(shown, "values that are nested too deeply") from None
+    except ValueError as error:
+        raise not_json(shown, str(error)) from None
+
+
+def _text(answer: Answer, shown: str) -> str:
+    charset = answer.headers.get_content_charset()
+    for encoding in (json.detect_encoding(answer.body), charset):
+        try:
+            if encoding:
+                return answer.body.decode(encoding)
+        except (UnicodeError, LookupError):
+            continue
+    raise SourceError(
+        "the answer is not text in its charset",
+        where=shown,
+        got=f"bytes that are neither UTF-8 nor {charset}" if charset else "bytes that are not UTF-8",
+        expected="JSON in UTF-8",
+    )
+
+
+# ── addresses ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def with_params(url: str, params: Mapping[str, Any]) -> str:
@@ -26,33 +214,43 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     return urlunsplit((scheme, host, path, "&".join(filter(None, (query, urlencode(params)))), fragment))
 
 
-def validators(url: str, headers: Mapping[str, str], timeout: float) -> str | None:
-    """Return the ETag of a page, else its time of change, else None."""
-    for method in ("HEAD", "GET"):
-        try:
-            with _open(url, headers, timeout, method) as answer:
-                found = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-                return str(found) if found else None
-        except urllib.error.HTTPError as error:
-            error.close()
-            if method == "GET" or error.code not in (403, 404, 405, 501):
-                raise
-    return None
-
-
-def get_json(url: str, headers: Mapping[str, str], timeout: float = TIMEOUT, *, template: str = "") -> Any:
-    """Return the JSON at `url`. Raises `SourceUnreachable`, or `SourceError` for an HTTP error or invalid JSON."""
-    shown = redact(url, template or url)
+def origin(url: str, shown: str) -> Origin:
+    """Return scheme, host and port. Raises `SourceError` for an address that is not of a web server."""
     try:
-        with _open(url, headers, timeout, "GET") as answer:
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise refused(error.code, shown) from error
-    except (OSError, HTTPException) as error:
-        raise unreachable(shown, getattr(error, "reason", error)) from error
-    except ValueError as error:
-        raise not_json(shown, str(error)) from error
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+        clean = host and not any(char.isspace() or char == "\\" for char in parts.netloc)
+    except ValueError:  # its text may quote a password
+        scheme, host, port, clean = "", None, None, False
+    if scheme not in PORTS or not host or not clean:
+        raise SourceError(
+            "the address is not the URL of a web server",
+            where=shown,
+            got=brief(redact(url), 200),
+            expected="http:// or https://, and a host",
+        )
+    return scheme, host.rstrip("."), port or PORTS[scheme]
+
+
+def _plain(url: str) -> str:
+    """Return a URL as it is requested: without user, password and fragment, and quoted."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    path, query = (quote(text, safe="%/:=&?~+!$,;'@()*[]|") for text in (parts.path or "/", parts.query))
+    return urlunsplit((parts.scheme, netloc, path, query, ""))
+
+
+def _basic(url: str) -> dict[str, str]:
+    """Return the header for the user and password of a URL."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return {}
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+# ── errors ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def refused(status: int, shown: str) -> SourceError:
@@ -85,10 +283,3 @@ def _held(error: BaseException) -> BaseException | None:
 
 def not_json(shown: str, reason: str) -> SourceError:
     return SourceError("the answer is not valid JSON", where=shown, got=reason, expected="JSON", hint="run again")
-
-
-def _open(url: str, headers: Mapping[str, str], timeout: float, method: str) -> Any:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise SourceError("the address is not the URL of a web server", got=redact(url), expected="http:// or https://")
-    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers}, method=method)
-    return urllib.request.urlopen(request, timeout=timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mainstem.errors import SourceError
+from mainstem.masking import brief
 
 
 def records_at(page: Any, path: str, where: str) -> list[dict[str, Any]]:
@@ -19,5 +20,5 @@ def records_at(page: Any, path: str, where: str) -> list[dict[str, Any]]:
     rows = found if isinstance(found, list) else [found]
     for row in rows:
         if not isinstance(row, dict):
-            raise SourceError("a record is not a JSON object", where=where, got=repr(row)[:80], expected="{…}")
+            raise SourceError("a record is not a JSON object", where=where, got=brief(repr(row)), expected="{…}")
     return rows

@@ -1,39 +1,33 @@
-"""`${env:NAME}` in urls and headers: expanded when it is used, and redacted when it is shown."""
+"""`${env:NAME}` in urls, params and headers: expanded when it is used, and redacted when it is shown."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
-from mainstem.errors import SettingsError
+from mainstem.masking import masked, remember_password
 from mainstem.nodes.redaction import redacted
+from mainstem.settings import expand, variables
 
-_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def expand(text: str) -> str:
-    """Return `text` with its variables expanded. Raises `SettingsError` for a variable that is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise SettingsError(
-                f"the environment variable {match[1]} is not set", got=text, hint=f"export {match[1]}=…"
-            )
-        return os.environ[match[1]]
-
-    return _VARIABLE.sub(value, text)
+__all__ = ["expand", "expand_all", "expand_url", "redact"]
 
 
 def expand_all(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: expand(text) for name, text in texts.items()}
 
 
+def expand_url(url: str) -> str:
+    """Return a URL with its variables expanded. Its password is masked from now on."""
+    expanded = expand(url)
+    remember_password(expanded)
+    return expanded
+
+
 def redact(message: str, *templates: str) -> str:
     """Return `message` without passwords and tokens, and without the values that `templates` take from the
     environment."""
     for template in templates:
-        for name in _VARIABLE.findall(template):
+        for name in variables(template):
             if os.environ.get(name):
                 message = message.replace(os.environ[name], f"${{env:{name}}}")
-    return redacted(message)
+    return masked(redacted(message))

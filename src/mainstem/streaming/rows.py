@@ -10,6 +10,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import RequestError, SchemaError, close_matches
+from mainstem.masking import brief
 from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST, is_in_calendar, micros_of
 
 Convert = Callable[[Any], Any]
@@ -239,4 +240,4 @@ def _shown(value: Any) -> str:
         else None
     )
     text = text or repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    return brief(text, 78)

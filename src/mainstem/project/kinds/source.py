@@ -36,7 +36,7 @@ class AnySource(NodeKind[S], Generic[S]):
         check_columns(node, schema)
         stored = unbound(name, {**schema, **{column: STREAM[column] for column in self.hidden(node)}})
         known = known_of_source(node, unbound(name, schema))
-        fingerprint = digest("source", plain(node, but=("known",)), canonical(schema))
+        fingerprint = digest("source", plain(node, but=("known", "limits")), canonical(schema))
         declared = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         read = [scope.done[each].read_fingerprint for each in inputs]
         rules = tuple(rule for rule in scope.rules if rule.node == name)

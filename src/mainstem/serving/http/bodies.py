@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import RequestError, close_matches
+from mainstem.masking import brief
 from mainstem.serving.http.messages import Request
 from mainstem.serving.http.refusals import TooLarge
 from mainstem.serving.limits import Limits
@@ -63,5 +64,5 @@ def instant(options: dict[str, Any], where: str) -> int | None:
         return parse_instant(value)
     except ValueError as problem:
         raise RequestError(
-            "`time` is not an instant", where=where, got=repr(value)[:80], expected=AN_INSTANT, hint=str(problem)
+            "`time` is not an instant", where=where, got=brief(repr(value)), expected=AN_INSTANT, hint=str(problem)
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from mainstem.errors import RequestError
+from mainstem.masking import brief
 from mainstem.serving.http.bodies import read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -26,7 +27,7 @@ async def _take(service: Service, request: Request, stream: str) -> Response:
     backfill = options.get("backfill", False)
     if not isinstance(backfill, bool):
         raise RequestError(
-            "`backfill` must be true or false", where=where, got=repr(backfill)[:80], expected="true or false"
+            "`backfill` must be true or false", where=where, got=brief(repr(backfill)), expected="true or false"
         )
     events = ingest.accept(rows, backfill=backfill)
     offset = await asyncio.wrap_future(service.committer.submit(service.ingesting(stream, events)))

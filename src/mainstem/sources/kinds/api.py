@@ -1,34 +1,25 @@
-"""JSON APIs: pages through dlt's REST client, each converted to Arrow at once."""
+"""JSON APIs: pages by dlt's paginators and the client of `sources.http`, each converted to Arrow at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import MissingExtra, SourceError
+from mainstem.errors import MainstemError, MissingExtra, SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.sources import Api
 from mainstem.ports import Engine
 from mainstem.sources.extraction import Extraction, Request
-from mainstem.sources.http import (
-    AGENT,
-    LOOK_TIMEOUT,
-    TIMEOUT,
-    get_json,
-    not_json,
-    refused,
-    root_cause,
-    unreachable,
-    validators,
-    with_params,
-)
+from mainstem.sources.http import LOOK_TIMEOUT, TIMEOUT, Client, parsed, validators, with_params
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.progress import last_of, rows_at_last
 from mainstem.sources.records import records_at
-from mainstem.sources.secrets import expand, expand_all, redact
+from mainstem.sources.secrets import expand_all, expand_url, redact
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +31,9 @@ BACKOFF = 0.3
 PAGE = 1_000
 """Rows per request, if paging is by offset."""
 
-
 UP_TO_DATE = "nothing beyond the cursor"
+
+_END = object()
 
 
 class ApiKind(SourceKind[Api]):
@@ -63,8 +55,7 @@ class ApiKind(SourceKind[Api]):
     def introspect(self, source: Api, root: Path, engine: Engine) -> Mapping[str, str]:
         from mainstem.sources.inference import type_of
 
-        url = with_params(expand(source.url), expand_all(source.params))
-        page = get_json(url, expand_all(source.headers), template=source.url)
+        page = _first(source, _client(source, timeout=TIMEOUT))
         rows = records_at(page, source.records, redact(source.url))
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: type_of([row.get(name) for row in rows]) for name in names}
@@ -73,8 +64,8 @@ class ApiKind(SourceKind[Api]):
         if source.cursor and source.cursor_param and cursor is not None:
             return _beyond(source, cursor)
         if source.paging == "none" and source.cursor is None:
-            url = with_params(expand(source.url), expand_all(source.params))
-            return validators(url, expand_all(source.headers), LOOK_TIMEOUT)
+            url = with_params(expand_url(source.url), expand_all(source.params))
+            return validators(_looking(source), url)
         return None  # later pages may change under the same first page
 
     def settled(self, source: Api, root: Path) -> str | None:
@@ -103,37 +94,79 @@ def _batches(request: Request, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _pages(request: Request) -> Iterator[list[Any]]:
     """Yield the records of each page. Raises `SourceUnreachable` and `SourceError`, both without secrets."""
-    client_class, requests_client, requests = _dlt()
     node: Api = request.node
-    shown, address = redact(node.url), expand(node.url)
-    session = requests_client(
-        request_timeout=TIMEOUT, request_max_attempts=ATTEMPTS, request_backoff_factor=BACKOFF, raise_for_status=False
-    ).session
-    client = client_class(address, headers={"User-Agent": AGENT, **expand_all(node.headers)}, session=session)
+    where, before, answers = f"{request.where}, {redact(node.url)}", None, _answers(request)
+    for number in count(1):
+        try:
+            page = next(answers, _END)
+        except MainstemError:
+            raise
+        except Exception as error:  # whatever dlt's paginators make of an answer that they do not expect
+            raise SourceError(
+                "the next page cannot be found",
+                where=where,
+                got=f"{type(error).__name__}: {redact(str(error))}",
+                expected=f"an answer with paging={node.paging!r}",
+                hint='paging="none", or the kind of paging it has',
+            ) from None
+        if page is _END:
+            return
+        if number > node.limits.pages:
+            raise _too_many(node.limits.pages, where)
+        records = records_at(page, node.records, where)
+        if records and records == before:
+            raise _repeated(node, where)
+        yield records
+        before = records
+
+
+def _answers(request: Request) -> Iterator[Any]:
+    """Yield the JSON of each page."""
+    rest_client, session_class = _dlt()
+    node: Api = request.node
+    address = expand_url(node.url)
+    client = _client(node, timeout=TIMEOUT, attempts=ATTEMPTS, backoff=BACKOFF)
     logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever an API has only one page
-    templates = (node.url, *node.params.values(), *node.headers.values())
-    try:
-        before: Any = None
-        for page in client.paginate(address, params=_params(node, request.cursor), paginator=_paginator(node)):
-            records = records_at(page.response.json(), node.records, f"{request.where}, {shown}")
-            if records and records == before:
-                raise SourceError(
-                    "the API returns the same page repeatedly",
-                    where=f"{request.where}, {shown}",
-                    got=f"paging={node.paging!r}",
-                    hint='paging="none", or the kind of paging it has',
-                )
-            yield records
-            before = records
-    except requests.exceptions.JSONDecodeError as error:
-        raise not_json(shown, str(error)) from error
-    except requests.exceptions.HTTPError as error:
-        error.response.close()
-        raise refused(error.response.status_code, redact(shown, *templates)) from error
-    except requests.exceptions.RequestException as error:
-        raise unreachable(shown, redact(str(root_cause(error)), *templates)) from error
-    finally:
-        session.close()
+    with session_class(client, lambda: _repeated(node, f"{request.where}, {client.shown}")) as session:
+        rest = rest_client(address, session=session)
+        for page in rest.paginate(address, params=_params(node, request.cursor), paginator=_paginator(node)):
+            yield page.response.json()
+
+
+def _repeated(node: Api, where: str) -> SourceError:
+    return SourceError(
+        "the API returns the same page repeatedly",
+        where=where,
+        got=f"paging={node.paging!r}",
+        hint='paging="none", or the kind of paging it has',
+    )
+
+
+def _too_many(most: int, where: str) -> SourceError:
+    return SourceError(
+        "the API has too many pages",
+        where=where,
+        got=f"more than {most:,} pages",
+        expected=f"at most {most:,} pages",
+        hint="limits=ms.limits(pages=…) allows more",
+    )
+
+
+def _client(node: Api, **patience: Any) -> Client:
+    return Client(expand_url(node.url), expand_all(node.headers), node.limits, shown=redact(node.url), **patience)
+
+
+def _looking(node: Api) -> Client:
+    """Return a client for a check for new data."""
+    quick = replace(node.limits, seconds=min(LOOK_TIMEOUT, node.limits.seconds))
+    headers = expand_all(node.headers)
+    return Client(expand_url(node.url), headers, quick, shown=redact(node.url), timeout=LOOK_TIMEOUT)
+
+
+def _first(node: Api, client: Client, cursor: str | None = None) -> Any:
+    """Return the JSON of the first page beyond the cursor."""
+    answer = client.get(with_params(expand_url(node.url), _params(node, cursor)))
+    return parsed(answer, client.shown)
 
 
 def _params(node: Api, cursor: str | None) -> dict[str, Any]:
@@ -157,14 +190,14 @@ def _paginator(node: Api) -> Any:
     return None
 
 
-def _dlt() -> tuple[Any, Any, Any]:
+def _dlt() -> tuple[Any, Any]:
     try:
-        import requests
-        from dlt.sources.helpers.requests import Client
         from dlt.sources.helpers.rest_client.client import RESTClient
+
+        from mainstem.sources.session import ClientSession
     except ImportError as error:
         raise MissingExtra.named("api", "dlt") from error
-    return RESTClient, Client, requests
+    return RESTClient, ClientSession
 
 
 # ── observation ───────────────────────────────────────────────────────────────────────────────────────
@@ -173,10 +206,8 @@ def _dlt() -> tuple[Any, Any, Any]:
 def _beyond(source: Api, cursor: str) -> str | None:
     """Request what is beyond the cursor."""
     last = last_of(cursor)
-    params = {**expand_all(source.params), **({} if last is None else {str(source.cursor_param): last})}
-    url, headers = with_params(expand(source.url), params), expand_all(source.headers)
-    page = get_json(url, headers, LOOK_TIMEOUT, template=source.url)
-    rows = records_at(page, source.records, source.url)
+    page = _first(source, _looking(source), cursor)
+    rows = records_at(page, source.records, redact(source.url))
     order = [_order(row.get(str(source.cursor)), last) for row in rows]
     if any(o > 0 for o in order) and all(o >= 0 for o in order):
         return f"more: {digest(canonical(rows))}"
