@@ -10,6 +10,7 @@ from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.rowwise.total import total
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
@@ -33,7 +34,7 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     key = getattr(definition.node, "key", ())
     kept = list(dict.fromkeys((*key, *retrieval.request)))
     time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
-    target = resolve_column(rows, node.target, definition.where)
+    target = total(resolve_column(rows, node.target, definition.where))
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time, TARGET: target})
     found = with_features(chosen, retrieval, as_of)
     return found.select(*kept, T, *(c for c in retrieval.columns if c not in kept), TARGET).order_by(T, *kept)

@@ -21,7 +21,7 @@ from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import OnlineView, online_view
 from mainstem.features.retrieval import compiled
-from mainstem.features.sweep import sweep
+from mainstem.features.sweep import sweep, sweep_standing
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 from mainstem.graph.fingerprint import digest
@@ -69,6 +69,7 @@ class Materialise:
             states = {**context.release.online, view.name: online.fingerprint}
             used = [lookup.view.name for lookup in view.chain.lookups] if view.chain else []
             expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))
+            sweep_standing(context.graph, self._store, stream)
         published = context.release.online.get(view.name)
         forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
         return StepResult(

@@ -142,9 +142,11 @@ class Service:
 
         def write(writer: Writer) -> int:
             coming = self._coming  # read the loading release first: when it is unset, it is live already
-            first = self.live.ingest(stream).write(writer, events)
+            ingest = self.live.ingest(stream)
+            resolved = ingest.resolved(writer, events)
+            first = ingest.add(writer, resolved)
             if coming is not None and stream in coming.ingests:
-                coming.ingests[stream].take(writer, events, first)
+                coming.ingests[stream].take(writer, resolved, first)
             return first
 
         return write

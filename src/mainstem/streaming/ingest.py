@@ -16,6 +16,7 @@ from mainstem.features.online.view import OnlineView
 from mainstem.graph.units import MINUTE
 from mainstem.logs.reading import chunks
 from mainstem.logs.records import Event, append, decode_event, encode, events_of
+from mainstem.logs.standing import resolved
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.hidden import ARRIVED, DELETED, SEQ, visible
 from mainstem.nodes.instants import instant_of, micros_of
@@ -74,6 +75,14 @@ class Ingest:
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
         """Append events and apply them to every view. Return the first offset. Raises `StorageError`."""
+        return self.add(writer, self.resolved(writer, events))
+
+    def resolved(self, writer: Writer, events: Sequence[Event]) -> Sequence[Event]:
+        """Return events for `add` and `take`: in a stream of changes, deletions name the rows that they retract."""
+        return resolved(writer, self.name, self.stream.key, events) if self.stream.changes and events else events
+
+    def add(self, writer: Writer, events: Sequence[Event]) -> int:
+        """Do the same as `write` with resolved events."""
         first = append(writer, self._log, [encode(event) for event in events], self._floor)
         self.take(writer, events, first)
         return first
@@ -96,7 +105,7 @@ class Ingest:
 
     def _columns(self, offsets: Sequence[int], events: Sequence[Event]) -> Mapping[str, Sequence[Any]]:
         columns: dict[str, Sequence[Any]] = {
-            name: [event.row.get(name) for event in events] for name in self.schema.columns
+            name: [event.subject.get(name) for event in events] for name in self.schema.columns
         }
         columns |= {SEQ: list(offsets), ARRIVED: [event.arrived for event in events]}
         if self.stream.changes:

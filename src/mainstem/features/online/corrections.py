@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.rowwise.on_demand import RowFunction, expressions
+from mainstem.features.rowwise.on_demand import RowFunction, canonical
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Rule
 from mainstem.tables.corrections import corrected
@@ -42,4 +42,4 @@ def _function(rule: Rule, row: ibis.Table) -> RowFunction:
     assert rule.verb.rowwise  # other verbs were refused when the project was loaded
     projection: Any = corrected(row, [rule]).op()
     changed = {rule.column: projection.values[rule.column].to_expr()}
-    return RowFunction(expressions(changed, row), {name: str(type) for name, type in row.schema().items()})
+    return RowFunction(canonical(changed, row), {name: str(type) for name, type in row.schema().items()})

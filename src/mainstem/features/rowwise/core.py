@@ -55,11 +55,9 @@ def kind(op: Any) -> str:
     raise Unsupported(f"{type(op).__name__} of {dtype}")
 
 
-def whole(value: int) -> int:
-    """Return `value` if it fits int64. Raises `OverflowError`."""
-    if -(2**63) <= value < 2**63:
-        return value
-    raise OverflowError(f"{value} is out of the range of int64")
+def whole(value: int) -> int | None:
+    """Return `value` if it fits int64, else None."""
+    return value if -(2**63) <= value < 2**63 else None
 
 
 def lift1(function: Callable[[Any], Any], arg: Compute) -> Compute:

@@ -1,7 +1,8 @@
 """On-demand features: one Ibis expression, run by the engine offline and as a Python closure online.
 
-Both sides evaluate the same canonical tree: integers are cast to int64 and floats to float64 on reading, because
-DuckDB's types depend on how a literal is written (`1` has the type of the other operand, `3.5` is a decimal).
+Both sides evaluate the same canonical tree, the engine with the guards of `total`. Integers are cast to int64 and
+floats to float64 on reading, because DuckDB's types depend on how a literal is written (`1` has the type of the other
+operand, `3.5` is a decimal).
 Operations without a closure (`rowwise.COMPILERS`) are computed by DuckDB online too, which takes a millisecond or more.
 """
 
@@ -17,6 +18,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
+from mainstem.features.rowwise.total import total
 from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
@@ -26,7 +28,15 @@ if TYPE_CHECKING:
 
 
 def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
-    """Return the on-demand features as canonical Ibis values over `table`, for a query over many rows.
+    """Return the on-demand features as Ibis values over `table`, for a query over many rows by the engine.
+
+    Raises `UnknownName` and `SchemaError` as `resolve_column` does.
+    """
+    return {name: total(value) for name, value in canonical(features, table).items()}
+
+
+def canonical(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
+    """Return the on-demand features as canonical Ibis values over `table`: for a `RowFunction` and for fingerprints.
 
     Raises `UnknownName` and `SchemaError` as `resolve_column` does.
     """
@@ -35,7 +45,7 @@ def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str
 
 def compile_on_demand(features: Mapping[str, Deferred], columns: Mapping[str, str]) -> RowFunction:
     """Return the features as a function of one row. `columns` maps the readable columns to Ibis types."""
-    return RowFunction(expressions(features, ibis.table(dict(columns), name="row")), columns)
+    return RowFunction(canonical(features, ibis.table(dict(columns), name="row")), columns)
 
 
 class RowFunction:
@@ -58,15 +68,14 @@ class RowFunction:
                 self.fallbacks[name] = str(reason)
             if (column := _plain_column(value.op())) is not None:
                 self._plain[name] = column
-        self._slow = {name: values[name] for name in self.fallbacks}
+        self._slow = {name: total(values[name]) for name in self.fallbacks}
 
     @cached_property
     def _engine(self) -> _Engine | None:
         return _Engine(self._slow, self.columns) if self._slow else None
 
     def __call__(self, row: Row) -> dict[str, Any]:
-        """Return the features of a row. Raises `RequestError` if DuckDB would fail: overflow, remainder by zero, bad
-        cast."""
+        """Return the features of a row. Raises `RequestError` if DuckDB would fail: a text that is not of a type."""
         found = {name: _guarded(name, compute, row) for name, compute in self._computes.items()}
         if self._engine is None:
             return found
@@ -110,11 +119,11 @@ def _expression(name: str, value: Deferred, table: ibis.Table) -> ibis.Value:
     raw = resolve_column(table, value, where=f"on-demand feature {name!r}").op()
     _of_one_row(name, raw)
     try:
-        canonical = _canonical(raw)
-        compile_value(canonical)
+        op = _canonical(raw)
+        compile_value(op)
     except Unsupported:
-        canonical = _wide(raw)
-    found: ibis.Value = canonical.to_expr().name(name)
+        op = _wide(raw)
+    found: ibis.Value = op.to_expr().name(name)
     return found
 
 

@@ -23,6 +23,9 @@ from mainstem.features.rowwise.core import (
 from mainstem.graph.units import DAY, HOUR, IBIS_UNITS, MINUTE, SECOND
 from mainstem.nodes.instants import instant_of
 
+_EARLIEST, _LATEST = -9_223_372_022_400_000_000, 2**63 - 2
+"""The ends of DuckDB's timestamps (µs)."""
+
 _PARTS = {"second": "s", "s": "s", "minute": "m", "hour": "h", "h": "h", "day": "D", "d": "D"}
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -65,7 +68,11 @@ def _shift(op: Any) -> Compute:
     if kind(op.right) != "interval":
         raise Unsupported(f"{type(op).__name__} of {op.right.dtype}")
     (left,) = _instants(op.left)
-    return lift2(lambda a, b: whole(function(a, b)), left, compile_value(op.right))
+    return lift2(lambda a, b: _instant(function(a, b)), left, compile_value(op.right))
+
+
+def _instant(value: int) -> int | None:
+    return value if _EARLIEST <= value <= _LATEST else None
 
 
 @register(ops.TimestampDiff)

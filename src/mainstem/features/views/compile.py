@@ -11,7 +11,8 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.rowwise.on_demand import canonical as canonical_values
+from mainstem.features.rowwise.total import total
 from mainstem.features.values import logical_type, present, stored_type
 from mainstem.features.views.events import asking, normal
 from mainstem.features.views.reductions import Reduction, read_reductions
@@ -78,7 +79,10 @@ class _Compiler:
             )
         identity = tuple(self._argument(self.visible[c], c)[0] for c in self._changing())
         chain = self._chain(known, (*key, *([node.order_by] if node.order_by else []))) if self.lookups else None
-        events = self._events(self.rows if chain is None else chain.answered, key, order, known)
+        rows = self.rows if chain is None else chain.answered
+        guarded = {name: total(value) for name, value in self.arguments.items()}
+        events = self._events(rows, key, order, known, guarded)
+        written = self._events(rows, key, order, known, self.arguments)
         return CompiledView(
             name=self.name,
             source=self.source.name,
@@ -99,7 +103,7 @@ class _Compiler:
             inclusive=node.closed == "both",
             grace=microseconds(node.grace, self.where),
             grace_text=node.grace,
-            fingerprint=self._fingerprint(events, features),
+            fingerprint=self._fingerprint(written, features),
             chain=None if chain is None else replace(chain, rows=self._over_source(chain.rows)),
         )
 
@@ -174,8 +178,8 @@ class _Compiler:
     def _argument(self, value: ibis.Value, label: str) -> tuple[str, str]:
         """Return the column of a row's value, and its type. Equal values share a column."""
         logical = logical_type(value, f"{self.where}, {label!r}")
-        (canonical,) = expressions({label: value.cast(logical)}, self.visible).values()
-        op = _bare(canonical.op())
+        (found,) = canonical_values({label: value.cast(logical)}, self.visible).values()
+        op = _bare(found.op())
         name = self.names.setdefault(op, f"_a{len(self.names)}")
         self.arguments[name] = op.to_expr()
         return name, logical
@@ -236,9 +240,16 @@ class _Compiler:
                     expected="a column of the stream",
                 )
 
-    def _events(self, rows: ibis.Table, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
+    def _events(
+        self,
+        rows: ibis.Table,
+        key: Mapping[str, str],
+        order: str | None,
+        known: Known,
+        values: Mapping[str, ibis.Value],
+    ) -> ibis.Table:
         exchange = {self.visible.op(): rows.op()}
-        arguments = {name: value.op().replace(exchange).to_expr() for name, value in self.arguments.items()}
+        arguments = {name: value.op().replace(exchange).to_expr() for name, value in values.items()}
         return normal(rows, known, key, None if order is None else (str(self.node.order_by), order), arguments)
 
     def _over_source(self, rows: ibis.Table) -> ibis.Table:
