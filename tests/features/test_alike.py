@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from wide_project import counted
 
 from mainstem.features.alike import CLOSEST, likely
+from wide_project import counted
 
 ROWS = 400
 
