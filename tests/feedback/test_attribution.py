@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mainstem.feedback.attribution import Labelled, gains, grouped
+from mainstem.feedback.causes import common
 from mainstem.feedback.rivals import LABELS, WORLD, recovered, rivals
 from mainstem.monitoring.drift import Sample
 from mainstem.monitoring.history import DAY
@@ -98,6 +99,25 @@ def test_a_changed_world_is_a_rival():
     changed = (np.random.default_rng(0).random(len(batch)) < 1 / (1 + np.exp(-z))).astype(float)
     scores = {r.name: r for r in rivals(replace(batch, outcomes=changed), world(2, 12_000), score)}
     assert scores[WORLD].low > 0 and scores[WORLD].score > scores[LABELS].score
+
+
+def commonly(batch, seed=2):
+    measured = gains(batch, world(seed), INPUTS, score)
+    lost = [g for g in measured if g.adjusted_p <= 0.01 and g.kept <= 0.5 * g.used]
+    return common(lost, measured, rivals(batch, world(seed), score))
+
+
+@pytest.mark.parametrize("seed", [1, 11, 21])
+def test_wrong_labels_are_wrong_for_all_columns_and_a_broken_one_is_broken_alone(seed):
+    batch = world(seed, rows=8000)
+    random = np.random.default_rng(seed)
+    for share in (0.3, 0.4):
+        wrong = np.where(random.random(len(batch)) < share, 1 - batch.outcomes, batch.outcomes)
+        kind, blamed = commonly(replace(batch, outcomes=wrong))
+        assert kind == "labels" and {g.inputs for g in blamed} >= {("b",)}
+    assert commonly(broken(batch, "b")) == (None, ())
+    assert commonly(broken(batch, "a_1h", "a_3h")) == (None, ())
+    assert commonly(batch) == (None, ())
 
 
 def test_a_repair_is_measured_in_the_same_unit():

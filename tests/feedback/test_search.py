@@ -1,5 +1,7 @@
 """The whole search on a small world with known faults."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,60 @@ def test_seasons_of_the_year_and_of_the_day_are_no_change_of_unit(seed):
     for start in range(400, 700, 30):
         window = instant_of(start * DAY), instant_of((start + 30) * DAY)
         assert unit_change("air", "temperature", rows, window, []) is None
+
+
+def logistic(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def judged(seed, outcomes):
+    """The search on a world whose recorded outcomes of the batch are others."""
+    world = World(seed, {})
+    random = np.random.default_rng(seed + 50)
+    case = world.case()
+    wrong = outcomes(case.rows, random).astype(float)
+    return search(replace(case, rows=replace(case.rows, outcomes=wrong)), world.read, lambda rules: {})
+
+
+def flip(share):
+    return lambda rows, random: np.where(random.random(len(rows)) < share, 1 - rows.outcomes, rows.outcomes)
+
+
+def miss(share):
+    return lambda rows, random: np.where(random.random(len(rows)) < share, 0.0, rows.outcomes)
+
+
+def otherwise(z):
+    return lambda rows, random: random.random(len(rows)) < logistic(z(rows.inputs.columns["delay"]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("outcomes", "shares"), [(flip(0.3), (0.3, 0.3)), (flip(0.35), (0.35, 0.35)), (miss(0.5), (0.5, 0))]
+)
+def test_wrong_labels_accuse_no_column(seed, outcomes, shares):
+    found = judged(seed, outcomes)
+    [cause] = found.causes
+    assert not found.losses and cause.kind == "labels" and cause.cost.low > 0
+    assert cause.flips == pytest.approx(shares, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("slope", [4, 8])
+def test_a_changed_world_accuses_no_column(seed, slope):
+    found = judged(seed, otherwise(lambda delay: -(delay - 6) / slope))
+    [cause] = found.causes
+    assert not found.losses and cause.kind == "world_changed" and cause.flips is None
+    assert [gain.sources for gain in cause.gains] == [("feed.delay",)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_broken_column_is_neither(seed):
+    world = World(seed, {})
+    values = world.sources["feed.delay"]
+    values[world.faulty] = np.random.default_rng(seed).permutation(values[world.faulty])
+    found = world.search()
+    assert [loss.gain.sources for loss in found.losses] == [("feed.delay",)] and not found.causes
 
 
 def test_two_faults_at_once_are_kept_apart():

@@ -176,6 +176,7 @@ def _new(watched: Watched, case: Case, found: Found, before: Sequence[Finding]) 
     drafts = [
         *(reporting.of_repair(watched, case, repair, "") for repair in found.repairs),
         *(reporting.of_loss(watched, case, loss, "") for loss in found.losses),
+        *(reporting.of_cause(watched, case, cause, "") for cause in found.causes),
     ]
     drafts.sort(key=lambda f: (f.harmless, -(f.cost.value if f.cost else 0.0)))
     moment = now()

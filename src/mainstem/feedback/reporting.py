@@ -6,13 +6,16 @@ from collections import deque
 from dataclasses import replace
 
 from mainstem.feedback.case import Case
+from mainstem.feedback.causes import Cause
 from mainstem.feedback.changes import Change
 from mainstem.feedback.remedies import ratio
 from mainstem.feedback.search import NEGLIGIBLE, Loss, Repair
 from mainstem.monitoring.partition import Watched
 from mainstem.monitoring.verdicts import Shift
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.expressions import names_in
 from mainstem.nodes.findings import Evidence, Finding, Recovery
+from mainstem.nodes.models import Model
 from mainstem.nodes.records import Measure
 
 
@@ -54,6 +57,46 @@ def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
         rivals=loss.rivals,
         lineage=(*gain.inputs, *_way(watched, node), *gain.sources),
     )
+
+
+def of_cause(watched: Watched, case: Case, cause: Cause, id: str) -> Finding:
+    """Return the finding of wrong labels or of a changed world. It has no remedy to replay."""
+    columns = ", ".join(gain.named for gain in cause.gains)
+    model: Model = watched.endpoint.model
+    examples = watched.context.graph.name_of(model.examples)
+    way: tuple[str, ...]
+    if cause.flips is not None:
+        missed, flipped = cause.flips
+        node, column, way = examples, target_of(watched), (examples,)
+        wrong = f"some {missed:.0%} of the true are recorded as false, {flipped:.0%} of the false as true"
+        what = f"the outcomes of {watched.name} look wrong: {wrong}"
+        hint = f"{columns} only seem to help less"
+    else:
+        node, _, column = cause.gains[0].sources[0].rpartition(".")
+        way = (*cause.gains[0].inputs, *_way(watched, node), *cause.gains[0].sources)
+        what = f"the world changed: what {watched.name} predicts depends otherwise on {columns} than in training"
+        hint = f"retrain {watched.model} on rows since then"
+    words = "squared error" if case.task == "regression" else "log loss"
+    evidence = tuple(
+        Evidence(f"gain of {g.named} in {words} (Welch, by day)", g.gain.value, g.used, g.kept, g.adjusted_p)
+        for g in cause.gains
+    )
+    return replace(
+        _base(watched, case, id, node, column),
+        kind=cause.kind,
+        evidence=evidence,
+        summary=f"{what}; {hint}; {cost(case, cause.cost, False)}",
+        cost=cause.cost,
+        detectable=detectable(cause.cost),
+        rivals=cause.rivals,
+        lineage=way,
+    )
+
+
+def target_of(watched: Watched) -> str:
+    """Return the column of the examples that is the target, or the first column that it is computed from."""
+    model: Model = watched.endpoint.model
+    return next(iter(sorted(names_in(model.target))), "target")
 
 
 def said(change: Change) -> str:

@@ -56,8 +56,15 @@ def _compared(name: str, sides: list[Labelled], gained: list[Floats]) -> Rival:
     return Rival(name, difference, difference - half, difference + half)
 
 
-def _noise(y: Floats, scores: Floats, steps: int = 60) -> Floats:
-    """Return each row's gain if some labels were flipped: P(label) = flipped·(1 − p) + (1 − missed)·p, fitted by EM."""
+def _noise(y: Floats, scores: Floats) -> Floats:
+    """Return each row's gain if some labels were flipped: P(label) = flipped·(1 − p) + (1 − missed)·p."""
+    p = np.clip(scores, 1e-6, 1 - 1e-6)
+    missed, flipped = flips(y, p)
+    return row_loss("binary", y, p) - row_loss("binary", y, flipped + (1 - missed - flipped) * p)
+
+
+def flips(y: Floats, scores: Floats, steps: int = 60) -> tuple[float, float]:
+    """Return the shares of true rows labelled false, and of false rows labelled true, fitted by EM; at most 0.5."""
     p = np.clip(scores, 1e-6, 1 - 1e-6)
     missed, flipped = 0.01, 0.01
     for _ in range(steps):
@@ -66,7 +73,7 @@ def _noise(y: Floats, scores: Floats, steps: int = 60) -> Floats:
         share = true / (true + false)
         missed = float(np.clip((share * (y <= 0.5)).sum() / share.sum(), 0.0, 0.5))
         flipped = float(np.clip(((1 - share) * (y > 0.5)).sum() / (1 - share).sum(), 0.0, 0.5))
-    return row_loss("binary", y, p) - row_loss("binary", y, flipped + (1 - missed - flipped) * p)
+    return missed, flipped
 
 
 def _refit(rows: Labelled, scores: Floats, task: Task, seed: int) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mainstem.feedback.attribution import DRAWS, ROWS, Gain, Labelled, gains, sampled
 from mainstem.feedback.case import Case
+from mainstem.feedback.causes import Cause, common, flipped
 from mainstem.feedback.changes import Change, Series, Window, unit_change
 from mainstem.feedback.rivals import recovered, rivals
 from mainstem.models.metrics import Array, difference
@@ -67,6 +68,7 @@ class Found:
     shifts: tuple[Shift, ...]
     repairs: tuple[Repair, ...]
     losses: tuple[Loss, ...]
+    causes: tuple[Cause, ...] = ()
 
 
 def negligible(cost: Measure, metric: float) -> bool:
@@ -82,8 +84,8 @@ def search(case: Case, read: Read, replay: Replay, suspect: Mapping[str, list[Wi
     others = rivals(case.rows, case.reference, case.score, task=case.task) if changes else ()
     repairs = tuple(_repair(case, change, drifted, replay, others) for change in changes)
     repaired = replay([change.rule for change in changes]) if changes else {}
-    losses = _losses(case, case.rows.with_columns(repaired), {c.place for c in changes}, others)
-    return Found(drifted, repairs, losses)
+    losses, causes = _losses(case, case.rows.with_columns(repaired), {c.place for c in changes}, others)
+    return Found(drifted, repairs, losses, causes)
 
 
 def _changes(case: Case, found: Sequence[Shift], read: Read, suspect: Mapping[str, list[Window]]) -> list[Change]:
@@ -116,19 +118,31 @@ def _repair(case: Case, change: Change, found: Sequence[Shift], replay: Replay, 
     return Repair(change, behind, gain, case.recovery(scores), (own, *others))
 
 
-def _losses(case: Case, rows: Labelled, explained: set[str], others: tuple[Rival, ...]) -> tuple[Loss, ...]:
+def _losses(
+    case: Case, rows: Labelled, explained: set[str], others: tuple[Rival, ...]
+) -> tuple[tuple[Loss, ...], tuple[Cause, ...]]:
+    """Return the columns that lost their worth, and what else they lost it by, if no column is to blame."""
     measured = gains(rows, case.reference, case.inputs, case.score, task=case.task)
     lost = [g for g in measured if _lost(g) and not explained.intersection(g.sources)]
     if not lost:
-        return ()
+        return (), ()
     others = others or rivals(case.rows, case.reference, case.score, task=case.task)
+    after = rivals(rows, case.reference, case.score, task=case.task) if explained else others
+    kind, common_to = common(lost, measured, after)
+    causes = []
+    if kind is not None:
+        costs = [_worth_lost(case, rows, gain) for gain in common_to]
+        cost = max(costs, key=lambda each: each.value)
+        if not negligible(cost, case.value(case.served)):
+            wrong = flipped(rows, case.score) if kind == "labels" else None
+            causes.append(Cause(kind, common_to, cost, after, wrong))
     losses = []
-    for gain in lost:
+    for gain in (g for g in lost if g not in common_to):
         cost = _worth_lost(case, rows, gain)
         own = Rival(f"{gain.named} lost its worth", gain.gain.value, gain.gain.low, gain.gain.high)
         if not negligible(cost, case.value(case.served)):
             losses.append(Loss(gain, cost, (own, *others)))
-    return tuple(losses)
+    return tuple(losses), tuple(causes)
 
 
 def _lost(gain: Gain) -> bool:
