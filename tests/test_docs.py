@@ -54,7 +54,8 @@ def test_every_setting_is_documented_with_its_default(section: str, struct: type
     assert documented == set(fields)
     for name, default in fields.items():
         if default not in (None, msgspec.NODEFAULT):
-            assert f"| `{name}` | `{default}` |" in part
+            toml = str(default).lower() if isinstance(default, bool) else default
+            assert f"| `{name}` | `{toml}` |" in part
 
 
 def test_the_example_of_the_settings_page_is_read(tmp_path: Path) -> None:

@@ -32,9 +32,13 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Self
 
 from mainstem.masking import masked
+
+LONGEST_NAME, MOST_NAMES = 200, 1_000
+"""Characters and number of names that are compared for a hint."""
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """The error numbers of a full disk."""
@@ -100,8 +104,11 @@ def _masked(text: str | None) -> str | None:
 
 
 def close_matches(name: str, known: Iterable[str]) -> str | None:
-    """Return `did you mean …?` with the names nearest to `name`, or None."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    """Return `did you mean …?` with the names nearest to `name`, or None; also for what is too long to be a name."""
+    if len(name) > LONGEST_NAME:
+        return None  # the comparison takes time in proportion to the square of the length
+    names = islice((other for other in known if len(other) <= LONGEST_NAME), MOST_NAMES)
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
     return f"did you mean {', '.join(repr(n) for n in near)}?" if near else None
 
 

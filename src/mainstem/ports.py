@@ -134,7 +134,7 @@ class Session(Protocol):
         """Return all rows as Arrow. Raises `EngineError`."""
 
     def batches(self, query: ibis.Table | str, rows: int = 65_536) -> pa.RecordBatchReader:
-        """Yield the rows in batches of at most `rows`."""
+        """Return the rows in batches of at most `rows`."""
 
     def schema(self, query: ibis.Table | str) -> ibis.Schema:
         """Return the columns and types of a query without running it."""

@@ -54,15 +54,30 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, and its limits: bytes and rows of a request, and how far `ahead` of now an event may
-    be.
+    """Where the server listens, its bounds, and who may ask without a key.
+
+    Sizes are bytes and rows of a request; timeouts are durations such as `10s`. `ahead` is how much later than the
+    clock an event may be. `keyless` allows requests from this machine without a key although keys were made. `log` is
+    where lines of the log go: `stderr`, `off`, or a file.
     """
 
     host: str = "127.0.0.1"
     port: int = 8100
     max_bytes: int = 4_194_304
     max_rows: int = 10_000
+    max_path: int = 4_096
+    max_headers: int = 16_384
+    max_connections: int = 1_000
+    max_connections_per_client: int = 500
+    header_timeout: str = "10s"
+    body_timeout: str = "30s"
+    stall_timeout: str = "10s"
+    idle_timeout: str = "75s"
+    request_timeout: str = "30s"
+    drain_timeout: str = "30s"
     ahead: str = "5min"
+    keyless: bool = False
+    log: str = "stderr"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +141,7 @@ def find_root(path: Path) -> Path:
     for directory in (start, *start.parents):
         if (directory / FILE).is_file():
             return directory
-    raise SettingsError(f"{FILE} not found", where=str(start), hint="mainstem init flights DIR makes a project")
+    raise SettingsError(f"{FILE} not found", where=str(start), hint="mainstem init flights DIR creates a project")
 
 
 def expand(text: str) -> str:

@@ -1,11 +1,15 @@
+from datetime import UTC, datetime
+
 import ibis
+import pyarrow as pa
 import pytest
 from ibis import _
 
 import mainstem.nodes.checks as ms
 from mainstem.checks.examine import refuse
 from mainstem.checks.violations import declared, validate, violation
-from mainstem.errors import CheckFailed, DefinitionError, SchemaError, UnknownName
+from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.errors import CheckFailed, SchemaError, UnknownName
 from mainstem.nodes.base import Origin
 from mainstem.nodes.records import CheckResult
 from mainstem.nodes.tables import sql
@@ -31,10 +35,17 @@ def test_a_key_brings_its_own_checks_unless_they_are_declared():
         (ms.not_null("orgin"), UnknownName),
         (ms.unique("id", "orgin"), UnknownName),
         (ms.between("orgin", 0), UnknownName),
-        (ms.accepted("orgin", []), UnknownName),
+        (ms.accepted("orgin", ["JFK"]), UnknownName),
         (ms.foreign_key("orgin", "t"), UnknownName),
         (ms.fresh("orgin", "1d"), UnknownName),
-        (ms.fresh("at", "1 fortnight"), DefinitionError),
+        (ms.fresh("origin", "1d"), SchemaError),
+        (ms.between("origin", 1, 5), SchemaError),
+        (ms.between("x", "a", "b"), SchemaError),
+        (ms.between("at", 1, None), SchemaError),
+        (ms.between("at", "yesterday"), SchemaError),
+        (ms.between("id", True), SchemaError),
+        (ms.accepted("origin", [1, 2]), SchemaError),
+        (ms.accepted("id", ["1", None]), SchemaError),
         (ms.expression(_.orgin == "JFK"), UnknownName),
         (ms.expression(_.x + 1), SchemaError),
     ],
@@ -42,6 +53,28 @@ def test_a_key_brings_its_own_checks_unless_they_are_declared():
 def test_what_the_columns_do_not_allow_is_refused(check, kind):
     with pytest.raises(kind):
         validate(TABLE, [check], "t.py:1")
+
+
+def test_a_check_says_which_constant_does_not_fit():
+    with pytest.raises(SchemaError) as caught:
+        validate(TABLE, [ms.between("origin", 1, 5)], "t.py:1")
+    assert str(caught.value).splitlines()[:4] == [
+        "between(origin, 1, 5) does not fit the type of its column",
+        "  where: t.py:1",
+        "  got: 1 for a column of type string",
+        "  expected: texts",
+    ]
+
+
+@pytest.mark.parametrize(("values", "violating"), [(["a", None], 1), (["a"], 1), (["a", "b"], 0), (["c", None], 2)])
+def test_null_passes_whether_the_accepted_values_say_so_or_not(values, violating):
+    with DuckdbEngine().session({"g": pa.table({"g": ["a", "b", None]})}) as session:
+        rows = ibis.table({"g": "string"}, name="g")
+        assert session.fetch(rows.filter(violation(rows, ms.accepted("g", values)))).num_rows == violating
+
+
+def test_bounds_fit_texts_dates_and_instants_alike():
+    validate(TABLE, [ms.between("origin", "A", "M"), ms.between("at", "2013-01-01", datetime(2014, 1, 1, tzinfo=UTC))])
 
 
 def test_what_the_columns_allow_passes():

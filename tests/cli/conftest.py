@@ -342,7 +342,9 @@ def serving(project: Project) -> Iterator[Served]:
     finally:
         if process.poll() is None:
             ended = project.end(process, signal.SIGINT)
-            assert (ended.code, ended.err) == (0, "")
+            assert ended.code == 0
+            said = [json.loads(line) for line in ended.err.splitlines()]
+            assert [line for line in said if "traceback" in line] == []
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,11 @@ from mainstem.cli.app import app, run
 from mainstem.errors import CheckFailed, NotFound, RunFailed, UnknownName
 from mainstem.nodes.records import CheckResult, Release, RunRecord
 from mainstem.planning.plan import Plan
+from mainstem.project.backup import Backup
 from mainstem.project.garbage import Garbage
 from mainstem.project.project import Project, load
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 class Double:
@@ -48,6 +52,8 @@ class Double:
             "create_key": "ms_secret",
             "keys": [],
             "gc": Garbage(3, 2, 0),
+            "backup": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
+            "restore": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
         }
 
     def __enter__(self) -> "Double":
@@ -101,6 +107,8 @@ def invoke(*arguments: str) -> Any:
         (["serve", "--port", "0"], ("serve", None, 0, 0)),
         (["serve"], ("serve", None, None, 0)),
         (["gc"], ("gc",)),
+        (["backup", "/backups/monday"], ("backup", Path("/backups/monday"))),
+        (["restore", "/backups/monday"], ("restore", Path("/backups/monday"))),
         (["finding", "list", "--state", "open"], ("findings", "open")),
         (["key", "create", "me", "--scope", "read", "--scope", "predict"], ("create_key", "me", ("read", "predict"))),
         (["key", "list"], ("keys",)),

@@ -179,7 +179,7 @@ def test_ctrl_c_in_the_middle_of_a_run(project: Any, world: Any) -> None:
     ended = _stopped(project, world, signal.SIGINT)
     assert not world.release.is_set()  # it did not wait for the answer
     assert ended.code == 130
-    assert ended.err == ("interrupted: nothing was published; the next run goes on from what was published before\n")
+    assert ended.err == ("interrupted: nothing was published; the next run starts from the published release\n")
     assert project.published() == FLIGHTS
     said = project.goes_on()
     assert "121 rows" in said and "1 row\n" in said  # of the flights, and of the weather
@@ -452,3 +452,11 @@ def test_a_bad_event_takes_the_others_of_its_request_along(server: Any) -> None:
 )
 def test_a_wrong_name_on_the_command_line(project: Any, arguments: tuple[str, ...], said: str) -> None:
     assert project.refuses(*arguments, code=2) == said
+
+
+def test_promoting_an_unknown_version(live: Any) -> None:
+    before = json.loads(live.mainstem("rollback", "--list", "--json").out)
+    ended = live.mainstem("promote", "late", "--version", "nonsense")
+    assert ended.code == 2
+    assert "unknown version 'nonsense' of the model 'late'" in ended.err and "one of late-1" in ended.err
+    assert json.loads(live.mainstem("rollback", "--list", "--json").out) == before

@@ -169,10 +169,10 @@ def test_a_store_that_is_deleted_under_a_server_comes_back_with_a_run(live: Any,
         told = live.mainstem("plan").out
         assert "its log is gone from the online store" in told and "its online state is gone from the store" in told
         shown = live.mainstem("show", "airport").out
-        assert "gone from the store: mainstem run builds it anew" in shown
+        assert "missing in the store: mainstem run rebuilds it" in shown
         before = busy.sent
         ended = live.mainstem("run")
-        assert ended.code == 0 and f"it goes on at offset {kept}, where the lake ends" in ended.err
+        assert ended.code == 0 and f"it continues at offset {kept}, the end of the lake" in ended.err
         busy.more()
         busy.wait(lambda traffic: served.client.get("/ready").status_code == 200)
     for errors in busy.refused.values():

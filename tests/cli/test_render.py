@@ -52,7 +52,7 @@ RECORD = RunRecord(
     ended_at=NOON + timedelta(seconds=75.5),
     steps=(
         StepRecord("build", "legs", "never built", "done", 1.25, 336_776, 336_771, 5, CHECKS),
-        StepRecord("train", "late", "never trained", "skipped", message="the run will not publish"),
+        StepRecord("train", "late", "never trained", "skipped", message="the run will not be published"),
     ),
     release="rel-1",
 )
@@ -96,7 +96,7 @@ def test_a_run_shows_that_rows_in_are_published_plus_quarantined(text, capsys) -
     assert lines[0].startswith("✓ build legs") and "1.2 s" in lines[0]
     assert lines[0].endswith("336,776 rows in = 336,771 published + 5 quarantined")
     assert lines[1].strip() == "3 violations of between(distance, 50, 6000) (quarantine)"
-    assert lines[2].startswith("– train late") and lines[2].endswith("the run will not publish")
+    assert lines[2].startswith("– train late") and lines[2].endswith("the run will not be published")
     assert text("run", RECORD, {}) == "published in 75.5 s: run run-1 on branch main, release rel-1\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.engines.duckdb import DuckdbEngine, _left_out
 from mainstem.errors import EngineError, SourceError
 from mainstem.ports import RawFiles
 from mainstem.testing.contracts.engine import EngineContract
@@ -138,3 +138,19 @@ def test_a_backend_to_explore(engine):
 
     with engine.session({"t": pa.table({"n": [1, 2]})}) as session:
         assert session.backend().table("t").n.sum().to_pyarrow().as_py() == 3
+
+
+def test_an_optimizer_that_plans_wide_joins_for_minutes_is_left_out(engine):
+    with engine.session({}) as session:
+        found = session.fetch("SELECT current_setting('disabled_optimizers') AS names").to_pylist()
+    assert found == [{"names": "projection_placement"}]
+
+
+def test_an_optimizer_that_this_duckdb_lacks_is_not_named(engine, monkeypatch):
+    monkeypatch.setattr("mainstem.engines.duckdb._STEEP", frozenset({"of another version"}))
+    _left_out.cache_clear()
+    try:
+        with engine.session({}) as session:
+            assert session.fetch("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+    finally:
+        _left_out.cache_clear()

@@ -26,6 +26,14 @@ def test_an_example_sees_what_was_known_an_hour_before_its_schedule(small: Any, 
     assert [row["_target"] for row in rows] == [None, None, None]
 
 
+def test_a_target_that_cannot_be_computed_is_null(small: Any, world: Any) -> None:
+    here = world(small.nodes(target=_.arr_delay.round() > 15, features=[on_demand(half=(_.seats / 0).floor())]))
+    delays = [20.4, float("nan"), float("inf")]
+    here.put("flights", [small.flight(n, arr_delay=delay) for n, delay in enumerate(delays)])
+    rows = here.fetch(dataset(here.graph, "late"))
+    assert [(row["_target"], row["half"]) for row in rows] == [(True, None), (None, None), (None, None)]
+
+
 def test_duplicate_examples_are_kept(small: Any, world: Any) -> None:
     here = world()
     here.put("flights", [small.flight(0), small.flight(0, arr_delay=20.0), small.flight(1)])

@@ -64,7 +64,7 @@ def test_what_a_list_would_do_otherwise() -> None:
     values += Vector([1, 1])
     assert (values.items, same.items) == ([4, -3], [3, -4])
     assert ("p" + Vector(["a"])).items == ["pa"]
-    with pytest.raises(TypeError, match="neither true nor false"):
+    with pytest.raises(TypeError, match="no truth value"):
         max(same, values)
 
 

@@ -54,7 +54,7 @@ def read(here: Any, at: Any, name: str = "airport", key: str = "JFK") -> dict[st
     [
         ((1, 1, 1), "1 key online, 1 event taken in, 1 record expired"),
         ((0, 2, 1_000), "0 keys online, 2 events taken in, 1,000 records expired"),
-        ((None, 0, 0), "online as it was"),
+        ((None, 0, 0), "online state unchanged"),
     ],
 )
 def test_what_a_step_says_of_itself(counts: tuple[int | None, int, int], said: str) -> None:

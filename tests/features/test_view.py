@@ -63,7 +63,7 @@ def test_an_event_is_usable_when_the_last_of_its_columns_is_known() -> None:
     ((key, columns),) = live.by_key()
     assert key == encode_key(("p",))
     assert {name: column.tolist() for name, column in columns.items()} == {c: stored[c] for c in columns}
-    assert (live.total, live.watermark) == (2, 15)
+    assert (live.total, live.newest) == (2, {key: 15})
 
 
 def test_only_the_columns_a_view_reads_hold_it_back() -> None:
@@ -92,7 +92,7 @@ def test_a_type_that_features_do_not_know() -> None:
     source = Definition(
         "x", node, (), "-", None, schema, None, ibis.table(schema, name="x"), dict.fromkeys(schema, ALWAYS_KNOWN)
     )
-    for column, hint in (("day", 'cast("string")'), ("naive", "a naive timestamp could mean any zone")):
+    for column, hint in (("day", 'cast("string")'), ("naive", "a naive timestamp has no time zone")):
         with pytest.raises(SchemaError, match="unsupported type of a feature column") as caught:
             compile_view(feature_view(node, key="k", columns=[column]), "view", source)
         assert hint in str(caught.value.hint)

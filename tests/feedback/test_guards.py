@@ -9,7 +9,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.errors import EngineError
+from mainstem.errors import UnknownName
 from mainstem.feedback import guards
 from mainstem.feedback.changes import Series, unit_change
 from mainstem.monitoring.history import DAY
@@ -72,7 +72,7 @@ def test_no_rows_are_no_failure():
 def test_a_guard_that_is_no_sql_is_an_error():
     from dataclasses import replace
 
-    with pytest.raises(EngineError):
+    with pytest.raises(UnknownName):
         checked(sent(mended=False), replace(rule(), guard="median(nothing) > 1"))
 
 

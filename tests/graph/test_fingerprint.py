@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import ibis
+import pytest
 from ibis import _
 
+from mainstem.graph import fingerprint
 from mainstem.graph.fingerprint import canonical, digest, of_expression
 
 t = ibis.table({"key": "string", "x": "float64"}, name="t")
@@ -42,6 +44,23 @@ def test_a_self_join_is_the_same_at_every_load() -> None:
         return of_expression(t.join(other, t.key == other.key))
 
     assert load() == load()
+
+
+def test_the_table_below_many_expressions_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = ibis.table({f"c{n}": "float64" for n in range(200)}, name="wide")
+    written: list[str] = []
+    described = fingerprint._text
+    monkeypatch.setattr(fingerprint, "_text", lambda node, visit: written.append(node) or described(node, visit))
+    prints = {of_expression(wide[name] + number) for name in wide.columns for number in (1, 2)}
+    assert len(prints) == 400
+    assert [type(node).__name__ for node in written].count("UnboundTable") == 1
+
+
+def test_an_expression_has_one_fingerprint_wherever_its_table_stands() -> None:
+    table = ibis.table({"x": "int64"}, name="t")
+    assert of_expression(ibis.literal(1) + table.x) == "9b72e2957fd7"
+    assert of_expression(table.x + ibis.literal(1)) == "d243f0d2e42d"
+    assert of_expression(table) == "de156acd654a"
 
 
 def test_the_body_of_a_function_counts() -> None:

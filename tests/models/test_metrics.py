@@ -36,13 +36,19 @@ def ranked(draw, positives=1, negatives=0):
     return y, scores, weights
 
 
-@given(ranked())
+@given(ranked(negatives=1))
 def test_average_precision_is_sklearns(case):
     y, scores, weights = case
     assert average_precision(y, scores) == pytest.approx(sk.average_precision_score(y, scores), abs=1e-12)
     assert average_precision(y, scores, weights) == pytest.approx(
         sk.average_precision_score(y, scores, sample_weight=weights), abs=1e-12
     )
+
+
+@pytest.mark.parametrize("name", ["average_precision", "roc_auc"])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_a_ranking_of_one_class_is_undefined(name, label):
+    assert np.isnan(metric(name).value(np.full(5, label), np.arange(5.0)))
 
 
 @given(ranked(negatives=1))

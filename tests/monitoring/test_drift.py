@@ -84,3 +84,32 @@ def test_small_shifts_do_not_matter_however_sure():
 def test_too_few_rows_are_said_to_be_too_few():
     found = shifts(rows(0, 60), rows(1, 4, start=60), INPUTS, Drift(min_rows=500))
     assert [s.enough for s in found] == [False] * 3 and not any(s.drifted for s in found)
+
+
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize(
+    ("usual", "now"),
+    [(1.0, 0.0), (5.0, -999.0), (0.0, 1.0), (0.0, -1.0), (1.0, 2.0), (7.25, 7.24), (1.0, np.nan), (np.nan, 1.0)],
+)
+def test_a_constant_that_changes_has_drifted_in_either_direction(usual, now, history):
+    before, after = rows(0, 60), rows(1, 30, start=60)
+    before = with_column(before, "speed", np.full(len(before), usual))
+    after = with_column(after, "speed", np.full(len(after), now))
+    assert drifted(before, after, INPUTS, Drift(), before if history else None) == {"speed"}
+
+
+@pytest.mark.parametrize("rare", [0.0, 2.0])
+@pytest.mark.parametrize("share", [0.05, 0.15])
+def test_a_rare_value_that_becomes_the_only_one_has_drifted(rare, share):
+    random = np.random.default_rng(0)
+    before, after = rows(0, 60), rows(1, 30, start=60)
+    before = with_column(before, "speed", np.where(random.random(len(before)) < share, rare, 1.0))
+    after = with_column(after, "speed", np.full(len(after), rare))
+    assert drifted(before, after, INPUTS, Drift(), before) == {"speed"}
+
+
+@pytest.mark.parametrize("value", [-999.0, 0.0, 1e9])
+def test_values_beyond_the_reference_show_on_either_side(value):
+    before, after = rows(0, 60), rows(1, 30, start=60)
+    after = with_column(after, "speed", np.full(len(after), value))
+    assert drifted(before, after, INPUTS, Drift(), before) == {"speed"}

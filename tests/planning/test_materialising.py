@@ -55,9 +55,9 @@ def test_a_rebuild_is_of_what_is_named_whatever_its_state_is(made: Any) -> None:
     plan = materialising(made.graph(), seen, KINDS, ["airport"], rebuild=True)
     assert list(steps(plan)) == ["drain departures", "materialise airport"]
     step = plan.steps[1]
-    assert (step.reason, step.needs, step.if_changed) == ("it is to be built anew", ("drain departures",), False)
+    assert (step.reason, step.needs, step.if_changed) == ("a rebuild was requested", ("drain departures",), False)
     every = materialising(made.graph(), made.situation(made.settled()), KINDS, rebuild=True)
-    assert steps(every) == {f"materialise {name}": "it is to be built anew" for name in ("leg", "airport")}
+    assert steps(every) == {f"materialise {name}": "a rebuild was requested" for name in ("leg", "airport")}
 
 
 def test_what_is_no_view_is_refused(made: Any) -> None:

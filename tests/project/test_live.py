@@ -101,7 +101,7 @@ def test_a_champion_says_which_features_were_redefined() -> None:
             status = StringIO()
             for line in nodes_page.status(later.status()):
                 Console(file=status, width=200).print(line)
-            assert "back-1 was trained when these meant something else: spent.mean_9d" in status.getvalue()
+            assert "back-1 was trained with other definitions of: spent.mean_9d" in status.getvalue()
             later.promote("back")
             assert flags(later) == []
 

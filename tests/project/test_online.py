@@ -117,10 +117,10 @@ def test_a_wrong_key_is_refused(city: ms.Project, views: list[str], key: dict[st
 @pytest.mark.parametrize(
     ("keys", "time", "what"),
     [
-        ({"zone": 0}, NOON, "keys are read as a list"),
-        ([0], NOON, "keys are read as a list"),
-        ("zone", NOON, "keys are read as a list"),
-        (7, NOON, "keys are read as a list"),
+        ({"zone": 0}, NOON, "the keys must be a list"),
+        ([0], NOON, "the keys must be a list"),
+        ("zone", NOON, "the keys must be a list"),
+        (7, NOON, "the keys must be a list"),
         ([{"zone": 0}], NOON.replace(tzinfo=None), "the time has no time zone"),
         ([{"zone": 0}], "2013-12-01", "the time of a read is not an instant"),
     ],
@@ -142,7 +142,7 @@ def test_a_view_whose_definition_has_changed_since_is_not_read(city: ms.Project)
     changed = nodes(most=_.fare.max())
     names = {node: name for name, node in changed.items()}
     with ms.Project(city.settings, {**changed, "zones": city.nodes["zones"]}, aliases=names) as later:
-        with pytest.raises(Unavailable, match="its definition, or how its source is read, changed since") as caught:
+        with pytest.raises(Unavailable, match="is online with an older definition of the view or its source") as caught:
             later.online("zone").get([{"zone": 0}], NOON)
         assert caught.value.hint == "mainstem run"
         (before,) = city.online("zone").get([{"zone": 0}], NOON)

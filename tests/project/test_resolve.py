@@ -144,7 +144,7 @@ def test_a_node_of_nobody() -> None:
 def test_two_nodes_of_one_name() -> None:
     from mainstem.project.collect import from_namespace
 
-    with pytest.raises(DefinitionError, match="two nodes are called 'legs'"):
+    with pytest.raises(DefinitionError, match="two nodes have the name 'legs'"):
         from_namespace({"a": ms.table(lambda: None, name="legs"), "b": ms.table(lambda: None, name="legs")})
 
 
@@ -234,8 +234,16 @@ def test_a_key_that_is_known_only_when_the_prediction_is_made() -> None:
 
 
 def test_what_a_node_is_made_from_is_a_node() -> None:
-    error = refused(DefinitionError, view=ms.feature_view(len, key="x", columns=["y"]))  # type: ignore[arg-type]
-    assert "@ms.table" in str(error.hint) and "view (test_resolve.py" in str(error.where)
+    with pytest.raises(DefinitionError) as caught:
+        ms.feature_view(len, key="x", columns=["y"])  # type: ignore[arg-type]
+    assert "@ms.table" in str(caught.value.hint) and "test_resolve.py" in str(caught.value.where)
+
+
+def test_a_guard_that_is_no_condition_is_refused_when_the_project_loads() -> None:
+    rule = Rule("flights", Rescale("delay", 2.0), "TRUE", "(SELECT count(*) FROM read_csv('/etc/hosts')) > 0")
+    with pytest.raises(DefinitionError) as caught:
+        resolve({"flights": flights_source()}, {}, rules=[rule])
+    assert "is not a guard" in caught.value.what and "remedies.toml, flights.delay" in str(caught.value.where)
 
 
 # ── fingerprints ──────────────────────────────────────────────────────────────────────────────────────
@@ -265,3 +273,35 @@ def test_a_remedy_changes_what_is_read_and_all_below_but_not_what_is_stored() ->
     assert plain["flights"].fingerprint == remedied["flights"].fingerprint
     assert plain["flights"].read_fingerprint != remedied["flights"].read_fingerprint
     assert plain["days"].fingerprint != remedied["days"].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"candidates": ["lightgmb"]}, "unknown algorithm 'lightgmb'"),
+        ({"metric": "acuracy"}, "unknown metric 'acuracy'"),
+        ({"metric": "rmse", "task": "binary"}, "unknown binary metric 'rmse'"),
+    ],
+)
+def test_a_models_words_are_known_when_the_project_loads(changed: dict[str, object], what: str) -> None:
+    flights = flights_source()
+    leg = ms.feature_view(flights, key="flight_id", columns=["origin"])
+    given = {"examples": flights, "prediction_time": _.scheduled_at, "target": _.delay > 15, "features": [leg]}
+    late = ms.model(**{**given, **changed})  # type: ignore[arg-type]
+    error = refused(UnknownName, flights=flights, leg=leg, late=late)
+    assert error.what == what and "test_resolve.py" in str(error.where)
+
+
+def test_a_monitors_metric_is_known_when_the_project_loads() -> None:
+    flights = flights_source()
+    leg = ms.feature_view(flights, key="flight_id", columns=["origin"])
+    late = ms.model(examples=flights, prediction_time=_.scheduled_at, target=_.delay > 15, features=[leg])
+    watched = ms.endpoint(late, monitors=[ms.performance(0.5, metric="acuracy")])
+    error = refused(UnknownName, flights=flights, leg=leg, late=late, watched=watched)
+    assert error.what == "unknown metric 'acuracy'" and "test_resolve.py" in str(error.where)
+
+
+def test_a_check_that_does_not_fit_its_column_is_refused_when_the_project_loads() -> None:
+    error = refused(SchemaError, flights=flights_source(checks=[ms.between("origin", 1, 5)]))
+    assert error.what == "between(origin, 1, 5) does not fit the type of its column"
+    assert "test_resolve.py" in str(error.where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import resource
 import signal
 import sys
@@ -15,10 +16,11 @@ sys.modules["mainstem_test_world"] = worlds
 spec.loader.exec_module(worlds)
 
 from mainstem.serving.app import create_app  # noqa: E402
+from mainstem.serving.limits import Limits  # noqa: E402
 from mainstem.serving.server import listen, run  # noqa: E402
 
 world = worlds.open_world(Path(sys.argv[1]))
-app = create_app(world.service())
+app = create_app(world.service(Limits(poll=0.05, drain=float(os.environ.get("DRAIN", "30")))))
 if len(sys.argv) > 2:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

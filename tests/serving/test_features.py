@@ -64,7 +64,7 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("/features/airport", {"origin": 7}, 400, "the field 'origin' has the wrong type or value"),
     ("/features/airport", {"origin": "JFK", "time": "2013-01-01T00:00:00Z"}, 400, "does not reach back that far"),
     ("/features/airport", {"rows": [{"origin": "JFK"}], "time": "noon"}, 400, "`time` is not an instant"),
-    ("/features/airport", [], 400, "there are no rows"),
+    ("/features/airport", [], 400, "the request has no rows"),
     ("/features", {"rows": [{"origin": "JFK"}]}, 400, "`views` is not a list of names"),
     ("/features", {"views": ["airport", "nothing"], "rows": [{"origin": "JFK"}]}, 404, "feature view 'nothing'"),
     ("/features", {"views": ["airport", "leg"], "rows": [{"origin": "JFK"}]}, 400, "'flight_id' is missing"),

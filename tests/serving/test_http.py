@@ -114,7 +114,7 @@ BAD_PREDICTIONS: list[tuple[Any, str, str]] = [
     ({"flight_id": "F", "distance": 1, "colour": 2}, "unknown field 'colour'", "endpoint arrivals, rows[0]"),
     ({"flight_id": "F", "distance": 1, "time": "2013-12-01T10:00:00"}, "the field 'time'", "rows[0].time"),
     ([{"flight_id": "F", "distance": 1}, 7], "a row is not a JSON object", "endpoint arrivals, rows[1]"),
-    ([], "there are no rows", "endpoint arrivals"),
+    ([], "the request has no rows", "endpoint arrivals"),
     ({"rows": [{"flight_id": "F", "distance": 1}], "when": 1}, "unknown option 'when'", "endpoint arrivals"),
     ({"rows": [{"flight_id": "F", "distance": 1}], "time": "noon"}, "`time` is not an instant", "endpoint arrivals"),
     ({"flight_id": "F", "distance": 1, "time": "2013-01-01T10:00:00Z"}, "does not reach back that far", ""),
@@ -151,7 +151,7 @@ def test_an_event_before_the_cutover_is_refused(http: Any, worlds: Any) -> None:
     early = {**worlds.departure(0), "departed_at": "2013-12-01T11:05:00Z"}
     answer = http.post("/events/departures", json=early)
     assert answer.status_code == 400
-    assert "from before the stream's cutover" in answer.json()["what"]
+    assert "before the stream's cutover" in answer.json()["what"]
     assert answer.json()["expected"] == "at or after 2013-12-01T11:05:00.000001+00:00"
 
 
@@ -170,15 +170,15 @@ BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/nowhere", {}, 404, "unknown path /nowhere"),
     ("POST", "/", {"json": {}}, 404, "unknown path /"),
     ("GET", "/predict/arrivals/deep", {}, 404, "unknown path /predict/arrivals/deep"),
-    ("GET", "/predict/arrivals", {}, 405, "/predict/arrivals is not answered to GET"),
-    ("DELETE", "/health", {}, 405, "/health is not answered to DELETE"),
+    ("GET", "/predict/arrivals", {}, 405, "/predict/arrivals does not support GET"),
+    ("DELETE", "/health", {}, 405, "/health does not support DELETE"),
     ("POST", "/predict/arrivals", {"content": b"{", "headers": JSON_TYPE}, 400, "the body is not JSON"),
     ("POST", "/predict/arrivals", {"content": b"\xff", "headers": JSON_TYPE}, 400, "the body is not JSON"),
     ("POST", "/predict/arrivals", {"content": b"[" * 100_000, "headers": JSON_TYPE}, 400, "the body is not JSON"),
     ("POST", "/predict/arrivals", {"content": b"NaN", "headers": JSON_TYPE}, 400, "the body is not JSON"),
     ("POST", "/predict/arrivals", {"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, "JSON"),
     ("POST", "/predict/arrivals", {"content": b"x" * 5_000_000, "headers": JSON_TYPE}, 413, "the body is too large"),
-    ("POST", "/events/departures", {"json": [1] * 10_001}, 413, "there are too many rows"),
+    ("POST", "/events/departures", {"json": [1] * 10_001}, 413, "the request has too many rows"),
     (
         "POST",
         "/events/departures",
@@ -186,7 +186,7 @@ BAD_HTTP: list[tuple[str, str, dict[str, Any], int, str]] = [
         400,
         "`backfill` must be",
     ),
-    ("GET", "/health", {"headers": {"host": "evil.example"}}, 403, "only this machine is answered"),
+    ("GET", "/health", {"headers": {"host": "evil.example"}}, 403, "without API keys only this machine is answered"),
 ]
 
 

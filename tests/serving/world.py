@@ -32,6 +32,7 @@ from mainstem.planning.plan import Step
 from mainstem.project.resolve import resolve
 from mainstem.serving.app import create_app
 from mainstem.serving.http.routing import Route
+from mainstem.serving.journal import Journal
 from mainstem.serving.limits import Limits
 from mainstem.serving.server import listen, server, url_of
 from mainstem.serving.service import Service
@@ -205,7 +206,7 @@ class World:
         self.state.save(version)
         self.publish(endpoints={"arrivals": Binding(version.id)}, models={"late": version.id})
 
-    def service(self, limits: Limits | None = None) -> Service:
+    def service(self, limits: Limits | None = None, *, keyless: bool = False) -> Service:
         return Service(
             "flights",
             lambda: (self.graph, self.release),
@@ -214,6 +215,7 @@ class World:
             store=self.store,
             artifacts=self.root,
             limits=limits or Limits(poll=0.05),
+            keyless=keyless,
         )
 
 
@@ -222,7 +224,14 @@ def open_world(root: Path, threshold: float | None = None, store: Any = None) ->
     nodes, schemas = definitions(threshold)
     lake = IcebergLake(root / "lake")
     state = SqlState(f"sqlite:///{root / 'state.db'}")
-    return World(root, resolve(nodes, schemas), DuckdbEngine(), lake, state, store or LmdbStore(root / "online"))
+    return World(
+        root,
+        resolve(nodes, schemas),
+        DuckdbEngine(directories=[root]),
+        lake,
+        state,
+        store or LmdbStore(root / "online"),
+    )
 
 
 def flight(number: int, **more: Any) -> dict[str, Any]:
@@ -248,11 +257,13 @@ def begun(root: Path, threshold: float | None = None, store: Any = None) -> Worl
 
 
 @contextmanager
-def listening(service: Service, extra: Iterable[Route] = ()) -> Iterator[httpx.Client]:
+def listening(
+    service: Service, extra: Iterable[Route] = (), journal: Journal | None = None, host: str = "127.0.0.1"
+) -> Iterator[httpx.Client]:
     """A client of a uvicorn server on a free port."""
-    at = listen("127.0.0.1", 0)
+    at = listen(host, 0)
     up = threading.Event()
-    running = server(create_app(service, extra), at, lambda url: up.set())
+    running = server(create_app(service, extra, journal), at, lambda url: up.set())
     thread = threading.Thread(target=running.run, kwargs={"sockets": [at]})
     thread.start()
     try:

@@ -64,7 +64,7 @@ def bench(tmp_path):
     root = tmp_path / "project"
     root.mkdir()
     lake = IcebergLake(tmp_path / "lake")
-    yield Bench(root, DuckdbEngine(threads=1), lake)
+    yield Bench(root, DuckdbEngine(threads=1, directories=[tmp_path / "lake"]), lake)
     lake.close()
 
 

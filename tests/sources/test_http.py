@@ -677,7 +677,7 @@ def test_a_selector_that_is_none(bench, home):
 
 @pytest.mark.parametrize("wrong", [{"bytes": 0}, {"bytes": 1.5}, {"seconds": 0}, {"seconds": "1h"}, {"pages": True}])
 def test_limits_are_checked_at_load(wrong):
-    with pytest.raises(DefinitionError, match="of limits is invalid"):
+    with pytest.raises(DefinitionError, match="has an invalid value"):
         limits(**wrong)
 
 
@@ -685,9 +685,9 @@ def test_limits_are_checked_at_load(wrong):
 def test_limits_are_limits(wrong):
     for declare in (
         lambda: api("http://x/", limits=wrong),
-        lambda: web("http://x/", rows="a", fields={}, limits=wrong),
+        lambda: web("http://x/", rows="a", fields={"a": "td"}, limits=wrong),
     ):
-        with pytest.raises(DefinitionError, match="`limits` is invalid"):
+        with pytest.raises(DefinitionError, match="`limits` has an invalid value"):
             declare()
 
 

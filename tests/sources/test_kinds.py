@@ -22,7 +22,7 @@ class Pigeon(Source):
 
 def test_a_source_is_read_by_the_kind_of_its_class():
     assert kind_of(files("*.csv")) is KINDS[Files]
-    assert kind_of(web("http://h", rows="tr", fields={})) is KINDS[Web]
+    assert kind_of(web("http://h", rows="tr", fields={"a": "td"})) is KINDS[Web]
 
 
 def test_a_subclass_is_read_by_the_kind_of_its_base_until_it_has_its_own():

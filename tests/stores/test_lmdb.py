@@ -284,3 +284,46 @@ def test_a_directory_that_is_deleted_during_a_transaction(tmp_path: Path):
         writer.put("a", b"k", b"v")
         shutil.rmtree(tmp_path / "online")
     store.close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+def test_a_truncated_file_is_an_error_and_kills_no_process(tmp_path: Path, share: float):
+    """Beyond the end of a mapped file a read is a SIGBUS."""
+    store = LmdbStore(tmp_path / "store", sync=False)
+    with store.transaction() as writer:
+        for n in range(4_000):
+            writer.put("a", b"%d" % n, b"v" * 200)
+            writer.append("log", [b"%d" % n])
+    store.close()
+    file = tmp_path / "store" / "data.mdb"
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.truncate(int(size * share) // 4096 * 4096)
+    script = """
+        import sys
+        from pathlib import Path
+        from mainstem.errors import StorageError
+        from mainstem.stores.lmdb import LmdbStore
+        found, problems = 0, 0
+        for _ in range(3):
+            try:
+                store = LmdbStore(Path(sys.argv[1]), sync=False)
+                for n in range(4_000):
+                    try:
+                        found += store.read("a", [b"%d" % n])[0] == b"v" * 200
+                    except StorageError as problem:
+                        problems += 1
+                try:
+                    found += sum(1 for _ in store.entries("log", 0))
+                except StorageError as problem:
+                    problems += 1
+                store.close()
+            except StorageError as problem:
+                problems += 1
+        print(found, problems)
+        """
+    ended = run(script, str(tmp_path / "store"))
+    assert ended.returncode == 0, (ended.returncode, ended.stderr[-2_000:])
+    found, problems = map(int, ended.stdout.split())
+    if share:
+        assert problems > 0 and found < 3 * 8_000, "what is lost is an error, not an absence"

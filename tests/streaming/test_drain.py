@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from msgspec import msgpack
 
 from mainstem.errors import CheckFailed, StorageError
-from mainstem.logs.records import Prediction, encode
+from mainstem.logs.records import Event, Prediction, encode
 from mainstem.nodes.checks import between, not_null
+from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 from mainstem.streaming import drain
 from mainstem.streaming.drain import Drain
@@ -104,7 +106,7 @@ def test_a_log_that_does_not_go_on_where_the_lake_ends_is_refused(world: Any, wo
     other = worlds.LmdbStore(tmp_path / "other")
     with other.transaction() as writer:
         writer.append("events/departures", [b"of another project"])
-    with pytest.raises(StorageError, match="does not go on where the lake ends"):
+    with pytest.raises(StorageError, match="does not continue at the end of the lake"):
         Drain(other)(STREAM, world.context())
     other.close()
 
@@ -120,7 +122,7 @@ def test_a_log_that_was_lost_goes_on_where_the_lake_ends(world: Any, worlds: Any
     world.store.close()
     world.store = worlds.LmdbStore(tmp_path / "empty")
     world.run(STREAM)
-    assert "'events/departures' was lost; it goes on at offset 3" in caplog.text
+    assert "'events/departures' was lost; it continues at offset 3" in caplog.text
     send(world, worlds, 4)
     world.run(STREAM)
     assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E4")]
@@ -148,6 +150,33 @@ def test_rows_in_are_rows_published_and_quarantined(world: Any, worlds: Any) -> 
     assert stored(world) == [(0, "E0"), (1, "E1")]
     assert context.release.tables["departures"].cursor == "4"
     assert sorted(row["flight_id"] for row in world.rows("quarantine.departures")) == ["E2", "E3"]
+
+
+def test_entries_that_are_no_rows_are_set_aside_and_the_drain_goes_on(world: Any, worlds: Any) -> None:
+    """Bytes of a broken disk, a value of another type, an instant that no part can hold: logged before a gate was."""
+    send(world, worlds, 0)
+    good = worlds.departure(9) | {"departed_at": micros_of(worlds.NOON)}
+    bad = [
+        b"\xc1 no msgpack",
+        encode(Event(micros_of(worlds.NOON), good | {"dep_delay": "much"})),
+        msgpack.encode({"arrived": 2**63, "row": good}),
+    ]
+    beyond = encode(Event(micros_of(worlds.NOON), good | {"departed_at": 400_000_000_000_000_000}))
+    with world.store.transaction() as writer:
+        writer.append("events/departures", [*bad, beyond])
+    send(world, worlds, 1)
+    outcome = Drain(world.store)(STREAM, world.context())
+    assert (outcome.rows_in, outcome.published, outcome.quarantined) == (6, 2, 4)
+    assert "3 log entries are no rows: unreadable.departures has them" in outcome.message
+    world.run(STREAM)
+    assert stored(world) == [(0, "E0"), (5, "E1")]
+    kept = world.rows("unreadable.departures")
+    assert sorted(row["_seq"] for row in kept) == [1, 2, 3] and all(row["reason"] for row in kept)
+    assert {base64.b64decode(row["payload"]) for row in kept} == set(bad)
+    [aside] = world.rows("quarantine.departures")
+    assert aside["_check"].startswith("in_calendar(departed_at): departed_at=14645-")
+    world.run(STREAM)
+    assert world.release.tables["departures"].cursor == "6" and len(world.rows("unreadable.departures")) == 3
 
 
 def test_a_check_of_severity_error_publishes_nothing(world: Any, worlds: Any) -> None:

@@ -73,5 +73,5 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path):
     lake = IcebergLake(tmp_path / "lake")
-    yield Shop(DuckdbEngine(threads=1), lake)
+    yield Shop(DuckdbEngine(threads=1, directories=[tmp_path]), lake)
     lake.close()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import ibis
 
+from mainstem.checks.calendar import calendar
 from mainstem.checks.examine import examine
 from mainstem.checks.quarantine import quarantine_schema, split
 from mainstem.checks.violations import Subject
@@ -53,7 +54,8 @@ def set_aside(
 
     `earlier` are paths of files with earlier rows of the same relation.
     """
-    doubtful = replace(subject, checks=tuple(c for c in subject.checks if c.severity == "quarantine"))
+    doubts = (c for c in subject.checks if c.severity == "quarantine")
+    doubtful = replace(subject, checks=(*calendar(files, _types(target)), *doubts))
     if not doubtful.checks or not files:
         return tuple(files), (), ()
     name = subject.table.get_name()
@@ -112,7 +114,7 @@ def scan_of(files: Sequence[DataFile], target: Target) -> Scan:
 def ordered(checks: Sequence[Check], *found: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
     """Return results in the order in which their checks are declared."""
     place = {check.label: number for number, check in enumerate(checks)}
-    return tuple(sorted((result for results in found for result in results), key=lambda r: place[r.label]))
+    return tuple(sorted((result for results in found for result in results), key=lambda r: place.get(r.label, -1)))
 
 
 def _types(target: Target) -> dict[str, str]:

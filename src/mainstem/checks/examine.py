@@ -11,7 +11,7 @@ import ibis
 from mainstem.checks.quarantine import flag
 from mainstem.checks.violations import Subject, columns_of, pairs, referred, violation
 from mainstem.errors import CheckFailed
-from mainstem.nodes.checks import Check, Expression, ForeignKey, Fresh, NotNull, RowCount, Unique
+from mainstem.nodes.checks import Calendar, Check, Expression, ForeignKey, Fresh, NotNull, RowCount, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import names_in, resolve_column
 from mainstem.nodes.records import CheckResult, now
@@ -108,6 +108,9 @@ def _violating(subject: Subject, check: Check) -> ibis.Table:
             .aggregate(rows=ibis._.count())
         )
     shown = dict.fromkeys((*subject.key, *_read_by(check)))
+    if isinstance(check, Calendar):  # such values fit no Python type: they are shown as texts
+        table = table.filter(violation(table, check, subject.where))
+        return table.select([c for c in shown if c in table.columns]).cast(dict.fromkeys(check.columns, "string"))
     return table.filter(violation(table, check, subject.where)).select(
         [c for c in shown if c in table.columns] or list(table.columns)
     )
@@ -116,7 +119,7 @@ def _violating(subject: Subject, check: Check) -> ibis.Table:
 def _read_by(check: Check) -> tuple[str, ...]:
     if isinstance(check, Expression):
         return tuple(sorted(names_in(check.condition)))
-    return check.columns if isinstance(check, NotNull) else (getattr(check, "column", ""),)
+    return check.columns if isinstance(check, (Calendar, NotNull)) else (getattr(check, "column", ""),)
 
 
 def _repeated(subject: Subject, check: Check) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import reduce
+from operator import add
 
 import ibis
 
-from mainstem.checks.violations import Subject, pairs, referred, violation
-from mainstem.nodes.checks import Check, ForeignKey, Unique
+from mainstem.checks.violations import Subject, beyond, pairs, referred, violation
+from mainstem.nodes.checks import Calendar, Check, ForeignKey, Unique
 from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
 
@@ -26,19 +28,36 @@ def split(subject: Subject, *, run: str, at: datetime) -> tuple[ibis.Table, ibis
         flags[f"_violates{number}"] = check.label
         flagged = flag(subject, flagged, check, f"_violates{number}")
     violated = ibis.or_(*(flagged[name] for name in flags))
-    labels = ibis.array([ibis.ifelse(flagged[name], label, ibis.null(str)) for name, label in flags.items()])
+    shown = {f"_violates{n}": _shown(flagged, check) for n, check in enumerate(_doubtful(subject))}
+    labels = ibis.array([ibis.ifelse(flagged[name], shown[name], ibis.null(str)) for name in flags])
     columns = list(subject.table.columns)
     bad = flagged.filter(violated).mutate(**{CHECK: labels.filter(lambda label: label.notnull()).join("; ")})
     return (
         flagged.filter(~violated).select(columns),
-        bad.mutate(**{RUN: ibis.literal(run), SET_ASIDE_AT: ibis.literal(at, type=INSTANT)}).select(
-            *columns, *QUARANTINE
-        ),
+        _storable(bad, _doubtful(subject))
+        .mutate(**{RUN: ibis.literal(run), SET_ASIDE_AT: ibis.literal(at, type=INSTANT)})
+        .select(*columns, *QUARANTINE),
     )
 
 
 def _doubtful(subject: Subject) -> list[Check]:
     return [check for check in subject.checks if check.severity == "quarantine"]
+
+
+def _shown(table: ibis.Table, check: Check) -> ibis.Value:
+    """Return the label of a violated check. A value that no file can hold stands in it as text."""
+    if not isinstance(check, Calendar):
+        return ibis.literal(check.label)
+    values = (ibis.literal(f" {name}=") + table[name].cast("string").fill_null("null") for name in check.columns)
+    return reduce(add, values, ibis.literal(f"{check.label}:"))
+
+
+def _storable(table: ibis.Table, checks: Iterable[Check]) -> ibis.Table:
+    """Return the rows with null in place of what is outside the calendar."""
+    names = {name for check in checks if isinstance(check, Calendar) for name in check.columns}
+    return table.mutate(
+        **{name: ibis.ifelse(beyond(table[name]), ibis.null(table[name].type()), table[name]) for name in names}
+    )
 
 
 def quarantine_schema(schema: Mapping[str, str]) -> dict[str, str]:

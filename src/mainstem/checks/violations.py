@@ -8,10 +8,12 @@ from typing import Any
 
 import ibis
 
-from mainstem.errors import DefinitionError
-from mainstem.nodes.checks import Accepted, Between, Check, Expression, ForeignKey, Fresh, NotNull, Unique
+from mainstem.checks.constants import fits
+from mainstem.errors import DefinitionError, SchemaError
+from mainstem.nodes.checks import Accepted, Between, Calendar, Check, Expression, ForeignKey, Fresh, NotNull, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import resolve_boolean, resolve_column
+from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = Non
         if isinstance(check, (Unique, ForeignKey)):
             columns_of(table, check.columns, where)
         elif isinstance(check, Fresh):
-            resolve_column(table, check.column, where)
+            _instants(table, check, where)
             microseconds(check.within, where)
         else:
             violation(table, check, where)
@@ -59,11 +61,17 @@ def violation(table: ibis.Table, check: Check, where: str | None = None) -> ibis
     match check:
         case NotNull():
             return ibis.or_(*(c.isnull() for c in columns_of(table, check.columns, where)))
+        case Calendar():
+            return ibis.or_(*(beyond(c) for c in columns_of(table, check.columns, where))).fill_null(False)
         case Between():
-            return _outside(resolve_column(table, check.column, where), check.low, check.high)
+            column = resolve_column(table, check.column, where)
+            fits(column.type(), (check.low, check.high), check, where)
+            return _outside(column, check.low, check.high)
         case Accepted():
             column = resolve_column(table, check.column, where)
-            return (column.notnull() & ~column.isin(check.values)).fill_null(False)
+            fits(column.type(), check.values, check, where)
+            values = [value for value in check.values if value is not None]
+            return (column.notnull() & ~column.isin(values)).fill_null(False)
         case Expression():
             return (~resolve_boolean(table, check.condition, where)).fill_null(False)
         case _:
@@ -86,9 +94,24 @@ def columns_of(table: ibis.Table, names: Sequence[str], where: str | None) -> li
     return [resolve_column(table, name, where) for name in names]
 
 
+def beyond(column: ibis.Value) -> ibis.Value:
+    """Return where an instant or a date is outside the years 1 to 9999."""
+    first, last = (EARLIEST, LATEST) if column.type().is_timestamp() else (EARLIEST.date(), LATEST.date())
+    return (column < ibis.literal(first, type=column.type())) | (column > ibis.literal(last, type=column.type()))
+
+
 def _outside(column: ibis.Value, low: Any, high: Any) -> ibis.Value:
     bounds = [column < low] if low is not None else []
     bounds += [column > high] if high is not None else []
     if column.type().is_floating():
         bounds.append(column.isnan())  # DuckDB sorts NaN above every number, other engines do not
     return ibis.or_(*bounds).fill_null(False)
+
+
+def _instants(table: ibis.Table, check: Fresh, where: str | None) -> None:
+    """Refuse the column of `fresh` unless it holds instants. Raises `SchemaError`."""
+    kind = resolve_column(table, check.column, where).type()
+    if not kind.is_timestamp():
+        raise SchemaError(
+            f"{check.label} requires an instant", where=where, got=f"{check.column}: {kind}", expected=INSTANT
+        )

@@ -1,1 +1,1 @@
-"""The command line: every command parses, makes one call on the project, and renders what came back."""
+"""The command line: every command parses, makes one call on the project, and renders the result."""

@@ -1,4 +1,4 @@
-"""The Typer application, put together from one module per group of commands."""
+"""The Typer application, assembled from one module per group of commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.commands import demo, finding, init, key, look, ship, work
+from mainstem.cli.commands import demo, finding, init, keep, key, look, ship, work
 
 app = typer.Typer(
     name="mainstem",
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (init, work, look, ship, demo):
+for module in (init, work, look, ship, keep, demo):
     module.register(app)
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
@@ -44,7 +44,7 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return the exit code."""
     try:
         app(args=list(arguments), prog_name="mainstem")
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""The flights project end to end, told as a story: every step is a command that a user would type, and is shown.
+"""The flights project end to end, as a story: every step is a command that a user could type, and is shown.
 
 begin     a project from the template, and the world of 2013 that offers its data
 learn     collect, build, check, train a challenger; ship it; ask for a prediction
@@ -32,7 +32,7 @@ OVER = "2014-01-03T05:00"
 
 
 class Demo:
-    """One telling of the story in a project at `directory`, which is begun afresh."""
+    """One run of the story in a new project at `directory`."""
 
     def __init__(self, directory: Path, *, quiet: bool = False) -> None:
         self.directory = directory.resolve()
@@ -46,11 +46,12 @@ class Demo:
 
     @property
     def ok(self) -> bool:
-        """Whether the story came out as it should."""
+        """Whether the story ended as expected."""
         return not self.missing()
 
     def play(self, *, stay: bool = False, told: Callable[[Demo], None] = lambda demo: None) -> Demo:
-        """Tell it; with `stay` the server on main is left up until Ctrl-C. `told` is called when all is told.
+        """Run the story. With `stay` the server on main stays up until Ctrl-C. `told` is called at the end of the
+        story.
 
         Raises `MainstemError` when a command fails.
         """
@@ -68,11 +69,11 @@ class Demo:
         return self
 
     def facts(self) -> dict[str, Any]:
-        """What happened, for programs."""
+        """Return the results for programs."""
         return {"ok": self.ok, "missing": self.missing(), "seconds": self.took, **self.seen}
 
     def missing(self) -> list[str]:
-        """What the story should have shown and did not."""
+        """Return the expected results that are missing."""
         costly = self.seen.get("finding") or {}
         verb = (costly.get("rule") or {}).get("verb") or {}
         expected = {
@@ -166,14 +167,14 @@ class Demo:
 
     def _stay(self) -> None:
         self._say(f"\nThe page is at {self.live.url} until Ctrl-C.")
-        sys.stdout.flush()  # whoever reads a pipe is to know now
+        sys.stdout.flush()  # flush, so that a reader of a pipe sees it now
         try:
             self.live.process.wait()
         except KeyboardInterrupt:
             self._say("ended")
 
     def _agrees(self) -> bool:
-        """Compare all logged reads; whether nothing differs."""
+        """Compare all logged reads. Return whether all are equal."""
         command = mainstem("parity", "--branch", "untouched")
         try:
             self.parity = call(command, self.directory, self.environment, captured=True).strip()
@@ -192,7 +193,7 @@ class Demo:
 
     @contextmanager
     def _step(self, name: str, line: str) -> Iterator[None]:
-        """Print the command line; afterwards, what it took is known under `name`."""
+        """Print the command line. Its duration is recorded under `name`."""
         self.console.print(f"\n[bold cyan]{escape(line)}[/]")
         began = time.perf_counter()
         yield
@@ -207,7 +208,7 @@ class Demo:
             self._show(python(*arguments))
 
     def _both(self, name: str, *commands: list[str]) -> None:
-        """Run commands side by side, and show each with what it said when all have ended."""
+        """Run commands in parallel, and show the output of each when all have ended."""
         began = time.perf_counter()
         with ThreadPoolExecutor() as pool:
             said = [pool.submit(call, c, self.directory, self.environment, captured=True) for c in commands]
@@ -218,7 +219,7 @@ class Demo:
         self.took[name] = time.perf_counter() - began
 
     def _predict(self, name: str, flight: str, at: str) -> None:
-        """Ask the server on main for a flight."""
+        """Request the prediction for a flight from the server on main."""
         url, question = f"{self.seen['url']}/predict/arrivals", {"rows": [{"flight_id": flight}], "time": at}
         with self._step(name, f"$ curl {url} -H 'Content-Type: application/json' -d '{json.dumps(question)}'"):
             answer = post(url, question)
@@ -232,7 +233,7 @@ class Demo:
         call(command, self.directory, self.environment, captured=self.quiet)
 
     def _ask(self, *arguments: str) -> Any:
-        """The JSON of a command that is not part of the story."""
+        """Return the JSON output of a command that is not part of the story."""
         return json.loads(call(mainstem(*arguments, "--json"), self.directory, self.environment, captured=True))
 
     def _serve(self, name: str, branch: str, port: int) -> Background:
@@ -250,7 +251,7 @@ class Demo:
 
 
 def _told(finding: dict[str, Any]) -> str:
-    """A finding in a line: what it said when it was opened, or what came of it."""
+    """Return a finding as a line: its summary, or its outcome."""
     realised = finding.get("realised")
     if not realised:
         return f"{finding['id']} opened: {finding['summary']}"
@@ -263,7 +264,7 @@ def _scored(answer: dict[str, Any]) -> str:
 
 
 def _clear(directory: Path) -> None:
-    """Remove an earlier demo; never anything else."""
+    """Remove an earlier demo. Any other directory is refused."""
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not ((directory / "mainstem.toml").exists() and (directory / "world.py").exists()):

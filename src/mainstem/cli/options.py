@@ -1,4 +1,4 @@
-"""Options that many commands share, and how commands reach the project and report errors."""
+"""Options of several commands, and how commands open the project and report errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 @contextmanager
 def opened(directory: Path, profile: str | None = None, branch: str = "main") -> Iterator[Project]:
-    """The project at a directory, closed afterwards."""
+    """Open the project at a directory, and close it afterwards."""
     from mainstem.project.project import load
 
     with load(directory, profile=profile, branch=branch) as project:
@@ -43,7 +43,7 @@ def opened(directory: Path, profile: str | None = None, branch: str = "main") ->
 def command(app: typer.Typer, example: str, *, interrupted: str = "interrupted", **more: Any) -> Callable[[F], F]:
     """Register a command whose help ends with an example, and whose errors are rendered and become exit codes.
 
-    `interrupted` is what it says when Ctrl-C ended it.
+    `interrupted` is the message after Ctrl-C.
     """
 
     def register(function: F) -> F:
@@ -54,7 +54,7 @@ def command(app: typer.Typer, example: str, *, interrupted: str = "interrupted",
 
 
 def exit_code(error: MainstemError) -> int:
-    """2 where what the command line asks for is wrong, else 1."""
+    """Return 2 for an invalid command line, else 1."""
     asked = error.where is None or error.where.startswith("the selection")
     wrong = isinstance(error, RequestError) or (isinstance(error, UnknownName) and asked)
     return USAGE if wrong else FAILED
@@ -70,7 +70,7 @@ def _reported(function: F, interrupted: str) -> F:
             out.error(error)
             raise typer.Exit(exit_code(error)) from None
         except BrokenPipeError:
-            raise  # whoever read the output wants no more of it
+            raise  # the reader of the output has closed the pipe
         except OSError as error:
             out.error(StorageError.of(error))
             raise typer.Exit(FAILED) from None

@@ -1,4 +1,4 @@
-"""Programs that the demo starts, waits for and ends: the commands that a user would type."""
+"""Programs that the demo starts, waits for and ends."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from urllib.parse import urlsplit
 from mainstem.errors import RunFailed
 
 PATIENCE = 60.0
-"""Seconds a server may take to be ready."""
+"""Seconds until a server must be ready."""
 
 
 def python(*arguments: str) -> list[str]:
-    """A command for this interpreter."""
+    """Return a command for this interpreter."""
     return [sys.executable, *arguments]
 
 
 def mainstem(*arguments: str) -> list[str]:
-    """A command of Mainstem."""
+    """Return a command of Mainstem."""
     return python("-m", "mainstem", *arguments)
 
 
 def call(command: Sequence[str], directory: Path, environment: Mapping[str, str], *, captured: bool) -> str:
-    """Run a command to its end; its output, if captured, else "". Raises `RunFailed` with what it said."""
+    """Run a command to its end. Return its captured output, else "". Raises `RunFailed` with the output."""
     pipe = subprocess.PIPE if captured else None
     ended = subprocess.run(
         command, cwd=directory, env={**os.environ, **environment}, stdout=pipe, stderr=pipe, text=True, check=False
@@ -47,7 +47,7 @@ def call(command: Sequence[str], directory: Path, environment: Mapping[str, str]
 
 
 class Background:
-    """A server started by a command; ready when `url` + `path` is answered."""
+    """A server started by a command. It is ready when `url` + `path` answers."""
 
     def __init__(
         self, command: Sequence[str], directory: Path, environment: Mapping[str, str], url: str, path: str, log: Path
@@ -61,7 +61,7 @@ class Background:
                 env={**os.environ, **environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the demo, which then ends this
+                start_new_session=True,  # Ctrl-C reaches the demo, which then ends this process
             )
         self._wait(path)
 
@@ -78,7 +78,7 @@ class Background:
         raise RunFailed(f"{self.url} did not start", where=path, got=self.log.read_text().strip()[-2_000:] or None)
 
     def stop(self) -> None:
-        """End it politely; harshly if it does not."""
+        """End the process by SIGTERM, and by SIGKILL if that has no effect."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -89,7 +89,7 @@ class Background:
 
 
 def request(method: str, url: str, body: Any = None) -> tuple[int, bytes]:
-    """One HTTP request; status and body."""
+    """Send one HTTP request. Return status and body."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=30)
     try:
@@ -102,7 +102,7 @@ def request(method: str, url: str, body: Any = None) -> tuple[int, bytes]:
 
 
 def post(url: str, body: Any) -> Any:
-    """The JSON answer to a JSON request. Raises `RunFailed`."""
+    """Return the JSON answer to a JSON request. Raises `RunFailed`."""
     status, answer = request("POST", url, body)
     if status >= 300:
         raise RunFailed(f"answered with {status}", where=f"POST {url}", got=answer.decode()[:1_000])
@@ -110,7 +110,7 @@ def post(url: str, body: Any) -> Any:
 
 
 def free_port(wanted: int) -> int:
-    """`wanted` if nothing listens there, else a free port."""
+    """Return `wanted` if no process listens there, else a free port."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

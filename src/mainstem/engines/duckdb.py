@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from uuid import uuid4
@@ -18,6 +19,7 @@ from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
 from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.rewrites import quicker
+from mainstem.engines.sealed import connect, seal
 from mainstem.engines.sharing import is_quick, shared
 from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
 from mainstem.errors import EngineError
@@ -34,8 +36,10 @@ R = TypeVar("R")
 class DuckdbEngine:
     """Sessions on DuckDB, in UTC, without network.
 
-    Parameters: `memory_limit` such as `4GB` (default: 80 % of the machine's), `threads` (default: one per core), and
-    the `temp_directory` to which queries larger than memory spill.
+    Parameters: `memory_limit` such as `4GB` (default: 80 % of the machine's), `threads` (default: one per core), the
+    `temp_directory` where queries larger than memory spill to, and the `directories` that sessions may always read and
+    write. A session reaches no file beside those, the files of its relations, and the directory that it writes to
+    first.
     """
 
     dialect: ClassVar[str] = "duckdb"
@@ -45,11 +49,10 @@ class DuckdbEngine:
         memory_limit: str | None = None,
         threads: int | None = None,
         temp_directory: str | Path | None = None,
+        directories: Iterable[str | Path] = (),
     ) -> None:
+        self._directories = tuple(map(str, directories))
         self._config: dict[str, Any] = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",  # a query sees relations, never Python's variables
             "async_threads": "0",  # an interrupted COPY of DuckDB 2.0 waits forever for its own asynchronous writes
         }
         given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
@@ -58,15 +61,13 @@ class DuckdbEngine:
     @contextmanager
     def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
         """Open a session that sees `relations`. Raises `EngineError` if DuckDB refuses the settings."""
-        import duckdb
-
         # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
         spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
         with explained("connect"):
-            connection = duckdb.connect(config={"temp_directory": spill, **self._config})
-        session = DuckdbSession(connection)
+            connection = connect({"temp_directory": spill, **self._config})
+        session = DuckdbSession(connection, self._directories)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET disabled_optimizers = {literal(','.join(_left_out()))}")
             for name, relation in relations.items():
                 session.add(name, relation)
             yield session
@@ -75,14 +76,22 @@ class DuckdbEngine:
 
 
 class DuckdbSession:
-    """One DuckDB connection and the relations that it sees."""
+    """One DuckDB connection and the relations it sees.
 
-    def __init__(self, connection: DuckDBPyConnection) -> None:
+    It is sealed before the first query: what is added later lies in the directories it was given, or in those of what
+    was added before.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection, directories: Iterable[str] = ()) -> None:
         self._connection = connection
+        self._directories = set(directories)
+        self._files: set[str] = set()
+        self._is_sealed = False
         self._ahead = Ahead(self._run, self._interrupt)
         self._relations: dict[str, str] = {}
         self._feeds: list[Feed] = []
         self._kept: dict[Any, Any] = {}
+        self._backend: BaseBackend | None = None
 
     def add(self, name: str, relation: Relation) -> None:
         """Create `relation` as the view `name`. `quarantine.legs` can be quoted as a whole or as schema and table."""
@@ -103,6 +112,7 @@ class DuckdbSession:
         """
         directory = Path(target.directory)
         directory.mkdir(parents=True, exist_ok=True)
+        self._seal(str(directory))
         path = directory / f"{uuid4().hex}.parquet"
         columns = ", ".join(
             f"CAST({identifier(f.name)} AS {stored(f.type)}) AS {identifier(f.name)}" for f in target.fields
@@ -124,11 +134,13 @@ class DuckdbSession:
         return (DataFile(str(path), rows),)
 
     def fetch(self, query: Query) -> pa.Table:
+        self._seal()
         sql = self._exact(query)
         with explained(sql):
             return self._interruptible(lambda: self._settled().sql(sql).to_arrow_table())
 
     def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
+        self._seal()
         sql = self._exact(query)
         with explained(sql):
             return self._settled().sql(sql).to_arrow_reader(rows)
@@ -137,12 +149,16 @@ class DuckdbSession:
         """Return an expression's own schema; for SQL, the schema that DuckDB reports."""
         if isinstance(query, ibis.Expr):
             return query.as_table().schema()
+        self._seal()
         described = self._execute(f"DESCRIBE {query}").fetchall()
         return ibis.schema({name: from_duckdb(dtype) for name, dtype, *_ in described})
 
     def backend(self) -> BaseBackend:
         """Return the Ibis backend over this connection. It ends with the session."""
-        return ibis.duckdb.from_connection(self._settled())
+        if self._backend is None:
+            self._backend = ibis.duckdb.from_connection(self._settled())
+            self._seal()
+        return self._backend
 
     def close(self) -> None:
         """Interrupt the current statement and end the session."""
@@ -150,6 +166,12 @@ class DuckdbSession:
             self._ahead.close()
         finally:
             self._connection.close()
+
+    def _seal(self, *directories: str) -> None:
+        """Close the connection to every file but those of what it was shown."""
+        if not self._is_sealed:
+            seal(self._settled(), self._directories.union(directories), self._files)
+            self._is_sealed = True
 
     def _settled(self) -> DuckDBPyConnection:
         """Return the connection, after all queued statements are done."""
@@ -180,8 +202,10 @@ class DuckdbSession:
     def _select(self, relation: Relation) -> str:
         match relation:
             case Scan():
+                self._directories.update(str(Path(file).parent) for file in relation.files)
                 return scan_sql(relation)
             case RawFiles():
+                self._files.update(relation.paths)
                 return raw_sql(relation)
             case pa.Table() | pa.RecordBatch() | pa.RecordBatchReader():
                 return f"SELECT * FROM {identifier(self._register(relation))}"
@@ -242,6 +266,20 @@ class DuckdbSession:
         """Return SQL whose columns have Ibis' types. For example, DuckDB's sum of int64 is a HUGEINT."""
         columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
         return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"
+
+
+_STEEP = frozenset({"projection_placement"})
+"""Optimizers whose time grows with a high power of the columns: DuckDB 2.0 plans a join of 200 columns for a minute."""
+
+
+@cache
+def _left_out() -> tuple[str, ...]:
+    """Return the steep optimizers that this version of DuckDB has. It refuses other names."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
+    return tuple(sorted(_STEEP & names))
 
 
 def _compiled(expression: ibis.Table) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mainstem.engines.types import identifier, literal, literals, to_duckdb
+from mainstem.engines.types import identifier, literal, literals, pattern, to_duckdb
 from mainstem.errors import EngineError, SourceError, close_matches
 from mainstem.ports import RawFiles, Scan
 
@@ -23,7 +23,7 @@ def scan_sql(scan: Scan) -> str:
         f"{f.id}: {{name: {literal(f.name)}, type: {literal(to_duckdb(f.type))}, default_value: NULL}}"
         for f in scan.fields
     )
-    return f"SELECT * FROM read_parquet({literals(scan.files)}, schema=MAP{{{columns}}})"
+    return f"SELECT * FROM read_parquet({_paths(scan.files)}, schema=MAP{{{columns}}}, hive_partitioning=false)"
 
 
 def raw_sql(raw: RawFiles) -> str:
@@ -36,11 +36,11 @@ def raw_sql(raw: RawFiles) -> str:
             raise SourceError("no file to read", expected=f"at least one {raw.format} file")
         return _nothing(raw.columns)
     if raw.format == "parquet":
-        return _select(raw.columns, f"read_parquet({literals(raw.paths)}{_options(raw.options)})")
+        return _select(raw.columns, f"read_parquet({_paths(raw.paths)}{_options(raw.options)})")
     if raw.format == "json":
         return _json(raw)
     if raw.columns is None:
-        return f"SELECT * FROM read_csv({literals(raw.paths)}, header=true{_options(raw.options, 'header')})"
+        return f"SELECT * FROM read_csv({_paths(raw.paths)}, header=true{_options(raw.options, 'header')})"
     groups = groupby(raw.paths, key=lambda path: _header(path, raw))
     return " UNION ALL ".join(_csv(tuple(paths), header, raw) for header, paths in groups)
 
@@ -54,7 +54,7 @@ def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
     fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(raw.options)
     fixed["delim"] = fixed.pop("sep", fixed["delim"])
     fixed |= {"columns": types, "auto_detect": False, "strict_mode": True}
-    return _select(columns, f"read_csv({literals(paths)}{_options(fixed)})")
+    return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})")
 
 
 def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
@@ -97,9 +97,9 @@ def _require(path: str, header: tuple[str, ...], columns: Mapping[str, str]) -> 
 def _json(raw: RawFiles) -> str:
     columns = raw.columns
     if columns is None:
-        return f"SELECT * FROM read_json({literals(raw.paths)}{_options(raw.options)})"
+        return f"SELECT * FROM read_json({_paths(raw.paths)}{_options(raw.options)})"
     types = literal({name: to_duckdb(dtype) for name, dtype in columns.items()})
-    return _select(columns, f"read_json({literals(raw.paths)}, columns={types}{_options(raw.options)})")
+    return _select(columns, f"read_json({_paths(raw.paths)}, columns={types}{_options(raw.options)})")
 
 
 def _select(columns: Mapping[str, str] | None, reader: str) -> str:
@@ -111,13 +111,19 @@ def _select(columns: Mapping[str, str] | None, reader: str) -> str:
     return f"SELECT {chosen} FROM {reader}"
 
 
+def _paths(paths: Sequence[str]) -> str:
+    return literals([pattern(path) for path in paths])
+
+
 def _nothing(columns: Mapping[str, str]) -> str:
     chosen = ", ".join(f"CAST(NULL AS {to_duckdb(dtype)}) AS {identifier(name)}" for name, dtype in columns.items())
     return f"SELECT {chosen} WHERE false"
 
 
 def _options(options: Mapping[str, Any], *but: str) -> str:
-    return "".join(f", {name}={literal(value)}" for name, value in _except(options, but))
+    # DuckDB would take any directory called `a=b` for a column, also one above the project.
+    given = {"hive_partitioning": False, **options}
+    return "".join(f", {name}={literal(value)}" for name, value in _except(given, but))
 
 
 def _except(options: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

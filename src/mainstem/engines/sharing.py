@@ -13,7 +13,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-from mainstem.engines.rewrites import is_epoch_us
+from mainstem.engines.rewrites import is_pure
 
 _SLOW = (ops.WindowFunction, ops.Subquery, ops.Unnest, ops.Impure)
 
@@ -45,7 +45,7 @@ def is_quick(relation: Any) -> bool:
         return isinstance(relation, _ALIASES)
     values = (child for child in relation.__children__ if isinstance(child, ops.Value))
     slow = (op for value in values for op in value.find(_SLOW, filter=ops.Value))
-    return all(is_epoch_us(op) or _is_of_constants(op) for op in slow) and is_quick(relation.parent)
+    return all(is_pure(op) or _is_of_constants(op) for op in slow) and is_quick(relation.parent)
 
 
 def _is_of_constants(op: Any) -> bool:
@@ -54,7 +54,7 @@ def _is_of_constants(op: Any) -> bool:
 
 
 def _read_by(relation: Any) -> Iterator[Any]:
-    """Return the relations that a relation reads, directly or in its values."""
+    """Yield the relations that a relation reads, directly or in its values."""
     waiting = list(relation.__children__)
     while waiting:
         node = waiting.pop()

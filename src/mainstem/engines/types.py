@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,9 @@ def from_duckdb(sql: str) -> dt.DataType:
     return dt.int32 if sql == '"NULL"' else DuckDBType.from_string(sql)
 
 
+_GLOB = re.compile(r"[\[\]*?]")
+
+
 def casts(columns: Mapping[str, dt.DataType]) -> str:
     """Return a select list that casts every column to its Ibis type. Types without a DuckDB name stay as they are."""
     return ", ".join(_cast(name, dtype) for name, dtype in columns.items())
@@ -77,6 +81,11 @@ def literal(value: object) -> str:
             return "[" + ", ".join(map(literal, value)) + "]"
         case _:
             return "'" + str(value).replace("'", "''") + "'"
+
+
+def pattern(path: str) -> str:
+    """Return the glob that matches a path only: a directory's name may have characters of a glob."""
+    return _GLOB.sub(r"[\g<0>]", path)
 
 
 def literals(values: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The dataset of a model: one row per example, with every feature as it was known when the prediction was due."""
+"""The dataset of a model: one row per example, with every feature as known at the prediction time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.rowwise.total import total
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
@@ -20,10 +21,11 @@ __all__ = ["check_assumed", "check_leaks", "dataset", "retrieval_of", "with_feat
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:
-    """The dataset as an unbound Ibis table over stored relations: each example exactly once, by time and key.
+    """Return the dataset as an unbound Ibis table over stored relations: each example once, by time and key.
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
-    `_target`, null where the outcome is not known yet. `examples`, with the same columns, stand in for the node's rows.
+    `_target`, which is null if the outcome is not known yet. `examples`, with the same columns, can replace the node's
+    rows.
     """
     retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
@@ -32,14 +34,14 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     key = getattr(definition.node, "key", ())
     kept = list(dict.fromkeys((*key, *retrieval.request)))
     time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
-    target = resolve_column(rows, node.target, definition.where)
+    target = total(resolve_column(rows, node.target, definition.where))
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time, TARGET: target})
     found = with_features(chosen, retrieval, as_of)
     return found.select(*kept, T, *(c for c in retrieval.columns if c not in kept), TARGET).order_by(T, *kept)
 
 
 def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:
-    """`rows` (request fields and `_t`) with every model column beside them."""
+    """Return `rows` (request fields and `_t`) with every model column added."""
     rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in retrieval.request.items()})
     for action in retrieval.actions:
         if isinstance(action, Lookup):

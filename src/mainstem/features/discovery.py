@@ -1,4 +1,4 @@
-"""What somebody who thinks of using a feature wants to know: what it is of, how it looks, how fresh it is, twins."""
+"""A description of features for users: sources, statistics, freshness and near duplicates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
+from mainstem.features.alike import likely, sampled
 from mainstem.features.offline.join import answered
 from mainstem.features.online.meta import Meta
 from mainstem.features.online.view import OnlineView
@@ -24,11 +25,12 @@ from mainstem.planning.execution import Context
 from mainstem.ports import OnlineStore
 
 ALIKE = 0.999
-"""A correlation (of texts: a share of equal values) from which two features tell a model the same."""
+"""From this correlation on (for texts: share of equal values), two features count as near duplicates."""
 
 
 def features(context: Context, name: str) -> list[dict[str, Any]]:
-    """A row per feature of the view `name`: type, source columns, near duplicates, and statistics in a dataset."""
+    """Return a row per feature of the view `name`: type, source columns, near duplicates, and statistics
+    in a dataset."""
     view = compiled(context.graph, name)
     columns = {feature.name: {"feature": feature.name, "type": feature.type} for feature in view.features}
     of = context.graph[view.source].columns
@@ -43,13 +45,13 @@ def features(context: Context, name: str) -> list[dict[str, Any]]:
 
 
 def _of_view(view: CompiledView, column: str) -> tuple[str, ...]:
-    """The feature of another view that a column is, if it is one."""
+    """Return the feature of another view that a column is, or None."""
     lookups = view.chain.lookups if view.chain else ()
     return tuple(f"{each.view.name}.{each.columns[column].name}" for each in lookups if column in each.columns)
 
 
 def freshness(context: Context, name: str, store: OnlineStore | None) -> dict[str, str]:
-    """How new the view's events are, how many of a stream came late and by how much, where the online state stands."""
+    """Return how new the view's events are, how many of a stream's came late and by how much, and the online state."""
     view = answered(compiled(context.graph, name))
     if not leaves(view.events) <= context.release.tables.keys():
         return {}
@@ -83,7 +85,7 @@ def _online(context: Context, view: CompiledView, store: OnlineStore | None) -> 
         return
     meta = OnlineView(view, store, fingerprint).meta() if store is not None else Meta()
     if not meta.ready:
-        yield "online", "gone from the store: mainstem run builds it anew"
+        yield "online", "missing in the store: mainstem run rebuilds it"
         return
     if view.known.moments:
         yield "online until", f"{instant_of(meta.watermark):%Y-%m-%d %H:%M:%S} UTC"
@@ -105,8 +107,10 @@ def _add_statistics(context: Context, name: str, columns: dict[str, dict[str, An
         table, own = ibis.table(stored, name=relation), {c: f.name for c, f in lookup.columns.items() if c in stored}
         others = [c for c in retrieval_of(graph, model).columns if c in stored]
         asked = {f"{c}|{what}": value for c in own for what, value in _statistics(table[c])}
-        asked |= {f"{c}|like|{o}": alike for c in own for o in others if o != c for alike in _alike(table[c], table[o])}
         with context.session([relation]) as session:
+            sample = session.fetch(sampled(table.select(others), context.snapshot(relation).rows))
+            near = likely(sample, list(own))
+            asked |= {f"{c}|like|{o}": _alike(table[c], table[o]) for c in own for o in near[c]}
             (found,) = session.fetch(table.aggregate(**asked)).to_pylist()
         _fill(columns, own, found)
         return
@@ -124,11 +128,10 @@ def _statistics(column: ibis.Column) -> Iterator[tuple[str, Any]]:
         yield "distinct", column.nunique()
 
 
-def _alike(one: Any, other: Any) -> Iterator[Any]:
-    if one.type().is_numeric() and other.type().is_numeric():
-        yield one.cast("float64").corr(other.cast("float64"), how="pop").abs()
-    elif one.type().is_string() and other.type().is_string():
-        yield (one == other).mean()
+def _alike(one: Any, other: Any) -> Any:
+    if one.type().is_string():
+        return (one == other).mean()
+    return one.cast("float64").corr(other.cast("float64"), how="pop").abs()
 
 
 def _fill(columns: dict[str, dict[str, Any]], own: Mapping[str, str], found: Mapping[str, Any]) -> None:
@@ -145,7 +148,7 @@ def _fill(columns: dict[str, dict[str, Any]], own: Mapping[str, str], found: Map
 
 
 def _twins(graph: Any, view: CompiledView) -> Iterator[tuple[str, list[str]]]:
-    """The features that are defined as another one is, under another name."""
+    """Yield the features with the same definition under another name."""
     known: dict[Any, list[str]] = {}
     for name in graph.of(FeatureView):
         other = compiled(graph, name)

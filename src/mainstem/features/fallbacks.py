@@ -1,4 +1,4 @@
-"""On-demand features that only the engine can compute: told when a project loads, refused where there is no time."""
+"""On-demand features that only the engine can compute: a warning at load, or an error if the endpoint has a latency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _said: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True)
 class Fallback:
-    """A feature that the engine computes at request time, because of an operation; `where` it is declared."""
+    """A feature that the engine computes at request time because of an operation. `where` is its declaration."""
 
     feature: str
     operation: str
@@ -27,7 +27,7 @@ class Fallback:
 
 
 def fallbacks(graph: Graph, model: str) -> Iterator[Fallback]:
-    """Those of a model's on-demand features."""
+    """Yield the fallbacks of a model's on-demand features."""
     for action in retrieval_of(graph, model).actions:
         if isinstance(action, Computation):
             for feature, operation in action.function.fallbacks.items():
@@ -35,7 +35,7 @@ def fallbacks(graph: Graph, model: str) -> Iterator[Fallback]:
 
 
 def check_fallbacks(graph: Graph) -> None:
-    """Warn of each, once a process. Raises `DefinitionError` where an endpoint of the model declares a `latency`."""
+    """Warn of each, once per process. Raises `DefinitionError` if an endpoint of the model declares a `latency`."""
     found = {model: list(fallbacks(graph, model)) for model in graph.of(Model)}
     for name, endpoint in graph.of(Endpoint).items():
         slow = found[graph.name_of(endpoint.model)]
@@ -50,7 +50,7 @@ def _refused(slow: Fallback, endpoint: Endpoint) -> DefinitionError:
     return DefinitionError(
         f"the on-demand feature {slow.feature!r} is too slow for an endpoint with latency={endpoint.latency!r}",
         got=f"{slow.operation}, which only the engine can compute, in a millisecond or more ({slow.where})",
-        expected="operations that are compiled: docs/features-and-time.md lists them",
+        expected="the compiled operations: docs/features-and-time.md lists them",
         hint="compute it in a table that a view serves, register the operation, or omit latency=",
     )
 

@@ -1,4 +1,4 @@
-"""Instants as int64 microseconds since 1970, and back, in Ibis; exact from year 1 to 9999."""
+"""Conversion of instants to int64 microseconds since 1970 and back, in Ibis; exact from year 1 to 9999."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import ibis
 from mainstem.nodes.instants import EPOCH, INSTANT
 
 ALWAYS = -(2**62)
-"""The usable time of what is always known: before every instant, and far enough from the end to subtract from."""
+"""The usable time of rows that are always known: before every instant, with room for subtractions."""
 
 
 def to_micros(instant: Any) -> Any:
-    """A timestamp column as int64."""
+    """Return a timestamp column as int64."""
     return instant.cast(INSTANT).delta(_epoch(), unit="microsecond").cast("int64")
 
 
 def to_instant(micros: Any) -> Any:
-    """An int64 column as timestamp('UTC', 6)."""
+    """Return an int64 column as timestamp('UTC', 6)."""
     return (_epoch() + micros.as_interval("us")).cast(INSTANT)
 
 

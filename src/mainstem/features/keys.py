@@ -1,4 +1,4 @@
-"""Keys by which a model looks its views up: they must be there before the prediction, or nobody could ask."""
+"""Checks of the keys of lookups: a request can only contain keys that are known before the prediction."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from mainstem.nodes.hidden import visible
 
 
 def check_keys(graph: Graph, model: str) -> None:
-    """Refuse a field of the request that a view is looked up by, and that is known only when the prediction is made, or
-    later. Raises `LeakError`: the time of the prediction is to blame, not the field, which cannot be left out."""
+    """Refuse a request field that a view is looked up by and that is known only at the prediction or later.
+
+    Raises `LeakError`. Its hint concerns the prediction time, because the field cannot be left out.
+    """
     retrieval, node = retrieval_of(graph, model), graph[model].node
     given: Any = node
     examples = graph[retrieval.examples]
@@ -30,13 +32,13 @@ def check_keys(graph: Graph, model: str) -> None:
             if column not in retrieval.request or column in given.assume_known:
                 continue
             known = examples.known[column]
-            # A query sees strictly what is before it.
+            # A query sees only what is strictly before it.
             if not known.unknown and known.by(Moment(moment.column, moment.offset - 1)) == "too late":
                 raise LeakError(
                     f"{lookup.view.name!r} is looked up by {column!r}, which is known only at {known}, "
                     f"and the prediction is made at {moment}",
                     got=f"prediction_time={given.prediction_time!r}",
-                    expected=f"a time after {known}: a query sees what was known before it",
+                    expected=f"a time after {known}: a query sees only what was known before it",
                     hint="predict a moment later, prediction_time=… + ibis.interval(seconds=1), or say in known= of "
                     f"{retrieval.examples!r} since when {column!r} is known",
                 )

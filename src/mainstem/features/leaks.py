@@ -1,12 +1,12 @@
-"""Leaks, found before training: features that nobody could have known when the prediction was made.
+"""Leaks, found before training: features that could not be known at the prediction time.
 
-The features of other things than the example, and all windows, are looked up as of the prediction: the join itself
-hides what was not known yet. What describes the example itself must be known by then as a matter of definition, for
-otherwise it would be there in training, where the past is complete, and missing when it counts. That is decided when
-the project loads; where only the rows can tell, they are asked before a model is trained.
+Features of other entities, and all windows, are looked up as of the prediction time: the join hides later rows. A
+column of the example itself must be known by then by definition. Otherwise it would be present in training, where the
+past is complete, and missing in production. This is decided when the project loads. If only the rows can tell, they are
+checked before a model is trained.
 
-A column in `assume_known` passes: a view's column in the view's, a request field in the model's. The model card shows
-how often the rows contradict it.
+A column in `assume_known` passes: the view's for a view's column, the model's for a request field. The model card
+reports how often the rows contradict it.
 """
 
 from __future__ import annotations
@@ -31,32 +31,31 @@ from mainstem.nodes.hidden import T, visible
 from mainstem.nodes.models import Model
 
 Fetch = Callable[[ibis.Table], list[dict[str, Any]]]
-"""Gives the rows of a query over stored relations."""
+"""Returns the rows of a query over stored relations."""
 
 
 def check_leaks(graph: Graph, model: str) -> None:
-    """Raises `LeakError` for the first model column that is not certainly known by the prediction time."""
+    """Raise `LeakError` for the first model column that is not certainly known by the prediction time."""
     _Check(graph, model).run()
 
 
 def check_rows(graph: Graph, model: str, fetch: Fetch) -> None:
-    """Raises `LeakError` for the first field of the examples that definitions cannot decide on, and labelled rows can:
-    it has values there that were not known by the prediction time.
-    """
+    """Raise `LeakError` for the first undecided field that has values in labelled rows before they were known."""
     _Check(graph, model).run_on_rows(fetch)
 
 
 @dataclass(frozen=True, eq=False)
 class Assumed:
-    """Model columns in `assume_known` that have a clock of their own: `query` gives one row, for each column its values
-    among the examples and how many of them that clock calls too late.
+    """Model columns in `assume_known` that have an availability of their own.
+
+    `query` gives one row: for each column the number of its values among the examples, and of those that are too late.
     """
 
     query: ibis.Table
     columns: tuple[str, ...]
 
     def told(self, counts: Mapping[str, int]) -> dict[str, str]:
-        """Given the row of `query`: for each column that is contradicted, how often."""
+        """Return for each contradicted column how often, given the row of `query`."""
         found = {c: (counts[f"late_{i}"], counts[f"values_{i}"]) for i, c in enumerate(self.columns)}
         return {
             c: f"by its own clock known too late in {late:,} of {values:,} examples"
@@ -66,13 +65,15 @@ class Assumed:
 
 
 def assumed(graph: Graph, model: str) -> Assumed | None:
-    """Return the columns assumed known that have a clock of their own in the rows, or None."""
+    """Return the columns of `assume_known` that have an availability in the rows, or None."""
     return _Check(graph, model).assumed()
 
 
 class _Column(NamedTuple):
-    """A column of a model: when it is known, the source columns that it derives from, whether a declaration assumes it
-    known, and the code that would."""
+    """A column of a model: its availability, its source columns, whether a declaration assumes it known.
+
+    It also has the code of such a declaration.
+    """
 
     name: str
     known: Known
@@ -116,9 +117,10 @@ class _Check:
                 raise self._late(column, known, f"{counts[f'late_{n}']:,} of {counts['rows']:,}", example)
 
     def _undecided(self) -> dict[str, Known]:
-        """Fields of the examples that reach the model as they are. What is looked up the join hides until it is known.
+        """Return fields of the examples that the model reads directly. For looked-up features, the join hides later
+        values.
 
-        The example's own key, where it only finds the example, tells the model nothing.
+        The example's own key is left out if it is only used for lookups.
         """
         read = set(self.retrieval.columns)
         for action in self.retrieval.actions:
@@ -131,9 +133,10 @@ class _Check:
         return {name: k for name, k in asked.items() if self.bounds.after(k) == "undecided"}
 
     def _judged(self, fields: Mapping[str, Known]) -> ibis.Table:
-        """The labelled examples: key, `_t`, and for each field when it was known, and whether it has a value too early.
+        """Return the labelled examples: key, `_t`, and for each field when it was known, and whether it has a value too
+        early.
 
-        An instant that is null has not come.
+        A null instant means that it has not happened.
         """
         read: Any = self.examples.read
         asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
@@ -162,7 +165,7 @@ class _Check:
     def _columns(self) -> Iterable[_Column]:
         """Yield the model's columns that describe the example itself.
 
-        Those of other relations have no moment that could be compared with the examples'.
+        Columns of other relations have no moment that is comparable with the examples'.
         """
         for name in self.retrieval.request:
             known, derived = self.examples.known[name], self.examples.columns.get(name, ())
@@ -188,7 +191,7 @@ class _Check:
         return tuple(getattr(self.examples.node, "key", ()))
 
     def _finds_itself(self, lookup: Lookup) -> bool:
-        """Whether a view is looked up by the example's own key."""
+        """Return whether a view is looked up by the example's own key."""
         return bool(lookup.on) and lookup.on == self._identity()
 
     def _targets(self) -> set[str]:
@@ -204,7 +207,7 @@ class _Check:
             raise self._leak(column, f"it is known only at {known}")
 
     def _as_soon_as_the_example(self, known: Known) -> bool:
-        """Whether a value is known once the example's key is: nothing can be predicted of an example before that."""
+        """Return whether a value is known as soon as the example's key. Predictions before that are impossible."""
         key = Known().latest(*(self.examples.known[column] for column in self._identity()))
         offsets = {moment.column: moment.offset for moment in key.moments}
         return all(m.column in offsets and m.offset <= offsets[m.column] for m in known.moments)
@@ -239,5 +242,5 @@ def _assume(lookup: Lookup, column: str) -> str:
 
 
 def _unmoved(known: Known) -> Known:
-    """Only whether anything is known at all: the rest is for the point-in-time join to decide."""
+    """Return the availability without moments: the point-in-time join handles these."""
     return Known(unknown=known.unknown)

@@ -1,4 +1,4 @@
-"""Bring a view online: its events from the lake into the online store, then those that have been logged since."""
+"""Bring a view online: load its events from the lake into the online store, then apply those logged since."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mainstem.features.online.meta import Meta
 from mainstem.features.online.packing import FORMAT, Array, encode_key
 from mainstem.features.online.view import OnlineView, online_view
 from mainstem.features.retrieval import compiled
-from mainstem.features.sweep import sweep
+from mainstem.features.sweep import sweep, sweep_standing
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
 from mainstem.graph.fingerprint import digest
@@ -40,7 +40,7 @@ ROWS_PER_BATCH = 65_536
 
 
 class Chunk(NamedTuple):
-    """What to store of some keys, sorted by address, and how many keys and events that is."""
+    """Encoded records of some keys, sorted by address, with the number of keys and events."""
 
     keys: int
     events: int
@@ -50,9 +50,9 @@ class Chunk(NamedTuple):
 class Materialise:
     """The executor of `materialise` steps.
 
-    The state of a view of a stream goes on from run to run; that of any other is of one snapshot, and a new one is
-    built beside it. So is one that is asked for (`rebuild`), and that of a stream which lacks what the log has
-    forgotten. Either way readers switch with the release, and what was interrupted goes on where it stopped.
+    The state of a stream's view continues from run to run. The state of another view belongs to one snapshot; for a new
+    snapshot, a new state is built next to it. A new state is also built on request (`rebuild`), and for a stream if the
+    log no longer has the events that the state lacks. Readers switch with the release. An interrupted load is resumed.
     """
 
     def __init__(self, store: Store, rebuild: bool = False) -> None:
@@ -69,6 +69,7 @@ class Materialise:
             states = {**context.release.online, view.name: online.fingerprint}
             used = [lookup.view.name for lookup in view.chain.lookups] if view.chain else []
             expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))
+            sweep_standing(context.graph, self._store, stream)
         published = context.release.online.get(view.name)
         forget_others(self._store, view.name, {online.fingerprint, *filter(None, [published])})
         return StepResult(
@@ -76,7 +77,8 @@ class Materialise:
         )
 
     def _state(self, view: CompiledView, context: Context, stream: str | None) -> OnlineView:
-        """The state that readers are to have: the published one, or another if that is of something else."""
+        """Return the target state: the published one, or another if the published one has another definition or
+        snapshot."""
         current = self._named(view, context, fingerprint_of(context, view.name))
         meta = current.meta()
         stale = stream is not None and lacks(self._store, events_of(stream), meta.offset)
@@ -89,9 +91,10 @@ class Materialise:
         return online_view(view, self._store, {**context.release.online, view.name: fingerprint})
 
     def _load(self, online: OnlineView, context: Context, *, resume: bool) -> int:
-        """Fill the state from the lake; the number of keys.
+        """Load the state from the lake. Return the number of keys.
 
-        A stream has grown since a load of it was interrupted: what came first is no longer the same, so it begins anew.
+        If a stream has grown since a load was interrupted, the load starts again, because the order of keys has
+        changed.
         """
         loading = Loading(self._store, online.view.name, online.fingerprint)
         begun = loading.begin(resume=resume)
@@ -117,12 +120,14 @@ class Materialise:
 def _told(loaded: int | None, taken: int, expired: int) -> str:
     told = {"key% online": loaded, "event% taken in": taken or None, "record% expired": expired or None}
     parts = [f"{n:,} {what.replace('%', '' if n == 1 else 's')}" for what, n in told.items() if n is not None]
-    return ", ".join(parts) or "online as it was"
+    return ", ".join(parts) or "online state unchanged"
 
 
 def fingerprint_of(context: Context, view: str) -> str:
-    """The name of a view's online state: its definition's and those of the snapshots it is of, but for streams, whose
-    events go on. A state that was built anew is named after its number, too."""
+    """Return the name of a view's online state: a fingerprint of its definition and of its snapshots.
+
+    Snapshots of streams do not count, because their events continue. A rebuilt state also has a number.
+    """
     graph = context.graph
     definition = compiled(graph, view)
     stored = leaves(answered(definition).events)
@@ -135,17 +140,17 @@ def fingerprint_of(context: Context, view: str) -> str:
 
 
 def generations(fingerprint: str) -> Iterator[str]:
-    """The names of states that are built after one, of the same definition and snapshots."""
+    """Yield the names of later rebuilds of the same definition and snapshots."""
     base, _, number = fingerprint.partition(".")
     return (f"{base}.{n}" for n in count(int(number or 0) + 1))
 
 
 def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = dict) -> int:
-    """Take in what the stream's log has beyond the state, corrected as reading it does; the number of log entries."""
+    """Apply the entries of the stream's log beyond the state, with remedies. Return the number of log entries."""
     log, taken = events_of(stream), 0
     while online.meta().offset < (end := store.end(log)):
         with store.transaction() as writer:
-            # Asked within the transaction: a server may take in the same events.
+            # Read within the transaction, because a server may apply the same events.
             chunk = next(chunks(store, log, online.meta(writer).offset, end), ())
             if chunk:
                 online.apply(writer, correct(event_columns(chunk)), chunk[-1][0] + 1)
@@ -154,7 +159,7 @@ def catch_up(online: OnlineView, store: Store, stream: str, correct: Correct = d
 
 
 def _offset(context: Context, source: str) -> int:
-    """The first offset of a stream's log that the lake, and so what was loaded from it, does not have."""
+    """Return the first offset of a stream's log that is not in the lake, and so not in the loaded rows."""
     snapshot = context.release.tables.get(source)
     return int(snapshot.cursor or 0) if snapshot is not None and isinstance(context.graph[source].node, Stream) else 0
 
@@ -174,7 +179,7 @@ def _extent(session: Session, view: CompiledView) -> tuple[Meta, int]:
 
 
 def _within(view: CompiledView, horizon: int) -> ibis.Table:
-    """The events that a query from `horizon` on may see, by key and in order."""
+    """Return the events that a query from `horizon` on may see, by key and in order."""
     if view.windowed:
         events = view.events
         return events.filter(events["_u"] >= horizon - view.reach).order_by(*view.key, *view.position)
@@ -191,7 +196,7 @@ def _within(view: CompiledView, horizon: int) -> ibis.Table:
 
 
 def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterator[Chunk]:
-    """Every key's events, packed, some keys at a time. One whose events straddle two batches is put together first."""
+    """Yield every key's events, packed, some keys at a time. Events of a key in several batches are joined first."""
     rest: pa.Table | None = None
     for batch in session.batches(_stored(online, events), ROWS_PER_BATCH):
         table = pa.Table.from_batches([batch])
@@ -223,7 +228,7 @@ def _keys(view: CompiledView) -> list[str]:
 
 
 def _changes(table: pa.Table, columns: Sequence[str]) -> Array:
-    """The rows at which any of the columns differs from the row before; the first is one of them."""
+    """Return the rows at which any of the columns differs from the previous row. The first row is included."""
     changes = np.ones(len(table), dtype=bool)
     if len(table) > 1:
         different = (pc.not_equal(table[c].slice(1), table[c].slice(0, len(table) - 1)) for c in columns)
@@ -232,7 +237,7 @@ def _changes(table: pa.Table, columns: Sequence[str]) -> Array:
 
 
 def _pack(online: OnlineView, table: pa.Table) -> Chunk:
-    """The records of every key in a table that is sorted by key and position."""
+    """Return the records of every key in a table that is sorted by key and position."""
     if not len(table):
         return Chunk(0, 0, [])
     state, names = online.state, _keys(online.view)

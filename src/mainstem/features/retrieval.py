@@ -1,6 +1,6 @@
-"""How a model's features are found: an ordered list of lookups and computations, from a request or from an example.
+"""The feature plan of a model: an ordered list of lookups and computations, from a request or from an example.
 
-One retrieval serves all: the dataset follows it over tables, the server over single rows, and parity over logged reads.
+The dataset runs it over tables, the server over single rows, and parity over logged reads.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.hidden import visible, visible_names
 
 TIME = "time"
-"""The reserved name by which a request may carry the time of its prediction."""
+"""The reserved name of the option with which a request sets the time of its prediction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Computation:
-    """On-demand features, and the columns found before that they may read, with their types."""
+    """On-demand features, and the types of the earlier columns that they may read."""
 
     node: OnDemand
     inputs: Mapping[str, str]
@@ -42,10 +42,10 @@ class Computation:
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """How to get from a request to the model's inputs.
+    """The actions that lead from a request to the model's inputs.
 
-    `actions` are taken in order; each reads what the request or an earlier action brought. `request` maps the fields
-    of a request to Ibis types, `columns` the model's columns in order; a name may be both.
+    `actions` run in order. Each reads the request and the results of earlier actions. `request` maps the fields of a
+    request to Ibis types, `columns` the model's columns in order. A name may be in both.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Retrieval:
 
     @cached_property
     def rounds(self) -> tuple[Sequence[Lookup] | Computation, ...]:
-        """The actions, with those lookups put together that follow each other and need nothing of each other."""
+        """The steps, with consecutive independent lookups grouped."""
         rounds: list[list[Lookup] | Computation] = []
         for action in self.actions:
             last = rounds[-1] if rounds else None
@@ -78,7 +78,7 @@ _RETRIEVALS: WeakKeyDictionary[Graph, dict[str, Retrieval]] = WeakKeyDictionary(
 
 
 def meanings(graph: Graph, model: str) -> dict[str, str]:
-    """By `view.feature`, what each that a model looks up means: a hash of its definition and its source's."""
+    """Return a hash of the definition of each feature that a model looks up, with its source's, by `view.feature`."""
     views = {lookup.view.name: lookup.view for lookup in retrieval_of(graph, model).lookups}
     return {
         f"{view.name}.{feature.name}": digest(view.meaning(feature), graph[view.source].fingerprint)
@@ -88,7 +88,7 @@ def meanings(graph: Graph, model: str) -> dict[str, str]:
 
 
 def compiled(graph: Graph, view: str) -> CompiledView:
-    """Return a view of the graph in its normal form."""
+    """Return the normal form of a view of the graph."""
     views = _VIEWS.setdefault(graph, {})
     if view not in views:
         node: Any = graph[view].node
@@ -113,10 +113,7 @@ def check_assumed(graph: Graph, model: str) -> None:
 
 
 def retrieval_of(graph: Graph, model: str) -> Retrieval:
-    """Return how a model's features are found.
-
-    Raises `UnknownName` or `SchemaError` where a key or a field cannot be found.
-    """
+    """Return the retrieval of a model. Raises `UnknownName` or `SchemaError` for an unknown key or field."""
     found = _RETRIEVALS.setdefault(graph, {})
     if model not in found:
         found[model] = _Finder(graph, model).retrieval()
@@ -166,7 +163,7 @@ class _Finder:
             self._brings(name, kind, "two features")
 
     def _no_lists(self) -> None:
-        """A list is no input of a model; it is there for on-demand features to read."""
+        """Refuse lists as inputs of a model. Only on-demand features can read them."""
         computed = [
             value
             for action in self.actions
@@ -184,7 +181,7 @@ class _Finder:
                 )
 
     def _key(self, column: str, kind: str, view: str) -> str:
-        """Where the value of a key column comes from: an earlier model column, or else a field of the request."""
+        """Return the column that holds a key's value: an earlier model column, or else a field of the request."""
         brought = earlier(column, view, self.columns)
         found = brought or column
         given = self.columns[found] if brought else self._field(column)
@@ -193,7 +190,7 @@ class _Finder:
         return found
 
     def _field(self, name: str) -> str:
-        """A field of the request, which offline is a column of the examples; its type."""
+        """Return the type of a request field, which is a column of the examples offline."""
         schema = visible(self.examples.schema or {})
         if name not in schema and name in self.graph.of(FeatureView):
             raise UnknownName(
@@ -205,13 +202,13 @@ class _Finder:
         if name not in schema:
             raise UnknownName.among("column", name, [*schema, *self.columns], of="the examples and earlier features")
         if name == TIME:
-            raise SchemaError("a request field cannot be called 'time': it says when the prediction is made")
+            raise SchemaError("a request field cannot have the name 'time', which sets the time of the prediction")
         self.request.setdefault(name, _plain(schema[name]))
         return self.request[name]
 
     def _brings(self, column: str, kind: str, what: str) -> None:
         if column in self.columns:
-            raise SchemaError(f"{what} have the name {column!r}", hint=".on(…) gives a use of a view a name of its own")
+            raise SchemaError(f"{what} have the name {column!r}", hint=".on(…) gives a use of a view its own name")
         self.columns[column] = kind
 
 
@@ -222,7 +219,7 @@ def _types(action: Computation, row: ibis.Table) -> dict[str, str]:
 
 
 def _plain(kind: str) -> str:
-    """A column's type as features have it."""
+    """Return a column's type as a feature."""
     dtype = ibis.dtype(kind)
     if dtype.is_integer():
         return "int64"

@@ -1,7 +1,7 @@
-"""How far two results of one window may be apart because what was added up cancels.
+"""The tolerance between two results of one window when large values cancel in a sum.
 
-A sum of large values that cancel is near zero, and as exact as they are, not as it is itself. How large they are is
-another feature, over the events of the same window: read by read, whatever other reads saw.
+A sum of large values that cancel is near zero, but only as exact as the values. Their size is measured by additional
+features over the same window, for each read separately.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _SIZES: Mapping[str, Mapping[str, tuple[str, Aggregation]]] = {
     "ewma": {"_size": ("_size", aggregation("max"))},
     "slope": {"_value": ("_value", _VARIANCE), "_when": ("_when", _VARIANCE)},
 }
-"""Aggregation → what is measured for it: the end of the feature's name → of what column, and how it is reduced."""
+"""Aggregation → its measures: suffix of the feature's name → the measured column and its reduction."""
 
 _UNITLESS: Mapping[str, float] = {"skew": 1e-9, "kurtosis": 1e-8}
-"""Aggregation → the slack of what has no unit, whatever the events."""
+"""Aggregation → the absolute slack of a result without a unit."""
 
 _STEEPNESS = 1e-9
-"""A slope's slack, relative to that of a line on which all points lie."""
+"""The slack of a slope, relative to the steepest slope of such values."""
 
 _ROUNDING = 1e-12
-"""Any other's, relative to the largest value or the sum of sizes: some thousand times a float's rounding."""
+"""The slack of others, relative to the largest value or the sum of sizes: some thousand times a float's rounding."""
 
 
 def unitless(feature: Feature) -> float:
@@ -48,7 +48,7 @@ def is_measured(feature: Feature) -> bool:
 
 
 def measured(view: CompiledView) -> CompiledView:
-    """The view with what slack is found from beside its features; a view without any to measure is the same."""
+    """Return the view with the measures added to its features. A view without any to measure is returned unchanged."""
     chosen = [feature for feature in view.features if is_measured(feature)]
     if not chosen:
         return view
@@ -69,9 +69,9 @@ def measured(view: CompiledView) -> CompiledView:
 
 
 def slack(feature: Feature, column: str, found: pa.Table) -> Any:
-    """A measured feature's slack in each read, from what the `measured` view found for its `column`.
+    """Return the slack of a feature in each read, from the measures of its `column` in the `measured` view.
 
-    Nothing is excused by what has no finite size.
+    A measure that is not finite gives no slack.
     """
     sizes = [np.asarray(found[f"{column}{end}"].fill_null(np.nan)) for end in _SIZES[feature.kind.name]]
     with np.errstate(all="ignore"):

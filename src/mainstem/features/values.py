@@ -1,4 +1,4 @@
-"""The values that features are made of: a few types, and what counts as null."""
+"""The types of feature values, and what counts as null."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mainstem.errors import SchemaError
 from mainstem.nodes.instants import INSTANT
 
 NULL_INT = -(2**63)
-"""The smallest int64 counts as null: it is what the online state keeps for one."""
+"""The smallest int64 counts as null, because the online state stores null as this number."""
 
 LARGEST_INT = 2**63 - 1
 
 SMALLEST: Mapping[str, Any] = {"int64": NULL_INT, "float64": float("-inf"), "string": "", "boolean": False}
-"""By type, what a null in `order_by` counts as."""
+"""The value, by type, that represents a null in `order_by`."""
 
 
 def logical_type(value: ibis.Value, where: str) -> str:
-    """The type that a value has in features: int64, float64, boolean, string or an instant. Raises `SchemaError`."""
+    """Return the type of a value in features: int64, float64, boolean, string or an instant. Raises `SchemaError`."""
     kind = value.type()
     if kind.is_integer():
         return "int64"
@@ -35,7 +35,7 @@ def logical_type(value: ibis.Value, where: str) -> str:
         where=where,
         got=str(kind),
         expected=f"a number, boolean, string or {INSTANT}",
-        hint="a naive timestamp could mean any zone" if kind.is_timestamp() else '.cast("string")',
+        hint="a naive timestamp has no time zone" if kind.is_timestamp() else '.cast("string")',
     )
 
 
@@ -44,14 +44,14 @@ def stored_type(logical: str) -> str:
 
 
 def nulls(value: Any) -> Any:
-    """NaN is null, and so is the smallest int64."""
+    """Return a value with NaN and the smallest int64 replaced by null."""
     if value.type().is_floating():
         return value.isnan().ifelse(ibis.null("float64"), value)
     return value.nullif(NULL_INT) if value.type().is_integer() else value
 
 
 def present(value: Any) -> Any:
-    """Whether a value counts, as `nulls` has it."""
+    """Return whether a value is not null in the sense of `nulls`."""
     if value.type().is_floating():
         return value.notnull() & ~value.isnan()
     return value.nullif(NULL_INT).notnull() if value.type().is_integer() else value.notnull()

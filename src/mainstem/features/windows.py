@@ -1,6 +1,7 @@
 """Windows of time: `floor(t, resolution) − size ≤ u < t`, in int64 microseconds since 1970, UTC.
 
-A window begins on a step of its resolution and ends at the query: a little longer than its size, never shorter.
+A window begins at a step of its resolution and ends at the query. It is never shorter than its size, and at most one
+step longer.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ _STEPS = (DAY, HOUR, 5 * MINUTE, MINUTE, SECOND)
 
 
 def floor(t: Any, step: int) -> Any:
-    """`t` rounded down to a multiple of `step`, toward −∞: for ints, numpy arrays and Ibis integers alike.
+    """Round `t` down to a multiple of `step`, toward −∞. Works for ints, numpy arrays and Ibis integers.
 
-    Built of `%` alone, whose sign SQL and Python disagree on, and not of division, which SQL does in floats.
+    It uses only `%` with corrections: SQL and Python disagree on its sign, and SQL divides in floats.
     """
     return t - ((t % step) + step) % step
 
 
 def default_resolution(size: int) -> int:
-    """The largest step that divides `size` and is at most 1 d (over 12 d), 1 h (over 12 h), 5 min (over 1 h), 1 min."""
+    """Return the largest step that divides `size` and is at most 1 d (over 12 d), 1 h (over 12 h), 5 min (over 1 h), 1
+    min."""
     limit = DAY if size > 12 * DAY else HOUR if size > 12 * HOUR else 5 * MINUTE if size > HOUR else MINUTE
     return next((step for step in _STEPS if step <= limit and size % step == 0), 1)
 
@@ -38,7 +40,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A window of `size` microseconds that begins on a step of `resolution`; 1 is exact."""
+    """A window of `size` microseconds that begins at a step of `resolution`. A resolution of 1 is exact."""
 
     size: int
     resolution: int
@@ -46,11 +48,12 @@ class Window:
 
     @classmethod
     def parse(cls, text: str, resolution: str | None = None, where: str | None = None) -> Window:
-        """From durations as users write them. Raises `DefinitionError` unless the resolution divides the window."""
+        """Return the window of durations as users write them. Raises `DefinitionError` if the resolution does not
+        divide it."""
         size = microseconds(text, where)
         if size <= 0:
             raise DefinitionError(f"the window {text!r} must be positive", where=where, expected="a duration above 0")
-        # An instant is a whole microsecond, so a resolution of 0 and of 1 are the same.
+        # Instants are whole microseconds, so resolutions of 0 and 1 are equal.
         step = default_resolution(size) if resolution is None else max(microseconds(resolution, where), 1)
         if size % step:
             raise DefinitionError(
@@ -62,13 +65,13 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """How far back a window can begin: less than this before the query."""
+        """An upper bound of the time between a window's begin and the query."""
         return self.size + self.resolution
 
     def start(self, t: Any) -> Any:
-        """The first instant that belongs to the window of a query at `t`."""
+        """Return the first instant in the window of a query at `t`."""
         return floor(t, self.resolution) - self.size
 
     def span(self, t: Any) -> Span:
-        """The window of a query at `t`."""
+        """Return the window of a query at `t`."""
         return Span(self.start(t), t)

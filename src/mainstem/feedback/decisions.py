@@ -80,7 +80,7 @@ def _found(state: State, id: str) -> Finding:
         known = [f.id for f in state.find(Finding)]
         raise NotFound(
             f"unknown finding {id!r}",
-            expected=", ".join(known[-10:]) or "none was ever opened",
+            expected=", ".join(known[-10:]) or "no finding exists yet",
             hint=close_matches(id, known) or close_matches(id.upper(), known),
         )
     return finding

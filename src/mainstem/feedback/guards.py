@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,7 @@ from mainstem.nodes.findings import Rule
 from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context
 from mainstem.tables.conditions import condition, quoted
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from mainstem.tables.guards import guard
 
 FEWEST = 5
 """The minimum number of rows of a tested day."""
@@ -70,7 +68,7 @@ def written(column: str, values: NDArray[np.float64], times: Micros, factor: flo
 
 
 def check(context: Context, rules: Sequence[Rule]) -> list[Guarded]:
-    """Return the guards of rules in force, on this run's rows. Raises `EngineError` for a guard that is invalid SQL."""
+    """Return the guards of rules in force, on this run's rows. Guards were compiled when the project was loaded."""
     return [_check(context, rule) for rule in rules]
 
 
@@ -83,14 +81,10 @@ def _check(context: Context, rule: Rule) -> Guarded:
     rows = read.filter(condition(read, rule.where), known)
     time = node.time if isinstance(node, Source) else None
     day = read[time].truncate("D") if time else 0
+    dated = rows.mutate(_day=day)
+    days = dated.group_by("_day").aggregate(_held=guard(dated, rule.guard, rule.place), _rows=dated.count())
+    latest = days.filter(days["_rows"] >= FEWEST).order_by(days["_day"].desc()).limit(LATEST)
     with context.session(context.graph.stored(rule.node)) as session:
-        chosen: pa.Table = session.fetch(rows.mutate(_day=day))
-        if not chosen.num_rows:
-            return Guarded(rule, 0, 0)
-        session.add("_corrected", chosen)
-        result = session.fetch(
-            f"SELECT ({rule.guard}) AS held FROM _corrected GROUP BY _day "  # reviewed SQL of the project itself
-            f"HAVING count(*) >= {FEWEST} ORDER BY _day DESC LIMIT {LATEST}"
-        )
-    held = [value for value in result["held"].to_pylist() if value is not None]
+        result = session.fetch(latest)
+    held = [value for value in result["_held"].to_pylist() if value is not None]
     return Guarded(rule, len(held), sum(map(bool, held)))

@@ -7,7 +7,8 @@ edited docstring does not change the hash.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,13 @@ def digest(*parts: str) -> str:
     """Return a short hash of texts. Their boundaries count: `("ab",)` and `("a", "b")` have different hashes."""
     hasher = hashlib.sha256()
     for part in parts:
-        raw = part.encode()
-        hasher.update(len(raw).to_bytes(8, "big") + raw)
+        _add(hasher, part)
     return hasher.hexdigest()[:LENGTH]
+
+
+def _add(hasher: Any, part: str) -> None:
+    raw = part.encode()
+    hasher.update(len(raw).to_bytes(8, "big") + raw)
 
 
 def canonical(value: Any) -> str:
@@ -39,10 +44,43 @@ def canonical(value: Any) -> str:
 
 def of_expression(expression: ibis.Expr) -> str:
     """Return the hash of an unbound Ibis expression: of its operations in dependency order."""
-    from ibis.expr.operations import Node
+    from ibis.expr.operations import UnboundTable
 
-    numbers: dict[Node, int] = {}
-    parts: list[str] = []
+    numbers: dict[Any, int] = {}
+    hasher = hashlib.sha256()
+
+    def visit(node: Any) -> int:
+        nonlocal hasher
+        if node not in numbers:
+            if isinstance(node, UnboundTable) and not numbers:
+                hasher = _begun(node).copy()
+            else:
+                text = _table(node) if isinstance(node, UnboundTable) else _text(node, visit)
+                _add(hasher, text)
+            numbers[node] = len(numbers)
+        return numbers[node]
+
+    visit(expression.op())
+    return hasher.hexdigest()[:LENGTH]
+
+
+# A view of 1,000 columns has 1,000 expressions over one table: its schema is written and hashed once, not in each.
+@lru_cache(maxsize=64)
+def _begun(table: Any) -> Any:
+    """Return the hasher of an expression whose first operation is a table. It is to be copied."""
+    hasher = hashlib.sha256()
+    _add(hasher, _table(table))
+    return hasher
+
+
+@lru_cache(maxsize=64)
+def _table(table: Any) -> str:
+    return _text(table, lambda node: 0)  # a table has no inputs
+
+
+def _text(node: Any, visit: Callable[[Any], int]) -> str:
+    """Return an operation as text. `visit` gives the number of each of its inputs."""
+    from ibis.expr.operations import Node
 
     def describe(value: Any) -> str:
         if isinstance(value, Node):
@@ -55,15 +93,7 @@ def of_expression(expression: ibis.Expr) -> str:
             return "(" + ",".join(map(describe, value)) + ")"
         return repr(value)
 
-    def visit(node: Node) -> int:
-        if node not in numbers:
-            arguments = ",".join(map(describe, _meaningful(node)))
-            numbers[node] = len(numbers)
-            parts.append(f"{type(node).__name__}({arguments})")
-        return numbers[node]
-
-    visit(expression.op())
-    return digest(*parts)
+    return f"{type(node).__name__}({','.join(map(describe, _meaningful(node)))})"
 
 
 def of_function(function: FunctionType) -> str:

@@ -207,7 +207,7 @@ def _named(sides: Mapping[Any, str]) -> Callable[[Any], str]:
 
 
 def _equal(link: Any, sides: Mapping[Any, str]) -> Iterable[tuple[str, str]]:
-    """Return the columns that the condition equates, one of the rows so far and one of the link's table each."""
+    """Yield the columns that the condition equates, one of the rows so far and one of the link's table each."""
     name = _named(sides)
     for p in link.predicates:
         if isinstance(p, ops.Equals) and isinstance(p.left, ops.Field) and isinstance(p.right, ops.Field):

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from mainstem.errors import StorageError
 from mainstem.lake.failures import explained, retried
+from mainstem.lake.identity import Identity, identify
 from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
 from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Scan, Snapshot, Target
 
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.table import Table, Transaction
 
+    from mainstem.lake.files import LakeFiles
+
 NAMESPACE = "mainstem"
 RUN = "mainstem.run"
 CURSOR = "mainstem.cursor"
 TABLE = "mainstem.table"
-DURABLE = "mainstem.lake.io.DurableFileIO"
+FILES = "mainstem.lake.files.LakeFiles"
 
 T = TypeVar("T")
 
@@ -36,12 +39,20 @@ T = TypeVar("T")
 class IcebergLake:
     """Iceberg tables below the directory `root`, in the SQL catalog at `catalog_uri` (default: SQLite below the root).
 
-    Tables are in `root/tables`, artifacts of models in `root/models`. The constructor reads and writes nothing.
+    Tables are in `root/tables`, artifacts of models in `root/models`. The constructor reads and writes nothing. `admit`
+    is called with the lake's identity before it is written or swept for the first time; it raises what forbids that.
     """
 
-    def __init__(self, root: Path | str, catalog_uri: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        catalog_uri: str | None = None,
+        admit: Callable[[Identity], None] = lambda identity: None,
+    ) -> None:
         self.root = Path(root).absolute()
-        self._uri = catalog_uri or f"sqlite:///{self.root / 'catalog.db'}?timeout=60"
+        self._uri: Any = catalog_uri
+        self._admit = admit
+        self._known_to_be_ours: Identity | None = None
         self._known: set[str] = set()
         self._scans: dict[tuple[str, int], tuple[DataFile, ...]] = {}
 
@@ -49,6 +60,7 @@ class IcebergLake:
 
     def target(self, table: str, schema: Mapping[str, str]) -> Target:
         """Return where to write files of `table` with this schema. Raises `SchemaError` for an unsupported type."""
+        self._admitted()
         fields = fields_of(schema)
         physical = physical_name(table, fields)
         if physical not in self._known:
@@ -73,6 +85,7 @@ class IcebergLake:
 
         `ReplaceInterval`, `Upsert` and `Delete` are unsupported and refused.
         """
+        self._admitted()
         physical = physical_name(table, target.fields)
         replaced = _replaced(table, change)
         parent = None if replaced is None else base
@@ -90,6 +103,8 @@ class IcebergLake:
 
         from pyiceberg.table.update.snapshot import ManageSnapshots
 
+        from mainstem.lake.files import relative
+
         def attempt(iceberg: Table) -> tuple[int, str]:
             _begin(iceberg)
             added = [_registered(iceberg, file) for file in files]
@@ -100,7 +115,7 @@ class IcebergLake:
                 if parent is not None:
                     ManageSnapshots(transaction).create_branch(parent.id, ref).commit()
                 _produce(transaction, ref, added, removed, written)
-            return iceberg.metadata.refs[ref].snapshot_id, iceberg.metadata_location
+            return iceberg.metadata.refs[ref].snapshot_id, relative(iceberg.metadata_location)
 
         id, metadata = self._change(physical, attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
@@ -117,7 +132,7 @@ class IcebergLake:
         """Return the data files of a snapshot, oldest first. Raises `StorageError` if the snapshot no longer exists."""
         key = (snapshot.physical, snapshot.id)
         if key not in self._scans:
-            self._scans[key] = tuple(DataFile(f.file_path, f.record_count) for f in self._files(snapshot))
+            self._scans[key] = tuple(DataFile(self._here(f.file_path), f.record_count) for f in self._files(snapshot))
         return self._scans[key]
 
     # ── keeping ───────────────────────────────────────────────────────────────────────────────────────
@@ -146,12 +161,16 @@ class IcebergLake:
         had."""
         from mainstem.lake.sweep import sweep_table
 
+        self._admitted()
         with explained(str(self.root)):
             tables = [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
         swept = 0
         for name in tables:
             kept = [snapshot for snapshot in keep if snapshot.physical == name]
-            swept += self._change(name, partial(sweep_table, keep=kept, older_than_hours=older_than_hours))
+            swept += self._change(
+                name,
+                partial(sweep_table, directory=self._location(name), keep=kept, older_than_hours=older_than_hours),
+            )
         self._scans.clear()
         return swept
 
@@ -170,12 +189,43 @@ class IcebergLake:
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
+    def identity(self) -> Identity:
+        """The lake's identity. A lake that was copied, as with `cp -r`, becomes one of its own here."""
+        with explained(str(self.root)):
+            return identify(self.root)
+
+    def _admitted(self) -> None:
+        if self._known_to_be_ours is None:
+            self._admit(self.identity)
+            self._known_to_be_ours = self.identity
+
+    def _here(self, location: str) -> str:
+        return str(self._io.path(location))
+
+    @cached_property
+    def _io(self) -> LakeFiles:
+        from mainstem.lake.files import LakeFiles
+
+        return LakeFiles.of(self.root)
+
+    @cached_property
     def _catalog(self) -> SqlCatalog:
         from pyiceberg.catalog.sql import SqlCatalog
         from pyiceberg.exceptions import NamespaceAlreadyExistsError
 
+        from mainstem.lake.files import ROOT
+
         self.root.mkdir(parents=True, exist_ok=True)
-        properties = {"uri": self._uri, "warehouse": str(self.root / "tables"), "py-io-impl": DURABLE}
+        from sqlalchemy import URL
+
+        # A path is no URL: a directory's name may have a `?` or a `%`.
+        own = URL.create("sqlite", database=str(self.root / "catalog.db"), query={"timeout": "60"})
+        properties: dict[str, Any] = {
+            "uri": self._uri or own,
+            "warehouse": str(self.root / "tables"),
+            "py-io-impl": FILES,
+            ROOT: str(self.root),
+        }
         catalog = retried(lambda: SqlCatalog(NAMESPACE, **properties))
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(NAMESPACE)
@@ -207,7 +257,7 @@ class IcebergLake:
     def _removed(self, parent: Snapshot | None, paths: Sequence[str]) -> list[IcebergFile]:
         if not paths:
             return []
-        live = {file.file_path: file for file in self._files(parent)} if parent else {}
+        live = {self._here(file.file_path): file for file in self._files(parent)} if parent else {}
         missing = sorted(set(paths) - set(live))
         if missing:
             raise StorageError(
@@ -220,13 +270,14 @@ class IcebergLake:
 
         with explained(f"{snapshot.table}, snapshot {snapshot.id}"):
             try:
-                listed = manifest_list(snapshot.metadata, snapshot.id)
+                listed = manifest_list(self._io, snapshot.metadata, snapshot.id)
             except FileNotFoundError:
                 # The metadata file was deleted, but a pinned snapshot is still in the table's present metadata.
                 current = self._catalog.load_table((NAMESPACE, snapshot.physical)).metadata_location
-                listed = manifest_list(current, snapshot.id)
+                listed = manifest_list(self._io, current, snapshot.id)
             # Manifests are listed newest first.
-            return [file for manifest in reversed(manifests(listed)) for file in data_files(manifest)]
+            found = reversed(manifests(self._io, listed))
+            return [file for manifest in found for file in data_files(self._io, manifest)]
 
 
 def _replaced(table: str, change: Change) -> tuple[str, ...] | None:
@@ -271,7 +322,7 @@ def _registered(iceberg: Table, file: DataFile) -> IcebergFile:
 
 
 def _sync(*paths: str) -> None:
-    from mainstem.lake.io import sync
+    from mainstem.lake.files import sync
 
     for path in paths:
         sync(path)

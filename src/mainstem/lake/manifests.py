@@ -12,6 +12,8 @@ from mainstem.errors import StorageError
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
 
+    from mainstem.lake.files import LakeFiles
+
 
 class _Entry(msgspec.Struct, rename="kebab"):
     snapshot_id: int
@@ -22,12 +24,10 @@ class _Metadata(msgspec.Struct, rename="kebab"):
     snapshots: list[_Entry] = []
 
 
-def manifest_list(metadata: str, snapshot: int) -> str:
+def manifest_list(files: LakeFiles, metadata: str, snapshot: int) -> str:
     """Return the path of a snapshot's manifest list. Raises `StorageError` if the metadata file lacks the snapshot."""
-    from mainstem.lake.local import LocalFiles
-
     # msgspec skips other fields: a table's metadata lists every past snapshot.
-    with LocalFiles().new_input(metadata).open() as stream:
+    with files.new_input(metadata).open() as stream:
         decoded = msgspec.json.decode(stream.read(), type=_Metadata)
     for entry in decoded.snapshots:
         if entry.snapshot_id == snapshot:
@@ -37,16 +37,12 @@ def manifest_list(metadata: str, snapshot: int) -> str:
     )
 
 
-def manifests(manifest_list: str) -> list[ManifestFile]:
+def manifests(files: LakeFiles, manifest_list: str) -> list[ManifestFile]:
     from pyiceberg.manifest import read_manifest_list
 
-    from mainstem.lake.local import LocalFiles
-
-    return list(read_manifest_list(LocalFiles().new_input(manifest_list)))
+    return list(read_manifest_list(files.new_input(manifest_list)))
 
 
-def data_files(manifest: ManifestFile) -> Iterator[DataFile]:
+def data_files(files: LakeFiles, manifest: ManifestFile) -> Iterator[DataFile]:
     """Yield the live data files of a manifest."""
-    from mainstem.lake.local import LocalFiles
-
-    return (entry.data_file for entry in manifest.fetch_manifest_entry(LocalFiles(), discard_deleted=True))
+    return (entry.data_file for entry in manifest.fetch_manifest_entry(files, discard_deleted=True))

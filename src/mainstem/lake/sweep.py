@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import data_files, manifests
 from mainstem.ports import Snapshot
 
@@ -14,16 +15,15 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
-def sweep_table(table: Table, keep: Sequence[Snapshot], older_than_hours: float) -> int:
-    """Expire and delete for one table. Return the number of deleted data files."""
+def sweep_table(table: Table, directory: Path, keep: Sequence[Snapshot], older_than_hours: float) -> int:
+    """Expire and delete for the table in `directory`. Return the number of deleted data files."""
     before = time.time() - older_than_hours * 3600
     # Files are listed before references are read, so a file committed in between is found referenced.
-    location = Path(table.location())
-    found = [path for folder in ("data", "metadata") for path in (location / folder).glob("*") if path.is_file()]
+    found = [path for folder in ("data", "metadata") for path in (directory / folder).glob("*") if path.is_file()]
     _expire(table, {snapshot.id for snapshot in keep}, before)
     table.refresh()
-    live = _referenced(table) | {snapshot.metadata for snapshot in keep}
-    orphans = [path for path in found if str(path) not in live and path.stat().st_mtime < before]
+    live = {relative(path) for path in (*_referenced(table, directory.parent.parent), *(s.metadata for s in keep))}
+    orphans = [path for path in found if relative(path) not in live and path.stat().st_mtime < before]
     for path in orphans:
         path.unlink(missing_ok=True)
     return sum(path.suffix == ".parquet" for path in orphans)
@@ -49,15 +49,16 @@ def _expire(table: Table, keep: set[int], before: float) -> None:
         ExpireSnapshots(transaction).by_ids(sorted(expired)).commit()
 
 
-def _referenced(table: Table) -> set[str]:
+def _referenced(table: Table, root: Path) -> set[str]:
     """Return every file that the table's metadata refers to."""
+    files = LakeFiles.of(root)
     live = {table.metadata_location}
     seen: set[str] = set()
     for snapshot in table.metadata.snapshots:
         live.add(snapshot.manifest_list)
-        for manifest in manifests(snapshot.manifest_list):
+        for manifest in manifests(files, snapshot.manifest_list):
             live.add(manifest.manifest_path)
             if manifest.manifest_path not in seen:
                 seen.add(manifest.manifest_path)
-                live.update(file.file_path for file in data_files(manifest))
+                live.update(file.file_path for file in data_files(files, manifest))
     return live

@@ -28,16 +28,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """An acknowledged event: its time of arrival and its row. Instants are int µs.
 
-    A `deleted` event retracts an earlier event with the same row. A correction is two events: the deleted old row and
-    the new row.
+    A `deleted` event retracts the row of the same event that landed last: `retracts`, or if that is None, its own row.
+    A correction is two events: the deleted old row and the new row.
     """
 
     arrived: int
     row: dict[str, Any]
     deleted: bool = False
+    retracts: dict[str, Any] | None = None
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """The row that the event adds or retracts."""
+        return self.row if self.retracts is None else self.retracts
 
 
 Role = Literal["champion", "challenger", "shadow"]
@@ -101,10 +107,10 @@ def event_row(offset: int, payload: bytes) -> Mapping[str, Any]:
 
 
 def event_columns(logged: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
-    """Return entries `(offset, payload)` of `events/NAME` as columns of the stream's stored relation."""
+    """Return entries `(offset, payload)` of `events/NAME` as columns for states: a deletion has the row it retracts."""
     events = [decode_event(payload) for _, payload in logged]
-    names = dict.fromkeys(name for event in events for name in event.row)
-    columns: dict[str, list[Any]] = {name: [event.row.get(name) for event in events] for name in names}
+    names = dict.fromkeys(name for event in events for name in event.subject)
+    columns: dict[str, list[Any]] = {name: [event.subject.get(name) for event in events] for name in names}
     return columns | {
         SEQ: [offset for offset, _ in logged],
         ARRIVED: [event.arrived for event in events],

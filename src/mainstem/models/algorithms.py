@@ -21,6 +21,12 @@ def register(name: str, algorithm: Algorithm) -> None:
     ALGORITHMS[name] = algorithm
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that no algorithm has, without importing one. Raises `UnknownName`."""
+    if name not in ALGORITHMS and name not in (offered := plugins.offered(GROUP, ALGORITHMS)):
+        raise UnknownName.among("algorithm", name, offered)
+
+
 def algorithm(name: str) -> Algorithm:
     """Return the algorithm of a name. Raises `UnknownName`, `PluginError`."""
     if name not in ALGORITHMS:

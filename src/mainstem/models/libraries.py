@@ -18,7 +18,7 @@ def sklearn(module: str) -> Any:
 
 
 def one_thread() -> Any:
-    """Provide a context in which linear algebra uses one thread.
+    """Return a context in which linear algebra uses one thread.
 
     One thread makes results reproducible and fits faster: OpenBLAS threads wait by spinning, which made a logistic
     regression thirteen times slower on a busy machine.

@@ -81,7 +81,7 @@ def _average_precision(y: Array, scores: Array) -> Weighted:
 
     def value(weights: Floats) -> float:
         hits, flagged = ranked(weights)
-        if not len(hits) or hits[-1] <= 0:
+        if not len(hits) or hits[-1] <= 0 or flagged[-1] <= hits[-1]:
             return float("nan")
         precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
         return _dot(np.diff(hits, prepend=0.0), precision) / float(hits[-1])
@@ -105,7 +105,7 @@ def _roc_auc(y: Array, scores: Array) -> Weighted:
 
 
 def average_precision(y: Array, scores: Array, weights: Array | None = None) -> float:
-    """Return the sum over thresholds of the gain in recall times the precision there; NaN without a positive row."""
+    """Return the sum over thresholds of the gain in recall times the precision there; NaN for rows of one class."""
     return METRICS["average_precision"].value(y, scores, weights)
 
 

@@ -62,6 +62,7 @@ def prepare(
     _no_input_is_the_target(examples, found, inputs)
     train, test = examples.take(parts.train), examples.take(parts.test)
     _both_classes(train, found.classes)
+    _several_classes(test, found.classes)
     suspects.refuse(train, inputs, model.assume_known)
     named = _named(len(table), known, parts)
     rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
@@ -146,6 +147,17 @@ def _both_classes(train: Examples, classes: tuple[str, ...]) -> None:
             f"the target {kind} before the test begins",
             got=f"{value} in all {len(train)} training rows",
             hint="a smaller `test`, or more examples",
+        )
+
+
+def _several_classes(test: Examples, classes: tuple[str, ...]) -> None:
+    """Refuse test rows of one class: on them every ranking is perfect."""
+    if classes and len(test) and len(distinct := np.unique(test.y)) < 2:
+        raise ModelError(
+            "the test rows have only one class, so no metric tells how good a model is",
+            got=f"{classes[int(distinct[0])]} in all {len(test)} test rows",
+            expected="test rows of several classes",
+            hint="a larger `test`, so that every class is in it",
         )
 
 

@@ -40,7 +40,7 @@ def refuse(train: Examples, inputs: Sequence[InputColumn], assumed: Mapping[str,
 def strengths(
     train: Examples, asked: Sequence[InputColumn], inputs: Sequence[InputColumn]
 ) -> Iterator[tuple[str, float]]:
-    """Return how well each input alone predicts: the mean target per bin on every other row ranks the
+    """Yield how well each input alone predicts: the mean target per bin on every other row ranks the
     remaining rows."""
     if len(train) < FEWEST_ROWS:
         return

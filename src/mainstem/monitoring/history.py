@@ -31,7 +31,7 @@ def stretch(span: int, history: int) -> int:
 
 
 def stretches(times: Micros, length: int, fewest_rows: int = 50) -> Iterator[NDArray[np.intp]]:
-    """Return row numbers of consecutive stretches of `length` µs, counted back from the last; at most `MOST`."""
+    """Yield row numbers of consecutive stretches of `length` µs, counted back from the last; at most `MOST`."""
     if not len(times):
         return
     number = (int(times.max()) - times) // length

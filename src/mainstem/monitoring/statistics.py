@@ -74,8 +74,8 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 class Bins:
     """The bins of a reference sample: deciles for numbers, levels for texts, and null.
 
-    Numbers with few values, such as hours without rain, have their quantiles without repeats as bins. Levels that the
-    reference lacks share one bin.
+    A number that several deciles share, such as that of hours without rain, has a bin of its own, and so has a common
+    minimum: a column that was constant may fall as well as rise. Levels that the reference lacks share one bin.
     """
 
     edges: Array
@@ -87,7 +87,11 @@ class Bins:
             return cls(np.unique([v for v in reference if v is not None]).astype(object), True)
         known = reference[~np.isnan(reference)]
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
-        return cls(np.unique(np.quantile(known, inner)) if len(known) else np.empty(0), False)
+        if not len(known):
+            return cls(np.empty(0), False)
+        deciles, shared = np.unique(np.quantile(known, inner), return_counts=True)
+        alone = (shared > 1) | (deciles == known.min())
+        return cls(np.unique(np.concatenate([deciles, np.nextafter(deciles[alone], -np.inf)])), False)
 
     @property
     def size(self) -> int:

@@ -100,12 +100,6 @@ def shown(value: Any) -> str:
     return brief(text)
 
 
-def one_of(name: str, value: Any, known: Iterable[str]) -> None:
-    """Refuse a value of the parameter `name` that is not in `known`. Raises `DefinitionError`."""
-    if value not in (words := tuple(known)):
-        raise refused(f"`{name}` has an invalid value", value, " or ".join(f'"{word}"' for word in words))
-
-
 def reasons(assume_known: Mapping[str, str] | None) -> dict[str, str]:
     """Return `assume_known` after a check that each column has a reason. Raises `DefinitionError`."""
     said = {} if assume_known is None else assume_known

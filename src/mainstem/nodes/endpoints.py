@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Node, one_of, refused
+from mainstem.nodes.base import Node, refused
+from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
+from mainstem.nodes.kinds import anything, integer, number, optional, positive_duration, text, values_of, word
 from mainstem.nodes.models import Model
 
 
@@ -52,11 +53,6 @@ class Endpoint(Node):
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
             raise refused("an endpoint requires a model", self.model, "a model declared with ms.model(…)")
-        one_of("promote", self.promote, ("manual", "gate"))
-        if self.latency is not None and microseconds(self.latency, str(self.origin)) == 0:
-            raise DefinitionError(
-                "`latency` must be positive", where=str(self.origin), got=self.latency, expected='latency="5ms"'
-            )
 
     @property
     def budget(self) -> float | None:
@@ -64,16 +60,26 @@ class Endpoint(Node):
         return None if self.latency is None else microseconds(self.latency) / 1_000_000
 
 
+@declared(alpha=number(0, 1), effect=number(0), min_rows=integer(1))
 def drift(*, alpha: float = 0.01, effect: float = 0.1, min_rows: int = 500) -> Drift:
     """Watch every input's distribution against the training snapshot."""
     return Drift(alpha, effect, min_rows)
 
 
+@declared(floor=number(), metric=optional(text), min_rows=integer(1))
 def performance(floor: float, *, metric: str | None = None, min_rows: int = 500) -> Performance:
     """Watch the metric (default: the model's) on joined outcomes."""
     return Performance(floor, metric, min_rows)
 
 
+@declared(
+    model=anything,
+    monitors=values_of(Monitor, expected="ms.drift(), ms.performance(0.4)"),
+    promote=word("manual", "gate"),
+    threshold=optional(number()),
+    latency=optional(positive_duration),
+    meta=META,
+)
 def endpoint(
     model: Model,
     *,

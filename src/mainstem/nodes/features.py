@@ -7,9 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names, one_of, reasons, refused, several
-from mainstem.nodes.durations import microseconds
-from mainstem.nodes.reductions import Reduction, has_windows
+from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, names, reasons, refused, several
+from mainstem.nodes.declared import META, declared
+from mainstem.nodes.kinds import (
+    anything,
+    calculation,
+    column,
+    columns,
+    duration,
+    durations,
+    expression,
+    mapping,
+    node,
+    optional,
+    positive_duration,
+    word,
+)
+from mainstem.nodes.reductions import Aggregate, By, Reduction, Windowed, has_windows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,6 +82,21 @@ class OnDemand:
     origin: Origin = field(default_factory=Origin.of_caller)
 
 
+@declared(
+    source=node,
+    key=columns(),
+    using=anything,
+    columns=columns(),
+    windows=durations(),
+    ttl=optional(positive_duration),
+    resolution=optional(duration),
+    order_by=optional(column),
+    closed=word("left", "both"),
+    grace=duration,
+    assume_known=anything,
+    features=mapping(calculation(Aggregate, Windowed, By)),
+    **META,
+)
 def feature_view(
     source: NodeRef,
     *,
@@ -95,9 +124,14 @@ def feature_view(
     and online. Raises `DefinitionError` for a view with neither columns nor features, for a setting without effect, and
     for a column without a reason.
     """
-    columns, windows = names(columns), durations(windows)
+    columns, windows = names(columns), names(windows, "windows")
     _check_shape(columns, windows, features)
-    _check_settings(ttl, order_by, closed, features)
+    if ttl is not None and features:
+        raise refused(
+            "`ttl` requires latest columns: windows already bound the age of events",
+            ttl,
+            "a view with columns=[…], or no ttl",
+        )
     return FeatureView(
         source=source,
         key=names(key),
@@ -117,26 +151,6 @@ def feature_view(
     )
 
 
-def durations(windows: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one or several durations as a tuple, each checked. Raises `DefinitionError`."""
-    found = several(windows)
-    texts = (windows,) if found is None else found
-    for text in texts:
-        microseconds(text, str(Origin.of_caller()))
-    return texts
-
-
-def _check_settings(ttl: str | None, order_by: str | None, closed: str, features: Mapping[str, Reduction]) -> None:
-    check_column(order_by)
-    one_of("closed", closed, ("left", "both"))
-    if ttl is not None and features:
-        raise refused(
-            "`ttl` requires latest columns: windows already bound the age of events",
-            ttl,
-            "a view with columns=[…], or no ttl",
-        )
-
-
 def _check_shape(columns: Sequence[str], windows: Sequence[str], features: Mapping[str, Reduction]) -> None:
     if bool(columns) == bool(features):
         raise DefinitionError(
@@ -152,6 +166,7 @@ def _check_shape(columns: Sequence[str], windows: Sequence[str], features: Mappi
         )
 
 
+@declared(features=mapping(expression(), at_least=1))
 def on_demand(**features: Deferred) -> OnDemand:
     """Declare features that are computed for each request, such as `busy=_.airport__departures_1h > 40`."""
     return OnDemand(features=dict(features))

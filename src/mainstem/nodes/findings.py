@@ -19,8 +19,8 @@ FindingState = Literal["open", "accepted", "rejected", "verified", "failed"]
 class Rule:
     """A remedy's action: apply `verb` to the rows of a source for which `where` (a condition over its columns) holds.
 
-    `guard` is an SQL aggregate over one day of corrected rows. If it does not hold, the cause is gone, and the run
-    reports that.
+    `guard` is a condition over aggregates of one day of corrected rows. If it does not hold, the cause is gone, and the
+    run reports that.
     """
 
     node: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from mainstem.nodes.base import refused
+from mainstem.nodes.declared import declared
+from mainstem.nodes.kinds import integer, number
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,8 @@ class Limits:
     pages: int = 10_000
     redirects: int = 10
 
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            _positive(each.name, getattr(self, each.name), whole=each.name != "seconds")
 
-
+@declared(bytes=integer(1), seconds=number(above=0), pages=integer(1), redirects=integer(0))
 def limits(
     *,
     bytes: int = Limits.bytes,
@@ -39,17 +37,3 @@ def limits(
     (default 10; 0 follows none). Raises `DefinitionError`.
     """
     return Limits(bytes, seconds, pages, redirects)
-
-
-def check_limits(value: object) -> None:
-    """Refuse a value that is not `Limits`. Raises `DefinitionError`."""
-    if not isinstance(value, Limits):
-        raise refused("`limits` is invalid", value, "limits=ms.limits(seconds=600)")
-
-
-def _positive(name: str, value: object, *, whole: bool) -> None:
-    least = 0 if name == "redirects" else 1
-    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not number or not value >= (least if whole else 0.001):  # type: ignore[operator]
-        expected = f"a whole number of at least {least}" if whole else "a positive number of seconds"
-        raise refused(f"`{name}` of limits is invalid", value, expected)

@@ -6,8 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from mainstem.nodes.base import Deferred, Node, NodeRef, names, one_of, reasons
+from mainstem.nodes.base import Deferred, Node, NodeRef, names, reasons
+from mainstem.nodes.declared import META, declared
 from mainstem.nodes.features import FeatureUse, uses_of
+from mainstem.nodes.kinds import (
+    anything,
+    columns,
+    duration,
+    expression,
+    integer,
+    node,
+    number,
+    optional,
+    positive_duration,
+    text,
+    word,
+)
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -35,6 +49,27 @@ class Model(Node):
     retrain: Literal["definition", "data"] = "definition"
 
 
+def _share_or_duration(name: str, value: Any) -> None:
+    """What is kept for the test: a share, or a duration."""
+    (positive_duration if isinstance(value, str) else number(0, 1))(name, value)
+
+
+@declared(
+    examples=node,
+    prediction_time=expression(),
+    target=expression(),
+    features=anything,
+    metric=optional(text),
+    task=optional(word(*get_args(Task))),
+    candidates=columns(at_least=1, of="candidates"),
+    test=_share_or_duration,
+    gap=duration,
+    folds=integer(1),
+    seed=integer(0),
+    assume_known=anything,
+    retrain=word("definition", "data"),
+    meta=META,
+)
 def model(
     *,
     examples: NodeRef,
@@ -60,9 +95,6 @@ def model(
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
     without a reason.
     """
-    one_of("retrain", retrain, ("definition", "data"))
-    if task is not None:
-        one_of("task", task, get_args(Task))
     return Model(
         examples=examples,
         prediction_time=prediction_time,

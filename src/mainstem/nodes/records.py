@@ -114,6 +114,15 @@ RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"
 
 
 @dataclass(frozen=True)
+class LakeRecord:
+    """The lake whose files the releases of a state refer to: its id, and the state's own URL when that was noted."""
+
+    lake: str
+    state: str
+    id: str = "lake"
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One execution of a plan by the process `host:pid`."""
 

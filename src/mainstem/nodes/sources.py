@@ -7,10 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Deferred, Node, NodeRef, Origin, check_column, names
+from mainstem.nodes.base import Deferred, Node, NodeRef, check_column, names, refused
 from mainstem.nodes.checks import Check
-from mainstem.nodes.limits import Limits, check_limits
+from mainstem.nodes.declared import META, declared
+from mainstem.nodes.kinds import (
+    Kind,
+    a,
+    anything,
+    boolean,
+    column,
+    columns,
+    mapping,
+    node,
+    optional,
+    text,
+    values_of,
+    word,
+)
+from mainstem.nodes.kinds import known as known_kind
+from mainstem.nodes.limits import Limits
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 """When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
@@ -62,10 +77,6 @@ class Api(Source):
     paging: Literal["auto", "page", "offset", "link", "none"] = "auto"
     limits: Limits = Limits()  # noqa: RUF009
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits(self.limits)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Web(Source):
@@ -75,10 +86,6 @@ class Web(Source):
     rows: str
     fields: Mapping[str, str]
     limits: Limits = Limits()  # noqa: RUF009
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits(self.limits)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,6 +100,20 @@ class Stream(Source):
     changes: bool = False
 
 
+_FORMATS = ("csv", "parquet", "json")
+_KEY = columns()
+_SCHEMA = mapping(text, at_least=1)
+_CHECKS = values_of(Check, expected='ms.not_null("origin")')
+_EVERY: dict[str, Any] = {"known": known_kind, "checks": _CHECKS, "key": _KEY, "meta": META}
+_COLLECTED: dict[str, Any] = {**_EVERY, "schema": optional(_SCHEMA)}
+_TIME: Kind = optional(column)
+_NAMED = {said: kind for said, kind in META.items() if said != "name"}
+
+
+_LIMITS = a(Limits, "limits, as in limits=ms.limits(seconds=600)")
+
+
+@declared(path=text, time=_TIME, format=optional(word(*_FORMATS)), options=optional(mapping(anything)), **_COLLECTED)
 def files(
     path: str,
     *,
@@ -108,9 +129,12 @@ def files(
     """Declare CSV, Parquet or JSON-lines files that match the glob `path`, relative to the project.
 
     The suffix tells the format unless `format` is given. `options` are passed to the reader (`delim`, `nullstr`, …).
+    Raises `DefinitionError` for an unknown suffix.
     """
     suffix = path.removesuffix(".gz").rsplit(".", 1)[-1]
     kind: Any = format or {"jsonl": "json", "ndjson": "json"}.get(suffix, suffix)
+    if kind not in _FORMATS:
+        raise refused("the format of the files is unknown", path, f'format="…", one of {", ".join(_FORMATS)}')
     return Files(
         path=path,
         format=kind,
@@ -124,6 +148,7 @@ def files(
     )
 
 
+@declared(url=text, table=optional(text), query=optional(text), time=_TIME, cursor=optional(column), **_COLLECTED)
 def database(
     url: str,
     *,
@@ -137,7 +162,12 @@ def database(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Database:
-    """Declare a `table` or a `query` of the database at `url` (`sqlite:///…`, `postgresql://…`)."""
+    """Declare a `table` or a `query` of the database at `url` (`sqlite:///…`, `postgresql://…`).
+
+    Raises `DefinitionError` unless one of them is given.
+    """
+    if (table is None) == (query is None):
+        raise refused("a database requires a table or a query", [table, query], 'table="…" or query="…", one of them')
     return Database(
         url=url,
         table=table,
@@ -152,6 +182,18 @@ def database(
     )
 
 
+@declared(
+    limits=_LIMITS,
+    url=text,
+    records=text,
+    time=_TIME,
+    cursor=optional(column),
+    cursor_param=optional(text),
+    params=optional(mapping(text)),
+    headers=optional(mapping(text)),
+    paging=word("auto", "page", "offset", "link", "none"),
+    **_COLLECTED,
+)
 def api(
     url: str,
     *,
@@ -193,6 +235,7 @@ def api(
     )
 
 
+@declared(url=text, rows=text, fields=mapping(text, at_least=1), limits=_LIMITS, **_COLLECTED)
 def web(
     url: str,
     *,
@@ -220,6 +263,7 @@ def web(
     )
 
 
+@declared(name=text, schema=_SCHEMA, time=column, history=optional(node), changes=boolean, **{**_EVERY, "meta": _NAMED})
 def stream(
     name: str,
     *,
@@ -239,12 +283,8 @@ def stream(
     of which may be null. `key` identifies the event. Raises `DefinitionError` for changes without a key.
     """
     if changes and not key:
-        raise DefinitionError(
-            "`changes=True` requires `key=`",
-            where=str(Origin.of_caller()),
-            expected="key=…",
-            hint="the key identifies an event in all messages about it",
-        )
+        hint = "the key identifies an event in all messages about it"
+        raise refused("`changes=True` requires `key=`", key, "key=…", hint)
     return Stream(
         name=name,
         schema=dict(schema),

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons
+from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
 from mainstem.nodes.checks import Check
+from mainstem.nodes.declared import META, declared
+from mainstem.nodes.kinds import anything, column, columns, mapping, node, optional, values_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +37,15 @@ class Table(Node):
         return tuple(inspect.signature(self.function).parameters) if self.function else ()
 
 
+@declared(
+    function=anything,
+    key=columns(),
+    time=optional(column),
+    checks=values_of(Check, expected='ms.not_null("origin")'),
+    inputs=optional(mapping(node)),
+    assume_known=anything,
+    **META,
+)
 def table(
     function: Callable[..., Any] | None = None,
     *,
@@ -50,12 +61,15 @@ def table(
     """Declare the decorated function as a table, with or without arguments: `@ms.table` or `@ms.table(key=…)`.
 
     The function takes Ibis tables and returns one. `time` names the column of the event time. `assume_known` maps a
-    column to a reason: the column may then be used although its availability is unknown.
+    column to a reason: the column may then be used although its availability is unknown. Raises `DefinitionError` for a
+    function that does not take tables.
     """
 
     assumed = reasons(assume_known)
 
     def declare(body: Callable[..., Any]) -> Table:
+        if not inspect.isfunction(body):
+            raise refused("a table requires a function", body, "@ms.table above `def legs(flights): …`")
         return Table(
             name=name or body.__name__,
             function=body,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import msgspec
 
 from mainstem.errors import DefinitionError
+from mainstem.nodes.base import shown
 
 if TYPE_CHECKING:
     import ibis
@@ -30,6 +31,20 @@ class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 
     rowwise: ClassVar[bool] = True
     keeps_type: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what a field's type does not take: msgspec itself looks only at what it decodes."""
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            try:
+                taken = msgspec.convert(value, field.type)
+            except (msgspec.ValidationError, OverflowError) as problem:
+                raise DefinitionError(
+                    f"`{field.name}` of {self.kind!r} has an invalid value", got=shown(value), expected=str(problem)
+                ) from None
+            if isinstance(taken, float) and not isfinite(taken):
+                raise DefinitionError(f"`{field.name}` of {self.kind!r} must be finite", got=repr(taken))
+            msgspec.structs.force_setattr(self, field.name, taken)
 
     @property
     def kind(self) -> str:
@@ -65,6 +80,7 @@ class ColumnVerb(Verb, frozen=True):
     takes: ClassVar[str] = "any type"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.column:
             raise DefinitionError(f"{self.kind!r} needs a column", got="an empty name", expected="the name of a column")
 
@@ -102,9 +118,6 @@ class Rescale(ColumnVerb, frozen=True, tag="rescale"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, number in (("factor", self.factor), ("offset", self.offset)):
-            if not isfinite(number):
-                raise DefinitionError(f"the {name} of a rescale must be finite", got=repr(number))
         if self.factor == 0:
             raise DefinitionError("the factor of a rescale must not be 0", got="0", hint="it would erase the column")
 
@@ -127,9 +140,9 @@ class MapValues(ColumnVerb, frozen=True, tag="map_values"):
     takes: ClassVar[str] = "a text"
 
     def __post_init__(self) -> None:
+        if isinstance(self.values, Mapping):
+            msgspec.structs.force_setattr(self, "values", tuple(self.values.items()))
         super().__post_init__()
-        pairs = self.values.items() if isinstance(self.values, Mapping) else self.values
-        msgspec.structs.force_setattr(self, "values", tuple((old, new) for old, new in pairs))
         sources = [old for old, _ in self.values]
         if not sources or len(set(sources)) < len(sources):
             raise DefinitionError(
@@ -271,8 +284,12 @@ class Deduplicate(Verb, frozen=True, tag="deduplicate"):
     rowwise: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.key:
             raise DefinitionError("'deduplicate' needs a key", got="no column", expected="the columns of the key")
+        if not self.order_by or not all(self.key) or len(set(self.key)) < len(self.key):
+            got = f"key {', '.join(map(repr, self.key))} by {self.order_by!r}"
+            raise DefinitionError("'deduplicate' needs distinct columns", got=got, expected="names, each once")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Pages over the same calls that the API offers."""
+"""The web page. It uses only the calls that the API offers."""
 
 from mainstem.pages.page import render
 from mainstem.pages.routes import routes

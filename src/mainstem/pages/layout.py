@@ -1,7 +1,7 @@
-"""Places for the nodes of a graph: layered from left to right, as Sugiyama, Tagawa and Toda (1981) do it.
+"""The layout of a graph: layered from left to right, as by Sugiyama, Tagawa and Toda (1981).
 
-Layers are longest paths from the sources; edges that skip a layer get a bend in it; within a layer nodes are ordered
-by the mean place of their neighbours, a few times back and forth.
+Layers are longest paths from the sources. An edge that skips a layer gets a bend in it. Within a layer, nodes are
+ordered by the mean place of their neighbours, in a few passes back and forth.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Slot: TypeAlias = str | tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Drawing:
-    """Left upper corners of nodes, paths of edges (SVG), and the size of it all, in pixels."""
+    """Upper left corners of nodes, paths of edges (SVG), and the total size, in pixels."""
 
     nodes: Mapping[str, tuple[float, float]]
     edges: Mapping[tuple[str, str], str]
@@ -31,7 +31,7 @@ class Drawing:
 
 
 def draw(needs: Mapping[str, Sequence[str]]) -> Drawing:
-    """Lay out a directed acyclic graph, given what each node needs."""
+    """Lay out a directed acyclic graph, given the inputs of each node."""
     depth = _depths(needs)
     edges = [(source, node) for node, sources in needs.items() for source in sources if source in needs]
     chains = {edge: _chain(edge, depth) for edge in edges}
@@ -86,7 +86,7 @@ def _ordered(layers: list[list[Slot]], links: Sequence[tuple[Slot, Slot]]) -> li
 
 
 def _places(layers: Sequence[Sequence[Slot]]) -> dict[Slot, tuple[int, float]]:
-    """Layer and y of each slot; layers are centred."""
+    """Return layer and y of each slot. Layers are centred."""
     heights = [sum(_height(slot) + GAP_Y for slot in layer) - GAP_Y for layer in layers]
     tallest = max(heights, default=0)
     place: dict[Slot, tuple[int, float]] = {}
@@ -103,7 +103,7 @@ def _height(slot: Slot) -> float:
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    """From the right edge of the first node, through the bends, to the left edge of the last."""
+    """Return the path from the right edge of the first node, through the bends, to the left edge of the last."""
     last = len(points) - 1
     stops = [(x + WIDTH, y + HEIGHT / 2) for x, y in points[:1]]
     for x, y in points[1:last]:

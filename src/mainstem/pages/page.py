@@ -1,4 +1,4 @@
-"""The page at `/`: the graph with the state of every node, endpoints, findings and runs, drawn from one status."""
+"""The page at `/`: the graph with the state of every node, endpoints, findings and runs, from one status."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 LONGEST = 21
-"""Characters of a name that fit into a box."""
+"""The maximum number of characters of a name in a box."""
 
 
 def render(status: ProjectStatus) -> str:
-    """The page as HTML; `status` is what `GET /api/status` answers."""
+    """Return the page as HTML. `status` is the response of `GET /api/status`."""
     nodes = {node.name: node for node in status.nodes}
     drawing = draw({name: node.inputs for name, node in nodes.items()})
     return _template().render(
@@ -37,7 +37,7 @@ def render(status: ProjectStatus) -> str:
 
 
 def mark(status: ProjectStatus) -> str:
-    """A text that changes when the page should be drawn anew."""
+    """Return a text that changes when the page must be redrawn."""
     states = ",".join(f"{node.name}:{node.state}" for node in status.nodes)
     findings = ",".join(f"{finding.id}:{finding.state}" for finding in status.findings)
     runs = ",".join(f"{run.id}:{run.status}" for run in status.runs[:1])
@@ -45,7 +45,7 @@ def mark(status: ProjectStatus) -> str:
 
 
 def _embedded(value: Any) -> str:
-    """JSON that may stand inside a script element."""
+    """Return JSON that is safe inside a script element."""
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
@@ -57,7 +57,7 @@ def _counts(nodes: Mapping[str, NodeStatus]) -> dict[str, int]:
 
 
 def _by_state(findings: Sequence[FindingStatus]) -> list[FindingStatus]:
-    """Open ones first, then those that are being dealt with; those that cost nothing after those that do."""
+    """Return findings ordered by state: open ones first, then those in progress; harmless ones after the others."""
     order = {"open": 0, "accepted": 1, "failed": 2, "verified": 3, "rejected": 4}
     return sorted(findings, key=lambda f: (order.get(f.state, 9), f.harmless))
 
@@ -67,14 +67,14 @@ def short(name: str) -> str:
 
 
 def number(value: Any) -> str:
-    """`336,776`, `0.627`, or `–` for nothing."""
+    """Return a number as text: `336,776`, `0.627`, or `–` for None."""
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def minute(instant: str | None) -> str:
-    """`2013-12-01 10:00` in UTC, of an ISO 8601 text."""
+    """Return an ISO 8601 text as `2013-12-01 10:00` in UTC."""
     return instant[:16].replace("T", " ") if instant else "–"
 
 

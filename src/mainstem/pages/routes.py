@@ -17,7 +17,7 @@ Status = Callable[[], ProjectStatus]
 
 
 def routes(status: Status) -> list[Route]:
-    """`GET /` and `GET /api/status`, over a function that says what there is; it is called on a thread."""
+    """Return `GET /` and `GET /api/status` over a function that returns the status. It is called in a thread."""
 
     async def page(request: Request) -> Response:
         html = await asyncio.to_thread(lambda: masked(render(status())))

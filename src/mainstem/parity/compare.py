@@ -182,7 +182,8 @@ class _Comparison:
     @cached_property
     def features(self) -> dict[str, Feature]:
         """The features by column, for all columns of views."""
-        return {c: f for action in self.retrieval.lookups for c, f in action.columns.items() if c in self.columns}
+        compared = set(self.columns)
+        return {c: f for action in self.retrieval.lookups for c, f in action.columns.items() if c in compared}
 
     def _older(self, column: str, logged: Any) -> Any:
         """Return the reads that an earlier release served with another definition of the view or of its source."""

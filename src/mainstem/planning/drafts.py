@@ -1,4 +1,4 @@
-"""Records that a run has made and not published yet: its own later steps see them, and no other reader does."""
+"""Records of a run that are not published yet. Only later steps of the run see them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from mainstem.ports import R, Record, State
 
 
 class Drafts:
-    """The records of a state, with those of one run in front. The runner publishes them with the release."""
+    """The records of a state, overlaid with those of one run. The runner publishes them with the release."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._made: dict[tuple[type, str], Record] = {}
 
     def add(self, *records: Record) -> None:
-        """Let later steps see `records`; one with the id of an earlier one takes its place."""
+        """Make `records` visible to later steps. A record replaces an earlier one with the same id."""
         self._made |= {(type(record), record.id): record for record in records}
 
     @property
     def made(self) -> tuple[Record, ...]:
-        """What the run has made so far, in the order in which it was made."""
+        """The records of the run so far, in order of creation."""
         return tuple(self._made.values())
 
     def get(self, kind: type[R], id: str) -> R | None:
-        """Return a record, the run's own if it has made one. Raises `StorageError`."""
+        """Return a record, preferably the run's own. Raises `StorageError`."""
         own: Any = self._made.get((kind, id))
         return own or self._state.get(kind, id)
 

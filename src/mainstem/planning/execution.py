@@ -1,4 +1,4 @@
-"""What a runner hands to an executor, and what it gets back."""
+"""The interface between a runner and its executors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mainstem.ports import Engine, Lake, Record, Session, Snapshot, State
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step brought about. Nothing of it is visible to readers before the run publishes its release.
+    """The result of a step. Readers see it only after the run publishes its release.
 
-    `tables` maps stored relations (also `quarantine.legs`, `dataset.late`, `predictions.arrivals`) to new
-    snapshots; `models` to `online` extend the release's fields of the same names. `records` (findings, verdicts, model
-    versions) are saved with the release, or not at all.
+    `tables` maps stored relations (also `quarantine.legs`, `dataset.late`, `predictions.arrivals`) to new snapshots.
+    `models` to `online` extend the release's fields of the same names. `records` (findings, verdicts, model versions)
+    are saved with the release, or not at all.
     """
 
     tables: Mapping[str, Snapshot] = field(default_factory=dict)
@@ -46,9 +46,9 @@ class StepResult:
 
 @dataclass
 class Context:
-    """One run, as its executors see it. `release` is the release in the making: reads resolve through it.
+    """A run as its executors see it. `release` is the release in the making. Reads use it.
 
-    Executors read records through `records`, which has those of the run's earlier steps.
+    Executors read records through `records`, which includes those of the run's earlier steps.
     """
 
     run: str
@@ -64,13 +64,13 @@ class Context:
         self.records = Drafts(self.state)
 
     def absorb(self, step: Step, outcome: StepResult) -> None:
-        """Take a finished step's results into the release in the making."""
+        """Add a finished step's results to the release in the making."""
         self.records.add(*outcome.records)
         grown: dict[str, Any] = {
             name: {**getattr(self.release, name), **getattr(outcome, name)}
             for name in ("tables", "models", "endpoints", "cutovers", "online")
         }
-        # The state of a view that there is no longer is of use to nobody, and nothing is added to it.
+        # The state of a removed view is neither read nor updated.
         grown["online"] = {name: state for name, state in grown["online"].items() if name in self.graph}
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
         if step.effect != "none":
@@ -80,26 +80,27 @@ class Context:
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
 
     def is_current(self, step: Step) -> bool:
-        """Whether the step was last done on the very snapshots that it would read now."""
+        """Return whether the step was last run on the same snapshots that it would read now."""
         return self.release.inputs.get(step.key) == self.read_by(step.node)
 
     def read_by(self, node: str) -> dict[str, int]:
-        """The stored relations that a node is made from, each with the snapshot this run reads."""
+        """Return the stored relations that a node depends on, each with the snapshot that this run reads."""
         stored = self.graph.stored_inputs(node)
         return {name: self.release.tables[name].id for name in stored if name in self.release.tables}
 
     def snapshot(self, table: str) -> Snapshot:
-        """The snapshot this run reads for a stored relation. Raises `StorageError` if there is none yet."""
+        """Return the snapshot that this run reads for a stored relation. Raises `StorageError` without one."""
         if table not in self.release.tables:
             raise StorageError(f"{table!r} has no data on branch {self.branch!r} yet", hint="mainstem run")
         return self.release.tables[table]
 
     def session(self, names: Iterable[str]) -> AbstractContextManager[Session]:
-        """An engine session over stored relations. Use `graph[name].read` in it to read a node as others do."""
+        """Open an engine session over stored relations. Use `graph[name].read` in it to read a node as other
+        nodes do."""
         return self.engine.session({name: self.lake.scan(self.snapshot(name)) for name in names})
 
 
 class Executor(Protocol):
-    """Does one kind of step. Raises a `MainstemError` when it cannot; whatever it wrote by then stays unseen."""
+    """Runs one kind of step. Raises a `MainstemError` on failure. Its writes then stay invisible."""
 
     def __call__(self, step: Step, context: Context) -> StepResult: ...

@@ -1,4 +1,4 @@
-"""What a plan asks of each type of node: one object that says when the node is due."""
+"""The interface between plans and types of nodes: one object per type that says when a node is due."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mainstem.planning.plan import Effect, StepKind
 
 @dataclass(frozen=True)
 class Due:
-    """A step that a node needs: the `kind` of work, why, and what it gives the node."""
+    """A step that a node may need: its `kind`, and its effect on the node."""
 
     kind: StepKind
     reason: Reason
@@ -22,20 +22,20 @@ class Due:
 
 
 def due(kind: StepKind, reason: Reason | None, effect: Effect) -> tuple[Due, ...]:
-    """The step, if there is a reason for it."""
+    """Return the step, if there is a reason for it."""
     return () if reason is None else (Due(kind, reason, effect),)
 
 
 class Plannable(Protocol):
-    """What a plan needs to know of a type of node."""
+    """The planning of a type of node."""
 
     @property
     def node_type(self) -> type[Node]:
-        """The type of node that this is about, and its subtypes that have no kind of their own."""
+        """The type of node. It includes subtypes without their own kind."""
         ...
 
     def due(self, name: str, node: Any, outlook: Outlook) -> Iterable[Due]:
-        """The steps that bring the node to what it declares, in their order. Looks at nothing but the outlook."""
+        """Return the steps that bring the node to its declared state, in order. Depends only on the outlook."""
         ...
 
 
@@ -43,7 +43,7 @@ K = TypeVar("K", bound=Plannable)
 
 
 class Kinds(Generic[K]):
-    """A registry: the kind of a node is that of its type, or of the nearest ancestor that has one."""
+    """A registry. The kind of a node is that of its type, or of the nearest ancestor that has one."""
 
     def __init__(self, *kinds: K) -> None:
         self._kinds: dict[type[Node], K] = {}
@@ -51,14 +51,14 @@ class Kinds(Generic[K]):
             self.register(kind)
 
     def register(self, kind: K) -> None:
-        """Add the kind of a type of node, in the place of the one that the type had."""
+        """Register the kind of a type of node. It replaces an earlier one."""
         self._kinds[kind.node_type] = kind
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._kinds.values())
 
     def of(self, node: Node) -> K:
-        """The kind of a node. Raises `DefinitionError` for a type that has none."""
+        """Return the kind of a node. Raises `DefinitionError` for a type without one."""
         for each in type(node).__mro__:
             if each in self._kinds:
                 return self._kinds[each]

@@ -1,4 +1,4 @@
-"""The plan of bringing views online, and nothing else: a pure function."""
+"""The plan that brings views online, and no other step: a pure function."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STEPS = ("drain", "materialise")
 def materialising(
     graph: Graph, situation: Situation, kinds: Kinds[K], views: Sequence[str] = (), *, rebuild: bool = False
 ) -> Plan:
-    """The steps that bring `views` (all of them, if none is named) online as they are declared, or anew (`rebuild`).
+    """Return the steps that bring `views` (all if empty) online as declared. `rebuild` builds every one again.
 
-    What the logs of their streams have is drained first. Raises `UnknownName` for what is no view.
+    The logs of their streams are drained first. Raises `UnknownName` for a node that is not a view.
     """
     known = list(graph.of(FeatureView))
     for name in views:
@@ -38,10 +38,10 @@ def materialising(
 
 
 def _anew(chosen: Sequence[str], due: Sequence[Step]) -> Iterator[Step]:
-    """Those steps, and one for each view that is to be built whatever its state is."""
+    """Yield the due steps, and a step for each other view that is built in any case."""
     planned = {step.node: step for step in due if step.kind == "materialise"}
     drains = tuple(step for step in due if step.kind == "drain")
     yield from drains
     for name in chosen:
         step = planned.get(name) or Step("materialise", name, "", tuple(drain.key for drain in drains), effect="online")
-        yield replace(step, reason="it is to be built anew", if_changed=False)
+        yield replace(step, reason="a rebuild was requested", if_changed=False)

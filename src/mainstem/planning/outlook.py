@@ -1,4 +1,4 @@
-"""What a plan depends on, and what a node's kind can ask of it while the plan is made."""
+"""The inputs of a plan, and the questions that a node's kind can ask while the plan is made."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from mainstem.nodes.records import Release
 from mainstem.planning.plan import Step, StepKind
 
 OBSERVED = "mainstem.observed"
-"""The snapshot property that keeps what a source looked like when it was collected."""
+"""The snapshot property that holds how a source looked when it was collected."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What a plan depends on beside the definitions.
+    """The inputs of a plan other than the definitions.
 
-    `observed` maps a source to a text that changes when it may have new data (None: it cannot be told without reading
-    it); `pending` counts logged events or predictions that the lake does not have, less than none if the log was lost;
-    `gone` are the views whose online state is not in the store any more; `awaiting` are the endpoints with an accepted
-    finding that waits to be verified.
+    `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
+    counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
+    views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
     """
 
     release: Release
@@ -32,7 +31,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a step is due. With `if_changed` it holds only if the steps before bring something new."""
+    """Why a step is due. With `if_changed` it is due only if earlier steps change its inputs."""
 
     text: str
     if_changed: bool = False
@@ -40,7 +39,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The definitions, the situation of the branch, and the `steps` planned so far by key: those of all inputs."""
+    """The definitions, the situation of the branch, and the `steps` that are planned so far, by key."""
 
     graph: Graph
     situation: Situation
@@ -48,28 +47,29 @@ class Outlook:
 
     @property
     def release(self) -> Release:
-        """What the branch publishes."""
+        """The release that the branch publishes."""
         return self.situation.release
 
     def redefined(self, name: str) -> bool:
-        """Whether a node was made by another definition than it has now, or never."""
+        """Return whether a node was made by another definition than its present one, or never."""
         return self.release.fingerprints.get(name) != self.graph[name].made_by
 
     def unmade(self, name: str, never: str) -> Reason | None:
-        """Why a node is not as declared: it was made `never`, or by another definition. None if it is."""
+        """Return why a node is not as declared: `never` made, or made by another definition. None if it is as
+        declared."""
         if name not in self.release.fingerprints:
             return Reason(never)
         return Reason("its definition changed") if self.redefined(name) else None
 
     def pending(self, name: str) -> Reason | None:
-        """How much the node's log has that the lake does not have. None if it has nothing."""
+        """Return how much of the node's log is not in the lake yet. None if there is nothing."""
         count = self.situation.pending.get(name, 0)
         if count < 0:
             return Reason("its log is gone from the online store")
         return Reason(f"{count:,} logged, not in the lake yet") if count else None
 
     def inputs(self, name: str, kind: StepKind) -> Reason | None:
-        """Which stored inputs will change in this run, or have changed since the step was last done."""
+        """Return which stored inputs will change in this run, or have changed since the step last ran."""
         stored = self.graph.stored_inputs(name)
         coming = stored & {step.node for step in self.steps.values() if step.effect == "data"}
         before = self.release.inputs.get(f"{kind} {name}", {})

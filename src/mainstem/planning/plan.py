@@ -1,4 +1,4 @@
-"""A plan as data: ordered steps from the state a branch is in to the state the project declares."""
+"""A plan as data: ordered steps from the branch's state to the state that the project declares."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Literal
 from mainstem.ports import Interval
 
 StepKind = str
-"""A word that names the executor. Mainstem's own, in the order of the house: `collect` a source, `drain` a log into the
-lake, `build` a table, `materialise` a view online, `train` a challenger, `promote` it where an endpoint declares
-`promote="gate"`, `monitor` an endpoint, `attribute` what it loses."""
+"""The name of an executor. The built-in ones, in order: `collect` a source, `drain` a log into the lake, `build` a
+table, `materialise` a view online, `train` a challenger, `promote` it if an endpoint declares `promote="gate"`,
+`monitor` an endpoint, `attribute` its loss."""
 
 Effect = Literal["data", "online", "model", "none"]
-"""What a step gives its node: rows in the lake, online state, a model version; or none of these, as a verdict does."""
+"""What a step makes for its node: rows in the lake, online state, a model version; or none of these,
+as for a verdict."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One change: `kind` of work on `node`, why, and the steps (by key) whose success it needs.
+    """One step: a `kind` of work on `node`, its reason, and the steps (by key) that must succeed before it.
 
-    `if_changed` marks a step whose only reason is that its inputs may change in this run: if not, it is left out.
-    A step with an `effect` brings its node to the declared state; with an `interval`, that part of it.
+    `if_changed` marks a step whose only reason is that its inputs may change in this run; without a change it is
+    skipped. A step with an `effect` brings its node to the declared state; with an `interval`, that part of it.
     """
 
     kind: StepKind
@@ -40,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one run on one branch, in an order that respects what they need; nodes `unchanged` beside them."""
+    """The steps of a run on a branch, in dependency order, and the `unchanged` nodes."""
 
     branch: str
     steps: tuple[Step, ...]

@@ -1,4 +1,4 @@
-"""From the state of a branch and the project's definitions to a plan: a pure function."""
+"""Make a plan from the state of a branch and the project's definitions: a pure function."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mainstem.planning.plan import Plan, Step
 
 
 def plan(graph: Graph, situation: Situation, kinds: Kinds[K], selection: str | None = None) -> Plan:
-    """The steps that bring the branch to what `graph` declares, each with its reason. Raises `UnknownName`.
+    """Return the steps that bring the branch to the state that `graph` declares, each with its reason.
 
-    `kinds` say of each type of node when it is due.
+    `kinds` decide for each type of node when it is due. Raises `UnknownName`.
     """
     chosen = select(graph.dag, selection)
     steps: dict[str, Step] = {}
@@ -35,9 +35,9 @@ def _step(due: Due, name: str, graph: Graph, before: Mapping[str, Step]) -> Step
 
 
 def _needs(name: str, graph: Graph, before: Mapping[str, Step]) -> tuple[str, ...]:
-    """The steps whose success this one needs: those upstream, and those of its own node before it.
+    """Return the steps that must succeed before this one: upstream steps, and earlier steps of its own node.
 
-    Only serving reads online state, so nothing that is computed from the lake waits for a view to be online.
+    Only serving reads online state, so steps that read the lake do not wait for views.
     """
     upstream = graph.dag.upstream(name)
     own_or_upstream = (

@@ -1,4 +1,4 @@
-"""Which process does a run, so that one that was killed is not taken for one that goes on."""
+"""The process of a run, so that a killed run is not taken for a running one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def here() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Whether a process was one of this machine and is no more; of another machine's nobody here can tell."""
+    """Return whether a process of this machine has ended. Processes of other machines cannot be checked."""
     host, _, pid = process.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit() or os.name != "posix":
         return False
     try:
-        os.kill(int(pid), 0)  # signal 0 only asks
+        os.kill(int(pid), 0)  # signal 0 only checks for existence
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Runs a plan: every step by its executor, then one compare-and-swap that publishes all of it, or nothing."""
+"""Run a plan: execute every step, then publish all of it, or nothing, with one compare-and-swap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Event:
-    """What a run tells while it goes on: a step that starts, one that says something, one that has ended."""
+    """Progress of a run: a step starts, reports, or ends."""
 
     kind: Literal["started", "progress", "ended"]
     step: Step
@@ -38,11 +38,11 @@ class Runner:
         self.executors = executors
 
     def run(self, plan: Plan, context: Context, listen: Listener = lambda _: None) -> RunRecord:
-        """Execute the steps and publish. Nothing is published unless every step succeeded.
+        """Execute the steps and publish. Nothing is published unless every step succeeds.
 
-        Raises `RunFailed` (its `run` is the record) when a step failed, `ConflictError` when another run moved
-        the branch first; on an interrupt the record says so and the interrupt goes on. One that comes when the branch
-        has moved comes too late: the run is published.
+        Raises `RunFailed` (its `run` is the record) if a step failed, and `ConflictError` if another run moved the
+        branch first. An interrupt is recorded and raised again. After the branch has moved, an interrupt has no effect:
+        the run is published.
         """
         parent = context.release.id
         record = RunRecord(context.run, context.branch, "running", process=here())
@@ -73,7 +73,7 @@ class Runner:
         if blocked:
             return StepRecord(step.kind, step.node, step.reason, "skipped", message=blocked)
         if step.if_changed and context.is_current(step):
-            return StepRecord(step.kind, step.node, step.reason, "done", message="its inputs stayed as they were")
+            return StepRecord(step.kind, step.node, step.reason, "done", message="its inputs did not change")
         context.report = lambda message: listen(Event("progress", step, message))
         began = time.perf_counter()
         try:
@@ -89,14 +89,14 @@ class Runner:
         return _done(step, outcome, time.perf_counter() - began)
 
     def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
-        """Move the branch to the new release, with every record that the run has made: all of it, or nothing."""
+        """Move the branch to the new release and save every record of the run, in one transaction."""
         release = replace(context.release, id=new_id("rel"), run=context.run, parent=parent or None, created_at=now())
         context.release = release
         ended = _ended(record, steps, "published", release.id)
         context.state.publish(context.branch, release, ended, *context.records.made, expect=parent or None)
 
     def _announce(self, context: Context) -> None:
-        """Tell outside readers. The run is published without it: till then the commits' own branches keep the files."""
+        """Move the tables' own pointers for outside readers. Until then the branches of the commits keep the files."""
         new = [snapshot for snapshot in context.release.tables.values() if snapshot.run == context.run]
         with suppress(KeyboardInterrupt):
             try:
@@ -105,7 +105,7 @@ class Runner:
                     if context.branch == "main":
                         context.lake.publish(snapshot)
             except StorageError as error:
-                logger.warning("published; but readers beside Mainstem see the tables as they were before: %s", error)
+                logger.warning("published; but readers outside Mainstem still see the previous tables: %s", error)
 
     def _close(self, context: Context, record: RunRecord, steps: list[StepRecord], status: RunStatus) -> RunRecord:
         ended = _ended(record, steps, status)
@@ -118,7 +118,7 @@ def _ended(record: RunRecord, steps: Sequence[StepRecord], status: RunStatus, re
 
 
 def _has_moved(context: Context, parent: str) -> bool:
-    """Whether the branch publishes this run: an interrupt may come between its move and word of it."""
+    """Return whether the branch publishes this run: an interrupt may come right after the move."""
     return context.release.id != parent and context.state.head(context.branch) == context.release.id
 
 
@@ -127,8 +127,8 @@ def _blocked(step: Step, before: list[StepRecord]) -> str:
     cause = next((need for need in step.needs if need in trouble), None)
     if cause:
         return f"{cause} {'failed' if trouble[cause] == 'failed' else 'was skipped'}"
-    if trouble and step.effect != "data":  # what is left shows all that is wrong with the data at once
-        return "the run will not publish"
+    if trouble and step.effect != "data":  # remaining steps run too, so that one run shows all errors in the data
+        return "the run will not be published"
     return ""
 
 

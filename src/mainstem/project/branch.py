@@ -1,4 +1,4 @@
-"""One branch of a project: its definitions, what it publishes, and contexts to read it. What every helper works on."""
+"""One branch of a project: its definitions, its release, and contexts to read it. All helpers work on a Branch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from mainstem.nodes.base import Node
+from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
+from mainstem.nodes.kinds import a, anything, mapping, optional, text
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
@@ -25,10 +27,17 @@ from mainstem.settings import Settings
 class Branch:
     """A project's definitions on one branch, resolved with the release and the remedies in force.
 
-    Definitions are resolved when they are first needed, and again when the branch's release or the accepted
-    remedies have changed.
+    Definitions are resolved on first use, and again after the branch's release or the accepted remedies change.
     """
 
+    @declared(
+        self=anything,
+        settings=a(Settings, "ms.load(…) reads mainstem.toml"),
+        nodes=mapping(a(Node, "a source, table, view, model or endpoint")),
+        branch=text,
+        aliases=optional(anything),
+        read=optional(anything),
+    )
     def __init__(
         self,
         settings: Settings,
@@ -38,8 +47,11 @@ class Branch:
         aliases: Mapping[Node, str] | None = None,
         read: Callable[[], Mapping[str, Node]] | None = None,
     ) -> None:
-        """`aliases` names nodes that definitions refer to and that others of `nodes` stand in for, as tests do; `read`
-        gets the nodes again from where they are written."""
+        """Create a branch.
+
+        `aliases` maps nodes that definitions refer to, to the names of `nodes` that replace them, as in tests. `read`
+        loads the nodes again from the project's files.
+        """
         self.settings = settings
         self.branch = branch
         self.adapters = Adapters(settings, branch)
@@ -63,7 +75,7 @@ class Branch:
 
     @property
     def nodes(self) -> Mapping[str, Node]:
-        """The declarations, by name."""
+        """The declarations by name."""
         return self._definitions.nodes
 
     @property
@@ -72,7 +84,8 @@ class Branch:
         return self._definitions.graph(self.release.cutovers)
 
     def graph_of(self, release: Release) -> Graph:
-        """The project as the release was made of it: read again, if it has changed since. Raises `DefinitionError`."""
+        """Return the project as of the release. It is loaded again if it has changed since. Raises
+        `DefinitionError`."""
         graph = self._definitions.graph(release.cutovers)
         if self._read is None or is_of(graph, release):
             return graph
@@ -98,41 +111,42 @@ class Branch:
 
     @property
     def release(self) -> Release:
-        """What the branch publishes; an empty release (its id is "") before the first run."""
+        """The release that the branch publishes. Before the first run it is empty, with the id ""."""
         return self._releases.current
 
     def claim(self) -> Release:
-        """The branch's release; a branch that has none yet is forked from main."""
+        """Return the branch's release. A branch without one is forked from main."""
         return self._releases.claim()
 
     def findings(self, state: str | None = None) -> list[Finding]:
-        """The branch's findings, oldest first; only those in one state if given."""
+        """Return the branch's findings, oldest first, perhaps only those in one state."""
         found = self.adapters.state.find(Finding, branch=self.branch)
         return [finding for finding in found if state in (None, finding.state)]
 
     def plan(self, select: str | None = None, *, look: bool = True) -> Plan:
-        """What `run` would do, and why.
+        """Return what `run` would do, and why.
 
-        Without `look` no source is asked: it counts as it was when the last run collected it. Raises `UnknownName`.
+        With `look=False` no source is contacted: each counts as it was when the last run collected it. Raises
+        `UnknownName`.
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
         return plan(graph, seen, KINDS, select)
 
     def reading(self, purpose: str) -> Context:
-        """A context that reads what is published now."""
+        """Return a context that reads the published release."""
         return self.context(purpose, self.release)
 
     def context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
-        """A context that reads a release, by the definitions of now unless others are given."""
+        """Return a context that reads a release, with the present definitions unless others are given."""
         a = self.adapters
         return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state)
 
     def table(self, name: str) -> Relation:
-        """A published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
+        """Return a published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
         return Relation(self.reading("read"), name, self._past, self.explorer)
 
     def _past(self, table: str, when: When) -> Context:
-        """How to read a relation as it was published then: the release, and the remedies accepted by that time."""
+        """Return how to read a relation as published at a point: the release, and the remedies accepted by then."""
         release = self._releases.as_of(when, table)
         return self.context("read", release, self._definitions.graph(release.cutovers, until=release.created_at))

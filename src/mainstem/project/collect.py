@@ -1,4 +1,4 @@
-"""Collects a project's declarations: the modules that mainstem.toml names, and `sql/*.sql`."""
+"""Load a project's declarations: from the modules of mainstem.toml, and from `sql/*.sql`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mainstem.nodes.base import Node
 
 
 def from_project(root: Path, modules: Iterable[str]) -> dict[str, Node]:
-    """Every node of the project at `root` by name. Raises `DefinitionError`."""
+    """Return every node of the project at `root` by name. Raises `DefinitionError`."""
     named: dict[str, Node] = {}
     wanted = tuple(modules)
     _forget(root, wanted)
@@ -30,7 +30,7 @@ def from_project(root: Path, modules: Iterable[str]) -> dict[str, Node]:
 
 
 def from_namespace(namespace: Mapping[str, Any]) -> dict[str, Node]:
-    """The nodes among a module's or notebook's names; a node's own `name=` wins over the attribute's."""
+    """Return the nodes among a module's or notebook's names. A node's own `name=` has precedence over the attribute."""
     named: dict[str, Node] = {}
     for attribute, value in namespace.items():
         if isinstance(value, Node) and not attribute.startswith("_"):
@@ -43,16 +43,17 @@ def _add(named: dict[str, Node], more: Mapping[str, Node]) -> None:
         other = named.setdefault(name, node)
         if other is not node:
             raise DefinitionError(
-                f"two nodes are called {name!r}",
+                f"two nodes have the name {name!r}",
                 where=f"{other.origin} and {node.origin}",
                 hint="rename one, or give it name=…",
             )
 
 
 def _forget(root: Path, modules: Sequence[str]) -> None:
-    """Let a project's modules be imported afresh, once: another project may have brought some of the same names.
+    """Remove a project's modules from the import cache, so that they are imported again.
 
-    The script that asks may lie among them. It is running, and stays."""
+    Another project may have modules of the same names. A running script of the project stays imported.
+    """
     running = sys.modules.get("__main__")
     for name in [n for n, m in sys.modules.items() if m is not running and (n in modules or _lives_below(m, root))]:
         del sys.modules[name]
@@ -71,7 +72,7 @@ def _import(root: Path, module: str) -> ModuleType:
         raise DefinitionError(
             f"unknown module {module!r}",
             where=str(root / "mainstem.toml"),
-            expected=f"{module}.py beside mainstem.toml",
+            expected=f"{module}.py next to mainstem.toml",
             hint=close_matches(module, (file.stem for file in root.glob("*.py"))) or "correct modules = […]",
         ) from None
     except Exception as problem:
@@ -97,7 +98,7 @@ def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
 
 
 def _place(root: Path, problem: Exception) -> str | None:
-    """The line that Python cannot read, or the project's last one on the way to the error."""
+    """Return the line that Python cannot parse, or the project's last line in the traceback."""
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{Path(problem.filename).name}:{problem.lineno}  {(problem.text or '').strip()}"
     frames = traceback.extract_tb(problem.__traceback__)
@@ -107,8 +108,8 @@ def _place(root: Path, problem: Exception) -> str | None:
 
 def _advice(problem: Exception, module: str) -> str:
     if isinstance(problem, ModuleNotFoundError):
-        return f"is {problem.name!r} the right name, and installed where Mainstem is?"
+        return f"check the name {problem.name!r}, and that it is installed in Mainstem's environment"
     last = traceback.extract_tb(problem.__traceback__)[-1]
     if isinstance(problem, KeyError) and last.filename in ("<frozen os>", os.__file__):
         return f"export {problem.args[0]}=…"
-    return f"`python -c 'import {module}'` in the project's directory shows how it came to this"
+    return f"`python -c 'import {module}'` in the project's directory shows the whole traceback"

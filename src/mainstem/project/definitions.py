@@ -23,7 +23,7 @@ Cutovers = Mapping[str, datetime]
 
 
 def is_of(graph: Graph, release: Release) -> bool:
-    """Whether what a release publishes was made by these definitions, as far as they were ever made."""
+    """Return whether the contents of a release were made by these definitions. Nodes never made do not count."""
     changed = (d.name for d in graph if release.fingerprints.get(d.name, d.made_by) != d.made_by)
     return not any(changed) and all(name in graph for name in (*release.online, *release.endpoints))
 
@@ -32,7 +32,7 @@ REMEMBERED = 3
 
 
 class Definitions:
-    """The nodes of a project; `aliases` names nodes that they refer to and that others of them stand in for."""
+    """The nodes of a project. `aliases` maps nodes that they refer to, to the names of nodes that replace them."""
 
     def __init__(
         self, settings: Settings, nodes: Mapping[str, Node], aliases: Mapping[Node, str], adapters: Adapters
@@ -44,7 +44,7 @@ class Definitions:
         self._graphs: list[tuple[Any, Graph]] = []
 
     def graph(self, cutovers: Cutovers, until: datetime | None = None) -> Graph:
-        """With the remedies in force, or those accepted `until` then; the latest few are remembered.
+        """Return the graph with the remedies in force, or with those accepted `until` then. The latest few are cached.
 
         Raises `DefinitionError`.
         """
@@ -75,7 +75,7 @@ class Definitions:
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
-        """The accepted findings in remedies.toml."""
+        """Return the accepted findings in remedies.toml."""
         from mainstem.feedback.remedies import read
 
         return read(self.settings.root / "remedies.toml")
@@ -85,7 +85,7 @@ class Definitions:
         return Types(self.settings.cache / "types.json")
 
     def _schemas(self) -> Schemas:
-        """The schemas of schemas.lock; sources that are not in it are introspected once, and added."""
+        """Return the schemas of schemas.lock. Missing sources are introspected once and added."""
         from mainstem.sources.inspection import introspect
         from mainstem.sources.lock import read_lock, write_lock
 

@@ -1,4 +1,4 @@
-"""Ibis tables for a person to go on from: all of a project's on one engine session, so that they can be joined."""
+"""Ibis tables for interactive use: all of a project's on one engine session, so that they can be joined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Explorer:
-    """A session that is opened when the first table is asked for, and stays open until it is closed."""
+    """A session that opens with the first table and stays open until it is closed."""
 
     def __init__(self, engine: Callable[[], Engine]) -> None:
         self._engine = engine
@@ -24,11 +24,11 @@ class Explorer:
         self._names: set[str] = set()
 
     def close(self) -> None:
-        """End the session; its tables cannot be read any more."""
+        """Close the session. Its tables become unusable."""
         self._open.close()
 
     def bound(self, expression: ibis.Table, context: Context) -> ibis.Table:
-        """An unbound expression over stored relations, over the snapshots that the context's release names."""
+        """Bind an expression over stored relations to the snapshots of the context's release."""
         import ibis.expr.operations as ops
 
         exchange: dict[Any, Any] = {}
@@ -42,7 +42,7 @@ class Explorer:
         return bound
 
     def given(self, rows: pa.Table) -> ibis.Table:
-        """Rows that were computed, as a table."""
+        """Return computed rows as a table."""
         import ibis
 
         name = f"_given_{len(self._names)}"
@@ -56,7 +56,7 @@ class Explorer:
     def _table(self, name: str, schema: ibis.Schema) -> ibis.Table:
         import ibis.expr.operations as ops
 
-        # The backend's own `table` would ask DuckDB for a schema that is known.
+        # The backend's own `table` would query DuckDB for the known schema.
         table: ibis.Table = ops.DatabaseTable(name=name, schema=schema, source=self._backend).to_expr()
         return table
 

@@ -1,7 +1,7 @@
-"""Engines and online stores by name, each made by a function of the settings.
+"""Engines and online stores by name. Each is made by a function of the settings.
 
-Packages offer theirs by entry points: an engine in the group `mainstem.engines`, by the name that the setting `engine`
-has; a store in `mainstem.stores`, by the scheme of the URL that the setting `online` is.
+Packages add theirs by entry points: an engine in the group `mainstem.engines`, with the value of the setting `engine`
+as its name; a store in `mainstem.stores`, with the URL scheme of the setting `online` as its name.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ STORES: dict[str, StoreFactory] = {}
 
 
 def register_engine(name: str, factory: EngineFactory) -> None:
-    """Make an engine available to the setting `engine`."""
+    """Register an engine for the setting `engine`."""
     ENGINES[name] = factory
 
 
 def register_store(scheme: str, factory: StoreFactory) -> None:
-    """Make a store available to settings `online` whose URL begins with `scheme`."""
+    """Register a store for settings `online` whose URL has this scheme."""
     STORES[scheme] = factory
 
 
 def engine(settings: Settings) -> Engine:
-    """Make the engine of the profile. Raises `SettingsError` for an unknown one, `PluginError`."""
+    """Create the engine of the profile. Raises `SettingsError` for an unknown engine, and `PluginError`."""
     name = settings.profile.engine
     factory = ENGINES.get(name) or plugins.load_factory("mainstem.engines", name)
     if factory is None:
@@ -47,9 +47,9 @@ def engine(settings: Settings) -> Engine:
 
 
 def store(settings: Settings, branch: str) -> BranchStore | None:
-    """Open the branch's store; None where the profile names a directory.
+    """Open the branch's store. Return None if the profile sets a directory.
 
-    Raises `SettingsError` for an unknown scheme, `PluginError`.
+    Raises `SettingsError` for an unknown scheme, and `PluginError`.
     """
     scheme, found, _ = settings.profile.online.partition("://")
     if not found:
@@ -77,7 +77,8 @@ def _duckdb(settings: Settings) -> Engine:
     from mainstem.engines.duckdb import DuckdbEngine
 
     profile = settings.profile
-    return DuckdbEngine(profile.memory, profile.threads, settings.path(profile.lake) / "tmp")
+    lake = settings.path(profile.lake)
+    return DuckdbEngine(profile.memory, profile.threads, lake / "tmp", directories=[lake])
 
 
 def _redis(settings: Settings, branch: str) -> BranchStore:

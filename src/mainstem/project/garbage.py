@@ -1,4 +1,4 @@
-"""What nothing refers to any more, deleted: from the lake and from the branch's online store."""
+"""Delete unreferenced data from the lake and from the branch's online store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 class Garbage(NamedTuple):
-    """How much was deleted: data files; of the online store, records that no read can see, and states of views that
-    neither the project nor the branch's release has."""
+    """The deleted data: `files` of the lake, `records` of the online store, and `states` of views.
+
+    Deleted records are those that no read can see. Deleted states belong to views that neither the project nor the
+    branch's release has.
+    """
 
     files: int
     records: int
@@ -21,7 +24,7 @@ class Garbage(NamedTuple):
 
 
 def collect_garbage(branch: Branch) -> Garbage:
-    """Delete what nothing refers to, on the lake for all branches."""
+    """Delete unreferenced data. In the lake this covers all branches."""
     kept = branch.adapters.state.find(Release)
     files = branch.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
     records, states = _online(branch) if branch.adapters.has_store else (0, 0)
@@ -34,6 +37,6 @@ def _online(branch: Branch) -> tuple[int, int]:
     from mainstem.serving.features import FeatureReader
 
     store, graph, release = branch.adapters.store, branch.graph, branch.release
-    live = FeatureReader(graph, release, store).views  # what is online as it is declared now
+    live = FeatureReader(graph, release, store).views  # views that are online as declared
     records = sweep(graph, store, {name: view.fingerprint for name, view in live.items()}, live)
     return records, forget_views(store, graph.of(FeatureView).keys() | release.online.keys())

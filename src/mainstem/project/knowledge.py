@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
-    """For each column of a source when it becomes known. Raises `SchemaError` for what is no moment.
+    """Return for each column of a source when it becomes known. Raises `SchemaError` for an invalid `known`.
 
-    A column that says when others become known happens rather than being planned: nobody knows it before it is there,
-    so unless it is listed itself it is known at its own instant.
+    A column that tells when other columns become known is an event, not a plan. Unless `known` lists it, it becomes
+    known at its own instant.
     """
     spec = node.known if isinstance(node.known, Mapping) else {"*": node.known}
     unlisted = [column for column in spec if column != "*" and column not in table.columns]
@@ -47,8 +47,8 @@ def _known(spec: Any, node: Source, table: ibis.Table) -> Known:
     moment = moment_of(value)
     if moment is None:
         raise SchemaError(
-            "known= cannot be compared",
+            "unsupported expression in known=",
             got=repr(spec),
-            expected="an instant column, or one plus or minus a constant interval",
+            expected="an instant column, perhaps plus or minus a constant interval",
         )
     return Known.at(moment.column, moment.offset)

@@ -1,4 +1,4 @@
-"""The project as it answers: events in, predictions out, features online, and the server around them."""
+"""The live project: events in, predictions out, online features, and the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NotFound, Unavailable
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import micros_of
@@ -24,15 +23,16 @@ from mainstem.nodes.status import ProjectStatus
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
     from mainstem.serving.http.routing import Route
+    from mainstem.serving.journal import Journal
     from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]
 Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
-"""Makes routes from a function that tells the status, as `mainstem.pages.routes` does."""
+"""Creates routes from a function that returns the status, as `mainstem.pages.routes` does."""
 
 
 def service(branch: Branch) -> Service:
-    """What the server answers from; the project's methods use the same."""
+    """Return the service of the server. The project's methods use the same one."""
     from mainstem.serving.limits import Limits
     from mainstem.serving.service import Service
 
@@ -52,18 +52,15 @@ def service(branch: Branch) -> Service:
         state=adapters.state,
         store=adapters.store,
         artifacts=adapters.lake_root,
-        limits=Limits(
-            max_bytes=serve.max_bytes,
-            max_rows=serve.max_rows,
-            ahead=microseconds(serve.ahead, "mainstem.toml, [serve] ahead"),
-        ),
+        limits=Limits.of(serve),
+        keyless=serve.keyless,
     )
 
 
 def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
-    """Answer over HTTP until SIGTERM or Ctrl-C; `started` is told the URL.
+    """Answer over HTTP until SIGTERM or Ctrl-C. `started` is called with the URL.
 
-    Raises `SettingsError` for an address that may not be used.
+    Raises `SettingsError` for an address that is not allowed.
     """
     from mainstem.project.status import status
     from mainstem.serving.app import create_app
@@ -71,13 +68,20 @@ def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[
 
     check_binding(host, branch.adapters.state)
     branch.claim()
-    app = create_app(service(branch), pages(lambda: status(branch)))
+    app = create_app(service(branch), pages(lambda: status(branch)), _journal(branch))
     run(app, listen(host, port), started)
+
+
+def _journal(branch: Branch) -> Journal:
+    from mainstem.serving.journal import Journal
+
+    log = branch.settings.serve.log
+    return Journal(log if log in ("stderr", "off") else str(branch.settings.path(log)))
 
 
 @contextmanager
 def beside(branch: Branch, sample: int) -> Iterator[None]:
-    """`mainstem parity --watch` as a process of low priority, if a sample is asked for; ended on exit."""
+    """Run `mainstem parity --watch` as a process of low priority, if a sample size is given. It ends on exit."""
     if not sample:
         yield
         return
@@ -93,9 +97,9 @@ def beside(branch: Branch, sample: int) -> Iterator[None]:
 
 
 def parity(branch: Branch, name: str | None, sample: int | None) -> list[ParityReport]:
-    """A report for each endpoint that a name means and that has reads in the lake; of a view, only its features.
+    """Return a report for each endpoint of a name that has reads in the lake. For a view, only its features count.
 
-    Raises `NotFound`, or `UnknownName` for what is no node.
+    Raises `NotFound`, or `UnknownName` for an unknown node.
     """
     from mainstem.parity.compare import compare
 
@@ -105,8 +109,10 @@ def parity(branch: Branch, name: str | None, sample: int | None) -> list[ParityR
 
 
 def watch_parity(branch: Branch, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
-    """A report whenever a new release has brought reads to the lake that were not compared yet, for each endpoint that
-    the name means; for every one without a name. Raises `NotFound`, or `UnknownName` for what is no node."""
+    """Yield a report for each endpoint of a name when a new release brings uncompared reads to the lake.
+
+    Without a name, all endpoints are watched. Raises `NotFound`, or `UnknownName` for an unknown node.
+    """
     asked = None if name is None else endpoints_of(branch, name)
     return _watched(branch, asked, sample, every)
 
@@ -135,7 +141,7 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
 
 
 def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-    """Score rows as the server would, in this process; nothing is logged."""
+    """Score rows as the server does, in this process. Nothing is logged."""
 
     predictor = _live(branch).predictor(endpoint)
     answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
@@ -153,7 +159,7 @@ def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = N
 
 
 def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -> int:
-    """Take events as the server would; the offset of the first. Raises `RequestError`; then none was taken."""
+    """Take events as the server does and return the first offset. Raises `RequestError`; then no event was taken."""
     taker = _live(branch).ingest(stream)
     events = taker.accept([dict(row) for row in rows], backfill=backfill)
     with branch.adapters.store.transaction() as writer:
@@ -161,7 +167,7 @@ def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -
 
 
 def _live(branch: Branch) -> Live:
-    branch.claim()  # before it is forked, a branch has no online state of its own
+    branch.claim()  # a branch has its own online state only after its fork
     served = service(branch)
     served.start()
     served.close()
@@ -173,8 +179,10 @@ def _live(branch: Branch) -> Live:
 
 
 def endpoints_of(branch: Branch, name: str | None) -> list[str]:
-    """The endpoints that a name means: itself, or those whose model uses the view or is the model; without a name the
-    only one. Raises `NotFound`, or `UnknownName` for what is no node."""
+    """Return the endpoints of a name: an endpoint itself, or those whose model uses the view or is the model.
+
+    Without a name it is the only endpoint. Raises `NotFound`, or `UnknownName` for an unknown node.
+    """
     endpoints = list(branch.graph.of(Endpoint))
     if name in endpoints:
         return [str(name)]

@@ -1,4 +1,4 @@
-"""Features as they stand now, read in this process."""
+"""Current online features, read in this process."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ _ONE = '.get([{"origin": "JFK"}])'
 Rows = Sequence[Mapping[str, Any]]
 
 POLL = 1.0
-"""Seconds until the branch is looked at again; the server does the same."""
+"""Seconds between checks of the branch, as in the server."""
 
 
 class Online:
-    """A feature view as it stands online. What the branch publishes is followed within a second."""
+    """A feature view online. A new release is followed within a second."""
 
     def __init__(self, branch: Branch, name: str) -> None:
         self._views = OnlineViews(branch, (name,))
         self._name = name
 
     def get(self, keys: Rows, time: datetime | None = None) -> list[FeatureRow]:
-        """A row for each of `keys` as of `time` (default: now): a mapping of the features, which knows when the newest
-        event seen became usable, what each window covers, and by which definition it was computed.
+        """Return a row for each of `keys` at `time` (default: now).
 
-        Raises `RequestError` for a key that is none and for too early a time, `Unavailable` if the view is not online.
+        A row is a mapping of the features. It also has the time of the newest event, the coverage of each window, and
+        the definition it was computed by.
+
+        Raises `RequestError` for an invalid key and for a time that is too early, and `Unavailable` if the view is not
+        online.
         """
         return self._views.read(keys, time)[self._name]
 
 
 class OnlineViews:
-    """Several feature views as they stand online. What the branch publishes is followed within a second."""
+    """Several feature views online. A new release is followed within a second."""
 
     def __init__(self, branch: Branch, names: Sequence[str]) -> None:
         self._project, self._names = branch, tuple(names)
@@ -49,18 +52,20 @@ class OnlineViews:
         self._looked = 0.0
 
     def get(self, keys: Rows, time: datetime | None = None) -> list[dict[str, FeatureRow]]:
-        """For each of `keys`, which have the keys of all the views, the row of each view as `Online.get` gives it; all
-        from one consistent view of the store, in one round trip."""
+        """Return for each of `keys` (which have the keys of all views) the row of each view, as `Online.get` does.
+
+        All rows come from one consistent view of the store, in one round trip.
+        """
         found = self.read(keys, time)
         return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
     def read(self, keys: Rows, time: datetime | None) -> dict[str, list[FeatureRow]]:
-        """The rows of each view."""
+        """Return the rows of each view."""
         at = None if time is None else _micros(time)
         return self._published().read(self._names, _rows(keys), at)
 
     def _published(self) -> FeatureReader:
-        """What the branch publishes: to look costs as much as a hundred reads."""
+        """Return the published release. Checking the branch costs as much as a hundred reads, so it is cached."""
         if self._reader is None or monotonic() >= self._looked + POLL:
             self._reader, self._looked = self._opened(), monotonic()
         return self._reader
@@ -75,17 +80,19 @@ class OnlineViews:
 
 
 def _rows(keys: Any) -> list[dict[str, Any]]:
-    """The keys asked for. Raises `RequestError` for what is no list of mappings."""
+    """Return the requested keys. Raises `RequestError` unless they are a list of mappings."""
     try:
         if not isinstance(keys, (Mapping, str)):
             return [dict(row) for row in keys]
     except (TypeError, ValueError):
         pass
-    raise RequestError("keys are read as a list", got=shown(keys), expected="a mapping for each key", hint=_ONE)
+    raise RequestError(
+        "the keys must be a list", got=shown(keys), expected="a list with a mapping for each key", hint=_ONE
+    )
 
 
 def _micros(time: Any) -> int:
-    """The instant asked for. Raises `RequestError` for one that could mean any."""
+    """Return the requested instant in µs. Raises `RequestError` without a time zone."""
     if not isinstance(time, datetime) or time.utcoffset() is None:
         naive = isinstance(time, datetime)
         raise RequestError(

@@ -1,4 +1,4 @@
-"""The project: one object that loads definitions and offers what the command line, the server and notebooks call."""
+"""The project: one object that loads definitions and has the methods of the command line, the server and notebooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mainstem import settings as settings_module
 from mainstem.errors import MainstemError, NotFound, RunFailed, UnknownName
+from mainstem.nodes.declared import declared
 from mainstem.nodes.findings import Finding, Remedy
+from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.status import Details, ProjectStatus
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.project.backup import Backup
     from mainstem.project.garbage import Garbage
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
@@ -40,38 +43,41 @@ SPLITS = ("train", "gap", "test", "unlabelled")
 SIGHTS = ("arrived", "known")
 
 
+@declared(path=directory, profile=optional(text), branch=text)
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
-    """The project at `path`, its definitions checked. Raises `SettingsError` and `DefinitionError`."""
+    """Load the project at `path` and check its definitions. Raises `SettingsError` and `DefinitionError`."""
     settings = settings_module.load(path, profile)
     read = partial(from_project, settings.root, settings.project.modules)
     return Project(settings, read(), branch=branch, read=read)
 
 
 class Project(Branch):
-    """A project on one branch, and what can be done with it."""
+    """A project on one branch."""
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
 
     def releases(self) -> list[Release]:
-        """The branch's releases, newest first, back through what it was forked from."""
+        """Return the branch's releases, newest first, including those before its fork."""
         return self._releases.history()
 
     def rollback(self, to: str | None = None) -> Release:
-        """Publish an older release again: `to`, or the one before. Raises `NotFound` if there is none."""
+        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none."""
         return self._releases.rollback(to)
 
     def promote(self, name: str, version: str | None = None) -> Release:
-        """Ship a model's challenger (or the given version) at its endpoints; `name` is the model or an endpoint."""
+        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
         return self._releases.promote(self.graph, name, version)
 
     def demote(self, name: str) -> Release:
-        """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
+        """Restore the previous version of an endpoint (or of a model's endpoints). Raises `NotFound` if there
+        is none."""
         return self._releases.demote(self.graph, name)
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
-        """Collect, build, check, bring online, train, monitor: whatever is not as declared; then publish it at once.
+        """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
+        atomically.
 
         With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`; endpoints
         that are live have been judged by then, by a run of their own on what is published.
@@ -97,10 +103,12 @@ class Project(Branch):
     def materialise(
         self, views: Sequence[str] = (), *, rebuild: bool = False, report: Listener | None = None
     ) -> RunRecord:
-        """Bring feature views (all, if none is named) online from the lake, and publish that: those that are not as
-        declared, or with `rebuild` every one, beside what is live. Readers switch when all of them are built.
+        """Bring feature views (all if none is named) online from the lake, and publish them.
 
-        Raises `UnknownName` for what is no view, and `RunFailed`.
+        Only views that are not as declared are built; with `rebuild` all are, next to the live state. Readers switch
+        when all of them are built.
+
+        Raises `UnknownName` for a node that is not a view, and `RunFailed`.
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters)
@@ -115,7 +123,7 @@ class Project(Branch):
         return Runner(executors).run(work, context, report or (lambda _: None))
 
     def check(self, select: str | None = None) -> dict[str, tuple[CheckResult, ...]]:
-        """The results of the checks on what is published, by node."""
+        """Run all checks on the published data. Return the results by node."""
         from mainstem.graph.selection import select as selected
         from mainstem.tables.build import check_published
 
@@ -131,11 +139,12 @@ class Project(Branch):
     @overload
     def dataset(self, model: str, split: str | None = None, *, as_of: AsOf) -> Dataset: ...
     def dataset(self, model: str, split: str | None = None, *, as_of: AsOf | None = None) -> Relation | Dataset:
-        """The examples a model was last trained on: one row each, point-in-time correct; of one split if given.
+        """Return the examples that a model was last trained on: one row each, point-in-time correct; perhaps of one
+        split.
 
-        With `as_of` they are computed anew from what is published: `"arrived"` shows an example the events that had
-        arrived by its time, as training does; `"known"` those that were known, wherever they were then.
-        Raises `UnknownName` for a model without a dataset, or a split or a sight that there is not.
+        With `as_of` they are computed again from the published data: `"arrived"` uses the events that had arrived by an
+        example's time, as training does; `"known"` uses those that had become known by then, even if they arrived
+        later. Raises `UnknownName` for a model without a dataset, an unknown split or an unknown `as_of`.
         """
         _one_of("split", split, SPLITS)
         _one_of("as_of", as_of, SIGHTS)
@@ -146,7 +155,7 @@ class Project(Branch):
         return Dataset(context, model, as_of, self.explorer, split)
 
     def query(self, sql: str) -> pa.Table:
-        """The result of a SELECT over published relations, for an analyst who wants to look. Raises `EngineError`."""
+        """Return the result of a SELECT over published relations. Raises `EngineError`."""
         from mainstem.project.reading import query
 
         return query(self.reading("query"), sql)
@@ -158,17 +167,17 @@ class Project(Branch):
     @overload
     def online(self, view: str, *more: str) -> OnlineViews: ...
     def online(self, view: str, *more: str) -> Online | OnlineViews:
-        """A feature view as it stands online: `.get([{"origin": "JFK"}])`; or several of them, read at once."""
+        """Return a feature view online, for `.get([{"origin": "JFK"}])`; or several views that are read at once."""
         from mainstem.project.online import Online, OnlineViews
 
         return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
     def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-        """Score rows as the server would, without logging them; one answer per row. Raises `RequestError`."""
+        """Score rows as the server does, without logging them. Return one answer per row. Raises `RequestError`."""
         return live.predict(self, endpoint, rows, time)
 
     def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
-        """Take events as the server would; backfilled ones arrive when they happened. Raises `RequestError`."""
+        """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""
         return live.ingest(self, stream, rows, backfill=backfill)
 
     def serve(
@@ -180,40 +189,42 @@ class Project(Branch):
         started: Callable[[str], None] = lambda url: None,
         parity: int = 0,
     ) -> None:
-        """Answer over HTTP until SIGTERM or Ctrl-C, by default where mainstem.toml says.
+        """Answer over HTTP until SIGTERM or Ctrl-C, by default at the address of mainstem.toml.
 
-        `pages` makes further routes from a function that tells the status; `started` is told the URL. With `parity` a
-        process beside the server compares a sample of so many reads with the lake whenever a run has brought some.
+        `pages` creates additional routes from a function that returns the status. `started` is called with the URL.
+        With `parity`, a process next to the server compares a sample of this many reads with the lake after each run
+        that brings some.
         """
         listen = self.settings.serve
         with live.beside(self, parity):
             live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
 
     def parity(self, name: str | None = None, sample: int | None = None) -> list[ParityReport]:
-        """Logged reads recomputed offline as of then, and compared: of an endpoint, or of each that reads `name`."""
+        """Recompute logged reads offline as of their time and compare: of an endpoint, or of each endpoint that reads
+        `name`."""
         return live.parity(self, name, sample)
 
     def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
-        """Compare a sample of the reads that each new release brings to the lake, and keep what was found, for ever.
+        """Compare a sample of the reads that each new release brings to the lake, and save the reports. Does not end.
 
-        Looks for a release `every` so many seconds; `/metrics` of a server shows the newest reports.
+        Checks for a release every `every` seconds. A server's `/metrics` shows the newest reports.
         """
         return live.watch_parity(self, name, sample, every)
 
     def create_key(self, name: str, scopes: Sequence[str]) -> str:
-        """A new API key: shown this once."""
+        """Create an API key. It is shown only once."""
         from mainstem.serving.keys import create
 
         return create(self.adapters.state, name, scopes)
 
     def keys(self) -> list[KeyInfo]:
-        """The API keys that are valid, without what is secret."""
+        """Return the valid API keys without secrets."""
         from mainstem.serving.keys import shown
 
         return shown(self.adapters.state)
 
     def revoke_key(self, name: str) -> None:
-        """End a key's validity. Raises `NotFound`."""
+        """Revoke a key. Raises `NotFound`."""
         from mainstem.serving.keys import revoke
 
         revoke(self.adapters.state, name)
@@ -223,21 +234,36 @@ class Project(Branch):
     def status(self) -> ProjectStatus:
         """Return every node with its state, endpoints, findings and runs, as the last run left them.
 
-        No source is asked; `plan` looks whether one has something new.
+        No source is contacted. `plan` checks sources for new data.
         """
         from mainstem.project.status import status
 
         return status(self)
 
     def show(self, name: str, limit: int = 10) -> Details:
-        """What there is to say about one node, with some of its rows. Raises `UnknownName`."""
+        """Return the details of one node, with some of its rows. Raises `UnknownName`."""
         from mainstem.project.show import show
 
         return show(self, name, limit)
 
+    def backup(self, to: str | Path) -> Backup:
+        """Copy all that is stored (lake, state and online store, all branches) to a new directory, also while a server
+        runs. Raises `SettingsError`, `StorageError` or `ConflictError`."""
+        from mainstem.project.backup import back_up
+
+        return back_up(self, Path(to))
+
+    def restore(self, source: str | Path) -> Backup:
+        """Bring back what a backup holds. Raises `StorageError` if anything is stored, or the backup is damaged."""
+        from mainstem.project.backup import restore
+
+        return restore(self.settings, Path(source))
+
     def gc(self) -> Garbage:
-        """Delete data files that no release of any branch refers to, and of the branch's online store what no read can
-        see any more: how much that was, in `files`, `records` and `states`."""
+        """Delete data files that no release of any branch refers to, and unreadable data of the branch's online store.
+
+        Returns the amounts as `files`, `records` and `states`.
+        """
         from mainstem.project.garbage import collect_garbage
 
         return collect_garbage(self)
@@ -245,15 +271,15 @@ class Project(Branch):
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 
     def finding(self, id: str) -> Finding:
-        """One finding. Raises `NotFound`."""
+        """Return one finding. Raises `NotFound`."""
         found = self.adapters.state.get(Finding, id)
         if found is None:
-            known = ", ".join(f.id for f in self.findings()) or "none was ever opened"
+            known = ", ".join(f.id for f in self.findings()) or "no finding exists yet"
             raise NotFound(f"unknown finding {id!r}", expected=known, hint="mainstem finding list")
         return found
 
     def accept(self, id: str) -> Remedy:
-        """Write a finding's remedy to remedies.toml; the next run applies and verifies it."""
+        """Write a finding's remedy to remedies.toml. The next run applies and verifies it."""
         from mainstem.feedback.decisions import accept
 
         return accept(self.adapters.state, id, self.settings.root)

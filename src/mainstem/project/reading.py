@@ -1,4 +1,4 @@
-"""Reading what a branch publishes: relations as Arrow, pandas, Polars or Ibis, and SQL over all of them."""
+"""Read published data of a branch: relations as Arrow, pandas, Polars or Ibis, and SQL over all of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mainstem.nodes.hidden import SPLIT, visible_names
 from mainstem.planning.execution import Context
 from mainstem.project.exploring import Explorer
 from mainstem.project.releases import When
+from mainstem.tables.reach import refuse_outside
 
 if TYPE_CHECKING:
     import ibis
@@ -23,29 +24,29 @@ if TYPE_CHECKING:
     from mainstem.features.offline.join import AsOf
 
 Past = Callable[[str, When], Context]
-"""How a relation was to be read at a point in the branch's past."""
+"""Returns how to read a relation at a point of the branch's past."""
 
 
 class Readable(ABC):
-    """Rows, in whatever form one works with."""
+    """Rows that can be read in several forms."""
 
     @abstractmethod
     def to_pyarrow(self) -> pa.Table:
-        """All rows."""
+        """Return all rows."""
 
     @abstractmethod
     def to_ibis(self) -> ibis.Table:
-        """The rows as an Ibis table to go on from, on the project's engine, until the project is closed.
+        """Return the rows as an Ibis table on the project's engine. It is valid until the project is closed.
 
-        All such tables of a project are on one connection, so they can be joined.
+        All such tables of a project share one connection, so they can be joined.
         """
 
     def to_pandas(self) -> Any:
-        """All rows as a pandas DataFrame."""
+        """Return all rows as a pandas DataFrame."""
         return self.to_pyarrow().to_pandas()
 
     def to_polars(self) -> Any:
-        """All rows as a Polars DataFrame. Raises `MissingExtra`."""
+        """Return all rows as a Polars DataFrame. Raises `MissingExtra`."""
         try:
             import polars
         except ImportError:
@@ -55,7 +56,7 @@ class Readable(ABC):
 
 @dataclass(frozen=True)
 class Relation(Readable):
-    """A published relation, read through a release, without hidden columns; of one `split` only, if given."""
+    """A published relation, read through a release, without hidden columns; perhaps only one `split`."""
 
     context: Context
     name: str
@@ -69,9 +70,9 @@ class Relation(Readable):
             raise UnknownName.among("relation", self.name, known)
 
     def as_of(self, when: When) -> Relation:
-        """The relation as the branch published it at an instant, by a run or release (their ids), or with a snapshot.
+        """Return the relation as of an instant, a run, a release (by id), or a snapshot.
 
-        What is corrected on reading is so by the remedies accepted by then. Raises `NotFound`, with what there is.
+        The remedies accepted by then are applied. Raises `NotFound`, with the known points.
         """
         then = self.past(self.name, when)
         if self.name not in then.release.tables:
@@ -82,7 +83,7 @@ class Relation(Readable):
         return self._fetch(self._rows())
 
     def head(self, rows: int = 10) -> pa.Table:
-        """The first rows, in no particular order."""
+        """Return some rows, in no particular order."""
         return self._fetch(self._rows().limit(rows))
 
     def to_ibis(self) -> ibis.Table:
@@ -107,13 +108,13 @@ class Relation(Readable):
         return rows if self.split is None else rows.filter(rows[SPLIT] == self.split)
 
     def _stored(self) -> ibis.Table:
-        """The stored relation, with the columns that it was published with: its definition may have changed since."""
+        """Return the stored relation with the columns of its snapshot, since its definition may have changed."""
         import ibis
 
         return ibis.table({f.name: f.type for f in self.context.snapshot(self.name).fields}, name=self.name)
 
     def _check(self, read: ibis.Table) -> None:
-        """Whether what is stored has what reading it takes. Raises `StorageError`."""
+        """Raise `StorageError` if the stored relation lacks a column that its definition reads."""
         import ibis.expr.operations as ops
 
         for leaf in read.op().find(ops.UnboundTable):
@@ -121,14 +122,14 @@ class Relation(Readable):
             missing = [column for column in leaf.schema if column not in stored]
             if missing:
                 raise StorageError(
-                    f"{leaf.name!r} was published without {missing[0]!r}, which {self.name!r} is read with now",
+                    f"{leaf.name!r} was published without {missing[0]!r}, which the definition of {self.name!r} reads",
                     got=", ".join(sorted(stored)),
                 )
 
 
 @dataclass(frozen=True)
 class Dataset(Readable):
-    """A model's dataset, computed anew from what is published; of one `split` only, if given."""
+    """A model's dataset, computed again from the published data; perhaps only one `split`."""
 
     context: Context
     model: str
@@ -158,7 +159,7 @@ def _visible(rows: ibis.Table) -> ibis.Table:
 
 
 def query(context: Context, sql: str) -> pa.Table:
-    """The rows of a SELECT over everything that is published. Only what it names is opened."""
+    """Return the rows of a SELECT over published relations. Only the relations that it names are opened."""
     names = _tables_of(sql.strip().rstrip(";"))
     known = {*context.release.tables, *(d.name for d in context.graph if d.read is not None)}
     unknown = [name for name in names if name not in known]
@@ -172,12 +173,12 @@ def query(context: Context, sql: str) -> pa.Table:
         try:
             return session.fetch(sql)
         except EngineError as problem:
-            problem.where = None  # what the engine was sent; the analyst knows what they asked
+            problem.where = None  # the engine's SQL; the analyst knows their own query
             raise
 
 
 def _corrected(context: Context, names: Iterable[str]) -> Iterator[tuple[str, ibis.Table]]:
-    """Those that are not read as they are stored: streams with a history or of changes, sources with a remedy."""
+    """Yield the relations whose reads differ from storage: streams with history or changes, sources with a remedy."""
     import ibis.expr.operations as ops
 
     for name in names:
@@ -203,8 +204,9 @@ def _tables_of(sql: str) -> list[str]:
             "the query is not SQL", got=str(problem).split("\n")[0], expected=expected, hint=hint
         ) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
-        raise EngineError("only a SELECT can look into published tables", got=brief(sql), expected=expected, hint=hint)
+        raise EngineError("a query must be one SELECT", got=brief(sql), expected=expected, hint=hint)
     tree = trees[0]
+    refuse_outside(tree, EngineError)
     local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name}
     return sorted(tables - local)

@@ -1,4 +1,4 @@
-"""What a branch publishes and has published, and what moves it other than a run."""
+"""The branch's releases: the published one, earlier ones, and moves of the branch other than runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mainstem.errors import NotFound, RequestError
+from mainstem.errors import NotFound, RequestError, close_matches
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
-from mainstem.nodes.records import Release, new_id, now
+from mainstem.nodes.records import ModelVersion, Release, new_id, now
 from mainstem.project.wiring import Adapters
 
 MAIN = "main"
 SHOWN = 5
 
 When = datetime | str | int
-"""A point in a branch's past: an instant, the id of a run or release, or that of a table's snapshot."""
+"""A point in a branch's past: an instant, or the id of a run, a release or a table's snapshot."""
 
 
 class Releases:
@@ -28,12 +28,12 @@ class Releases:
 
     @property
     def current(self) -> Release:
-        """What the branch publishes; an empty release (its id is "") before the first run."""
+        """The release that the branch publishes. Before the first run it is empty, with the id ""."""
         state = self._adapters.state
         return self._get(state.head(self._branch) or state.head(MAIN))
 
     def history(self) -> list[Release]:
-        """Newest first, back through what the branch was forked from."""
+        """Return the releases, newest first, including those before the branch's fork."""
         found, release = [], self.current
         while release.id:
             found.append(release)
@@ -47,9 +47,9 @@ class Releases:
     # ── the past ─────────────────────────────────────────────────────────────────────────────────────
 
     def as_of(self, when: When, table: str) -> Release:
-        """The release that was published at an instant, by a run, or that brought a snapshot of `table`.
+        """Return the release at an instant, of a run, or the one that first had a snapshot of `table`.
 
-        Raises `NotFound`, with what there is.
+        Raises `NotFound`, with the known points.
         """
         history = self.history()
         match when:
@@ -59,7 +59,7 @@ class Releases:
                 return self._with_snapshot(when, table, history)
         named = [release for release in history if when in (release.id, release.run)]
         if named:
-            return named[-1]  # promoting and rolling back publish a run's work again
+            return named[-1]  # promote and rollback publish a run's content again
         runs = list(dict.fromkeys(release.run for release in history))
         raise NotFound(f"{when!r} did not publish on branch {self._branch!r}", expected=_some(runs))
 
@@ -83,7 +83,7 @@ class Releases:
     # ── moving the branch ────────────────────────────────────────────────────────────────────────────
 
     def claim(self) -> Release:
-        """The branch's release; a branch that has none yet is forked from main."""
+        """Return the branch's release. A branch without one is forked from main."""
         release = self.current
         if release.id and self._adapters.state.head(self._branch) is None:
             self._adapters.fork(MAIN)
@@ -91,7 +91,7 @@ class Releases:
         return release
 
     def rollback(self, to: str | None = None) -> Release:
-        """Publish an older release again: `to`, or the one before. Raises `NotFound` if there is none."""
+        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none."""
         history = self.history()
         wanted = to or (history[0].parent if history else None)
         chosen = next((release for release in history if release.id == wanted), None)
@@ -104,7 +104,7 @@ class Releases:
         return self._publish(chosen)
 
     def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
-        """Ship a model's challenger (or the given version) at its endpoints; `name` is the model or an endpoint."""
+        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
         from mainstem.models.registry import promote
 
         release, node = self.current, graph[name].node
@@ -114,12 +114,25 @@ class Releases:
         if chosen is None or not endpoints:
             missing = "has no trained version" if endpoints else "has no endpoint"
             raise NotFound(f"{name!r} {missing}", hint="mainstem run" if endpoints else "ms.endpoint(…)")
+        self._check_version(model, chosen)
         for endpoint in endpoints:
             release = promote(release, endpoint, chosen)
         return self._publish(release)
 
+    def _check_version(self, model: str, version: str) -> None:
+        """Raises `NotFound` for what is not a version of the model."""
+        known = [found.id for found in reversed(self._adapters.state.find(ModelVersion, model=model))]
+        if version not in known:
+            raise NotFound(
+                f"unknown version {version!r} of the model {model!r}",
+                got=version,
+                expected=_some(known) or "a trained version; there is none yet",
+                hint=close_matches(version, known) or f"mainstem show {model}",
+            )
+
     def demote(self, graph: Graph, name: str) -> Release:
-        """Ship again what an endpoint (or a model's endpoints) had before. Raises `NotFound` if it had nothing."""
+        """Restore the previous version of an endpoint (or of a model's endpoints). Raises `NotFound` if there
+        is none."""
         history = self.history()
         live = dict(self.current.endpoints)
         wanted = [e for e, n in graph.of(Endpoint).items() if name in (e, graph.name_of(n.model))]

@@ -1,8 +1,9 @@
-"""From declarations to a `Graph`: names bound, expressions typed, knowledge and fingerprints derived. No data is read.
+"""Resolve declarations to a `Graph`: bind names, type expressions, and derive availability and fingerprints.
 
-Three fingerprints are kept apart. A relation's `fingerprint` says how what is stored was made, and so changes with
-whatever its inputs are read as. Its `read_fingerprint` adds what is done on reading: a remedy, a history. The declared
-one, of models, knows neither: correcting a source's data is no new definition of the model.
+No data is read. Three fingerprints are distinct. A relation's `fingerprint` identifies how its stored rows were made,
+so it changes with the reads of its inputs. Its `read_fingerprint` also includes what is applied on reading: a remedy, a
+history. The declared fingerprint of models includes neither, because a correction of a source's data is not a new
+definition of the model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One node, as a person wants to see it: what it is, where it comes from, some of its data."""
+"""The details of one node: its definition, its lineage, and some of its data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mainstem.project.kinds import KINDS
 
 
 def show(branch: Branch, name: str, limit: int = 10) -> Details:
-    """Return what there is to say about a node, with up to `limit` of its rows. Raises `UnknownName`."""
+    """Return the details of a node, with up to `limit` of its rows. Raises `UnknownName`."""
     if name not in branch.graph and name in branch.release.tables:
         return _stored(branch, name, limit)
     definition = branch.graph[name]

@@ -1,4 +1,4 @@
-"""What a plan depends on beside the definitions: what sources look like, what logs hold, what waits to be verified."""
+"""The inputs of a plan other than the definitions: how sources look, what logs hold, which findings wait."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mainstem.project.wiring import Adapters
 
 
 def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *, look: bool = True) -> Situation:
-    """As it is now, on the branch of `adapters`; `root` is the project's directory.
+    """Return the present situation of the branch of `adapters`. `root` is the project's directory.
 
-    Without `look` no source is asked, and each counts as it was when it was collected.
+    With `look=False` no source is contacted: each counts as it was when it was collected.
     """
     sources = graph.of(Source).items()
     observed = {name: _observed(name, node, release, root) if look else _seen(name, release) for name, node in sources}
     accepted = adapters.state.find(Finding, state="accepted", branch=adapters.branch)
     awaiting = frozenset(finding.endpoint for finding in accepted)
     store = adapters.store if adapters.has_store else None
-    if adapters.state.head(adapters.branch) is None:  # it gets a store of its own when it is forked
+    if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
         pending = _pending(graph, release, store) if store else {}
         return Situation(release, observed, pending, awaiting=awaiting)
     return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting)
@@ -39,7 +39,7 @@ def _observed(name: str, node: Source, release: Release, root: Path) -> str | No
         return None
     try:
         return observe(node, root, release.tables[name].cursor)
-    except MainstemError as problem:  # such as a kind that is no longer installed
+    except MainstemError as problem:  # such as a kind of source that is no longer installed
         raise problem.within(f"{name} ({node.origin})") from None
 
 
@@ -57,7 +57,7 @@ def _pending(graph: Graph, release: Release, store: Store | None) -> dict[str, i
 
 
 def _gone(graph: Graph, release: Release, store: Store | None) -> frozenset[str]:
-    """The views that are online as they are declared, but for their state, which is not there."""
+    """Return the views that are online as declared, but whose state is missing in the store."""
     online = {name: id for name, id in release.online.items() if name in graph}
     logs = _logs(graph)
     sources = {name: graph[name].inputs[0] for name in online}

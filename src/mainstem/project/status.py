@@ -1,4 +1,4 @@
-"""What there is: every node with its state, endpoints, findings and runs, for page and command line."""
+"""The status of a project: every node with its state, endpoints, findings and runs, for page and command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUNS_SHOWN = 10
 
 
 def status(branch: Branch) -> ProjectStatus:
-    """Return the whole project on its branch, as the last run left it: no source is asked."""
+    """Return the whole project on its branch, as the last run left it. No source is contacted."""
     plan = branch.plan(look=False)
     runs = branch.adapters.state.find(RunRecord, branch=branch.branch, newest=RUNS_SHOWN)
     last = {step.node: (run, step) for run in runs for step in run.steps if step.status != "skipped"}

@@ -1,4 +1,4 @@
-"""The composition root: this module and `factories` are the only ones that name concrete adapters."""
+"""The composition root. Only this module and `factories` name concrete adapters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstem import private
+from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.records import LakeRecord
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
 from mainstem.ports import BranchStore, Engine, Store
@@ -19,15 +22,16 @@ from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     from mainstem.lake.iceberg import IcebergLake
+    from mainstem.lake.identity import Identity
     from mainstem.state.sql import SqlState
     from mainstem.stores.lmdb import LmdbStore
 
 Regraph = Callable[[Sequence[Rule]], Graph]
-"""The project resolved again, with these remedies in force beside those it has."""
+"""Resolves the project again, with these remedies in addition to its own."""
 
 
 class Adapters:
-    """A profile's engine, lake, state and online store, each made when it is first used."""
+    """A profile's engine, lake, state and online store. Each is created on first use."""
 
     def __init__(self, settings: Settings, branch: str) -> None:
         self.settings = settings
@@ -45,17 +49,34 @@ class Adapters:
     def lake(self) -> IcebergLake:
         from mainstem.lake.iceberg import IcebergLake
 
-        catalog = self.settings.profile.catalog
-        return IcebergLake(self.lake_root, catalog) if catalog else IcebergLake(self.lake_root)
+        return IcebergLake(self.lake_root, self.settings.profile.catalog or None, self._admit)
+
+    def _admit(self, found: Identity) -> None:
+        """Refuse a lake that the state's releases do not belong to. A state that was copied with its lake follows it.
+
+        Raises `StorageError`.
+        """
+        url = self.state.where
+        known = self.state.get(LakeRecord, "lake")
+        follows = known is not None and known.lake == found.copy_of and known.state != url
+        if known is not None and known.lake != found.id and not follows:
+            raise StorageError(
+                "the state belongs to another lake",
+                where=f"{url}, {self.lake_root}",
+                got=f"lake {found.id}" + (f", a copy of lake {found.copy_of}" if found.copy_of else ""),
+                expected=f"lake {known.lake}",
+                hint="give this lake a state of its own in the profile, or restore the lake that the state knows",
+            )
+        if known is None or (known.lake, known.state) != (found.id, url):
+            self.state.save(LakeRecord(found.id, url))
 
     @cached_property
     def state(self) -> SqlState:
         from mainstem.state.sql import SqlState
 
-        url = self.settings.state_url
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return SqlState(url)
+        if self.settings.root in self.settings.cache.parents:
+            private.directory(self.settings.cache)  # it has the state; another run may have made it for the lake
+        return SqlState(self.settings.state_url)
 
     @property
     def store(self) -> Store:
@@ -65,13 +86,13 @@ class Adapters:
 
     @property
     def has_store(self) -> bool:
-        """Whether the branch has online state or logs."""
+        """Return whether the branch has online state or logs."""
         if self._remote is not None:
             return self._remote.begun
         return self.online_path(self.branch).exists()
 
     def fork(self, origin: str) -> None:
-        """Give the branch a copy of another's online state and logs, so that both go on from the same offsets."""
+        """Copy another branch's online state and logs to this branch. Both continue at the same offsets."""
         if self._remote is not None:
             self._remote.fork(origin)
         else:
@@ -79,8 +100,22 @@ class Adapters:
 
             LmdbStore.fork(self.online_path(origin), self.online_path(self.branch))
 
+    def copy_online(self, branch: str, to: Path) -> None:
+        """Copy a branch's online state and logs, as they are at one instant, below the directory `to`."""
+        from mainstem.stores.lmdb import LmdbStore
+
+        path = self.online_path(branch)
+        to.mkdir(parents=True, exist_ok=True)
+        LmdbStore.fork(path, to / path.name)
+
+    def lake_at(self, root: Path) -> IcebergLake:
+        """The copy of the lake at `root`, to be read."""
+        from mainstem.lake.iceberg import IcebergLake
+
+        return IcebergLake(root)
+
     def online_path(self, branch: str) -> Path:
-        """The directory of a branch's online state and logs, where the profile names one."""
+        """Return the directory of a branch's online state and logs, if the profile sets one."""
         return self.settings.path(self.settings.profile.online) / branch.replace("/", "__")
 
     @cached_property
@@ -94,9 +129,10 @@ class Adapters:
         return factories.store(self.settings, self.branch)
 
     def executors(self, regraph: Regraph, *, rebuild: bool = False) -> Mapping[StepKind, Executor]:
-        """An executor for every kind of step, made when the first such step comes: most runs need few of them.
+        """Return an executor for every kind of step. Each is created at the first such step, because most runs need
+        few.
 
-        With `rebuild` views are built anew from the lake, whatever their online state is.
+        With `rebuild`, views are built from the lake, whatever their online state.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
@@ -112,7 +148,7 @@ class Adapters:
         }
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close everything that was opened."""
         for name in ("_lmdb", "_remote", "state"):
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
@@ -120,7 +156,7 @@ class Adapters:
 
 
 def _late(home: str, arguments: Callable[[], tuple[Any, ...]]) -> Executor:
-    """The executor `module:Class`, imported and made at its first step."""
+    """Return an executor `module:Class` that is imported and created at its first step."""
 
     @cache
     def made() -> Executor:

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: routes, who may use them, errors as answers, and a graceful end."""
+"""The server as an ASGI application: routes, permissions, error responses, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from mainstem.serving.http import docs, events, features, guard, health, metrics
 from mainstem.serving.http.errors import answer
 from mainstem.serving.http.messages import Receive, Request, Response, Scope, Send
 from mainstem.serving.http.routing import Route, Routes
+from mainstem.serving.journal import REQUEST, Journal, request_id
+from mainstem.serving.metrics import known_method
 from mainstem.serving.service import Service
 
+NO_ROUTE = "none"
+"""What logs and metrics call the route of a request that has none."""
 
-def create_app(service: Service, extra: Iterable[Route] = ()) -> App:
-    """The application over a service; `extra` are further routes, such as those of the web page."""
-    return App(service, [*_routes(service), *extra])
+
+def create_app(service: Service, extra: Iterable[Route] = (), journal: Journal | None = None) -> App:
+    """The application over a service; `extra` are further routes, such as those of the web page. Requests are logged
+    to `journal`."""
+    return App(service, [*_routes(service), *extra], journal or Journal())
 
 
 def _routes(service: Service) -> list[Route]:
@@ -26,11 +32,14 @@ def _routes(service: Service) -> list[Route]:
 
 
 class App:
-    """Dispatches; see `create_app`."""
+    """Dispatches requests. See `create_app`."""
 
-    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
+    def __init__(self, service: Service, routes: Iterable[Route], journal: Journal) -> None:
         self.service = service
         self.routes = Routes(routes)
+        self.journal = journal
+        self.stopping = False
+        """Whether connections are closed after their next answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -39,26 +48,58 @@ class App:
             await self._http(Request(scope, receive), send)
 
     async def _http(self, request: Request, send: Send) -> None:
-        began, label = time.perf_counter(), "none"
+        began, id = time.perf_counter(), request_id(request.header("x-request-id"))
+        REQUEST.set(id)
+        label, response = await self._answered(request)
+        self._note(id, request.method, label, response.status, time.perf_counter() - began)
+        more = {"x-request-id": id, **({"connection": "close"} if self.stopping or response.status == 408 else {})}
+        await response.send(send, head=request.method == "HEAD", more=more)
+
+    async def _answered(self, request: Request) -> tuple[str, Response]:
+        """The route's label, and the answer. Cheap refusals come first: what is too large, then who has no key."""
+        label = NO_ROUTE
         try:
+            guard.bounded(request, self.service.limits)
+            key = guard.admit(request, self.service.keyring, open_to_all=self.routes.open_to_all(request.path))
             route, parts = self.routes.find(request.method, request.path)
             label = route.label
-            response = await self._handle(route, request, parts)
+            guard.allowed(key, route.scope)
+            return label, await self._handle(route, request, parts)
         except TimeoutError:
             hint = "is a run holding the online store? send it again"
-            response = answer(Unavailable("the answer was not ready in time", hint=hint))
+            return label, answer(Unavailable("the answer was not ready in time", hint=hint))
+        except asyncio.CancelledError:
+            if not self.stopping:
+                raise
+            return label, answer(Unavailable("the server is stopping", hint="send it again"))
         except Exception as error:
-            response = answer(error)
-        seconds = time.perf_counter() - began
-        self.service.metrics.answered(label, request.method, response.status, seconds)
-        await response.send(send, head=request.method == "HEAD")
+            return label, answer(error)
 
     async def _handle(self, route: Route, request: Request, parts: Mapping[str, str]) -> Response:
-        guard.admit(request, route.scope, self.service.keys)
+        limits = self.service.limits
         if route.method == "POST":
             guard.json_only(request)
-        async with asyncio.timeout(self.service.limits.seconds):
+            request.content = await request.body(limits.max_bytes, limits.body, limits.stall)
+        async with asyncio.timeout(limits.seconds):
             return await route.handler(request, **parts)
+
+    def refused(self, status: int) -> str:
+        """Note an answer to what was no request; its id."""
+        id = request_id(None)
+        self._note(id, "none", NO_ROUTE, status, 0.0)
+        return id
+
+    def _note(self, id: str, method: str, label: str, status: int, seconds: float) -> None:
+        self.service.metrics.answered(label, method, status, seconds)
+        self.journal.write(
+            event="request",
+            request=id,
+            method=known_method(method),
+            route=label,
+            status=status,
+            ms=round(seconds * 1_000, 3),
+            release=self.service.live.release.id or None,
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         watching: asyncio.Task[None] | None = None
@@ -78,7 +119,7 @@ class App:
                 return
 
     async def _watch(self) -> None:
-        """Follow the branch: what another process publishes is served within a second."""
+        """Follow the branch. A release that another process publishes is served within a second."""
         while True:
             await asyncio.sleep(self.service.limits.poll)
             await asyncio.to_thread(self.service.refresh)

@@ -1,7 +1,7 @@
-"""Durable writes for many requests at once: what waits together is committed together.
+"""Durable writes for many concurrent requests: waiting requests share one commit.
 
-A commit waits for the disk, so it happens on a thread of its own and the event loop goes on answering; requests that
-come meanwhile share the next commit. (Inline, each waits for every other's disk: see benchmarks/serving.py.)
+A commit waits for the disk, so it runs in its own thread, and the event loop continues to answer. Requests that arrive
+meanwhile share the next commit. (If each request commits itself, it waits for all others: see benchmarks/serving.py.)
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ T = TypeVar("T")
 Work = Callable[[Writer], Any]
 
 LARGEST = 256
-"""Requests that share one commit at most."""
+"""The maximum number of requests per commit."""
 
 
 class Committer:
-    """One thread that writes. `submit` gives a future that is done when the write is on disk, or has failed."""
+    """One writer thread. `submit` returns a future that completes when the write is on disk, or fails."""
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class Committer:
         self._thread.start()
 
     def submit(self, work: Callable[[Writer], T]) -> Future[T]:
-        """Do `work` in a transaction, perhaps after and before others' in the same one."""
+        """Run `work` in a transaction, perhaps together with other requests."""
         future: Future[T] = Future()
         if self._closed:
             future.set_exception(Unavailable("the server is stopping", hint="send it again"))
@@ -42,7 +42,7 @@ class Committer:
         return future
 
     def close(self) -> None:
-        """Finish what waits."""
+        """Finish the waiting writes."""
         self._closed = True
         self._waiting.put(None)
         self._thread.join()
@@ -67,7 +67,7 @@ class Committer:
                 for _, future in items:
                     future.set_exception(error)
                 return
-            for item in items:  # one of them failed and took the others along: each on its own
+            for item in items:  # one of them failed the shared transaction: retry each on its own
                 self._commit([item])
             return
         for (_, future), result in zip(items, results, strict=True):
@@ -75,5 +75,5 @@ class Committer:
 
 
 def _of_the_store(error: Exception) -> bool:
-    """Whether it would be the same for each alone: a store that cannot be used takes its time to say so."""
+    """Return whether each request would fail alike: an unavailable store, whose errors take time."""
     return isinstance(error, StorageError) and not isinstance(error, ConflictError)

@@ -1,4 +1,4 @@
-"""Feature views as they stand online: keys in, features out, of several views from one consistent view of the store."""
+"""Read feature views online: keys in, features out, for several views from one consistent view of the store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mainstem.errors import NotFound, RequestError, Unavailable, close_matches
+from mainstem.errors import MainstemError, NotFound, RequestError, Unavailable, close_matches
 from mainstem.features.online import presence
 from mainstem.features.online.meta import gone
 from mainstem.features.online.rows import FeatureRow
@@ -20,13 +20,13 @@ from mainstem.ports import Store
 from mainstem.streaming.rows import RowSchema
 
 KINDS = 256
-"""Of questions, by the views that they ask, whose schema is kept."""
+"""The number of cached schemas, one for each combination of views."""
 
 
 class FeatureReader:
-    """The `views` of a project that a release has online, by name. Safe to use from several threads.
+    """The `views` of a project that are online in a release, by name. It is thread-safe.
 
-    Those of `changed` are online, but not as the project declares them now: nobody can read that state, or add to it.
+    The views of `changed` are online with another definition than the project's. Their state cannot be read or updated.
     """
 
     def __init__(self, graph: Graph, release: Release, store: Store) -> None:
@@ -41,26 +41,27 @@ class FeatureReader:
         )
         self.views: Mapping[str, OnlineView] = {
             name: online_view(compiled(graph, name), store, release.online, published=True)
-            for name in graph.of(FeatureView)  # those that others use come first
+            for name in graph.of(FeatureView)  # views that others use come first
             if name in release.online and name not in self.changed
         }
 
     def schema(self, names: Sequence[str]) -> RowSchema:
-        """What a row that asks these views must have: the keys of all of them. Raises as `read` does."""
+        """Return the schema of a row for these views: the keys of all of them. Raises as `read` does."""
         keys: dict[str, str] = {}
         for name in names:
             for column, type in self.view(name).view.key.items():
                 if keys.setdefault(column, type) != type:
-                    hint = "ask the views one by one"
-                    raise RequestError(f"the key {column!r} is of two types in these views", got=type, hint=hint)
+                    hint = "read the views one by one"
+                    raise RequestError(f"the key {column!r} has different types in these views", got=type, hint=hint)
         time = {} if TIME in keys else {TIME: INSTANT}
         return RowSchema(keys, required=tuple(keys), optional=time, where=f"features of {', '.join(names)}")
 
     def read(self, names: Sequence[str], rows: Sequence[Any], at: int | None = None) -> dict[str, list[FeatureRow]]:
-        """Of each view a row for each of `rows`, as of its own `time`, else `at` (µs), else now; in one round trip.
+        """Return for each view a row for each of `rows`, at the row's `time`, else `at` (µs), else now, in one round
+        trip.
 
-        Raises `NotFound` for what is no view, `Unavailable` for one that is not online, `RequestError` for a row that
-        is not as `schema` says or asks for too early a time.
+        Raises `NotFound` for an unknown view, `Unavailable` for a view that is not online, and `RequestError` for a row
+        that does not fit `schema` or has too early a time.
         """
         schema, views = self._asked(tuple(names))
         checked = schema.check(rows)
@@ -77,21 +78,20 @@ class FeatureReader:
     def _ask(self, names: tuple[str, ...]) -> tuple[RowSchema, list[OnlineView]]:
         return self.schema(names), [self.view(name) for name in dict.fromkeys(names)]
 
-    def check(self) -> None:
-        """Raises `StorageError` if the state of a view is not in the store."""
+    def gone(self) -> dict[str, MainstemError]:
+        """By view, the error of a state that is not in the store. Raises `StorageError` if the store cannot be read."""
         lost = presence.gone({name: view.fingerprint for name, view in self.views.items()}, {}, self._store)
-        if lost:
-            raise gone(min(lost), self._store)
+        return {name: gone(name, self._store) for name in sorted(lost)}
 
     def _fingerprint(self, view: OnlineView) -> str:
         return self._fingerprints.get(view.view.name, view.fingerprint)
 
     def view(self, name: str) -> OnlineView:
-        """Raises `NotFound`, or `Unavailable` for a view that is not online as it is declared."""
+        """Return a view. Raises `NotFound`, or `Unavailable` if the view is not online as declared."""
         if name in self.views:
             return self.views[name]
         if name in self.changed:
-            what = f"the view {name!r} is online, but its definition, or how its source is read, changed since"
+            what = f"the view {name!r} is online with an older definition of the view or its source"
             raise Unavailable(what, hint="mainstem run")
         if name in self._names:
             raise Unavailable(f"the view {name!r} is not online yet", hint="mainstem run")

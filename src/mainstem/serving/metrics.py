@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 
 class Metrics:
-    """Counters and histograms in a registry of their own."""
+    """Counters and histograms in their own registry."""
 
     def __init__(self) -> None:
         try:
@@ -62,7 +62,7 @@ class Metrics:
                     self._parity.labels(report.endpoint, feature.name, result).set(getattr(feature, result))
 
     def answered(self, path: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(path, method if method in _METHODS else "other", str(status)).inc()
+        self._requests.labels(path, known_method(method), str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def predicted(self, endpoint: str, version: str, rows: int, unknown: int) -> None:
@@ -86,10 +86,15 @@ class Metrics:
         self._failures.inc()
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
+
+
+def known_method(method: str) -> str:
+    """A method as metrics and logs call it: what a client makes up is `other`."""
+    return method if method in _METHODS else "other"
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,4 +1,4 @@
-"""Predictions are logged before they are answered: an answer that somebody acted on can always be found again."""
+"""Log predictions before they are answered, so that every answer can be found later."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mainstem.ports import Writer
 
 
 def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction], floor: int = 0) -> int:
-    """Append predictions to the endpoint's log, which had `floor` of them at least; the offset of the first.
+    """Append predictions to the endpoint's log and return the first offset. The log must hold at least `floor` entries.
 
-    Raises `StorageError` if it has fewer now.
+    Raises `StorageError` if it holds fewer now.
     """
     return logs.append(writer, predictions_of(endpoint), [encode(prediction) for prediction in predictions], floor)

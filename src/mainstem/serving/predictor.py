@@ -1,4 +1,4 @@
-"""From a request to a score: online features, on-demand features, the model; over many rows at once."""
+"""From a request to a score: online features, on-demand features and the model, for many rows at once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Columns = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Answer:
-    """One prediction. `time` is when it is made (µs); `score` is P(true), a value, or the probability of `label`.
-    `scores` are the probabilities of all classes, where there are several.
+    """One prediction. `time` is the prediction time (µs). `score` is P(true), a value, or the probability of `label`.
 
-    `row` is what is logged: the request and every feature; instants in it are µs. `features` are shown: ISO 8601.
+    `scores` are the probabilities of all classes, if there are several. `row` is logged: the request and every feature,
+    with instants in µs. `features` are shown: instants are ISO 8601.
     """
 
     id: str
@@ -44,12 +44,12 @@ class Answer:
 
 
 class Predictor:
-    """An endpoint with its champion. Safe to use from several threads.
+    """An endpoint with its champion. It is thread-safe.
 
-    Parameters: the endpoint's name and node, how its model's features are found, the online state of every view among
-    them by name, the champion, its scorer, and the examples' key (column → type), which requests may carry so that
-    outcomes can be joined; `floor` is the number of predictions that are in the lake; `redefined` are features that the
-    champion was trained on otherwise, which every answer says.
+    Parameters: the endpoint's name and node, the feature plan of its model, the online views by name, the champion, its
+    scorer, and the examples' key (column → type), which requests may contain so that outcomes can be joined. `floor` is
+    the number of predictions in the lake. `redefined` are features whose definition changed since the champion was
+    trained; every answer reports them.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Predictor:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold, self.description = endpoint.threshold, endpoint.description
         self.budget, self._floor = endpoint.budget, floor
-        self._views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
+        self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
@@ -77,9 +77,9 @@ class Predictor:
         )
 
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
-        """One answer per row, in order, as of the row's own `time`, else `at` (µs), else now.
+        """Return one answer per row, in order, at the row's `time`, else `at` (µs), else now.
 
-        Raises `RequestError` for the first row that is not as the schema says, or asks for too early a time.
+        Raises `RequestError` for the first row that does not fit the schema or has too early a time.
         """
         checked = self.schema.check(rows)
         present = micros_of(now()) if at is None else at
@@ -89,7 +89,7 @@ class Predictor:
         return self._answers(checked, times, columns, flags, scores)
 
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
-        """The request's fields and every feature, as columns; and what is to be said of each row."""
+        """Return the request's fields and every feature as columns, and the flags of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.retrieval.request}
         flags = [[*self._flags] for _ in rows]
         for action in self.retrieval.rounds:
@@ -105,7 +105,7 @@ class Predictor:
         asked = [list(zip(*(columns[column] for column in action.on), times, strict=True)) for action in actions]
         distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
         queries = [
-            Query(self._views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
+            Query(self.views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
             for action, each in zip(actions, distinct, strict=True)
         ]
         for action, every, each, found in zip(actions, asked, distinct, read_together(queries), strict=True):
@@ -168,7 +168,7 @@ class Predictor:
         return {**used, **{name: iso(instant_of(t)) for name, t in instants.items()}}
 
     def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], int]:
-        """What logs the answers, within a transaction."""
+        """Return a function that logs the answers within a transaction."""
         at = micros_of(now())
         predictions = [
             Prediction(

@@ -1,25 +1,37 @@
-"""Runs the application with uvicorn: where it may listen, and how it stops."""
+"""Run the application with uvicorn: addresses, start and shutdown."""
 
 from __future__ import annotations
 
+import logging
+import math
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from mainstem.errors import MissingExtra, SettingsError
 from mainstem.ports import State
 from mainstem.serving.app import App
 from mainstem.serving.http.guard import is_loopback
+from mainstem.serving.journal import taking_messages
 from mainstem.serving.keys import valid
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED = 512
+"""Connections that are accepted at once, before the first of them is counted."""
+OTHER_FILES = 256
+"""Files that the process has open beside its connections, at most."""
 
 
 def check_binding(host: str, state: State) -> None:
-    """Raises `SettingsError` for a host that others reach, while there are no API keys."""
+    """Raise `SettingsError` for a host that other machines reach, if there are no API keys."""
     if not is_loopback(host) and not valid(state):
         raise SettingsError(
-            "without API keys the server listens on this machine only",
+            "API keys are required to listen on this host",
             got=host,
             expected="127.0.0.1",
             hint="mainstem key create NAME --scope predict",
@@ -27,10 +39,11 @@ def check_binding(host: str, state: State) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; port 0 takes a free one. Raises `SettingsError` if it cannot be had."""
+    """Return a socket bound to the address. Port 0 takes a free port. Raises `SettingsError` if the address is
+    unavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Not `socket.create_server`: asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, and
-    # with it every answer waits 40 ms for the client's delayed acknowledgement.
+    # Not `socket.create_server`: asyncio disables Nagle's algorithm only if the socket's protocol is TCP. With Nagle's
+    # algorithm every answer waits 40 ms for the client's delayed acknowledgement.
     at = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,13 +59,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
-    with at, _signals_ignored():
+    with at, _signals_ignored(), taking_messages(app.journal):
         server(app, at, started).run(sockets=[at])
 
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
-    """uvicorn raises what stopped it again, to the handlers of before; they shall not end us: stores want closing."""
+    """Ignore the signal that uvicorn raises again after its shutdown, so that stores can be closed."""
     handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -62,12 +75,14 @@ def _signals_ignored() -> Iterator[None]:
 
 
 def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> Any:
-    """The uvicorn server that `run` runs; setting its `should_exit` stops it gracefully."""
+    """Return the uvicorn server of `run`. Setting its `should_exit` stops it gracefully."""
     try:
         import uvicorn
     except ImportError:
         raise MissingExtra.named("serve", "uvicorn") from None
-    limits = app.service.limits
+    from mainstem.serving.connections import Connections, protocol
+
+    limits = replace(app.service.limits, connections=_room(app.service.limits.connections))
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -75,21 +90,42 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
             if self.started:
                 started(url_of(at))
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.stopping = True
+            await super().shutdown(sockets)
+
     return Server(
         uvicorn.Config(
             app,
+            http=protocol(Connections(limits, app.refused)),
+            ws="none",
             lifespan="on",
-            log_level="warning",
+            log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=limits.concurrency,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(limits.drain),
+            proxy_headers=False,  # who asks is who is connected, whatever the request says
+            backlog=ACCEPTED,
+            h11_max_incomplete_event_size=limits.max_path + limits.max_headers,
+            timeout_graceful_shutdown=math.ceil(limits.drain),
         )
     )
 
 
+def _room(wanted: int) -> int:
+    """How many connections the process may have, of those wanted. Raises its limit of open files as far as needed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + ACCEPTED + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    found = max(soft - ACCEPTED - OTHER_FILES, 1)
+    logger.warning("the limit of open files (%d) leaves room for %d connections, not %d", soft, found, wanted)
+    return found
+
+
 def url_of(at: socket.socket) -> str:
-    """The URL of a socket that listens."""
+    """Return the URL of a listening socket."""
     host, port = at.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,4 +1,4 @@
-"""What the server answers from: one release at a time, swapped as a whole when the branch moves."""
+"""What the server answers from: one release at a time. When the branch moves, the whole release is replaced."""
 
 from __future__ import annotations
 
@@ -32,12 +32,20 @@ from mainstem.streaming.predictions import example_key
 logger = logging.getLogger(__name__)
 
 RETRY = 5.0
-"""Seconds until a release that could not be loaded is tried again."""
+"""Seconds until a release that failed to load is tried again."""
+
+
+class NoChampion(Unavailable):
+    """An endpoint to which no version was promoted yet."""
+
+    @property
+    def kind(self) -> str:
+        return Unavailable.__name__
 
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """A release, ready to answer; `missing` says why an endpoint cannot."""
+    """A release that is ready to answer. `missing` says why an endpoint is unavailable."""
 
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
@@ -46,7 +54,7 @@ class Live:
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
-        """Raises `NotFound`, or `Unavailable` while the endpoint has no champion."""
+        """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""
         if endpoint in self.predictors:
             return self.predictors[endpoint]
         if endpoint in self.missing:
@@ -54,13 +62,13 @@ class Live:
         raise _unknown("endpoint", endpoint, [*self.predictors, *self.missing])
 
     def ingest(self, stream: str) -> Ingest:
-        """Raises `NotFound`."""
+        """Return the ingest of a stream. Raises `NotFound`."""
         if stream in self.ingests:
             return self.ingests[stream]
         raise _unknown("stream", stream, list(self.ingests))
 
     def reader(self) -> FeatureReader:
-        """Raises `Unavailable` before a release is loaded."""
+        """Return the feature reader. Raises `Unavailable` before a release is loaded."""
         if self.features is None:
             raise Unavailable("nothing is published yet", hint="mainstem run")
         return self.features
@@ -70,7 +78,8 @@ class Service:
     """Endpoints and streams of one branch, over its online store.
 
     `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
-    directory that model versions' artifacts are relative to.
+    directory that model versions' artifacts are relative to. With `keyless`, this machine needs no key while
+    none is valid.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Service:
         store: Store,
         artifacts: Path,
         limits: Limits | None = None,
+        keyless: bool = False,
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -90,9 +100,10 @@ class Service:
         self.metrics = Metrics()
         self.live = Live(Release(id="", branch="", run=""))
         self._coming: Live | None = None
-        self.keys: Sequence[keys.ApiKey] = ()
+        self.keyring = keys.Keyring()
+        self._keyless = keyless
         self.trouble: MainstemError | None = None
-        self.lost: MainstemError | None = None
+        self.lost: Mapping[str, MainstemError] = {}
         self._load, self._head = load, head
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -100,37 +111,42 @@ class Service:
         self._committer: Committer | None = None
 
     def start(self) -> None:
-        """Begin to write, and load the release. A release that cannot be loaded leaves `trouble`, not an exception."""
+        """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
+        exception."""
         self._committer = Committer(self._store)
         self.refresh(force=True)
 
     def parity(self) -> list[ParityReport]:
-        """The newest comparison of each endpoint's reads with the lake, where there is one."""
+        """Return the newest comparison of each endpoint's reads with the lake."""
         branch = self.live.release.branch
         found = [self._state.find(ParityReport, newest=1, endpoint=e, branch=branch) for e in self.live.predictors]
         return [report for newest in found for report in newest]
 
     def close(self) -> None:
-        """Finish what is being written."""
+        """Finish the pending writes."""
         if self._committer is not None:
             self._committer.close()
 
     @property
     def committer(self) -> Committer:
-        """Raises `Unavailable` before `start`."""
+        """The writer. Raises `Unavailable` before `start`."""
         if self._committer is None:
             raise Unavailable("the server has not started")
         return self._committer
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
-        """What takes events, within a transaction: for the release that is live when the transaction comes, and for the
-        one that is about to be."""
+        """Return a function that takes events within a transaction.
+
+        It takes them for the release that is live at the time of the transaction, and for the one that is being loaded.
+        """
 
         def write(writer: Writer) -> int:
-            coming = self._coming  # asked first: when it is none any more, it is live
-            first = self.live.ingest(stream).write(writer, events)
+            coming = self._coming  # read the loading release first: when it is unset, it is live already
+            ingest = self.live.ingest(stream)
+            resolved = ingest.resolved(writer, events)
+            first = ingest.add(writer, resolved)
             if coming is not None and stream in coming.ingests:
-                coming.ingests[stream].take(writer, events, first)
+                coming.ingests[stream].take(writer, resolved, first)
             return first
 
         return write
@@ -138,23 +154,32 @@ class Service:
     # ── following the branch ──────────────────────────────────────────────────────────────────────────
 
     def refresh(self, *, force: bool = False) -> None:
-        """Serve what the branch publishes now. What was served before stays live if the new cannot be loaded."""
+        """Serve the release that the branch publishes. If it fails to load, the previous one stays live."""
         try:
-            self.keys = keys.valid(self._state)
+            self.keyring = keys.keyring(self._state, keyless=self._keyless)
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
         except Exception as error:
             self._troubled(error)
-        self.lost = self._missing()
+        self.lost = self._gone()
 
-    def _missing(self) -> MainstemError | None:
-        """Why what is live cannot be read: its online state is not in the store."""
+    def broken(self) -> dict[str, MainstemError]:
+        """Why endpoints cannot answer, by their names. One that has no champion yet is not broken."""
+        live = self.live
+        found = {name: error for name, error in live.missing.items() if not isinstance(error, NoChampion)}
+        for name, predictor in live.predictors.items():
+            lost = [self.lost[view] for view in predictor.views if view in self.lost]
+            found |= {name: lost[0]} if lost else {}
+        return found
+
+    def _gone(self) -> dict[str, MainstemError]:
+        """By view, why what is live cannot be read: its online state is not in the store."""
+        features = self.live.features
         try:
-            self.live.reader().check() if self.live.features is not None else None
+            return {} if features is None else features.gone()
         except MainstemError as error:
-            return error
-        return None
+            return dict.fromkeys(features.views if features else (), error)
 
     def _swap(self) -> None:
         graph, release = self._load()
@@ -166,11 +191,13 @@ class Service:
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
+        said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
+        logger.info("release %s is live", release.id, extra={"fields": said})
 
     def _take_in(self, live: Live) -> None:
-        """Bring the states of a release that is about to be live up to the logs: they were built elsewhere.
+        """Bring the states of a new release up to the end of the logs, because another process built them.
 
-        What comes meanwhile is taken for them, too, so who reads them misses nothing that the old ones had.
+        Events that arrive meanwhile are added to these states too, so readers do not miss any.
         """
         try:
             for ingest in live.ingests.values():
@@ -178,7 +205,7 @@ class Service:
         except StorageError as error:
             if self.live.release.id:
                 raise
-            self._troubled(error)  # nothing is there that would answer better: each request is told
+            self._troubled(error)  # no release is live: each request gets the error
 
     def _troubled(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + RETRY
@@ -190,7 +217,7 @@ class Service:
     def _loaded(self, graph: Graph, release: Release) -> Live:
         features = FeatureReader(graph, release, self._store)
         if self.live.release.id and features.changed:
-            features.view(features.changed[0])  # raises: what is live answers better than an error would
+            features.view(features.changed[0])  # raises: the live release is better than an error
         predictors: dict[str, Predictor] = {}
         missing: dict[str, MainstemError] = {}
         for name, node in graph.of(Endpoint).items():
@@ -200,7 +227,7 @@ class Service:
                 missing[name] = error
             except MainstemError as error:
                 if self.live.release.id:
-                    raise  # what is live answers better than an error would
+                    raise  # the live release is better than an error
                 missing[name] = self.trouble = error
         self._scorers = {p.version.id: p.scorer for p in predictors.values()}
         ingests = {
@@ -228,15 +255,15 @@ class Service:
         ]
         if unknown:
             raise Unavailable(
-                f"{version.id} takes inputs that the project does not have",
+                f"{version.id} requires inputs that the project does not have",
                 got=", ".join(unknown),
-                hint="mainstem run trains a challenger for the project as it is; then mainstem promote",
+                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
             )
         scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
         logged = _drained(release, f"predictions.{name}")
         changed = redefined(version, graph)
         if changed:
-            told = "%s answers with features that meant something else when it was trained: %s"
+            told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
         key = example_key(graph, model)
         return Predictor(name, node, retrieval, views, version, scorer, key, logged, changed)
@@ -249,15 +276,15 @@ class Service:
                 if model in release.models
                 else f"mainstem run, then mainstem promote {model}"
             )
-            raise Unavailable(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
+            raise NoChampion(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
         version = self._state.get(ModelVersion, id)
         if version is None:
-            raise Unavailable(f"the champion {id} of {endpoint!r} is gone", hint=f"mainstem promote {model}")
+            raise Unavailable(f"the champion {id} of {endpoint!r} no longer exists", hint=f"mainstem promote {model}")
         return version
 
 
 def _drained(release: Release, table: str) -> int:
-    """How many entries of a log are in the lake."""
+    """Return the number of entries of a log that are in the lake."""
     snapshot = release.tables.get(table)
     return int(snapshot.cursor or 0) if snapshot is not None else 0
 

@@ -28,8 +28,10 @@ class Watermark:
         self._there: set[str] = set()
 
     def fresh(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the rows of a batch beyond the last value, and the unseen rows at it. A null in the cursor column is
-        dropped."""
+        """Return the rows of a batch beyond the last value, and the unseen rows at it.
+
+        Once there is a last value, rows with null in the cursor column are dropped.
+        """
         column = batch.column(self.column)
         if self._last is not None:
             last = _parsed(self._last, column.type)

@@ -26,7 +26,7 @@ def decode(body: str, kind: type[T]) -> T:
         raise StorageError(
             f"a record of the state is not a {kind.__name__}",
             got=str(error),
-            hint="was it written by another version of Mainstem?",
+            hint="check which version of Mainstem wrote it",
         ) from error
 
 

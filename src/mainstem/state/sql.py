@@ -9,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, create_engine, event, make_url, select, update
+from sqlalchemy import URL, Select, create_engine, event, make_url, select, update
 from sqlalchemy.exc import NoSuchModuleError
 
+from mainstem import private
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
 from mainstem.state.codec import decode, encode
@@ -19,10 +20,13 @@ from mainstem.state.failures import explained, is_full
 from mainstem.state.schema import REVISION, branches, counters, json_text, records, revision
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
 _BUSY = 30_000  # ms that a SQLite writer waits for another one
 _ALONE = "mainstem.alone"
+
+LITE = "sqlite:///"
+"""Before the path of a SQLite file."""
 
 
 class SqlState:
@@ -108,8 +112,8 @@ class SqlState:
 
     def _opened(self) -> Engine:
         lite = self._url.get_backend_name() == "sqlite"
-        if lite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        if lite and self._url.database not in (None, "", ":memory:"):
+            _make_private(Path(str(self._url.database)))
         try:
             engine = create_engine(self._url, pool_pre_ping=not lite)
         except ModuleNotFoundError as error:
@@ -125,9 +129,19 @@ class SqlState:
         return engine
 
 
+def _make_private(path: Path) -> None:
+    """Keys are in it. SQLite gives the files beside it the rights that it has; those of before get them here."""
+    if not path.parent.exists():
+        private.directory(path.parent)
+    private.file(path)
+    private.files(*(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")))
+
+
 def _parsed(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        # A path is no URL: a directory's name may have a `?` or a `%`.
+        path = url.removeprefix(LITE)
+        parsed = URL.create("sqlite", database=path) if path != url else make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):

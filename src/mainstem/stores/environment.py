@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import lmdb
 
+from mainstem import private
 from mainstem.errors import FULL, MainstemError, StorageError
 
 Transaction: TypeAlias = Any
@@ -35,7 +36,8 @@ class Environment:
     """
 
     def __init__(self, path: Path, map_size: int, sync: bool) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        private.directory(path)
+        private.files(path / "data.mdb", path / "lock.mdb")
         self.path = path
         self.users = 0
         self.ids: dict[tuple[bytes, str], bytes] = {}
@@ -43,8 +45,16 @@ class Environment:
         self.reading = threading.Lock()
         self.writer: int | None = None
         self.env = lmdb.open(
-            str(path), map_size=map_size, max_dbs=4, sync=sync, metasync=sync, max_spare_txns=4, readahead=False
+            str(path),
+            map_size=map_size,
+            max_dbs=4,
+            sync=sync,
+            metasync=sync,
+            max_spare_txns=4,
+            readahead=False,
+            mode=private.FILE,
         )
+        _fill(path / "data.mdb", self.env)
         self.env.reader_check()  # frees the slots of killed readers
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
         self.names, self.values, self.events, self.ends = databases
@@ -56,7 +66,7 @@ class Environment:
         return _file(self.path) != self._file
 
     def view(self) -> Transaction:
-        """Provide a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
+        """Return a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
         try:
             return self.env.begin()
         except lmdb.MapResizedError:
@@ -86,6 +96,17 @@ class Environment:
             self.env.set_mapsize(0)
             if self.env.info()["map_size"] <= before:
                 self.env.set_mapsize(before * 2)
+
+
+def _fill(file: Path, env: Any) -> None:
+    """Extend a truncated data file to the pages that it should have.
+
+    A read of a page beyond the end of a mapped file kills the process (SIGBUS). A page of zeros is an error of LMDB.
+    """
+    whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if file.stat().st_size < whole:
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, whole)  # never changes what is there
 
 
 def _file(path: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import lmdb
 
+from mainstem import private
 from mainstem.errors import ConflictError, StorageError
 from mainstem.ports import Sizes, Writer
 from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
@@ -159,8 +160,9 @@ class LmdbStore:
         write."""
         environment = self._env
         with explained(str(path)):
-            path.mkdir(parents=True, exist_ok=True)
+            private.directory(path)
             environment.env.copy(str(path), compact=True)
+            private.files(path / "data.mdb")
 
     def close(self) -> None:
         if self._environment is not None:

@@ -259,7 +259,7 @@ class RedisWriter:
         return first
 
     def commands(self) -> Iterator[Command]:
-        """Return the commands that apply this transaction."""
+        """Yield the commands that apply this transaction."""
         names = self._names
         for name, payloads in self._logs.items():
             first = self._turn.ends.get(name, 0)

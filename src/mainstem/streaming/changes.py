@@ -14,10 +14,10 @@ FIELDS = ("before", "after", "at")
 
 
 def changes_in(rows: Sequence[Any], schema: RowSchema, time: str, arrived: int | None) -> list[Event]:
-    """The events that changes come to: of each the row before as deleted, and the row after.
+    """Return the events of changes: for each, the old row as deleted, and the new row.
 
-    They arrive at `arrived` (µs); with None (a backfill) when the change was made: `at`, else when its event happened.
-    Raises `RequestError` for the first change that is none, or whose rows are not as the schema says.
+    They arrive at `arrived` (µs). With None (a backfill) they arrive at the change's `at`, else at the event's time.
+    Raises `RequestError` for the first invalid change, or a row that does not fit the schema.
     """
     return [event for index, change in enumerate(rows) for event in _events(change, index, schema, time, arrived)]
 
@@ -40,9 +40,11 @@ def _is_change(change: Any, where: str) -> None:
     unknown = next((name for name in change if name not in FIELDS), None)
     if unknown is not None:
         hint = close_matches(unknown, FIELDS) or "the stream is declared with changes=True"
-        raise RequestError(f"a change has no field {unknown!r}", where=where, got=unknown, expected=expected, hint=hint)
+        raise RequestError(
+            f"unknown field {unknown!r} in a change", where=where, got=unknown, expected=expected, hint=hint
+        )
     if change.get("before") is None and change.get("after") is None:
-        raise RequestError("a change has neither a row before nor one after", where=where, expected=expected)
+        raise RequestError("a change has neither `before` nor `after`", where=where, expected=expected)
 
 
 def _made(change: dict[str, Any], where: str) -> int | None:

@@ -1,7 +1,7 @@
-"""Drains a log into the lake: what was acknowledged becomes rows, exactly once.
+"""Drain a log into the lake: acknowledged entries become rows exactly once.
 
-The snapshot's cursor is the offset that comes next, so rows and cursor are one commit. The log is trimmed a run later,
-below what the *published* snapshot has: a run that fails, or a crash, finds everything again.
+The snapshot's cursor is the next offset, so rows and cursor are one commit. The log is trimmed in the next run, below
+the end of the *published* snapshot, so after a failed run or a crash all entries are still there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import ibis
+import msgspec
 import pyarrow as pa
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
@@ -30,11 +31,12 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
 from mainstem.streaming.predictions import BEFORE, prediction_schema
+from mainstem.streaming.unreadable import PREFIX, Unreadable, keep
 
 logger = logging.getLogger(__name__)
 
 BATCH = 50_000
-"""Rows that are in memory at a time."""
+"""The number of rows in memory at a time."""
 
 Columns = Callable[[int, bytes], Mapping[str, Any]]
 
@@ -46,8 +48,10 @@ class Drain:
         self.log = log
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Commit what the log has and the lake has not. Raises `StorageError`; `CheckFailed` if a check of
-        severity `error` finds violations, and then nothing is published."""
+        """Commit the entries of the log that are not in the lake yet. Raises `StorageError`.
+
+        Raises `CheckFailed` if a check of severity `error` finds violations. The run then publishes nothing.
+        """
         node = context.graph[step.node].node
         if isinstance(node, Endpoint):
             return self._predictions(step.node, context)
@@ -59,7 +63,14 @@ class Drain:
         draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context, BEFORE)
         files = draft.write()
         snapshot = draft.commit(files)
-        return StepResult(tables={draft.table: snapshot}, rows_in=draft.rows, published=draft.rows, quarantined=0)
+        lost = len(draft.unreadable)
+        return StepResult(
+            tables={draft.table: snapshot, **keep(context, draft.table, draft.unreadable)},
+            rows_in=draft.rows,
+            published=draft.rows - lost,
+            quarantined=lost,
+            message=draft.message,
+        )
 
     def _events(self, name: str, node: Stream, context: Context) -> StepResult:
         schema = context.graph[name].schema or {}
@@ -70,20 +81,21 @@ class Drain:
         results = ordered(subject.checks, results, judge(context, subject, snapshot))
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
-        quarantined = sum(file.rows for file in aside)
+        quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
         return StepResult(
-            tables={name: snapshot, **apart},
+            tables={name: snapshot, **apart, **keep(context, name, draft.unreadable)},
             cutovers=_cutover(name, node, context),
             rows_in=draft.rows,
             published=draft.rows - quarantined,
             quarantined=quarantined,
             checks=results,
+            message=draft.message,
         )
 
 
 @dataclass
 class _Draft:
-    """One log on its way into one stored relation."""
+    """The entries of one log on the way into one stored relation."""
 
     table: str
     name: str
@@ -98,16 +110,17 @@ class _Draft:
         self.start = _offset(self.base)
         self.end = self.start
         self.rows = 0
+        self.unreadable: list[Unreadable] = []
         self.target: Target = self.context.lake.target(self.table, self.schema)
         if self.base is not None and self.base.id == self._released:
             self.log.trim(self.name, self.start)
 
     def write(self) -> tuple[DataFile, ...]:
-        """The new rows as files; those of the base too, if its schema was another."""
+        """Write the new rows as files. If the schema changed, the base's rows are written too."""
         files = self._moved()
         entries = self.log.entries(self.name, self.start)
         while batch := list(islice(entries, BATCH)):
-            with self.context.engine.session({"incoming": self._arrow(batch)}) as session:
+            with self.context.engine.session({"incoming": self._readable(batch)}) as session:
                 files += session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
             self.end = batch[-1][0] + 1
             self.rows += len(batch)
@@ -127,8 +140,10 @@ class _Draft:
         return held.id if held else None
 
     def _base(self) -> Snapshot | None:
-        """The snapshot to add to: the release's; after a rollback, the newest that any release of the branch had, since
-        going back does not take back what was acknowledged, and the log may be trimmed already."""
+        """Return the snapshot to append to: the release's, or after a rollback the newest one of the branch's releases.
+
+        A rollback does not undo acknowledged entries, and the log may be trimmed already.
+        """
         held = self.context.release.tables.get(self.table)
         self._begin_again()
         end = self.log.end(self.name)
@@ -138,25 +153,57 @@ class _Draft:
         fitting = [s for s in self._published() if max(first, _offset(held)) <= _offset(s) <= end]
         if not fitting:
             raise StorageError(
-                f"the log {self.name!r} does not go on where the lake ends",
+                f"the log {self.name!r} does not continue at the end of the lake",
                 got=f"offsets {first} to {end}",
-                expected=f"offset {_offset(held)} among them",
-                hint="the online store is not the one these rows came from",
+                expected=f"offset {_offset(held)} in this range",
+                hint="use the online store that these rows came from",
             )
         return max(fitting, key=_offset)
 
     def _begin_again(self) -> None:
-        """Let a log that is empty go on where the lake ends: its store was lost, and what it had acknowledged is in the
-        lake but for what came after the last run."""
+        """Continue an empty log at the end of the lake. Its store was lost.
+
+        Its acknowledged entries are in the lake, except those after the last run.
+        """
         drained = max(map(_offset, self._published()), default=0)
         if drained and not self.log.end(self.name):
-            logger.warning("the log %r was lost; it goes on at offset %s, where the lake ends", self.name, drained)
+            logger.warning("the log %r was lost; it continues at offset %s, the end of the lake", self.name, drained)
             self.log.begin(self.name, drained)
 
     def _published(self) -> list[Snapshot]:
-        """Every snapshot that a release of the branch, or the one in the making, has of the table."""
+        """Return every snapshot of the table in a release of the branch, or in the release in the making."""
         releases = [self.context.release, *self.context.state.find(Release, branch=self.context.branch)]
         return [release.tables[self.table] for release in releases if self.table in release.tables]
+
+    @property
+    def message(self) -> str:
+        """What a run says of entries that are no rows."""
+        if not self.unreadable:
+            return ""
+        many = len(self.unreadable) > 1
+        said = f"{len(self.unreadable):,} log {'entries are no rows' if many else 'entry is no row'}"
+        return f"{said}: {PREFIX}{self.table} has {'them' if many else 'it'}, with the reason"
+
+    def _readable(self, batch: list[tuple[int, bytes]]) -> pa.Table:
+        """Return the rows of a batch. Entries that are none are set aside, unless all of them are none.
+
+        Raises `SchemaError` then: the schema has changed.
+        """
+        try:
+            return self._arrow(batch)
+        except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as problem:
+            good, bad = list[tuple[int, bytes]](), list[Unreadable]()
+            for entry in batch:
+                try:
+                    self._arrow([entry])
+                except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as reason:
+                    bad.append(Unreadable(*entry, str(getattr(reason, "got", None) or reason)))
+                else:
+                    good.append(entry)
+            if not good and isinstance(problem, SchemaError):
+                raise
+            self.unreadable += bad
+            return self._arrow(good)
 
     def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()
@@ -169,7 +216,7 @@ class _Draft:
             return to_arrow(values, field.type)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(
-                f"logged values of {field.name!r} do not fit the schema any more",
+                f"logged values of {field.name!r} no longer fit the schema",
                 where=self.name,
                 got=str(error),
                 expected=str(field.type),
@@ -177,7 +224,7 @@ class _Draft:
             ) from error
 
     def _moved(self) -> tuple[DataFile, ...]:
-        """The base's rows in the new schema; a column that is new has in them what `before` says, else null."""
+        """Write the base's rows in the new schema. A new column has the value of `before`, else null."""
         if self.base is None or self.base.fields == self.target.fields:
             return ()
         old = ibis.table({f.name: f.type for f in self.base.fields}, name="before")
@@ -194,9 +241,10 @@ def _offset(snapshot: Snapshot | None) -> int:
 
 
 def _checks(node: Stream) -> tuple[Check, ...]:
-    """A client that heard no answer sends again: a key that comes twice is told, and does not block for ever.
+    """Return the stream's checks. A client resends after a lost answer, so a repeated key is reported and does not
+    block.
 
-    In a stream of changes a key comes as often as its event is changed.
+    In a stream of changes a key occurs once per change.
     """
     if node.changes:
         return node.checks
@@ -208,7 +256,7 @@ def _checks(node: Stream) -> tuple[Check, ...]:
 
 
 def _cutover(name: str, node: Stream, context: Context) -> dict[str, datetime]:
-    """The instant from which events count, recorded once: right after the last row of the history."""
+    """Return the instant from which events count. It is recorded once: right after the last row of the history."""
     if name in context.release.cutovers or node.history is None:
         return {}
     past = context.graph[context.graph.name_of(node.history)]

@@ -1,7 +1,7 @@
-"""Events into the log and, in the same transaction, into the features they change.
+"""Write events to the log and, in the same transaction, to the features that they change.
 
-What was acknowledged is on disk, and counted once: a view's state knows the offset it has come to, so what reached the
-log while the view was being built elsewhere is taken in before anything newer is.
+An acknowledged event is on disk and counted once. A view's state has the offset of its next event. If events reached
+the log while the view was built by another process, they are applied before any newer one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mainstem.features.online.view import OnlineView
 from mainstem.graph.units import MINUTE
 from mainstem.logs.reading import chunks
 from mainstem.logs.records import Event, append, decode_event, encode, events_of
+from mainstem.logs.standing import resolved
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.hidden import ARRIVED, DELETED, SEQ, visible
 from mainstem.nodes.instants import instant_of, micros_of
@@ -26,16 +27,15 @@ from mainstem.streaming.changes import changes_in
 from mainstem.streaming.rows import RowSchema, iso
 
 AHEAD = 5 * MINUTE
-"""How much later than our clock an event may be, by default: the clocks of senders differ."""
+"""The default of how much later than the clock an event may be, since the clocks of senders differ."""
 
 
 class Ingest:
-    """Takes the events of one stream for the views over it.
+    """Takes the events of a stream for its views.
 
-    `cutover` is the instant from which events count; what happened before belongs to the history. While a stream with
-    history has none recorded, no event is taken: its side of the cutover is unknown. `floor` is the offset that
-    the lake has come to: a log that ends before it is not the one that the lake was filled from. An event may be
-    later than the clock by at most `ahead` (µs).
+    `cutover` is the instant from which events count; earlier ones belong to the history. If a stream with history has
+    no recorded cutover, events are refused. `floor` is the end of the lake's copy: a log that ends before it is another
+    log. An event may be later than the clock by at most `ahead` (µs).
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Ingest:
         self._correct = corrections(definition)
 
     def accept(self, rows: Sequence[Any], *, backfill: bool = False, at: datetime | None = None) -> list[Event]:
-        """The rows, checked, as events. They arrive now (or `at`), backfilled ones when they happened.
+        """Check rows and return them as events. They arrive now (or `at`); backfilled ones arrive when they happened.
 
-        Of a stream of changes each row is a change. Raises `RequestError` for the first row that is not as declared,
-        `Unavailable` before the first run.
+        In a stream of changes each row is a change. Raises `RequestError` for the first invalid row, and `Unavailable`
+        before the first run.
         """
         arrived = micros_of(at or now())
         if self.stream.changes:
@@ -74,13 +74,21 @@ class Ingest:
         return [Event(row[self.time] if backfill else arrived, row) for row in checked]
 
     def write(self, writer: Writer, events: Sequence[Event]) -> int:
-        """Append events and take them into every view; the offset of the first. Raises `StorageError`."""
+        """Append events and apply them to every view. Return the first offset. Raises `StorageError`."""
+        return self.add(writer, self.resolved(writer, events))
+
+    def resolved(self, writer: Writer, events: Sequence[Event]) -> Sequence[Event]:
+        """Return events for `add` and `take`: in a stream of changes, deletions name the rows that they retract."""
+        return resolved(writer, self.name, self.stream.key, events) if self.stream.changes and events else events
+
+    def add(self, writer: Writer, events: Sequence[Event]) -> int:
+        """Do the same as `write` with resolved events."""
         first = append(writer, self._log, [encode(event) for event in events], self._floor)
         self.take(writer, events, first)
         return first
 
     def take(self, writer: Writer, events: Sequence[Event], first: int) -> None:
-        """Take events that are in the log from the offset `first` on into every view that has not got them."""
+        """Apply the events of the log from the offset `first` on to every view that lacks them."""
         end = first + len(events)
         behind = [view for view in self.views if view.meta(writer).offset < end]
         for view in behind:
@@ -97,7 +105,7 @@ class Ingest:
 
     def _columns(self, offsets: Sequence[int], events: Sequence[Event]) -> Mapping[str, Sequence[Any]]:
         columns: dict[str, Sequence[Any]] = {
-            name: [event.row.get(name) for event in events] for name in self.schema.columns
+            name: [event.subject.get(name) for event in events] for name in self.schema.columns
         }
         columns |= {SEQ: list(offsets), ARRIVED: [event.arrived for event in events]}
         if self.stream.changes:
@@ -113,7 +121,7 @@ class Ingest:
                     where=f"stream {self.name}, events[{index}].{self.time}",
                     got=iso(instant_of(row[self.time])),
                     expected=f"at most {iso(instant_of(latest))}: now plus the setting [serve] ahead",
-                    hint="is the sender's clock right, and its time zone?",
+                    hint="check the sender's clock and its time zone",
                 )
         self._on_this_side(rows)
 
@@ -122,13 +130,13 @@ class Ingest:
             return
         if self._cutover is None:
             raise Unavailable(
-                f"stream {self.name!r} takes no events yet: the end of its history is not recorded",
+                f"stream {self.name!r} does not accept events yet: the end of its history is not recorded",
                 hint="mainstem run",
             )
         for index, row in enumerate(rows):
             if row[self.time] < self._cutover:
                 raise RequestError(
-                    "the event is from before the stream's cutover",
+                    "the event is before the stream's cutover",
                     where=f"stream {self.name}, events[{index}].{self.time}",
                     got=instant_of(row[self.time]).isoformat(),
                     expected=f"at or after {instant_of(self._cutover).isoformat()}",

@@ -1,4 +1,4 @@
-"""The stored relation `predictions.ENDPOINT`: its columns, and which of them a request brings."""
+"""The stored relation `predictions.ENDPOINT`: its columns, and the columns that a request contains."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HIDDEN: Mapping[str, str] = {
 }
 
 BEFORE: Mapping[str, str] = {ROLE: CHAMPION}
-"""What columns of `HIDDEN` hold in rows that were stored before there were such columns; null where not named."""
+"""The values of columns of `HIDDEN` in rows that were stored before these columns existed. Others are null."""
 
 
 def example_key(graph: Graph, model: str) -> dict[str, str]:
-    """The key of a model's examples, by which outcomes are joined, with the types that requests have."""
+    """Return the key of a model's examples, which outcomes are joined by, with the types of requests."""
     retrieval = retrieval_of(graph, model)
     definition = graph[retrieval.examples]
     schema = definition.schema or {}
@@ -39,7 +39,7 @@ def example_key(graph: Graph, model: str) -> dict[str, str]:
 
 
 def prediction_schema(graph: Graph, endpoint: str) -> dict[str, str]:
-    """Column → Ibis type: the examples' key, the request's fields, every feature as it was used, and `HIDDEN`."""
+    """Return column → Ibis type: the examples' key, the request's fields, every feature as used, and `HIDDEN`."""
     node: Any = graph[endpoint].node
     model = graph.name_of(node.model)
     retrieval = retrieval_of(graph, model)
@@ -47,7 +47,7 @@ def prediction_schema(graph: Graph, endpoint: str) -> dict[str, str]:
 
 
 def _sent(type: str) -> str:
-    """A column's type as JSON has it."""
+    """Return a column's type as JSON carries it."""
     parsed = dt.dtype(type)
     if parsed.is_integer():
         return "int64"

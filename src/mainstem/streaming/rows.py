@@ -1,4 +1,4 @@
-"""Rows as clients send them: JSON objects, checked against declared columns, instants turned into int µs."""
+"""Check rows from clients: JSON objects with declared columns. Instants are converted to int µs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
 AN_INSTANT = "an instant in ISO 8601, such as 2013-12-01T10:00:00Z"
-FIELDS_ARE = "the server's /docs says which fields there are"
+FIELDS_ARE = "the server's /docs lists the fields"
 
 
 class _Refused(Exception):
-    """A value is not what its column takes: what is expected, and a hint."""
+    """A value does not fit its column's type. It has the expected value and a hint."""
 
     def __init__(self, expected: str, hint: str | None = None) -> None:
         super().__init__(expected)
@@ -32,12 +32,12 @@ class _Refused(Exception):
 
 
 def iso(value: Any) -> Any:
-    """An instant as text in ISO 8601; what is none as it is."""
+    """Return an instant as ISO 8601 text; other values unchanged."""
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 def parse_instant(value: Any) -> int:
-    """An ISO 8601 text with its offset as int µs. Raises `ValueError` with what is wrong."""
+    """Return an ISO 8601 text with its offset as int µs. Raises `ValueError` with the reason."""
     try:
         return _instant(value)
     except _Refused as refused:
@@ -45,10 +45,10 @@ def parse_instant(value: Any) -> int:
 
 
 class RowSchema:
-    """What a row must look like.
+    """The schema of a row.
 
-    `columns` maps fields to Ibis types; each must be there and, if in `required`, not null. Fields of `optional` may be
-    left out, and are then not in the row that comes back.
+    `columns` maps fields to Ibis types. Each field is required, and those in `required` must not be null. Fields of
+    `optional` may be left out; the returned row then lacks them.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RowSchema:
         self._extras = {name: converter(type) for name, type in self.optional.items()}
 
     def check(self, rows: Sequence[Any], path: str = "rows") -> list[dict[str, Any]]:
-        """The rows with their values converted. Raises `RequestError` for the first that is not as declared."""
+        """Return the rows with converted values. Raises `RequestError` for the first invalid row."""
         return [self._row(row, f"{path}[{index}]") for index, row in enumerate(rows)]
 
     def _row(self, row: Any, place: str) -> dict[str, Any]:
@@ -133,7 +133,10 @@ class RowSchema:
 
 
 def converter(type: str) -> Convert:
-    """The function that takes a JSON value of an Ibis type. Raises `SchemaError` for a type JSON cannot say."""
+    """Return the function that converts a JSON value to an Ibis type.
+
+    Raises `SchemaError` for a type that JSON cannot carry.
+    """
     parsed = dt.dtype(type)
     if isinstance(parsed, dt.Integer):
         return _integer(parsed)
@@ -148,7 +151,7 @@ def converter(type: str) -> Convert:
     if isinstance(parsed, dt.Boolean):
         return _boolean
     raise SchemaError(
-        "a field of this type cannot be sent",
+        "unsupported type of a field",
         got=type,
         expected=f"an integer, float, string, boolean, date or {INSTANT}",
     )
@@ -192,7 +195,7 @@ def _string(value: Any) -> str:
         number = value.__class__ in (int, float)
         raise _Refused("a string", f'write it in quotes: "{value}"' if number else None)
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise _Refused("a string of whole characters", "half of a surrogate pair is not a character")
+        raise _Refused("a string of whole characters", "it contains half of a surrogate pair")
     return str(value)
 
 
@@ -221,7 +224,7 @@ def _instant(value: Any) -> int:
 
 
 def _date(value: Any) -> str:
-    """A date stays text: JSON and the log have no other form of it."""
+    """Check a date. It stays text in JSON and in the log."""
     try:
         if value.__class__ is str and len(value) == 10:
             return date.fromisoformat(value).isoformat()

@@ -6,6 +6,7 @@ joined by AND, OR and NOT. Other SQL is refused, so a reviewed condition has no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
@@ -34,11 +35,23 @@ _COMPARISONS: dict[type[Any], str] = {
 
 def condition(table: ibis.Table, sql: str, where: str | None = None) -> BooleanValue:
     """Return the condition `sql` on `table` as an Ibis value. Raises `DefinitionError` and `UnknownName`."""
+
+    def refuse(got: str) -> DefinitionError:
+        return _refused(sql, got, where)
+
+    return boolean(parsed(sql, refuse), lambda tree: constant_or_column(table, tree, refuse, where), refuse)
+
+
+Refuse = Callable[[str], DefinitionError]
+"""The error for a part of an expression, given that part."""
+
+
+def parsed(sql: str, refuse: Refuse) -> Any:
+    """Return one expression of SQL as a tree. Raises `DefinitionError`."""
     try:
-        tree = parse_one(sql, dialect="duckdb")
+        return parse_one(sql, dialect="duckdb")
     except SqlglotError as problem:
-        raise _refused(sql, str(problem).split("\n")[0], where) from None
-    return _boolean(table, tree, sql, where)
+        raise refuse(str(problem).split("\n")[0]) from None
 
 
 def instant_sql(moment: datetime) -> str:
@@ -53,9 +66,11 @@ def quoted(name: str) -> str:
     return name if plain else exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
-def _boolean(table: ibis.Table, tree: Any, sql: str, where: str | None) -> BooleanValue:
+def boolean(tree: Any, value: Callable[[Any], Any], refuse: Refuse) -> BooleanValue:
+    """Comparisons of values, joined by AND, OR and NOT. `value` compiles what is compared."""
+
     def inner(part: Any) -> BooleanValue:
-        return _boolean(table, part, sql, where)
+        return boolean(part, value, refuse)
 
     match tree:
         case exp.Paren():
@@ -67,19 +82,19 @@ def _boolean(table: ibis.Table, tree: Any, sql: str, where: str | None) -> Boole
         case exp.Boolean():
             return ibis.literal(bool(tree.this))
         case exp.Is() if isinstance(tree.expression, exp.Null):
-            return _value(table, tree.this, sql, where).isnull()
+            return value(tree.this).isnull()
         case exp.In() if tree.expressions:
-            return _value(table, tree.this, sql, where).isin([_value(table, e, sql, where) for e in tree.expressions])
+            return value(tree.this).isin([value(each) for each in tree.expressions])
         case exp.Between():
-            value, low, high = (_value(table, tree.args[a], sql, where) for a in ("this", "low", "high"))
-            return value.between(low, high)
+            compared, low, high = (value(tree.args[part]) for part in ("this", "low", "high"))
+            return compared.between(low, high)
         case exp.Binary() if type(tree) in _COMPARISONS:
-            left, right = (_value(table, side, sql, where) for side in (tree.left, tree.right))
-            return getattr(left, _COMPARISONS[type(tree)])(right)
-    raise _refused(sql, tree.sql(dialect="duckdb"), where)
+            return getattr(value(tree.left), _COMPARISONS[type(tree)])(value(tree.right))
+    raise refuse(tree.sql(dialect="duckdb"))
 
 
-def _value(table: ibis.Table, tree: Any, sql: str, where: str | None) -> Any:
+def constant_or_column(table: ibis.Table, tree: Any, refuse: Refuse, where: str | None) -> Any:
+    """A column of the table, or a constant. Raises `UnknownName` and `DefinitionError`."""
     match tree:
         case exp.Column():
             if tree.name not in table.columns:
@@ -90,8 +105,8 @@ def _value(table: ibis.Table, tree: Any, sql: str, where: str | None) -> Any:
         case exp.Neg() if isinstance(tree.this, exp.Literal):
             return ibis.literal(-_number(tree.this.this))
         case exp.Cast() if isinstance(tree.this, exp.Literal) and tree.to.this in exp.DataType.TEMPORAL_TYPES:
-            return ibis.literal(_instant(tree.this.this, sql, where), INSTANT)
-    raise _refused(sql, tree.sql(dialect="duckdb"), where)
+            return ibis.literal(_instant(tree.this.this, refuse), INSTANT)
+    raise refuse(tree.sql(dialect="duckdb"))
 
 
 def _number(text: str) -> int | float:
@@ -101,11 +116,11 @@ def _number(text: str) -> int | float:
         return float(text)
 
 
-def _instant(text: str, sql: str, where: str | None) -> datetime:
+def _instant(text: str, refuse: Refuse) -> datetime:
     try:
         moment = datetime.fromisoformat(text if ":" in text else f"{text} 00:00:00+00")
     except ValueError:
-        raise _refused(sql, f"{text!r} is not an instant", where) from None
+        raise refuse(f"{text!r} is not an instant") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

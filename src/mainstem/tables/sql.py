@@ -22,6 +22,7 @@ from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.traces import Traces
 from mainstem.nodes import checks, tables
 from mainstem.nodes.base import Origin
+from mainstem.tables.reach import HINT, refuse_outside
 from mainstem.tables.resolve import check_columns
 from mainstem.tables.types import Types
 
@@ -122,6 +123,9 @@ def _check_of(text: str, origin: Origin) -> checks.Check:
         make = _MAKERS[call.func.id]
         positional = [_argument(node) for node in call.args]
         check: checks.Check = make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
+    except DefinitionError as problem:
+        problem.where = str(origin)
+        raise
     except (SyntaxError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
             f"{text!r} is not a check", where=str(origin), got=str(error), expected=f"one of {', '.join(_MAKERS)}"
@@ -155,7 +159,8 @@ def _parsed(text: str) -> sge.Query:
         raise SchemaError("the SQL cannot be parsed", got=message, expected="one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], sge.Query):
         kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
-        raise SchemaError("a SQL table must be one SELECT", got=kinds, expected="SELECT …")
+        raise SchemaError("a SQL table must be one SELECT", got=kinds, expected="SELECT …", hint=f"for a file: {HINT}")
+    refuse_outside(statements[0], SchemaError)
     return statements[0]
 
 
@@ -164,12 +169,14 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
     `SchemaError`."""
     import duckdb
 
+    from mainstem.engines.sealed import connect, seal
     from mainstem.engines.types import from_duckdb, identifier, to_duckdb
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for name, table in inputs.items():
             columns = ", ".join(f"{identifier(c)} {to_duckdb(str(t))}" for c, t in table.schema().items())
             connection.execute(f"CREATE TABLE {identifier(name)} ({columns})")
+        seal(connection)
         try:
             rows = connection.execute(f"DESCRIBE {query}").fetchall()
         except duckdb.Error as error:

@@ -1,4 +1,4 @@
-"""Helpers for tests, public: a project in a temporary directory, and a contract suite for every extension point.
+"""Public helpers for tests: a project in a temporary directory, and a contract suite for every extension point.
 
 with ms.testing.project({"departures": departures, "airport": airport}, data={"departures": rows}) as project:
     project.run()

@@ -1,8 +1,9 @@
-"""The rules of time for features, as an oracle to be checked by eye and views that any interpreter must get right.
+"""The rules of time for features: a simple oracle, and views that any interpreter must compute like it.
 
     from mainstem.testing.features import example_view, naive, same
 
-An interpreter is a function `(view, events, queries) → one mapping feature → value per query`; the oracle is one.
+An interpreter is a function `(view, events, queries) → one mapping feature → value per query`. The oracle is an
+interpreter.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ SCHEMA = {
     "text": "string",
     "turn": "int64",
 }
-"""The columns of the suite's events; `_seq` and `_arrived` come beside them, and `_gone` where word came that an event
-was deleted. Instants are int µs."""
+"""The columns of the suite's events. `_seq` and `_arrived` are added, and `_gone` for deleted events. Instants are int
+µs."""
 
 Event = Mapping[str, Any]
 Query = tuple[tuple[Any, ...], int]
@@ -46,20 +47,20 @@ Interpreter = Callable[[CompiledView, Sequence[Event], Sequence[Query]], list[di
 def naive(
     view: CompiledView, events: Sequence[Event], queries: Sequence[Query], *, as_of: str = "arrived"
 ) -> list[dict[str, Any]]:
-    """What each query must see."""
+    """Return the expected values of each query."""
     return [{name: value for name, (value, _) in found.items()} for found in scaled(view, events, queries, as_of=as_of)]
 
 
 def scaled(
     view: CompiledView, events: Sequence[Event], queries: Sequence[Query], *, as_of: str = "arrived"
 ) -> list[dict[str, tuple[Any, float]]]:
-    """What each query must see, each value with the size of what it may be a small difference of."""
+    """Return the expected values of each query, each with the scale for its tolerance."""
     rows = _rows(view, [event for event in events if event["at"] is not None], as_of)
     return [_seen(view, rows, key, t, as_of) for key, t in queries]
 
 
 def _rows(view: CompiledView, events: Sequence[Event], as_of: str) -> list[Event]:
-    """The events with what they look up in the views that this one uses, and with the view's arguments."""
+    """Return the events with the features of used views, and with the view's arguments."""
     rows = list(events)
     for lookup in view.chain.lookups if view.chain else ():
         others = _rows(lookup.view, events, as_of)
@@ -68,7 +69,8 @@ def _rows(view: CompiledView, events: Sequence[Event], as_of: str) -> list[Event
 
 
 def _brought(view: CompiledView, lookup: Lookup, others: list[Event], row: Event, as_of: str) -> dict[str, Any]:
-    """What a row looks up: as of when it became known, or came if that was before; nothing if it came too late."""
+    """Return the looked-up features of a row: as of the earlier of its `known` and its arrival; nulls if it came too
+    late."""
     came = row["at"] if row[ARRIVED] is None or as_of == "known" else row[ARRIVED]
     late = view.chain is not None and came - row["at"] > view.chain.grace
     key = tuple(row[column] for column in lookup.on)
@@ -107,7 +109,7 @@ def _reduced(view: CompiledView, feature: Feature, rows: list[Event], t: int) ->
 
 
 def _ranked(view: CompiledView, rows: list[Event], tied: Sequence[str]) -> list[Event]:
-    """Rows in their total order; a null is the least."""
+    """Return rows in their total order. A null is the smallest value."""
 
     def rank(row: Event) -> list[Any]:
         order = [_least(_value(row, view.order_by))] if view.order_by else []
@@ -126,7 +128,7 @@ def _value(row: Event, column: str | None) -> Any:
 
 
 def same(actual: Any, wanted: Any, scale: float = 0.0) -> bool:
-    """Equality as Mainstem promises it: exact, but 1e-9 for floats, relative to the larger of value and `scale`."""
+    """Return whether values are equal: exactly, or for floats within 1e-9 of the larger of value and `scale`."""
     if isinstance(actual, list) and isinstance(wanted, list):
         return len(actual) == len(wanted) and all(map(same, actual, wanted))
     if isinstance(actual, float) and isinstance(wanted, float):
@@ -137,10 +139,10 @@ def same(actual: Any, wanted: Any, scale: float = 0.0) -> bool:
 def example_view(
     *, changes: bool = False, using: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
 ) -> CompiledView:
-    """A view named `view` over a stream of the suite's events, or of their changes.
+    """Return a view named `view` over a stream of the suite's events, or of their changes.
 
-    `settings` are those of `ms.feature_view`; `using` has, by name, those of views over the same stream that it uses,
-    and that use those before them.
+    `settings` are those of `ms.feature_view`. `using` maps names to the settings of other views over the same stream,
+    which this one and later ones use.
     """
     source = _source(changes)
     node: Any = source.node

@@ -1,6 +1,6 @@
-"""Histories of events and the queries to put to them: named ones, and what Hypothesis makes up.
+"""Histories of events with queries: named ones, and generated ones (Hypothesis).
 
-Many are put to an interpreter at once, each with keys of its own, for a query costs an engine more than its rows do.
+An interpreter gets many at once, each with its own keys, because a query costs an engine more than its rows.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 MINUTE = 60_000_000
 
 SMALLEST = 1e-60
-"""Of smaller numbers the fourth powers, and what weights make of them, are rounded to nothing."""
+"""The smallest generated magnitude. Fourth powers of smaller numbers underflow."""
 
 
 class History(NamedTuple):
-    """Events as they came, and queries: values of the columns `who` and `where`, and a time in µs."""
+    """Events in order of arrival, and queries: values of the columns `who` and `where`, and a time in µs."""
 
     events: list[dict[str, Any]]
     queries: list[tuple[dict[str, Any], int]]
 
 
 class Case(NamedTuple):
-    """Histories for one view, as one: each with keys of its own, and what the oracle says to every query."""
+    """Several histories for one view, each with its own keys, and the oracle's answer to every query."""
 
     view: CompiledView
     events: list[Event]
@@ -55,11 +55,11 @@ class Case(NamedTuple):
 
     @property
     def values(self) -> int:
-        """How many values are compared."""
+        """Return the number of compared values."""
         return sum(map(len, self.wanted))
 
     def unlike(self, interpreter: Interpreter) -> list[str]:
-        """What an interpreter sees differently."""
+        """Return the differences of an interpreter."""
         found = interpreter(self.view, self.events, self.queries)
         return [
             f"{query}: {name} is {actual[name]}, not {value}"
@@ -70,18 +70,18 @@ class Case(NamedTuple):
 
 
 def _asked_of(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> Sequence[Event]:
-    """The events of the keys that are asked for."""
+    """Return the events of the queried keys."""
     keys = {key for key, _ in queries}
     return events if view.chain else [e for e in events if tuple(e[column] for column in view.key) in keys]
 
 
 def are_apart(view: CompiledView) -> bool:
-    """Whether no query of the view sees the events of another history."""
+    """Return whether no query of the view sees events of another history."""
     return "who" in view.key and all(are_apart(lookup.view) for lookup in (view.chain.lookups if view.chain else ()))
 
 
 def _apart(history: History, number: int, view: CompiledView) -> tuple[list[Event], list[Query]]:
-    """A history with keys that no other has."""
+    """Return a history with unique keys."""
     events = [e | {"who": None if e["who"] is None else f"{number} {e['who']}"} for e in history.events]
     if not are_apart(view):
         events = [e | {SEQ: None if e[SEQ] is None else e[SEQ] + number * 1000} for e in events]
@@ -90,7 +90,7 @@ def _apart(history: History, number: int, view: CompiledView) -> tuple[list[Even
 
 
 def _changed(events: Sequence[Event]) -> list[Event]:
-    """The events, every other one of them deleted at once, or one or two minutes after it had arrived."""
+    """Return the events, half of them deleted: at once, or one or two minutes after they arrived."""
     times = Counter((e["who"], e["at"]) for e in events)
     changed: list[Event] = []
     for number, e in enumerate(events):
@@ -104,12 +104,12 @@ def _changed(events: Sequence[Event]) -> list[Event]:
 
 
 def event(at: int | None, seq: int | None = 0, **columns: Any) -> dict[str, Any]:
-    """An event of the key `("a", 1)` that had arrived when it happened."""
+    """Return an event of the key `("a", 1)` that arrived when it happened."""
     return {**dict.fromkeys(SCHEMA), "who": "a", "where": 1, "at": at, SEQ: seq, ARRIVED: at, **columns}
 
 
 def around(events: Iterable[Event], *more: int) -> History:
-    """A history with queries at, before and after every event, and when windows leave it behind."""
+    """Return a history with queries at, before and after every event, and when windows leave it."""
     rows = [dict(e) for e in events]
     keys = {(e["who"], e["where"]): {"who": e["who"], "where": e["where"]} for e in rows if e["who"] is not None}
     edges = [m * MINUTE for m in (0, 2, 3, 4, 5, 6, 10, 12)]
@@ -156,11 +156,11 @@ NAMED: dict[str, History] = {
         queries=[({"who": "a", "where": 1}, n * 37_000_000) for n in range(25)]
     ),
 }
-"""The cases that are easily got wrong."""
+"""Cases that are often computed wrongly."""
 
 
 def a_million() -> History:
-    """A million events in two days: every hundredth of one key, the others of ten thousand; some arrive late."""
+    """Return a million events in two days: every hundredth of one key, the others of ten thousand. Some arrive late."""
     rows = _numbered(1_000_000, 172_800)
     for n, row in enumerate(rows):
         row["who"] = "a" if n % 100 == 0 else f"a{n * 7_919 % 10_000}"
@@ -174,7 +174,7 @@ def a_million() -> History:
 
 
 def histories() -> SearchStrategy[History]:
-    """What Hypothesis makes up: some keys, instants that meet, late events, nulls, ties, values near and far."""
+    """Generate histories: a few keys, colliding instants, late events, nulls, ties, small and large values."""
     from hypothesis import strategies as st
 
     instants = st.one_of(
@@ -216,7 +216,7 @@ def histories() -> SearchStrategy[History]:
 
 
 def made_up(count: int) -> list[History]:
-    """So many histories from Hypothesis, the same each time; whoever compares them shrinks by hand."""
+    """Return this many generated histories, the same each time."""
     from hypothesis import HealthCheck, Phase, given, settings
 
     found: list[History] = []

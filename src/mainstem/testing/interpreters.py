@@ -1,4 +1,4 @@
-"""The interpreters of a feature view, each as a function that the conformance suite can drive."""
+"""The interpreters of a feature view as functions for the conformance suite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RETRACTED = {GONE: INSTANT}
 
 
 def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
-    """The point-in-time join on an engine."""
+    """Compute features by the point-in-time join on an engine."""
 
     @lru_cache
     def query(view: CompiledView) -> tuple[str, pa.Schema]:
@@ -36,7 +36,7 @@ def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
         rows = [{"_row": i, "_t": t, **dict(zip(view.key, key, strict=True))} for i, (key, t) in enumerate(queries)]
         stored = {**SCHEMA, **HIDDEN, **(RETRACTED if view.retracts else {})}
         relations = {"events": _arrow(events, stored), "examples": _arrow(rows, kinds)}
-        sql, schema = query(view)  # compiled once: that takes longer than running it
+        sql, schema = query(view)  # compiled once, because compiling takes longer than running
         with engine.session(relations) as session:
             table = session.fetch(sql).cast(schema).drop_columns(list(kinds))
         return [{name.removeprefix("f__"): _plain(v) for name, v in row.items()} for row in table.to_pylist()]
@@ -45,7 +45,7 @@ def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
 
 
 def online(store: OnlineStore, batch: int = 3) -> Interpreter:
-    """Events taken in as they come, a few at a time; then the reads."""
+    """Compute features online: events are applied a few at a time, then read."""
     rounds = iter(range(1 << 62))
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
@@ -60,12 +60,12 @@ def online(store: OnlineStore, batch: int = 3) -> Interpreter:
 
 
 def logged(view: CompiledView, events: Sequence[Event]) -> list[Event]:
-    """Events as they stand in a log, and after them, for a view of a stream of changes, what took some of them back."""
+    """Return events as in a log. In a stream of changes, deletions follow."""
     return [*events, *_deletions(events)] if view.retracts else list(events)
 
 
 def take(states: Sequence[OnlineView], events: Sequence[Event]) -> None:
-    """Take events of a log into some states, in one transaction."""
+    """Apply events of a log to some states in one transaction."""
     columns = columns_of(events)
     with states[0].store.transaction() as writer:
         for state in states:
@@ -73,13 +73,13 @@ def take(states: Sequence[OnlineView], events: Sequence[Event]) -> None:
 
 
 def columns_of(events: Sequence[Event]) -> dict[str, list[Any]]:
-    """Events of a log as a state takes them in."""
+    """Return events of a log as columns for a state."""
     columns: dict[str, list[Any]] = {name: [event[name] for event in events] for name in (*SCHEMA, *HIDDEN)}
     return columns | {DELETED: [event.get(DELETED, False) for event in events]}
 
 
 def _states(view: CompiledView, store: OnlineStore, number: int) -> list[OnlineView]:
-    """The state of a view, after those of the views that it uses."""
+    """Return the state of a view, after the states of the views that it uses."""
     before: dict[str, OnlineView] = {}
     used = []
     for lookup in view.chain.lookups if view.chain else ():
@@ -94,7 +94,7 @@ def _batches(log: Sequence[Event], size: int) -> Iterator[Sequence[Event]]:
 
 
 def _together(log: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """The events that came at one instant, in order: what an event looks up depends on what came before it."""
+    """Group the events that arrived at one instant, in order. A lookup depends on the events before."""
     return (list(few) for _, few in groupby(sorted(log, key=_arrival), key=_arrival))
 
 
@@ -104,7 +104,7 @@ def _arrival(event: Event) -> int:
 
 
 def _deletions(events: Sequence[Event]) -> list[Event]:
-    """The changes that took events back, as they stand in a log."""
+    """Return the changes that retracted events, as in a log."""
     gone = sorted((e for e in events if e[GONE] is not None), key=lambda event: event[GONE])
     return [{**e, ARRIVED: e[GONE], SEQ: 10**9 + n, DELETED: True} for n, e in enumerate(gone)]
 

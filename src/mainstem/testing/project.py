@@ -1,4 +1,4 @@
-"""A project in a temporary directory, its sources given as rows: for the unit tests of a project's definitions."""
+"""A project in a temporary directory whose sources are given as rows: for unit tests of a project's definitions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 @contextmanager
 def project(nodes: Mapping[str, Node], data: Mapping[str, Rows | pa.Table]) -> Iterator[Project]:
-    """A project of `nodes` whose sources deliver `data`: rows as mappings, or an Arrow table.
+    """Open a project of `nodes` whose sources deliver `data`: rows as mappings, or an Arrow table.
 
-    Streams get theirs as past events, through the same door as live ones. Everything else is real: the lake, the state
-    and the online store are in a temporary directory, deleted on exit.
+    Streams get their data as past events, as from a client. Everything else is real: the lake, the state and the online
+    store are in a temporary directory, which is deleted on exit.
     """
     unknown = [name for name in data if not isinstance(nodes.get(name), Source)]
     if unknown:
@@ -49,7 +49,7 @@ def _landed(node: Node) -> bool:
 
 
 def _on_disk(root: Path, name: str, node: Node, rows: Rows | pa.Table) -> Files:
-    """The same source, but for where its data is."""
+    """Return the same source, reading from a file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,6 +1,6 @@
-"""What each aggregation means, naively: on the values that are not null, in the order of their events.
+"""A naive definition of each aggregation, on the non-null values in the order of their events.
 
-An aggregation of one's own that wants to be checked adds its line to `REDUCE`.
+To check an aggregation of your own, add its definition to `REDUCE`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mainstem.nodes.durations import microseconds as micros
 
 
 class Window(NamedTuple):
-    """Values, those of the second argument, and when each event was (µs), in order; from `start` up to `t`."""
+    """Values, values of the second argument, and the time of each event (µs), in order; from `start` up to `t`."""
 
     values: list[Any]
     by: list[Any]
@@ -53,7 +53,7 @@ REDUCE: dict[str, Callable[..., Any]] = {
     "ewma": lambda w, half_life: ewma(w.values, [(u - w.times[-1]) / micros(half_life) for u in w.times]),
     "slope": lambda w, per: slope(w.times, w.values, micros(per)),
 }
-"""The window and the aggregation's parameters → the value; NaN counts as null."""
+"""Window and parameters of the aggregation → the value. NaN counts as null."""
 
 SCALE: dict[str, Callable[..., float]] = {
     "sum": lambda w: sum(map(abs, w.values)),
@@ -63,11 +63,11 @@ SCALE: dict[str, Callable[..., float]] = {
     "kurtosis": lambda w, how: 10.0,
     "slope": lambda w, per: steepness(w.times, w.values, micros(per)),
 }
-"""How large what was added up is, where the result may be a small difference of it; elsewhere 1e-9 of the result."""
+"""The scale of the tolerance of results that are small differences of large sums; elsewhere it is the result itself."""
 
 
 def total(values: list[Any]) -> Any:
-    """Exact for integers, the nearest float for floats."""
+    """Return the sum: exact for integers, the nearest float for floats."""
     return sum(values) if isinstance(values[0], int) or infinite(values) else math.fsum(values)
 
 
@@ -76,14 +76,14 @@ def infinite(values: list[Any]) -> bool:
 
 
 def deviations(values: list[Any]) -> list[Fraction]:
-    """From the mean, exactly."""
+    """Return the exact deviations from the mean."""
     exact = list(map(Fraction, values))
     mean = sum(exact, Fraction(0)) / len(exact)
     return [value - mean for value in exact]
 
 
 def central(values: list[Any], power: int) -> Fraction:
-    """The sum of powers of the deviations from the mean."""
+    """Return the sum of powers of the deviations from the mean."""
     return sum((d**power for d in deviations(values)), Fraction(0))
 
 
@@ -128,7 +128,7 @@ def slope(times: list[int], values: list[Any], per: int) -> float | None:
 
 
 def steepness(times: list[int], values: list[Any], per: int) -> float:
-    """The slope of a line on which all points lay, with deviations as large as theirs."""
+    """Return the largest slope that points with these deviations can have."""
     if infinite(values) or len(set(times)) < 2:
         return 0.0
     return math.sqrt(central(values, 2) / central(times, 2)) * per

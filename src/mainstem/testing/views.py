@@ -1,4 +1,4 @@
-"""Views over the suite's events that together have every aggregation and every rule of time."""
+"""Views over the suite's events that together cover every aggregation and every rule of time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ EVERY: Mapping[str, Mapping[str, Any]] = {
         "whole_slope": ms.slope(_.whole),
     },
 }
-"""Every built-in aggregation, by its module in the algebra."""
+"""The built-in aggregations, by their module in the algebra."""
 
 FEW: Mapping[str, Any] = {
     "rows": _.count(),
@@ -96,7 +96,7 @@ USED: Mapping[str, Any] = {"n": _.count(), "low": _.number.min(), "mean": _.numb
 
 
 def view_of(**settings: Any) -> CompiledView:
-    """An example view whose online state forgets nothing, so that histories of all times may share it."""
+    """Return an example view whose online state has no expiry, so that histories of all times can share it."""
     return example_view(**settings, grace="4000000d")
 
 
@@ -142,4 +142,4 @@ VIEWS: Mapping[str, Callable[[], CompiledView]] = {
     "ttl": lambda: view_of(columns=["text", "whole"], ttl="3min", order_by="number"),
     "latest_closed": lambda: view_of(key=["where", "who"], columns=["number"], closed="both"),
 }
-"""Every aggregation, then every rule."""
+"""The aggregations, then the rules."""

@@ -1,4 +1,4 @@
-"""`mainstem finding`: what the models say about the data, and what is done about it."""
+"""`mainstem finding`: findings about the data, and decisions on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mainstem key`: who may ask the server for what."""
+"""`mainstem key`: API keys of the server."""
 
 from __future__ import annotations
 

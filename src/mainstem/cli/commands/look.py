@@ -1,4 +1,4 @@
-"""`mainstem status`, `show`, `query` and `parity`: what there is, and whether it is the same online."""
+"""`mainstem status`, `show`, `query` and `parity`: look at a project, and compare online with offline features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile,
 from mainstem.cli.render import output
 
 WATCHED = 1_000
-"""How many reads of a release are compared, unless it is said."""
+"""The default number of compared reads per release."""
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def parity(
 ) -> None:
     """Recompute logged online reads offline, and compare.
 
-    Exits with 1 if any differs; with --watch it goes on until Ctrl-C, and a server's /metrics shows what it finds.
+    Exits with 1 if any differs; with --watch it runs until Ctrl-C, and a server's /metrics shows its reports.
     """
     with opened(directory, profile, branch) as project:
         sampled = sample or WATCHED

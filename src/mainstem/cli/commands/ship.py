@@ -1,4 +1,4 @@
-"""`mainstem promote`, `rollback`, `serve` and `gc`: what is live, and what is no longer needed."""
+"""`mainstem promote`, `rollback` and `serve`: what is live."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem promote late")(promote)
     command(app, "mainstem rollback")(rollback)
     command(app, "mainstem serve --port 8100")(serve)
-    command(app, "mainstem gc")(gc)
 
 
 def promote(
@@ -60,7 +59,7 @@ def serve(
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Default: mainstem.toml, else 8100.")
     ] = None,
     parity: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, beside the server.")
+        int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, next to the server.")
     ] = 0,
     directory: Directory = HERE,
     branch: Branch = "main",
@@ -75,11 +74,3 @@ def serve(
     with opened(directory, profile, branch) as project:
         said = output(json=False).said
         project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"), parity=parity)
-
-
-def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
-    """Delete data files that no release needs, and online records that no read can see."""
-    with opened(directory, profile, branch) as project:
-        found = project.gc()
-    told = f"{found.files:,} files, {found.records:,} online records and {found.states:,} online states deleted"
-    output(json).said(told, **found._asdict())

@@ -1,4 +1,4 @@
-"""`mainstem plan`, `run`, `materialise`, `check` and `test`: what would change, doing it, and tests of all that."""
+"""`mainstem plan`, `run`, `materialise`, `check` and `test`: show due steps, run them, and test the results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mainstem.planning.runner import Listener
     from mainstem.project.project import Project
 
-INTERRUPTED = "interrupted: nothing was published; the next run goes on from what was published before"
+INTERRUPTED = "interrupted: nothing was published; the next run starts from the published release"
 
-BEGUN = "interrupted: nothing was published; what was built so far is gone on with, or cleared, by the next run"
+BEGUN = "interrupted: nothing was published; the next run continues or clears what was built so far"
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +72,7 @@ def materialise(
 ) -> None:
     """Bring feature views online from the lake, and publish that.
 
-    A new state is built beside the one that is read, and readers switch to it with the release. Views that are online
+    A new state is built next to the one that is read, and readers switch to it with the release. Views that are online
     as they are declared stay as they are, unless --rebuild says otherwise.
     """
     with opened(directory, profile, branch) as project:
@@ -80,7 +80,7 @@ def materialise(
 
 
 def _run(project: Project, work: Callable[[Listener], RunRecord], json: bool) -> None:
-    """Do it, and show each step, the record and the findings that it opened or closed."""
+    """Run, and show each step, the record and the findings that it opened or closed."""
     out = output(json)
     try:
         with out.progress() as listener:

@@ -1,4 +1,4 @@
-"""What commands print: text for people or JSON for programs, behind one interface."""
+"""The output of commands: text for people or JSON for programs, behind one interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mainstem.cli.render.base import Output
 
 
 def output(json: bool) -> Output:
-    """The output of a command."""
+    """Return the output of a command."""
     if json:
         from mainstem.cli.render.json import JsonOutput
 

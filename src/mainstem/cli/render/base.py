@@ -1,4 +1,4 @@
-"""The interface of outputs: one method per kind of thing that a command shows."""
+"""The interface of outputs: one method per kind of result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def causes_of(error: MainstemError) -> tuple[MainstemError, ...]:
-    """The errors that a run failed of; they are shown in its place, as what it `got`."""
+    """Return the errors that caused a failed run. They are shown instead of it, as `got`."""
     causes: tuple[MainstemError, ...] = getattr(error, "causes", ())
     return causes
 
 
 class Parity(Protocol):
-    """What an output needs of a parity report."""
+    """The part of a parity report that an output needs."""
 
     @property
     def ok(self) -> bool: ...
@@ -32,7 +32,7 @@ class Parity(Protocol):
 
 
 class Output(Protocol):
-    """Results go to standard output, errors and progress to standard error."""
+    """Writes results to standard output, errors and progress to standard error."""
 
     def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None: ...
     def progress(self) -> AbstractContextManager[Callable[[Event], None]]: ...

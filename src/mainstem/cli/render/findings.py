@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def table(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """One line each; then what each says."""
+    """Yield one line per finding, followed by their summaries."""
     rows = [(f.id, styled(f.state), f.kind, f"{f.node}.{f.column}", f.endpoint, cost(f)) for f in findings]
     yield grid(("finding", "state", "kind", "column", "endpoint", "cost"), rows, markup=True)
     yield ""
@@ -25,19 +25,19 @@ def table(findings: Sequence[Finding]) -> Iterator[RenderableType]:
 
 
 def line(finding: Finding) -> str:
-    """What a run says of a finding that it opened or closed."""
+    """Return the line of a run about a finding that it opened or closed."""
     return f"finding {finding.id} {styled(finding.state)}: {escape(finding.summary)}"
 
 
 def cost(finding: Finding) -> str:
-    """What it costs in the model's metric."""
+    """Return the cost in the model's metric."""
     if finding.harmless:
         return f"nothing ({measure(finding.cost)})" if finding.cost else "nothing"
     return measure(finding.cost) or "–"
 
 
 def card(finding: Finding) -> Iterator[RenderableType]:
-    """All that is known of a finding."""
+    """Yield all details of a finding."""
     yield f"[bold]{escape(finding.id)}[/]  {styled(finding.state)}  {finding.kind}"
     yield escape(finding.summary)
     yield ""
@@ -52,7 +52,7 @@ def card(finding: Finding) -> Iterator[RenderableType]:
         yield "\n[bold]rival explanations[/]"
         yield grid(("explanation", "score", "low", "high"), [(r.name, r.score, r.low, r.high) for r in finding.rivals])
     if finding.rule is not None and finding.state == "open":
-        yield "\n[bold]remedy[/], as it would stand in remedies.toml"
+        yield "\n[bold]remedy[/], as accepting it would write it to remedies.toml"
         yield from (f"[green]+ {escape(text)}[/]" for text in toml(finding.rule))
         yield f"\nmainstem finding accept {finding.id}"
 
@@ -83,21 +83,21 @@ def _recovery(recovery: Recovery | None) -> str:
 
 
 def accepted(remedy: Remedy) -> Iterator[str]:
-    """What accepting wrote, and what comes next."""
+    """Yield the lines after accepting: what was written, and the next step."""
     yield f"written to remedies.toml, for finding {escape(remedy.finding)}:"
     yield from (f"[green]+ {escape(text)}[/]" for text in toml(remedy.rule))
     yield "[dim]the next `mainstem run` applies it and measures again[/]"
 
 
 def in_force(remedies: Iterable[Remedy]) -> Iterator[str]:
-    """The accepted remedies, a line each."""
+    """Yield the accepted remedies, one line each."""
     for remedy in remedies:
         rule = remedy.rule
         yield escape(f"in force: {rule.verb.kind} {rule.node}: {rule.verb.describe()} where {rule.where}")
 
 
 def toml(rule: Rule) -> Iterator[str]:
-    """The rule's lines in remedies.toml; JSON's texts are TOML's too."""
+    """Yield the rule's lines in remedies.toml. JSON texts are valid TOML texts."""
     fields = {"kind": rule.verb.kind, "node": rule.node, **rule.verb.settings, "where": rule.where, "guard": rule.guard}
     yield "[[remedy]]"
     yield from (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())

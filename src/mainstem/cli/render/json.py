@@ -93,7 +93,7 @@ def _print(value: Any, to: TextIO | None = None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Values that JSON has; NaN and infinity, which it has not, become null."""
+    """Return values that JSON has: NaN and infinity become null."""
     return _finite(msgspec.to_builtins(value, enc_hook=str, str_keys=True))
 
 

@@ -15,7 +15,7 @@ from mainstem.nodes.status import Details, EndpointStatus, FindingStatus, NodeSt
 
 
 def status(status: ProjectStatus) -> Iterator[RenderableType]:
-    """Nodes, endpoints, findings and the last runs."""
+    """Yield nodes, endpoints, findings and the last runs."""
     place = (status.project, status.profile, status.branch, status.release)
     project, profile, branch, release = (escape(str(text or "–")) for text in place)
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
@@ -53,10 +53,10 @@ def _endpoint(endpoint: EndpointStatus) -> tuple[Any, ...]:
 
 
 def _redefined(endpoint: EndpointStatus) -> str:
-    """That a champion sees other features than it was trained on."""
+    """Return the warning that a champion reads other features than it was trained on."""
     features = ", ".join(endpoint.redefined)
     hint = f"mainstem run, then mainstem promote {endpoint.model}"
-    return f"{endpoint.champion} was trained when these meant something else: {features}. {hint}"
+    return f"{endpoint.champion} was trained with other definitions of: {features}. {hint}"
 
 
 def _finding(finding: FindingStatus) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _run(run: RunStatus) -> tuple[Any, ...]:
 
 
 def shown(node: Details, width: int) -> Iterator[RenderableType]:
-    """A node: facts first, then its schema, then whatever else the project knows of it, then a sample of rows."""
+    """Yield a node: facts first, then its schema, other details, and a sample of rows."""
     facts = {field.name: getattr(node, field.name) for field in fields(node)}
     name, kind, where = (escape(str(facts.pop(fact, None) or "")) for fact in ("name", "kind", "where"))
     yield f"[bold]{name}[/]  {kind}  {where}"
@@ -90,7 +90,7 @@ def shown(node: Details, width: int) -> Iterator[RenderableType]:
 
 
 def _section(name: str, value: Any, width: int) -> Iterator[RenderableType]:
-    """A mapping as lines, a list of mappings as a table, else one line."""
+    """Yield a mapping as lines, a list of mappings as a table, else one line."""
     if isinstance(value, Mapping):
         yield f"[bold]{escape(name)}[/]"
         longest = max(map(len, map(str, value)))

@@ -20,27 +20,27 @@ NODE_WIDTH = 28
 
 
 def plan(plan: Plan) -> RenderableType:
-    """The steps and why; or that there is nothing to do."""
+    """Return the steps with their reasons, or that nothing is due."""
     if not plan:
         return f"nothing to do: branch {escape(plan.branch)} is as declared"
     return grid(("step", "node", "why"), [(step.kind, step.node, step.reason) for step in plan.steps])
 
 
 def under_way(event: Event) -> str:
-    """What the run does now."""
+    """Return the line for what the run does now."""
     more = f": {event.message}" if event.message else ""
     return escape(f"{event.step.kind} {event.step.node}{more}")
 
 
 def ended(event: Event) -> Iterator[str]:
-    """The lines of a step that has ended; none before."""
+    """Yield the lines of a step that has ended; empty before."""
     if event.record is not None:
         yield _step(event.record)
         yield from (_check(result) for result in event.record.checks if not result.passed)
 
 
 def summary(record: RunRecord) -> Iterator[str]:
-    """How the run ended."""
+    """Yield the lines about the end of a run."""
     if record.status == "unchanged":
         yield f"nothing to do: branch {escape(record.branch)} is as declared"
         return
@@ -52,14 +52,14 @@ def summary(record: RunRecord) -> Iterator[str]:
 def _step(record: StepRecord) -> str:
     style = STYLES[record.status]
     name = f"{record.kind} {record.node}"
-    trouble = record.error.split("\n")[0] if record.error else ""  # the whole of it ends the run, on standard error
+    trouble = record.error.split("\n")[0] if record.error else ""  # the complete error follows on standard error
     told = "; ".join(text for text in (_rows(record), record.message, trouble) if text)
     line = f"{escape(name):<{NODE_WIDTH}} {seconds(record.seconds):>9}  {escape(told)}"
     return f"[{style}]{MARKS[record.status]}[/] {line}".rstrip()
 
 
 def _rows(record: StepRecord) -> str:
-    """Rows in, published and quarantined: the first is always the sum of the others."""
+    """Return rows in, published and quarantined. The first is the sum of the others."""
     if record.rows_in is None:
         return ""
     if not record.quarantined:

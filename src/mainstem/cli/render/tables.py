@@ -22,7 +22,7 @@ NUMBER = (int, float)
 def grid(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, markup: bool = False, counts: Sequence[str] = ()
 ) -> Table:
-    """A plain table: a head, a line, rows; columns of numbers to the right, those of `counts` as `336,776`."""
+    """Return a plain table: header, line, rows. Numbers are right-aligned; those of `counts` are like `336,776`."""
     values = list(rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for index, name in enumerate(columns):
@@ -35,7 +35,7 @@ def grid(
 
 
 def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: int) -> Iterator[RenderableType]:
-    """Rows of data: as a table where that fits into `width` characters, else one block of lines for each row."""
+    """Yield rows as a table if it fits into `width` characters, else one block of lines per row."""
     values = [[masked_all(record.get(name)) for name in columns] for record in records]
     widest = [max(map(len, (name, *(cell(row[i]) for row in values)))) for i, name in enumerate(columns)]
     if sum(widest) + 3 * len(widest) <= width:
@@ -48,7 +48,7 @@ def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: in
 
 
 def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
-    """What each check of each node found."""
+    """Return the results of each node's checks."""
     lines = [
         (escape(node), escape(result.label), result.severity, verdict(result), result.rows)
         for node, found in results.items()
@@ -58,7 +58,7 @@ def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
 
 
 def verdict(result: CheckResult) -> str:
-    """`passed`, or how many rows violate the check."""
+    """Return `passed`, or the number of rows that violate the check."""
     if result.passed:
         return "[green]passed[/]"
     style = "red" if result.severity == "error" else "yellow"

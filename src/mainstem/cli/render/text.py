@@ -1,4 +1,4 @@
-"""Text output for people: tables and colours on a terminal, the same words without them in a pipe."""
+"""Text output for people: tables and colours on a terminal, the same text without colours in a pipe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TextOutput:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:
-        """Each step's line when it has ended; on a terminal also the one that is under way."""
+        """Print each step's line when it has ended. On a terminal, also show the current step."""
         if not self.err.is_terminal:
             yield lambda event: self._show(*runs.ended(event))
             return
@@ -122,7 +122,7 @@ class TextOutput:
 
 
 def _console(*, stderr: bool) -> Console:
-    """A console; in a pipe it is as wide as `COLUMNS` says, or 120, and nothing is wrapped within words."""
+    """Return a console. In a pipe its width is `COLUMNS` or 120, and words are not wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_PIPE
     return _MaskedConsole(stderr=stderr, width=width, highlight=False, soft_wrap=True, emoji=False)

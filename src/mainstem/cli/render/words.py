@@ -1,4 +1,4 @@
-"""How numbers, instants and states are worded."""
+"""The text of numbers, instants and states."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MARKS = {"done": "✓", "skipped": "–", "failed": "✗"}
 
 
 def styled(state: str) -> str:
-    """A state in its colour, as Rich markup."""
+    """Return a state in its colour, as Rich markup."""
     style = STYLES.get(state)
     return f"[{style}]{state}[/]" if style else state
 
 
 def seconds(value: float | None) -> str:
-    """`0.42 s`, `12.3 s`, `2 min 5 s`."""
+    """Return a duration: `0.42 s`, `12.3 s`, `2 min 5 s`."""
     if value is None:
         return ""
     if value >= 120:
@@ -41,22 +41,22 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """`336,776`, or nothing."""
+    """Return a count: `336,776`, or an empty text."""
     return "" if value is None else f"{value:,}"
 
 
 def measure(value: Measure | None) -> str:
-    """`0.112 [0.101, 0.123]`: a value and its 95 % interval."""
+    """Return a value and its 95 % interval: `0.112 [0.101, 0.123]`."""
     return "" if value is None else f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 def instant(value: Any) -> str:
-    """`2013-12-01 05:00`, of an instant or of its text in ISO 8601; or nothing."""
+    """Return `2013-12-01 05:00` for an instant or its ISO 8601 text; an empty text for None."""
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value or "")[:16].replace("T", " ")
 
 
 def cell(value: Any) -> str:
-    """A value of a row."""
+    """Return a value of a row as text."""
     match value:
         case None:
             return ""

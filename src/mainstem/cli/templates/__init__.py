@@ -1,4 +1,4 @@
-"""The projects that `mainstem init` can write, each a directory beside this file."""
+"""The projects that `mainstem init` can write, each a directory next to this file."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from mainstem.errors import NotFound, SettingsError, close_matches
 
 HOME = Path(__file__).parent
-RENAMED = {"gitignore": ".gitignore"}  # a real one would hide files of this repository
+RENAMED = {"gitignore": ".gitignore"}  # named so, because a real .gitignore would hide files of this repository
 
 
 def names() -> list[str]:
-    """The templates there are."""
+    """Return the names of the templates."""
     return sorted(path.parent.name for path in HOME.glob("*/mainstem.toml"))
 
 
 def copy(template: str, directory: Path) -> list[str]:
-    """Copy a template into a directory that is empty or new; the files written. Raises `MainstemError`."""
+    """Copy a template into an empty or new directory. Return the written files. Raises `MainstemError`."""
     if template not in names():
         expected = f"one of {', '.join(names())}"
         raise NotFound(f"unknown template {template!r}", expected=expected, hint=close_matches(template, names()))

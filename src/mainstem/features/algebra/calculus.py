@@ -1,8 +1,7 @@
-"""The arithmetic that the algebra is written in, for plain Python values and for Ibis columns.
+"""The operations that the algebra is written in, for plain Python values and for Ibis columns.
 
-An aggregation is written once, over these few words; each interpreter brings its own meaning of them. A *position* is
-an event's place in the total order with its value, `(u, order_by, _seq, value)`; a *list* is sorted and has items, or
-is null.
+An aggregation is written once, with these few operations; each interpreter implements them. A *position* is an event's
+place in the total order with its value, `(u, order_by, _seq, value)`. A *list* is sorted and not empty, or null.
 """
 
 from __future__ import annotations
@@ -15,79 +14,79 @@ class Calculus(Protocol):
     """Arithmetic over values that may be null. `+`, `−`, `×` and comparisons are the values' own."""
 
     def number(self, value: int | float) -> Any:
-        """A constant. Floats are written through this, for SQL takes `0.1` for a decimal."""
+        """Return a constant. Floats need this, because SQL reads `0.1` as a decimal."""
 
     def share(self, a: Any, b: Any) -> Any:
-        """a / b, and 0 where b is 0."""
+        """Return a / b, and 0 if b is 0."""
 
     def when(self, condition: Any, value: Any, otherwise: Any = None) -> Any:
-        """`value` where the condition holds, else `otherwise` (null)."""
+        """Return `value` if the condition holds, else `otherwise` (null)."""
 
     def least(self, a: Any, b: Any) -> Any:
-        """The smaller, of two positions too; a null gives way to the other."""
+        """Return the smaller value or position. Nulls are ignored."""
 
     def greatest(self, a: Any, b: Any) -> Any:
-        """The greater, of two positions too; a null gives way to the other."""
+        """Return the greater value or position. Nulls are ignored."""
 
     def root(self, a: Any) -> Any:
-        """The square root."""
+        """Return the square root."""
 
     def floor(self, a: Any) -> Any:
-        """The largest integer that is not above."""
+        """Return the largest integer that is not greater."""
 
     def halved(self, a: Any) -> Any:
-        """2 to the power of −a: what is left of 1 after it has been halved `a` times."""
+        """Return 2 to the power of −a: 1 after `a` halvings."""
 
     def between(self, a: Any, b: Any, share: Any) -> Any:
-        """What lies between two numbers at this share of the way, as a float; exact where they are equal."""
+        """Interpolate between two numbers at this share, as a float. Equal numbers give an exact result."""
 
     def value(self, position: Any) -> Any:
-        """The value at a position."""
+        """Return the value at a position."""
 
     def listed(self, values: Sequence[Any]) -> Any:
-        """A list of these values, as they come."""
+        """Return a list of these values, in this order."""
 
     def merged(self, a: Any, b: Any) -> Any:
-        """The items of two lists as one."""
+        """Merge two sorted lists."""
 
     def distinct(self, a: Any) -> Any:
-        """The list with each item once."""
+        """Return the list without repeated items."""
 
     def head(self, a: Any, k: int) -> Any:
-        """The first `k` items; all, where there are not so many."""
+        """Return the first `k` items, or all if there are fewer."""
 
     def tail(self, a: Any, k: int) -> Any:
-        """The last `k` items; all, where there are not so many."""
+        """Return the last `k` items, or all if there are fewer."""
 
     def turned(self, a: Any) -> Any:
-        """The items from the last to the first."""
+        """Return the items in reverse order."""
 
     def values(self, a: Any) -> Any:
-        """The values of a list of positions."""
+        """Return the values of a list of positions."""
 
     def size(self, a: Any) -> Any:
-        """The number of items; 0 for null."""
+        """Return the number of items; 0 for null."""
 
     def item(self, a: Any, at: Any) -> Any:
-        """The item at a place from 0 on that is there; null for null."""
+        """Return the item at an index from 0, which must exist; null for null."""
 
     def commonest(self, a: Any) -> Any:
-        """The item that is there most often, the greatest of those."""
+        """Return the most frequent item; the greatest of several."""
 
 
 class Events(Calculus, Protocol):
-    """The events of one window, as an interpreter sees them: what an aggregation may ask of an engine.
+    """The events of one window: the reductions that an aggregation may request from an engine.
 
-    Those whose argument is null are none of them.
+    Events whose argument is null are left out.
     """
 
     @property
     def x(self) -> Any:
-        """The argument's values."""
+        """The values of the argument."""
 
     @property
     def reference(self) -> Any:
-        """A value near most of the argument's, to subtract before squaring."""
+        """A value near most values of the argument, to subtract before squaring."""
 
     @property
     def deviation(self) -> Any:
@@ -95,53 +94,54 @@ class Events(Calculus, Protocol):
 
     @property
     def origin(self) -> Any:
-        """An instant near the events, and after none of them."""
+        """An instant near the events, and not before any of them."""
 
     @property
     def age(self) -> Any:
-        """How long before the origin each event was, in µs, as floats."""
+        """The time of each event before the origin, in µs, as floats."""
 
     def count(self) -> Any:
-        """How many events there are."""
+        """Return the number of events."""
 
     def sum(self, of: Any) -> Any:
-        """The sum, 0 for no events; of conditions, how many hold."""
+        """Return the sum, 0 without events; for a condition, the number of events where it holds."""
 
     def min(self) -> Any:
-        """The least value."""
+        """Return the smallest value."""
 
     def max(self) -> Any:
-        """The greatest value."""
+        """Return the greatest value."""
 
     def oldest(self) -> Any:
-        """The first instant."""
+        """Return the first instant."""
 
     def newest(self) -> Any:
-        """The last instant."""
+        """Return the last instant."""
 
     def first(self) -> Any:
-        """The least position."""
+        """Return the smallest position."""
 
     def last(self) -> Any:
-        """The greatest position."""
+        """Return the greatest position."""
 
     def lowest(self) -> Any:
-        """The position of the least `by`, the first of those: `(by, *position)`."""
+        """Return the position of the smallest `by`; the first of several: `(by, *position)`."""
 
     def highest(self) -> Any:
-        """The position of the greatest `by`, the last of those: `(by, *position)`."""
+        """Return the position of the greatest `by`; the last of several: `(by, *position)`."""
 
     def sorted(self) -> Any:
-        """The list of the values."""
+        """Return the list of the values."""
 
     def unique(self) -> Any:
-        """The list of the values, each once."""
+        """Return the list of the distinct values."""
 
     def earliest(self, k: int) -> Any:
-        """The list of the first `k` positions."""
+        """Return the list of the first `k` positions."""
 
     def latest(self, k: int) -> Any:
-        """The list of the last `k` positions."""
+        """Return the list of the last `k` positions."""
 
     def doubt(self, condition: Any) -> None:
-        """Where the condition holds, digits were lost: compute again from an origin or a reference that is nearer."""
+        """Mark results with lost digits, where the condition holds. They are computed again from a nearer origin or
+        reference."""

@@ -1,4 +1,4 @@
-"""Aggregations of time: how long ago, how often, and where values go."""
+"""Aggregations of time: recency, rates and trends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mainstem.graph.units import SECOND
 from mainstem.nodes.durations import microseconds
 
 _FADED = 2.0**-600
-"""Weights that add up to less have lost digits, or will when they are merged."""
+"""Sums of weights below this have lost digits, or will lose them in a merge."""
 
 
 def _length(text: str) -> float:
@@ -51,7 +51,7 @@ class TimeSinceLast(Aggregation):
 @register
 @dataclass(frozen=True)
 class Rate(Count):
-    """How many values there are in each `per` of the window; 0 for none."""
+    """The number of values in each `per` of the window; 0 without values."""
 
     per: str = "1h"
     name = "rate"
@@ -71,7 +71,7 @@ class Rate(Count):
 class Ewma(Aggregation):
     """The mean with weights that halve with every `half_life` of age.
 
-    A partial is the sum of weights, the instant at which a weight is 1, and the weighted sum of values.
+    A partial is the sum of weights, the instant of weight 1, and the weighted sum of values.
     """
 
     half_life: str
@@ -103,10 +103,10 @@ class Ewma(Aggregation):
 @register
 @dataclass(frozen=True)
 class Slope(Aggregation):
-    """How much values rise in each `per`: the line of least squares over time; null without two instants.
+    """The increase of values in each `per`: the least-squares slope over time; null without two different instants.
 
-    A partial is a count, the means of time and value (two parts each), and the sums of squared deviations of time and
-    of its products with those of values.
+    A partial is a count, the means of time and value (two parts each), the sum of squared deviations of time, and the
+    sum of products of the deviations of time and value.
     """
 
     per: str = "1h"
@@ -142,5 +142,5 @@ class Slope(Aggregation):
 
 
 def _later(c: Calculus, a: Partial, b: Partial) -> Any:
-    """The later of the instants in two partials that begin with what they weigh; an empty one's does not count."""
+    """Return the later of the instants in two partials that begin with their weight. Empty partials are ignored."""
     return c.when(a[0] > 0, c.when(b[0] > 0, c.greatest(a[1], b[1]), a[1]), b[1])

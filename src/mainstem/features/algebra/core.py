@@ -1,4 +1,4 @@
-"""What an aggregation is, and the table of them."""
+"""The base class of aggregations, and their table."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ORDERED = LISTED | {INSTANT}
 
 
 class Aggregation:
-    """What a window is reduced to. A subclass is a frozen dataclass: its fields are the parameters.
+    """The reduction of a window. A subclass is a frozen dataclass whose fields are the parameters.
 
-    `takes` are the types of argument that it understands; booleans are 0 and 1 where only numbers are taken. `asks`
-    says what it reads of events beyond how many there are and when: the values `x`, those of a second argument `by`,
-    the `reference` (or deviation), the `origin` (or age). A `running` one is computed along with time from partials of
-    constant size; any other has the events of each window collected, and lists for partials. What `finalize` makes of
-    no events is what an empty window gives, whenever that is.
+    `takes` are the supported types of the argument; booleans become 0 and 1 if only numbers are supported. `asks` names
+    what it reads beyond the number and times of events: the values `x`, values of a second argument `by`, the
+    `reference` (or deviation), the `origin` (or age). A `running` one is computed from partials of constant size; for
+    others, the events of each window are collected and partials are lists. `finalize` of no events is the value of an
+    empty window, at any time.
     """
 
     name: ClassVar[str]
@@ -36,7 +36,7 @@ class Aggregation:
     running: ClassVar[bool] = True
 
     def type(self, argument: str) -> str:
-        """The Ibis type of the result, given the argument's."""
+        """Return the Ibis type of the result for the type of the argument."""
         return argument
 
     def lift(self, events: Events) -> Partial:
@@ -49,7 +49,7 @@ class Aggregation:
         return partial[0]
 
     def identity(self) -> str:
-        """What tells it from any other, for fingerprints: name and parameters and, of one's own, what it does."""
+        """Return the identity for fingerprints: name and parameters, and for an aggregation of a user also its code."""
         own = [each for each in type(self).__mro__[:-1] if not each.__module__.startswith("mainstem.")]
         bodies = [(n, of_function(f)) for each in own for n, f in vars(each).items() if isinstance(f, FunctionType)]
         return canonical([self.name, vars(self), sorted(bodies)])
@@ -61,10 +61,10 @@ _Class = TypeVar("_Class", bound=type[Aggregation])
 
 
 def register(aggregation: _Class) -> _Class:
-    """Make an aggregation known to every interpreter under its name; a decorator of its class.
+    """Register an aggregation for every interpreter under its name. It is a class decorator.
 
-    One of one's own may be registered again, as a project is that is loaded again. Raises `DefinitionError` for one
-    without a name, or with the name of a built-in one.
+    Registering an own aggregation again is allowed, because projects are loaded again. Raises `DefinitionError` without
+    a name, or for the name of a built-in one.
     """
     name = getattr(aggregation, "name", None)
     if not isinstance(name, str) or (_built_in(AGGREGATIONS.get(name)) and not _built_in(aggregation)):
@@ -72,7 +72,7 @@ def register(aggregation: _Class) -> _Class:
             f"the name {name!r} is taken by a built-in aggregation" if name else "an aggregation requires a name",
             where=f"{aggregation.__module__}.{aggregation.__qualname__}",
             got=repr(name),
-            expected='a name of its own, as in name = "rms"',
+            expected='another name, as in name = "rms"',
         )
     AGGREGATIONS[aggregation.name] = aggregation
     return aggregation
@@ -83,7 +83,10 @@ def _built_in(aggregation: type[Aggregation] | None) -> bool:
 
 
 def aggregation(name: str, **parameters: Any) -> Aggregation:
-    """The aggregation of that name with these parameters. Raises `UnknownName`, or `DefinitionError` for those."""
+    """Return the aggregation of that name with these parameters.
+
+    Raises `UnknownName`, or `DefinitionError` for invalid parameters.
+    """
     if name not in AGGREGATIONS:
         raise UnknownName.among("aggregation", name, AGGREGATIONS)
     try:

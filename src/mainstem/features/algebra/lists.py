@@ -1,4 +1,4 @@
-"""Aggregations that need the events of a window themselves: their partials are lists, exact whatever their size."""
+"""Aggregations that need the events of a window. Their partials are lists, which are exact at any size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mainstem.features.algebra.core import LISTED, NUMERIC, ORDERED, Aggregation
 
 
 class Collected(Aggregation):
-    """One whose partial is the list of all values."""
+    """The base of aggregations whose partial is the list of all values."""
 
     running = False
 
@@ -24,7 +24,7 @@ class Collected(Aggregation):
 
 @dataclass(frozen=True)
 class Shortlist(Collected):
-    """A list of at most `k` values; item 0 is what the word without `k` gives."""
+    """A list of at most `k` values. Its item 0 is the result of the aggregation without `k`."""
 
     k: int
     takes = LISTED
@@ -47,7 +47,7 @@ class Foremost(Shortlist):
 
 @dataclass(frozen=True)
 class Hindmost(Shortlist):
-    """The last items of a list, the last one first."""
+    """The last items of a list, in reverse order."""
 
     def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:
         return (c.tail(c.merged(a[0], b[0]), self.k),)
@@ -59,7 +59,7 @@ class Hindmost(Shortlist):
 @register
 @dataclass(frozen=True)
 class FirstK(Foremost):
-    """The values of the first events, from the first on."""
+    """The values of the first events, in order."""
 
     name = "first_k"
 
@@ -73,7 +73,7 @@ class FirstK(Foremost):
 @register
 @dataclass(frozen=True)
 class LastK(Hindmost):
-    """The values of the last events, from the last on."""
+    """The values of the last events, latest first."""
 
     name = "last_k"
 
@@ -87,7 +87,7 @@ class LastK(Hindmost):
 @register
 @dataclass(frozen=True)
 class BottomK(Foremost):
-    """The least values, from the least on."""
+    """The smallest values, in ascending order."""
 
     name = "bottom_k"
 
@@ -98,7 +98,7 @@ class BottomK(Foremost):
 @register
 @dataclass(frozen=True)
 class TopK(Hindmost):
-    """The greatest values, from the greatest on."""
+    """The greatest values, in descending order."""
 
     name = "top_k"
 
@@ -109,7 +109,7 @@ class TopK(Hindmost):
 @register
 @dataclass(frozen=True)
 class NUnique(Collected):
-    """How many different values; 0 for none."""
+    """The number of different values; 0 without values."""
 
     name = "n_unique"
     takes = ORDERED
@@ -130,7 +130,7 @@ class NUnique(Collected):
 @register
 @dataclass(frozen=True)
 class Quantile(Collected):
-    """The value below which the share `q` is, between two values in proportion (definition 7 of Hyndman and Fan)."""
+    """The `q` quantile, interpolated between two values (definition 7 of Hyndman and Fan)."""
 
     q: float = 0.5
     name = "quantile"
@@ -157,7 +157,7 @@ class Quantile(Collected):
 @register
 @dataclass(frozen=True)
 class Mode(Collected):
-    """The value that occurs most often, of several the greatest."""
+    """The most frequent value; the greatest of several."""
 
     name = "mode"
     takes = ORDERED

@@ -1,8 +1,8 @@
-"""Aggregations of moments: how values spread about their mean.
+"""Aggregations of moments: the spread of values around their mean.
 
-A mean is kept in two parts, a value and an offset from it: near 1e9 a mean in one float has lost half its digits. The
-sums of powers of deviations are merged by moving each stretch's to the joint mean; of the second power that is Chan,
-Golub and LeVeque (1983), of all of them Pébay (2008).
+A mean is kept in two parts, a value and an offset from it, because near 1e9 a mean in one float loses half of its
+digits. To merge sums of powers of deviations, the sums of both sides are moved to the joint mean: for the second power
+as in Chan, Golub and LeVeque (1983), for all powers as in Pébay (2008).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mainstem.features.algebra.core import Aggregation, Partial, Span, register
 
 
 def moved(sums: Sequence[Any], by: Any) -> list[Any]:
-    """From the sums of powers `Σ dᵖ`, p = 0, 1, …, those of `Σ (d + by)ᵖ`, by the binomial theorem."""
+    """Convert the sums of powers `Σ dᵖ`, p = 0, 1, …, to those of `Σ (d + by)ᵖ`, by the binomial theorem."""
     powers, found = [by], [sums[0]]
     while len(powers) < len(sums) - 1:
         powers.append(powers[-1] * by)
@@ -32,17 +32,19 @@ def moved(sums: Sequence[Any], by: Any) -> list[Any]:
 
 
 def equal(events: Events, sums: Sequence[Any], low: Any, high: Any) -> Any:
-    """Whether all values are the same and finite: then they do not spread at all, whatever rounding says."""
+    """Return whether all values are equal and finite. They then have no spread, despite rounding."""
     return events.when(sums[0] > 0, (low == high) & (sums[2] < events.number(math.inf)), True)
 
 
 def centred(
     events: Events, sums: Sequence[Any], reference: Any, flat: Any, low: Any, digits: float = 1e-4
 ) -> tuple[Any, ...]:
-    """From the sums of powers of deviations from `reference` the mean, in two parts, and those about it from p = 2 on.
+    """Return the mean in two parts, and the sums of powers about it from p = 2 on.
 
-    `flat` says whether all values are `low`. A sum of squares below the share `digits` of what it is the difference of
-    is in doubt: of 16 digits too many are lost to promise 9 after the rest.
+    The input are sums of powers of deviations from `reference`.
+
+    `flat` says whether all values are `low`. A sum of squares below the share `digits` of the terms that it is the
+    difference of is marked as doubtful: too many of 16 digits are lost to keep 9.
     """
     count, total, squares, *_ = sums
     offset = events.share(total, count)
@@ -53,9 +55,9 @@ def centred(
 
 
 class Joint:
-    """The joint mean of two stretches of `n` and `m` events with the means `a` and `b`, each in two parts.
+    """The joint mean of two ranges of `n` and `m` events with the means `a` and `b`, each in two parts.
 
-    `left` and `right` are how far their means are from it.
+    `left` and `right` are the differences of their means from it.
     """
 
     def __init__(self, c: Calculus, n: Any, a: Partial, m: Any, b: Partial) -> None:
@@ -101,7 +103,7 @@ class Moments(Aggregation):
 @register
 @dataclass(frozen=True)
 class Variance(Moments):
-    """Equal values have a variance of exactly 0; one value has none in a sample."""
+    """The variance. It is exactly 0 for equal values, and null for one value of a sample."""
 
     name = "var"
 
@@ -114,7 +116,7 @@ class Variance(Moments):
 @register
 @dataclass(frozen=True)
 class Deviation(Variance):
-    """The root of the variance."""
+    """The square root of the variance."""
 
     name = "std"
 
@@ -125,7 +127,7 @@ class Deviation(Variance):
 @register
 @dataclass(frozen=True)
 class Skew(Moments):
-    """How lopsided values are: G₁ of a sample (of three values at least), g₁ of a population; null for equal values."""
+    """The skewness: G₁ of a sample (of at least three values), g₁ of a population; null for equal values."""
 
     name = "skew"
     order = 3
@@ -143,7 +145,7 @@ class Skew(Moments):
 @register
 @dataclass(frozen=True)
 class Kurtosis(Moments):
-    """How heavy the tails are: G₂ of a sample (of four values at least), g₂ of a population; 0 for a normal one."""
+    """The excess kurtosis: G₂ of a sample (of at least four values), g₂ of a population; 0 for a normal one."""
 
     name = "kurtosis"
     order = 4

@@ -10,7 +10,7 @@ from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, 
 
 
 class Least(Aggregation):
-    """One whose partial is the lesser of two."""
+    """The base of aggregations whose partial is the smaller of two."""
 
     takes = ORDERED
 
@@ -19,7 +19,7 @@ class Least(Aggregation):
 
 
 class Greatest(Aggregation):
-    """One whose partial is the greater of two."""
+    """The base of aggregations whose partial is the greater of two."""
 
     takes = ORDERED
 
@@ -76,7 +76,7 @@ class Last(Greatest):
 @register
 @dataclass(frozen=True)
 class ArgMin(First):
-    """The value where another column is least; of several such events the first."""
+    """The value where another column is smallest; for several such events the first."""
 
     name = "arg_min"
     asks = frozenset({"x", "by"})
@@ -88,7 +88,7 @@ class ArgMin(First):
 @register
 @dataclass(frozen=True)
 class ArgMax(Last):
-    """The value where another column is greatest; of several such events the last."""
+    """The value where another column is greatest; for several such events the last."""
 
     name = "arg_max"
     asks = frozenset({"x", "by"})

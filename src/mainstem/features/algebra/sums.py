@@ -1,4 +1,4 @@
-"""Aggregations that add up."""
+"""Additive aggregations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mainstem.features.algebra.core import ORDERED, Aggregation, Partial, Span, 
 
 
 class Additive(Aggregation):
-    """One whose partials are added, part by part."""
+    """The base of aggregations whose partials are added, part by part."""
 
     def merge(self, c: Calculus, a: Partial, b: Partial) -> Partial:
         return tuple(left + right for left, right in zip(a, b, strict=True))
@@ -21,7 +21,7 @@ class Additive(Aggregation):
 @register
 @dataclass(frozen=True)
 class Count(Additive):
-    """How many values; 0 for none."""
+    """The number of values; 0 without values."""
 
     name = "count"
     takes = ORDERED
@@ -37,7 +37,7 @@ class Count(Additive):
 @register
 @dataclass(frozen=True)
 class Sum(Additive):
-    """Exact for integers."""
+    """The sum, exact for integers."""
 
     name = "sum"
 
@@ -72,14 +72,14 @@ class Share(Mean):
 
 
 def _whole(edge: float) -> float:
-    """An edge as an integer, where it is one: integers of more than 53 bits are not to be compared as floats."""
+    """Return an edge as an integer if it is one. Integers of more than 53 bits must not be compared as floats."""
     return int(edge) if isinstance(edge, float) and edge.is_integer() and abs(edge) < 2**63 else edge
 
 
 @register
 @dataclass(frozen=True)
 class Histogram(Additive):
-    """How many values are below the first edge, from each edge up to the next, and from the last one on."""
+    """The number of values below the first edge, from each edge up to the next, and from the last one on."""
 
     edges: tuple[float, ...]
     name = "histogram"

@@ -1,4 +1,4 @@
-"""The calculus for Ibis columns: what the offline query speaks, in words that DuckDB and Spark both have."""
+"""The calculus for Ibis columns, with operations that both DuckDB and Spark have."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ class Columns:
         return a[at]
 
     def commonest(self, a: Any) -> Any:
-        # An array of one binds a name: SQL has no other way, and would find the starts anew for every run.
+        # An array of one item binds a name. Otherwise SQL would compute the starts for every run again.
         return ibis.array([_starts(a)]).map(lambda starts: _runs(a, starts).sort()[-1]["item"])[0]
 
 
 def _starts(a: Any) -> Any:
-    """Where in a sorted list another item begins."""
+    """Return where in a sorted list a new item begins."""
     return a.map(lambda item, at: at).filter(lambda at: (at == 0) | (a[at] != a[ibis.greatest(at - 1, 0)]))
 
 
 def _runs(a: Any, starts: Any) -> Any:
-    """Each item of a sorted list once, with how often it is there."""
+    """Return each distinct item of a sorted list, with its number of repetitions."""
 
     def run(start: Any, at: Any) -> Any:
         end = (at + 1 < starts.length()).ifelse(starts[at + 1], a.length())

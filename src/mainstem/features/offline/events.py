@@ -1,4 +1,4 @@
-"""The events of a window as an engine sees them: the words of `Events`, spoken in Ibis."""
+"""The events of a window in an engine: the reductions of `Events` in Ibis."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from mainstem.features.views.view import CompiledView, Feature
 
 
 class Rows(Columns):
-    """The rows of a group of `table` for one feature, as reductions: sum, count, min and max, of structs too, and
-    collect. `doubts` gathers conditions under which a result has lost digits.
+    """The rows of a group of `table` for one feature, as reductions: sum, count, min and max (also of structs) and
+    collect.
+
+    `doubts` gathers conditions under which a result has lost digits.
     """
 
     def __init__(self, table: ibis.Table, feature: Feature, view: CompiledView) -> None:
@@ -95,14 +97,14 @@ class Rows(Columns):
 
 
 def with_references(table: ibis.Table, features: Iterable[Feature], group: list[str]) -> ibis.Table:
-    """`table` with what aggregations ask to measure from, the same for all of a group."""
+    """Return `table` with the references that aggregations need, the same for all rows of a group."""
     found = group_columns(table, features)
     return joined(table, table.group_by(group).aggregate(**found), group) if found else table
 
 
 def group_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:
-    """What aggregations ask to measure from, as reductions: as reference the mean of the argument, as origin the
-    instant of the newest event that has a value."""
+    """Return the reductions for references and origins: the mean of the argument, and the newest instant
+    with a value."""
     features = list(features)
     found = reference_columns(table, features)
     for feature in features:
@@ -112,12 +114,12 @@ def group_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, A
 
 
 def with_origins(table: ibis.Table, features: Iterable[Feature], instant: Any) -> ibis.Table:
-    """`table` with an instant as the origin that aggregations ask for."""
+    """Return `table` with an instant as the origin of aggregations."""
     return table.mutate(**{_origin(f): instant for f in features if "origin" in f.kind.asks})
 
 
 def reference_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:
-    """The references that aggregations ask for, as reductions: the mean of the argument."""
+    """Return the references of aggregations as reductions: the mean of the argument."""
     return {_reference(f): _mean(table[f.argument or "_u"]) for f in features if "reference" in f.kind.asks}
 
 

@@ -1,4 +1,4 @@
-"""Point-in-time joins: features as they were known at each example's time, as one Ibis query."""
+"""Point-in-time joins: features as known at each example's time, as one Ibis query."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mainstem.features.online.sight import nothing
 from mainstem.features.views.view import Chain, CompiledView, Feature, Lookup
 
 AsOf = Literal["arrived", "known"]
-"""What a query at `t` may see: what had arrived by then, or what was known by then wherever it was."""
+"""The events that a query at `t` may see: those that had arrived by then, or those that were known by then."""
 
 
 _ALL = "_all"
 
 
 def join(examples: ibis.Table, time: str, lookups: Sequence[Lookup], as_of: AsOf = "arrived") -> ibis.Table:
-    """Every row of `examples` once, with the features of each lookup as of the instant in its column `time`.
+    """Return every row of `examples` once, with the features of each lookup as of the instant in its column `time`.
 
-    Later lookups may be keyed by columns that earlier ones brought.
+    Later lookups may use columns of earlier ones as keys.
     """
     return _looked_up(examples.mutate(_asked_at=to_micros(examples[time])), lookups, as_of)
 
 
 def answered(view: CompiledView, as_of: AsOf = "arrived") -> CompiledView:
-    """The view with what its rows bring along, looked up in other views, in its place; see `Chain`."""
+    """Return the view with the lookups of its rows in other views replaced by their results. See `Chain`."""
     chain = view.chain
     if chain is None:
         return view
@@ -41,7 +41,7 @@ def answered(view: CompiledView, as_of: AsOf = "arrived") -> CompiledView:
 
 
 def _asking(chain: Chain, as_of: AsOf) -> ibis.Table:
-    """A view's rows, each asking as of when it became known, or when it came if that was before; late ones do not."""
+    """Return a view's rows with the time of their lookup: the earlier of known and arrival. Late rows are left out."""
     rows = chain.rows
     if as_of == "known" or "_came" not in rows.columns:
         return rows.mutate(_asked_at=rows["_u"])
@@ -50,14 +50,14 @@ def _asking(chain: Chain, as_of: AsOf) -> ibis.Table:
 
 
 def _looked_up(rows: ibis.Table, lookups: Sequence[Lookup], as_of: AsOf) -> ibis.Table:
-    """Rows with the features of each lookup as of their `_asked_at` (int64, µs), which they lose."""
+    """Return rows with the features of each lookup as of their `_asked_at` (int64, µs), without that column."""
     for lookup in lookups:
         rows = _with(rows, lookup, as_of)
     return rows.drop("_asked_at")
 
 
 def _with(examples: ibis.Table, lookup: Lookup, as_of: AsOf) -> ibis.Table:
-    """Features are a function of key and time, so they are computed once for each pair that occurs."""
+    """Join features to rows. Features depend on key and time, so they are computed once for each distinct pair."""
     view = answered(lookup.view if as_of == "arrived" else lookup.view.as_known(), as_of)
     view = _keyed(view)
     asked: dict[str, Any] = {f"_on_{c}": examples[ours].cast(view.key[c]) for c, ours in lookup.keys.items()}
@@ -81,12 +81,13 @@ def _with(examples: ibis.Table, lookup: Lookup, as_of: AsOf) -> ibis.Table:
 
 
 def _keyed(view: CompiledView) -> CompiledView:
-    """A view without a key as one whose rows all have the same: SQL groups by something."""
+    """Return a view without a key as a view with a constant key, because SQL must group by something."""
     return view if view.key else replace(view, key={_ALL: "int8"}, events=view.events.mutate({_ALL: byte(0)}))
 
 
 def _delivered(value: Any, feature: Feature, empty: Any) -> Any:
-    """A feature as examples get it: an instant as a timestamp, and what an empty window has where nothing was found."""
+    """Return a feature as examples get it: instants as timestamps, and the empty window's value if nothing
+    was found."""
     if feature.type.startswith("timestamp"):
         return to_instant(value)
     return value if empty is None else value.fill_null(ibis.literal(empty, type=feature.type))

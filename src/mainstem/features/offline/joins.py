@@ -1,4 +1,4 @@
-"""What the point-in-time queries join by."""
+"""Joins of the point-in-time queries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import ibis
 
 
 def joined(left: ibis.Table, right: ibis.Table, key: list[str], how: str = "left") -> ibis.Table:
-    """Join on the columns `key`; `right` has each combination at most once, so no row is doubled.
+    """Join on the columns `key`. `right` has each combination at most once, so no row is duplicated.
 
-    With `how="inner"` the rows of `left` are left out that `right` does not have the combination of.
+    With `how="inner"`, rows of `left` without a match in `right` are left out.
     """
     new = [column for column in right.columns if column not in key]
     renamed = right.rename({f"_of_{column}": column for column in key})
@@ -19,5 +19,5 @@ def joined(left: ibis.Table, right: ibis.Table, key: list[str], how: str = "left
 
 
 def byte(value: int) -> Any:
-    """A small constant, to sort by."""
+    """Return a small constant for sorting."""
     return ibis.literal(value, type="int8")

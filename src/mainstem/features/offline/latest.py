@@ -1,9 +1,10 @@
 """Latest values for many queries at once, as one Ibis query.
 
-The rows of a key have one total order `(u, order_by, _seq, values)`. A query wants the greatest of those it sees: first
-the instant of that row, then the last of the rows at this instant. The instant is the greatest of the pairs of a query
-and an event, where a key has few events. Where it has many it is a running maximum, in the order in which rows became
-visible: usable and here. So late arrivals need no correction; only if that row was taken back, the pairs are asked.
+The rows of a key have one total order `(u, order_by, _seq, values)`. A query returns the greatest row that it sees:
+first it finds the instant of that row, then the last row at this instant. For a key with few events, the instant is the
+maximum over the pairs of a query and an event. For a key with many, it is a running maximum in the order in which rows
+became visible (usable and arrived), so late arrivals need no correction. The pairs are used only if that row was
+retracted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from mainstem.nodes.hidden import ARRIVED
 
 
 def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
-    """The features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64, µs)."""
+    """Return the features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64,
+    µs)."""
     found = _Latest(view, arrived and view.arrives).rows(queries)
     if view.ttl is not None and view.known.moments:
         found = found.filter(found["_u"] >= found["_t"] - view.ttl)
@@ -27,20 +29,20 @@ def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Ta
 
 
 def ranked(view: CompiledView) -> ibis.Table:
-    """The events of each key with their `_rank` from 0; nulls rank lowest."""
+    """Return the events of each key with their `_rank` from 0. Nulls rank lowest."""
     events = view.events
     order = [ibis.asc(events[c], nulls_first=True) for c in (*view.position, *view.arguments)]
     return events.mutate(_rank=ibis.row_number().over(ibis.window(group_by=list(view.key), order_by=order)))
 
 
 def visible(events: ibis.Table, view: CompiledView) -> Any:
-    """When each event was both usable and here."""
+    """Return when each event was both usable and arrived."""
     return ibis.greatest(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
 
 
 class _Latest(Visibility):
     def rows(self, queries: ibis.Table) -> ibis.Table:
-        """The row that each query sees; queries that see none are left out."""
+        """Return the row that each query sees. Queries without a row are left out."""
         key, events = list(self.view.key), self.view.events
         crowd = self.crowded(self.counted(events, key))
         busy, many = queries.semi_join(crowd, key), events.semi_join(crowd, key)
@@ -52,12 +54,12 @@ class _Latest(Visibility):
         return found
 
     def _newest_of_pairs(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
-        """The greatest `_u` that each query sees."""
+        """Return the greatest `_u` that each query sees."""
         met = self._met(queries, events, list(self.view.key))
         return met.group_by(self.key).aggregate(_u=met["_u"].max())
 
     def _newest_so_far(self, queries: ibis.Table, events: ibis.Table) -> ibis.Table:
-        """The same, whether or not it was taken back."""
+        """Return the greatest `_u` that each query sees, ignoring retractions."""
         seen_at = visible(events, self.view) if self.arrived else events["_u"]
         theirs = events.select(*self.view.key, "_u", _at=seen_at, _turn=byte(1), _t=ibis.null("int64"))
         turn, t = byte(2 if self.view.inclusive else 0), queries["_t"]
@@ -67,14 +69,14 @@ class _Latest(Visibility):
         return running.filter(running["_t"].notnull(), running["_u"].notnull())
 
     def _last(self, newest: ibis.Table) -> ibis.Table:
-        """Of the events at an instant that a query sees, the last in their order."""
+        """Return the last event of each query at the given instant."""
         met = self._met(newest, self.view.events, [*self.view.key, "_u"])
         order = [ibis.desc(met[c], nulls_first=False) for c in (*self.view.position, *self.view.arguments)]
         last = ibis.row_number().over(ibis.window(group_by=self.key, order_by=order)) == 0
         return met.mutate(_last=last).filter(lambda rows: rows["_last"])
 
     def _met(self, queries: ibis.Table, events: ibis.Table, on: list[str]) -> ibis.Table:
-        """Queries and the events that they see, of those that are alike in some columns."""
+        """Return queries with the events that they see and that are equal in some columns."""
         theirs = events.rename({f"_of_{column}": column for column in on})
         met = queries.inner_join(theirs, [queries[column] == theirs[f"_of_{column}"] for column in on])
         return met.filter(self.before(met["_u"], met["_t"]), self.stands(met))

@@ -1,4 +1,4 @@
-"""Windowed features from the pairs of each query and an event in its window: exact, at the cost of a row for each."""
+"""Windowed features from the pairs of each query and an event in its window: exact, but one row per pair."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from mainstem.features.windows import floor
 
 
 class Pairs(Part):
-    """Any features, of few queries or few events."""
+    """Computes any features, for few queries or few events."""
 
     def compute(self, queries: ibis.Table) -> ibis.Table:
-        """The features for `queries`, distinct rows of key and `_t`; those without events are left out."""
+        """Return the features for `queries`, distinct rows of key and `_t`. Those without events are left out."""
         grouped, lifted = self._reduced(with_references(self._seen(queries), self.features, self.key))
         return self.valued(grouped, lifted.partials(grouped, "s"))
 
     def halves(self, queries: ibis.Table) -> tuple[ibis.Table, Lifted]:
-        """What features are reduced to for `queries` that bring references: all of it in the earlier halves of their
-        windows, `s0, s1, …`, and nothing in the later ones, `p0, p1, …`.
+        """Return the reductions for `queries` with references: all events count in the earlier half of a window.
+
+        The columns `s0, s1, …` have the earlier halves; `p0, p1, …`, the later halves, are empty.
         """
         rows = self._seen(queries)
         grouped, lifted = self._reduced(with_origins(rows, self.features, rows["_t"]))
@@ -32,7 +33,7 @@ class Pairs(Part):
         return rows.group_by(self.key).aggregate(**lifted.reduced("s")), lifted
 
     def _seen(self, queries: ibis.Table) -> ibis.Table:
-        """Queries and the events in their windows, once for each such window."""
+        """Return queries with the events in their windows, once for each such window."""
         starts = {f"_start{number}": window.start(queries["_t"]) for number, window in enumerate(self.windows)}
         met = self._met(queries.mutate(**starts, _start=ibis.least(*starts.values())))
         held = [(met["_u"] >= met[start]).ifelse(byte(number), None) for number, start in enumerate(starts)]
@@ -40,7 +41,8 @@ class Pairs(Part):
         return rows.filter(rows["_window"].notnull())
 
     def _met(self, queries: ibis.Table) -> ibis.Table:
-        """Queries and the events from `_start` on. They meet in blocks as long as a window reaches, two at most."""
+        """Return queries with the events from `_start` on, joined by blocks of a window's reach: at most two
+        per query."""
         reach, events = self.longest, self.view.events
         start, t = queries["_start"], queries["_t"]
         first = queries.mutate(_block=floor(start, reach))

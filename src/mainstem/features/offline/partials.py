@@ -1,4 +1,4 @@
-"""The partials of a view's features as columns of a query, and back to features."""
+"""The partials of a view's features as columns of a query, and their conversion to features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALCULUS = Columns()
 
 
 class Lifted:
-    """The partials of some features: what an engine has to reduce for them, each once, and what follows from that."""
+    """The partials of some features: the distinct reductions that they need, and the expressions over these."""
 
     def __init__(self, features: tuple[Feature, ...], view: CompiledView, rows: ibis.Table) -> None:
         self._parts: dict[str, Any] = {}
@@ -36,24 +36,24 @@ class Lifted:
         self._reduced = reductions([*self._parts.values(), *self._doubts.values()])
 
     def reduced(self, side: str) -> dict[str, Any]:
-        """The reductions, of all rows."""
+        """Return the reductions over all rows."""
         return {f"{side}{place}": op.to_expr() for place, op in enumerate(self._reduced)}
 
     def shares(self) -> dict[str, Any]:
-        """What each row adds to the reductions."""
+        """Return the terms of each row in the reductions."""
         return {f"_r{place}": _share(op) for place, op in enumerate(self._reduced)}
 
     def added(self, table: ibis.Table, side: str, where: Any = None) -> dict[str, Any]:
-        """The reductions, in a table that has shares, or such reductions of parts of the rows."""
+        """Return the reductions of a table that has terms, or reductions of parts."""
         return {f"{side}{i}": _ADD[type(op)](table[f"_r{i}"], where) for i, op in enumerate(self._reduced)}
 
     def partials(self, table: ibis.Table, side: str) -> dict[str, Partial]:
-        """Each feature's partial, in a table that has the reductions."""
+        """Return each feature's partial, in a table that has the reductions."""
         parts = exchanged(self._parts, self._exchange(table, side))
         return {feature: tuple(parts[name] for name in names) for feature, names in self._names.items()}
 
     def doubts(self, table: ibis.Table, side: str) -> list[Any]:
-        """Where digits were lost, in a table that has the reductions."""
+        """Return where digits were lost, in a table that has the reductions."""
         return list(exchanged(self._doubts, self._exchange(table, side)).values())
 
     def _exchange(self, table: ibis.Table, side: str) -> dict[Any, Any]:
@@ -66,7 +66,7 @@ _ADD = {
     ops.Min: lambda shares, where: shares.min(where=where),
     ops.Max: lambda shares, where: shares.max(where=where),
 }
-"""How the reductions of parts make that of the whole; all that engines do alike, and all that `Rows` asks for."""
+"""How reductions of parts are combined. All engines support these, and `Rows` needs no others."""
 
 
 def _share(op: Any) -> Any:
@@ -82,10 +82,10 @@ def _found(op: Any, column: Any) -> Any:
 
 @dataclass(frozen=True)
 class Part(Visibility):
-    """Features of a view over some windows, alike in each, computed in one way.
+    """Features of a view over some windows that are computed in the same way.
 
-    Windows are rows, not columns: queries and events are there once for each, told apart by a number in `_window`, so a
-    query to an engine is no longer for ten windows than for one. `features` are those of the first.
+    Windows are rows, not columns: queries and events are repeated for each window, with its number in `_window`, so a
+    query for ten windows is no longer than for one. `features` are those of the first window.
     """
 
     windows: tuple[Window, ...]
@@ -97,31 +97,31 @@ class Part(Visibility):
 
     @property
     def longest(self) -> int:
-        """How far the longest window reaches."""
+        """The reach of the longest window."""
         return max(window.reach for window in self.windows)
 
     def over(self, rows: ibis.Table) -> ibis.Table:
-        """`rows` once for each window."""
+        """Return `rows` repeated for each window."""
         numbers = [ibis.literal(number, type="int8") for number in range(len(self.windows))]
         return rows.mutate(_window=ibis.array(numbers).unnest())
 
     def of(self, rows: ibis.Table, measure: Callable[[Window], float]) -> Any:
-        """A measure of each row's window."""
+        """Return a property of each row's window."""
         return rows["_window"].cases(*enumerate(map(measure, self.windows)))
 
     def span(self, rows: ibis.Table) -> Span:
-        """The window of each row's query."""
+        """Return the span of each row's query."""
         step, size = (self.of(rows, measure) for measure in (lambda w: w.resolution, lambda w: w.size))
         return Span(floor(rows["_t"], step) - size, rows["_t"])
 
     def valued(self, table: ibis.Table, partials: Mapping[str, Partial], **more: Any) -> ibis.Table:
-        """The features' values by query, and `more` columns."""
+        """Return the features' values by query, and `more` columns."""
         span = self.span(table)
         values = {f.name: _exact(f, f.kind.finalize(CALCULUS, partials[f.name], span)) for f in self.features}
         return staged(table, self.key, {**more, **values})
 
     def by(self, way: type[_Way]) -> _Way:
-        """The same features, computed otherwise."""
+        """Return the same features with another way of computation."""
         return way(self.view, self.arrived, self.windows, self.features)
 
 
@@ -129,6 +129,6 @@ _Way = TypeVar("_Way", bound=Part)
 
 
 def _exact(feature: Feature, value: Any) -> Any:
-    """A value in the feature's type; NaN is null."""
+    """Return a value in the feature's type, with null for NaN."""
     value = value.cast("int64" if feature.type.startswith("timestamp") else feature.type)
     return value.isnan().ifelse(ibis.null("float64"), value) if value.type().is_floating() else value

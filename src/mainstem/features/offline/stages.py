@@ -1,6 +1,7 @@
-"""Expressions as selects over selects, so that what several of them share is written and computed once.
+"""Nested selects, so that shared expressions are written and computed once.
 
-Ibis expressions are graphs, SQL is a tree: a term used twice in a term used twice is written out four times.
+Ibis expressions are graphs, but SQL is a tree: a term that is used twice within a term that is used twice is written
+four times.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import ibis
 import ibis.expr.operations as ops
 
 _SMALL = 12
-"""Terms of fewer operations are repeated."""
+"""Terms with fewer operations are repeated."""
 
 
 def staged(table: ibis.Table, kept: Iterable[str], values: Mapping[str, Any]) -> ibis.Table:
-    """`table`'s columns `kept`, and `values` over its columns."""
+    """Return `table` with the columns `kept`, and with `values` over its columns."""
     wanted = {name: value.op() for name, value in values.items()}
     shared: dict[Any, str] = {}
     at = table
@@ -29,12 +30,12 @@ def staged(table: ibis.Table, kept: Iterable[str], values: Mapping[str, Any]) ->
 
 
 def reductions(values: Iterable[Any]) -> list[Any]:
-    """The reductions that operations are made of, each once."""
+    """Return the distinct reductions that operations contain."""
     return [op for op in _terms(values, _is_reduction) if _is_reduction(op)]
 
 
 def exchanged(wanted: Mapping[str, Any], exchange: Mapping[Any, Any]) -> dict[str, Any]:
-    """Operations as values, with some terms in them exchanged for others."""
+    """Return operations as values, with some of their terms replaced."""
     new = dict(exchange)
 
     def renewed(part: Any) -> Any:
@@ -49,13 +50,13 @@ def exchanged(wanted: Mapping[str, Any], exchange: Mapping[Any, Any]) -> dict[st
 
 
 def _columns(old: ibis.Table, new: ibis.Table, shared: Mapping[Any, str]) -> dict[Any, Any]:
-    """For each column of `old`, and each term that has been computed since, its column in `new`."""
+    """Map each column of `old`, and each computed term, to its column in `new`."""
     same = {ops.Field(old, name): ops.Field(new, name) for name in old.columns}
     return same | {op: ops.Field(new, name) for op, name in shared.items()}
 
 
 def _stages(wanted: Iterable[Any]) -> list[list[Any]]:
-    """The terms that are used more than once, first those that need none of the others."""
+    """Return the terms that are used more than once, in the order of their dependencies."""
     wanted = list(wanted)
     below = {op: [] if _is_function(op) else _below(op) for op in _terms(wanted, _is_function)}
     users = Counter([*wanted, *(part for parts in below.values() for part in parts)])
@@ -77,12 +78,12 @@ def _is_reduction(op: Any) -> bool:
 
 
 def _is_function(op: Any) -> bool:
-    """Whether what is below depends on a parameter, and cannot be computed before."""
+    """Return whether the terms below depend on a parameter, and cannot be computed before."""
     return isinstance(op, (ops.ArrayMap, ops.ArrayFilter))
 
 
 def _terms(values: Iterable[Any], closed: Callable[[Any], bool]) -> Iterator[Any]:
-    """The operations of values, each once and after those below it; nothing below those that are closed."""
+    """Yield the distinct operations of values, dependencies first. Closed operations are not descended into."""
     seen: set[Any] = set()
     waiting = [(op, False) for op in values]
     while waiting:

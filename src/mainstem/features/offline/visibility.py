@@ -1,4 +1,4 @@
-"""What queries of a view see of its events."""
+"""The events that queries of a view see."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from mainstem.features.views.view import CompiledView
 from mainstem.nodes.hidden import ARRIVED, GONE
 
 FEW = 256
-"""With up to so many events, a query may well be paired with each of them."""
+"""Up to this number of events, queries are paired with each of them."""
 
 
 @dataclass(frozen=True)
 class Visibility:
-    """Queries are rows of a view's key and `_t`. With `arrived`, they see only what had arrived by then."""
+    """Queries are rows of a view's key and `_t`. With `arrived`, they see only events that had arrived by then."""
 
     view: CompiledView
     arrived: bool
 
     @property
     def key(self) -> list[str]:
-        """What tells queries apart."""
+        """The columns that identify a query."""
         return [*self.view.key, "_t"]
 
     def before(self, instant: Any, t: Any) -> Any:
-        """Whether a query at `t` sees what happened, or arrived, at an instant."""
+        """Return whether a query at `t` sees an event of, or an arrival at, an instant."""
         return instant <= t if self.view.inclusive else instant < t
 
     def stands(self, rows: ibis.Table) -> Any:
-        """Whether events had arrived by `_t`, and no word that they were taken back."""
+        """Return whether events had arrived by `_t` and were not retracted by then."""
         found: Any = ibis.literal(True)
         if self.arrived:
             found &= self.before(rows[ARRIVED], rows["_t"])
@@ -40,9 +40,9 @@ class Visibility:
         return found
 
     def counted(self, events: ibis.Table, by: list[str], **more: Any) -> ibis.Table:
-        """The values of some columns, how many `_events` have them in common, and `more` of those."""
+        """Return the distinct values of some columns, with their number of `_events`, and `more` columns."""
         return events.group_by(by).aggregate(_events=events.count(), **more)
 
     def crowded(self, counted: ibis.Table) -> ibis.Table:
-        """Those that more than a few events have in common."""
+        """Return the values that more than a few events share."""
         return counted.filter(counted["_events"] > FEW)

@@ -1,8 +1,8 @@
 """Windowed features for many queries at once, as one Ibis query.
 
-What adds up is reduced by `tiles` of time that many windows share where a key has many events in them and is asked
-about often, and from the `pairs` of a query and an event in its window where not. Results that lost too many digits
-are computed from pairs once more, and so are the aggregations that have to collect the events of a window.
+Additive features of a key with many events and many queries are computed from `tiles` of time that windows share.
+Others are computed from `pairs` of a query and an event in its window. Results that lost too many digits are computed
+again from pairs. So are aggregations that collect the events of a window.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Window, floor
 
 WORTH = 6
-"""Pairs that take about as long as an event of a window in tiles."""
+"""The number of pairs that take about as long as one event in tiles."""
 
 
 def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Table:
-    """The features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64, µs).
+    """Return the features of `view` for each of `queries`: distinct rows of the view's key columns and `_t` (int64,
+    µs).
 
-    With `arrived`, events that had not arrived by `_t` are not seen.
+    With `arrived`, only events that had arrived by `_t` are seen.
     """
     key, found = [*view.key, "_t"], queries
     for way, running in ((_Running, True), (Pairs, False)):
@@ -43,7 +44,7 @@ def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.
 
 
 def _alike(view: CompiledView, running: bool) -> list[dict[Window, tuple[Feature, ...]]]:
-    """The features that are running, or not, by window; windows are together that differ in nothing else."""
+    """Group the running (or other) features by window. Windows with the same features are grouped together."""
     found: dict[Any, dict[Window, tuple[Feature, ...]]] = defaultdict(dict)
     for window, features in view.windows.items():
         chosen = tuple(feature for feature in features if feature.kind.running is running)
@@ -52,10 +53,10 @@ def _alike(view: CompiledView, running: bool) -> list[dict[Window, tuple[Feature
 
 
 class _Running(Part):
-    """The features whose partials add up."""
+    """Computes the additive features."""
 
     def compute(self, queries: ibis.Table) -> ibis.Table:
-        """The features for `queries`; those without events are left out."""
+        """Return the features for `queries`. Those without events are left out."""
         key, events = list(self.view.key), self.view.events
         keys = self.counted(events, key, **reference_columns(events, self.features))
         busy = self._busy(keys, queries)
@@ -66,9 +67,9 @@ class _Running(Part):
         return self._corrected(self._merged(few.union(many.select(*few.columns)), lifted))
 
     def _busy(self, keys: ibis.Table, queries: ibis.Table) -> ibis.Table:
-        """Those of `keys` that make more pairs than tiles are worth."""
+        """Return those of `keys` with too many pairs, for which tiles are faster."""
         key, events = list(self.view.key), self.view.events
-        many = self.crowded(keys)  # most have few events altogether
+        many = self.crowded(keys)  # most keys have few events
         some = events.semi_join(many, key)
         stretches = some.mutate(_stretch=floor(some["_u"], self.longest))
         stretches = self.counted(stretches, [*key, "_stretch"])
@@ -78,7 +79,7 @@ class _Running(Part):
         return busy.filter(worth).select(*key)
 
     def _merged(self, halves: ibis.Table, lifted: Lifted) -> ibis.Table:
-        """The features, and which of them are `_doubtful`, from what the halves of windows are reduced to."""
+        """Return the features, and which of them are `_doubtful`, from the reductions of the halves of windows."""
         earlier, later = lifted.partials(halves, "s"), lifted.partials(halves, "p")
         merged = {f.name: f.kind.merge(CALCULUS, earlier[f.name], later[f.name]) for f in self.features}
         doubts = [*lifted.doubts(halves, "s"), *lifted.doubts(halves, "p"), halves["_unsettled"]]
@@ -86,7 +87,7 @@ class _Running(Part):
         return self.valued(halves, merged, _doubtful=doubtful)
 
     def _corrected(self, settled: ibis.Table) -> ibis.Table:
-        """The doubtful results computed again."""
+        """Return the features with doubtful results computed again."""
         doubtful = settled.filter(settled["_doubtful"]).select(*self.view.key, "_t").distinct()
         again = self.by(Pairs).compute(doubtful)
         both = joined(settled, again.rename({f"_again_{f.name}": f.name for f in self.features}), self.key)

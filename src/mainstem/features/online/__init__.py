@@ -1,1 +1,1 @@
-"""Features of one key as they stand now, from its events in an online store."""
+"""Current features of one key, computed from its events in an online store."""

@@ -1,4 +1,4 @@
-"""From rows of a source as they come in to events of a view in their normal form: by key, in order, none twice."""
+"""Convert rows of a source, as they arrive, to events of a view in normal form: by key, ordered, without duplicates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Rows = Mapping[str, Sequence[Any]]
 
 
 class Arrivals(NamedTuple):
-    """Events of some keys: `key` is for each row the place of its encoded key in `keys`, and ascends.
+    """Events of some keys. `key` is for each row the index of its encoded key in `keys`, in ascending order.
 
-    `columns` are arrays in the view's layout, nulls as it has them. `total` is how many events came, `newest` their
+    `columns` are arrays in the view's layout, with its nulls. `total` is the number of arrived rows, `newest` the
     newest usable time.
     """
 
@@ -32,17 +32,17 @@ class Arrivals(NamedTuple):
     newest: dict[bytes, int]
 
     def by_key(self) -> Iterator[tuple[bytes, dict[str, Array]]]:
-        """Each key's columns."""
+        """Yield each key's columns."""
         bounds = np.searchsorted(self.key, np.arange(len(self.keys) + 1)).tolist()
         for place, key in enumerate(self.keys):
             yield key, taken(self.columns, slice(bounds[place], bounds[place + 1]))
 
 
 def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
-    """Rows as columns (instants in µs, `_seq` and `_arrived` beside them) as events.
+    """Return rows as events. The rows are columns (instants in µs, with `_seq` and `_arrived`).
 
-    Rows without a key, or whose time has not come, are left out. One that was deleted comes with the time of that as
-    `_gone`: it takes back an event of the state.
+    Rows without a key, or with a null time, are left out. A deleted row has the time of its deletion in `_gone`: it
+    retracts an event of the state.
     """
     columns = _normal(view, rows)
     names = list(map(encode_key, keys_of(rows, tuple(view.key))))
@@ -52,7 +52,7 @@ def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
     keys = sorted(set(names))
     places = {name: place for place, name in enumerate(keys)}
     key = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
-    # An event that says it is of the future must not push the past out of the state.
+    # An event with a future time must not expire the past of the state.
     u = np.minimum(columns["_u"], columns[ARRIVED]) if view.arrives else columns["_u"]
     order = _order(view, key, columns)
     return Arrivals(keys, key[order], taken(columns, order), len(u), _newest(keys, key, u))
@@ -66,7 +66,7 @@ def _newest(keys: list[bytes], key: Array, u: Array) -> dict[bytes, int]:
 
 
 def keys_of(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The values of some columns, row by row."""
+    """Return the values of some columns, row by row."""
     return zip(*(rows[column] for column in columns), strict=True) if columns else repeat((), _size(rows))
 
 
@@ -102,7 +102,7 @@ def _normal(view: CompiledView, rows: Rows) -> dict[str, Array]:
 
 
 def usable(view: CompiledView, rows: Rows) -> Array:
-    """When each row became usable; null for never."""
+    """Return when each row became usable; null for never."""
     found = np.full(_size(rows), ALWAYS)
     for number, moment in enumerate(sorted(view.known.moments)):
         at = to_fixed(rows[moment.column], "int64")
@@ -112,7 +112,7 @@ def usable(view: CompiledView, rows: Rows) -> Array:
 
 
 def _ranked(values: Sequence[Any], kind: str) -> Array:
-    """The `order_by` column; a null counts as the smallest value."""
+    """Return the `order_by` column, with nulls as the smallest value."""
     column = _column(values, kind)
     if kind == "string":
         return to_objects([SMALLEST[kind] if value is None else value for value in values])
@@ -124,7 +124,7 @@ def _column(values: Sequence[Any], kind: str) -> Array:
 
 
 def _order(view: CompiledView, key: Array, columns: dict[str, Array]) -> Array:
-    """The rows by key and in order; of those that came twice, by their `_seq`, the first."""
+    """Return the rows by key and in order. Of duplicates by `_seq`, the first is kept."""
     u, seq = columns["_u"], columns.get(SEQ)
     if seq is None:
         return in_order(view, columns, key)

@@ -1,4 +1,4 @@
-"""What events bring along from other views, as they come: the features of those, as of when the event became known."""
+"""Look up the features of other views for arriving events, as of when each event became known."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class Readable(Protocol):
-    """A view's state that is read within the transaction that writes another's."""
+    """The state of a view that can be read within the transaction that writes another view's state."""
 
     def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
         """Return the features of each key at its time (µs), as the transaction sees them."""
 
 
 def with_features(view: CompiledView, used: Sequence[Readable], writer: Writer, rows: Columns) -> Columns:
-    """Rows of a view's source, as columns, with those of the views that it uses, which have taken in what came before.
+    """Return rows of a view's source, as columns, with the features of used views. These must have all earlier events.
 
-    Raises `RequestError` where one of them has forgotten what it would have answered.
+    Raises `RequestError` if one of them has expired the requested time.
     """
     if view.chain is None:
         return rows
@@ -40,7 +40,7 @@ def with_features(view: CompiledView, used: Sequence[Readable], writer: Writer, 
 
 
 def _times(view: CompiledView, rows: Columns) -> list[int | None]:
-    """As of when each row asks: when it became known, or when it came if that was before; late ones do not."""
+    """Return the time of each row's lookup: the earlier of known and arrival; null for late rows."""
     assert view.chain is not None
     u = usable(view, rows)
     came = to_fixed(rows.get(ARRIVED) or [None] * len(u), "int64")

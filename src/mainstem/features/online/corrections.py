@@ -1,7 +1,7 @@
-"""Remedies on events as they come: each verb as a function of rows.
+"""Apply remedies to arriving events: each verb as a function of rows.
 
-So an event enters online state as a query over the lake sees it. The log keeps what was sent. A remedy that cannot be
-applied row by row is refused when the project loads.
+Therefore online state has the same events as a query over the lake. The log keeps the sent rows. A remedy that cannot
+be applied row by row is refused when the project loads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.rowwise.on_demand import RowFunction, expressions
+from mainstem.features.rowwise.on_demand import RowFunction, canonical
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Rule
 from mainstem.tables.corrections import corrected
@@ -21,9 +21,9 @@ Correct = Callable[[Columns], Columns]
 
 
 def corrections(definition: Definition) -> Correct:
-    """Return the function that applies a stream's remedies to columns of events, hidden ones among them.
+    """Return the function that applies a stream's remedies to columns of events, including hidden columns.
 
-    Columns that no remedy changes come back as they are.
+    Columns that no remedy changes are returned unchanged.
     """
     assert definition.events is not None
     row = ibis.table(definition.events.schema(), name="row")
@@ -39,7 +39,7 @@ def corrections(definition: Definition) -> Correct:
 
 
 def _function(rule: Rule, row: ibis.Table) -> RowFunction:
-    assert rule.verb.rowwise  # the project has refused any other
+    assert rule.verb.rowwise  # other verbs were refused when the project was loaded
     projection: Any = corrected(row, [rule]).op()
     changed = {rule.column: projection.values[rule.column].to_expr()}
-    return RowFunction(expressions(changed, row), {name: str(type) for name, type in row.schema().items()})
+    return RowFunction(canonical(changed, row), {name: str(type) for name, type in row.schema().items()})

@@ -1,4 +1,4 @@
-"""The events of a window as an online read sees them: the words of `Events`, but for those that are arithmetic."""
+"""The events of a window in an online read: the reductions of `Events`, without arithmetic."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Position = tuple[Any, ...]
 
 
 class Seen(Scalars, ABC):
-    """Those rows of a key's events that have a value of a feature's argument.
+    """The rows of a key's events that have a value of a feature's argument.
 
-    In `lift`, `when`, `root` and `halved` take the values of many events, too; what is null there adds nothing.
+    In `lift`, `when`, `root` and `halved` may get the values of many events. Nulls among them add nothing.
     """
 
     _rows: Sequence[int]
@@ -30,7 +30,7 @@ class Seen(Scalars, ABC):
 
     @classmethod
     def visible(cls, view: CompiledView, events: Events, window: Window, t: int, arrived: bool) -> Sequence[int]:
-        """The rows in a window that a query at `t` sees: if `arrived`, those only that had reached us then."""
+        """Return the rows in a window that a query at `t` sees. If `arrived`, only rows that had arrived by then."""
         times = cls.times(events)
         end = (bisect_right if view.inclusive else bisect_left)(times, t)
         rows = range(bisect_left(times, window.start(t), 0, end), end)
@@ -40,12 +40,12 @@ class Seen(Scalars, ABC):
     @staticmethod
     @abstractmethod
     def times(events: Events) -> Sequence[int]:
-        """The usable time of each row."""
+        """Return the usable time of each row."""
 
     @staticmethod
     @abstractmethod
     def _arrived(view: CompiledView, events: Events, rows: range, last: int) -> Sequence[int]:
-        """Those that had reached us at `last`, and of which we had not heard yet that they were taken back."""
+        """Return the rows that had arrived at `last` and were not retracted by then."""
 
     @abstractmethod
     def _position(self, row: int) -> Position: ...
@@ -55,7 +55,7 @@ class Seen(Scalars, ABC):
         return self.newest() or 0
 
     def doubt(self, condition: Any) -> None:
-        """Never: the origin and the reference are those of these very events."""
+        """Ignore doubts: origin and reference come from these very events."""
 
     @abstractmethod
     def newest(self) -> int | None: ...
@@ -75,7 +75,8 @@ class Seen(Scalars, ABC):
         return self._ordered(reversed(self._rows), k)[-k:] or None
 
     def _ordered(self, rows: Iterable[int], k: int) -> list[Position]:
-        """The positions of the first `k` rows, and of those that only their value tells from the last of them."""
+        """Return the positions of the first `k` rows, and of rows that tie with the last of them except for their
+        value."""
         found: list[Position] = []
         for row in rows:
             position = self._position(row)

@@ -1,7 +1,7 @@
-"""Records that no query can see any more, deleted: those of keys, or of stretches of time, of which nothing new came.
+"""Delete records that no query can see: records of keys, or of ranges of time, without new events.
 
-What comes takes away what it supersedes (`records`). The rest is swept, in transactions of bounded size, when the
-grace has moved on by as much as a window or a ttl is long: so a record is looked at a few times in its life.
+New events delete what they supersede (`records`). Other records are swept in transactions of bounded size, each time
+the grace has advanced by the length of a window or a ttl. A record is therefore checked only a few times.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mainstem.nodes.records import now
 from mainstem.ports import Writer
 
 PAGE = 512
-"""Records that are looked at together; a long one has some ten thousand bytes."""
+"""The number of records that are checked together. A long record has some ten thousand bytes."""
 
 
 def expire(online: OnlineView, users: Iterable[OnlineView] = ()) -> int:
-    """Delete what has expired of a view's state while others read it and add to it; the number of records.
+    """Delete expired records of a view's state during concurrent reads and writes. Return the number of records.
 
-    Nothing while one of its `users`, the states of views that use it, lags behind: that one will ask about the past.
+    Nothing is deleted while a state of `users` (views that use this one) lags behind, because it will read the past.
     """
     meta, deleted = online.meta(), 0
     horizon = min(meta.watermark, micros_of(now())) - online.view.grace
@@ -42,7 +42,7 @@ def expire(online: OnlineView, users: Iterable[OnlineView] = ()) -> int:
 
 
 def _delete(online: OnlineView, writer: Writer, addresses: Sequence[bytes], horizon: int) -> int:
-    """Delete those of some records that nothing new came to since they were looked at; how many that are."""
+    """Delete those of some records that have not changed since they were checked. Return their number."""
     raws = writer.get_many(online.space, addresses)
     stored = [(address, raw) for address, raw in zip(addresses, raws, strict=True) if raw is not None]
     expired = online.state.expired(stored, horizon)

@@ -1,4 +1,4 @@
-"""A few events of a window, in plain Python: numpy's calls would take longer than its loops save."""
+"""The few events of a window, in plain Python. For few events, numpy calls take longer than Python loops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mainstem.features.views.view import CompiledView, Feature
 from mainstem.nodes.hidden import ARRIVED, GONE
 
 FEW = 128
-"""Events of a key, up to which this is quicker."""
+"""The maximum number of events of a key for which this is faster."""
 
 
 Operation = Callable[[Any, Any], Any]
@@ -37,7 +37,7 @@ def _swapped(of: Operation) -> Callable[[Vector, Any], Vector]:
 
 
 def _seldom(of: Callable[..., Any]) -> Callable[..., Vector]:
-    """What is not worth words of its own, by numpy."""
+    """Return a rarely used operation, computed by numpy."""
     return lambda *over: Vector(of(*(np.array(v.items) if isinstance(v, Vector) else v for v in over)).tolist())
 
 
@@ -50,11 +50,11 @@ def _divided(a: Any, b: Any) -> Any:
 
 
 class Vector:
-    """What numpy's array is to many values: arithmetic and comparisons are those of the items."""
+    """A replacement for numpy's array of many values: arithmetic and comparisons apply to each item."""
 
     __slots__ = ("items",)
     __hash__ = None  # type: ignore[assignment]
-    __array_ufunc__ = None  # a number of numpy's leaves it to us what `number + vector` is
+    __array_ufunc__ = None  # makes numpy numbers defer `number + vector` to this class
 
     def __init__(self, items: list[Any]) -> None:
         self.items = items
@@ -66,7 +66,7 @@ class Vector:
         return iter(self.items)
 
     def __bool__(self) -> bool:
-        raise TypeError("many values are neither true nor false: use `when`, &, | and ~")
+        raise TypeError("many values have no truth value: use `when`, &, | and ~")
 
     __add__, __radd__ = _each(operator.add), _swapped(operator.add)
     __sub__, __rsub__ = _each(operator.sub), _swapped(operator.sub)

@@ -1,8 +1,8 @@
-"""States that are being built: by one loader at a time, beside those that are live, in transactions of bounded size.
+"""Build states next to the live ones: by one loader at a time, in transactions of bounded size.
 
-A loader writes only while the state's own record names it and is not whole yet. So two that load the same state do not
-mix what they write: whoever claims it last goes on, and the other fails. And what has been whole once is only ever
-added to, so nothing old is put over what is newer.
+A loader writes only while the state's own record names it and the state is not complete. If two loaders load the same
+state, the last one to claim it continues and the other fails. A complete state is only added to, so no old data
+replaces newer data.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, 
 from mainstem.ports import Store, Writer
 
 RECORDS_PER_TRANSACTION = 8_192
-"""A server that others read from is held up by each transaction."""
+"""The size of one transaction. A server that others read from is blocked during each."""
 
 _STATES = "views"
-"""The space that says by view which states there are, or were begun."""
+"""The space with the complete and unfinished states of each view."""
 
 
 class Loading:
@@ -31,7 +31,7 @@ class Loading:
         self._fingerprint, self._token = fingerprint, uuid4().hex
 
     def begin(self, *, resume: bool) -> Meta:
-        """Claim the state; what there is of it. Without `resume` what an interrupted load left behind is cleared."""
+        """Claim the state and return its record. Without `resume`, the data of an interrupted load is cleared."""
         with self._store.transaction() as writer:
             meta = decode_meta(writer.get(self._space, META))
             if meta.ready:
@@ -44,7 +44,7 @@ class Loading:
         return begun
 
     def put(self, records: Sequence[tuple[bytes, bytes]], meta: Meta) -> None:
-        """Store records; what `meta` says of them comes last, so that they are stored again if it does not come.
+        """Store records. Their entry in `meta` comes last: without it they are stored again.
 
         Raises `ConflictError` if another loader has claimed the state.
         """
@@ -75,14 +75,14 @@ class Loading:
 
 
 def states(writer: Writer, view: str) -> list[str]:
-    """The fingerprints of a view's states that are in the store, whole or not."""
+    """Return the fingerprints of a view's states in the store, complete or not."""
     raw = writer.get(_STATES, view.encode())
     known: list[str] = msgspec.json.decode(raw) if raw else []
     return known
 
 
 def forget_others(store: Store, view: str, kept: set[str]) -> None:
-    """Clear a view's states but for some."""
+    """Clear a view's states except some."""
     with store.transaction() as writer:
         known = states(writer, view)
     for fingerprint in set(known) - kept:
@@ -92,7 +92,7 @@ def forget_others(store: Store, view: str, kept: set[str]) -> None:
 
 
 def forget_views(store: Store, kept: Collection[str]) -> int:
-    """Clear all states of other views than those; the number of states."""
+    """Clear all states of views other than those. Return the number of states."""
     forgotten = 0
     for view in [name.decode() for page in list(store.scan(_STATES)) for name, _ in page if name.decode() not in kept]:
         with store.transaction() as writer:
@@ -106,7 +106,7 @@ def forget_views(store: Store, kept: Collection[str]) -> int:
 
 
 def forget(store: Store, space: str) -> None:
-    """Clear a state, piece by piece: first what says that it is whole."""
+    """Clear a state in pieces. The record that marks it complete is cleared first."""
     with store.transaction() as writer:
         writer.delete(space, META)
     left = True

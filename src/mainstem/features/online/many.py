@@ -1,4 +1,4 @@
-"""Many events of a window, in numpy."""
+"""The many events of a window, in numpy."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Many(Seen):
 
 
 def _may_overflow(of: Array) -> bool:
-    """Whether a sum of integers, or one on the way to it, may be none of int64."""
+    """Return whether a sum of integers, or an intermediate sum, may overflow int64."""
     return of.dtype.kind == "i" and len(of) > 0 and len(of) * max(-int(of.min()), int(of.max())) > LARGEST_INT
 
 

@@ -1,4 +1,4 @@
-"""What is known of a view's online state as a whole: a record of its own, beside those of the keys."""
+"""The record of a view's online state as a whole, next to the records of the keys."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mainstem.features.instants import ALWAYS
 from mainstem.ports import OnlineStore
 
 META = b""
-"""The key of a space's own record: no entity's, for those are never empty."""
+"""The key of a space's own record. Encoded keys of entities are never empty."""
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """What is known of a view's state as a whole.
+    """The properties of a view's state as a whole.
 
-    `watermark` is the usable time that the state has reached, `complete_from` the earliest time of a query that is
-    answered exactly; `offset` is the first of the stream's log that is not in the state. What no query from `swept` on
-    can see was looked for. Until a load is `ready`, `loaded` counts its keys so far, and `loader` is who may write.
-    `leader` is the key with the newest event, `newest` that event's usable time, `second` that of the newest event of
-    any other key.
+    `watermark` is the usable time that the state has reached. `complete_from` is the earliest time of a query that is
+    answered exactly. `offset` is the first offset of the stream's log that is not in the state. Records that no query
+    from `swept` on can see were swept. Until a load is `ready`, `loaded` counts its keys so far, and `loader`
+    identifies the only writer. `leader` is the key with the newest event and `newest` its usable time. `second` is the
+    usable time of the newest event of any other key.
     """
 
     watermark: int = ALWAYS
@@ -59,22 +59,22 @@ _decode = msgspec.msgpack.Decoder(Meta).decode
 
 
 def encode_meta(meta: Meta) -> bytes:
-    """A state's own record as bytes."""
+    """Return a state's own record as bytes."""
     return msgspec.msgpack.encode(meta)
 
 
 def decode_meta(raw: bytes | None) -> Meta:
-    """The record, given its bytes; that of a state nobody has begun, given None."""
+    """Return the record of some bytes; for None, the record of a new state."""
     return Meta() if raw is None else _decode(raw)
 
 
 def space_of(view: str, fingerprint: str) -> str:
-    """The space of the online store that has a view's state."""
+    """Return the space of the online store that holds a view's state."""
     return f"view/{view}/{fingerprint}"
 
 
 def gone(view: str, store: OnlineStore) -> StorageError:
-    """The error of a state that a release refers to, and that is not in the store, or only begun."""
+    """Return the error for a state that a release refers to and that is missing in the store, or incomplete."""
     return StorageError(
         f"the online state of {view!r} is gone from the store",
         where=store.where,

@@ -1,10 +1,10 @@
-"""The events of a key as bytes: row after row in their total order, so that newer ones are put at the end.
+"""The events of a key as bytes: row after row in their total order, so that newer rows are appended.
 
     size of the directory u32 │ size of the texts u32 │ directory │ texts, UTF-8, row by row │ rows
 
-A row has 8 bytes for each column, the fixed ones first; in the places of the texts stand their lengths. A null is NaN
-among floats, the smallest int64 among integers and booleans, and a length of −1 among texts. The directory names the
-parts that older events are kept in; see `records`.
+A row has 8 bytes per column, fixed columns first. In the places of texts are their lengths. A null is NaN among floats,
+the smallest int64 among integers and booleans, and a length of −1 among texts. The directory names the parts that hold
+older events; see `records`.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ Array = npt.NDArray[Any]
 Columns = Mapping[str, Sequence[Any] | Array]
 
 FORMAT = "blocks"
-"""Part of what a state is found by, so that none is read that was written otherwise."""
+"""The version of the format. It is part of a state's name, so states of other formats are not read."""
 
 encode_key: Callable[[Sequence[Any]], bytes] = msgspec.msgpack.Encoder().encode
-"""Key values as bytes that no other combination has: `("a", "b")` and `("ab",)` differ, so do 1 and "1"."""
+"""Encode key values as unique bytes: `("a", "b")` and `("ab",)` differ, as do 1 and "1"."""
 
 Raw = TypeVar("Raw", bytes, memoryview)
 
 _HEADER = struct.Struct("<II")
 
 EMPTY = _HEADER.pack(0, 0)
-"""Packed, no events."""
+"""The packed value without events."""
 
 _TRUTH = {0: False, 1: True, None: None}
 
 
 def packed(texts: bytes, rows: bytes, directory: bytes = b"") -> bytes:
-    """A packed value of its parts."""
+    """Return the packed value of these parts."""
     return b"".join((_HEADER.pack(len(directory), len(texts)), directory, texts, rows))
 
 
 def parted(raw: Raw) -> tuple[Raw, Raw, Raw]:
-    """The texts, the rows and the directory of a packed value."""
+    """Return the texts, the rows and the directory of a packed value."""
     directory, texts = _HEADER.unpack_from(raw)
     start = _HEADER.size + directory
     return raw[start : start + texts], raw[start + texts :], raw[_HEADER.size : start]
 
 
 def extended(raw: bytes, texts: bytes, rows: bytes) -> bytes:
-    """A packed value with newer rows at its end."""
+    """Return a packed value with newer rows appended."""
     if not texts:
         return raw + rows
     old, before, directory = parted(raw)
@@ -65,7 +65,7 @@ def extended(raw: bytes, texts: bytes, rows: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns the events of a view have, in order; `kinds` are int64, float64, boolean or string."""
+    """The columns of a view's events, in order. `kinds` are int64, float64, boolean or string."""
 
     kinds: Mapping[str, str]
 
@@ -92,12 +92,12 @@ class Layout:
 
     @cached_property
     def booleans(self) -> tuple[int, ...]:
-        """The places of those that are booleans."""
+        """The places of the booleans."""
         return tuple(place for place, name in enumerate(self.fixed) if self.kinds[name] == "boolean")
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """Where in a row a column's value is: the fixed columns first, then the texts."""
+        """The place of each column's value in a row: fixed columns first, then texts."""
         return {name: place for place, name in enumerate((*self.fixed, *self.texts))}
 
     @cached_property
@@ -107,19 +107,19 @@ class Layout:
 
     @cached_property
     def row(self) -> struct.Struct:
-        """One row; of the texts, the lengths."""
+        """Return one row. Texts are represented by their lengths."""
         return struct.Struct("<" + "".join("d" if real else "q" for real in self.reals) + "q" * len(self.texts))
 
     def pack(self, columns: Columns) -> bytes:
-        """One key's events: columns of equal length, in order."""
+        """Return one key's packed events from columns of equal length, in order."""
         return next(self.pack_many(columns, [0, len(columns["_u"])]))
 
     def pack_many(self, columns: Columns, bounds: Sequence[int] | Array) -> Iterator[bytes]:
-        """One packed value per stretch `bounds[i]:bounds[i + 1]` of the columns."""
+        """Return one packed value per range `bounds[i]:bounds[i + 1]` of the columns."""
         return map(packed, *self.cut(columns, bounds))
 
     def cut(self, columns: Columns, bounds: Sequence[int] | Array) -> tuple[list[bytes], list[bytes]]:
-        """The texts and the rows of each stretch. They are cut out of the whole, so many keys cost little each."""
+        """Return the texts and the rows of each range. They are slices of one buffer, so many keys are cheap."""
         at = np.asarray(bounds)
         table = np.empty((len(columns["_u"]), len(self.kinds)), "<i8")
         for place, name in enumerate(self.fixed):
@@ -132,7 +132,8 @@ class Layout:
         return texts, _slices(table.tobytes(), at * self.row.size)
 
     def newest(self, raws: Sequence[bytes], names: Sequence[str]) -> dict[str, Array]:
-        """Some int64 columns of the newest rows of many packed values; the smallest int64 where there is no row."""
+        """Return some int64 columns of the newest rows of many packed values; the smallest int64 for a value without
+        rows."""
         size = self.row.size
         nothing = self.row.pack(*[NULL_INT] * len(self.kinds))
         table = b"".join([raw[-size:] if raw != EMPTY else nothing for raw in raws])
@@ -140,8 +141,8 @@ class Layout:
         return {name: found[:, self.places[name]] for name in names}
 
     def last(self, raw: bytes) -> list[Any]:
-        """The newest row of a packed value, as `Events.row` gives it."""
-        # What most online reads are about: nothing is decoded but what ends the bytes.
+        """Return the newest row of a packed value, as `Events.row` does."""
+        # Most online reads need only this row: only the end of the bytes is decoded.
         found = list(self.row.unpack_from(raw, len(raw) - self.row.size))
         if NULL_INT in found or (total := sum(found)) != total:
             fixed = zip(found, self.reals, strict=False)
@@ -158,7 +159,7 @@ class Layout:
         return found
 
     def unpack(self, *raws: bytes) -> Events:
-        """One key's events, of packed values that follow each other in order."""
+        """Return one key's events from consecutive packed values."""
         if len(raws) == 1:
             return Events(self, *parted(raws[0])[:2])
         texts, rows, _ = zip(*(parted(memoryview(raw)) for raw in raws), strict=True)
@@ -166,7 +167,7 @@ class Layout:
 
 
 class Events:
-    """One key's events, decoded column by column when asked."""
+    """One key's events. Columns are decoded on demand."""
 
     def __init__(self, layout: Layout, texts: bytes, rows: bytes) -> None:
         self._layout, self._texts, self._rows = layout, texts, rows
@@ -176,28 +177,28 @@ class Events:
         return len(self._rows) // self._layout.row.size
 
     def __getitem__(self, name: str) -> Any:
-        """A column: an array (nulls as NaN or the smallest int64), for texts a list (nulls as None)."""
+        """Return a column: an array (nulls as NaN or the smallest int64), for texts a list (nulls as None)."""
         found = self._columns.get(name)
         if found is None:
             found = self._columns[name] = self._decode(name)
         return found
 
     def cells(self, name: str) -> Sequence[Any]:
-        """The same as Python's values: an int, float or text for each row, nulls as they are in a column."""
+        """Return a column as Python values: an int, float or text per row, with nulls as in the column."""
         place = self._layout.places[name]
         return self._cells[place] if place < len(self._layout.fixed) else self[name]
 
     def value(self, name: str, row: int) -> Any:
-        """One value as Python has it, null as None."""
+        """Return one value as a Python value, null as None."""
         value, kind = self[name][row], self._layout.kinds[name]
         return value if kind == "string" else to_python(value, kind)
 
     def row(self, index: int) -> Sequence[Any]:
-        """All values of one row as Python has them, null as None, in the order of `Layout.places`."""
+        """Return all values of one row as Python values, null as None, in the order of `Layout.places`."""
         return [self.value(name, index) for name in self._layout.places]
 
     def packed_from(self, first: int) -> bytes:
-        """The rows from `first` on."""
+        """Return the rows from `first` on, packed."""
         dropped = int(np.maximum(self._lengths[:first], 0).sum())
         return packed(self._texts[dropped:], self._rows[first * self._layout.row.size :])
 
@@ -229,7 +230,7 @@ class Events:
 
 
 def to_python(value: Any, kind: str) -> Any:
-    """A stored value as an int, float, bool or str; null as None."""
+    """Return a stored value as an int, float, bool or str; null as None."""
     if kind == "float64":
         return None if value != value else float(value)
     if value == NULL_INT:
@@ -238,7 +239,7 @@ def to_python(value: Any, kind: str) -> Any:
 
 
 def to_fixed(values: Sequence[Any] | Array, kind: str) -> Array:
-    """Values that may be None as an array of 8 bytes each."""
+    """Return values that may be None as an array of 8 bytes each."""
     if isinstance(values, np.ndarray) and values.dtype == _dtype(kind):
         return values
     if kind != "float64" and None in values:
@@ -247,7 +248,7 @@ def to_fixed(values: Sequence[Any] | Array, kind: str) -> Array:
 
 
 def to_objects(values: Sequence[Any] | Array) -> Array:
-    """Texts, which may be None, as an array."""
+    """Return texts that may be None as an array."""
     found = np.empty(len(values), dtype=object)
     found[:] = values
     return found
@@ -258,14 +259,14 @@ def _slices(raw: bytes, bounds: Array) -> list[bytes]:
 
 
 def _to_text(columns: Sequence[Sequence[str | None] | Array]) -> tuple[Array, bytes]:
-    """The lengths of texts, row by row, and the texts."""
+    """Return the lengths of texts, row by row, and the texts."""
     encoded = [None if text is None else text.encode() for text in chain.from_iterable(zip(*columns, strict=True))]
     lengths = np.array([-1 if text is None else len(text) for text in encoded], dtype="<i8")
     return lengths.reshape(-1, len(columns)), b"".join(text for text in encoded if text is not None)
 
 
 def _ends(lengths: Array) -> Array:
-    """Where among the texts each one ends."""
+    """Return where each text ends among the texts."""
     return np.maximum(lengths, 0).cumsum().reshape(lengths.shape)
 
 

@@ -1,4 +1,4 @@
-"""Whether the online states that a release refers to are in the store, and can be gone on with."""
+"""Check that the online states of a release are in the store, and can be continued."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mainstem.ports import Store
 
 
 def gone(online: Mapping[str, str], logs: Mapping[str, str], store: Store | None) -> frozenset[str]:
-    """The views of `online` (with the fingerprint of each one's state) that are not in the store as a whole.
+    """Return the views of `online` (view → fingerprint of its state) whose complete state is not in the store.
 
-    Nor is one that lacks events which its log, of those in `logs`, has forgotten, nor one that is complete only from a
-    time on that is to come: it was kept by a clock that was wrong. Without a store all are gone.
+    A state also counts as missing if its log in `logs` no longer has the events that it lacks, or if it is complete
+    only from a future time on, because the clock was wrong. Without a store all are missing.
     """
     if store is None or not online:
         return frozenset(online)

@@ -1,10 +1,10 @@
-"""Events put into their records, many records at a time.
+"""Insert events into their records, many records at a time.
 
-What comes is mostly newer than what is there, so most records only grow at their end, by bytes cut out of the whole
-batch. The others are put together event by event: when one comes late or again, or is taken back, or when a record has
-become long. A long one keeps its newest events; the older ones are moved to parts of bounded size. A part never
-changes: it is named by a hash of its bytes, so a reader that finds it has what the record meant, and what replaces it
-has another name. The record's directory says with which usable time each part begins.
+Most arriving events are newer than the stored ones, so most records only grow at their end, by slices of the whole
+batch. A record is merged event by event if an event is late, repeated or retracted, or if the record has become long. A
+long record keeps its newest events; older ones move to parts of bounded size. A part never changes: its name is a hash
+of its bytes, so a reader that finds it has the right content. The record's directory has the usable time at which each
+part begins.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 from mainstem.ports import Writer
 
 LONG = 32_768
-"""Bytes of a record that make it long; a part has about half of that."""
+"""A record with more bytes is long. A part has about half of that."""
 
 DIRECTORIES = 256
-"""Directories of long records that a process remembers: most are read again before they change."""
+"""The number of cached directories of long records: most are read again before they change."""
 
 FEW = 16
-"""Rows of a latest view that are not looked through for what can be forgotten."""
+"""Records of a latest view with fewer rows are not searched for expired rows."""
 
 _ENTRY = struct.Struct("<q16s")
 _NO_PARTS = EMPTY[:4]
@@ -47,21 +47,21 @@ class Batch(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Older events of a record, from the usable time `start` on, stored apart: at its address and `name`."""
+    """Older events of a record, from the usable time `start` on, stored separately at its address and `name`."""
 
     start: int
     name: bytes
 
 
 class Piece(NamedTuple):
-    """A part, and its bytes if they are new."""
+    """A part, with its bytes if they are new."""
 
     part: Part
     raw: bytes | None
 
 
 def parts_of(raw: bytes) -> tuple[Part, ...]:
-    """The parts of a record, the oldest first."""
+    """Return the parts of a record, oldest first."""
     return () if raw[:4] == _NO_PARTS else _parts(parted(raw)[2])
 
 
@@ -71,7 +71,7 @@ def _parts(directory: bytes) -> tuple[Part, ...]:
 
 
 def is_part(address: bytes, raw: bytes) -> bool:
-    """Whether what is stored at an address is a part, and no record."""
+    """Return whether the value at an address is a part and not a record."""
     return address.endswith(_hash(raw))
 
 
@@ -84,8 +84,10 @@ class Records:
         self._looked_at = tuple(name for name in ("_u", ARRIVED, SEQ) if name in layout.places)
 
     def add(self, writer: Writer, batch: Batch, horizon: int) -> bool:
-        """Put events into their records, and forget what no query from `horizon` on can see, sooner or later; whether
-        anything was forgotten."""
+        """Insert events into their records, and expire what no query from `horizon` on can see, now or later.
+
+        Return whether any event was expired.
+        """
         if not batch.addresses:
             return False
         raws = [EMPTY if raw is None else raw for raw in writer.get_many(self.space, batch.addresses)]
@@ -101,7 +103,7 @@ class Records:
         return forgot
 
     def whole(self, address: bytes, raw: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """What to store of a packed value that may be long: its parts, and the record."""
+        """Return what to store for a packed value that may be long: its parts, and the record."""
         if len(raw) <= LONG:
             return iter([(address, raw)])
         events = self.layout.unpack(raw)
@@ -109,7 +111,7 @@ class Records:
         return self._stored(address, parts, rest.raw or b"")
 
     def _follows(self, newest: Columns, batch: Batch) -> Array:
-        """Which records' new events are plain ones, and come after all that are there."""
+        """Return the records whose new events are plain ones after all existing ones."""
         first = batch.bounds[:-1]
         u, last = batch.columns["_u"][first], newest["_u"]
         found: Array = u > last
@@ -120,7 +122,7 @@ class Records:
         return found
 
     def _forget(self, raws: list[bytes], newest: Columns, horizon: int) -> bool:
-        """Take away rows that later ones have superseded, where it is all but the newest, or half of many."""
+        """Remove superseded rows if they are all but the newest, or half of many."""
         forgot, sizes = False, _sizes(raws)
         many = sizes > FEW * self.layout.row.size
         old = (visible(self.view, newest) < horizon) & (sizes > len(EMPTY) + self.layout.row.size)
@@ -136,7 +138,8 @@ class Records:
     def _merge(
         self, writer: Writer, records: dict[bytes, bytes], address: bytes, raw: bytes, new: Columns, horizon: int
     ) -> bool:
-        """Put a record of old and new events, and its new parts, among `records`; whether any event was forgotten."""
+        """Merge a record of old and new events, with its new parts, into `records`. Return whether any event was
+        expired."""
         pieces, forgot = self._pieces(writer, address, raw, new, horizon)
         while self._supersedes and len(pieces) > 1 and self._settled(writer, address, pieces[1], horizon):
             pieces, forgot = pieces[1:], True
@@ -153,7 +156,7 @@ class Records:
     def _pieces(
         self, writer: Writer, address: bytes, raw: bytes, new: Columns, horizon: int
     ) -> tuple[list[Piece], bool]:
-        """All events of a record, each where its usable time belongs, the newest last; whether any was forgotten."""
+        """Return all events of a record as pieces, by usable time, newest last; and whether any was expired."""
         u = self.layout.unpack(raw)["_u"]
         rest = Piece(Part(int(u[0]) if len(u) else 0, b""), raw)
         held = [*(Piece(part, None) for part in parts_of(raw)), rest]
@@ -170,7 +173,7 @@ class Records:
         return pieces, forgot
 
     def _cut(self, columns: Columns) -> list[Piece]:
-        """Events in order as pieces of bounded size; those of one time stay together."""
+        """Return events in order as pieces of bounded size. Events of one time stay together."""
         u = np.asarray(columns["_u"])
         size = len(self.layout.pack(columns))
         step = len(u) if size <= LONG else max(1, len(u) * LONG // (2 * size))
@@ -179,7 +182,7 @@ class Records:
         return [Piece(Part(at, _hash(raw)), raw) for at, raw in zip(u[starts].tolist(), raws, strict=True)]
 
     def _stored(self, address: bytes, parts: Sequence[Piece], rest: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """What to store of a record: its parts that are new, and itself."""
+        """Yield what to store for a record: its new parts, and the record."""
         for part, raw in parts:
             if raw is not None:
                 yield address + part.name, raw
@@ -187,7 +190,7 @@ class Records:
         yield address, packed(texts, rows, b"".join(_ENTRY.pack(*piece.part) for piece in parts))
 
     def _settled(self, writer: Writer, address: bytes, piece: Piece, horizon: int) -> bool:
-        """Whether no query from `horizon` on looks for a latest value before this piece."""
+        """Return whether no query from `horizon` on needs a latest value before this piece."""
         first = visible(self.view, self.layout.unpack(self._raw(writer, address, piece)))[0]
         return bool(first < horizon)
 
@@ -195,7 +198,7 @@ class Records:
         if piece.raw is not None:
             return piece.raw
         raw = writer.get(self.space, address + piece.part.name)
-        assert raw is not None, "a part is there as long as a record names it"
+        assert raw is not None, "a part exists as long as a record names it"
         return raw
 
 

@@ -1,7 +1,7 @@
-"""Old and new events of a key put together: in their total order, none twice; and which of them are kept.
+"""Merge old and new events of a key in their total order without duplicates, and select those to keep.
 
-Events of different usable times have nothing to do with each other here, for the order and doubles are among those of
-one time. So events can be put together stretch by stretch; a deletion belongs to the stretch of the row it names.
+Order and duplicates concern only events of the same usable time. Therefore events can be merged range by range. A
+deletion belongs to the range of the row that it names.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Columns = Mapping[str, Any] | Events
 
 
 def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of all events in order. New ones that are among the old, by their `_seq`, are left out.
+    """Return the columns of all events in order. New events that are among the old ones, by `_seq`, are left out.
 
-    New ones, none of them twice, that have a `_gone` are none: each takes back the row of the same event that landed
-    last before it, if nothing has yet.
+    New events must be unique. Those with a `_gone` are deletions: each retracts the last unretracted row of the same
+    event that arrived before it.
     """
     deletions = None
     if view.retracts:
@@ -37,9 +37,9 @@ def merged(view: CompiledView, old: Events, new: Mapping[str, Any]) -> dict[str,
 
 
 def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
-    """The rows, of those in order, that a query at `horizon` or later may see: a slice or an array of indices.
+    """Return those ordered rows that a query at `horizon` or later may see, as a slice or an array of indices.
 
-    Of a latest view those that a later row has superseded are not, unless that one may be taken back.
+    In a latest view, rows that a later row supersedes are dropped, unless that row can be retracted.
     """
     if view.retracts:
         gone = columns[GONE]
@@ -51,13 +51,13 @@ def kept(view: CompiledView, columns: Columns, horizon: int) -> Any:
 
 
 def visible(view: CompiledView, columns: Columns) -> Array:
-    """From when on queries see each event."""
+    """Return from when on queries see each event."""
     found: Array = np.maximum(columns["_u"], columns[ARRIVED]) if view.arrives else columns["_u"]
     return found
 
 
 def in_order(view: CompiledView, columns: Mapping[str, Any], key: Array | None = None) -> Array:
-    """The total order, of each `key` for itself: by position, and what is still tied in a latest view by its values."""
+    """Return the total order within each `key`: by position; in a latest view, remaining ties are ordered by value."""
     u = columns["_u"]
     if key is None and bool((u[1:] > u[:-1]).all()):
         return np.arange(len(u))
@@ -68,12 +68,12 @@ def in_order(view: CompiledView, columns: Mapping[str, Any], key: Array | None =
 
 
 def taken(columns: Mapping[str, Any], rows: Any) -> dict[str, Any]:
-    """Some rows of the columns."""
+    """Return some rows of the columns."""
     return {name: column[rows] for name, column in columns.items()}
 
 
 def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
-    """Which of the new events are among the known ones; without `_seq` none is."""
+    """Return which new events are among the known ones. Without `_seq`, none are."""
     found = np.zeros(len(new["_u"]), dtype=bool)
     if len(known["_u"]):
         seen = set(zip(known["_u"].tolist(), known[SEQ].tolist(), strict=True))
@@ -83,7 +83,7 @@ def _among(new: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
 
 
 def _without(view: CompiledView, columns: dict[str, Any], deletions: Mapping[str, Any]) -> dict[str, Any]:
-    """The events with `_gone` set where one of the deletions, in the order of landing, takes them back."""
+    """Return the events with `_gone` set where one of the deletions, in order of arrival, retracts them."""
     gone = columns[GONE] = columns[GONE].copy()
     for row in np.argsort(deletions[SEQ], kind="stable"):
         before = columns[SEQ] < deletions[SEQ][row]
@@ -101,7 +101,7 @@ def _same(column: Array, value: Any) -> Array:
 
 
 def _sortable(column: Array) -> Array:
-    """Numbers whose order is the column's, nulls first."""
+    """Return numbers in the order of the column, nulls first."""
     if column.dtype == object:
         ranks = {text: rank for rank, text in enumerate(sorted({v for v in column if v is not None}))}
         return np.array([ranks.get(v, -1) for v in column], dtype=np.int64)

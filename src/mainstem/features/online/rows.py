@@ -1,4 +1,4 @@
-"""Features as somebody who asks for them gets them: values, and beside them what they are of."""
+"""The result of an online read: feature values with their origin."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mainstem.nodes.instants import instant_of
 
 
 class FeatureRow(dict[str, Any]):
-    """A view's features of one key at one time: a dictionary of them, and what says where they come from.
+    """A view's features of one key at one time: a dictionary, with attributes for their origin.
 
-    `fingerprint` is that of the definition which the state was built with; instants are UTC.
+    `fingerprint` is that of the definition that the state was built with. Instants are in UTC.
     """
 
     __slots__ = ("_key", "_of", "_reading", "_t", "fingerprint")
 
     def __init__(self, of: CompiledView, key: Mapping[str, Any], t: int, reading: Reading, fingerprint: str) -> None:
-        """A reading at `t` (µs). Who asks for features reads them; the rest is told when it is asked for."""
+        """Create a reading at `t` (µs). The attributes are computed on access."""
         super().__init__(reading.values)
         for name in of.instants:
             self[name] = _told(self[name])
@@ -40,23 +40,23 @@ class FeatureRow(dict[str, Any]):
 
     @property
     def time(self) -> datetime:
-        """The time that was asked about."""
+        """The requested time."""
         return instant_of(self._t)
 
     @property
     def effective(self) -> datetime | None:
-        """When the newest event seen became usable; None: none was seen, or it was known always."""
+        """When the newest visible event became usable. None if no event is visible or all were always known."""
         found = self._reading.effective
         return None if found == ALWAYS else _told(found)
 
     @property
     def windows(self) -> dict[str, tuple[datetime | None, datetime]]:
-        """What each window covers, from the first instant to the time of the read."""
+        """The range that each window covers, from its first instant to the time of the read."""
         return {window.text: (_told(window.start(self._t)), self.time) for window in self._of.windows}
 
     @property
     def missing(self) -> bool:
-        """Whether the key is unknown, or has no value yet or any more: no event in its longest window."""
+        """Whether the key is unknown, or has no event in its longest window."""
         return self._reading.missing
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ def _is_instant(kind: str) -> bool:
 
 
 def _told(micros: int | None) -> datetime | None:
-    """None is before year 1, or after 9999."""
+    """Return an instant; None outside the years 1 to 9999."""
     try:
         return None if micros is None else instant_of(micros)
     except OverflowError:

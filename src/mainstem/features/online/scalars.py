@@ -1,4 +1,4 @@
-"""The calculus for plain Python values: what the online read speaks."""
+"""The calculus for plain Python values, used by online reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Scalars:
-    """Python values, one at a time; null is None."""
+    """Single Python values. Null is None."""
 
     def number(self, value: int | float) -> Any:
         return value

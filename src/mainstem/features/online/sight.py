@@ -1,4 +1,4 @@
-"""What a query sees of one key's events: windows and latest values."""
+"""The part of one key's events that a query sees: windows and latest values."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _U, _ARRIVED, _GONE = 0, 1, 2
 
 
 class Sight(NamedTuple):
-    """What a query over a window may see: events, one by one, and what others come to that it sees whole."""
+    """The visible events of a window: single events, and summaries of parts that are visible as wholes."""
 
     events: Events
     whole: Summary | None = None
 
     def is_infinite(self, view: CompiledView) -> bool:
-        """Whether there is an infinity among the values."""
+        """Return whether there is an infinity among the values."""
         return is_infinite(view, self.events) or (self.whole is not None and self.whole.infinite)
 
     @property
     def seen(self) -> type[Few | Many]:
-        """How its events are reckoned with."""
+        """Return how the events are represented."""
         return Few if len(self.events) <= few.FEW else Many
 
 
 def windowed_at(
     view: CompiledView, sights: Mapping[Window, Sight], t: int, *, arrived: bool = True
 ) -> tuple[dict[str, Any], int | None]:
-    """The features of a query at `t`, and when the newest event that it saw became usable."""
+    """Return the features of a query at `t`, and when the newest event that it saw became usable."""
     values: dict[str, Any] = {}
     newest = None
-    with np.errstate(all="ignore"):  # NaN is null, and so is what infinities make of it
+    with np.errstate(all="ignore"):  # NaN is null, also if infinities cause it
         for window, features in view.windows.items():
             sight = sights[window]
             rows = sight.seen.visible(view, sight.events, window, t, arrived)
@@ -56,10 +56,12 @@ def windowed_at(
 
 
 def latest_at(view: CompiledView, layout: Layout, raws: Sequence[bytes], t: int) -> Sequence[Any] | None:
-    """The last row visible at `t` of packed values that follow each other, in the order of `Layout.places`; None for
-    none, or one past its ttl."""
+    """Return the last row visible at `t` of consecutive packed values, in the order of `Layout.places`.
+
+    Returns None without such a row, or if it is past its ttl.
+    """
     row: Sequence[Any] | None = layout.last(raws[-1])
-    if not _shows(view, row, t):  # mostly the newest of all does
+    if not _shows(view, row, t):  # usually the newest row is visible
         row = _last_visible(view, layout.unpack(*raws), t)
     if row is None or (view.ttl is not None and view.known.moments and row[_U] < t - view.ttl):
         return None
@@ -67,7 +69,7 @@ def latest_at(view: CompiledView, layout: Layout, raws: Sequence[bytes], t: int)
 
 
 def nothing(view: CompiledView) -> dict[str, Any]:
-    """The features of a key without events."""
+    """Return the features of a key without events."""
     if not view.windowed:
         return dict.fromkeys(view.schema)
     layout = Layout.of(view)
@@ -75,7 +77,7 @@ def nothing(view: CompiledView) -> dict[str, Any]:
 
 
 def exact(feature: Feature, value: Any) -> Any:
-    """A feature's value in its own type; NaN is null, and so is an integer beyond int64."""
+    """Return a feature's value in its type. NaN is null, and so is an integer beyond int64."""
     if value is None or value != value:
         return None
     if feature.type == "int64":
@@ -99,7 +101,7 @@ def _values(view: CompiledView, sight: Sight, rows: Any, features: tuple[Feature
 
 
 def _shows(view: CompiledView, row: Any, t: int) -> bool:
-    """Whether a query at `t` sees a row."""
+    """Return whether a query at `t` sees a row."""
     if view.retracts and row[_GONE] is not None:
         return False
     last = max(row[_U], row[_ARRIVED]) if view.arrives else row[_U]
@@ -115,6 +117,6 @@ def _last_visible(view: CompiledView, events: Events, t: int) -> Sequence[Any] |
 
 
 def _stands(view: CompiledView, events: Events, index: int, t: int, sees: Callable[[Any, int], bool]) -> bool:
-    """Whether word of an event had reached us, and none yet that it was taken back."""
+    """Return whether an event had arrived and was not retracted by then."""
     gone = events[GONE][index] if view.retracts else NULL_INT
     return sees(events[ARRIVED][index], t) and (gone == NULL_INT or not sees(gone, t))

@@ -1,9 +1,9 @@
-"""Where the events of a key are kept in a view's space of the online store, and how a query finds them.
+"""The storage of a key's events in a view's space of the online store, and how queries find them.
 
-A latest view keeps one record per key. A windowed view cuts time into blocks as long as its longest window reaches and
-keeps a record per block and key, so that an event changes a little record and a query reads two. The records of one
-block lie together, for events come in order, more or less: a batch changes few pages of the store. Older events of a
-long record are in parts (`records`). What no query can see any more is deleted now and then (`expiry`).
+A latest view has one record per key. A windowed view cuts time into blocks as long as its longest window reaches and
+has one record per block and key, so an event changes a small record and a query reads two. The records of one block are
+stored together: events come roughly in order, so a batch changes few pages of the store. Older events of a long record
+are in parts (`records`). Records that no query can see are deleted from time to time (`expiry`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mainstem.ports import Writer
 
 
 class Found(dict[bytes, bytes | None]):
-    """Records as they were read. Those that are asked for and are not among them are `wanted`, and as good as none."""
+    """Records that were read. Requested records that are missing are added to `wanted` and count as empty."""
 
     wanted: Sequence[bytes] = ()
 
@@ -40,8 +40,8 @@ class Found(dict[bytes, bytes | None]):
 class Reading(NamedTuple):
     """The features of one key at one time.
 
-    `effective` (µs) is when the newest event seen became usable, `start` (µs) where the longest window begins;
-    `missing` says that the key is unknown, or has no value yet or any more: none in its longest window.
+    `effective` (µs) is when the newest visible event became usable. `start` (µs) is where the longest window begins.
+    `missing` says that the key is unknown, or has no event in its longest window.
     """
 
     values: dict[str, Any]
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 
 
 class State(ABC):
-    """The events of a view, record by record."""
+    """The events of a view, in records."""
 
     def __init__(self, view: CompiledView, space: str) -> None:
         self.view, self.space, self.layout = view, space, Layout.of(view)
@@ -59,39 +59,39 @@ class State(ABC):
 
     @abstractmethod
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
-        """The records that a query needs, but for parts."""
+        """Return the records that a query needs, without parts."""
 
     @abstractmethod
     def read(self, addresses: tuple[bytes, ...], found: Found, t: int) -> Reading:
-        """The answer to a query, given its records; it is to be asked again for while some are wanted."""
+        """Return the answer to a query from its records. If records are `wanted`, it must be repeated with them."""
 
     @abstractmethod
     def batch(self, arrivals: Arrivals) -> Batch:
-        """Events by the record that they belong to."""
+        """Return events by their record."""
 
     @abstractmethod
     def take(self, writer: Writer, batch: Batch, horizon: int) -> bool:
-        """Add events, and forget what no query from `horizon` on can see; whether anything was forgotten."""
+        """Add events, and expire what no query from `horizon` on can see. Return whether any event was expired."""
 
     @abstractmethod
     def block(self, u: Any) -> Any:
-        """Which of a key's records an event belongs to: a number, for ints, arrays and Ibis columns."""
+        """Return the number of an event's block, for ints, arrays and Ibis columns."""
 
     @abstractmethod
     def address(self, key: bytes, block: int) -> bytes:
-        """Where the record of a key and block is."""
+        """Return the address of the record of a key and block."""
 
     def records(self, addresses: Iterable[bytes], packed: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """What to store of the events in `packed` at each of the addresses: the record and its parts."""
+        """Return what to store of the events in `packed` at each of the addresses: the record and its parts."""
         return chain.from_iterable(map(self._records.whole, addresses, packed))
 
     @abstractmethod
     def due(self, last: int, horizon: int) -> bool:
-        """Whether much may have expired up to `horizon` that had not up to `last`."""
+        """Return whether much may have expired up to `horizon` that had not up to `last`."""
 
     @abstractmethod
     def expired(self, stored: Sequence[tuple[bytes, bytes]], horizon: int) -> list[bytes]:
-        """The addresses of the records, of those `stored`, that no query from `horizon` on can see, and of parts."""
+        """Return the addresses of those `stored` records and parts that no query from `horizon` on can see."""
 
 
 class LatestState(State):
@@ -198,14 +198,15 @@ class WindowedState(State):
         return [address for address, _ in stored if address < first]
 
     def _sights(self, addresses: tuple[bytes, ...], found: Found, t: int) -> dict[Window, Sight] | None:
-        """What a query sees over each window, parts of it as wholes; None if its features need each event."""
+        """Return what a query sees in each window, with whole parts as summaries; None if its features need
+        each event."""
         if not self._running:
             return None
         sights = {window: self._sight(addresses, found, window, t) for window in self.view.windows}
         return None if any(sight.is_infinite(self.view) for sight in sights.values()) else sights
 
     def _sight(self, addresses: tuple[bytes, ...], found: Found, window: Window, t: int) -> Sight:
-        """What a query over a window sees: of long records, parts that it sees whole by what they come to."""
+        """Return what a query sees in a window: of long records, whole parts are represented by their summaries."""
         raws, whole = list[bytes](), None
         for address in addresses:
             if (raw := found[address]) is not None:
@@ -217,9 +218,10 @@ class WindowedState(State):
     def _parts(
         self, address: bytes, parts: Sequence[Part], found: Found, window: Window, t: int
     ) -> tuple[Summary | None, list[bytes]]:
-        """What the parts of a record come to that lie in a window, and the names of others that may have events in it.
+        """Return the summaries of a record's parts in a window, and the names of other parts that may have events in
+        it.
 
-        A part ends before the next one begins; where the last one ends is not looked up.
+        A part ends before the next one begins. The end of the last one is not looked up.
         """
         first = bisect_left(parts, window.start(t), key=_start_of)
         last = bisect_right(parts, t, key=_start_of) - 1
@@ -240,7 +242,7 @@ class WindowedState(State):
         return whole, [*before, *others, names[-1]]
 
     def _between(self, address: bytes, found: Found, start: int, t: int) -> list[bytes]:
-        """A record with those of its parts that have events from `start` to `t`, the oldest first."""
+        """Return a record with those of its parts that have events from `start` to `t`, oldest first."""
         raw = found[address]
         if raw is None:
             return []
@@ -255,17 +257,17 @@ def _start_of(part: Part) -> int:
 
 
 def state_of(view: CompiledView, space: str) -> State:
-    """The state of a view, in a space of the online store."""
+    """Return the state of a view, in a space of the online store."""
     return WindowedState(view, space) if view.windowed else LatestState(view, space)
 
 
 def _number(block: int) -> bytes:
-    """8 bytes whose order is that of the numbers."""
+    """Return 8 bytes with the order of numbers."""
     return (block + 2**63).to_bytes(8, "big")
 
 
 def _only(batch: Batch, records: Array) -> Batch:
-    """The events of some of the records."""
+    """Return the events of some of the records."""
     sizes = np.diff(batch.bounds)
     addresses = [address for address, chosen in zip(batch.addresses, records, strict=True) if chosen]
     bounds = np.append(0, np.cumsum(sizes[records]))

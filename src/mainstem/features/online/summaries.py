@@ -1,7 +1,7 @@
-"""What whole parts of a record come to, remembered: a part never changes, and so neither does that.
+"""Cached summaries of whole parts of a record. A part never changes, so its summary does not either.
 
-A query over a key with very many events so decodes those at the edges of its windows only. What lies between are parts,
-taken together sixteen by sixteen, and those again, so that there are few of them to merge.
+A query over a key with very many events decodes only events at the edges of its windows. The parts between are grouped
+by sixteen, and these groups again, so that few summaries are merged.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from mainstem.features.views.view import CompiledView, Feature
 from mainstem.nodes.hidden import ARRIVED, GONE
 
 FAN = 16
-"""How many parts, or groups of them, are taken together."""
+"""The number of parts, or of groups, in a group."""
 
 MOST = 16_384
-"""Summaries that a process remembers of a view."""
+"""The number of cached summaries of a view."""
 
 SCALARS = Scalars()
 
 Key = tuple[Aggregation, str | None, str | None]
-"""What features of several windows have in common: an aggregation of the same columns."""
+"""The common part of a feature in several windows: an aggregation of the same columns."""
 
 
 EventsOf = Callable[[bytes], Events | None]
 
 
 class Summary(NamedTuple):
-    """What some events come to: the `newest` usable time, when the last of them had `arrived`, whether any is `gone`
-    again or `infinite`, and the partial of each aggregation."""
+    """A summary of events: the `newest` usable time, when the last one `arrived`, and the partial of each aggregation.
+
+    It also says whether any event is `gone` (retracted) or has an `infinite` value.
+    """
 
     newest: int
     arrived: int
@@ -46,7 +48,7 @@ class Summary(NamedTuple):
     partials: Mapping[Key, Partial]
 
     def merged(self, later: Summary) -> Summary:
-        """With what comes after it."""
+        """Return the summary of this and of the following events."""
         partials = {key: key[0].merge(SCALARS, partial, later.partials[key]) for key, partial in self.partials.items()}
         return Summary(
             max(self.newest, later.newest),
@@ -58,14 +60,15 @@ class Summary(NamedTuple):
 
 
 def key_of(feature: Feature) -> Key:
-    """What a feature's partial is found by."""
+    """Return the key of a feature's partial."""
     return feature.kind, feature.argument, feature.by
 
 
 class Summaries:
-    """The summaries of a view's parts by their names, and of groups of parts by the names of all of them.
+    """The summaries of a view's parts by name, and of groups of parts by the names of all of them.
 
-    Where a function takes `events`, these are the events of a part by its name, or None if they are not at hand.
+    Functions with `events` call it with the name of a part. It returns the part's events, or None if they were not
+    read.
     """
 
     def __init__(self, view: CompiledView) -> None:
@@ -77,9 +80,10 @@ class Summaries:
     def of(
         self, names: Sequence[bytes], first: int, shows: Callable[[Summary], bool], events: EventsOf
     ) -> tuple[Summary | None, list[bytes]]:
-        """What parts come to that a query sees whole, and those that it does not; `first` is the first one's number.
+        """Return the summaries of parts that a query sees whole, and the other parts. `first` is the first one's
+        number.
 
-        A part whose summary is not known, and whose events are not at hand, is none of either.
+        A part without a summary whose events were not read is in neither.
         """
         whole, others = None, list[bytes]()
         for group in _grouped(names, first):
@@ -93,7 +97,7 @@ class Summaries:
     def _shown(
         self, names: Sequence[bytes], shows: Callable[[Summary], bool], events: EventsOf
     ) -> Iterator[tuple[bytes, Summary | None]]:
-        """The summary of a group, or of what it is made of where it is not seen whole; None for a part that is not."""
+        """Yield the summary of a group, or of its members if it is not seen whole; None for a part that is not."""
         summary = self._summary(names, events)
         if summary is not None and shows(summary):
             yield names[0], summary
@@ -104,7 +108,7 @@ class Summaries:
             yield names[0], None
 
     def _summary(self, names: Sequence[bytes], events: EventsOf) -> Summary | None:
-        """The summary of a part or group; None if events that it is to be made of are not at hand."""
+        """Return the summary of a part or group; None if events for it were not read."""
         key = names[0] if len(names) == 1 else tuple(names)
         found = self._known.get(key)
         if found is None:
@@ -141,14 +145,17 @@ class Summaries:
 
 
 def is_infinite(view: CompiledView, events: Events) -> bool:
-    """Whether there is an infinity among the values: what it makes of a window is not told from partials."""
+    """Return whether there is an infinity among the values: its effect on a window is not known from partials."""
     reals = (name for name, kind in view.arguments.items() if kind == "float64")
     return any(bool(np.isinf(events[name]).any()) for name in reals)
 
 
 def _grouped(names: Sequence[bytes], first: int = 0) -> Iterator[Sequence[bytes]]:
-    """Names, of which the first has the number `first`, in groups as large as can be, that begin at multiples of their
-    size: so groups stay the same while newer parts come, whatever a query leaves out at the begin."""
+    """Yield names in groups as large as possible, which begin at multiples of their size. The first has number
+    `first`.
+
+    Therefore groups stay the same when newer parts are added, whatever a query leaves out at the beginning.
+    """
     at = 0
     while at < len(names):
         size = 1
@@ -159,6 +166,6 @@ def _grouped(names: Sequence[bytes], first: int = 0) -> Iterator[Sequence[bytes]
 
 
 def _parted(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """A group as the groups that it is made of."""
+    """Return the members of a group."""
     size = len(names) // FAN
     return (names[at : at + size] for at in range(0, len(names), size))

@@ -1,8 +1,7 @@
-"""Features as they stand now: events per key in the online store, and reads of them.
+"""Current features: events per key in the online store, and reads of them.
 
-The state of a key is its events, not its features: a query may come for any time from the stated grace on, and sees
-exactly what the offline query sees. Events that no such query can see are forgotten; so are, of a latest view, rows
-that a later one has superseded.
+The state of a key is its events, not its features: a query may have any time within the stated grace, and sees exactly
+what the offline query sees. Events that no such query can see are deleted. In a latest view, superseded rows are too.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ __all__ = [
 ]
 
 ATTEMPTS = 8
-"""How often a read begins again because a late event replaced what it was about to read."""
+"""The number of retries of a read after a late event replaced the records."""
 
 
 class OnlineView:
-    """A view's state in an online store: in a space of its definition's own, so that a new one is built beside it.
+    """A view's state in an online store, in the space of its fingerprint, so that a new state is built next to it.
 
-    One that is `published`, since a release refers to it, is read and added to only when it is whole.
+    A `published` state (a release refers to it) is read and updated only if it is complete.
     """
 
     def __init__(
@@ -61,14 +60,14 @@ class OnlineView:
         self.state = state_of(view, self.space)
 
     def read(self, keys: Sequence[Sequence[Any]], t: int | Sequence[int]) -> list[Reading]:
-        """The features of each key (its values in the order of the view's key; instants as µs) at `t` (µs).
+        """Return the features of each key (values in the order of the view's key, instants in µs) at `t` (µs).
 
-        Raises `RequestError` for a time before what the state can answer exactly.
+        Raises `RequestError` for a time before the state's exact range.
         """
         return read_together([Query(self, keys, [t] * len(keys) if isinstance(t, int) else t)])[0]
 
     def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
-        """The same, as a transaction sees it."""
+        """Return the same as a transaction sees it."""
         query = Query(self, keys, times)
         found = Found(zip(query.records, writer.get_many(self.space, query.records), strict=True))
         while True:
@@ -79,15 +78,15 @@ class OnlineView:
             found = Found(found | dict(zip(parts, writer.get_many(self.space, parts), strict=True)))
 
     def meta(self, writer: Writer | None = None) -> Meta:
-        """The state's own record; as a transaction sees it, if one is given."""
+        """Return the state's own record, perhaps as a transaction sees it."""
         return decode_meta(writer.get(self.space, META) if writer else self.store.read(self.space, [META])[0])
 
     def apply(self, writer: Writer, events: Mapping[str, Sequence[Any]], offset: int | None = None) -> int:
-        """Take events into the state, as columns of the source's rows with `_seq` and `_arrived`; instants as µs.
+        """Apply events to the state, as columns of the source's rows with `_seq` and `_arrived`. Instants are in µs.
 
-        Events that are in the state already, known by their `_seq`, change nothing. `offset` is the log's next one. The
-        number of events that this view uses. The views `used` must have taken in what came before, and may have these.
-        Raises `StorageError` for a state that is gone.
+        Events that are in the state already, by `_seq`, change nothing. `offset` is the log's next offset. Returns the
+        number of events that this view uses. The views in `used` must have all earlier events, and may have these.
+        Raises `StorageError` for a missing state.
         """
         came = arrivals(self.view, with_features(self.view, self.used, writer, events))
         batch = self.state.batch(came)
@@ -105,7 +104,8 @@ class OnlineView:
         return came.total
 
     def answer(self, found: Found, query: Query) -> list[Reading]:
-        """The readings of a query, given its records. Raises `RequestError`, or `StorageError` if the state is gone."""
+        """Return the readings of a query from its records. Raises `RequestError`, or `StorageError` for a missing
+        state."""
         self._check(found[META], query.times)
         return [self.state.read(a, found, t) for a, t in zip(query.needed, query.times, strict=True)]
 
@@ -125,7 +125,7 @@ class OnlineView:
 
 
 class Query:
-    """What a view is asked: the features of keys, each at a time (µs); `needed` are the records of each."""
+    """A query of a view: the features of keys, each at a time (µs). `needed` are the records of each."""
 
     def __init__(self, view: OnlineView, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> None:
         self.view, self.times = view, times
@@ -135,9 +135,9 @@ class Query:
 
 
 def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
-    """The readings of each query, all from one consistent view of their store, in one round trip to it.
+    """Return the readings of each query, from one consistent view of their store and in one round trip.
 
-    Raises `RequestError` for a time before what a view's state can answer exactly.
+    Raises `RequestError` for a time before the exact range of a view's state.
     """
     if not queries:
         return []
@@ -145,16 +145,16 @@ def read_together(queries: Sequence[Query]) -> list[list[Reading]]:
     values = queries[0].view.store.read_many(wanted)
     found = [Found(zip(query.records, each, strict=True)) for query, each in zip(queries, values, strict=True)]
     readings = [query.view.answer(each, query) for query, each in zip(queries, found, strict=True)]
-    # The hot path ends here, and so stands here at length: a function more for each of these steps is felt.
+    # This is the hot path. It is inlined, because more function calls would be measurable.
     return _with_parts(queries, found) if [each for each in found if each.wanted] else readings
 
 
 def _with_parts(queries: Sequence[Query], found: Sequence[Found]) -> list[list[Reading]]:
-    """The readings of queries of which some want parts, too. Raises `StorageError` if these are nowhere."""
+    """Return the readings of queries that also need parts. Raises `StorageError` if parts are missing."""
     for _ in range(ATTEMPTS):
         parts = _read(queries, [list(dict.fromkeys(each.wanted)) for each in found])
         if any(None in each.values() for each in parts):
-            # What is not there any more was replaced in between: the record that named it is another one by now.
+            # A missing part was replaced in between: the record that named it has changed by now.
             found = _read(queries, [query.records for query in queries])
         else:
             found = [Found(a | b) for a, b in zip(found, parts, strict=True)]
@@ -162,7 +162,7 @@ def _with_parts(queries: Sequence[Query], found: Sequence[Found]) -> list[list[R
         if not any(each.wanted for each in found):
             return readings
     where = queries[0].view.store.where
-    raise StorageError("records of the online state are missing", where=where, hint="build it anew")
+    raise StorageError("records of the online state are missing", where=where, hint="rebuild it")
 
 
 def _read(queries: Sequence[Query], wanted: Sequence[Sequence[bytes]]) -> list[Found]:
@@ -174,7 +174,7 @@ def _read(queries: Sequence[Query], wanted: Sequence[Sequence[bytes]]) -> list[F
 def online_view(
     view: CompiledView, store: OnlineStore, online: Mapping[str, str], *, published: bool = False
 ) -> OnlineView:
-    """A view's state and those of the views that it uses; `online` has each one's fingerprint. Raises `Unavailable`."""
+    """Return a view's state with those of used views. `online` has each one's fingerprint. Raises `Unavailable`."""
     if view.name not in online:
         raise Unavailable(f"the view {view.name!r} is not online yet", hint="mainstem run")
     lookups = view.chain.lookups if view.chain else ()

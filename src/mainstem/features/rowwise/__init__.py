@@ -1,7 +1,7 @@
 """Ibis' row-level operations as Python closures over one row, with DuckDB's semantics.
 
-A closure takes a row (column → value; instants as int µs) and gives a value or None. `register` adds an operation; what
-is not registered raises `Unsupported` when it is compiled.
+A closure takes a row (column → value, instants as int µs) and returns a value or None. `register` adds an operation. An
+unregistered one raises `Unsupported` at compilation.
 """
 
 from mainstem.features.rowwise import arithmetic, casts, comparisons, lists, logic, text, time

@@ -1,4 +1,4 @@
-"""Arithmetic: int64 that refuses to overflow, float64 that never does."""
+"""Arithmetic: null where int64 overflows, IEEE for float64."""
 
 from __future__ import annotations
 
@@ -44,12 +44,10 @@ def _floor_divide(op: Any) -> Compute:
     return lift2(lambda a, b: _integral(math.floor, _quotient(a, b)), *numeric(op.left, op.right))
 
 
-def _integral(function: Callable[[float], int], value: Any) -> int:
-    """DuckDB rounds as a double, then casts to BIGINT; so do we, to lose the same digits."""
+def _integral(function: Callable[[float], int], value: Any) -> int | None:
+    """Round a float to int64 as DuckDB does: as a double first, which loses the same digits. Null if out of range."""
     value = float(value)
-    if not math.isfinite(value):
-        raise OverflowError(f"{value} is out of the range of int64")
-    return whole(function(value))
+    return whole(function(value)) if math.isfinite(value) else None
 
 
 @register(ops.Modulus)
@@ -59,10 +57,9 @@ def _modulus(op: Any) -> Compute:
     return lift2(_int_remainder, *numeric(op.left, op.right))
 
 
-def _int_remainder(a: int, b: int) -> int:
-    if b == 0:
-        raise ZeroDivisionError(f"{a} % 0")
-    whole(a // b)  # DuckDB divides to get at the remainder, and −2⁶³ / −1 is too large
+def _int_remainder(a: int, b: int) -> int | None:
+    if b == 0 or whole(a // b) is None:  # DuckDB divides to get the remainder, and −2⁶³ / −1 overflows
+        return None
     remainder = abs(a) % abs(b)
     return -remainder if a < 0 else remainder
 

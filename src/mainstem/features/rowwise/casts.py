@@ -104,27 +104,26 @@ _SQL = {
 }
 
 
-def _to_int(to: Any) -> Callable[[Any], int]:
+def _to_int(to: Any) -> Callable[[Any], int | None]:
     low, high = to.bounds
 
-    def convert(value: Any) -> int:
-        if value != value or value in (math.inf, -math.inf) or not low <= (whole_value := round(value)) <= high:
-            raise OverflowError(f"{value} is out of the range of {to}")
-        return int(whole_value)
+    def convert(value: Any) -> int | None:
+        if not math.isfinite(value):
+            return None
+        nearest = round(value)
+        return nearest if low <= nearest <= high else None
 
     return convert
 
 
-def _to_float(to: Any) -> Callable[[Any], float]:
+def _to_float(to: Any) -> Callable[[Any], float | None]:
     if not isinstance(to, dt.Float32):
         return float
     import numpy as np
 
-    def convert(value: Any) -> float:
+    def convert(value: Any) -> float | None:
         with np.errstate(over="ignore"):
             narrow = float(np.float32(value))
-        if math.isinf(narrow) and not math.isinf(value):
-            raise OverflowError(f"{value} is out of the range of float32")
-        return narrow
+        return None if math.isinf(narrow) and not math.isinf(value) else narrow
 
     return convert

@@ -18,7 +18,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _less(a: Any, b: Any) -> bool:
-    """NaN is greater than every number."""
+    """Return whether a is less than b. NaN is greater than every number."""
     if a != a:
         return False
     return bool(b != b or a < b)
@@ -43,7 +43,7 @@ _FLOATING: dict[type[ops.Node], Comparison] = {
 
 
 def common_of(args: Sequence[Any]) -> tuple[str, list[Compute]]:
-    """The one kind that operands are compared in, and their closures brought to it."""
+    """Return the common kind of operands, and their closures converted to it."""
     kinds = {kind(arg) for arg in args} - {"null"}
     if kinds == {"int", "float"}:
         kinds = {"float"}

@@ -1,4 +1,4 @@
-"""What the closures of a row share: their types, the table of compilers, and how nulls pass."""
+"""Common parts of row closures: types, the table of compilers, and the handling of nulls."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Compute = Callable[[Row], Any]
 Compiler = Callable[[Any], Compute]
 
 COMPILERS: dict[type[ops.Node], Compiler] = {}
-"""Operation → what makes its closure."""
+"""Operation → the function that creates its closure."""
 
 
 class Unsupported(Exception):
-    """An operation that has no closure; the engine computes it."""
+    """The operation has no closure. The engine computes it."""
 
 
 def register(*operations: type[ops.Node]) -> Callable[[Compiler], Compiler]:
-    """Let the decorated function compile these operations: it takes the operation and returns its closure."""
+    """Register the decorated function for these operations. It takes the operation and returns its closure."""
 
     def remember(compiler: Compiler) -> Compiler:
         COMPILERS.update(dict.fromkeys(operations, compiler))
@@ -34,7 +34,7 @@ def register(*operations: type[ops.Node]) -> Callable[[Compiler], Compiler]:
 
 
 def compile_value(op: Any) -> Compute:
-    """The closure of an operation tree. Raises `Unsupported`."""
+    """Return the closure of an operation tree. Raises `Unsupported`."""
     compiler = COMPILERS.get(type(op))
     if compiler is None:
         raise Unsupported(type(op).__name__)
@@ -42,7 +42,8 @@ def compile_value(op: Any) -> Compute:
 
 
 def kind(op: Any) -> str:
-    """`int`, `float`, `bool`, `string`, `time`, `interval`, `list` or `null`. Raises `Unsupported` for others."""
+    """Return `int`, `float`, `bool`, `string`, `time`, `interval`, `list` or `null`. Raises `Unsupported` for other
+    types."""
     dtype = op.dtype
     if dtype.is_integer() and not isinstance(dtype, dt.UInt64):
         return "int"
@@ -54,11 +55,9 @@ def kind(op: Any) -> str:
     raise Unsupported(f"{type(op).__name__} of {dtype}")
 
 
-def whole(value: int) -> int:
-    """`value`, if it is an int64. Raises `OverflowError`."""
-    if -(2**63) <= value < 2**63:
-        return value
-    raise OverflowError(f"{value} is out of the range of int64")
+def whole(value: int) -> int | None:
+    """Return `value` if it fits int64, else None."""
+    return value if -(2**63) <= value < 2**63 else None
 
 
 def lift1(function: Callable[[Any], Any], arg: Compute) -> Compute:
@@ -91,13 +90,13 @@ def unit_of(short: str) -> int:
 
 @lru_cache
 def _connection() -> Any:
-    import duckdb
+    from mainstem.engines.sealed import connect, seal
 
-    return duckdb.connect()
+    return seal(connect())
 
 
 def by_engine(sql: str) -> Callable[[str], Any]:
-    """One text through DuckDB: for rules too intricate to repeat, such as how it reads and prints a float."""
+    """Evaluate one text by DuckDB, for rules that are too intricate to copy, such as parsing and printing floats."""
     query = f"SELECT {sql.replace('?', 'CAST(? AS VARCHAR)')}"
 
     @lru_cache(4096)
@@ -113,7 +112,7 @@ def by_engine(sql: str) -> Callable[[str], Any]:
 
 
 def both(left: Compute, right: Compute) -> Compute:
-    """AND of three values."""
+    """Return the AND of three-valued operands."""
 
     def compute(row: Row) -> bool | None:
         a = left(row)

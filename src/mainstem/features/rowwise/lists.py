@@ -22,7 +22,7 @@ def _length(op: Any) -> Compute:
 
 @register(ops.ArrayIndex)
 def _index(op: Any) -> Compute:
-    """Counted from 0, or from the end where it is negative; null beyond either."""
+    """Return the item at an index: from 0, or from the end if negative; null outside the list."""
     kind(op)
     return lift2(lambda items, at: items[at] if -len(items) <= at < len(items) else None, *_operands(op))
 

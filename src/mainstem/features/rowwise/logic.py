@@ -1,4 +1,4 @@
-"""Logic of three values, and choices."""
+"""Three-valued logic and conditionals."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _extreme(op: Any) -> Compute:
 
 
 def _best(better: Comparison, args: Sequence[Compute]) -> Compute:
-    """Nulls are skipped."""
+    """Return the closure of GREATEST or LEAST. Nulls are skipped."""
 
     def compute(row: Row) -> Any:
         best = None

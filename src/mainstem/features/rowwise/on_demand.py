@@ -1,8 +1,9 @@
-"""Features computed when asked: one Ibis expression, run by the engine offline and as a Python closure live.
+"""On-demand features: one Ibis expression, run by the engine offline and as a Python closure online.
 
-Both sides evaluate the same canonical tree: integers are brought to int64 and floats to float64 where they are read,
-for DuckDB's own types depend on how a literal is written (`1` is as narrow as what it meets, `3.5` is a decimal).
-What has no closure (`rowwise.COMPILERS`) is computed by DuckDB live as well, which costs a millisecond or more.
+Both sides evaluate the same canonical tree, the engine with the guards of `total`. Integers are cast to int64 and
+floats to float64 on reading, because DuckDB's types depend on how a literal is written (`1` has the type of the other
+operand, `3.5` is a decimal).
+Operations without a closure (`rowwise.COMPILERS`) are computed by DuckDB online too, which takes a millisecond or more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
+from mainstem.features.rowwise.total import total
 from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
@@ -26,7 +28,15 @@ if TYPE_CHECKING:
 
 
 def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
-    """The on-demand features as canonical Ibis values over `table`, for a query over many rows.
+    """Return the on-demand features as Ibis values over `table`, for a query over many rows by the engine.
+
+    Raises `UnknownName` and `SchemaError` as `resolve_column` does.
+    """
+    return {name: total(value) for name, value in canonical(features, table).items()}
+
+
+def canonical(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str, ibis.Value]:
+    """Return the on-demand features as canonical Ibis values over `table`: for a `RowFunction` and for fingerprints.
 
     Raises `UnknownName` and `SchemaError` as `resolve_column` does.
     """
@@ -34,14 +44,14 @@ def expressions(features: Mapping[str, Deferred], table: ibis.Table) -> dict[str
 
 
 def compile_on_demand(features: Mapping[str, Deferred], columns: Mapping[str, str]) -> RowFunction:
-    """The features as a function of one row. `columns` maps what they may read to Ibis types."""
-    return RowFunction(expressions(features, ibis.table(dict(columns), name="row")), columns)
+    """Return the features as a function of one row. `columns` maps the readable columns to Ibis types."""
+    return RowFunction(canonical(features, ibis.table(dict(columns), name="row")), columns)
 
 
 class RowFunction:
-    """On-demand features of one row: column → value in, feature → value out; instants are int µs.
+    """On-demand features of one row: column → value in, feature → value out. Instants are int µs.
 
-    `fallbacks` says which features have no closure, and because of what operation.
+    `fallbacks` maps features without a closure to the operation that has none.
     """
 
     def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
@@ -58,14 +68,14 @@ class RowFunction:
                 self.fallbacks[name] = str(reason)
             if (column := _plain_column(value.op())) is not None:
                 self._plain[name] = column
-        self._slow = {name: values[name] for name in self.fallbacks}
+        self._slow = {name: total(values[name]) for name in self.fallbacks}
 
     @cached_property
     def _engine(self) -> _Engine | None:
         return _Engine(self._slow, self.columns) if self._slow else None
 
     def __call__(self, row: Row) -> dict[str, Any]:
-        """Raises `RequestError` where DuckDB would fail: an integer overflow, a remainder by zero, a bad cast."""
+        """Return the features of a row. Raises `RequestError` if DuckDB would fail: a text that is not of a type."""
         found = {name: _guarded(name, compute, row) for name, compute in self._computes.items()}
         if self._engine is None:
             return found
@@ -73,7 +83,7 @@ class RowFunction:
         return {name: found[name] for name in self.names}
 
     def batch(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        """The features of many rows, given and returned as columns of equal length."""
+        """Return the features of many rows, with rows and features as columns of equal length."""
         found = {name: columns[column] for name, column in self._plain.items()}
         computes = {name: compute for name, compute in self._computes.items() if name not in found}
         if computes:
@@ -86,7 +96,8 @@ class RowFunction:
 
 
 def _plain_column(op: Any) -> str | None:
-    """The column that a value is as it stands: live, integers and floats have their widest type anyway."""
+    """Return the column that a value reads unchanged, or None. Online, integers and floats have their widest type
+    anyway."""
     if isinstance(op, ops.Cast) and op.to in (dt.int64, dt.float64) and kind(op.arg) == kind(op):
         op = op.arg
     return op.name if isinstance(op, ops.Field) else None
@@ -108,11 +119,11 @@ def _expression(name: str, value: Deferred, table: ibis.Table) -> ibis.Value:
     raw = resolve_column(table, value, where=f"on-demand feature {name!r}").op()
     _of_one_row(name, raw)
     try:
-        canonical = _canonical(raw)
-        compile_value(canonical)
+        op = _canonical(raw)
+        compile_value(op)
     except Unsupported:
-        canonical = _wide(raw)
-    found: ibis.Value = canonical.to_expr().name(name)
+        op = _wide(raw)
+    found: ibis.Value = op.to_expr().name(name)
     return found
 
 
@@ -143,7 +154,7 @@ def _canonical(op: Any) -> Any:
 
 
 def _as_written(name: str, arg: Any) -> bool:
-    """Whether SQL wants an argument as it is written."""
+    """Return whether SQL requires an argument as it is written."""
     return name in ("digits", "part") or (name == "index" and isinstance(arg, ops.Literal))
 
 
@@ -169,7 +180,7 @@ def _wide(op: Any) -> Any:
 
 
 class _Engine:
-    """The features without a closure, through one DuckDB connection of their own."""
+    """The features without a closure, computed through their own DuckDB connection."""
 
     def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
         table = ibis.table(dict(columns), name="row")
@@ -181,9 +192,10 @@ class _Engine:
         import duckdb
         import pyarrow as pa
 
+        from mainstem.engines.sealed import connect, seal
+
         if self._connection is None:
-            self._connection = duckdb.connect()
-            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection = seal(connect())
         cursor = self._connection.cursor()
         schema = self._types.to_pyarrow()
         arrays = [to_arrow(columns[field.name], field.type) for field in schema]

@@ -1,4 +1,4 @@
-"""Functions of text."""
+"""Text functions."""
 
 from __future__ import annotations
 

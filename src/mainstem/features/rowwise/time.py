@@ -23,6 +23,9 @@ from mainstem.features.rowwise.core import (
 from mainstem.graph.units import DAY, HOUR, IBIS_UNITS, MINUTE, SECOND
 from mainstem.nodes.instants import instant_of
 
+_EARLIEST, _LATEST = -9_223_372_022_400_000_000, 2**63 - 2
+"""The ends of DuckDB's timestamps (µs)."""
+
 _PARTS = {"second": "s", "s": "s", "minute": "m", "hour": "h", "h": "h", "day": "D", "d": "D"}
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -34,7 +37,7 @@ def _instants(*args: Any) -> list[Compute]:
 
 
 _CLOCK: dict[type[ops.Node], Callable[[int], Any]] = {
-    # as a double and half to even, for that is how EPOCH() is cast
+    # as a double, rounded half to even, like a cast of EPOCH()
     ops.ExtractEpochSeconds: lambda t: round(t / SECOND),
     ops.ExtractHour: lambda t: t // HOUR % 24,
     ops.ExtractMinute: lambda t: t // MINUTE % 60,
@@ -65,7 +68,11 @@ def _shift(op: Any) -> Compute:
     if kind(op.right) != "interval":
         raise Unsupported(f"{type(op).__name__} of {op.right.dtype}")
     (left,) = _instants(op.left)
-    return lift2(lambda a, b: whole(function(a, b)), left, compile_value(op.right))
+    return lift2(lambda a, b: _instant(function(a, b)), left, compile_value(op.right))
+
+
+def _instant(value: int) -> int | None:
+    return value if _EARLIEST <= value <= _LATEST else None
 
 
 @register(ops.TimestampDiff)
@@ -75,7 +82,7 @@ def _difference(op: Any) -> Compute:
 
 @register(ops.TimestampDelta)
 def _delta(op: Any) -> Compute:
-    """How many borders of the unit lie between two instants, which is what DATE_DIFF counts."""
+    """Return the number of unit boundaries between two instants, as DATE_DIFF counts."""
     part = _PARTS.get(str(getattr(op.part, "value", "")).lower())
     if part is None:
         raise Unsupported(f"a difference in {op.part}")

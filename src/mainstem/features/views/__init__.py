@@ -1,1 +1,1 @@
-"""From a declared feature view to its normal form, which every interpreter starts from."""
+"""The normal form of a declared feature view. Every interpreter starts from it."""

@@ -1,4 +1,4 @@
-"""From a declared feature view to its normal form: typed, checked, without reading data."""
+"""Compile a declared feature view to its normal form: typed and checked, without reading data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.rowwise.on_demand import canonical as canonical_values
+from mainstem.features.rowwise.total import total
 from mainstem.features.values import logical_type, present, stored_type
 from mainstem.features.views.events import asking, normal
 from mainstem.features.views.reductions import Reduction, read_reductions
@@ -37,10 +38,10 @@ def compile_view(
     source: Definition,
     using: Using = lambda given: (),
 ) -> CompiledView:
-    """Check a view against its source and bring it to its normal form. No data is read.
+    """Check a view against its source and return its normal form. No data is read.
 
-    `using` returns how rows with the columns given look up the views that this one uses. Raises `DefinitionError`,
-    `SchemaError` for a type or a reduction that does not fit, `UnknownName` for an unknown column.
+    `using` returns the lookups of used views, given the columns of the rows. Raises `DefinitionError`, `SchemaError`
+    for a wrong type or reduction, and `UnknownName` for an unknown column.
     """
     return _Compiler(node, name, source, using).compile()
 
@@ -59,6 +60,7 @@ class _Compiler:
         self.rows = ibis.table(self.read.schema(), name=source.name)
         self.visible = ibis.table(self.inputs, name="row")
         self.arguments: dict[str, ibis.Value] = {}
+        self.names: dict[Any, str] = {}
 
     def compile(self) -> CompiledView:
         node = self.node
@@ -77,7 +79,10 @@ class _Compiler:
             )
         identity = tuple(self._argument(self.visible[c], c)[0] for c in self._changing())
         chain = self._chain(known, (*key, *([node.order_by] if node.order_by else []))) if self.lookups else None
-        events = self._events(self.rows if chain is None else chain.answered, key, order, known)
+        rows = self.rows if chain is None else chain.answered
+        guarded = {name: total(value) for name, value in self.arguments.items()}
+        events = self._events(rows, key, order, known, guarded)
+        written = self._events(rows, key, order, known, self.arguments)
         return CompiledView(
             name=self.name,
             source=self.source.name,
@@ -98,7 +103,7 @@ class _Compiler:
             inclusive=node.closed == "both",
             grace=microseconds(node.grace, self.where),
             grace_text=node.grace,
-            fingerprint=self._fingerprint(events, features),
+            fingerprint=self._fingerprint(written, features),
             chain=None if chain is None else replace(chain, rows=self._over_source(chain.rows)),
         )
 
@@ -132,7 +137,7 @@ class _Compiler:
         return found
 
     def _typed(self, reduction: Reduction) -> tuple[str | None, str | None, str]:
-        """The columns of the arguments and the feature's type."""
+        """Return the columns of the arguments and the feature's type."""
         value, by, condition, kind = reduction.argument, reduction.by, reduction.where, reduction.aggregation
         self._asked(reduction)
         if value is None and condition is None:
@@ -154,7 +159,7 @@ class _Compiler:
         return argument, None if by is None else self._argument(by, reduction.name)[0], kind.type(logical)
 
     def _asked(self, reduction: Reduction) -> None:
-        """Refuse an aggregation with an argument missing, or one too many."""
+        """Refuse an aggregation with a missing argument, or with one too many."""
         kind = reduction.aggregation
         if "x" in kind.asks and reduction.argument is None:
             raise SchemaError(f"{kind.name} requires an argument", where=self._at(reduction.name))
@@ -171,16 +176,16 @@ class _Compiler:
         return f"{self.where}, feature {feature!r}"
 
     def _argument(self, value: ibis.Value, label: str) -> tuple[str, str]:
-        """The column that holds a value of a row, and its type; the same column for the same value."""
+        """Return the column of a row's value, and its type. Equal values share a column."""
         logical = logical_type(value, f"{self.where}, {label!r}")
-        (canonical,) = expressions({label: value.cast(logical)}, self.visible).values()
-        op = _bare(canonical.op())
-        name = next((n for n, v in self.arguments.items() if v.op() == op), f"_a{len(self.arguments)}")
+        (found,) = canonical_values({label: value.cast(logical)}, self.visible).values()
+        op = _bare(found.op())
+        name = self.names.setdefault(op, f"_a{len(self.names)}")
         self.arguments[name] = op.to_expr()
         return name, logical
 
     def _changing(self) -> tuple[str, ...]:
-        """The columns that say which event a change is about."""
+        """Return the columns that identify the event of a change."""
         key: tuple[str, ...] = getattr(self.source.node, "key", ())
         return key if GONE in self.read.columns else ()
 
@@ -201,7 +206,7 @@ class _Compiler:
         return logical_type(self.visible[column], f"{self.where}, {column!r}")
 
     def _known(self, others: list[str]) -> Known:
-        """When a row becomes known that has these columns; what it brings along is looked up as of then."""
+        """Return when a row with these columns becomes known. Used views are looked up as of then."""
         fields = {f.name for v in self.arguments.values() for f in v.op().find(ops.Field)}
         asked = {column for lookup in self.lookups for column in lookup.on}
         read = fields.union(others, asked) - self.brought.keys()
@@ -210,7 +215,7 @@ class _Compiler:
         return ALWAYS_KNOWN.latest(*(self.source.known[column] for column in columns), *never_said)
 
     def _time(self) -> set[str]:
-        """That a row is there is known when it happens."""
+        """Return the `time` column, if there is one: the presence of a row is known when it happens."""
         time = getattr(self.source.node, "time", None)
         return {str(time)} if time else set()
 
@@ -224,7 +229,8 @@ class _Compiler:
         return Chain(self.lookups, rows, answered)
 
     def _identified(self, placing: tuple[str, ...]) -> None:
-        """A change that takes an event back says where that is itself: what it looked up may be out of reach."""
+        """Check that a change identifies the retracted event by its own columns: looked-up ones may no longer be
+        available."""
         for column in placing:
             if column in self.brought:
                 raise DefinitionError(
@@ -234,9 +240,16 @@ class _Compiler:
                     expected="a column of the stream",
                 )
 
-    def _events(self, rows: ibis.Table, key: Mapping[str, str], order: str | None, known: Known) -> ibis.Table:
+    def _events(
+        self,
+        rows: ibis.Table,
+        key: Mapping[str, str],
+        order: str | None,
+        known: Known,
+        values: Mapping[str, ibis.Value],
+    ) -> ibis.Table:
         exchange = {self.visible.op(): rows.op()}
-        arguments = {name: value.op().replace(exchange).to_expr() for name, value in self.arguments.items()}
+        arguments = {name: value.op().replace(exchange).to_expr() for name, value in values.items()}
         return normal(rows, known, key, None if order is None else (str(self.node.order_by), order), arguments)
 
     def _over_source(self, rows: ibis.Table) -> ibis.Table:

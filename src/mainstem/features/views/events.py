@@ -1,4 +1,4 @@
-"""The events of a view as an unbound Ibis table, from the rows of its source; `views.view` says what columns it has."""
+"""The events of a view as an unbound Ibis table, from the rows of its source. `views.view` lists the columns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 
 
 def usable(rows: ibis.Table, known: Known) -> Any:
-    """When a row became usable; null, hence never, while one of the instants is."""
+    """Return when a row became usable. Null means never: one of the instants is null."""
     moments = [to_micros(rows[m.column]) + m.offset for m in sorted(known.moments)]
     always = ibis.literal(ALWAYS, type="int64")
     return reduce(_later, moments) if moments else always
 
 
 def asking(rows: ibis.Table, known: Known) -> ibis.Table:
-    """Rows with when they became usable, `_u`, and, of a stream, when they came, `_came`."""
+    """Return rows with the time they became usable, `_u`, and for a stream the time they arrived, `_came`."""
     u = usable(rows, known)
     return rows.mutate(_u=u, **({"_came": _came(rows, u)} if ARRIVED in rows.columns else {}))
 
@@ -34,8 +34,10 @@ def normal(
     order: tuple[str, str] | None,
     arguments: Mapping[str, ibis.Value],
 ) -> ibis.Table:
-    """The events: `key` says the type of each key column, `order` is the column that orders them and its type, and
-    `arguments` are over `rows`."""
+    """Return the events. `key` maps key columns to types. `order` is the ordering column with its type.
+
+    `arguments` are expressions over `rows`.
+    """
     columns: dict[str, Any] = {c: rows[c].cast(t) for c, t in key.items()}
     columns["_u"] = usable(rows, known)
     if ARRIVED in rows.columns:
@@ -59,5 +61,5 @@ def _came(rows: ibis.Table, u: Any) -> Any:
 
 
 def _later(a: Any, b: Any) -> Any:
-    # SQL's GREATEST skips nulls, but what waits for an instant that is not there yet is not known.
+    # SQL's GREATEST skips nulls, but a row with a null instant is not known yet.
     return (a.isnull() | b.isnull()).ifelse(ibis.null("int64"), ibis.greatest(a, b))

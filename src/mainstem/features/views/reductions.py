@@ -1,4 +1,4 @@
-"""From a reduction as users write it (`_.dep_delay.mean()`, `ms.last_k(_.dep_delay, 3)`) to an aggregation."""
+"""Convert a reduction as users write it (`_.dep_delay.mean()`, `ms.last_k(_.dep_delay, 3)`) to an aggregation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mainstem.nodes.reductions import Reduction as Declared
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """An aggregation of `argument` (None: of the rows) and perhaps a second one, `by`, where `where` holds."""
+    """An aggregation of `argument` (None: of the rows), perhaps with a second one, `by`, over rows of `where`."""
 
     name: str
     aggregation: Aggregation
@@ -64,7 +64,7 @@ REDUCTIONS: dict[type[ops.Reduction], _Mapping] = {
     ops.ApproxQuantile: lambda op: aggregation("quantile", q=_constant(op.quantile)),
     ops.Mode: lambda op: aggregation("mode"),
 }
-"""Ibis' reduction → the aggregation. One of one's own adds its line, or is used through `ms.aggregate`."""
+"""Ibis' reductions → aggregations. Add a line for your own, or use it through `ms.aggregate`."""
 
 _WORDS = (
     "count sum mean min max any all var std kurtosis first last argmin argmax nunique median quantile mode, "
@@ -75,9 +75,9 @@ _WORDS = (
 def read_reductions(
     rows: ibis.Table, name: str, value: Declared, windows: tuple[str, ...], where: str
 ) -> Iterator[Reduction]:
-    """What the feature `name` means over `rows`: one reduction, or one for each level of a column.
+    """Yield the meaning of the feature `name` over `rows`: one reduction, or one for each level of a column.
 
-    Raises `SchemaError` for anything but a reduction that the algebra has.
+    Raises `SchemaError` for an expression that is not a reduction of the algebra.
     """
     match value:
         case Windowed():

@@ -18,8 +18,10 @@ NameOf = Callable[[Any], str]
 def lookups(
     node: FeatureView, given: Mapping[str, str], name_of: NameOf, compiled: Callable[[str], CompiledView]
 ) -> tuple[Lookup, ...]:
-    """How rows with the columns `given` (and their types) look up the views that `node` uses; keys may come from views
-    before. Raises `UnknownName`, `SchemaError` or `DefinitionError` where a key cannot be found, or two names meet.
+    """Return how rows with the columns `given` (and their types) look up the views that `node` uses.
+
+    Keys may be features of earlier lookups. Raises `UnknownName`, `SchemaError` or `DefinitionError` for a missing key
+    or for equal names.
     """
     found: list[Lookup] = []
     columns = dict(given)
@@ -28,7 +30,7 @@ def lookups(
         lookup = _looked_up(used, compiled(name), used.prefix(name), columns)
         twice = lookup.columns.keys() & columns.keys()
         if twice:
-            hint = ".on(…) gives a use of a view a name of its own"
+            hint = ".on(…) gives a use of a view its own name"
             raise DefinitionError(f"two columns have the name {min(twice)!r}", hint=hint)
         columns |= {column: feature.type for column, feature in lookup.columns.items()}
         found.append(lookup)
@@ -36,7 +38,7 @@ def lookups(
 
 
 def earlier(column: str, view: str, columns: Iterable[str]) -> str | None:
-    """Which of the `columns` that views brought has the value of a key column: that one, or `view__column`."""
+    """Return the looked-up column that holds a key's value: that name, or `view__column`."""
     found = [c for c in columns if c == column or c.endswith(f"__{column}")]
     if len(found) > 1:
         raise SchemaError(

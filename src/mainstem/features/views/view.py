@@ -10,7 +10,7 @@ The events of a view are an unbound Ibis table with the columns
     _seq       int64   the order of landing, -1 where there is none (sources with a time only)
     _a0, _a1…  one per distinct argument: int64 (instants in µs), float64 (NaN is null), boolean or string
 
-Every interpreter starts from here; none looks at what the user wrote again.
+Every interpreter starts from here. None reads the user's declaration again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mainstem.nodes.hidden import GONE, SEQ
 class Feature:
     """One feature: `aggregation` of the column `argument` over `window`, or its latest value (both None).
 
-    Without an `argument` it is of the rows themselves; `by` is a second one. `type` is the value's Ibis type.
+    Without an `argument` it is of the rows. `by` is a second argument. `type` is the value's Ibis type.
     """
 
     name: str
@@ -46,30 +46,30 @@ class Feature:
 
     @property
     def kind(self) -> Aggregation:
-        """The aggregation of a feature over a window."""
+        """The name of a windowed feature's aggregation."""
         assert self.aggregation is not None
         return self.aggregation
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """The columns of its arguments."""
         return tuple(column for column in (self.argument, self.by) if column is not None)
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A view as it is looked up: each key column's value in the column `on`; features get `prefix__`."""
+    """A lookup of a view. Each key column has its value in the column `on`. Features get the prefix `prefix__`."""
 
     view: CompiledView
     on: tuple[str, ...]
     prefix: str
 
-    @property
+    @cached_property
     def keys(self) -> dict[str, str]:
-        """Key column → the column that has its value."""
+        """Key column → the column of its value."""
         return dict(zip(self.view.key, self.on, strict=True))
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Feature]:
         """Column → feature."""
         return {f"{self.prefix}__{feature.name}": feature for feature in self.view.features}
@@ -77,34 +77,35 @@ class Lookup:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The features of other views that the rows of a view bring along, as of when each became known.
+    """The features of other views that the rows of a view look up, as of when each row became known.
 
-    `rows` are the source's rows, with `_u` and, of a stream, `_came`, in µs. `answered` stands for those rows with the
-    columns of `lookups`: the view's events are over it, and the offline query puts the answers in its place.
+    `rows` are the source's rows, with `_u` and, for a stream, `_came`, in µs. `answered` represents those rows with the
+    columns of `lookups`: the view's events are expressions over it. The offline query replaces it by the results.
     """
 
     lookups: tuple[Lookup, ...]
     rows: ibis.Table
     answered: ibis.Table
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Feature]:
         """Column → feature."""
         return {column: feature for lookup in self.lookups for column, feature in lookup.columns.items()}
 
     @property
     def grace(self) -> int:
-        """A row that comes later than this after it became known brings nothing along: who could answer, forgets."""
+        """A row that arrives later than this after it became known looks up nulls, because the used view has expired
+        the past."""
         return min(lookup.view.grace for lookup in self.lookups)
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledView:
-    """A feature view, typed and in its normal form; see the module for the columns of `events`.
+    """A feature view, typed and in its normal form. See the module for the columns of `events`.
 
-    `key` and `arguments` map columns to Ibis types, `order` is the type of `_order`; `rows` are the arguments as
-    expressions over `inputs`, the source's own rows, for events that come one by one. The arguments in `identity` say
-    which event a change is about. Times are in µs.
+    `key` and `arguments` map columns to Ibis types. `order` is the type of `_order`. `rows` are the arguments as
+    expressions over `inputs`, the source's rows, for single events. The arguments in `identity` identify the event of a
+    change. Times are in µs.
     """
 
     name: str
@@ -136,17 +137,17 @@ class CompiledView:
 
     @cached_property
     def instants(self) -> tuple[str, ...]:
-        """The features that are instants."""
+        """The features whose values are instants."""
         return tuple(feature.name for feature in self.features if feature.type.startswith("timestamp"))
 
     def as_known(self) -> CompiledView:
-        """The view of what is known now, whenever that came to be known."""
+        """Return the view of present knowledge, without arrival times."""
         if not self.retracts:
             return self
         return replace(self, events=self.events.filter(self.events[GONE].isnull()), retracts=False)
 
     def meaning(self, feature: Feature) -> str:
-        """A hash of what the values of one feature depend on, but for the source's rows."""
+        """Return a hash of what one feature's values depend on, except the source's rows."""
         read = [of_expression(self.rows[column]) for column in feature.arguments]
         made = [feature.type, feature.aggregation and feature.aggregation.identity(), feature.window]
         rules = [list(self.key), self.order_by, self.ttl, self.inclusive]
@@ -165,22 +166,22 @@ class CompiledView:
 
     @cached_property
     def reach(self) -> int:
-        """How long before a query the events can be that it sees; 0 for a latest view, which is not bounded so."""
+        """The maximum age of visible events. 0 for a latest view, which has no such limit."""
         return max((window.reach for window in self.windows), default=0)
 
     @cached_property
     def brought(self) -> frozenset[str]:
-        """The arguments that are made of other views' features."""
+        """The arguments that depend on features of other views."""
         columns = self.chain.columns if self.chain else {}
         fields = {name: {f.name for f in value.op().find(ops.Field)} for name, value in self.rows.items()}
         return frozenset(name for name, read in fields.items() if not read.isdisjoint(columns))
 
     @cached_property
     def position(self) -> tuple[str, ...]:
-        """The columns of events that order them; what is still tied is decided by the values."""
+        """The columns of events that order them. Remaining ties are ordered by value."""
         return ("_u", *(["_order"] if self.order else []), *([SEQ] if self.sequenced else []))
 
     @cached_property
     def row_function(self) -> RowFunction:
-        """The arguments as a function of one row of the source."""
+        """Return the arguments as a function of one row of the source."""
         return RowFunction(self.rows, self.inputs)

@@ -1,4 +1,4 @@
-"""The types of nodes there are: one object for each says what it references, how it is defined, and when it is due."""
+"""The types of nodes: one object for each says what it references, how it is defined, and when it is due."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ __all__ = ["KINDS", "Log", "NodeKind", "NodeKinds"]
 NodeKinds = Kinds[NodeKind[Any]]
 
 KINDS: NodeKinds = Kinds(CollectedKind(), StreamKind(), TableKind(), ViewKind(), ModelKind(), EndpointKind())
-"""A package adds a type of node by `KINDS.register(…)`."""
+"""The registry. A package adds a type of node by `KINDS.register(…)`."""

@@ -1,4 +1,4 @@
-"""What a project must know of a type of node."""
+"""The interface between a project and a type of node."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ class Log(NamedTuple):
 
 
 class NodeKind(ABC, Generic[N]):
-    """One type of node. A type of one's own is a subclass of `Node` and a registered subclass of this."""
+    """One type of node. To add a type, subclass `Node`, and register a subclass of this class."""
 
     node_type: type[N]
-    """The type of node that this is about, and its subtypes that have no kind of their own."""
+    """The type of node. It includes subtypes without their own kind."""
 
     executors: Mapping[StepKind, Executor] = {}
-    """Executors of the kinds of steps that this alone knows. Mainstem's own are in `project/wiring.py`."""
+    """Executors of the kinds of steps that only this type has. The built-in ones are in `project/wiring.py`."""
 
     def word(self, node: N) -> str:
-        """What a person calls such a node: `table`."""
+        """Return the name of the type in messages: `table`."""
         return type(node).__name__.lower()
 
     def references(self, node: N) -> Sequence[NodeRef]:
-        """The nodes that a node reads, themselves or their names. Raises `DefinitionError`."""
+        """Return the nodes that a node reads, or their names. Raises `DefinitionError`."""
         return ()
 
     @abstractmethod
     def define(self, name: str, node: N, inputs: tuple[str, ...], scope: Scope) -> Definition:
-        """The node resolved, `inputs` being the names of what it references. Raises `DefinitionError`."""
+        """Return the resolved node. `inputs` are the names of its references. Raises `DefinitionError`."""
 
     def check(self, graph: Graph) -> None:
-        """Refuse what only the whole project can show to be wrong with such nodes. Raises `DefinitionError`."""
+        """Refuse nodes that are invalid in the whole project. Raises `DefinitionError`."""
 
     def due(self, name: str, node: N, outlook: Outlook) -> Iterable[Due]:
-        """The steps that bring a node to what it declares, in their order. Looks at nothing but the outlook."""
+        """Return the steps that bring a node to its declared state, in order. Depends only on the outlook."""
         return ()
 
     def log(self, name: str) -> Log | None:
-        """The log that a node fills while it is live, if it has one."""
+        """Return the log that a live node writes, if it has one."""
         return None

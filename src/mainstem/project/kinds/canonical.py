@@ -1,4 +1,4 @@
-"""What a declaration says, as texts that are equal iff it says the same: what fingerprints are made of."""
+"""Declarations as texts that are equal for equal declarations. Fingerprints are computed from them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def plain(node: Any, but: Sequence[str] = ()) -> str:
-    """What a declaration says, without how it is called, described or where it stands."""
+    """Return a declaration's content, without its name, description and line."""
     skipped = {"name", "description", "owner", "origin", "function", *but}
     return canonical({f.name: _value(getattr(node, f.name)) for f in fields(node) if f.name not in skipped})
 
 
 def plain_rule(rule: Rule) -> str:
-    """What a remedy does."""
+    """Return a remedy's content."""
     return canonical({"node": rule.node, **to_builtins(rule.verb), "where": rule.where, "guard": rule.guard})
 
 
 def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
-    """What a model uses."""
+    """Return a feature of a model as plain data."""
     match feature:
         case ViewUse():
             return f"{names.get(feature.view)} on {', '.join(feature.on)}"
@@ -43,7 +43,7 @@ def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
 
 
 def resolved(node: Model, examples: ibis.Table) -> list[str]:
-    """When a model predicts and what, over its examples: however that is written."""
+    """Return a model's prediction time and target as resolved expressions, independent of how they are written."""
     from mainstem.nodes.expressions import resolve_column
 
     values = [resolve_column(examples, value) for value in (node.prediction_time, node.target)]

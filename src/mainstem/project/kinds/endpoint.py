@@ -1,14 +1,16 @@
-"""Endpoints: a run drains their predictions, ships a challenger where they say so, and judges them."""
+"""Endpoints: a run drains their predictions, promotes a challenger if they declare it, and judges them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.records import predictions_of
+from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
-from mainstem.nodes.definition import Definition
-from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.endpoints import Endpoint, Performance
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import Log, NodeKind
@@ -22,8 +24,27 @@ class EndpointKind(NodeKind[Endpoint]):
         return [node.model]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        for rule in node.monitors:
+            if isinstance(rule, Performance) and rule.metric is not None:
+                metric(rule.metric)
         own = digest(type(node).__name__, *(scope.done[each].fingerprint for each in inputs))
         return Definition(name, node, inputs, own, own)
+
+    def check(self, graph: Graph) -> None:
+        """Refuse what a request could not say: a key or a field whose type JSON has no form for."""
+        from mainstem.features.retrieval import retrieval_of
+        from mainstem.streaming.predictions import example_key
+        from mainstem.streaming.rows import converter
+
+        for name, node in graph.of(Endpoint).items():
+            model = graph.name_of(node.model)
+            for column, type in {**example_key(graph, model), **retrieval_of(graph, model).request}.items():
+                try:
+                    converter(type)
+                except SchemaError as problem:
+                    problem.what = f"requests to {name!r} cannot send the field {column!r}"
+                    problem.hint = f'.cast("string") in the table of examples gives {column!r} another type'
+                    raise problem.at(graph[name].where) from None
 
     def due(self, name: str, node: Endpoint, outlook: Outlook) -> Iterator[Due]:
         yield from due("drain", outlook.pending(name), "data")
@@ -50,6 +71,6 @@ def _judge(name: str, outlook: Outlook) -> Reason | None:
     if f"predictions.{name}" not in outlook.release.tables:
         return None
     if name in outlook.situation.awaiting:
-        return Reason("an accepted finding waits to be verified")
+        return Reason("an accepted finding must be verified")
     examples = outlook.inputs(name, "monitor")
     return examples and Reason(f"outcomes may have arrived: {examples.text}", examples.if_changed)

@@ -1,4 +1,4 @@
-"""Models: refused where they leak; fingerprinted as declared, whatever remedies correct. A run trains them."""
+"""Models: leaks are refused, and the declared fingerprint ignores remedies. A run trains them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mainstem.project.kinds.scope import Scope
 if TYPE_CHECKING:
     import ibis
 
-# The fingerprint has these as resolved. What a model assumes known changes its checks, and no data.
+# The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
 WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known")
 
 
@@ -43,9 +43,15 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
+        from mainstem.models.algorithms import check_name
+        from mainstem.models.metrics import metric
 
-        for name in graph.of(Model):
+        for name, node in graph.of(Model).items():
             try:
+                for candidate in node.candidates:
+                    check_name(candidate)
+                if node.metric is not None:
+                    metric(node.metric, node.task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
@@ -78,12 +84,12 @@ def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
         f"the prediction time {node.prediction_time!r} is not an instant",
         got=str(kind),
         expected=INSTANT,
-        hint=f'if it is UTC, say so: (…).cast("{INSTANT}")' if naive else _one_of(instants),
+        hint=f'if it is in UTC, cast it: (…).cast("{INSTANT}")' if naive else _one_of(instants),
     )
 
 
 def _is_of_instants(value: Any) -> bool:
-    """Whether a day or a naive timestamp is rounded from instants: Ibis forgets their zone on the way."""
+    """Return whether a day or a naive timestamp is rounded from instants: Ibis drops their zone."""
     import ibis.expr.operations as ops
 
     times = [field.dtype for field in value.op().find(ops.Field)]

@@ -1,4 +1,4 @@
-"""Relations while a project is resolved: unbound tables, their types, and the columns that a node says it has."""
+"""Relations while a project is resolved: unbound tables, their types, and the columns that a node declares."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def unbound(name: str, schema: Mapping[str, str]) -> ibis.Table:
-    """A table of that name and schema, over no data."""
+    """Return an unbound table of that name and schema."""
     import ibis
 
     return ibis.table(dict(schema), name=name)
 
 
 def types_of(table: ibis.Table) -> dict[str, str]:
-    """The columns of a table with their Ibis types."""
+    """Return the columns of a table with their Ibis types."""
     return {name: str(dtype) for name, dtype in table.schema().items()}
 
 
 def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
-    """Raises `UnknownName` and `SchemaError` for a key, a time or a check that the schema does not bear out."""
+    """Raise `UnknownName` or `SchemaError` for a key, a time or a check that does not fit the schema."""
     for column in (*node.key, *([node.time] if node.time else [])):
         if column not in schema:
             raise UnknownName.among("column", column, schema)

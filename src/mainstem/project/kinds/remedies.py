@@ -1,4 +1,4 @@
-"""What a remedy may correct: a source that exists, by a verb that fits it. A remedy is never skipped without a word."""
+"""Checks of remedies: each must name a source and a suitable verb. A remedy is never skipped silently."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _check(rule: Rule, node: Node, where: str) -> None:
             where=where,
             got=str(node.origin),
             expected="a source or a stream: remedies correct what is collected",
-            hint="correct the source that the column comes from: mainstem show NODE names it under lineage",
+            hint="correct the source of the column; `mainstem show NODE` lists it under lineage",
         )
     if not verb.keeps_type:
         hint = "declare the type in schema={…} of the source"

@@ -1,4 +1,4 @@
-"""What a node is defined from: the declarations, what is in force, and the definitions of its inputs."""
+"""The scope of a definition: the declarations, what is in force, and the definitions of inputs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Scope:
     views: dict[str, CompiledView] = field(default_factory=dict)
 
     def name_of(self, reference: Any, where: str) -> str:
-        """The name of a node, given itself or its name. Raises `UnknownName` and `DefinitionError`."""
+        """Return the name of a node, given the node or its name. Raises `UnknownName` and `DefinitionError`."""
         if isinstance(reference, str):
             if reference not in self.nodes:
                 raise UnknownName.among("node", reference, self.nodes, where=where)
@@ -54,27 +54,27 @@ class Scope:
             raise _no_node(reference, where)
         if reference not in self.names:
             raise DefinitionError(
-                f"a {type(reference).__name__.lower()} is used that is not part of the project",
+                f"a {type(reference).__name__.lower()} that is used is not part of the project",
                 where=where,
                 got=str(reference.origin),
-                hint="give it a name: assign it to an attribute of a module that mainstem.toml lists",
+                hint="assign it to an attribute of a module that mainstem.toml lists",
             )
         return self.names[reference]
 
     def visible(self, name: str) -> ibis.Table:
-        """A node as a user's function sees it: an unbound table of its name, without hidden columns."""
+        """Return a node as a user's function sees it: an unbound table of its name, without hidden columns."""
         definition = self.done[name]
         if definition.schema is None or definition.read is None:
-            raise DefinitionError(f"{name!r} is not a relation", hint="a table reads sources and tables")
+            raise DefinitionError(f"{name!r} is not a relation", hint="a table can read sources and tables")
         return unbound(name, visible(definition.schema))
 
     def traces(self, name: str) -> dict[str, Trace]:
-        """Where each column of a relation comes from, and when it becomes known."""
+        """Return the sources of each column of a relation, and when it becomes known."""
         definition = self.done[name]
         return {c: Trace(frozenset(definition.columns[c]), known) for c, known in definition.known.items()}
 
     def over_stored(self, declared: ibis.Table, names: Iterable[str]) -> ibis.Table:
-        """The same expression with each of the nodes `names` replaced by what reading it means."""
+        """Return the expression with each of the nodes `names` replaced by its `read` expression."""
         exchange = {}
         for name in names:
             seen, read = self.visible(name), self.done[name].read
@@ -91,5 +91,5 @@ def _no_node(reference: Any, where: str) -> DefinitionError:
         where=where,
         got=shown(reference),
         expected="a source, a table, a view or a model, or the name of one",
-        hint="@ms.table makes a table of a function" if undecorated else None,
+        hint="@ms.table declares a function as a table" if undecorated else None,
     )

@@ -1,4 +1,4 @@
-"""Sources: a schema, knowledge, and remedies that are applied on reading. A run collects them."""
+"""Sources: a schema, availability, and remedies that are applied on reading. A run collects them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mainstem.project.kinds.relations import check_columns, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.knowledge import known_of_source
 from mainstem.tables.corrections import corrected
+from mainstem.tables.guards import guard
 
 if TYPE_CHECKING:
     import ibis
@@ -26,7 +27,7 @@ S = TypeVar("S", bound=Source)
 
 
 class AnySource(NodeKind[S], Generic[S]):
-    """What collected sources and streams have in common."""
+    """The common part of collected sources and streams."""
 
     def define(self, name: str, node: S, inputs: tuple[str, ...], scope: Scope) -> Definition:
         schema = dict(scope.schemas.get(name) or node.schema or {})
@@ -40,6 +41,8 @@ class AnySource(NodeKind[S], Generic[S]):
         read = [scope.done[each].read_fingerprint for each in inputs]
         rules = tuple(rule for rule in scope.rules if rule.node == name)
         events = corrected(self.events(name, node, inputs, stored, scope), rules)
+        for rule in rules:
+            guard(events, rule.guard, f"remedies.toml, {rule.place}, guard")
         retracts = GONE in events.columns
         return Definition(
             name,
@@ -57,11 +60,11 @@ class AnySource(NodeKind[S], Generic[S]):
         )
 
     def hidden(self, node: S) -> Sequence[str]:
-        """The columns that are stored beside those of the schema."""
+        """Return the hidden columns that are stored in addition to the schema."""
         return [SEQ] if node.time else []
 
     def events(self, name: str, node: S, inputs: tuple[str, ...], stored: ibis.Table, scope: Scope) -> ibis.Table:
-        """All rows that were ever there, before remedies; with `_gone` where they may be retracted."""
+        """Return all rows that ever existed, before remedies; with `_gone` if they can be retracted."""
         return stored
 
 
@@ -76,6 +79,6 @@ class CollectedKind(AnySource[Source]):
 def _observed(name: str, outlook: Outlook) -> Reason | None:
     seen = outlook.situation.observed.get(name)
     if seen is None:
-        return Reason("only reading it tells whether it is new")
+        return Reason("only a read can tell whether it has new data")
     changed = outlook.release.tables[name].properties.get(OBSERVED) != seen
     return Reason("the source has changed") if changed else None

@@ -1,4 +1,4 @@
-"""Streams: events from a log, with their history before them, and without what was retracted. A run drains the log."""
+"""Streams: events from a log, preceded by their history, without retracted ones. A run drains the log."""
 
 from __future__ import annotations
 
@@ -53,19 +53,21 @@ class StreamKind(AnySource[Stream]):
 
 
 def _check_type(column: str, kind: str) -> None:
-    """Refuse a column that an event cannot carry, before a release is made that no server could load."""
+    """Refuse a column that an event cannot carry, before a server fails to load the release."""
     from mainstem.streaming.rows import converter
 
     try:
         converter(kind)
     except SchemaError as problem:
-        problem.what = f"the column {column!r} has a type that an event cannot carry"
+        problem.what = f"the column {column!r} has an unsupported type for events"
         raise
 
 
 def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:
-    """The rows that were ever there, each with the arrival of the change that took it back, or null: in the order of
-    landing, what follows a row of its key is a deletion of it, or leaves it as it is."""
+    """Return the rows that ever existed, each with the arrival of the change that retracted it, or null.
+
+    In the order of arrival, the next row of the same key is the deletion of a row, or it does not affect it.
+    """
     import ibis
 
     following = ibis.window(group_by=list(key), order_by=SEQ)
@@ -76,7 +78,7 @@ def _versions(log: ibis.Table, key: Sequence[str]) -> ibis.Table:
 
 
 def _like(events: ibis.Table, past: ibis.Table, history: str, time: str) -> ibis.Table:
-    """The history with the columns of the events. Raises `SchemaError` where it cannot have them."""
+    """Return the history with the columns of the events. Raises `SchemaError` if it does not fit."""
     import ibis
 
     missing = [c for c in events.columns if c not in past.columns and not is_hidden(c)]
@@ -90,7 +92,7 @@ def _like(events: ibis.Table, past: ibis.Table, history: str, time: str) -> ibis
     unlike = [c for c, column in given.items() if not column.type().castable(events[c].type())]
     if unlike:
         raise SchemaError(
-            f"{unlike[0]!r} has another type in the history {history!r}",
+            f"{unlike[0]!r} has a different type in the history {history!r}",
             got=str(past[unlike[0]].type()),
             expected=str(events[unlike[0]].type()),
         )
@@ -99,7 +101,7 @@ def _like(events: ibis.Table, past: ibis.Table, history: str, time: str) -> ibis
 
 
 def _united(events: ibis.Table, past: ibis.Table, time: str, cutover: datetime | None) -> ibis.Table:
-    """History before the cutover, events from it on: no event on both sides, none on neither."""
+    """Return the history before the cutover and the events from it on. No event is on both sides, and none is lost."""
     import ibis
 
     if cutover is None:

@@ -1,4 +1,4 @@
-"""Tables: a function or SQL, typed over what it reads. A run builds them."""
+"""Tables: a function or SQL, typed over its inputs. A run builds them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mainstem.project.kinds.scope import Scope
 if TYPE_CHECKING:
     import ibis
 
-# The function, the SQL and the inputs are in the expression; what is assumed changes no row.
+# The expression includes the function, the SQL and the inputs. `assume_known` does not change rows.
 WRITTEN = ("function", "sql", "inputs", "assume_known")
 
 
@@ -81,7 +81,7 @@ class _Typed(NamedTuple):
 
 
 def _read(node: Table) -> dict[str, NodeRef]:
-    """What the FROM clauses or the function's parameters refer to."""
+    """Return the references of the FROM clauses or of the function's parameters."""
     if node.sql is None:
         return {parameter: node.inputs.get(parameter, parameter) for parameter in node.parameters}
     from mainstem.tables.sql import inputs
@@ -90,7 +90,7 @@ def _read(node: Table) -> dict[str, NodeRef]:
 
 
 def _typed(name: str, node: Table, scope: Scope) -> _Typed:
-    """The table as an expression over its inputs as a user sees them, and where its columns come from."""
+    """Return the table as an expression over its inputs as a user sees them, and the traces of its columns."""
     where = f"{name} ({node.origin})"
     names = {said: scope.name_of(reference, where) for said, reference in _read(node).items()}
     seen = {said: scope.visible(each) for said, each in names.items()}

@@ -1,4 +1,4 @@
-"""Feature views: compiled to their normal form. A run brings them online."""
+"""Feature views, compiled to their normal form. A run brings them online."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ViewKind(NodeKind[FeatureView]):
 
 
 def _using(name: str, node: FeatureView, scope: Scope) -> Using:
-    """How its rows look up the views that it uses, given the columns of the source."""
+    """Return a function from the columns of the source to the lookups of the views that it uses."""
     from mainstem.features.views.using import lookups
 
     name_of = partial(scope.name_of, where=name)
@@ -55,5 +55,5 @@ def _reason(name: str, outlook: Outlook) -> Reason | None:
         return Reason("its definition, or how its source is read, changed")
     if name in outlook.situation.gone:
         return Reason("its online state is gone from the store")
-    # Live events reach the online state by themselves; but what a run has drained is looked after.
+    # Live events update the online state directly. A run adds rows that changed in the lake.
     return outlook.inputs(name, "materialise")

@@ -1,4 +1,4 @@
-"""JSON bodies, bounded."""
+"""JSON bodies with limits."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from mainstem.streaming.rows import AN_INSTANT, parse_instant
 _decode = msgspec.json.Decoder().decode
 
 
-async def read_json(request: Request, limits: Limits) -> Any:
-    """The body's JSON value. Raises `RequestError` if it is none, `TooLarge`, `TooSlow`."""
-    body = await request.body(limits.max_bytes, limits.seconds)
+def read_json(request: Request) -> Any:
+    """The body's JSON value. Raises `RequestError` if it is none."""
     try:
-        return _decode(body)
+        return _decode(request.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(
             "the body is not JSON",
@@ -34,7 +33,7 @@ async def read_json(request: Request, limits: Limits) -> Any:
 def rows_in(
     body: Any, field: str, options: frozenset[str], limits: Limits, where: str
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The rows of `{…}`, `[{…}, …]` or `{"<field>": [{…}, …], …}`, and the options beside them."""
+    """Return the rows of `{…}`, `[{…}, …]` or `{"<field>": [{…}, …], …}`, and the other options."""
     given: dict[str, Any] = {}
     if isinstance(body, dict) and isinstance(body.get(field), list):
         given = {name: value for name, value in body.items() if name != field}
@@ -48,14 +47,16 @@ def rows_in(
         body = body[field]
     rows = body if isinstance(body, list) else [body]
     if not rows:
-        raise RequestError("there are no rows", where=where, got="none", expected="at least one", hint="see /docs")
+        raise RequestError(
+            "the request has no rows", where=where, got="none", expected="at least one", hint="see /docs"
+        )
     if len(rows) > limits.max_rows:
         raise TooLarge.rows(len(rows), limits.max_rows, where)
     return rows, given
 
 
 def instant(options: dict[str, Any], where: str) -> int | None:
-    """The option `time` in µs, if it is given. Raises `RequestError`."""
+    """Return the option `time` in µs, or None. Raises `RequestError`."""
     value = options.get("time")
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""GET /docs: the API for people, with an example to copy for each; it works offline."""
+"""GET /docs: the API documentation with an example to copy for each endpoint. It works offline."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mainstem.streaming.rows import RowSchema
 def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
         base = f"http://{request.header('host') or '127.0.0.1:8100'}"
-        page = render(service.live, service.project, base, locked=bool(service.keys))
+        page = render(service.live, service.project, base, locked=not service.keyring.keyless)
         return Response(masked(page).encode(), type=HTML)
 
     return [Route("GET", "/docs", get)]
 
 
 def render(live: Live, project: str, base: str, *, locked: bool = False) -> str:
-    """The page."""
+    """Return the page."""
     try:
         from jinja2 import Environment
     except ImportError:

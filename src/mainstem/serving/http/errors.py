@@ -1,4 +1,4 @@
-"""Errors as answers: the only place that knows HTTP status codes.
+"""Errors as responses. Only this module knows HTTP status codes.
 
 {"error": "RequestError", "what": …, "where": …, "got": …, "expected": …, "hint": …}
 """
@@ -19,7 +19,15 @@ from mainstem.errors import (
     UnknownName,
 )
 from mainstem.serving.http.messages import Response, encode
-from mainstem.serving.http.refusals import TooLarge, TooSlow, Unauthorized, WrongMethod, WrongType
+from mainstem.serving.http.refusals import (
+    HeadersTooLarge,
+    PathTooLong,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    WrongMethod,
+    WrongType,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,32 +40,34 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (WrongMethod, 405),
     (TooSlow, 408),
     (TooLarge, 413),
+    (PathTooLong, 414),
     (WrongType, 415),
+    (HeadersTooLarge, 431),
     (RequestError, 400),
     (Unavailable, 503),
     (MissingExtra, 503),
 )
-"""The first that fits counts."""
+"""The first class that matches determines the status."""
 
 
 def status_of(error: Exception) -> int:
-    """The status of an error: 400s are the client's, 503 and 507 pass, 500 is ours."""
+    """Return the status of an error: 4xx are the client's, 503 and 507 are temporary, 500 is the server's."""
     if isinstance(error, StorageError):
         return 507 if "full" in error.what else 503
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
 def answer(error: Exception) -> Response:
-    """The answer to a request that failed. What is not a `MainstemError` is logged, and not shown."""
+    """Return the response to a failed request. An exception that is not a `MainstemError` is logged and not shown."""
     if not isinstance(error, MainstemError):
         logger.error("a request failed", exc_info=error)
-        error = MainstemError("the server failed", hint="its log says why")
+        error = MainstemError("the server failed", hint="see the server's log")
         return Response(encode(described(error)), status=500)
     return Response(encode(described(error)), status=status_of(error), headers=_headers(error))
 
 
 def described(error: MainstemError) -> dict[str, str]:
-    """An error as JSON; what it does not say is left out."""
+    """Return an error as JSON without its empty parts."""
     return {"error": error.kind, **{name: text for name, text in error.parts.items() if text}}
 
 

@@ -1,4 +1,4 @@
-"""POST /events/NAME: events of a stream. All rows of a request are taken, or none; taken means on disk."""
+"""POST /events/NAME: events of a stream. All rows of a request are accepted, or none. Accepted rows are on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def routes(service: Service) -> list[Route]:
 async def _take(service: Service, request: Request, stream: str) -> Response:
     where = f"stream {stream}"
     ingest = service.live.ingest(stream)
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     rows, options = rows_in(body, "events", frozenset({"backfill"}), service.limits, where)
     backfill = options.get("backfill", False)
     if not isinstance(backfill, bool):

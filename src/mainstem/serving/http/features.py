@@ -1,4 +1,4 @@
-"""POST /features/VIEW, or /features for several views: features as they stand online, for one row of keys or many."""
+"""POST /features/VIEW, or /features for several views: the current online features, for one or many rows of keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
 _LARGE = 64
-"""Rows of views from which on reading leaves the event loop; over a network it always does."""
+"""From this number of rows times views on, reads leave the event loop. Reads over a network always do."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -31,7 +31,7 @@ def routes(service: Service) -> list[Route]:
 
 async def _one(service: Service, request: Request, view: str) -> Response:
     where = f"features of {view}"
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     found = (await _read(service, [view], rows, options, where))[view]
     if isinstance(body, dict) and "rows" not in body:
@@ -41,7 +41,7 @@ async def _one(service: Service, request: Request, view: str) -> Response:
 
 async def _several(service: Service, request: Request) -> Response:
     where = "features"
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     rows, options = rows_in(body, "rows", frozenset({"time", "views"}), service.limits, where)
     views = options.get("views")
     if not isinstance(views, list) or not views or not all(isinstance(name, str) for name in views):
@@ -69,7 +69,7 @@ def _shown(rows: Sequence[FeatureRow]) -> dict[str, Any]:
 
 
 def shown(row: FeatureRow) -> dict[str, Any]:
-    """A row as JSON. Instants are ISO 8601, UTC."""
+    """Return a row as JSON. Instants are ISO 8601 in UTC."""
     return {
         "key": {name: iso(value) for name, value in row.key.items()},
         "time": iso(row.time),

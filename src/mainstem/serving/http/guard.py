@@ -1,7 +1,8 @@
-"""Who may ask: keys with scopes; and what keeps a web page from asking through its reader's browser.
+"""Authorisation: API keys with scopes, and protection against web pages that send requests through a browser.
 
-Without any key the server answers on loopback only, to requests that name it by a loopback name: a page that points
-its own name at 127.0.0.1 is refused. Bodies must say that they are JSON, which a page of another origin cannot do.
+Where no key is needed, the server answers only over loopback, as the two ends of the connection say, and only requests
+that name it by a loopback name: a page that points its own name at 127.0.0.1 is refused. What a proxy passes on does
+not come from this machine. Bodies must say that they are JSON, which a page of another origin cannot do.
 """
 
 from __future__ import annotations
@@ -9,63 +10,50 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from collections.abc import Sequence
 
 from mainstem.errors import Forbidden
 from mainstem.serving.http.messages import Request
-from mainstem.serving.http.refusals import Unauthorized, WrongType
-from mainstem.serving.keys import ApiKey, allows, verify
+from mainstem.serving.http.refusals import HeadersTooLarge, PathTooLong, Unauthorized, WrongType
+from mainstem.serving.keys import ApiKey, Keyring, allows, verify
+from mainstem.serving.limits import Limits
+
+_PASSED_ON = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+_KEY = "mainstem key create NAME --scope predict"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host of this name."""
+    """Return whether a host name reaches only this machine."""
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
-def admit(request: Request, scope: str | None, keys: Sequence[ApiKey]) -> None:
-    """Raises `Unauthorized` or `Forbidden` unless the request may do what needs `scope`."""
-    if not keys:
+def bounded(request: Request, limits: Limits) -> None:
+    """Raises `PathTooLong` or `HeadersTooLarge`."""
+    path = len(request.scope.get("raw_path") or request.path) + len(request.scope.get("query_string", b""))
+    if path > limits.max_path:
+        raise PathTooLong.of(path, limits.max_path)
+    size = sum(len(name) + len(value) for name, value in request.scope["headers"])
+    if size > limits.max_headers:
+        raise HeadersTooLarge.of(f"{size} bytes", limits.max_headers)
+
+
+def admit(request: Request, keyring: Keyring, *, open_to_all: bool) -> ApiKey | None:
+    """The key of a request; None for one that needs none. Raises `Unauthorized` or `Forbidden`."""
+    if keyring.keyless:
         _from_here(request)
-    elif scope is not None:
-        _with_key(request, scope, keys)
+        return None
+    return None if open_to_all else _key(request, keyring)
 
 
-def json_only(request: Request) -> None:
-    """Raises `WrongType` unless the body says that it is JSON."""
-    type = (request.header("content-type") or "").partition(";")[0].strip().lower()
-    if type != "application/json":
-        raise WrongType(
-            "the body does not say that it is JSON",
-            got=type or "no Content-Type",
-            expected="application/json",
-            hint="curl -H 'Content-Type: application/json' --data @rows.json …",
-        )
-
-
-def _from_here(request: Request) -> None:
-    host = request.header("host") or ""
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name and not is_loopback(name):
-        raise Forbidden(
-            "without API keys only this machine is answered",
-            got=f"Host: {host}",
-            expected="localhost or 127.0.0.1",
-            hint="mainstem key create NAME --scope predict",
-        )
-
-
-def _with_key(request: Request, scope: str, keys: Sequence[ApiKey]) -> None:
-    token = _token(request.header("authorization") or "")
-    key = verify(keys, token) if token else None
-    if key is None:
-        what = "the API key is not valid" if token else "the API key is missing"
-        raise Unauthorized(what, expected="Authorization: Bearer ms_…", hint="mainstem key create NAME --scope …")
-    if not allows(key, scope):
+def allowed(key: ApiKey | None, scope: str | None) -> None:
+    """Raises `Forbidden` for a key that lacks the scope."""
+    if key is not None and scope is not None and not allows(key, scope):
         raise Forbidden(
             f"the key {key.name!r} is not allowed to do this",
             got=", ".join(key.scopes),
@@ -73,8 +61,54 @@ def _with_key(request: Request, scope: str, keys: Sequence[ApiKey]) -> None:
         )
 
 
+def json_only(request: Request) -> None:
+    """Raise `WrongType` unless the body has a JSON content type."""
+    type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    if type != "application/json":
+        raise WrongType(
+            "the body does not say that it is JSON",
+            got=type[:80] or "no Content-Type",
+            expected="application/json",
+            hint="curl -H 'Content-Type: application/json' --data @rows.json …",
+        )
+
+
+def _from_here(request: Request) -> None:
+    for end in ("client", "server"):
+        address = request.scope.get(end)
+        if not address or not is_loopback(str(address[0])):
+            got = f"a connection with {address[0]}" if address else "a connection of unknown origin"
+            raise Forbidden("without API keys only this machine is answered", got=got, expected="loopback", hint=_KEY)
+    host = request.header("host") or ""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if name and not is_loopback(name):
+        raise Forbidden(
+            "without API keys only this machine is answered",
+            got=f"Host: {host[:80]}",
+            expected="localhost or 127.0.0.1",
+            hint=_KEY,
+        )
+    passed = next((header for header, _ in request.scope["headers"] if header in _PASSED_ON), None)
+    if passed is not None:
+        raise Forbidden(
+            "without API keys only this machine is answered, not a proxy",
+            got=f"the header {passed.decode()}",
+            expected="a request that no proxy passed on",
+            hint=_KEY,
+        )
+
+
+def _key(request: Request, keyring: Keyring) -> ApiKey:
+    token = _token(request.header("authorization") or "")
+    key = verify(keyring.keys, token) if token else None
+    if key is None:
+        what = "the API key is not valid" if token else "the API key is missing"
+        raise Unauthorized(what, expected="Authorization: Bearer ms_…", hint="mainstem key create NAME --scope …")
+    return key
+
+
 def _token(header: str) -> str:
-    """The key in `Bearer KEY`, or in `Basic …` as the password, which is how a browser asks a person for it."""
+    """Return the key of `Bearer KEY`, or the password of `Basic …`, which a browser asks a person for."""
     kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
@@ -82,5 +116,5 @@ def _token(header: str) -> str:
         return ""
     try:
         return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except (binascii.Error, ValueError):
         return ""

@@ -1,4 +1,7 @@
-"""GET /health: the process answers. GET /ready: it has a release, and the state, to answer from."""
+"""GET /health and /live: the process answers. GET /ready: every endpoint can answer.
+
+An endpoint without a champion does not count: events have to be taken before a model can be trained.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ def routes(service: Service) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         live = service.live
-        trouble = service.lost or service.trouble
-        answers = bool(live.release.id) and service.lost is None
+        broken = service.broken()
+        trouble = next(iter(service.lost.values()), None) or service.trouble or next(iter(broken.values()), None)
+        answers = bool(live.release.id) and not service.lost and not broken
         state = {
             "ready": answers,
             "release": live.release.id or None,
@@ -25,7 +29,9 @@ def routes(service: Service) -> list[Route]:
             },
             "streams": sorted(live.ingests),
             **({"trouble": described(trouble)} if trouble else {}),
+            **({"broken": {name: described(error) for name, error in broken.items()}} if broken else {}),
         }
         return Response(encode(state), status=200 if answers else 503)
 
-    return [Route("GET", "/health", health, scope=None), Route("GET", "/ready", ready, scope=None)]
+    paths = {"/health": health, "/live": health, "/ready": ready}
+    return [Route("GET", path, handler, scope=None) for path, handler in paths.items()]

@@ -1,4 +1,4 @@
-"""Requests and responses over ASGI, no more of them than the server needs."""
+"""Requests and responses over ASGI, as far as the server needs them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ encode = msgspec.json.Encoder(enc_hook=str).encode
 
 @dataclass
 class Request:
-    """One request."""
+    """One request; `content` is its body, once that is read."""
 
     scope: Scope
     receive: Receive
+    content: bytes = b""
 
     @property
     def method(self) -> str:
@@ -39,48 +40,53 @@ class Request:
         return str(self.scope["path"])
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whose name is given in lower case."""
+        """Return the value of a header. Its name is in lower case."""
         wanted = name.encode()
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
 
-    async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`."""
+    async def body(self, limit: int, seconds: float, stall: float) -> bytes:
+        """The whole body.
+
+        Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`, or if there is nothing new
+        of it for `stall` seconds.
+        """
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge.body(f"{declared} bytes", limit)
-        parts: list[bytes] = []
-        try:
-            async with asyncio.timeout(seconds):
-                more = True
-                while more:
+        found, more, now = bytearray(), True, asyncio.get_running_loop().time
+        end = now() + seconds
+        while more:
+            try:
+                async with asyncio.timeout_at(min(end, now() + stall)):
                     message = await self.receive()
-                    if message["type"] == "http.disconnect":
-                        raise TooSlow("the client went away before its request was complete")
-                    parts.append(message.get("body", b""))
-                    more = message.get("more_body", False)
-                    if sum(map(len, parts)) > limit:
-                        raise TooLarge.body(f"more than {limit} bytes", limit)
-        except TimeoutError:
-            raise TooSlow("the body did not arrive in time", expected=f"within {seconds:g} s") from None
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            except TimeoutError:
+                expected = f"within {seconds:g} s, and some of it every {stall:g} s"
+                raise TooSlow("the body did not arrive in time", expected=expected) from None
+            if message["type"] == "http.disconnect":
+                raise TooSlow("the client went away before its request was complete")
+            found += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(found) > limit:
+                raise TooLarge.body(f"more than {limit} bytes", limit)
+        return bytes(found)
 
 
 @dataclass
 class Response:
-    """An answer."""
+    """One response."""
 
     body: bytes
     status: int = 200
     type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    async def send(self, send: Send, *, head: bool = False) -> None:
-        """Send it; without its body to HEAD."""
+    async def send(self, send: Send, *, head: bool = False, more: Mapping[str, str] | None = None) -> None:
+        """Send it, with `more` headers; without its body to HEAD."""
         headers = [
             (b"content-type", self.type.encode()),
             (b"content-length", str(len(self.body)).encode()),
             (b"x-content-type-options", b"nosniff"),
-            *((name.encode(), value.encode()) for name, value in self.headers.items()),
+            *((name.encode(), value.encode()) for name, value in {**self.headers, **(more or {})}.items()),
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else self.body})

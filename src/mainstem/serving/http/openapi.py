@@ -1,4 +1,4 @@
-"""GET /openapi.json: the API as OpenAPI 3.1, made from the request schemas of endpoints and streams."""
+"""GET /openapi.json: the API as OpenAPI 3.1, generated from the request schemas of endpoints and streams."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def document(live: Live, title: str) -> dict[str, Any]:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     paths: dict[str, Any] = {}
     for name, predictor in live.predictors.items():
         schema = _rows(predictor.schema, "rows", {"time": _instant()})
@@ -35,7 +35,13 @@ def document(live: Live, title: str) -> dict[str, Any]:
         schema = _rows(keys, "rows", {"time": _instant()})
         paths[f"/features/{name}"] = _post(view_says(view), schema, 200)
         paths["/features"] = _post("Read several views at once.", _SEVERAL, 200)
-    for path, said in (("/health", "The process answers."), ("/ready", "It has a release."), ("/metrics", "Counters.")):
+    said_of = {
+        "/health": "The process answers.",
+        "/live": "The process answers.",
+        "/ready": "Every endpoint can answer.",
+        "/metrics": "Counters.",
+    }
+    for path, said in said_of.items():
         paths[path] = {"get": {"summary": said, "responses": {"200": {"description": "as said"}}}}
     return {
         "openapi": "3.1.0",
@@ -50,14 +56,14 @@ def document(live: Live, title: str) -> dict[str, Any]:
 
 
 def views_of(live: Live) -> Iterator[tuple[str, OnlineView, RowSchema]]:
-    """The views that can be read, each with what a row that asks it must have."""
+    """Yield the online views, each with its request schema."""
     if live.features is not None:
         for name, view in live.features.views.items():
             yield name, view, live.features.schema([name])
 
 
 def view_says(view: OnlineView) -> str:
-    """A line about a view that is online."""
+    """Return a line about a view that is online."""
     return f"Read {view.view.name} as it stands: {', '.join(view.view.schema)}."
 
 
@@ -86,7 +92,7 @@ def _post(summary: str, schema: Mapping[str, Any], status: int) -> dict[str, Any
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
             "responses": {
-                str(status): {"description": "done; what was to be kept is on disk"},
+                str(status): {"description": "done; written data is on disk"},
                 "default": {"description": "refused", "content": {"application/json": {"schema": failed}}},
             },
         }
@@ -106,7 +112,7 @@ def _rows(schema: RowSchema, field: str, options: Mapping[str, Any]) -> dict[str
 
 
 def row_schema(schema: RowSchema) -> dict[str, Any]:
-    """One row as JSON Schema."""
+    """Return the JSON Schema of one row."""
     properties = {name: json_type(type, name not in schema.required) for name, type in schema.columns.items()}
     properties |= {name: json_type(type, True) for name, type in schema.optional.items()}
     return {
@@ -118,7 +124,7 @@ def row_schema(schema: RowSchema) -> dict[str, Any]:
 
 
 def json_type(type: str, nullable: bool) -> dict[str, Any]:
-    """An Ibis type as JSON Schema."""
+    """Return the JSON Schema of an Ibis type."""
     parsed = dt.dtype(type)
     if parsed.is_timestamp():
         return _instant(nullable)

@@ -15,7 +15,7 @@ from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
 _LARGE = 64
-"""Rows from which on scoring leaves the event loop; where features come over a network, it always does."""
+"""From this number of rows on, scoring leaves the event loop. If features are read over a network, it always does."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -28,7 +28,7 @@ def routes(service: Service) -> list[Route]:
 async def _predict(service: Service, request: Request, endpoint: str) -> Response:
     where = f"endpoint {endpoint}"
     predictor = service.live.predictor(endpoint)
-    body = await read_json(request, service.limits)
+    body = read_json(request)
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)
@@ -48,7 +48,7 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
 
 
 def shown(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON. A binary score is P(true); `decision` is there if the endpoint has a threshold."""
+    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint has a threshold."""
     found: dict[str, Any] = {
         "id": answer.id,
         "time": iso(instant_of(answer.time)),

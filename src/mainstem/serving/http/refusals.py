@@ -1,4 +1,4 @@
-"""Requests that the server refuses before they reach the project, as errors."""
+"""Errors for requests that the server refuses before they reach the project."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from mainstem.errors import Forbidden, RequestError
 
 
 class Unauthorized(Forbidden):
-    """There is no key, or it is not known."""
+    """The API key is missing or unknown."""
 
 
 class WrongMethod(RequestError):
-    """The path is answered, but not to this method."""
+    """The path does not support this method."""
 
     def __init__(self, method: str, path: str, allowed: str) -> None:
-        super().__init__(f"{path} is not answered to {method}", got=method, expected=allowed, hint="see /docs")
+        super().__init__(f"{path} does not support {method}", got=method, expected=allowed, hint="see /docs")
         self.allowed = allowed
 
 
 class WrongType(RequestError):
-    """The body is not JSON, or does not say that it is."""
+    """The body is not JSON, or its content type is not."""
 
 
 class TooLarge(RequestError):
-    """The body has more bytes or rows than the server takes."""
+    """The body exceeds the limit of bytes or rows."""
 
     @classmethod
     def body(cls, got: str, limit: int) -> TooLarge:
@@ -32,8 +32,26 @@ class TooLarge(RequestError):
     @classmethod
     def rows(cls, got: int, limit: int, where: str) -> TooLarge:
         hint = "send fewer at a time, or raise max_rows under [serve] in mainstem.toml"
-        return cls("there are too many rows", where=where, got=f"{got}", expected=f"at most {limit}", hint=hint)
+        return cls("the request has too many rows", where=where, got=f"{got}", expected=f"at most {limit}", hint=hint)
+
+
+class PathTooLong(RequestError):
+    """The path, with its query, has more bytes than the server takes."""
+
+    @classmethod
+    def of(cls, got: int, limit: int) -> PathTooLong:
+        hint = "raise max_path under [serve] in mainstem.toml"
+        return cls("the path is too long", got=f"{got} bytes", expected=f"at most {limit} bytes", hint=hint)
+
+
+class HeadersTooLarge(RequestError):
+    """The headers have more bytes than the server takes."""
+
+    @classmethod
+    def of(cls, got: str, limit: int) -> HeadersTooLarge:
+        hint = "raise max_headers under [serve] in mainstem.toml"
+        return cls("the headers are too large", got=got, expected=f"at most {limit} bytes", hint=hint)
 
 
 class TooSlow(RequestError):
-    """The body did not arrive, or the answer was not ready, in time."""
+    """The request did not arrive in time."""

@@ -1,4 +1,4 @@
-"""Routes: what answers a method and a path, with the parts of the path as arguments of the handler.
+"""Routes: the handler of a method and a path. The parts of the path are arguments of the handler.
 
 Route("POST", "/predict/{endpoint}", post)      async def post(request: Request, endpoint: str) -> Response
 """
@@ -16,17 +16,17 @@ from mainstem.serving.http.messages import Response
 from mainstem.serving.http.refusals import WrongMethod
 
 Handler = Callable[..., Awaitable[Response]]
-"""Takes the request, and each `{part}` of the route's path as a `str` argument of that name."""
+"""A handler. It takes the request, and each `{part}` of the route's path as a `str` argument of that name."""
 
 _PART = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Route:
-    """What answers a method and a path, of which a `{part}` is one segment.
+    """A method and a path with its handler. A `{part}` matches one segment of a path.
 
-    `scope` is what a key must allow; None is open to everybody. Raises `TypeError` for a handler whose arguments are
-    not the request and the path's parts.
+    `scope` is the scope that a key needs; None makes the route public. Raises `TypeError` if the handler's arguments
+    are not the request and the path's parts.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Route:
 
     @property
     def label(self) -> str:
-        """The path with each part as `NAME`: what metrics and errors call it."""
+        """The path with each part as `NAME`, for metrics and errors."""
         return _PART.sub("NAME", self.path)
 
     @cached_property
@@ -75,6 +75,10 @@ class Routes:
             raise WrongMethod(method, path, allowed)
         return methods[wanted], parts
 
+    def open_to_all(self, path: str) -> bool:
+        """Whether a path needs no key. It costs one look-up, whatever the path."""
+        return path in self._fixed and all(route.scope is None for route in self._fixed[path].values())
+
     def _matching(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         if path in self._fixed:
             return self._fixed[path], {}
@@ -91,4 +95,4 @@ class Routes:
         known = sorted({route.label for route in every})
         name = path.rpartition("/")[2]
         near = close_matches(path, [label.replace("NAME", name) for label in known])
-        return NotFound(f"unknown path {path}", got=path, expected=", ".join(known), hint=near or "see /docs")
+        return NotFound(f"unknown path {path[:80]}", got=path[:80], expected=", ".join(known), hint=near or "see /docs")

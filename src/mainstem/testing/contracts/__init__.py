@@ -1,4 +1,4 @@
-"""Contract suites: what every adapter of a port must do, as pytest classes to subclass.
+"""Contract suites: the required behaviour of every adapter of a port, as pytest classes to subclass.
 
-Each class names in its docstring the fixtures that a subclass must define; the built-in adapters pass the same suites.
+The docstring of each class names the fixtures that a subclass must define. The built-in adapters pass the same suites.
 """

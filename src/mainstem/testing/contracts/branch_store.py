@@ -1,4 +1,4 @@
-"""The contract of a `BranchStore`, beside that of a `Store`: how a branch's store begins."""
+"""The contract of a `BranchStore`, in addition to that of a `Store`: forks of a branch's store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write(store: BranchStore, value: bytes) -> None:
 
 
 class BranchStoreContract:
-    """Define the fixture `open_branch`: it opens the store of a branch once more; at first no branch has anything."""
+    """Define the fixture `open_branch`. It opens the store of a branch again; at first every store is empty."""
 
     def test_a_branch_begins_with_its_first_write(self, open_branch: OpenBranch) -> None:
         assert not open_branch("main").begun

@@ -1,4 +1,4 @@
-"""The contracts of what computes features: an interpreter of views, and an aggregation of the algebra."""
+"""The contracts of feature computation: an interpreter of views, and an aggregation of the algebra."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from mainstem.testing.histories import NAMED, Case, History, a_million, are_apar
 from mainstem.testing.views import VIEWS, view_of
 
 HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
-"""How many made-up histories each view is put to."""
+"""The number of generated histories for each view."""
 
 BATCH = 150
-"""How many are put at a time."""
+"""The number of histories in one call."""
 
 FEW = 20
-"""How many where queries see the events of all of them."""
+"""The number of histories in one call if queries see the events of all of them."""
 
 MIXED = 200
-"""How many such views are put to at all: each few takes as long as many others."""
+"""The number of histories for such views: a small call takes as long as a large one."""
 
 COMPARED = "values compared"
-"""The property of a test report that says how many."""
+"""The property of a test report with the number of compared values."""
 
 SCALARS = Scalars()
 
 
 @lru_cache(1)
 def every_history() -> list[History]:
-    """The named ones and the made-up ones."""
+    """Return the named and the generated histories."""
     return [*NAMED.values(), *made_up(HISTORIES)]
 
 
-@lru_cache(maxsize=64)  # a view is put to several interpreters, but not in every order
+@lru_cache(maxsize=64)  # cached, because several interpreters test the same view
 def _case(name: str, as_of: str, start: int, size: int) -> Case:
     return Case.of(_view(name), every_history()[start : start + size], as_of=as_of)
 
@@ -61,7 +61,7 @@ def _view(name: str) -> CompiledView:
 
 
 class InterpreterContract:
-    """Define the fixture `interpreter`; and `as_of`, "known", if it sees what had not arrived."""
+    """Define the fixture `interpreter`. Define `as_of = "known"` if it ignores times of arrival."""
 
     @pytest.fixture
     def as_of(self) -> Literal["arrived", "known"]:
@@ -93,13 +93,12 @@ class InterpreterContract:
 
 
 class AlgebraLaws:
-    """Define the fixture `reduction`: the aggregation over the columns of `mainstem.testing.features.SCHEMA`, such as
-    `ms.aggregate("rms", _.number)`; what it means is in `mainstem.testing.reduce.REDUCE`.
-    """
+    """Define the fixture `reduction`: an aggregation of columns of `mainstem.testing.features.SCHEMA`, such as
+    `ms.aggregate("rms", _.number)`. Its definition must be in `mainstem.testing.reduce.REDUCE`."""
 
     @pytest.mark.parametrize("kind", [Few, Many])
     def test_partials_of_parts_merge_to_that_of_the_whole(self, reduction: Any, kind: type[Few | Many]) -> None:
-        """In any order, and however they are bracketed; the partials of a few events and those of many."""
+        """Merge partials of few and of many events, in any order and grouping."""
         view = view_of(feature=windowed(reduction.reduction if isinstance(reduction, Windowed) else reduction, "40d"))
         for history in every_history():
             for key, packed in _packed(view, history):
@@ -116,7 +115,7 @@ class AlgebraLaws:
 
 
 class AggregationContract(AlgebraLaws):
-    """The laws, and that every interpreter knows the aggregation; define the same fixture."""
+    """The laws, and a test that every interpreter supports the aggregation. Define the same fixture."""
 
     @pytest.fixture
     def interpreters(self, tmp_path: Path) -> Iterator[Mapping[str, Interpreter]]:
@@ -138,7 +137,7 @@ class AggregationContract(AlgebraLaws):
 
 
 def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, ...], Events]]:
-    """The events of each key, in order."""
+    """Yield the events of each key, in order."""
     rows = {name: [event[name] for event in history.events] for name in history.events[0]} if history.events else None
     layout = Layout.of(view)
     for key, columns in arrivals(view, rows).by_key() if rows else ():
@@ -146,7 +145,7 @@ def _packed(view: CompiledView, history: History) -> Iterator[tuple[tuple[Any, .
 
 
 def _parts(kind: type[Few | Many], view: CompiledView, events: Events, feature: Feature) -> list[Partial]:
-    """The partials of three stretches; some may have no events."""
+    """Return the partials of three ranges. Some may have no events."""
     cuts = [0, len(events) // 3, len(events) // 2, len(events)]
     return [feature.kind.lift(kind(view, events, range(*cut), feature)) for cut in pairwise(cuts)]
 

@@ -1,4 +1,4 @@
-"""The contract of a `NodeKind`: how a type of node is defined, and when it is due. No data is read."""
+"""The contract of a `NodeKind`: the definition of a type of node, and when it is due. No data is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEVER = Release(id="", branch="main", run="")
 
 @dataclass(frozen=True)
 class Case:
-    """A project with a node `name` of the type; with the nodes `other` in it, the node means something else.
+    """A project with a node `name` of the type. With the nodes `other`, the node has another definition.
 
     `schemas` are those of the sources that declare none.
     """
@@ -39,12 +39,12 @@ class Case:
         return self.resolved({})
 
     def resolved(self, changes: Mapping[str, Node]) -> Graph:
-        """The project, resolved with some nodes in the place of others."""
+        """Return the project, resolved with some nodes replaced."""
         aliases = {node: name for name, node in self.nodes.items()}
         return resolve({**self.nodes, **changes}, self.schemas, aliases=aliases, kinds=self.kinds)
 
     def settled(self) -> Situation:
-        """A branch that has everything as the project declares it."""
+        """Return a branch in which everything is as the project declares it."""
         stored = {d.name: _snapshot(d.name) for d in self.graph if d.read is not None}
         version = dict.fromkeys(self.nodes, "v1")
         steps = plan(self.graph, Situation(NEVER), self.kinds).steps
@@ -62,7 +62,7 @@ class Case:
         return Situation(release, observed=dict.fromkeys(self.nodes, "seen"))
 
     def plan(self, graph: Graph, situation: Situation) -> Plan:
-        """The steps that bring the branch to what the graph declares."""
+        """Return the steps that bring the branch to the state that the graph declares."""
         return plan(graph, situation, self.kinds)
 
 

@@ -35,11 +35,11 @@ UNSUPPORTED: tuple[Change, ...] = (
     Upsert(("id",)),
     Delete(("id",)),
 )
-"""Changes that are declared, and that no lake makes yet."""
+"""Declared changes that no lake supports yet."""
 
 
 def write(target: Target, ids: Iterable[int]) -> DataFile:
-    """A data file of `SCHEMA` with these ids, as an engine would leave it."""
+    """Write a data file of `SCHEMA` with these ids, as an engine does."""
     rows = list(ids)
     types = (pa.int64(), pa.string(), pa.timestamp("us", "UTC"))
     columns = (rows, [f"ü{n}" for n in rows], rows)
@@ -59,7 +59,7 @@ def write(target: Target, ids: Iterable[int]) -> DataFile:
 
 
 def ids(lake: Lake, snapshot: Snapshot) -> list[int]:
-    """The ids in a snapshot, sorted; and the scan says how many rows there are."""
+    """Return the ids in a snapshot, sorted, after a check of the scan's number of rows."""
     scan = lake.scan(snapshot)
     found = [n for path in scan.files for n in pq.read_table(path).column("id").to_pylist()]
     assert scan.rows == snapshot.rows == len(found)
@@ -74,7 +74,7 @@ def commit(lake: Lake, new: Sequence[int], base: Snapshot | None = None, **optio
 
 
 class LakeContract:
-    """Define the fixture `open_lake`: a function that opens the same, at first empty, lake once more."""
+    """Define the fixture `open_lake`: a function that opens the same lake again. It is empty at first."""
 
     def test_a_snapshot_reads_what_was_committed(self, open_lake: OpenLake) -> None:
         snapshot = commit(open_lake(), [1, 2, 3], run="run-7", cursor="c", properties={"k": "v"})
@@ -213,7 +213,7 @@ class LakeContract:
         lake.pin(pinned, "release-1")
         lake.publish(published)
         orphan = write(lake.target("legs", SCHEMA), [99])
-        assert lake.sweep([kept, grown], older_than_hours=1) == 0  # all is young
+        assert lake.sweep([kept, grown], older_than_hours=1) == 0  # all files are recent
         assert lake.sweep([kept, grown], older_than_hours=-1) == 1
         assert not Path(orphan.path).exists()
         for snapshot, expected in ((kept, [0]), (pinned, [1]), (published, [2]), (grown, [3, 10])):

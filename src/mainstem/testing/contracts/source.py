@@ -1,4 +1,4 @@
-"""The contract of a kind of source, shown by a project that collects one."""
+"""The contract of a kind of source, tested by a project that collects one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HEAVY = ("duckdb", "pyarrow", "ibis", "pandas", "numpy", "dlt", "scrapy", "sqlal
 
 @dataclass(frozen=True)
 class World:
-    """A source whose data the suite controls: columns `id` and `name`, and two rows at first: (1, "a"), (2, "b").
+    """A source whose data the suite controls: columns `id` and `name`, and at first the rows (1, "a") and (2, "b").
 
-    `add` puts one more row where the `source` is. `absent` is of the same kind, with the same columns, at a place where
-    there is nothing. Both read below the directory `root`.
+    `add` adds a row to the `source`. `absent` is a source of the same kind and columns at a place that does not exist.
+    Both read below the directory `root`.
     """
 
     root: Path
@@ -40,7 +40,7 @@ class World:
 
 @contextmanager
 def project(root: Path, source: Source) -> Iterator[Project]:
-    """A project at `root` with one source, called `source`."""
+    """Open a project at `root` with one source named `source`."""
     settings = Settings(root, ProjectSettings("contract", ()), Profile(threads=1), "default", Serve())
     with Project(settings, {"source": source}) as made:
         yield made
@@ -105,7 +105,7 @@ class SourceContract:
         assert place(world.source) == place(world.source)
         assert place(world.source) != place(world.absent)
         identity = dict(kind_of(world.source).identity(world.source))
-        json.dumps(identity)  # fails for anything but plain values, whose digest is the same in every process
+        json.dumps(identity)  # fails unless all values are plain, so that the digest is equal in every process
 
     def test_a_plan_imports_no_heavy_library_for_it(self, world: World) -> None:
         modules = {type(kind_of(world.source)).__module__, type(world.source).__module__}

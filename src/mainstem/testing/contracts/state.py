@@ -19,7 +19,7 @@ OpenState = Callable[[], State]
 
 
 def release(id: str, branch: str = "main") -> Release:
-    """A release with all that is awkward to store: big integers, unicode, instants to the microsecond."""
+    """Return a release with values that are difficult to store: big integers, unicode, instants with microseconds."""
     fields = (Field(1, "Größe ✈", "timestamp('UTC', 6)"),)
     snapshot = Snapshot("legs", "legs__1", 2**62 + 1, "/a'b\"c.json", 3, "run-1", fields, '{"a": 1}', {"x": "ß"})
     return Release(
@@ -40,7 +40,7 @@ def version(id: str, value: float) -> ModelVersion:
 
 
 class StateContract:
-    """Define the fixture `open_state`: a function that opens the same, at first empty, state once more."""
+    """Define the fixture `open_state`: a function that opens the same state again. It is empty at first."""
 
     def test_records_come_back_as_they_were(self, open_state: OpenState) -> None:
         step = StepRecord("build", "legs", "new", "done", 0.5, 10, 9, 1)
@@ -54,7 +54,7 @@ class StateContract:
         state.save()
         state.save(release("r1"))
         assert state.get(Release, "r2") is None
-        assert state.get(RunRecord, "r1") is None  # ids are unique within a class only
+        assert state.get(RunRecord, "r1") is None  # ids are unique only within a class
         assert state.find(RunRecord) == []
 
     def test_floats_that_json_has_no_number_for(self, open_state: OpenState) -> None:

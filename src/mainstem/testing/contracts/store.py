@@ -14,7 +14,7 @@ OpenStore = Callable[[], Store]
 
 
 class StoreContract:
-    """Define the fixture `open_store`: a function that opens the same, at first empty, store once more."""
+    """Define the fixture `open_store`: a function that opens the same store again. It is empty at first."""
 
     def test_values_are_read_in_the_order_of_the_keys(self, open_store: OpenStore) -> None:
         with open_store().transaction() as writer:
@@ -129,7 +129,7 @@ class StoreContract:
             with store.transaction() as writer:
                 left = writer.clear("a", 100)
             counts.append(store.count("a"))
-        assert counts in ([150, 50, 0], [0]), "a store that clears in no time may do it at once"
+        assert counts in ([150, 50, 0], [0]), "a store that clears quickly may clear everything at once"
         with store.transaction() as writer:
             assert not writer.clear("no such space", 100)
         assert store.read("b", [b"k"]) == [b"v"]

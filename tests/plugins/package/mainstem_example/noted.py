@@ -14,7 +14,8 @@ class NotedEngine(DuckdbEngine):
     """Made of a project's settings, as every engine of a package is."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(threads=settings.profile.threads)
+        lake = settings.path(settings.profile.lake)
+        super().__init__(threads=settings.profile.threads, directories=[lake])
         self._notes = settings.root / "sessions.txt"
 
     def session(self, relations: Mapping[str, Relation]) -> AbstractContextManager[Session]:

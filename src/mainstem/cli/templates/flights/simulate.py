@@ -27,7 +27,7 @@ from world import END, START, World
 Rows = list[dict[str, Any]]
 
 SPAN = 6
-"""Hours that one request carries. Each is on disk before it is answered, which is most of what it takes."""
+"""Hours per request. A request is on disk before it is answered, which takes most of its time."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def simulate(
 
 
 def _by_span(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
-    """The rows by the hour in which their span begins, as `2013-12-01T06`."""
+    """Group rows by the first hour of their span, such as `2013-12-01T06`."""
 
     def span(row: dict[str, Any]) -> str:
         day, hour = str(row[instant])[:13].split("T")
@@ -99,7 +99,7 @@ def _by_span(rows: Iterable[dict[str, Any]], instant: str) -> dict[str, Rows]:
 
 
 def _progress() -> Callable[[datetime, Sent], None] | None:
-    """One line that changes, on a terminal."""
+    """Update the progress line on a terminal."""
     if not sys.stderr.isatty():
         return None
 

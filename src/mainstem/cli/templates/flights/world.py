@@ -34,7 +34,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import duckdb
 
 START = datetime(2013, 12, 1, 5, tzinfo=UTC)
-"""Midnight in New York: November is over, December is no more than a schedule."""
+"""Midnight in New York: November is over, and of December only the schedule exists."""
 END = datetime(2014, 1, 3, 5, tzinfo=UTC)
 """The last flight of 2013 has landed."""
 PORT = 8111
@@ -66,7 +66,7 @@ FROM utc ORDER BY scheduled_at, flight_id
 """
 
 OUTCOMES = {"departed_at": ("departed_at", "dep_delay"), "arrived_at": ("arrived_at", "arr_delay", "air_time")}
-"""Columns that are blank before the instant they hang on."""
+"""Columns that are blank before the instant of another column."""
 
 WEATHER = """
 SELECT origin, strftime(time_hour, '%Y-%m-%dT%H:%M:%SZ') AS time_hour, temp, dewp, humid,
@@ -76,14 +76,14 @@ FROM read_csv($weather, nullstr = 'NA') ORDER BY time_hour, origin
 
 
 class World:
-    """The data below `project`/data, the world's clock, and the faults that are switched on."""
+    """The data below `project`/data, the world's clock, and the faults that are active."""
 
     def __init__(self, project: str | Path = ".") -> None:
         self.data = Path(project) / "data"
         self.cache = self.data / "world"
 
     def lay_out(self, now: datetime = START) -> None:
-        """Make every file that is not there yet; the clock stands at `now` unless it was moved before."""
+        """Create every missing file. The clock is at `now` unless it was moved before."""
         (self.data / "flights").mkdir(parents=True, exist_ok=True)
         self.cache.mkdir(exist_ok=True)
         if not (self.cache / "state.json").exists():
@@ -101,24 +101,24 @@ class World:
         return datetime.fromisoformat(self._state()["weather"])
 
     def move(self, now: datetime) -> None:
-        """Set the clock. The flight files that change are written anew; the API offers the hours before it."""
+        """Set the clock. Changed flight files are rewritten. The API offers the hours before the clock."""
         self._write_flights(now, since=min(now, self.now))
         self._save({**self._state(), "now": now.isoformat(), "weather": now.isoformat()})
 
     def move_weather(self, now: datetime) -> None:
-        """Set the weather API's clock alone: a month's weather in one run, where life would take one each hour."""
+        """Set only the weather API's clock, so that one run collects a month of weather."""
         self._save({**self._state(), "weather": now.isoformat()})
 
     def finish_december(self) -> None:
-        """All of 2013 has happened, and the flight files say how."""
+        """Set the clock to the end of 2013. The flight files then have all outcomes."""
         self.move(END)
 
     def send_wind_in(self, unit: str) -> None:
-        """`m/s`: from December on the weather API is wrong. `mph`: it is right."""
+        """Set the unit of wind speed: `mph` is right. With `m/s` the weather API is wrong from December on."""
         self._save({**self._state(), "wind": unit})
 
     def departures(self, start: datetime, end: datetime, *, faulty: bool = False) -> list[dict[str, Any]]:
-        """The events of the departures feed in [start, end), in order; `faulty` sends delays in seconds."""
+        """Return the events of the departures feed in [start, end), in order. `faulty` sends delays in seconds."""
         delay = f"dep_delay * {60 if faulty else 1} AS dep_delay"
         return self._rows(
             f"""SELECT flight_id, origin, dest, carrier, tailnum, departed_at, {delay}
@@ -128,7 +128,7 @@ class World:
         )
 
     def predictions(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        """What an airport would ask: every flight an hour before it is to leave, `time` being that hour."""
+        """Return an airport's requests: every flight, with `time` an hour before its scheduled departure."""
         return self._rows(
             """SELECT flight_id, scheduled_at - INTERVAL 1 HOUR AS time
                FROM flights WHERE time >= ? AND time < ? ORDER BY time, flight_id""",
@@ -137,7 +137,7 @@ class World:
         )
 
     def weather(self, after: str = "") -> list[dict[str, Any]]:
-        """The hours between `after` (an instant in ISO 8601) and the API's clock."""
+        """Return the hours between `after` (an instant in ISO 8601) and the API's clock."""
         state = self._state()
         low, high, december = _iso(after), _iso(state["weather"]), _iso(START.isoformat())
         rows = [row for row in self._weather if low < row["time_hour"] < high]
@@ -179,7 +179,7 @@ class World:
         registry.close()
 
     def _write_flights(self, now: datetime, since: datetime | None) -> None:
-        """One CSV per local month as it stands at `now`; only those in which something happened after `since`."""
+        """Write one CSV per local month as of `now`, for months with changes after `since`."""
         blank = ", ".join(
             f"CASE WHEN {instant} < $now THEN {column} END AS {column}"
             for instant, columns in OUTCOMES.items()
@@ -266,11 +266,11 @@ class Offer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: a world does not say who looks at it."""
+        """Do not log requests."""
 
 
 def offer(world: World, port: int = PORT) -> ThreadingHTTPServer:
-    """A server over the world; `serve_forever()` it. Port 0 takes a free one."""
+    """Return a server over the world. Call its `serve_forever()`. Port 0 takes a free port."""
     return ThreadingHTTPServer(("127.0.0.1", port), partial(Offer, world))
 
 
@@ -292,7 +292,7 @@ def _plain(value: Any) -> Any:
 
 
 def _iso(text: str) -> str:
-    """One spelling of an instant, so that texts compare as instants do; a `+` decoded from a URL is a space."""
+    """Return an instant in one format, so that texts compare like instants. A `+` in a URL arrives as a space."""
     if not text:
         return ""
     head, space, zone = text.rpartition(" ")

@@ -1,0 +1,58 @@
+"""`mainstem backup`, `restore` and `gc`: keep what is stored, and delete what is no longer needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mainstem.cli.options import HERE, Branch, Directory, Json, Profile, command, opened
+from mainstem.cli.render import output
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "mainstem backup /backups/monday")(backup)
+    command(app, "mainstem restore /backups/monday")(restore)
+    command(app, "mainstem gc")(gc)
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")],
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Copy all that is stored to a new directory, also while a server runs.
+
+    The copy has the lake, the state and the online store of all branches, as they are at one instant, and
+    schemas.lock and remedies.toml. Definitions belong in version control.
+    """
+    with opened(directory, profile, "main") as project:
+        made = project.backup(to)
+    told = f"{len(made.files):,} files, {made.bytes / 1e6:,.1f} MB, {len(made.releases):,} branches copied to {to}"
+    output(json).said(told, files=len(made.files), bytes=made.bytes, releases=made.releases)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A directory that mainstem backup made.")],
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Bring back what a backup holds, into a project that stores nothing yet.
+
+    Every file is verified first. A damaged backup restores nothing.
+    """
+    with opened(directory, profile, "main") as project:
+        found = project.restore(source)
+    told = f"{len(found.files):,} files, {len(found.releases):,} branches as of {found.made_at:%Y-%m-%d %H:%M:%S} UTC"
+    output(json).said(told, files=len(found.files), bytes=found.bytes, releases=found.releases)
+
+
+def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
+    """Delete data files that no release needs, and online records that no read can see."""
+    with opened(directory, profile, branch) as project:
+        found = project.gc()
+    told = f"{found.files:,} files, {found.records:,} online records and {found.states:,} online states deleted"
+    output(json).said(told, **found._asdict())

@@ -1,0 +1,46 @@
+"""DuckDB connections that reach only the files they are given: no other file, no network, no extension, no setting.
+
+A connection is open while Mainstem shows it what it reads. It is sealed before the first query, and cannot be opened
+again: a query may hold SQL that a user, or a reviewed file, has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mainstem.engines.types import literals, pattern
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+CLOSED: Mapping[str, str] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",  # a query sees relations, never Python's variables
+}
+
+
+def connect(config: Mapping[str, Any] | None = None) -> DuckDBPyConnection:
+    """An open connection to a database in memory, in UTC."""
+    import duckdb
+
+    connection = duckdb.connect(config={**CLOSED, **(config or {})})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def seal(
+    connection: DuckDBPyConnection, directories: Iterable[str] = (), files: Iterable[str] = ()
+) -> DuckDBPyConnection:
+    """Leave the connection these directories and files, and nothing else, for good. Return it."""
+    connection.execute(f"SET allowed_directories = {_both(directories)}")
+    connection.execute(f"SET allowed_paths = {_both(files)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _both(paths: Iterable[str]) -> str:
+    """Return paths as DuckDB compares them: the glob that a query names, and the path that it leads to."""
+    return literals(sorted({form for path in paths for form in (path, pattern(path))}))

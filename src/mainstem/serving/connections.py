@@ -1,0 +1,231 @@
+"""The connections of a server: how many there may be, and for how long each may let the server wait.
+
+uvicorn bounds none of this but the time between requests. A connection for which the server waits (for a request, the
+rest of one, or the client to read its answer) has a deadline. When the limit is reached, the connection that has let
+the server wait longest is closed for the new one: idle connections never keep another client out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Literal
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 - imported when a server is made
+
+from mainstem.errors import MainstemError, RequestError, Unavailable
+from mainstem.serving.http.errors import answer
+from mainstem.serving.http.messages import Response
+from mainstem.serving.http.refusals import HeadersTooLarge, TooSlow
+from mainstem.serving.limits import Limits
+
+Phase = Literal["work", "idle", "headers", "body", "rest", "reading"]
+"""What the server waits for: its own answer; a next request; the rest of its headers, of its body, or of a body that
+is answered already; the client to read what was sent."""
+
+Told = Callable[[int], str]
+"""Is told the status of an answer that no application gave; returns the id of the request."""
+
+LINGER = 1.0
+"""Seconds for which a refused connection is still read."""
+
+LEAST = 1_024
+"""Bytes that a client has to read of an answer within the time of a stall."""
+
+
+class Connections:
+    """The open connections of one server."""
+
+    def __init__(self, limits: Limits, told: Told) -> None:
+        self.limits, self.told = limits, told
+        self._open: dict[Connection, str] = {}
+        self._clients: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a connection in, for which another may have to go. False if all others are at work."""
+        client = client_of(connection.client)
+        crowded = self._clients.get(client, 0) >= self.limits.per_client
+        if (crowded or len(self._open) >= self.limits.connections) and not self._make_room(client if crowded else None):
+            return False
+        self._open[connection] = client
+        self._clients[client] = self._clients.get(client, 0) + 1
+        return True
+
+    def gone(self, connection: Connection) -> None:
+        client = self._open.pop(connection, None)
+        if client is not None:
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+
+    def _make_room(self, client: str | None) -> bool:
+        """Close the connection, of a client if one is given, that has let the server wait longest."""
+        waiting = (c for c, of in self._open.items() if c.phase != "work" and client in (None, of))
+        oldest = min(waiting, key=lambda c: c.since, default=None)
+        if oldest is None:
+            return False
+        self.gone(oldest)
+        oldest.transport.abort()
+        return True
+
+
+def client_of(address: tuple[str, int] | None) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        found = ipaddress.ip_address(address[0] if address else "")
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
+class Connection(H11Protocol):
+    """One connection with its deadline."""
+
+    connected: Connections
+    phase: Phase = "headers"
+    since = 0.0
+    _deadline: asyncio.TimerHandle | None = None
+    _left = 0
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.connected.admit(self):
+            self._enter("headers")
+        else:
+            self._refuse(Unavailable("the server has too many connections", hint="send it again"))
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel()
+        self.connected.gone(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing() or self._refused:
+            return
+        if self.phase == "idle":
+            self._enter("headers")
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the deadline of "idle" has its place
+        self._follow()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._left = self.transport.get_write_buffer_size()
+        self._enter("reading")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._follow()
+
+    def shutdown(self) -> None:
+        if self._refused:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP. It is called where h11's error is handled."""
+        error = sys.exc_info()[1]
+        if getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            self._refuse(HeadersTooLarge.of("more bytes than that", self.connected.limits.max_headers))
+        else:
+            expected = "a request of HTTP/1.1"
+            self._refuse(RequestError("the request is not valid HTTP", got=str(error)[:80], expected=expected))
+
+    # ── deadlines ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow(self) -> None:
+        """Enter the phase that the connection is in."""
+        if self.transport.is_closing() or self._refused or self.flow.write_paused:
+            return
+        phase = self._found()
+        if phase != self.phase:
+            self._enter(phase)
+
+    def _found(self) -> Phase:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return "body" if self.cycle.more_body else "work"
+        if self.conn.their_state is h11.SEND_BODY:
+            return "rest"
+        return "headers" if self.conn.trailing_data[0] else "idle"
+
+    def _enter(self, phase: Phase) -> None:
+        self._cancel()
+        limits = self.connected.limits
+        # The body's own time is the application's to watch: it has an answer to a body that is late.
+        seconds = {"idle": limits.idle, "reading": limits.stall, "headers": limits.headers, "rest": limits.headers}
+        self.phase, self.since = phase, time.monotonic()
+        if phase in seconds:
+            self._deadline = self.loop.call_later(seconds[phase], self._late)
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if self.phase == "reading" and left <= self._left - LEAST:
+            since, self._left = self.since, left
+            self._enter("reading")
+            self.since = since
+        elif self.phase == "headers" and self.conn.trailing_data[0]:
+            expected = f"within {self.connected.limits.headers:g} s"
+            self._refuse(TooSlow("the headers did not arrive in time", expected=expected))
+        else:
+            self.transport.abort() if left else self.transport.close()
+
+    # ── answers without the application ───────────────────────────────────────────────────────────────
+
+    def _refuse(self, error: MainstemError) -> None:
+        """Answer with an error, if no answer has begun, and close.
+
+        What still comes is read for a moment: closed at once, the connection would be reset and the answer lost.
+        """
+        self._refused = True
+        response = answer(error)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(_raw(response, self.connected.told(response.status)))
+        self._enter("rest")
+        self._cancel()
+        self._deadline = self.loop.call_later(LINGER, self.transport.abort)
+        self.transport.write_eof()
+
+
+def _raw(response: Response, id: str) -> bytes:
+    """An answer as HTTP/1.1, after which the connection is closed."""
+    reason = HTTPStatus(response.status).phrase
+    headers = {
+        "content-type": response.type,
+        "content-length": str(len(response.body)),
+        **response.headers,
+        "x-request-id": id,
+        "connection": "close",
+    }
+    lines = [f"HTTP/1.1 {response.status} {reason}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.body
+
+
+def protocol(connections: Connections) -> type[Connection]:
+    """The protocol of one server, which uvicorn makes for each connection."""
+    members: dict[str, Any] = {"connected": connections}
+    return type("ServerConnection", (Connection,), members)

@@ -1,0 +1,183 @@
+"""Every public constructor refuses every wrong kind of argument with the project's own error, at the user's line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.errors import DefinitionError, MainstemError
+from mainstem.nodes import verbs
+from mainstem.nodes.verbs import Case, Cast, Clip, Deduplicate, Impute, MapValues, Rescale, Trim, Verb
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+RIDES = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
+PLACE = ms.feature_view(RIDES, key="ride", windows="1h", n=_.count())
+FARE = ms.model(examples=RIDES, prediction_time=_.at, target=_.fare, features=[PLACE])
+
+
+def legs(rides: Any) -> Any:
+    return rides
+
+
+VALID: dict[str, dict[str, Any]] = {
+    "accepted": {"column": "a", "values": ["x"]},
+    "aggregate": {"name": "median", "argument": _.x},
+    "api": {"url": "http://a"},
+    "between": {"column": "a", "low": 1},
+    "bottom_k": {"argument": _.x, "k": 1},
+    "by": {"column": _.x, "levels": ["a"], "reduction": _.count()},
+    "database": {"url": "sqlite:///a.db", "table": "t"},
+    "drift": {},
+    "endpoint": {"model": FARE},
+    "ewma": {"argument": _.x, "half_life": "1h"},
+    "expression": {"condition": _.x > 0},
+    "feature_view": {"source": RIDES, "columns": ["fare"]},
+    "files": {"path": "a.csv"},
+    "first_k": {"argument": _.x, "k": 1},
+    "foreign_key": {"columns": "a", "to": RIDES},
+    "fresh": {"column": "a", "within": "1d"},
+    "histogram": {"argument": _.x, "edges": [1, 2]},
+    "last_k": {"argument": _.x, "k": 1},
+    "limits": {},
+    "load": {},
+    "model": {"examples": RIDES, "prediction_time": _.at, "target": _.fare, "features": [PLACE]},
+    "not_null": {"columns": ("a",)},
+    "on_demand": {"features": {"a": _.x}},
+    "performance": {"floor": 0.5},
+    "rate": {},
+    "row_count": {"low": 1},
+    "share": {"condition": _.x},
+    "skew": {"argument": _.x},
+    "slope": {"argument": _.x},
+    "stream": {"name": "s", "schema": {"a": "string"}, "time": "at"},
+    "table": {"function": legs},
+    "time_since_last": {},
+    "top_k": {"argument": _.x, "k": 1},
+    "unique": {"columns": ("a",)},
+    "web": {"url": "http://a", "rows": "tr", "fields": {"a": "td"}},
+    "windowed": {"reduction": _.count(), "windows": ("1h",)},
+}
+"""Arguments that each constructor takes, by parameter: one of its own is made wrong at a time."""
+
+WRONG: tuple[Any, ...] = (
+    object(), None, True, 0, -1, 5, 2**70, 1.5, -0.5, float("nan"), float("inf"), 3j, b"a", "", " ", "x", "1h", "Error",
+    (), [], [None], [5], [""], ["a", "a"], [float("nan")], [[]], {}, {"a": None}, {5: "a"}, {"": "a"},
+    {"a": float("nan")}, {"a"}, range(0),
+    _.x, _.x > 0, RIDES, PLACE, FARE, ms.not_null("a"), ms.drift(), ms.last_k(_.x, 3), int, len, ...,
+)  # fmt: skip
+
+FREE = {("aggregate", "parameters"), ("files", "options")}
+"""What the aggregation, or the reader of files, looks at itself: their values are of any kind."""
+
+
+def constructors() -> Iterator[str]:
+    return (n for n in ms.__all__ if inspect.isfunction(getattr(ms, n)))
+
+
+def call(name: str, arguments: dict[str, Any]) -> Any:
+    """Call a constructor with arguments by parameter: those of `*columns` and `**features` are spread."""
+    function: Callable[..., Any] = getattr(ms, name)
+    positional, by_name = [], {}
+    for parameter in parameters(name).values():
+        if parameter.name not in arguments:
+            continue
+        value = arguments[parameter.name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional.extend(value if isinstance(value, (tuple, list)) else (value,))
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            texts = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            by_name.update(value if texts else {"unlikely": value})
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            by_name[parameter.name] = value
+        else:
+            positional.append(value)
+    return function(*positional, **by_name)
+
+
+def parameters(name: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(getattr(ms, name)).parameters)
+
+
+def cases() -> list[tuple[str, str]]:
+    return [(name, parameter) for name in constructors() for parameter in parameters(name)]
+
+
+def test_every_public_constructor_is_tried() -> None:
+    assert set(constructors()) == set(VALID)
+    for name in set(VALID) - {"load"}:
+        call(name, VALID[name])
+
+
+@pytest.mark.parametrize(("name", "parameter"), cases())
+def test_a_wrong_kind_is_the_projects_own_error_at_its_line(name: str, parameter: str) -> None:
+    refused = 0
+    for wrong in WRONG:
+        try:
+            call(name, {**VALID[name], parameter: wrong})
+        except MainstemError as error:
+            refused += 1
+            if isinstance(error, DefinitionError):
+                assert str(error.where).startswith("test_argument_kinds.py:"), (wrong, error)
+    assert refused >= (10 if (name, parameter) not in FREE else 0)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [case for case in cases() if case not in FREE])
+def test_an_object_of_no_use_is_refused_everywhere(name: str, parameter: str) -> None:
+    for wrong in (object(), 3j, [object()]):
+        with pytest.raises(MainstemError):
+            call(name, {**VALID[name], parameter: wrong})
+
+
+@pytest.mark.parametrize("name", sorted(set(VALID) - {"aggregate"}))  # which takes any parameter
+def test_unknown_and_missing_arguments_are_refused(name: str) -> None:
+    spread = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    given = {n: v for n, v in VALID[name].items() if parameters(name)[n].kind not in spread}
+    with pytest.raises(DefinitionError, match="colunms"):
+        getattr(ms, name)(**given, colunms=5)
+    with pytest.raises(DefinitionError):
+        getattr(ms, name)(*[5] * 20)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "flights", [RIDES], {"a": 5}, {5: RIDES}])
+def test_a_project_is_made_of_nodes(wrong: Any, tmp_path: Any) -> None:
+    settings = Settings(tmp_path, ProjectSettings("test", ()), Profile(), "default", Serve())
+    with pytest.raises(DefinitionError):
+        ms.Project(settings, wrong)
+    with pytest.raises(DefinitionError):
+        ms.Project(wrong, {"rides": RIDES})
+    with pytest.raises(DefinitionError):
+        ms.Project(settings, {"rides": RIDES}, branch=5)  # type: ignore[arg-type]
+
+
+VERBS: dict[type[Verb], dict[str, Any]] = {
+    Rescale: {"column": "a", "factor": 2.0},
+    MapValues: {"column": "a", "values": {"x": "y"}},
+    Clip: {"column": "a", "low": 0.0},
+    Impute: {"column": "a", "constant": 0},
+    Trim: {"column": "a"},
+    Case: {"column": "a", "to": "lower"},
+    Cast: {"column": "a", "to": "int64"},
+    Deduplicate: {"key": ("a",), "order_by": "b"},
+}
+
+
+def test_every_verb_is_tried() -> None:
+    assert set(VERBS) == set(verbs.VERBS.values())
+
+
+@pytest.mark.parametrize(("verb", "field"), [(verb, name) for verb in VERBS for name in verb.__struct_fields__])
+def test_a_verb_refuses_a_wrong_kind(verb: type[Verb], field: str) -> None:
+    refused = 0
+    for wrong in WRONG:
+        try:
+            verb(**{**VERBS[verb], field: wrong})
+        except DefinitionError:
+            refused += 1
+    assert refused >= 25
+    with pytest.raises(DefinitionError, match=field):
+        verb(**{**VERBS[verb], field: object()})

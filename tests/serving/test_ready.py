@@ -1,0 +1,79 @@
+"""/ready is 503, and says which endpoint cannot answer and why; /live stays 200."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mainstem.features.online.meta import space_of
+from mainstem.nodes.records import Binding
+
+
+def missing(world: Any, directory: Any) -> None:
+    shutil.rmtree(directory)
+
+
+def damaged(world: Any, directory: Any) -> None:
+    model = directory / "model.onnx"
+    model.write_bytes(bytes([model.read_bytes()[0] ^ 1]) + model.read_bytes()[1:])
+
+
+def truncated(world: Any, directory: Any) -> None:
+    (directory / "manifest.json").write_text("{")
+
+
+def unknown_version(world: Any, directory: Any) -> None:
+    world.publish(endpoints={"arrivals": Binding("nonsense")})
+
+
+def no_state(world: Any, directory: Any) -> None:
+    with world.store.transaction() as writer:
+        writer.clear(space_of("leg", world.release.online["leg"]), None)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "what"),
+    [
+        (missing, "the directory has no model artifact"),
+        (damaged, "the model is not the one its manifest describes"),
+        (truncated, "the manifest cannot be read"),
+        (unknown_version, "the champion nonsense of 'arrivals' no longer exists"),
+        (no_state, "the online state of 'leg' is gone from the store"),
+    ],
+)
+def test_an_endpoint_that_cannot_answer_is_named(
+    worlds: Any, world: Any, breaks: Callable[[Any, Any], None], what: str
+) -> None:
+    version = worlds.artifact(world.root, 1)
+    world.promote(version)
+    breaks(world, world.root / version.artifact)
+    with worlds.listening(world.service()) as client:
+        ready = client.get("/ready")
+        assert ready.status_code == 503
+        assert ready.json()["ready"] is False
+        assert ready.json()["broken"]["arrivals"]["what"] == what
+        assert client.get("/live").status_code == client.get("/health").status_code == 200
+        answer = client.post("/predict/arrivals", json={"flight_id": "F1", "distance": 1})
+        assert answer.status_code >= 500 and answer.json()["what"] == what
+
+
+def test_it_is_ready_again_when_a_good_version_is_promoted(worlds: Any, world: Any) -> None:
+    version = worlds.artifact(world.root, 1)
+    world.promote(version)
+    missing(world, world.root / version.artifact)
+    service = world.service()
+    with worlds.listening(service) as client:
+        assert client.get("/ready").status_code == 503
+        world.promote(worlds.artifact(world.root, 2))
+        service.refresh(force=True)
+        assert client.get("/ready").json()["endpoints"] == {"arrivals": "late-2"}
+        assert client.get("/ready").status_code == 200
+
+
+def test_an_endpoint_without_a_champion_is_no_fault(worlds: Any, world: Any) -> None:
+    with worlds.listening(world.service()) as client:
+        ready = client.get("/ready")
+        assert (ready.status_code, ready.json()["endpoints"]) == (200, {"arrivals": None})
