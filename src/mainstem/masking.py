@@ -75,6 +75,12 @@ def brief(text: str, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def harmless(error: BaseException) -> BaseException | None:
+    """Return `error`, or None if its text shows a secret: then it is not the `__cause__` of an error that is shown."""
+    text = f"{error} {error!r}"
+    return error if masked(text) == text else None
+
+
 def masked_all(value: T) -> T:
     """Return plain data (dicts, lists, texts, numbers) with every text masked, also keys."""
     return _deep(value) if _forms else value

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -299,6 +299,12 @@ def project(published_once: Project, world: World) -> Iterator[Project]:
 def live(live_once: Project, world: World) -> Iterator[Project]:
     with _restored(live_once) as restored:
         yield restored
+
+
+@pytest.fixture
+def project_at(world: World) -> Callable[[Path], Project]:
+    """A project of the test's own, at a directory that it makes."""
+    return lambda root: Project(root, world)
 
 
 # ── a server ──────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mainstem.masking import remember
 from mainstem.serving.http.messages import Response
 from mainstem.serving.http.routing import Route
 from mainstem.serving.journal import Journal, request_id, taking_messages
@@ -76,6 +77,21 @@ def test_no_secret_is_logged(worlds: Any, served: Any, tmp_path: Path) -> None:
     text = (tmp_path / "log").read_text()
     assert text.count('"event":"request"') == 5 and "a message with ms_… in it" in text
     assert key.split("_", 2)[2] not in text
+
+
+def test_secret_values_are_masked(tmp_path: Path) -> None:
+    remember("c4n4ry/7")
+    journal = Journal(str(tmp_path / "log"))
+    with taking_messages(journal):
+        try:
+            raise ValueError("the key is c4n4ry/7")
+        except ValueError:
+            logging.getLogger("mainstem.x").exception("failed with %s", "c4n4ry/7")
+        journal.write(event="request", route="/x", query="key=c4n4ry%2F7", number=7)
+    said = lines(tmp_path / "log")
+    assert "c4n4ry" not in (tmp_path / "log").read_text()
+    assert said[0]["message"] == "failed with ***" and "ValueError: the key is ***" in said[0]["traceback"]
+    assert (said[1]["query"], said[1]["number"]) == ("key=***", 7)
 
 
 @pytest.mark.parametrize("id", ["a", "6f1c-2.b:c_D", "x" * 128])

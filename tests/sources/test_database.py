@@ -1,4 +1,5 @@
 import sqlite3
+import traceback
 from contextlib import closing
 
 import pytest
@@ -154,3 +155,15 @@ def test_no_server_and_its_password_is_not_shown(bench, monkeypatch):
 def test_another_kind_of_database(bench):
     with pytest.raises(SourceError, match="unsupported kind of database 'oracle'"):
         bench.collect(database("oracle://h/d", table="t"), {"a": "int64"})
+
+
+@pytest.mark.parametrize(
+    "url", ["me:{}@127.0.0.1:1/x", "me@127.0.0.1:{}/x", "me@127.0.0.1:1/x?no_such={}", "me@{}:1/x"]
+)
+def test_no_part_of_an_error_of_the_driver_shows_a_secret(bench, monkeypatch, url):
+    monkeypatch.setenv("CANARY", "c4n4ry-7f3a")
+    node = database(f"postgresql://{url.format('${env:CANARY}')}", table="t")
+    with pytest.raises(SourceError) as error:
+        bench.collect(node, {"n": "int64"})
+    shown = "".join(traceback.format_exception(error.value))
+    assert "c4n4ry" not in shown.replace("${env:CANARY}", "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from mainstem.masking import masked_all
 from mainstem.nodes.records import Measure, now
 from mainstem.nodes.verbs import AnyVerb
 
@@ -103,6 +104,10 @@ class Finding:
     branch: str = "main"
     run: str = ""
     created_at: datetime = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        for name in ("summary", "reason"):
+            object.__setattr__(self, name, masked_all(getattr(self, name)))
 
 
 @dataclass(frozen=True)

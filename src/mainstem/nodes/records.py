@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
+from mainstem.masking import masked_all
 from mainstem.ports import Interval, Snapshot
 
 
@@ -74,6 +75,9 @@ class CheckResult:
     rows: int
     sample: tuple[Mapping[str, Any], ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample", masked_all(self.sample))
+
     @property
     def passed(self) -> bool:
         return self.violations == 0
@@ -85,7 +89,7 @@ StepStatus = Literal["done", "failed", "skipped"]
 @dataclass(frozen=True)
 class StepRecord:
     """One executed step. `rows_in == published + quarantined` for every table. `interval` is the range of time it
-    covers."""
+    covers. Secret values in its texts are masked."""
 
     kind: str
     node: str
@@ -100,6 +104,10 @@ class StepRecord:
     error: str | None = None
     findings: tuple[str, ...] = ()
     interval: Interval | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("reason", "message", "error"):
+            object.__setattr__(self, name, masked_all(getattr(self, name)))
 
 
 RunStatus = Literal["running", "published", "unchanged", "failed", "interrupted"]

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
+from mainstem.masking import masked_all
 from mainstem.nodes.records import now
 
 ROOM = 10_000
@@ -62,10 +63,10 @@ class Journal:
         return self._stream is not None
 
     def write(self, **fields: Any) -> None:
-        """Write one line. API keys in it are masked."""
+        """Write one line. API keys and secret values in it are masked."""
         if self._stream is None:
             return
-        text = msgspec.json.encode({"at": now(), **fields}, enc_hook=str).decode()
+        text = msgspec.json.encode(masked_all({"at": now(), **fields}), enc_hook=str).decode()
         try:
             self._waiting.put_nowait(_SECRET.sub("ms_…", text).encode() + b"\n")
         except queue.Full:
@@ -133,6 +134,8 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
         fields["request"] = request
     if record.exc_info and record.exc_info[0]:
         fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+    elif record.exc_text:  # it was masked
+        fields["traceback"] = record.exc_text
     return fields
 
 

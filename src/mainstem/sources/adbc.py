@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from mainstem.errors import MissingExtra, SourceError, SourceUnreachable
+from mainstem.masking import harmless
 from mainstem.nodes.sources import Database
 from mainstem.sources.postgresql import address, quoted, reason
-from mainstem.sources.secrets import expand, redact
+from mainstem.sources.secrets import expand_url, redact
 from mainstem.sources.sqlite import read_only
 
 BATCH = 65_536
@@ -47,7 +48,7 @@ def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -
     try:
         connection = _connect(node, root)
     except adbc.Error as error:
-        raise _shut_out(node, reason(error)) from error
+        raise _shut_out(node, reason(error)) from harmless(error)
     try:
         with closing(connection), closing(connection.cursor()) as cursor:
             if scheme(node.url) == "sqlite":
@@ -55,7 +56,7 @@ def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -
             cursor.execute(sql, parameters or None)
             yield cursor.fetch_record_batch()
     except (adbc.Error, pa.ArrowException, OSError) as error:
-        raise _refused(node, reason(error), sql) from error
+        raise _refused(node, reason(error), sql) from harmless(error)
 
 
 def _shut_out(node: Database, said: str) -> SourceUnreachable:
@@ -99,7 +100,7 @@ def _connect(node: Database, root: Path) -> Any:
         if kind == "postgresql":
             import adbc_driver_postgresql.dbapi as postgresql
 
-            return postgresql.connect(address(expand(node.url)))
+            return postgresql.connect(address(expand_url(node.url)))
     except ImportError as error:
         raise MissingExtra.named("database", f"adbc-driver-{kind}") from error
     raise SourceError(f"unsupported kind of database {kind!r}", where=redact(node.url), expected="sqlite or postgresql")

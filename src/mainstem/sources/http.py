@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from mainstem.errors import SourceError, SourceUnreachable
-from mainstem.masking import brief
+from mainstem.masking import brief, masked
 from mainstem.nodes.limits import Limits
 from mainstem.sources.exchange import Answer, Clock, exchange
 from mainstem.sources.secrets import redact
@@ -173,7 +173,7 @@ def validators(client: Client, url: str) -> str | None:
     if answer.status in (403, 404, 405, 501):
         answer = client.get(url)
     found = client.good(answer).headers.get("ETag") or answer.headers.get("Last-Modified")
-    return str(found) if found else None
+    return masked(str(found)) if found else None
 
 
 def parsed(answer: Answer, shown: str) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 
 from mainstem.cli.render.base import Parity, causes_of
+from mainstem.masking import masked_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,12 +83,12 @@ class JsonOutput:
 
 
 def _described(error: MainstemError, but: str = "") -> dict[str, str]:
-    fields = ("kind", "what", "where", "got", "expected", "hint")
-    return {name: getattr(error, name) for name in fields if name != but and getattr(error, name)}
+    parts = {"kind": error.kind, **error.parts}
+    return {name: text for name, text in parts.items() if text and name != but}
 
 
 def _print(value: Any, to: TextIO | None = None) -> None:
-    text = msgspec.json.format(msgspec.json.encode(_plain(value)), indent=2)
+    text = msgspec.json.format(msgspec.json.encode(masked_all(_plain(value))), indent=2)
     (to or sys.stdout).write(text.decode() + "\n")
 
 

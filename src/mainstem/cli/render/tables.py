@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mainstem.cli.render.words import cell, count
+from mainstem.masking import masked, masked_all
 
 if TYPE_CHECKING:
     from mainstem.nodes.records import CheckResult
@@ -26,7 +27,7 @@ def grid(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for index, name in enumerate(columns):
         numeric = bool(values) and all(isinstance(row[index], NUMBER) or row[index] in (None, "") for row in values)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(masked(name)), justify="right" if numeric else "left", overflow="fold")
     for row in values:
         cells = zip(columns, row, strict=True)
         table.add_row(*(count(value) if name in counts else _text(value, markup) for name, value in cells))
@@ -35,7 +36,7 @@ def grid(
 
 def rows(columns: Sequence[str], records: Sequence[Mapping[str, Any]], width: int) -> Iterator[RenderableType]:
     """Yield rows as a table if it fits into `width` characters, else one block of lines per row."""
-    values = [[record.get(name) for name in columns] for record in records]
+    values = [[masked_all(record.get(name)) for name in columns] for record in records]
     widest = [max(map(len, (name, *(cell(row[i]) for row in values)))) for i, name in enumerate(columns)]
     if sum(widest) + 3 * len(widest) <= width:
         yield grid(columns, values)
@@ -67,4 +68,5 @@ def verdict(result: CheckResult) -> str:
 def _text(value: Any, markup: bool) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if markup and isinstance(value, str) else escape(cell(value))
+    # Before the table folds a long text, which may separate the parts of a secret.
+    return masked(value if markup and isinstance(value, str) else escape(cell(value)))

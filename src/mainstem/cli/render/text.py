@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.text import Text
 
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render import nodes, runs, tables
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant
+from mainstem.masking import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +48,7 @@ class TextOutput:
         with self.err.status("planning") as status:
 
             def listen(event: Event) -> None:
-                status.update(runs.under_way(event))
+                status.update(masked(runs.under_way(event)))
                 self._show(*runs.ended(event))
 
             yield listen
@@ -105,10 +107,11 @@ class TextOutput:
         causes = causes_of(error)
         for cause in causes:
             self.error(cause)
-        self.err.print(f"[bold red]{error.kind}[/]: {escape(error.what)}")
-        for name in ("where", "got", "expected", "hint"):
-            if (text := getattr(error, name)) and not (causes and name == "got"):
-                self.err.print(f"  [dim]{name:>8}[/]  {escape(str(text)).replace(chr(10), chr(10) + ' ' * 12)}")
+        parts = error.parts
+        self.err.print(f"[bold red]{error.kind}[/]: {escape(parts.pop('what'))}")
+        for name, text in parts.items():
+            if not (causes and name == "got"):
+                self.err.print(f"  [dim]{name:>8}[/]  {escape(text).replace(chr(10), chr(10) + ' ' * 12)}")
 
     def interrupted(self, what: str) -> None:
         self.err.print(f"[red]{what}[/]")
@@ -122,4 +125,11 @@ def _console(*, stderr: bool) -> Console:
     """Return a console. In a pipe its width is `COLUMNS` or 120, and words are not wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_IN_A_PIPE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, emoji=False)
+    return _MaskedConsole(stderr=stderr, width=width, highlight=False, soft_wrap=True, emoji=False)
+
+
+class _MaskedConsole(Console):
+    """A console that shows no secret value."""
+
+    def render_str(self, text: str, **more: Any) -> Text:
+        return super().render_str(masked(text), **more)

@@ -9,6 +9,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import MissingExtra
+from mainstem.masking import masked
 from mainstem.serving.http.messages import HTML, Request, Response
 from mainstem.serving.http.openapi import view_says, views_of
 from mainstem.serving.http.routing import Route
@@ -20,7 +21,7 @@ def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
         base = f"http://{request.header('host') or '127.0.0.1:8100'}"
         page = render(service.live, service.project, base, locked=not service.keyring.keyless)
-        return Response(page.encode(), type=HTML)
+        return Response(masked(page).encode(), type=HTML)
 
     return [Route("GET", "/docs", get)]
 

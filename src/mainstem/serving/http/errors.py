@@ -68,8 +68,7 @@ def answer(error: Exception) -> Response:
 
 def described(error: MainstemError) -> dict[str, str]:
     """Return an error as JSON without its empty parts."""
-    parts = {name: getattr(error, name) for name in ("what", "where", "got", "expected", "hint")}
-    return {"error": error.kind, **{name: text for name, text in parts.items() if text}}
+    return {"error": error.kind, **{name: text for name, text in error.parts.items() if text}}
 
 
 def _headers(error: MainstemError) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.features.online.view import OnlineView
+from mainstem.masking import masked_all
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
 from mainstem.serving.service import Live, Service
@@ -16,7 +17,7 @@ from mainstem.streaming.rows import RowSchema
 
 def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
-        return Response(encode(document(service.live, service.project)))
+        return Response(encode(masked_all(document(service.live, service.project))))
 
     return [Route("GET", "/openapi.json", get)]
 
