@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from ibis import _
 
-from mainstem.errors import DefinitionError, LeakError, RequestError, SchemaError, UnknownName
+from mainstem.errors import DefinitionError, LeakError, SchemaError, Unavailable, UnknownName
 from mainstem.features.discovery import features
 from mainstem.features.offline.join import join
 from mainstem.features.online.view import online_view
@@ -103,8 +103,14 @@ def test_what_others_have_forgotten_is_not_made_up(small: Any, world: Any) -> No
     columns |= {c: [micros_of(r[c]) for r in rows] for c in ("departed_at", "_arrived")}
     with here.store.transaction() as writer:
         state.used[0].apply(writer, columns)
-    with pytest.raises(RequestError, match="'everywhere' does not reach back"), here.store.transaction() as writer:
+    with here.store.transaction() as writer:
         state.apply(writer, {name: values[-1:] for name, values in columns.items()})
+    meta, late = state.meta(), columns["departed_at"][-1]
+    assert meta.lacking and meta.complete_from > late + 3_600_000_000
+    with pytest.raises(Unavailable, match="'worse' lacks an event that came late"):
+        state.read([("JFK",)], meta.complete_from - 1)
+    (after,) = state.read([("JFK",)], meta.complete_from)
+    assert after.missing
 
 
 def test_another_definition_of_what_is_used_is_another_view(small: Any, world: Any) -> None:

@@ -52,7 +52,8 @@ class Materialise:
 
     The state of a stream's view continues from run to run. The state of another view belongs to one snapshot; for a new
     snapshot, a new state is built next to it. A new state is also built on request (`rebuild`), and for a stream if the
-    log no longer has the events that the state lacks. Readers switch with the release. An interrupted load is resumed.
+    state lacks events that the log no longer has, or that it could not take in. Readers switch with the release. An
+    interrupted load is resumed.
     """
 
     def __init__(self, store: Store, rebuild: bool = False) -> None:
@@ -65,7 +66,12 @@ class Materialise:
         loaded = None if online.meta().ready else self._load(online, context, resume=stream is None)
         taken = expired = 0
         if stream is not None:
-            taken = catch_up(online, self._store, stream, corrections(context.graph[stream]))
+            correct = corrections(context.graph[stream])
+            taken = catch_up(online, self._store, stream, correct)
+            if loaded is None and online.meta().lacking:
+                online = self._following(online, context)
+                loaded = self._load(online, context, resume=False)
+                taken = catch_up(online, self._store, stream, correct)
             states = {**context.release.online, view.name: online.fingerprint}
             used = [lookup.view.name for lookup in view.chain.lookups] if view.chain else []
             expired = sweep(context.graph, self._store, states, dict.fromkeys([*used, view.name]))
@@ -81,10 +87,14 @@ class Materialise:
         snapshot."""
         current = self._named(view, context, fingerprint_of(context, view.name))
         meta = current.meta()
-        stale = stream is not None and lacks(self._store, events_of(stream), meta.offset)
+        stale = stream is not None and (meta.lacking or lacks(self._store, events_of(stream), meta.offset))
         if not meta.ready or not (self._rebuild or stale):
             return current
-        following = (self._named(view, context, name) for name in generations(current.fingerprint))
+        return self._following(current, context)
+
+    def _following(self, online: OnlineView, context: Context) -> OnlineView:
+        """Return the next state of the same definition and snapshots that is not complete."""
+        following = (self._named(online.view, context, name) for name in generations(online.fingerprint))
         return next(online for online in following if not online.meta().ready)
 
     def _named(self, view: CompiledView, context: Context, fingerprint: str) -> OnlineView:

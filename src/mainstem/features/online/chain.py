@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from mainstem.features.instants import ALWAYS
 from mainstem.features.online.arrivals import keys_of, usable
 from mainstem.features.online.packing import to_fixed
 from mainstem.features.online.sight import nothing
 from mainstem.features.online.state import Reading
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView, Lookup
-from mainstem.nodes.hidden import ARRIVED
+from mainstem.nodes.hidden import ARRIVED, DELETED
 from mainstem.ports import Writer
 
 Columns = Mapping[str, Sequence[Any]]
@@ -25,18 +26,37 @@ class Readable(Protocol):
     def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
         """Return the features of each key at its time (µs), as the transaction sees them."""
 
+    def reaches(self, writer: Writer) -> int:
+        """Return the earliest time (µs) at which it can be read."""
 
-def with_features(view: CompiledView, used: Sequence[Readable], writer: Writer, rows: Columns) -> Columns:
+
+class Brought(NamedTuple):
+    """Rows with the features of used views. `lost` are the usable times (µs) of rows that are left out."""
+
+    rows: Columns
+    lost: list[int]
+
+
+def with_features(view: CompiledView, used: Sequence[Readable], writer: Writer, rows: Columns) -> Brought:
     """Return rows of a view's source, as columns, with the features of used views. These must have all earlier events.
 
-    Raises `RequestError` if one of them has expired the requested time.
+    Rows that ask for a time before the exact range of a used view are lost. Deletions bring nothing along.
     """
     if view.chain is None:
-        return rows
-    times = _times(view, rows)
+        return Brought(rows, [])
+    times, start = _times(view, rows), max((other.reaches(writer) for other in used), default=ALWAYS)
+    early = [t is not None and t < start for t in times]
+    lost: list[int] = []
+    if any(early):
+        deleted = rows.get(DELETED) or [False] * len(times)
+        out = [is_early and not gone for is_early, gone in zip(early, deleted, strict=True)]
+        lost = [int(u) for u, is_out in zip(usable(view, rows).tolist(), out, strict=True) if is_out]
+        rows = {name: [v for v, is_out in zip(c, out, strict=True) if not is_out] for name, c in rows.items()}
+        left = [(t, is_early) for t, is_early, is_out in zip(times, early, out, strict=True) if not is_out]
+        times = [None if is_early else t for t, is_early in left]
     for lookup, other in zip(view.chain.lookups, used, strict=True):
         rows = {**rows, **_looked_up(lookup, other, writer, rows, times)}
-    return rows
+    return Brought(rows, lost)
 
 
 def _times(view: CompiledView, rows: Columns) -> list[int | None]:

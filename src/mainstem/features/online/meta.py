@@ -21,7 +21,8 @@ class Meta(msgspec.Struct, frozen=True):
     answered exactly. `offset` is the first offset of the stream's log that is not in the state. Records that no query
     from `swept` on can see were swept. Until a load is `ready`, `loaded` counts its keys so far, and `loader`
     identifies the only writer. `leader` is the key with the newest event and `newest` its usable time. `second` is the
-    usable time of the newest event of any other key.
+    usable time of the newest event of any other key. A `lacking` state left out events that looked up a time which the
+    used view had expired: it is exact from `complete_from` on, and a run loads it anew.
     """
 
     watermark: int = ALWAYS
@@ -34,6 +35,7 @@ class Meta(msgspec.Struct, frozen=True):
     leader: bytes = b""
     newest: int = ALWAYS
     second: int = ALWAYS
+    lacking: bool = False
 
     def reaching(self, newest: Mapping[bytes, int], clock: int) -> Meta:
         """Return the record after events, given the usable time of the newest of each key, or of the newest two keys.
@@ -54,6 +56,9 @@ class Meta(msgspec.Struct, frozen=True):
             self, watermark=watermark, leader=leader, newest=known.get(leader, ALWAYS), second=second
         )
 
+
+NEVER = 253_402_300_799_999_999
+"""The last instant of the calendar (µs): a state that is complete from then on answers no query."""
 
 _decode = msgspec.msgpack.Decoder(Meta).decode
 

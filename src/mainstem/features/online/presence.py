@@ -14,8 +14,9 @@ from mainstem.ports import Store
 def gone(online: Mapping[str, str], logs: Mapping[str, str], store: Store | None) -> frozenset[str]:
     """Return the views of `online` (view → fingerprint of its state) whose complete state is not in the store.
 
-    A state also counts as missing if its log in `logs` no longer has the events that it lacks, or if it is complete
-    only from a future time on, because the clock was wrong. Without a store all are missing.
+    A state also counts as missing if its log in `logs` no longer has the events that it lacks, if it is complete only
+    from a future time on, because the clock was wrong, or with a log in `logs`, if it must be loaded anew. Without a
+    store all are missing.
     """
     if store is None or not online:
         return frozenset(online)
@@ -26,5 +27,6 @@ def gone(online: Mapping[str, str], logs: Mapping[str, str], store: Store | None
         for name, meta in metas.items()
         if not meta.ready
         or meta.complete_from > micros_of(now())
+        or (name in logs and meta.lacking)
         or (name in logs and lacks(store, logs[name], meta.offset))
     )

@@ -15,7 +15,7 @@ import msgspec
 from mainstem.errors import RequestError, StorageError, Unavailable
 from mainstem.features.online.arrivals import arrivals
 from mainstem.features.online.chain import with_features
-from mainstem.features.online.meta import META, Meta, decode_meta, encode_meta, gone, space_of
+from mainstem.features.online.meta import META, NEVER, Meta, decode_meta, encode_meta, gone, space_of
 from mainstem.features.online.packing import encode_key
 from mainstem.features.online.state import Found, Reading, state_of
 from mainstem.features.views.view import CompiledView
@@ -81,20 +81,28 @@ class OnlineView:
         """Return the state's own record, perhaps as a transaction sees it."""
         return decode_meta(writer.get(self.space, META) if writer else self.store.read(self.space, [META])[0])
 
+    def reaches(self, writer: Writer) -> int:
+        """Return the earliest time (µs) at which the state can be read, as a transaction sees it."""
+        return self.meta(writer).complete_from
+
     def apply(self, writer: Writer, events: Mapping[str, Sequence[Any]], offset: int | None = None) -> int:
         """Apply events to the state, as columns of the source's rows with `_seq` and `_arrived`. Instants are in µs.
 
         Events that are in the state already, by `_seq`, change nothing. `offset` is the log's next offset. Returns the
         number of events that this view uses. The views in `used` must have all earlier events, and may have these.
+        Events that ask them for a time that they have expired are left out: the state is `lacking` then, and does not
+        answer queries that would see them.
+
         Raises `StorageError` for a missing state.
         """
-        came = arrivals(self.view, with_features(self.view, self.used, writer, events))
+        brought = with_features(self.view, self.used, writer, events)
+        came = arrivals(self.view, brought.rows)
         batch = self.state.batch(came)
         writer.prefetch(self.space, chain([META], batch.addresses))
         meta = self.meta(writer)
         if self.published and not meta.ready:
             raise gone(self.view.name, self.store)
-        meta = meta.reaching(came.newest, micros_of(now()))
+        meta = self._without(meta.reaching(came.newest, micros_of(now())), brought.lost)
         horizon = meta.watermark - self.view.grace
         forgot = self.state.take(writer, batch, horizon)
         complete_from = max(meta.complete_from, horizon) if forgot else meta.complete_from
@@ -102,6 +110,16 @@ class OnlineView:
         grown = msgspec.structs.replace(meta, complete_from=complete_from, offset=offset, loader="")
         writer.put(self.space, META, encode_meta(grown))
         return came.total
+
+    def _without(self, meta: Meta, lost: Sequence[int]) -> Meta:
+        """Return the record of a state that lacks events of these usable times (µs)."""
+        if not lost:
+            return meta
+        age = self.view.reach or (self.view.ttl if self.view.known.moments else None)
+        until = NEVER if age is None else max(lost) + age + 1
+        seen = until > max(meta.complete_from, meta.watermark - self.view.grace)
+        complete_from = max(meta.complete_from, until)
+        return msgspec.structs.replace(meta, complete_from=complete_from, lacking=meta.lacking or seen)
 
     def answer(self, found: Found, query: Query) -> list[Reading]:
         """Return the readings of a query from its records. Raises `RequestError`, or `StorageError` for a missing
@@ -115,6 +133,13 @@ class OnlineView:
             raise gone(self.view.name, self.store)
         complete_from = known.complete_from
         early = min(times, default=complete_from)
+        if early < complete_from and known.lacking:
+            raise Unavailable(
+                f"the online state of {self.view.name!r} lacks an event that came late",
+                got=f"a read at {instant_of(early).isoformat()}",
+                expected=f"after {instant_of(complete_from).isoformat()}" if complete_from < NEVER else None,
+                hint="mainstem run loads the state anew from the lake",
+            )
         if early < complete_from:
             raise RequestError(
                 f"the online state of {self.view.name!r} does not reach back that far",
