@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 import pytest
 from ibis import _
+from msgspec.msgpack import decode
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
@@ -216,3 +217,18 @@ def test_what_is_no_change_is_refused_whole(shop: Project, sent: Any, told: str)
 def test_changes_need_a_key() -> None:
     with pytest.raises(DefinitionError, match="`changes=True` requires `key=`"):
         ms.stream("payments", schema=SCHEMA, time="at", changes=True)
+
+
+def test_rows_that_no_view_has_any_more_are_forgotten() -> None:
+    payments = ms.stream("payments", schema=SCHEMA, time="at", key="payment", changes=True)
+    spent = ms.feature_view(payments, key="card", windows=["1h"], grace="10min", total=_.amount.sum())
+    recent = {**FIRST, "at": datetime.now(UTC).isoformat(), "payment": "p2"}
+    with project_of({"payments": payments, "spent": spent}, data={}) as made:
+        made.run()
+        made.ingest("payments", [change(None, FIRST, 1), change(None, recent, 1)], backfill=True)
+        store = made.adapters.store
+        with store.transaction() as writer:
+            writer.delete("standing/payments", b"")  # the last sweep, just now
+        made.run()
+        left = [decode(raw)["row"]["payment"] for page in store.scan("standing/payments") for key, raw in page if key]
+    assert left == ["p2"]
