@@ -14,7 +14,7 @@ from mainstem.errors import DefinitionError, SettingsError
 from mainstem.serving.connections import client_of
 from mainstem.serving.limits import Limits
 from mainstem.settings import Serve
-from serving.raw import GET, answered, connect, exchange, one, read
+from raw_http import GET, answered, connect, exchange, one, read
 
 POST = b"POST /predict/arrivals HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SHORT = {"headers": 0.4, "body": 0.8, "stall": 0.4, "idle": 0.4, "poll": 0.05}

@@ -15,7 +15,7 @@ from mainstem.serving.http.messages import Response
 from mainstem.serving.http.routing import Route
 from mainstem.serving.keys import create, revoke
 from mainstem.serving.limits import Limits
-from serving.raw import exchange
+from raw_http import exchange
 
 CLOSE = b"Host: localhost\r\nConnection: close\r\n\r\n"
 LONG = b"a" * 63_000

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from serving.raw import GET, answered, one, read
+from raw_http import GET, answered, one, read
 
 PROCESS = Path(__file__).parent / "process.py"
 BODY = b'{"flight_id": "F1", "distance": 1.0}'
