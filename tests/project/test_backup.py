@@ -1,5 +1,6 @@
 """Backups: complete, consistent while others write, and refused when they are damaged."""
 
+import errno
 import json
 import shutil
 import threading
@@ -116,6 +117,52 @@ def test_a_backup_while_others_write_holds_one_instant(project: ms.Project, tmp_
             assert sorted(restored.table("rides").to_pyarrow()["event"].to_pylist()) == sorted(
                 f"e{n}" for n in range(rows)
             )
+
+
+def test_a_run_may_commit_while_the_lake_is_copied(
+    project: ms.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog of the copy names no file that the copy lacks."""
+    copy, lake, held = shutil.copytree, project.adapters.lake, project.release.tables["rides"]
+
+    def commit() -> None:
+        target = lake.target("rides", {f.name: f.type for f in held.fields})
+        lake.commit("rides", target, (), base=held, run="run-unpublished")
+
+    def between(*args: Any, **kwargs: Any) -> Any:
+        commit()
+        done = copy(*args, **kwargs)
+        commit()
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", between)
+        project.backup(tmp_path / "backup")
+    with opened(tmp_path / "other") as other:
+        other.restore(tmp_path / "backup")
+        other.run()
+        assert counted(other) == (15, 15)
+
+
+def test_what_cannot_be_completed_leaves_nothing(
+    project: ms.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", full)
+        with pytest.raises(OSError):
+            project.backup(tmp_path / "backup")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project"]
+    project.backup(tmp_path / "backup")
+    with opened(tmp_path / "other") as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copy2", full)
+            with pytest.raises(OSError):
+                other.restore(tmp_path / "backup")
+        other.restore(tmp_path / "backup")
+        assert counted(other) == (10, 15)
 
 
 @pytest.mark.parametrize("part", ["state.db", "lake/catalog.db", "online/main/data.mdb", "a data file"])

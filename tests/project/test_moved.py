@@ -76,8 +76,7 @@ def test_a_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
     run(root, 3)
     assert rides(root) == (6, 6)
     with opened(root) as project:
-        assert project.gc().files >= 0
-        assert project.check() is not None
+        assert project.gc().files == 0, "every file is needed, or too young"
     assert rides(root) == (6, 6)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
 
@@ -108,11 +107,11 @@ def test_a_copied_project_is_one_of_its_own(tmp_path: Path) -> None:
     with opened(copy) as project:
         project.rollback()
         project.adapters.lake.sweep([*project.release.tables.values()], older_than_hours=-1)
-        assert project.gc() is not None
+        assert project.gc().files == 0
     assert rides(copy) == (6, 6)
     assert files(original) == before, "neither a run nor a sweep of the copy touches the original"
     with opened(original) as project:
-        assert project.adapters.lake.sweep([*project.release.tables.values()], older_than_hours=-1) >= 0
+        project.adapters.lake.sweep([*project.release.tables.values()], older_than_hours=-1)
     assert rides(original) == (6, 6) and rides(copy) == (6, 6)
     ids = [(root / ".mainstem/lake/lake.json").read_text().split('"')[3] for root in (original, copy)]
     assert ids[0] != ids[1]

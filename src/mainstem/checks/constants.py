@@ -28,7 +28,7 @@ def fits(type: Any, constants: Iterable[Any], check: Check, where: str | None) -
 
 
 def _taken(type: Any) -> str | None:
-    """The constants that a type is compared with, in a word."""
+    """Return in words which constants a column of this type can be compared with."""
     if type.is_boolean():
         return "truth values"
     if type.is_numeric():

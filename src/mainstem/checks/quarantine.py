@@ -16,7 +16,7 @@ from mainstem.nodes.instants import INSTANT
 
 
 def passing(subject: Subject) -> ibis.Table:
-    """The subject's rows that pass every quarantine check."""
+    """Return the subject's rows that pass every quarantine check."""
     return split(subject, run="", at=datetime.fromtimestamp(0, UTC))[0] if _doubtful(subject) else subject.table
 
 

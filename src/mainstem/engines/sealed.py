@@ -1,7 +1,7 @@
 """DuckDB connections that reach only the files they are given: no other file, no network, no extension, no setting.
 
-A connection is open while Mainstem shows it what it reads. It is sealed before the first query, and cannot be opened
-again: a query may hold SQL that a user, or a reviewed file, has written.
+A connection is open while Mainstem adds relations to it. It is sealed before the first query, and cannot be opened
+again: a query may contain SQL that a user, or a reviewed file, has written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLOSED: Mapping[str, str] = {
 
 
 def connect(config: Mapping[str, Any] | None = None) -> DuckDBPyConnection:
-    """An open connection to a database in memory, in UTC."""
+    """Return an open connection to a database in memory, in UTC."""
     import duckdb
 
     connection = duckdb.connect(config={**CLOSED, **(config or {})})

@@ -1,4 +1,4 @@
-"""Find features that may be near duplicates: a cheap look at some rows, so that only few pairs are compared exactly.
+"""Find features that may be near duplicates in a sample of the rows, so that only few pairs are compared exactly.
 
 A thousand columns are half a million pairs. An engine that computes a term for each of them never ends; the matrix
 products of a sample of the rows take a second.

@@ -175,7 +175,7 @@ def _offset(context: Context, source: str) -> int:
 
 
 def _extent(session: Session, view: CompiledView) -> tuple[Meta, int]:
-    """What a state of all of a view's events has reached, and their number."""
+    """Return the record of a state that has all of a view's events, and their number."""
     events = view.events
     here = ibis.least(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
     keyed = events.select(**_key_columns(view), _here=here)
@@ -220,7 +220,7 @@ def _packed(online: OnlineView, session: Session, events: ibis.Table) -> Iterato
 
 
 def _stored(online: OnlineView, events: ibis.Table) -> ibis.Table:
-    """The columns that are kept, instants in the key as int64, and the block that each event belongs to."""
+    """Return the stored columns, with instants in the key as int64."""
     kept = {name: events[name] for name in online.state.layout.kinds}
     return events.select(**_key_columns(online.view, events), **kept)
 

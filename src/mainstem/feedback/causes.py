@@ -1,11 +1,11 @@
-"""Causes of a loss that no column is to blame for: wrong labels, and a world that changed.
+"""Causes of a loss other than a column: wrong labels, and a changed world.
 
-Both make columns look worthless that are as they were. Three marks tell them from a broken column:
+Both make unchanged columns look worthless. Three signs distinguish them from a broken column:
 
-- a broken column says nothing more. Under wrong labels every column still tells, each by less; under a changed world a
-  column tells by less, or the opposite;
-- a model of flipped labels explains wrong labels as well as any refit does, and a changed world worse;
-- labels are wrong for all columns at once.
+- A broken column has no information. With wrong labels every column keeps a part of its information. In a changed world
+  a column keeps a part, or its relation to the outcome is reversed.
+- A model of flipped labels explains wrong labels as well as a refit does. It explains a changed world worse.
+- Wrong labels affect all columns at once.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from mainstem.nodes.findings import Rival
 from mainstem.nodes.records import Measure
 
 SILENT = 0.15
-"""The share of its worth that a column may still have, or mislead by, and count as broken."""
+"""A column with a gain between minus and plus this share of its former gain counts as broken."""
 TELLING = 0.05
-"""The share of the largest worth from which on a column counts as one that the model uses."""
+"""A column counts as used by the model if its gain is at least this share of the largest gain."""
 DECLINED = 0.85
-"""The share of its worth that a column must have lost a part of, for the labels to be wrong for it."""
+"""Labels can be wrong only if each used column keeps at most this share of its former gain."""
 AS_WELL = 0.95
-"""The share of a refit's recovery from which on flipped labels explain a loss as well."""
+"""Flipped labels explain a loss as well as a refit if they recover at least this share of what it recovers."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A loss that `labels` or a `world_changed` explain; `gains` are those of the columns that look worse by it.
+    """A loss that wrong labels or a changed world explains. `gains` are those of the affected columns.
 
     `flips` are the shares of true outcomes recorded as false, and of false ones recorded as true.
     """

@@ -121,7 +121,7 @@ def unit_change(node: str, column: str, rows: Series, window: Window, suspect: l
 
 
 def _converted(past: Series, recent: Series, searched: Series, present: Series) -> Match | None:
-    """The conversion of a stretch of the rows searched: the clearest stretch first, then all that is present."""
+    """Return the conversion of a range of the searched rows: of the clearest range, else of all present rows."""
     grid = Grid.of(recent.values)
     for holds in likeliest(recent.values, searched.values, grid):
         last = len(searched.values) if holds.last is None else holds.last + 1
@@ -138,7 +138,7 @@ def _matched(past: Series, recent: Series, times: Micros, values: NDArray[np.flo
 
 
 def _begins_with_a_jump(rows: Series, recent: Series, found: Match) -> bool:
-    """Whether the conversion begins at once somewhere in `rows`, which reach back to what is known to be clean."""
+    """Return whether the conversion begins at once somewhere in `rows`, which begin with clean rows."""
     first = onset(recent.values, rows.values, found).first
     before, after = rows.values[:first], rows.values[first:]
     near = [

@@ -1,4 +1,4 @@
-"""Since when: the stretch of a column's rows that a conversion holds for, and whether it begins with a jump."""
+"""The onset: the range of a column's rows to which a conversion applies, and whether it begins with a jump."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Floats = NDArray[np.float64]
 CERTAIN = 3.0
 """The maximum log likelihood ratio of one row, so that a few unusual rows do not move the date."""
 ENDED = 10 * CERTAIN
-"""How much the rows of a stretch must say together, for it to have begun or ended."""
+"""The least sum of evidence with which a range has begun or ended."""
 LOOKED_AT = 50_000
-"""Rows, spread evenly, in which stretches are looked for."""
+"""The maximum number of rows, evenly spaced, that are searched for ranges."""
 SURELY = 0.001
 
 
@@ -43,9 +43,9 @@ def onset(reference: Floats, values: Floats, match: Match) -> Onset:
 def likeliest(
     reference: Floats, values: Floats, grid: Grid | None, conversions: Sequence[Conversion] = CONVERSIONS, most: int = 5
 ) -> list[Onset]:
-    """The stretches of `values` that speak for any conversion, the clearest first.
+    """Return the ranges of `values` with evidence for any conversion, the clearest first.
 
-    A fault that covers a small part of the values is hidden in their distribution; it is not in that of its stretch.
+    A fault of a small part of the values hardly changes their distribution. It changes that of its own range.
     """
     step = -(-len(values) // LOOKED_AT) or 1
     thinned = values[::step]
@@ -59,7 +59,7 @@ def likeliest(
 
 
 def jumps(before: Floats, after: Floats, match: Match) -> bool:
-    """Whether values change at once between `before` and `after`, by the conversion of `match`; growth does not."""
+    """Return whether values jump by the conversion of `match` between `before` and `after`. Growth is no jump."""
     before, after = before[np.isfinite(before)], after[np.isfinite(after)]
     if min(len(before), len(after)) < FEWEST:
         return False
@@ -71,7 +71,7 @@ def jumps(before: Floats, after: Floats, match: Match) -> bool:
 
 
 def _stretch(evidence: Floats) -> tuple[Onset, float]:
-    """The stretch with the largest sum, and that sum."""
+    """Return the range with the largest sum of evidence, and that sum."""
     total = np.concatenate([[0.0], np.cumsum(evidence)])
     lowest = np.minimum.accumulate(total)
     last = int(np.argmax(total - lowest))

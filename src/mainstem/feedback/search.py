@@ -121,7 +121,7 @@ def _repair(case: Case, change: Change, found: Sequence[Shift], replay: Replay, 
 def _losses(
     case: Case, rows: Labelled, explained: set[str], others: tuple[Rival, ...]
 ) -> tuple[tuple[Loss, ...], tuple[Cause, ...]]:
-    """Return the columns that lost their worth, and what else they lost it by, if no column is to blame."""
+    """Return the columns that lost their worth, and the common causes of losses that no column explains."""
     measured = gains(rows, case.reference, case.inputs, case.score, task=case.task)
     lost = [g for g in measured if _lost(g) and not explained.intersection(g.sources)]
     if not lost:

@@ -53,9 +53,11 @@ class LakeFiles(FileIO):
         self.path(location if isinstance(location, str) else location.location).unlink()
 
 
-class _Input(InputFile):
+class _Placed:
+    """A file of the lake: its location in Iceberg's metadata, and its path now."""
+
     def __init__(self, location: str, path: Path) -> None:
-        super().__init__(location)
+        super().__init__(location)  # type: ignore[call-arg]  # InputFile or OutputFile
         self._path = path
 
     def __len__(self) -> int:
@@ -64,21 +66,13 @@ class _Input(InputFile):
     def exists(self) -> bool:
         return self._path.exists()
 
+
+class _Input(_Placed, InputFile):
     def open(self, seekable: bool = True) -> Any:
         return self._path.open("rb")
 
 
-class _Output(OutputFile):
-    def __init__(self, location: str, path: Path) -> None:
-        super().__init__(location)
-        self._path = path
-
-    def __len__(self) -> int:
-        return self._path.stat().st_size
-
-    def exists(self) -> bool:
-        return self._path.exists()
-
+class _Output(_Placed, OutputFile):
     def to_input_file(self) -> _Input:
         return _Input(self.location, self._path)
 

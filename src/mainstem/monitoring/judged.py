@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 
 def judged(watched: Watched, batch: Batch, monitor: str) -> Mask:
-    """Which rows of `batch` the monitor has judged on this branch."""
+    """Return which rows of `batch` the monitor has judged on this branch."""
     import pyarrow.compute as pc
 
     relation = _relation(watched, monitor)
@@ -64,7 +64,7 @@ def _table(name: str) -> ibis.Table:
 
 
 def _before_ids_were_kept(watched: Watched, batch: Batch, monitor: str) -> Mask:
-    """What a verdict covers that was made when monitors kept no ids: all predictions up to its last."""
+    """Return the rows that verdicts of earlier versions cover, which kept no ids: all predictions up to their last."""
     found = watched.context.records.find(
         Verdict,
         endpoint=watched.name,

@@ -46,7 +46,7 @@ class Monitor:
 
 
 def _name(watched: Watched, rule: Drift | Performance) -> str:
-    """What a monitor's judged predictions are kept under: one endpoint may watch two metrics."""
+    """Return the name under which judged predictions are stored. One endpoint may watch two metrics."""
     return "drift" if isinstance(rule, Drift) else f"performance.{rule.metric or watched.version.metric}"
 
 

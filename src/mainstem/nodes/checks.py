@@ -133,7 +133,7 @@ _SEVERITY = word("error", "warn", "quarantine")
 
 
 def _of_table(name: str, value: Any) -> None:
-    """The severity of a check that no row violates by itself."""
+    """Require the severity of a check that no single row violates."""
     expected = '"error" or "warn"'
     if isinstance(value, str) and value == "quarantine":
         raise refused("a check of a whole table has no rows to set aside", value, f"{name}={expected}")

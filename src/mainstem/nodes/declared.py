@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 META: dict[str, Kind] = {"name": optional(text), "owner": optional(words), "description": optional(words)}
-"""What can be said of every node."""
+"""The parameters that every node has."""
 
 
 def declared(**kinds: Kind | Mapping[str, Kind]) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -84,7 +84,7 @@ def _misfit(
 
 
 def _written(signature: inspect.Signature) -> str:
-    """The parameters without types, and `…` for defaults."""
+    """Return the parameters without types, and with `…` for defaults."""
     bare = [
         p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else ...)
         for p in signature.parameters.values()

@@ -20,11 +20,11 @@ Kind = Callable[[str, Any], None]
 
 
 def anything(name: str, value: Any) -> None:
-    """Any value: the function itself looks at it."""
+    """Accept any value: the function itself checks it."""
 
 
 def optional(kind: Kind) -> Kind:
-    """None, or what `kind` takes."""
+    """Allow None, or what `kind` takes."""
 
     def check(name: str, value: Any) -> None:
         if value is not None:
@@ -34,25 +34,25 @@ def optional(kind: Kind) -> Kind:
 
 
 def text(name: str, value: Any) -> None:
-    """A text that is not blank."""
+    """Require a text that is not blank."""
     if not isinstance(value, str) or not value.strip():
         raise refused(f"`{name}` must be a text", value, "a text that is not empty")
 
 
 def words(name: str, value: Any) -> None:
-    """A text, which may be empty."""
+    """Require a text, which may be empty."""
     if not isinstance(value, str):
         raise refused(f"`{name}` must be a text", value, "a text")
 
 
 def column(name: str, value: Any) -> None:
-    """The name of one column."""
+    """Require the name of one column."""
     if not isinstance(value, str) or not value.strip():
         raise refused("a column must be given by name", value, f'one text: {name}="scheduled_at"')
 
 
 def columns(*, at_least: int = 0, of: str = "columns") -> Kind:
-    """One name or several without repeats; a text alone is one name. None is for no name."""
+    """Require one name or several without repeats; a text alone is one name. None is for no name."""
 
     def check(name: str, value: Any) -> None:
         found: tuple[Any, ...] | None = () if value is None else several(value)
@@ -77,7 +77,7 @@ def distinct(name: str, values: tuple[Any, ...]) -> None:
 
 
 def word(*words: str) -> Kind:
-    """One of some words."""
+    """Require one of some words."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, str) or value not in words:
@@ -87,13 +87,13 @@ def word(*words: str) -> Kind:
 
 
 def boolean(name: str, value: Any) -> None:
-    """True or False."""
+    """Require True or False."""
     if not isinstance(value, bool):
         raise refused(f"`{name}` must be True or False", value, "True or False")
 
 
 def integer(low: int) -> Kind:
-    """A whole number, at least `low`. True and 1.0 are none."""
+    """Require a whole number, at least `low`. True and 1.0 are none."""
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
@@ -103,7 +103,7 @@ def integer(low: int) -> Kind:
 
 
 def number(above: float | None = None, below: float | None = None) -> Kind:
-    """A finite number between two bounds that are excluded. True is none."""
+    """Require a finite number between two bounds that are excluded. True is none."""
     bounds = [f"above {above:g}"] if above is not None else []
     bounds += [f"below {below:g}"] if below is not None else []
     expected = " ".join(["a finite number", *([" and ".join(bounds)] if bounds else [])])
@@ -117,24 +117,24 @@ def number(above: float | None = None, below: float | None = None) -> Kind:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number other than NaN; True is none."""
+    """Return whether a value is a number other than NaN. True is none."""
     real = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
     return real and not isnan(value)
 
 
 def duration(name: str, value: Any) -> None:
-    """A duration as users write it."""
+    """Require a duration as users write it."""
     microseconds(value, str(Origin.of_caller()))
 
 
 def positive_duration(name: str, value: Any) -> None:
-    """A duration above zero."""
+    """Require a duration above zero."""
     if microseconds(value, str(Origin.of_caller())) == 0:
         raise refused(f"`{name}` must be positive", value, f'{name}="1h"')
 
 
 def durations(*, at_least: int = 0) -> Kind:
-    """One duration or several without repeats."""
+    """Require one duration or several without repeats."""
 
     def check(name: str, value: Any) -> None:
         found = several(value)
@@ -148,7 +148,7 @@ def durations(*, at_least: int = 0) -> Kind:
 
 
 def constant(name: str, value: Any) -> None:
-    """A constant that a column can be compared with, or None. NaN is none: it is neither less nor greater."""
+    """Require a constant that a column can be compared with, or None. NaN is none: it is neither less nor greater."""
     own = value.item() if hasattr(type(value), "item") else value  # numpy's numbers
     plain = isinstance(own, (str, bool, date, datetime, type(None))) or is_number(own)
     if not plain:
@@ -156,7 +156,7 @@ def constant(name: str, value: Any) -> None:
 
 
 def constants(name: str, value: Any) -> None:
-    """A list of constants without repeats, at least one of them not None."""
+    """Require a list of constants without repeats, at least one of them not None."""
     found = several(value)
     if found is None or isinstance(value, (Mapping, bytes)):
         raise refused(f"`{name}` must be a list", value, f'a list of constants: {name}=["UA", "AA"]')
@@ -168,7 +168,7 @@ def constants(name: str, value: Any) -> None:
 
 
 def mapping(values: Kind, *, at_least: int = 0) -> Kind:
-    """A mapping from texts to what `values` takes."""
+    """Require a mapping from texts to what `values` takes."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Mapping):
@@ -183,20 +183,20 @@ def mapping(values: Kind, *, at_least: int = 0) -> Kind:
 
 
 def directory(name: str, value: Any) -> None:
-    """The path of a directory."""
+    """Require the path of a directory."""
     if not isinstance(value, (str, Path)) or not str(value):
         raise refused(f"`{name}` must be a path", value, f'{name}="flights"')
 
 
 def node(name: str, value: Any) -> None:
-    """A node, or the name of one."""
+    """Require a node, or the name of one."""
     if not isinstance(value, Node) and not (isinstance(value, str) and value.strip()):
         hint = "@ms.table above a function makes a table of it" if callable(value) else None
         raise refused(f"`{name}` must be a node", value, "a source, a stream or a table, or the name of one", hint)
 
 
 def a(type: type, expected: str) -> Kind:
-    """An object of a type."""
+    """Require an object of a type."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, type):
@@ -206,7 +206,7 @@ def a(type: type, expected: str) -> Kind:
 
 
 def values_of(*types: type, expected: str) -> Kind:
-    """A list of objects of some types."""
+    """Require a list of objects of some types."""
 
     def check(name: str, value: Any) -> None:
         found = several(value)
@@ -220,7 +220,7 @@ def values_of(*types: type, expected: str) -> Kind:
 
 
 def expression(*also: type) -> Kind:
-    """An expression of columns: written with `_`, a column's name, a function of the table, or one of `also`."""
+    """Require an expression: written with `_`, a column's name, a function of the table, or one of `also`."""
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, str) and value.strip():
@@ -233,7 +233,7 @@ def expression(*also: type) -> Kind:
 
 
 def calculation(*also: type) -> Kind:
-    """An expression other than a column's name."""
+    """Require an expression other than a column's name."""
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, str) or not (isinstance(value, also) or is_expression(value)):
@@ -243,12 +243,12 @@ def calculation(*also: type) -> Kind:
 
 
 def is_expression(value: Any) -> bool:
-    """Whether a value is an Ibis expression, bound or not, or a function that makes one of a table."""
+    """Return whether a value is an Ibis expression, bound or not, or a function that makes one from a table."""
     module = type(value).__module__
     return module.startswith("ibis.") or (callable(value) and not isinstance(value, (type, Node)))
 
 
 def known(name: str, value: Any) -> None:
-    """When columns become known: a column, an expression, or a mapping from columns to one of these."""
+    """Require when columns become known: a column, an expression, or a mapping from columns to these."""
     each = optional(expression())
     (mapping(each, at_least=1) if isinstance(value, Mapping) else each)(name, value)

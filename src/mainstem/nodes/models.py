@@ -50,7 +50,7 @@ class Model(Node):
 
 
 def _share_or_duration(name: str, value: Any) -> None:
-    """What is kept for the test: a share, or a duration."""
+    """Require the size of the test: a share, or a duration."""
     (positive_duration if isinstance(value, str) else number(0, 1))(name, value)
 
 

@@ -1,7 +1,7 @@
-"""What is left of a plan when a run has failed: to judge the endpoints that are live.
+"""The part of a plan that is still executed when a run has failed: the judging of live endpoints.
 
-A source whose rows are refused says nothing about the model that answers meanwhile. So the rest of what an endpoint's
-outcomes come from is still collected, and its monitors judge with the last rows that were published of the remainder.
+A refused source must not hide what the live model does meanwhile. So the other sources of an endpoint's outcomes are
+still collected, and its monitors run. All other nodes stay as they were published.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JUDGE = ("monitor", "attribute")
 
 
 def judging(plan: Plan, graph: Graph, failed: Collection[str], live: Collection[str]) -> Plan:
-    """The steps of `plan` that judge `live` endpoints, with the data steps that their outcomes come from.
+    """Return the steps of `plan` that judge `live` endpoints, with the data steps that their outcomes come from.
 
     Nodes that `failed`, and those downstream of them, stay as they are published. Empty if nothing is to be judged.
     """

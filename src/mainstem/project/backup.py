@@ -1,8 +1,9 @@
 """Backups: one consistent copy of a project's lake, state and online store, taken also while a server or a run goes on.
 
-Data files never change, so what matters is the order. The online store comes first, then the state, then the lake. So
-the state has all that the logs gave up by then, and the lake all files that the state's releases refer to. If a branch
-moves meanwhile, the copy is taken again.
+Data files never change, so only the order matters: first the online store, then the state, then the lake. So the state
+has every event that the logs no longer have, and the lake every file that the state's releases refer to. Of the lake
+the catalog comes first: a run in progress may commit, and the catalog must not name files that were not copied. If a
+branch moves meanwhile, the copy is taken again.
 """
 
 from __future__ import annotations
@@ -56,21 +57,16 @@ def back_up(branch: Branch, to: Path) -> Backup:
     if not state.exists():
         raise StorageError("there is nothing to back up yet", where=str(branch.settings.root), hint="mainstem run")
     draft = to.with_name(f".{to.name}.part")
-    for _ in range(ATTEMPTS):
+    try:
+        releases = _copied(branch, draft)
+        backup = Backup(now(), releases, {name: _digest(draft / name) for name in _names(draft)})
+        (draft / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(backup)))
+        if to.exists():
+            to.rmdir()
+        draft.rename(to)
+    except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True, mode=0o700)
-        releases = branch.adapters.state.branches()
-        _copy(branch, draft, releases)
-        if branch.adapters.state.branches() == releases:
-            break
-    else:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise ConflictError("a branch moved during each attempt to copy it", where=str(to), hint="try again")
-    backup = Backup(now(), releases, {name: _digest(draft / name) for name in _names(draft)})
-    (draft / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(backup)))
-    if to.exists():
-        to.rmdir()
-    draft.rename(to)
+        raise
     return backup
 
 
@@ -82,9 +78,7 @@ def restore(settings: Settings, source: Path) -> Backup:
     state, lake = _places(settings)
     backup = _verified(source)
     online = settings.path(settings.profile.online)
-    there = [
-        str(place) for place in (state, lake, online) if place.exists() and (place.is_file() or any(place.iterdir()))
-    ]
+    there = [str(place) for place in (state, lake, online) if _holds(place)]
     if there:
         hint = "move it away first: restoring replaces nothing"
         raise StorageError("the project has stored data already", where=", ".join(there), hint=hint)
@@ -92,16 +86,20 @@ def restore(settings: Settings, source: Path) -> Backup:
     if changed:
         hint = "move it away first, or copy it into the backup"
         raise StorageError("a file of the project differs from the backup's", where=", ".join(changed), hint=hint)
-    for part, place in (("lake", lake), ("online", online)):
-        if (source / part).exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for part, place in (("lake", lake), ("online", online)):
+            if (source / part).exists():
+                shutil.copytree(source / part, place, dirs_exist_ok=True)
+        for name in OWN:
+            if (source / "project" / name).exists():
+                shutil.copy2(source / "project" / name, settings.root / name)
+        state.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / "state.db", state)  # last: without it there are no releases
+    except BaseException:
+        state.unlink(missing_ok=True)
+        for place in (lake, online):
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source / part, place)
-    for name in OWN:
-        if (source / "project" / name).exists():
-            shutil.copy2(source / "project" / name, settings.root / name)
-    state.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source / "state.db", state)  # last: without it there are no releases
+        raise
     return backup
 
 
@@ -124,14 +122,28 @@ def _places(settings: Settings) -> tuple[Path, Path]:
     return Path(url.removeprefix(LITE)), settings.path(profile.lake)
 
 
+def _copied(branch: Branch, draft: Path) -> dict[str, str]:
+    """Copy everything to `draft`, and return the release of each branch that the copy has. Raises `ConflictError`."""
+    for _ in range(ATTEMPTS):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True, mode=0o700)
+        releases = branch.adapters.state.branches()
+        _copy(branch, draft, releases)
+        if branch.adapters.state.branches() == releases:
+            return releases
+    raise ConflictError("a branch moved during each attempt to copy it", where=str(draft), hint="try again")
+
+
 def _copy(branch: Branch, draft: Path, releases: dict[str, str]) -> None:
     state, lake = _places(branch.settings)
     for name in releases:
         branch.adapters.copy_online(name, draft / "online")
     _copy_database(state, draft / "state.db")
-    shutil.copytree(lake, draft / "lake", ignore=shutil.ignore_patterns("catalog.db*", ".*"), copy_function=_copy_file)
+    (draft / "lake").mkdir()
     if (lake / "catalog.db").exists():
         _copy_database(lake / "catalog.db", draft / "lake" / "catalog.db")
+    others = shutil.ignore_patterns("catalog.db*", ".*")
+    shutil.copytree(lake, draft / "lake", ignore=others, copy_function=_copy_file, dirs_exist_ok=True)
     _check(branch, draft)
     (draft / "project").mkdir()
     for name in OWN:
@@ -146,7 +158,7 @@ def _check(branch: Branch, draft: Path) -> None:
     for snapshot in snapshots.values():
         for path in lake.scan(snapshot).files:
             if not Path(path).exists():
-                raise StorageError("a data file of a release is missing", where=path, hint="mainstem check --files")
+                raise StorageError("a data file of a release is missing", where=path, hint="restore an earlier backup")
     lake.close()
 
 
@@ -193,6 +205,10 @@ def _verified(source: Path) -> Backup:
                 hint="restore another backup",
             )
     return backup
+
+
+def _holds(place: Path) -> bool:
+    return place.is_file() or (place.is_dir() and any(place.iterdir()))
 
 
 def _differs(kept: Path, own: Path) -> bool:

@@ -57,7 +57,7 @@ class Definitions:
         return found
 
     def with_rules(self, rules: Sequence[Rule], cutovers: Cutovers, recomputed: Collection[str] = ()) -> Graph:
-        """With these rules in force, whatever remedies.toml says. Raises `DefinitionError`.
+        """Return the graph with these rules in force, instead of remedies.toml's. Raises `DefinitionError`.
 
         Tables over `recomputed` are read as they would be built now.
         """

@@ -120,7 +120,7 @@ class Releases:
         return self._publish(release)
 
     def _check_version(self, model: str, version: str) -> None:
-        """Raises `NotFound` for what is not a version of the model."""
+        """Refuse an id that is not a version of the model. Raises `NotFound`."""
         known = [found.id for found in reversed(self._adapters.state.find(ModelVersion, model=model))]
         if version not in known:
             raise NotFound(

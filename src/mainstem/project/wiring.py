@@ -109,7 +109,7 @@ class Adapters:
         LmdbStore.fork(path, to / path.name)
 
     def lake_at(self, root: Path) -> IcebergLake:
-        """The copy of the lake at `root`, to be read."""
+        """Return the lake at `root`, a copy that is only read."""
         from mainstem.lake.iceberg import IcebergLake
 
         return IcebergLake(root)

@@ -21,8 +21,8 @@ NO_ROUTE = "none"
 
 
 def create_app(service: Service, extra: Iterable[Route] = (), journal: Journal | None = None) -> App:
-    """The application over a service; `extra` are further routes, such as those of the web page. Requests are logged
-    to `journal`."""
+    """Return the application over a service. `extra` are additional routes, such as those of the web page. Requests are
+    logged to `journal`."""
     return App(service, [*_routes(service), *extra], journal or Journal())
 
 
@@ -56,7 +56,7 @@ class App:
         await response.send(send, head=request.method == "HEAD", more=more)
 
     async def _answered(self, request: Request) -> tuple[str, Response]:
-        """The route's label, and the answer. Cheap refusals come first: what is too large, then who has no key."""
+        """Return the route's label and the answer. Large requests are refused first, then missing keys."""
         label = NO_ROUTE
         try:
             guard.bounded(request, self.service.limits)

@@ -1,4 +1,4 @@
-"""The connections of a server: how many there may be, and for how long each may let the server wait.
+"""The connections of a server: their maximum number, and how long the server waits for each.
 
 uvicorn bounds none of this but the time between requests. A connection for which the server waits (for a request, the
 rest of one, or the client to read its answer) has a deadline. When the limit is reached, the connection that has let
@@ -29,7 +29,7 @@ Phase = Literal["work", "idle", "headers", "body", "rest", "reading"]
 is answered already; the client to read what was sent."""
 
 Told = Callable[[int], str]
-"""Is told the status of an answer that no application gave; returns the id of the request."""
+"""Logs the status of an answer that the application did not give, and returns the id of the request."""
 
 LINGER = 1.0
 """Seconds for which a refused connection is still read."""
@@ -78,7 +78,7 @@ class Connections:
 
 
 def client_of(address: tuple[str, int] | None) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    """Return the client of an address: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address[0] if address else "")
     except ValueError:
@@ -212,7 +212,7 @@ class Connection(H11Protocol):
 
 
 def _raw(response: Response, id: str) -> bytes:
-    """An answer as HTTP/1.1, after which the connection is closed."""
+    """Return an answer as HTTP/1.1 that closes the connection."""
     reason = HTTPStatus(response.status).phrase
     headers = {
         "content-type": response.type,
@@ -226,6 +226,6 @@ def _raw(response: Response, id: str) -> bytes:
 
 
 def protocol(connections: Connections) -> type[Connection]:
-    """The protocol of one server, which uvicorn makes for each connection."""
+    """Return the protocol class of one server. uvicorn creates an object of it for each connection."""
     members: dict[str, Any] = {"connected": connections}
     return type("ServerConnection", (Connection,), members)

@@ -79,7 +79,7 @@ class FeatureReader:
         return self.schema(names), [self.view(name) for name in dict.fromkeys(names)]
 
     def gone(self) -> dict[str, MainstemError]:
-        """By view, the error of a state that is not in the store. Raises `StorageError` if the store cannot be read."""
+        """Return by view the error of a missing state. Raises `StorageError` if the store cannot be read."""
         lost = presence.gone({name: view.fingerprint for name, view in self.views.items()}, {}, self._store)
         return {name: gone(name, self._store) for name in sorted(lost)}
 

@@ -1,7 +1,7 @@
 """What the server logs: JSON, one line per request and per message of the program.
 
-A thread of its own writes the lines. A terminal or a pipe that does not take them never stops an answer: lines that
-find no room are counted, and the count is written once there is room.
+A separate thread writes the lines, so a blocked terminal or pipe never delays an answer. Lines that do not fit in the
+queue are dropped and counted. The count is written when there is room.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SECRET = re.compile(r"ms_[0-9a-f]{12}_[A-Za-z0-9_-]+")
 
 
 def request_id(given: str | None) -> str:
-    """The id that a client gave, if it is well-formed: up to 128 letters, digits and `._:-`; else a new one.
+    """Return the client's id if it is well-formed (up to 128 letters, digits and `._:-`), else a new one.
 
     An id that has an API key in it is not taken: ids are logged.
     """

@@ -48,14 +48,14 @@ class KeyInfo:
 
 @dataclass(frozen=True)
 class Keyring:
-    """Who may ask: the valid keys. `keyless` is whether this machine may ask without one."""
+    """The valid keys. `keyless` is whether requests from this machine need none."""
 
     keys: tuple[ApiKey, ...] = ()
     keyless: bool = False
 
 
 def keyring(state: State, *, keyless: bool = False) -> Keyring:
-    """The keys as they are now. No key is needed until the first is made; with `keyless`, until one is valid.
+    """Return the current keys. No key is needed until the first is created; with `keyless`, while none is valid.
 
     So revoking the last key opens nothing.
     """

@@ -41,7 +41,7 @@ class Limits:
 
     @classmethod
     def of(cls, serve: Serve) -> Limits:
-        """The limits that the settings say. Raises `SettingsError` for a number or a duration that is not positive."""
+        """Return the limits of the settings. Raises `SettingsError` for a number or a duration that is not positive."""
         return cls(
             max_bytes=_positive(serve, "max_bytes"),
             max_rows=_positive(serve, "max_rows"),

@@ -93,7 +93,7 @@ class Metrics:
 
 
 def known_method(method: str) -> str:
-    """A method as metrics and logs call it: what a client makes up is `other`."""
+    """Return a method's name in metrics and logs: `other` for an unknown method."""
     return method if method in _METHODS else "other"
 
 

@@ -112,7 +112,7 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
 
 
 def _room(wanted: int) -> int:
-    """How many connections the process may have, of those wanted. Raises its limit of open files as far as needed."""
+    """Return how many of the wanted connections the process may have. Its limit of open files is raised if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + ACCEPTED + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:

@@ -165,7 +165,7 @@ class Service:
         self.lost = self._gone()
 
     def broken(self) -> dict[str, MainstemError]:
-        """Why endpoints cannot answer, by their names. One that has no champion yet is not broken."""
+        """Return by name the reason why an endpoint cannot answer. An endpoint without a champion is not broken."""
         live = self.live
         found = {name: error for name, error in live.missing.items() if not isinstance(error, NoChampion)}
         for name, predictor in live.predictors.items():
@@ -174,7 +174,7 @@ class Service:
         return found
 
     def _gone(self) -> dict[str, MainstemError]:
-        """By view, why what is live cannot be read: its online state is not in the store."""
+        """Return by view the reason why its live state cannot be read: it is not in the store."""
         features = self.live.features
         try:
             return {} if features is None else features.gone()

@@ -130,7 +130,7 @@ class SqlState:
 
 
 def _make_private(path: Path) -> None:
-    """Keys are in it. SQLite gives the files beside it the rights that it has; those of before get them here."""
+    """Make the state's files private, because they hold keys. SQLite gives new files beside it the same rights."""
     if not path.parent.exists():
         private.directory(path.parent)
     private.file(path)

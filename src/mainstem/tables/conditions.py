@@ -67,7 +67,7 @@ def quoted(name: str) -> str:
 
 
 def boolean(tree: Any, value: Callable[[Any], Any], refuse: Refuse) -> BooleanValue:
-    """Comparisons of values, joined by AND, OR and NOT. `value` compiles what is compared."""
+    """Compile comparisons that are joined by AND, OR and NOT. `value` compiles the compared parts."""
 
     def inner(part: Any) -> BooleanValue:
         return boolean(part, value, refuse)
@@ -94,7 +94,7 @@ def boolean(tree: Any, value: Callable[[Any], Any], refuse: Refuse) -> BooleanVa
 
 
 def constant_or_column(table: ibis.Table, tree: Any, refuse: Refuse, where: str | None) -> Any:
-    """A column of the table, or a constant. Raises `UnknownName` and `DefinitionError`."""
+    """Compile a column of the table, or a constant. Raises `UnknownName` and `DefinitionError`."""
     match tree:
         case exp.Column():
             if tree.name not in table.columns:

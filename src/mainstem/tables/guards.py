@@ -58,7 +58,7 @@ _AGGREGATES: dict[str, Callable[..., Any]] = {
 
 
 def guard(table: ibis.Table, sql: str, where: str | None = None) -> BooleanScalar:
-    """Whether `sql` holds of all rows of `table`, as an Ibis aggregation.
+    """Return the guard `sql` on all rows of `table` as an Ibis aggregation, true if it holds.
 
     A condition without an aggregate must hold in every row. Raises `DefinitionError` and `UnknownName`.
     """

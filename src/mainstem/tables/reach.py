@@ -1,7 +1,7 @@
 """What SQL that a user writes may reach: the project's nodes, and no file, address, setting or variable.
 
-The engine's connections are sealed against files as well. This is the clear word before it: what is refused, and what
-to do instead.
+The engine's connections are sealed against files as well. This check comes first, with an error that says what to do
+instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ E = TypeVar("E", bound=MainstemError)
 HINT = 'declare a source, such as NAME = ms.files("data/*.csv"), and read FROM NAME'
 
 _TABLES = {"generate_series", "generate_subscripts", "json_each", "json_tree", "range", "unnest"}
-"""Functions in FROM that make rows of what they are given."""
+"""Functions in FROM that make rows from their arguments."""
 
 _OUTSIDE = re.compile(
     r"read_.*|.*_scan(_.*)?|sniff_.*|parquet_.*|duckdb_.*|pragma_.*|st_read.*|getenv|getvariable|current_setting|glob|"

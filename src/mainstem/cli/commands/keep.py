@@ -1,4 +1,4 @@
-"""`mainstem backup`, `restore` and `gc`: keep what is stored, and delete what is no longer needed."""
+"""`mainstem backup`, `restore` and `gc`: copy stored data, bring it back, and delete unneeded data."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def arrivals(view: CompiledView, rows: Rows) -> Arrivals:
 
 
 def _newest(keys: list[bytes], key: Array, u: Array) -> dict[bytes, int]:
-    """The newest usable time of the two keys that have the newest."""
+    """Return the newest usable time of each of the two keys with the newest events."""
     newest = np.full(len(keys), ALWAYS)
     np.maximum.at(newest, key, u)
     return {keys[n]: int(newest[n]) for n in np.argsort(newest)[-2:]}

@@ -71,7 +71,7 @@ def _replaced(op: Any, changed: dict[str, Any] | None) -> Any:
 
 
 def _whole(op: Any) -> Any:
-    """Rounding to int64: the cast at its end fails for NaN, infinities and numbers beyond int64."""
+    """Guard rounding to int64: its final cast fails for NaN, infinities and numbers beyond int64."""
     to_float = {ops.Floor: FloorOf, ops.Ceil: CeilOf, ops.Round: RoundOf}[type(op)]
     if op.arg.dtype.is_floating() and op.dtype.is_integer():
         return ops.TryCast(to_float(op.arg), op.dtype)

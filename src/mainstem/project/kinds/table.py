@@ -65,7 +65,7 @@ class TableKind(NodeKind[Table]):
 
 
 def _computed(name: str, node: Table, build: ibis.Table, scope: Scope) -> ibis.Table:
-    """The rows that a build would publish now, without those that it would set aside."""
+    """Return the rows that a build would publish now, without those that it would set aside."""
     scope.recomputed.add(name)
     references: dict[Check, Any] = {}
     for check in node.checks:

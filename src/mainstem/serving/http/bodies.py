@@ -17,7 +17,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def read_json(request: Request) -> Any:
-    """The body's JSON value. Raises `RequestError` if it is none."""
+    """Return the body's JSON value. Raises `RequestError` for invalid JSON."""
     try:
         return _decode(request.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

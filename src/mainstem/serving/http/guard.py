@@ -1,8 +1,8 @@
 """Authorisation: API keys with scopes, and protection against web pages that send requests through a browser.
 
-Where no key is needed, the server answers only over loopback, as the two ends of the connection say, and only requests
-that name it by a loopback name: a page that points its own name at 127.0.0.1 is refused. What a proxy passes on does
-not come from this machine. Bodies must say that they are JSON, which a page of another origin cannot do.
+Without API keys, the server answers only if both ends of the connection are loopback addresses and the host name is a
+loopback name: a page whose domain points to 127.0.0.1 is refused. So is a request that a proxy forwarded. Bodies must
+have a JSON content type, which a page of another origin cannot send.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bounded(request: Request, limits: Limits) -> None:
-    """Raises `PathTooLong` or `HeadersTooLarge`."""
+    """Refuse a path or headers beyond their limits. Raises `PathTooLong` or `HeadersTooLarge`."""
     path = len(request.scope.get("raw_path") or request.path) + len(request.scope.get("query_string", b""))
     if path > limits.max_path:
         raise PathTooLong.of(path, limits.max_path)
@@ -44,7 +44,7 @@ def bounded(request: Request, limits: Limits) -> None:
 
 
 def admit(request: Request, keyring: Keyring, *, open_to_all: bool) -> ApiKey | None:
-    """The key of a request; None for one that needs none. Raises `Unauthorized` or `Forbidden`."""
+    """Return the key of a request, or None if it needs none. Raises `Unauthorized` or `Forbidden`."""
     if keyring.keyless:
         _from_here(request)
         return None
@@ -52,7 +52,7 @@ def admit(request: Request, keyring: Keyring, *, open_to_all: bool) -> ApiKey | 
 
 
 def allowed(key: ApiKey | None, scope: str | None) -> None:
-    """Raises `Forbidden` for a key that lacks the scope."""
+    """Refuse a key that lacks the scope. Raises `Forbidden`."""
     if key is not None and scope is not None and not allows(key, scope):
         raise Forbidden(
             f"the key {key.name!r} is not allowed to do this",

@@ -45,7 +45,7 @@ class Request:
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
 
     async def body(self, limit: int, seconds: float, stall: float) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises `TooLarge` beyond `limit` bytes, `TooSlow` if it takes longer than `seconds`, or if there is nothing new
         of it for `stall` seconds.

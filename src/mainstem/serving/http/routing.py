@@ -76,7 +76,7 @@ class Routes:
         return methods[wanted], parts
 
     def open_to_all(self, path: str) -> bool:
-        """Whether a path needs no key. It costs one look-up, whatever the path."""
+        """Return whether a path needs no key. It costs one look-up for any path."""
         return path in self._fixed and all(route.scope is None for route in self._fixed[path].values())
 
     def _matching(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
