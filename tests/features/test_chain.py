@@ -101,8 +101,9 @@ def test_what_others_have_forgotten_is_not_made_up(small: Any, world: Any) -> No
     rows = [small.departure(n) for n in (300, 10, 290)]
     columns = {c: [r[c] for r in rows] for c in ("origin", "dep_delay")} | {"_seq": [0, 1, 2]}
     columns |= {c: [micros_of(r[c]) for r in rows] for c in ("departed_at", "_arrived")}
-    with here.store.transaction() as writer:
-        state.used[0].apply(writer, columns)
+    for n in range(len(rows)):
+        with here.store.transaction() as writer:
+            state.used[0].apply(writer, {name: values[n : n + 1] for name, values in columns.items()})
     with here.store.transaction() as writer:
         state.apply(writer, {name: values[-1:] for name, values in columns.items()})
     meta, late = state.meta(), columns["departed_at"][-1]

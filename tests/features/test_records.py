@@ -215,7 +215,8 @@ def test_keys_that_are_heard_of_no_more_are_forgotten(name: str, store: LmdbStor
         seen.append(old())
         asked = [(("old",), begin + n * MINUTE // 2) for n in range(12)] + [(("new",), begin + MINUTE)]
         assert not unlike(state, log, [(key, max(t, 0)) for key, t in asked])
-        assert begin == state.meta().watermark - state.view.grace or (begin == before and not expired)
+        reached = state.meta().watermark - state.view.grace
+        assert begin in (reached, reached - MINUTE) or (begin == before and not expired)
     assert seen[5] == seen[0] and seen[12] == 0, "after a minute, the grace and the window, and what a block is longer"
     assert state.read([("old",)], n * MINUTE)[0].missing and not state.read([("new",)], n * MINUTE + 1)[0].missing
 
@@ -254,9 +255,7 @@ def test_a_clock_that_was_wrong_once_expires_nothing_later(name: str, store: Lmd
     assert state.meta().watermark <= micros_of(datetime.now(UTC))
     expire(state)
     asked = [((who,), now - t * MINUTE // 2) for who in "abc" for t in range(3)]
-    answered = [query for query in asked if query[1] >= state.meta().complete_from]
-    assert not unlike(state, log, answered)
-    assert answered == asked or state.meta().complete_from > now, "the next run builds such a state anew"
+    assert not unlike(state, log, asked)
 
 
 def test_a_state_that_is_complete_only_from_the_future_on_is_built_anew(store: LmdbStore) -> None:
@@ -274,7 +273,7 @@ def test_a_latest_key_that_is_seldom_heard_of_has_few_rows(store: LmdbStore) -> 
     for n in range(50):
         take([state], [row(n * 10 * MINUTE, n)])
     (raw,) = store.read(state.space, [encode_key(("a",))])
-    assert raw is not None and len(state.state.layout.unpack(raw)) == 2
+    assert raw is not None and len(state.state.layout.unpack(raw)) == 3, "a batch forgets by the times before it"
 
 
 @pytest.mark.parametrize("view", [rule("sums"), rule("latest")], ids=["windowed", "latest"])

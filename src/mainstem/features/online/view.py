@@ -102,8 +102,10 @@ class OnlineView:
         meta = self.meta(writer)
         if self.published and not meta.ready:
             raise gone(self.view.name, self.store)
+        before = meta.watermark
         meta = self._without(meta.reaching(came.newest, micros_of(now())), brought.lost)
-        horizon = meta.watermark - self.view.grace
+        # A batch forgets nothing by its own times: by the next one a clock that was wrong may be right again.
+        horizon = min(before, meta.watermark) - self.view.grace
         forgot = self.state.take(writer, batch, horizon)
         complete_from = max(meta.complete_from, horizon) if forgot else meta.complete_from
         offset = meta.offset if offset is None else offset
