@@ -91,7 +91,7 @@ def test_a_cost_is_told_as_it_is_known(measure, harmless, text):
 def test_a_change_is_told_with_its_dates():
     seconds = next(c for c in CONVERSIONS if c.name == "minutes → seconds")
     change = Change("departures", "dep_delay", Match(seconds, 0.5, 0.1, 0.1), SINCE, None, RULE, -2, -120, 10)
-    text = "departures.dep_delay is × 60 of what it was, as from minutes to seconds, since 2013-12-01 05:11 UTC"
+    text = "departures.dep_delay is multiplied by 60, as from minutes to seconds, since 2013-12-01 05:11 UTC"
     assert reporting.said(change) == text
     assert reporting.said(replace(change, until=SINCE)) == f"{text} until 2013-12-01 05:11 UTC"
 

@@ -16,6 +16,6 @@ def test_inputs_without_enough_rows_are_named_as_not_judged():
     assert told(shift("a"), shift("b")) == "no drift in 2 inputs"
     assert told(shift("a", drifted=True), shift("b")) == "drift in 1 of 2 inputs (a)"
     assert told(shift("a"), shift("b", enough=False)) == (
-        "no drift in 1 inputs, not judged in b: fewer than 200 rows, now or held out"
+        "no drift in 1 input, not judged in b: fewer than 200 rows, now or held out"
     )
     assert told(shift("b", enough=False)) == "drift not judged in b: fewer than 200 rows, now or held out"

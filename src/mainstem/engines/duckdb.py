@@ -168,7 +168,7 @@ class DuckdbSession:
             self._connection.close()
 
     def _seal(self, *directories: str) -> None:
-        """Close the connection to every file but those of what it was shown."""
+        """Allow the connection only the files of its relations and its directories."""
         if not self._is_sealed:
             seal(self._settled(), self._directories.union(directories), self._files)
             self._is_sealed = True

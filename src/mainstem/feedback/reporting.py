@@ -100,13 +100,13 @@ def target_of(watched: Watched) -> str:
 
 
 def said(change: Change) -> str:
-    """Return the change as text: `departures.dep_delay is in seconds, not minutes, since 2013-12-01 05:11 UTC`."""
+    """Return the change as text: `departures.dep_delay is multiplied by 60, as from minutes to seconds, since …`."""
     conversion = change.match.conversion
     old, _, new = conversion.name.partition(" → ")
-    shape = f"× {conversion.factor:.6g}" + (f" + {conversion.offset:g}" if conversion.offset else "")
+    shape = f"multiplied by {conversion.factor:.6g}" + (f" plus {conversion.offset:g}" if conversion.offset else "")
     since = f"since {change.since:%Y-%m-%d %H:%M} UTC"
     until = f" until {change.until:%Y-%m-%d %H:%M} UTC" if change.until else ""
-    return f"{change.place} is {shape} of what it was, as from {old} to {new}, {since}{until}"
+    return f"{change.place} is {shape}, as from {old} to {new}, {since}{until}"
 
 
 def cost(case: Case, measure: Measure, harmless: bool) -> str:

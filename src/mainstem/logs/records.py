@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """An acknowledged event: its time of arrival and its row. Instants are int µs.
 
-    A `deleted` event retracts the row of the same event that landed last: `retracts`, or if that is None, its own row.
+    A `deleted` event retracts a row: `retracts`, the row of the same event that landed last, or its own row if None.
     A correction is two events: the deleted old row and the new row.
     """
 

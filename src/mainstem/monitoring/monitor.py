@@ -40,7 +40,7 @@ class Monitor:
         rows = max((v.rows for v in verdicts), default=0)
         known = max((v.outcomes for v in verdicts), default=0)
         said = "; ".join(v.text for v in verdicts)
-        counted = f"{rows:,} new predictions, {known:,} outcomes"
+        counted = f"{_counted(rows, 'new prediction')}, {_counted(known, 'outcome')}"
         message = f"{counted}; {said}" if said else "no new predictions"
         return StepResult(tables=tables, rows_in=rows, message=message, records=tuple(verdicts))
 
@@ -56,7 +56,7 @@ def _judge(watched: Watched, rule: Drift | Performance, new: Batch) -> Verdict |
 
 def _drift(watched: Watched, rule: Drift, batch: Batch) -> Verdict:
     if len(batch) < rule.min_rows:
-        text = f"drift not judged: {len(batch):,} predictions, {rule.min_rows:,} are needed"
+        text = f"drift not judged: {_counted(len(batch), 'prediction')}, {rule.min_rows:,} are needed"
         return _verdict(watched, batch, "drift", "not enough rows", text)
     dataset = watched.dataset()
     held_out = reference(dataset)
@@ -72,14 +72,13 @@ def _told(drifted: Sequence[Shift], found: Sequence[Shift], needed: int) -> str:
     few = f"{_named(sparse)}: fewer than {needed:,} rows, now or held out" if sparse else ""
     if len(sparse) == len(found):
         return f"drift not judged in {few}" if few else "drift not judged: the model has no inputs"
-    judged_inputs = len(found) - len(sparse)
-    named = f" ({_named(drifted)})" if drifted else ""
-    text = (
-        f"drift in {len(drifted)} of {judged_inputs} inputs{named}"
-        if drifted
-        else f"no drift in {judged_inputs} inputs"
-    )
+    enough = _counted(len(found) - len(sparse), "input")
+    text = f"drift in {len(drifted)} of {enough} ({_named(drifted)})" if drifted else f"no drift in {enough}"
     return f"{text}, not judged in {few}" if few else text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _named(shifts: Sequence[Shift]) -> str:

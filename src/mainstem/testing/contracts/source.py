@@ -21,7 +21,7 @@ from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 from mainstem.sources.inspection import introspect, observe, place, settled
 from mainstem.sources.kinds import kind_of
 
-HEAVY = ("duckdb", "pyarrow", "ibis", "pandas", "numpy", "dlt", "scrapy", "sqlalchemy", "adbc_driver_manager")
+HEAVY = ("duckdb", "pyarrow", "ibis", "pandas", "numpy", "dlt", "parsel", "sqlalchemy", "adbc_driver_manager")
 
 
 @dataclass(frozen=True)
