@@ -50,7 +50,7 @@ class Journal:
     """Writes lines to `target`: `stderr`, `off`, or the path of a file that lines are added to."""
 
     def __init__(self, target: str = "off") -> None:
-        self._lost = 0
+        self._lost, self._counting = 0, threading.Lock()
         self._stream = _opened(target)
         self._waiting: queue.Queue[bytes | None] = queue.Queue(ROOM)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -70,7 +70,7 @@ class Journal:
         try:
             self._waiting.put_nowait(_SECRET.sub("ms_…", text).encode() + b"\n")
         except queue.Full:
-            self._lost += 1
+            self._lose(1)
 
     def close(self) -> None:
         """Write what waits, for a short time."""
@@ -85,17 +85,30 @@ class Journal:
     def _run(self) -> None:
         assert self._stream is not None
         while (line := self._waiting.get()) is not None:
-            lost, self._lost = self._lost, 0
-            if lost:
-                line += msgspec.json.encode({"at": now(), "event": "log lines lost", "lines": lost}) + b"\n"
-            try:
-                self._stream.write(line)
-                self._stream.flush()
-            except (OSError, ValueError):  # a closed pipe: there is nowhere to say so
-                self._lost += 1
+            self._put(line)
+        self._put(b"")
         if self._stream is not sys.stderr.buffer:
             with suppress(OSError):
                 self._stream.close()
+
+    def _put(self, line: bytes) -> None:
+        """Write a line, and how many were lost before it."""
+        assert self._stream is not None
+        lost = self._lose(0)
+        if lost:
+            line += msgspec.json.encode({"at": now(), "event": "log lines lost", "lines": lost}) + b"\n"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed pipe: there is nowhere to say so
+            self._lose(lost + 1)
+
+    def _lose(self, lines: int) -> int:
+        """Count lost lines. With 0, return how many were lost, and count from 0 again."""
+        with self._counting:
+            lost = self._lost
+            self._lost = lost + lines if lines else 0
+        return lost
 
 
 def _opened(target: str) -> BinaryIO | None:
