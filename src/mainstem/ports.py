@@ -196,6 +196,28 @@ Change = Append | ReplaceAll | ReplaceFiles | ReplaceInterval | Upsert | Delete
 """How a commit changes the rows of its base."""
 
 
+@dataclass(frozen=True)
+class Damage:
+    """A data file of a table that differs from what was committed: its path, the sha256 of its commit, and the one it
+    has now (or why it cannot be read)."""
+
+    table: str
+    file: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of verifying data files: the paths of those that are `sound` and their bytes together, those that are
+    `damaged`, and the paths of those without a recorded checksum."""
+
+    sound: tuple[str, ...] = ()
+    bytes: int = 0
+    damaged: tuple[Damage, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+
+
 class Lake(Protocol):
     """Immutable snapshots of stored tables. Readers see a snapshot only when a release names it."""
 
@@ -224,6 +246,17 @@ class Lake(Protocol):
 
     def scan(self, snapshot: Snapshot) -> Scan:
         """Return the files of a snapshot. Raises `StorageError` if the snapshot no longer exists."""
+
+    def settle(self) -> None:
+        """Wait until the checksums of all files that were committed are on disk. Raises `StorageError`."""
+
+    def verify(
+        self, snapshots: Sequence[Snapshot], *, before: datetime | None = None, seconds: float | None = None
+    ) -> Verification:
+        """Read the data files of snapshots, and compare them with the checksums of their commits.
+
+        With `before`, only files that were not verified since are read, the oldest first, for at most about `seconds`.
+        """
 
     def pin(self, snapshot: Snapshot, tag: str) -> None:
         """Keep a snapshot from expiring because a release or a model version refers to it."""

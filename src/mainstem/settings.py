@@ -41,7 +41,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `lake` is the directory of stored tables and artifacts. `catalog` is the URL of the Iceberg catalog (default: SQLite
     in the lake). `engine` names the engine; `memory` and `threads` limit it. `online` is the directory of online state
-    and logs, or the URL of a Redis server that holds them. `state` is the URL of runs, releases and findings.
+    and logs, or the URL of a Redis server that holds them. `verify` is how often runs verify each stored file (`off`:
+    only `mainstem check --files` does). `state` is the URL of runs, releases and findings.
     """
 
     lake: str = ".mainstem/lake"
@@ -50,6 +51,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: str | None = None
     threads: int | None = None
     online: str = ".mainstem/online"
+    verify: str = "7d"
     state: str = "sqlite:///.mainstem/state.db"
 
 

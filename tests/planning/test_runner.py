@@ -247,9 +247,10 @@ RACE = """
             os.kill(os.getpid(), signal.SIGKILL)
         return StepResult()
     state = SqlState(f"sqlite:///{{root / 'state.db'}}")
+    lake = IcebergLake(root / "lake")
     for n in range(5):
         held = state.get(Release, state.head(branch) or "") or Release("", branch, "")
-        inner = OnlyProbes(f"{{branch}}-{{n}}", branch, Graph({{}}, Dag({{}})), held, None, None, state)
+        inner = OnlyProbes(f"{{branch}}-{{n}}", branch, Graph({{}}, Dag({{}})), held, None, lake, state)
         runner(a=waits, b=opens(3), c=dies).run(steps("a", "b", "c"), inner)
 """
 

@@ -7,24 +7,36 @@ branches of Mainstem never see each other's rows, and no pointer is lost: the sh
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from mainstem.errors import StorageError
+from mainstem.lake.changes import begin, produce, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
 from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
-from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Scan, Snapshot, Target
+from mainstem.ports import (
+    Append,
+    Change,
+    DataFile,
+    Scan,
+    Snapshot,
+    Target,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.manifest import DataFile as IcebergFile
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import Table
 
+    from mainstem.lake.checksums import Checksums
     from mainstem.lake.files import LakeFiles
 
 NAMESPACE = "mainstem"
@@ -87,8 +99,8 @@ class IcebergLake:
         """
         self._admitted()
         physical = physical_name(table, target.fields)
-        replaced = _replaced(table, change)
-        parent = None if replaced is None else base
+        gone = replaced(table, change)
+        parent = None if gone is None else base
         if parent is not None and parent.physical != physical:
             raise StorageError(
                 f"the schema of {table!r} differs from that of the rows to append",
@@ -96,31 +108,37 @@ class IcebergLake:
                 expected=parent.physical,
                 hint="replace the rows: change=ReplaceAll()",
             )
-        removed = self._removed(parent, replaced or ())
+        removed = self._removed(parent, gone or ())
         cursor = cursor if cursor is not None or base is None else base.cursor
         own = dict(properties or {})
         written = own | {RUN: run, TABLE: table} | ({CURSOR: cursor} if cursor is not None else {})
 
         from pyiceberg.table.update.snapshot import ManageSnapshots
 
-        from mainstem.lake.files import relative
+        from mainstem.lake.files import relative, sync
 
         def attempt(iceberg: Table) -> tuple[int, str]:
-            _begin(iceberg)
-            added = [_registered(iceberg, file) for file in files]
-            if files:
-                _sync(target.directory, *(file.path for file in files))
+            begin(iceberg)
+            added = [registered(iceberg, file) for file in files]
+            for path in (target.directory, *(file.path for file in files)) if files else ():
+                sync(path)
             ref = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', run)}-{uuid4().hex[:8]}"
             with iceberg.transaction() as transaction:
                 if parent is not None:
                     ManageSnapshots(transaction).create_branch(parent.id, ref).commit()
-                _produce(transaction, ref, added, removed, written)
+                produce(transaction, ref, added, removed, written)
             return iceberg.metadata.refs[ref].snapshot_id, relative(iceberg.metadata_location)
 
+        self._checksums.begin([file.path for file in files])
         id, metadata = self._change(physical, attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
         return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own)
+
+    def settle(self) -> None:
+        """Wait until the checksums of all files that were committed are on disk. Raises `StorageError`."""
+        with explained(str(self.root)):
+            self._checksums.settle()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,6 +152,26 @@ class IcebergLake:
         if key not in self._scans:
             self._scans[key] = tuple(DataFile(self._here(f.file_path), f.record_count) for f in self._files(snapshot))
         return self._scans[key]
+
+    def verify(
+        self, snapshots: Sequence[Snapshot], *, before: datetime | None = None, seconds: float | None = None
+    ) -> Verification:
+        """Read the data files of snapshots, and compare them with the checksums of their commits.
+
+        With `before`, only files that were not verified since are read, the oldest first, for at most about `seconds`.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        if before is None:
+            return self._checksums.verify(self._tables_of(snapshots), until)
+        aged = {s.physical: self._checksums.older(s.physical, before.timestamp()) for s in snapshots}
+        due = {path: verified for files in aged.values() for path, verified in files.items()}
+        tables = self._tables_of([snapshot for snapshot in snapshots if aged[snapshot.physical]])
+        oldest = sorted(tables.keys() & due.keys(), key=due.__getitem__)
+        return self._checksums.verify({path: tables[path] for path in oldest}, until)
+
+    def _tables_of(self, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+        """Return the data files of snapshots, each with the table that it belongs to."""
+        return {file.path: snapshot.table for snapshot in snapshots for file in self.files_of(snapshot)}
 
     # ── keeping ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +239,12 @@ class IcebergLake:
 
     def _here(self, location: str) -> str:
         return str(self._io.path(location))
+
+    @cached_property
+    def _checksums(self) -> Checksums:
+        from mainstem.lake.checksums import Checksums
+
+        return Checksums(self.root)
 
     @cached_property
     def _io(self) -> LakeFiles:
@@ -278,68 +322,3 @@ class IcebergLake:
             # Manifests are listed newest first.
             found = reversed(manifests(self._io, listed))
             return [file for manifest in found for file in data_files(self._io, manifest)]
-
-
-def _replaced(table: str, change: Change) -> tuple[str, ...] | None:
-    """Return the data files of the base that a change replaces; None for all of them."""
-    match change:
-        case Append():
-            return ()
-        case ReplaceAll():
-            return None
-        case ReplaceFiles(files):
-            return files
-        case _:
-            raise StorageError(
-                f"{type(change).__name__} is an unsupported change of a stored table",
-                where=table,
-                got=repr(change),
-                expected="Append, ReplaceAll or ReplaceFiles",
-                hint="read the rows to keep, and replace all rows",
-            )
-
-
-def _begin(iceberg: Table) -> None:
-    """Give a new table an empty `main`. Iceberg does not allow another branch to be a table's first."""
-    if not iceberg.metadata.snapshots:
-        with iceberg.transaction() as transaction:
-            transaction.update_snapshot().fast_append().commit()
-
-
-def _registered(iceberg: Table, file: DataFile) -> IcebergFile:
-    """Return the file with its statistics, read from its Parquet footer."""
-    from pyiceberg.io.pyarrow import parquet_file_to_data_file
-
-    registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
-    if registered.record_count != file.rows:
-        raise StorageError(
-            "a data file has the wrong number of rows",
-            where=file.path,
-            got=str(registered.record_count),
-            expected=str(file.rows),
-        )
-    return registered
-
-
-def _sync(*paths: str) -> None:
-    from mainstem.lake.files import sync
-
-    for path in paths:
-        sync(path)
-
-
-def _produce(
-    transaction: Transaction,
-    ref: str,
-    added: Sequence[IcebergFile],
-    removed: Sequence[IcebergFile],
-    properties: dict[str, str],
-) -> None:
-    """Stage the single snapshot of a commit: an overwrite if it removes files, else an append."""
-    update = transaction.update_snapshot(snapshot_properties=properties, branch=ref)
-    producer: Any = update.overwrite() if removed else update.fast_append()
-    with producer:
-        for file in removed:
-            producer.delete_data_file(file)
-        for file in added:
-            producer.append_data_file(file)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstem.lake.checksums import is_of
 from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import data_files, manifests
 from mainstem.ports import Snapshot
@@ -23,7 +24,8 @@ def sweep_table(table: Table, directory: Path, keep: Sequence[Snapshot], older_t
     _expire(table, {snapshot.id for snapshot in keep}, before)
     table.refresh()
     live = {relative(path) for path in (*_referenced(table, directory.parent.parent), *(s.metadata for s in keep))}
-    orphans = [path for path in found if relative(path) not in live and path.stat().st_mtime < before]
+    unreferenced = (path for path in found if relative(path) not in live and path.stat().st_mtime < before)
+    orphans = [path for path in unreferenced if not is_of(path, live, relative(path))]
     for path in orphans:
         path.unlink(missing_ok=True)
     return sum(path.suffix == ".parquet" for path in orphans)

@@ -123,6 +123,21 @@ class LakeRecord:
 
 
 @dataclass(frozen=True)
+class DamagedFile:
+    """A data file of the lake that differs from what was committed; its `id` is its name.
+
+    Its state is `sound` again after a good copy was put back.
+    """
+
+    id: str
+    table: str
+    expected: str
+    got: str
+    found_at: datetime = field(default_factory=now)
+    state: Literal["damaged", "sound"] = "damaged"
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One execution of a plan by the process `host:pid`."""
 

@@ -12,6 +12,7 @@ from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Binding, CheckResult, Release
+from mainstem.nodes.sources import Stream
 from mainstem.planning.drafts import Drafts
 from mainstem.planning.plan import Step
 from mainstem.ports import Engine, Lake, Record, Session, Snapshot, State
@@ -48,7 +49,8 @@ class StepResult:
 class Context:
     """A run as its executors see it. `release` is the release in the making. Reads use it.
 
-    Executors read records through `records`, which includes those of the run's earlier steps.
+    Executors read records through `records`, which includes those of the run's earlier steps. `damaged` maps the id of
+    a snapshot that must not be read to its damaged file.
     """
 
     run: str
@@ -59,6 +61,7 @@ class Context:
     lake: Lake
     state: State
     report: Callable[[str], None] = lambda _: None
+    damaged: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.records = Drafts(self.state)
@@ -89,10 +92,25 @@ class Context:
         return {name: self.release.tables[name].id for name in stored if name in self.release.tables}
 
     def snapshot(self, table: str) -> Snapshot:
-        """Return the snapshot that this run reads for a stored relation. Raises `StorageError` without one."""
+        """Return the snapshot that this run reads for a stored relation. Raises `StorageError` if there is none, or if
+        it is damaged."""
         if table not in self.release.tables:
             raise StorageError(f"{table!r} has no data on branch {self.branch!r} yet", hint="mainstem run")
-        return self.release.tables[table]
+        return self.sound(self.release.tables[table])
+
+    def sound(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot. Raises `StorageError` if one of its files is damaged."""
+        if snapshot.id in self.damaged:
+            made = snapshot.table in self.graph and not isinstance(self.graph[snapshot.table].node, Stream)
+            raise StorageError(
+                f"a stored file of {snapshot.table!r} is damaged: its bytes differ from those that were committed",
+                where=self.damaged[snapshot.id],
+                hint="mainstem run makes the table again"
+                if made
+                else "its rows came from a log and cannot be made again: mainstem restore, or put back a copy of the "
+                "file, and then mainstem check --files",
+            )
+        return snapshot
 
     def session(self, names: Iterable[str]) -> AbstractContextManager[Session]:
         """Open an engine session over stored relations. Use `graph[name].read` in it to read a node as other

@@ -20,6 +20,7 @@ class Situation:
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
+    `damaged` maps the id of a snapshot to its damaged file.
     """
 
     release: Release
@@ -27,6 +28,7 @@ class Situation:
     pending: Mapping[str, int] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     awaiting: frozenset[str] = frozenset()
+    damaged: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,13 @@ class Outlook:
         return self.release.fingerprints.get(name) != self.graph[name].made_by
 
     def unmade(self, name: str, never: str) -> Reason | None:
-        """Return why a node is not as declared: `never` made, or made by another definition. None if it is as
-        declared."""
+        """Return why a node is not as declared: `never` made, damaged since, or made by another definition. None if it
+        is as declared."""
         if name not in self.release.fingerprints:
             return Reason(never)
+        held = self.release.tables.get(name)
+        if held is not None and held.id in self.situation.damaged:
+            return Reason("a stored file is damaged")
         return Reason("its definition changed") if self.redefined(name) else None
 
     def pending(self, name: str) -> Reason | None:

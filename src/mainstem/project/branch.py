@@ -16,6 +16,7 @@ from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
 from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.exploring import Explorer
+from mainstem.project.integrity import damaged
 from mainstem.project.kinds import KINDS
 from mainstem.project.reading import Relation
 from mainstem.project.releases import MAIN, Releases, When
@@ -140,7 +141,8 @@ class Branch:
     def context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
         """Return a context that reads a release, with the present definitions unless others are given."""
         a = self.adapters
-        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state)
+        bad = damaged(a, release)
+        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state, damaged=bad)
 
     def table(self, name: str) -> Relation:
         """Return a published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""

@@ -23,6 +23,7 @@ from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.branch import Branch
 from mainstem.project.collect import from_project
+from mainstem.project.integrity import verify_all, verify_due
 from mainstem.project.kinds import KINDS
 from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.parity import ParityReport
+    from mainstem.ports import Verification
     from mainstem.project.backup import Backup
     from mainstem.project.garbage import Garbage
     from mainstem.project.online import Online, OnlineViews
@@ -80,8 +82,10 @@ class Project(Branch):
         atomically.
 
         With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`; endpoints
-        that are live have been judged by then, by a run of their own on what is published.
+        that are live have been judged by then, by a run of their own on what is published. First it verifies some of
+        the stored files that are due for that.
         """
+        verify_due(self.adapters, self.release)
         work = self.plan(select)
         try:
             return self._carry_out(work, report)
@@ -131,6 +135,13 @@ class Project(Branch):
         names = [n for n in self.graph.dag.order if n in selected(self.graph.dag, select)]
         checked = [n for n in names if getattr(self.graph[n].node, "checks", ()) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
+
+    def check_files(self) -> Verification:
+        """Read every data file that a release of any branch needs, and compare it with the checksum of its commit.
+
+        Damaged files are not read from then on. The next run makes the tables that have them again.
+        """
+        return verify_all(self.adapters)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.ports import Store
+from mainstem.project.integrity import damaged
 from mainstem.project.kinds import KINDS, Log
 from mainstem.project.wiring import Adapters
 
@@ -26,10 +27,11 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
     accepted = adapters.state.find(Finding, state="accepted", branch=adapters.branch)
     awaiting = frozenset(finding.endpoint for finding in accepted)
     store = adapters.store if adapters.has_store else None
+    bad = damaged(adapters, release)
     if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
         pending = _pending(graph, release, store) if store else {}
-        return Situation(release, observed, pending, awaiting=awaiting)
-    return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting)
+        return Situation(release, observed, pending, awaiting=awaiting, damaged=bad)
+    return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting, bad)
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:

@@ -67,6 +67,7 @@ class _Collection:
         self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
         self.place = place(self.node)
         self.before = context.release.tables.get(name)
+        self.mended = self.before is not None and self.before.id in context.damaged
         self.base = self.before if self.before and self._continues(self.before) else None
 
     def outcome(self) -> StepResult:
@@ -135,6 +136,7 @@ class _Collection:
         properties: dict[str, str],
     ) -> StepResult:
         everything = self.base is None or extraction.change == ReplaceAll()
+        self._check_mended(extraction, written)
         snapshot = self.context.lake.commit(
             self.name,
             self.target,
@@ -159,6 +161,18 @@ class _Collection:
             checks=results,
             message=extraction.message,
         )
+
+    def _check_mended(self, extraction: Extraction, written: _Written) -> None:
+        """Refuse to replace a damaged snapshot that grew with a cursor by fewer rows than it had."""
+        delivered = sum(file.rows for file in written.good)
+        if self.mended and self.before and extraction.change != ReplaceAll() and delivered < self.before.rows:
+            raise SourceError(
+                f"a stored file of {self.name!r} is damaged, and the source no longer delivers all rows",
+                where=self.context.damaged[self.before.id],
+                got=f"{delivered:,} rows",
+                expected=f"{self.before.rows:,} rows, as stored",
+                hint="mainstem restore, or put back a copy of the file, and then mainstem check --files",
+            )
 
     def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> StepResult:
         """Keep the snapshot. The release only saves how the source looked."""
@@ -187,8 +201,9 @@ class _Collection:
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 
     def _continues(self, before: Snapshot) -> bool:
-        """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema."""
-        return before.fields == self.target.fields and before.properties.get(PLACE) == self.place
+        """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema, all sound."""
+        same = before.fields == self.target.fields and before.properties.get(PLACE) == self.place
+        return same and not self.mended
 
     def _checks(self) -> tuple[Any, ...]:
         """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not

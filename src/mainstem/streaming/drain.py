@@ -107,6 +107,8 @@ class _Draft:
 
     def __post_init__(self) -> None:
         self.base = self._base()
+        if self.base is not None:
+            self.context.sound(self.base)
         self.start = _offset(self.base)
         self.end = self.start
         self.rows = 0

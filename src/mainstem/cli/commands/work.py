@@ -101,6 +101,7 @@ def _findings(project: Project, record: RunRecord) -> dict[str, Finding]:
 
 def check(
     select: Select = None,
+    files: Annotated[bool, typer.Option("--files", help="Verify all stored files instead.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -108,9 +109,14 @@ def check(
 ) -> None:
     """Test the published tables.
 
-    Exits with 1 if a check of severity `error` finds violations.
+    Exits with 1 if a check of severity `error` finds violations. With --files it reads every data file that a release
+    needs, compares it with the checksum of its commit, and exits with 1 if one is damaged.
     """
     with opened(directory, profile, branch) as project:
+        if files:
+            found = project.check_files()
+            output(json).files(found)
+            raise typer.Exit(FAILED if found.damaged else 0)
         results = project.check(select)
     output(json).checks(results)
     if any(not result.passed and result.severity == "error" for found in results.values() for result in found):

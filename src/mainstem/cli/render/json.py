@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
+    from mainstem.ports import Verification
 
 
 class JsonOutput:
@@ -39,6 +40,9 @@ class JsonOutput:
 
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
         _print({node: [{**_plain(r), "passed": r.passed} for r in found] for node, found in results.items()})
+
+    def files(self, found: Verification) -> None:
+        _print(found)
 
     def status(self, status: ProjectStatus) -> None:
         _print(status)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
+    from mainstem.ports import Verification
 
 WIDTH_IN_A_PIPE = 120
 
@@ -58,6 +59,16 @@ class TextOutput:
 
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
         self._show(tables.checks(results) if results else "no published table has checks")
+
+    def files(self, found: Verification) -> None:
+        for each in found.damaged:
+            self._show(f"[red]damaged[/]  {escape(each.table)}  {escape(each.file)}")
+            self._show(f"         sha256 {each.expected} at its commit, now {escape(each.got)}")
+        if found.unrecorded:
+            self._show(f"{count(len(found.unrecorded))} files have no recorded checksum")
+        self._show(f"{count(len(found.sound))} files are sound, {found.bytes / 2**20:,.1f} MiB")
+        if found.damaged:
+            self._show("[dim]mainstem run makes tables and sources again; what came from a log needs a backup[/]")
 
     def status(self, status: ProjectStatus) -> None:
         self._show(*nodes.status(status))

@@ -1,0 +1,94 @@
+"""The integrity of stored files: verify them against the checksums of their commits, and keep which are damaged.
+
+Each run verifies files of the published release that were not verified for a while, for a small part of the time that
+runs take. A snapshot with a damaged file is not read. The next run makes it again: a table is built, a source is
+collected from its beginning. What came from a log cannot be made again; only a backup has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainstem.errors import SettingsError
+from mainstem.nodes.durations import microseconds
+from mainstem.nodes.records import DamagedFile, Release, RunRecord, now
+from mainstem.ports import Snapshot, Verification
+
+if TYPE_CHECKING:
+    from mainstem.project.wiring import Adapters
+
+SHARE = 0.03
+"""The part of a run's time that may go to verifying."""
+LEAST = 0.02
+"""Seconds that a run verifies at least, if files are due. At least one file is read."""
+
+
+def verify_all(adapters: Adapters) -> Verification:
+    """Verify every data file that a release of any branch needs. Save which are damaged."""
+    releases = adapters.state.find(Release)
+    return _noted(adapters, adapters.lake.verify(_snapshots(releases)))
+
+
+def verify_due(adapters: Adapters, release: Release) -> Verification:
+    """Verify files of the published release that are due, for a small part of the last run's time."""
+    setting = adapters.settings.profile.verify
+    if setting == "off" or not release.tables:
+        return Verification()
+    before = now() - timedelta(microseconds=_interval(setting))
+    seconds = max(LEAST, SHARE * _last_took(adapters))
+    return _noted(adapters, adapters.lake.verify(_snapshots([release]), before=before, seconds=seconds))
+
+
+def damaged(adapters: Adapters, release: Release) -> Mapping[int, str]:
+    """Return the snapshots of a release that have a damaged file, each with that file's path."""
+    files = {record.id for record in adapters.state.find(DamagedFile, state="damaged")}
+    if not files:
+        return {}
+    found = {}
+    for snapshot in release.tables.values():
+        bad = next((path for path in adapters.lake.scan(snapshot).files if Path(path).name in files), None)
+        if bad is not None:
+            found[snapshot.id] = bad
+    return found
+
+
+def _noted(adapters: Adapters, found: Verification) -> Verification:
+    """Save damaged files, and those that are sound again because a copy of them was put back."""
+    known = {record.id: record for record in adapters.state.find(DamagedFile, state="damaged")}
+    bad = {Path(each.file).name: each for each in found.damaged}
+    new = [DamagedFile(name, each.table, each.expected, each.got) for name, each in bad.items() if name not in known]
+    mended = [
+        replace(record, state="sound")
+        for name, record in known.items()
+        if name in {Path(path).name for path in found.sound}
+    ]
+    if new or mended:
+        adapters.state.save(*new, *mended)
+    return found
+
+
+def _snapshots(releases: Iterable[Release]) -> list[Snapshot]:
+    found = {(s.physical, s.id): s for release in releases for s in release.tables.values()}
+    return list(found.values())
+
+
+def _last_took(adapters: Adapters) -> float:
+    """Return the seconds of the branch's last run that has ended."""
+    runs = adapters.state.find(RunRecord, branch=adapters.branch, newest=1)
+    return sum((run.ended_at - run.started_at).total_seconds() for run in runs if run.ended_at)
+
+
+def _interval(setting: str) -> int:
+    try:
+        return microseconds(setting)
+    except Exception as problem:
+        raise SettingsError(
+            "`verify` is no duration",
+            where="mainstem.toml, [profile]",
+            got=setting,
+            expected='"off", or how often stored files are verified: "7d"',
+        ) from problem
