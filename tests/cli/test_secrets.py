@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import sqlite3
 import threading
@@ -12,11 +11,12 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+import canaries
 from mainstem.cli.app import run
 from mainstem.sources.secrets import expand_url
 
@@ -168,22 +168,7 @@ def secrets(echo: str, tmp_path: Path, project_at: Any) -> Any:
 
 
 def leaks(shown: str | bytes) -> list[str]:
-    """Every form of every canary that occurs in what was shown."""
-    shown = shown.decode("utf-8", "replace") if isinstance(shown, bytes) else shown
-    forms = set(FRAGMENTS)
-    for value in CANARIES.values():
-        pairs = [value, f"me:{value}", f"Bearer {value}"]
-        encoded = [base64.b64encode(pair.encode()).decode().rstrip("=")[:-1] for pair in pairs]
-        forms |= {
-            value,
-            quote(value),
-            quote(value, safe=""),
-            quote_plus(value),
-            json.dumps(value)[1:-1],
-            repr(value)[1:-1],
-        }
-        forms |= {html.escape(value), value.encode().hex(), *encoded}
-    return sorted(form for form in forms if form in shown)
+    return canaries.leaks(shown, CANARIES.values(), FRAGMENTS)
 
 
 def test_the_search_finds_what_is_there() -> None:
