@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 _ATTEMPTS = 12
 _LONGEST_WAIT = 1.0  # seconds
+_DAMAGED = (ValueError, EOFError, LookupError, TypeError, AssertionError, ArithmeticError, zlib.error)
+"""What PyArrow and PyIceberg raise for damaged files. PyIceberg reads manifests without verifying them."""
 
 
 def retried(attempt: Callable[[], T]) -> T:
@@ -69,5 +72,6 @@ def explained(where: str) -> Iterator[None]:
         if _full(error):
             raise StorageError.full(where, got) from error
         raise StorageError("the lake's catalog cannot be used", where=where, got=got) from error
-    except (ValueError, EOFError) as error:  # includes PyArrow's ArrowInvalid and truncated manifests
-        raise StorageError("the lake is damaged, or it refused a file", where=where, got=str(error)) from error
+    except _DAMAGED as error:
+        got = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        raise StorageError("the lake is damaged, or it refused a file", where=where, got=got) from error

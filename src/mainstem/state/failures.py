@@ -28,5 +28,5 @@ def explained(where: str) -> Iterator[None]:
             raise StorageError.full(where, reason) from error
         hint = "another process has locked it" if "locked" in reason else "check the database and its URL"
         raise StorageError("the state cannot be read or written", where=where, got=reason, hint=hint) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # sqlite3 cannot decode the error message of a damaged schema
         raise StorageError("the state cannot be read or written", where=where, got=str(error)) from error
