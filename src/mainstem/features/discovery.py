@@ -22,10 +22,13 @@ from mainstem.nodes.hidden import ARRIVED
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model
 from mainstem.planning.execution import Context
-from mainstem.ports import OnlineStore
+from mainstem.ports import OnlineStore, Session
 
 ALIKE = 0.999
 """From this correlation on (for texts: share of equal values), two features count as near duplicates."""
+
+TOGETHER = 100
+"""The number of measures per query. An exact count of distinct values keeps all of them in memory, once per thread."""
 
 
 def features(context: Context, name: str) -> list[dict[str, Any]]:
@@ -111,9 +114,19 @@ def _add_statistics(context: Context, name: str, columns: dict[str, dict[str, An
             sample = session.fetch(sampled(table.select(others), context.snapshot(relation).rows))
             near = likely(sample, list(own))
             asked |= {f"{c}|like|{o}": _alike(table[c], table[o]) for c in own for o in near[c]}
-            (found,) = session.fetch(table.aggregate(**asked)).to_pylist()
+            found = _measured(session, table, asked)
         _fill(columns, own, found)
         return
+
+
+def _measured(session: Session, table: ibis.Table, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each measure, from several queries of a bounded number of measures."""
+    found: dict[str, Any] = {}
+    names = list(asked)
+    for begin in range(0, len(names), TOGETHER):
+        some = {name: asked[name] for name in names[begin : begin + TOGETHER]}
+        found |= session.fetch(table.aggregate(**some)).to_pylist()[0]
+    return found
 
 
 def _statistics(column: ibis.Column) -> Iterator[tuple[str, Any]]:
