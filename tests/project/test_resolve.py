@@ -305,3 +305,52 @@ def test_a_check_that_does_not_fit_its_column_is_refused_when_the_project_loads(
     error = refused(SchemaError, flights=flights_source(checks=[ms.between("origin", 1, 5)]))
     assert error.what == "between(origin, 1, 5) does not fit the type of its column"
     assert "test_resolve.py" in str(error.where)
+
+
+# ── foreign keys ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def referring(check: object, *, to: Mapping[str, str] | None = None) -> dict[str, Node]:
+    airports = ms.files("airports.csv", key="faa", schema=to or {"faa": "string", "lat": "float64"}, known="always")
+    flights = flights_source()
+
+    @ms.table(key="flight_id", checks=[check])
+    def legs(flights: ibis.Table) -> ibis.Table:
+        return flights
+
+    return {
+        "flights": flights,
+        "airports": airports,
+        "legs": legs,
+        "busy": ms.feature_view(flights, key="origin", windows=["1h"], n=_.count()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("check", "kind", "said"),
+    [
+        (ms.foreign_key("origin", "airports", "fa"), UnknownName, ["'fa'", "faa", "def legs", "test_resolve.py"]),
+        (ms.foreign_key("origin", "airports"), UnknownName, ["'origin'", "airports"]),
+        (ms.foreign_key("delay", "airports", "faa"), SchemaError, ["float64 and string", "def legs"]),
+        (ms.foreign_key("origin", "busy"), DefinitionError, ["'busy' is not a relation", "def legs"]),
+        (ms.foreign_key("origin", "airport", "faa"), UnknownName, ["'airport'", "airports"]),
+    ],
+)
+def test_a_foreign_key_that_fits_no_column_is_refused_at_load(check: object, kind: type, said: list[str]) -> None:
+    with pytest.raises(kind) as refused:
+        resolve(referring(check), {})
+    assert [text for text in said if text not in str(refused.value)] == []
+
+
+def test_a_foreign_key_of_a_source_is_held_to_the_same_rules() -> None:
+    airports = ms.files("airports.csv", key="faa", schema={"faa": "string"}, known="always")
+    for check, said in (
+        (ms.foreign_key("origin", airports, "fa"), "'fa'"),
+        (ms.foreign_key("origin", "airport", "faa"), "'airport'"),
+    ):
+        with pytest.raises(UnknownName, match=said):
+            resolve({"flights": flights_source(checks=[check]), "airports": airports}, {})
+
+
+def test_a_foreign_key_that_fits_is_taken() -> None:
+    assert resolve(referring(ms.foreign_key("origin", "airports", "faa")), {})["legs"].schema is not None

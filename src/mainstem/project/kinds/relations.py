@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mainstem.checks.violations import validate
-from mainstem.errors import SchemaError, UnknownName
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.nodes.checks import ForeignKey
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Source
 from mainstem.nodes.tables import Table
@@ -41,3 +44,47 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
         )
     if node.checks:
         validate(unbound("checked", schema), node.checks)
+
+
+def check_foreign_keys(graph: Graph, kind: type[Source] | type[Table]) -> None:
+    """Refuse foreign keys to what is no relation, to unknown columns, and to columns of unlike types.
+
+    Raises `UnknownName`, `SchemaError` and `DefinitionError`.
+    """
+    for name, node in graph.of(kind).items():
+        for check in node.checks:
+            if isinstance(check, ForeignKey):
+                _check_foreign_key(graph, name, check)
+
+
+def _check_foreign_key(graph: Graph, name: str, check: ForeignKey) -> None:
+    where = f"{graph[name].where}, {check.label}"
+    if isinstance(check.to, str) and check.to not in graph:
+        raise UnknownName.among("node", check.to, graph.definitions, where=where)
+    target = graph.name_of(check.to)
+    schema = graph[target].schema
+    if schema is None or graph[target].read is None:
+        raise DefinitionError(
+            f"{target!r} is not a relation", where=where, hint="a foreign key refers to a source or a table"
+        )
+    own, theirs = unbound(name, graph[name].schema or {}), unbound(f"to {target}", visible(schema))
+    for column, other in zip(check.columns, check.to_columns, strict=True):
+        if other not in theirs.columns:
+            raise UnknownName.among(f"column of {target}", other, theirs.columns, where=where)
+        ours, yours = own[column].type(), theirs[other].type()
+        if not _comparable(own[column], theirs[other]):
+            raise SchemaError(
+                f"{column!r} is not compared with {other!r} of {target}",
+                where=where,
+                got=f"{ours} and {yours}",
+                expected="columns of one type",
+                hint="cast one of them in a table",
+            )
+
+
+def _comparable(one: ibis.Value, other: ibis.Value) -> bool:
+    try:
+        one == other  # noqa: B015
+    except TypeError:
+        return False
+    return True

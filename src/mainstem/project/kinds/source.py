@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import canonical, digest
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.hidden import GONE, SEQ, STREAM
 from mainstem.nodes.sources import Source
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import OBSERVED, Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_rule
-from mainstem.project.kinds.relations import check_columns, types_of, unbound
+from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.knowledge import known_of_source
 from mainstem.tables.corrections import corrected
@@ -58,6 +58,9 @@ class AnySource(NodeKind[S], Generic[S]):
             rules=rules,
             declared=declared,
         )
+
+    def check(self, graph: Graph) -> None:
+        check_foreign_keys(graph, self.node_type)
 
     def hidden(self, node: S) -> Sequence[str]:
         """Return the hidden columns that are stored in addition to the schema."""

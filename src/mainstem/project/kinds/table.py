@@ -14,13 +14,13 @@ from mainstem.graph.lineage import trace
 from mainstem.graph.traces import Trace
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.checks import Check, ForeignKey
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.tables import Table
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain
-from mainstem.project.kinds.relations import check_columns, types_of, unbound
+from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class TableKind(NodeKind[Table]):
             columns={c: tuple(sorted(t.sources)) for c, t in typed.traces.items()},
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
         )
+
+    def check(self, graph: Graph) -> None:
+        check_foreign_keys(graph, Table)
 
     def due(self, name: str, node: Table, outlook: Outlook) -> Iterable[Due]:
         return due("build", outlook.unmade(name, "never built") or outlook.inputs(name, "build"), "data")
