@@ -13,11 +13,11 @@ from ibis import _
 import mainstem as ms
 from mainstem.features.offline.join import join
 from mainstem.features.retrieval import compiled
-from mainstem.features.rowwise.total import total
 from mainstem.features.views.view import Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.instants import INSTANT
 from mainstem.project.project import Project
+from mainstem.tables.total import total
 from mainstem.testing import project as project_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

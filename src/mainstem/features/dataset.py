@@ -10,12 +10,12 @@ from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
-from mainstem.features.rowwise.total import total
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import TARGET, T
 from mainstem.nodes.instants import INSTANT
+from mainstem.tables.total import total
 
 __all__ = ["check_assumed", "check_leaks", "dataset", "retrieval_of", "with_features"]
 

@@ -162,12 +162,12 @@ class MapValues(ColumnVerb, frozen=True, tag="map_values"):
 
 
 class Clip(ColumnVerb, frozen=True, tag="clip"):
-    """Limit numbers to the range from `low` to `high`. Null stays null."""
+    """Limit numbers to the range from `low` to `high`. Null and NaN stay as they are."""
 
     low: float | None = None
     high: float | None = None
 
-    takes: ClassVar[str] = "a number"
+    takes: ClassVar[str] = "a type of numbers that holds the bounds"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,12 +180,13 @@ class Clip(ColumnVerb, frozen=True, tag="clip"):
             )
 
     def accepts(self, type: Any) -> bool:
-        return bool(type.is_numeric())
+        return all(_holds(type, bound) for bound in (self.low, self.high) if bound is not None)
 
     def value(self, column: Any) -> ibis.Value:
         import ibis
 
-        cases = [] if self.low is None else [(column < self.low, ibis.literal(self.low).cast(column.type()))]
+        cases = [(column.isnan(), column)] if column.type().is_floating() else []
+        cases += [] if self.low is None else [(column < self.low, ibis.literal(self.low).cast(column.type()))]
         cases += [] if self.high is None else [(column > self.high, ibis.literal(self.high).cast(column.type()))]
         return ibis.cases(*cases, else_=column)
 
@@ -200,12 +201,13 @@ class Impute(ColumnVerb, frozen=True, tag="impute"):
     constant: bool | float | int | str
 
     def accepts(self, type: Any) -> bool:
-        kinds = {str: type.is_string(), bool: type.is_boolean(), int: type.is_numeric(), float: type.is_numeric()}
-        return bool(kinds[self.constant.__class__])
+        if isinstance(self.constant, str):
+            return bool(type.is_string())
+        return bool(type.is_boolean()) if isinstance(self.constant, bool) else _holds(type, self.constant)
 
     @property
     def takes(self) -> str:  # type: ignore[override]
-        return "the type of its constant"
+        return f"a type that holds {self.constant!r}"
 
     def value(self, column: Any) -> ibis.Value:
         import ibis
@@ -307,6 +309,20 @@ class Deduplicate(Verb, frozen=True, tag="deduplicate"):
 
     def describe(self) -> str:
         return f"one row for each {', '.join(self.key)}: the {self.keep} by {self.order_by}"
+
+
+_LARGEST = {"float16": 65504.0, "float32": 3.4028234663852886e38}
+
+
+def _holds(type: Any, number: float) -> bool:
+    """Return whether a column of an Ibis type of numbers can have this value. No number is rounded to fit integers."""
+    if isinstance(number, int) and not -(2**63) <= number < 2**63:  # beyond what Ibis takes as a constant
+        return False
+    if type.is_integer():
+        return number == int(number) and type.bounds.lower <= number <= type.bounds.upper
+    if type.is_decimal():
+        return type.precision is None or abs(number) < 10.0 ** (type.precision - (type.scale or 0))
+    return bool(type.is_floating()) and abs(number) <= _LARGEST.get(str(type), abs(number))
 
 
 AnyVerb = Rescale | MapValues | Clip | Impute | Trim | Case | Cast | Deduplicate

@@ -17,7 +17,7 @@ from sqlglot import expressions as exp
 from sqlglot import parse_one
 from sqlglot.errors import SqlglotError
 
-from mainstem.errors import DefinitionError, UnknownName
+from mainstem.errors import DefinitionError, MainstemError, UnknownName
 from mainstem.nodes.instants import INSTANT
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ def condition(table: ibis.Table, sql: str, where: str | None = None) -> BooleanV
     def refuse(got: str) -> DefinitionError:
         return _refused(sql, got, where)
 
-    return boolean(parsed(sql, refuse), lambda tree: constant_or_column(table, tree, refuse, where), refuse)
+    try:
+        return boolean(parsed(sql, refuse), lambda tree: constant_or_column(table, tree, refuse, where), refuse)
+    except MainstemError:
+        raise
+    except Exception as problem:  # what Ibis raises for a constant that a column is not compared with
+        raise refuse(str(problem).split("\n")[0]) from problem
 
 
 Refuse = Callable[[str], DefinitionError]

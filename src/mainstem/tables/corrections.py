@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.nodes.verbs import ColumnVerb, Verb
 from mainstem.tables.conditions import condition
+from mainstem.tables.total import total
 
 if TYPE_CHECKING:
     import ibis
@@ -33,9 +34,19 @@ def transformed(table: ibis.Table, verb: Verb, where: ibis.Value | None = None, 
 def corrected(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
     """Return the table with all remedies applied in order.
 
+    A corrected value that the column's type cannot hold is null.
     Raises `UnknownName` and `SchemaError` as `transformed` does, and `DefinitionError` for an invalid condition.
     """
     for rule in rules:
-        place = f"remedies.toml, {rule.place}"
-        table = transformed(table, rule.verb, condition(table, rule.where, place), place)
+        changed = corrected_by(table, rule)
+        if isinstance(rule.verb, ColumnVerb):
+            projection: Any = changed.op()
+            changed = table.mutate(**{rule.verb.column: total(projection.values[rule.verb.column].to_expr())})
+        table = changed
     return table
+
+
+def corrected_by(table: ibis.Table, rule: Rule) -> ibis.Table:
+    """Return the table with one remedy applied; the engine fails on a value that the column's type cannot hold."""
+    place = f"remedies.toml, {rule.place}"
+    return transformed(table, rule.verb, condition(table, rule.where, place), place)

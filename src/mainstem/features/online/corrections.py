@@ -14,7 +14,7 @@ import ibis
 from mainstem.features.rowwise.on_demand import RowFunction, canonical
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Rule
-from mainstem.tables.corrections import corrected
+from mainstem.tables.corrections import corrected_by
 
 Columns = Mapping[str, Sequence[Any]]
 Correct = Callable[[Columns], Columns]
@@ -40,6 +40,6 @@ def corrections(definition: Definition) -> Correct:
 
 def _function(rule: Rule, row: ibis.Table) -> RowFunction:
     assert rule.verb.rowwise  # other verbs were refused when the project was loaded
-    projection: Any = corrected(row, [rule]).op()
+    projection: Any = corrected_by(row, rule).op()
     changed = {rule.column: projection.values[rule.column].to_expr()}
     return RowFunction(canonical(changed, row), {name: str(type) for name, type in row.schema().items()})

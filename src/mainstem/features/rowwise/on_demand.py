@@ -18,10 +18,10 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
-from mainstem.features.rowwise.total import total
 from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
+from mainstem.tables.total import total
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,6 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.features.rowwise.on_demand import canonical as canonical_values
-from mainstem.features.rowwise.total import total
 from mainstem.features.values import logical_type, present, stored_type
 from mainstem.features.views.events import asking, normal
 from mainstem.features.views.reductions import Reduction, read_reductions
@@ -26,6 +25,7 @@ from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import ARRIVED, GONE, SEQ, is_hidden
 from mainstem.nodes.instants import INSTANT
+from mainstem.tables.total import total
 
 _KEYS = ("int64", "string", "boolean", INSTANT)
 
