@@ -6,6 +6,9 @@ For each month from May on a plain LightGBM is trained on all that came more tha
 are held out as reference, and the month, and each of its weeks, is served: clean, with the departures feed in seconds
 instead of minutes, and with the weather's wind in m/s instead of mph. The features are those of the demo, known one
 hour before departure. The detector is the product's own (`mainstem.feedback.search`), on data held in memory.
+
+Both faults reach the model through a table: departures through a join, weather through a filter and a quarantine check.
+A replay resolves the project with the proposed remedies in force and computes these tables again, as the product does.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
+import ibis
 import lightgbm
 import numpy as np
+import pyarrow as pa
+from ibis import _
 from numpy.typing import NDArray
 
+import mainstem as ms
 from mainstem.feedback.attribution import Labelled
 from mainstem.feedback.case import Case
 from mainstem.feedback.changes import Series
@@ -33,10 +40,12 @@ from mainstem.models.metrics import metric
 from mainstem.monitoring.drift import Sample
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.records import InputColumn
+from mainstem.project.resolve import resolve
 
 Array = NDArray[Any]
 HOUR, MINUTE = 3_600_000_000, 60_000_000
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+INSTANT = "timestamp('UTC', 6)"
 TEXTS = ("origin", "dest", "carrier")
 DEPARTURES = ("delay_1h", "late_1h", "delay_3h", "late_3h")
 
@@ -50,6 +59,36 @@ INPUTS = (
     *(InputColumn(name, "float", ("departures.dep_delay",)) for name in DEPARTURES),
     *(InputColumn(name, "float", ("departures.flight_id",)) for name in ("departures_1h", "departures_3h")),
 )
+
+# ── the project: sources, and the tables that the features read ─────────────────────────────────────
+
+departures = ms.files(
+    "departures.parquet", time="time", schema={"time": INSTANT, "origin": "string", "dep_delay": "float64"}
+)
+airports = ms.files("airports.parquet", key="origin", schema={"origin": "string", "city": "string"}, known="always")
+weather = ms.files(
+    "weather.parquet", time="time", schema={"time": INSTANT, "origin": "string", **dict.fromkeys(WEATHER, "float64")}
+)
+
+
+@ms.table(time="time")
+def departed(departures: ibis.Table, airports: ibis.Table) -> ibis.Table:
+    return departures.inner_join(airports, "origin").select("time", "origin", "dep_delay")
+
+
+@ms.table(time="time", checks=[ms.between("wind_speed", 0, 150, severity="quarantine")])
+def observed(weather: ibis.Table) -> ibis.Table:
+    return weather.filter(_.origin.isin(["EWR", "JFK", "LGA"]))
+
+
+NODES = {
+    "departures": departures,
+    "airports": airports,
+    "weather": weather,
+    "departed": departed,
+    "observed": observed,
+}
+AIRPORTS = pa.table({"origin": ["EWR", "JFK", "LGA"], "city": ["Newark", "New York", "New York"]})
 
 Fault = Mapping[str, float]
 FAULTS: dict[str, Fault] = {
@@ -66,7 +105,6 @@ class World:
     flights: dict[str, Array]
     departures: dict[str, Array]
     weather: dict[str, Array]
-    cache: dict[Any, dict[str, Array]] = field(default_factory=dict)
 
     def series(self, place: str, factors: Fault, since: int) -> Series | None:
         """A source's numeric column with a fault from `since` on."""
@@ -74,56 +112,75 @@ class World:
         rows = {"departures": self.departures, "weather": self.weather}.get(node)
         if rows is None or column not in rows or rows[column].dtype == object:
             return None
-        factor = np.where(rows["time"] >= since, factors.get(place, 1.0), 1.0)
         order = np.argsort(rows["time"], kind="stable")
-        return Series("time", rows["time"][order], (rows[column] * factor)[order])
+        return Series("time", rows["time"][order], _faulty(rows, node, factors, since)[column][order])
 
-    def matrix(self, rows: Array, factors: Fault, since: int) -> dict[str, Array]:
+    def built(self, table: str, source: str, factors: Fault, since: int, rules: Sequence[Rule]) -> dict[str, Array]:
+        """A table as a build would make it of the faulty source, with remedies in force."""
+        rows = {"departures": self.departures, "weather": self.weather}[source]
+        faulty = _faulty(rows, source, factors, since)
+        stored = pa.table({**faulty, "time": pa.array(faulty["time"], pa.timestamp("us", "UTC"))})
+        stored = stored.append_column("_seq", pa.array(range(len(stored)), pa.int64()))
+        read = resolve(NODES, {}, rules=rules, recomputed=[source])[table].read
+        assert read is not None
+        query = read.mutate(time=read["time"].epoch_seconds() * 1_000_000 + read["time"].microsecond())
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone = 'UTC'")
+            db.register(source, stored)
+            db.register("airports", AIRPORTS)
+            return _arrays(db.execute(ibis.to_sql(query, dialect="duckdb")))
+
+    def matrix(self, rows: Array, factors: Fault, since: int, rules: Sequence[Rule] = ()) -> dict[str, Array]:
         """The model's inputs of some flights, one hour before their departure."""
+        seen = self.built("observed", "weather", factors, since, rules)
+        left = self.built("departed", "departures", factors, since, rules)
         flights = {name: column[rows] for name, column in self.flights.items()}
         asked = flights["scheduled"] - HOUR
         out = {name: flights[name] for name in (*TEXTS, "distance", "hour", "seats", "built")}
-        fault = np.where(self.weather["time"] >= since, 1.0, 0.0)
         for name in WEATHER:
             out[name] = np.full(len(asked), np.nan)
         windows = ("1h", HOUR, MINUTE), ("3h", 3 * HOUR, 5 * MINUTE)
-        for suffix, _, _ in windows:
+        for suffix, *_rest in windows:
             for name in ("delay", "late", "departures"):
                 out[f"{name}_{suffix}"] = np.full(len(asked), np.nan)
         for origin in np.unique(flights["origin"]):
             mine = np.flatnonzero(flights["origin"] == origin)
-            self._weather(out, mine, asked, origin, factors, fault)
-            self._departures(out, mine, asked, origin, factors, since, windows)
+            _weather(out, mine, asked, origin, seen)
+            _departures(out, mine, asked, origin, left, windows)
         return {c.name: out[c.name] for c in INPUTS}
 
-    def _weather(
-        self, out: dict[str, Array], mine: Array, asked: Array, origin: str, factors: Fault, fault: Array
-    ) -> None:
-        there = np.flatnonzero(self.weather["origin"] == origin)
-        there = there[np.argsort(self.weather["time"][there], kind="stable")]
-        at = np.searchsorted(self.weather["time"][there], asked[mine], "left") - 1
-        found = there[np.maximum(at, 0)]
-        for name in WEATHER:
-            factor = 1 + fault[found] * (factors.get(f"weather.{name}", 1.0) - 1)
-            out[name][mine] = np.where(at >= 0, self.weather[name][found] * factor, np.nan)
 
-    def _departures(
-        self, out: dict[str, Array], mine: Array, asked: Array, origin: str, factors: Fault, since: int, windows: Any
-    ) -> None:
-        there = np.flatnonzero(self.departures["origin"] == origin)
-        there = there[np.argsort(self.departures["time"][there], kind="stable")]
-        times = self.departures["time"][there]
-        factor = np.where(times >= since, factors.get("departures.dep_delay", 1.0), 1.0)
-        delay = self.departures["dep_delay"][there] * factor
-        sums = {"delay": np.cumsum(np.append(0, delay)), "late": np.cumsum(np.append(0, delay > 15))}
-        end = np.searchsorted(times, asked[mine], "left")
-        for suffix, length, step in windows:
-            begin = np.searchsorted(times, asked[mine] // step * step - length, "left")
-            count = (end - begin).astype(float)
-            out[f"departures_{suffix}"][mine] = count
-            for name, total in sums.items():
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    out[f"{name}_{suffix}"][mine] = (total[end] - total[begin]) / count
+def _faulty(rows: dict[str, Array], node: str, factors: Fault, since: int) -> dict[str, Array]:
+    """Some columns multiplied, from `since` on."""
+    late = rows["time"] >= since
+    wrong = {place.partition(".")[2]: factor for place, factor in factors.items() if place.startswith(f"{node}.")}
+    return {**rows, **{name: rows[name] * np.where(late, factor, 1.0) for name, factor in wrong.items()}}
+
+
+def _weather(out: dict[str, Array], mine: Array, asked: Array, origin: str, weather: dict[str, Array]) -> None:
+    there = np.flatnonzero(weather["origin"] == origin)
+    there = there[np.argsort(weather["time"][there], kind="stable")]
+    at = np.searchsorted(weather["time"][there], asked[mine], "left") - 1
+    found = there[np.maximum(at, 0)]
+    for name in WEATHER:
+        out[name][mine] = np.where(at >= 0, weather[name][found], np.nan)
+
+
+def _departures(
+    out: dict[str, Array], mine: Array, asked: Array, origin: str, departures: dict[str, Array], windows: Any
+) -> None:
+    there = np.flatnonzero(departures["origin"] == origin)
+    there = there[np.argsort(departures["time"][there], kind="stable")]
+    times, delay = departures["time"][there], departures["dep_delay"][there]
+    sums = {"delay": np.cumsum(np.append(0, delay)), "late": np.cumsum(np.append(0, delay > 15))}
+    end = np.searchsorted(times, asked[mine], "left")
+    for suffix, length, step in windows:
+        begin = np.searchsorted(times, asked[mine] // step * step - length, "left")
+        count = (end - begin).astype(float)
+        out[f"departures_{suffix}"][mine] = count
+        for name, total in sums.items():
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[f"{name}_{suffix}"][mine] = (total[end] - total[begin]) / count
 
 
 def load() -> World:
@@ -216,10 +273,7 @@ class Served:
         )
 
         def replay(rules: Sequence[Rule]) -> Mapping[str, Array]:
-            undone = {place for place in fault if any(f"{r.node}.{r.column}" == place for r in rules)}
-            correct = {f"{r.node}.{r.column}": fault.get(f"{r.node}.{r.column}", 1.0) * r.factor for r in rules}
-            rest = {place: factor for place, factor in fault.items() if place not in undone}
-            return self.world.matrix(rows, rest | correct, start)
+            return self.world.matrix(rows, fault, start, rules)
 
         def read(node: str, column: str) -> Series | None:
             return self.world.series(f"{node}.{column}", fault, start)
@@ -265,6 +319,7 @@ def judge(served: Served, fault_name: str, weekly: bool, tally: Tally, verbose: 
         day = str(np.datetime64(start, "us"))[:10]
         for loss in found.losses:
             tally.alarms.append(f"{day} {loss.gain.sources[0]} lost its worth: {loss.cost.value:.3f}")
+        tally.alarms += [f"{day} {cause.kind}: {cause.cost.value:.3f}" for cause in found.causes]
         for repair in found.repairs:
             right = repair.change.place in fault
             factor = fault.get(repair.change.place, 1.0) * repair.change.rule.verb.factor
