@@ -206,3 +206,25 @@ def test_a_crash_in_the_query_leaves_what_is_published(shop):
     with pytest.raises(EngineError):
         shop.build(node)
     assert shop.rows() == [row(1)]
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "got"),
+    [
+        (lambda raw: raw.mutate(whole=_.x.round()), NAN, "value nan"),
+        (lambda raw: raw.mutate(whole=_.x.cast("int32")), 1e300, "value 1e+300"),
+        (lambda raw: raw.mutate(whole=(_.x + 1).cast("int64") * 2**62), 8.0, "Overflow in multiplication"),
+        (lambda raw: raw.mutate(whole=_.origin.cast("int64")), 1.0, "'JFK'"),
+    ],
+)
+def test_a_value_that_cannot_be_computed_is_named_with_its_column(shop, make, value, got):
+    shop.store("raw", SCHEMA, [row(1, "1", x=1.0), row(2, x=value)])
+    with pytest.raises(EngineError, match="cannot compute the column 'whole'") as failed:
+        shop.build(table(make, name="t", key="id"))
+    assert got in str(failed.value) and "try_cast" in str(failed.value)
+
+
+def test_a_filter_that_fails_accuses_no_column(shop):
+    shop.store("raw", SCHEMA, [row(1, x=NAN), row(2)])
+    with pytest.raises(EngineError, match="the engine refused the query"):
+        shop.build(table(lambda raw: raw.filter(_.x.round() > 0), name="t", key="id"))

@@ -19,6 +19,10 @@ _VALUE = re.compile(
 _CUT = re.compile(r"Unexpected end of GZIP stream: (.+)|Input is not a GZIP stream: (.+)")
 _WRITTEN = re.compile(r"""(?:write|open) (?:to )?file \\?["'](.+?)\\?["']""")
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Could not write")
+_UNFIT = (
+    'one value does not fit its type; _.column.try_cast("int64") gives null in its place, '
+    "a filter or a check with severity='quarantine' in an earlier table sets the row aside"
+)
 
 
 @contextmanager
@@ -50,7 +54,8 @@ def explain(message: str, query: str, kind: str) -> MainstemError:
             hint="raise the engine's memory_limit, or give it a temp_directory on a larger disk",
         )
     what = "the engine has an internal error" if kind == "InternalException" else "the engine refused the query"
-    return EngineError(what, where=_excerpt(query), got=_first(message), hint=_hint(message))
+    hint = _UNFIT if kind in ("ConversionException", "OutOfRangeException") else _hint(message)
+    return EngineError(what, where=_excerpt(query), got=_first(message), hint=hint)
 
 
 def _bad_row(message: str) -> SourceError:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
 from mainstem.checks.violations import declared
+from mainstem.errors import EngineError
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import DataFile, ReplaceAll
+from mainstem.ports import DataFile, ReplaceAll, Session, Target
+
+if TYPE_CHECKING:
+    import ibis
 
 
 class Build:
@@ -25,7 +31,7 @@ class Build:
         subject = subject_of(context, step.node, declared(definition.node))
         target = context.lake.target(step.node, dict(definition.schema or {}))
         with context.session(leaves(definition.build)) as session:
-            files = session.write(definition.build, target)
+            files = _written(session, definition.build, target)
         rows = _rows(files)
         context.report(f"{rows:,} rows")
         good, bad, doubts = set_aside(context, subject, files, target)
@@ -41,6 +47,31 @@ class Build:
             quarantined=_rows(bad),
             checks=results,
         )
+
+
+def _written(session: Session, rows: ibis.Table, target: Target) -> tuple[DataFile, ...]:
+    """Write the rows. An error of the engine names the column that it cannot compute."""
+    try:
+        return session.write(rows, target)
+    except EngineError as problem:
+        column = None if "memory" in problem.what else _failing(session, rows)
+        if column is not None:
+            problem.what = f"the engine cannot compute the column {column!r}"
+        raise
+
+
+def _failing(session: Session, rows: ibis.Table) -> str | None:
+    """Return the first column that fails by itself, or None if the rows fail without any column."""
+    try:
+        session.fetch(rows.aggregate(rows=rows.count()))
+    except EngineError:
+        return None
+    for column in rows.columns:
+        try:
+            session.fetch(rows.aggregate(largest=rows[column].max()))
+        except EngineError:
+            return str(column)
+    return None
 
 
 def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
