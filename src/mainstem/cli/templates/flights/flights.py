@@ -107,6 +107,20 @@ def legs(flights, planes, airlines):
     return flights.left_join(aircraft, "tailnum").left_join(names, "carrier").drop("tailnum_right", "carrier_right")
 
 
+@ms.table(
+    key=["origin", "time_hour"],
+    time="time_hour",
+    checks=[
+        ms.accepted("origin", ["EWR", "JFK", "LGA"]),
+        ms.between("wind_speed", 0, 150, severity="quarantine"),  # one hour in February has 1,048 mph
+        ms.between("precip", 0, 10, severity="quarantine"),
+    ],
+)
+def observations(weather):
+    "What the model reads of the weather, without the hours that an instrument failed in."
+    return weather.select("origin", "time_hour", "wind_speed", "precip")
+
+
 # ── features: declared once, as latest columns or as Ibis reductions over windows ─────────────────────────
 # `grace` is how far back the online store answers: December's weather is there before the month is simulated.
 
@@ -137,7 +151,7 @@ aircraft = ms.feature_view(
 )
 
 wx = ms.feature_view(
-    weather,
+    observations,
     key="origin",
     columns=["wind_speed", "precip"],
     ttl="6h",
