@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release
+from mainstem.nodes.tables import Table
 from mainstem.planning.plan import Step, StepKind
 
 OBSERVED = "mainstem.observed"
@@ -20,7 +21,7 @@ class Situation:
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
-    `damaged` maps the id of a snapshot to its damaged file.
+    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again.
     """
 
     release: Release
@@ -29,6 +30,7 @@ class Situation:
     gone: frozenset[str] = frozenset()
     awaiting: frozenset[str] = frozenset()
     damaged: Mapping[int, str] = field(default_factory=dict)
+    refresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Outlook:
         held = self.release.tables.get(name)
         if held is not None and held.id in self.situation.damaged:
             return Reason("a stored file is damaged")
+        if self.situation.refresh and isinstance(self.graph[name].node, Table):
+            return Reason("a full refresh")
         return Reason("its definition changed") if self.redefined(name) else None
 
     def pending(self, name: str) -> Reason | None:

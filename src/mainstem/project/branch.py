@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 from mainstem.nodes.base import Node
@@ -124,15 +125,15 @@ class Branch:
         found = self.adapters.state.find(Finding, branch=self.branch)
         return [finding for finding in found if state in (None, finding.state)]
 
-    def plan(self, select: str | None = None, *, look: bool = True) -> Plan:
+    def plan(self, select: str | None = None, *, look: bool = True, full_refresh: bool = False) -> Plan:
         """Return what `run` would do, and why.
 
-        With `look=False` no source is contacted: each counts as it was when the last run collected it. Raises
-        `UnknownName`.
+        With `look=False` no source is contacted: each counts as it was when the last run collected it. With
+        `full_refresh` every selected table is built from all rows of its inputs. Raises `UnknownName`.
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
-        return plan(graph, seen, KINDS, select)
+        return plan(graph, replace(seen, refresh=full_refresh), KINDS, select)
 
     def reading(self, purpose: str) -> Context:
         """Return a context that reads the published release."""

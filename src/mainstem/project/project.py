@@ -77,18 +77,21 @@ class Project(Branch):
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, select: str | None = None, report: Listener | None = None) -> RunRecord:
+    def run(
+        self, select: str | None = None, report: Listener | None = None, *, full_refresh: bool = False
+    ) -> RunRecord:
         """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
         atomically.
 
         With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`; endpoints
         that are live have been judged by then, by a run of their own on what is published. First it verifies some of
-        the stored files that are due for that.
+        the stored files that are due for that. With `full_refresh` every selected table is built from all rows of its
+        inputs, also where only a part of them is new.
         """
         verify_due(self.adapters, self.release)
-        work = self.plan(select)
+        work = self.plan(select, full_refresh=full_refresh)
         try:
-            return self._carry_out(work, report)
+            return self._carry_out(work, report, refresh=full_refresh)
         except RunFailed as failure:
             failure.judged = self._judge_live(work, failure, report)
             raise
@@ -118,12 +121,14 @@ class Project(Branch):
         seen = situation(graph, self.release, self.settings.root, self.adapters)
         return self._carry_out(materialising(graph, seen, KINDS, views, rebuild=rebuild), report, rebuild=rebuild)
 
-    def _carry_out(self, work: Plan, report: Listener | None, *, rebuild: bool = False) -> RunRecord:
+    def _carry_out(
+        self, work: Plan, report: Listener | None, *, rebuild: bool = False, refresh: bool = False
+    ) -> RunRecord:
         if not work:
             return RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id)
         release = self.claim()
         context = self.context(new_id("run"), release)
-        executors = self.adapters.executors(self.with_rules, rebuild=rebuild)
+        executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh)
         return Runner(executors).run(work, context, report or (lambda _: None))
 
     def check(self, select: str | None = None) -> dict[str, tuple[CheckResult, ...]]:

@@ -128,18 +128,21 @@ class Adapters:
     def _remote(self) -> BranchStore | None:
         return factories.store(self.settings, self.branch)
 
-    def executors(self, regraph: Regraph, *, rebuild: bool = False) -> Mapping[StepKind, Executor]:
+    def executors(
+        self, regraph: Regraph, *, rebuild: bool = False, refresh: bool = False
+    ) -> Mapping[StepKind, Executor]:
         """Return an executor for every kind of step. Each is created at the first such step, because most runs need
         few.
 
-        With `rebuild`, views are built from the lake, whatever their online state.
+        With `rebuild`, views are built from the lake, whatever their online state. With `refresh`, tables are built
+        from all rows of their inputs.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
-            "build": _late("mainstem.tables.build:Build", lambda: ()),
+            "build": _late("mainstem.tables.build:Build", lambda: (refresh,)),
             "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
             "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),

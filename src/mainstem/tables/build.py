@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
-from mainstem.checks.violations import declared
+from mainstem.checks.violations import Subject, declared
 from mainstem.errors import EngineError
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import DataFile, ReplaceAll, Session, Target
+from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Session, Snapshot, Target
+from mainstem.tables.new_part import Part, made_of, new_parts
 
 if TYPE_CHECKING:
     import ibis
 
 
 class Build:
-    """The executor of `build` steps."""
+    """The executor of `build` steps. With `refresh` every table is built from all rows of its inputs."""
+
+    def __init__(self, refresh: bool = False) -> None:
+        self.refresh = refresh
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Build the table from the snapshots of this run.
+        """Build the table from the snapshots of this run: only its new part if that is all that is new.
 
         Every row of the expression is published or quarantined. Raises `CheckFailed` if a check of severity error finds
         violations. The unpublished snapshot is then kept for inspection.
@@ -30,23 +36,72 @@ class Build:
         definition = context.graph[step.node]
         subject = subject_of(context, step.node, declared(definition.node))
         target = context.lake.target(step.node, dict(definition.schema or {}))
-        with context.session(leaves(definition.build)) as session:
-            files = _written(session, definition.build, target)
-        rows = _rows(files)
-        context.report(f"{rows:,} rows")
-        good, bad, doubts = set_aside(context, subject, files, target)
-        base = context.release.tables.get(step.node)
-        snapshot = context.lake.commit(step.node, target, good, base=base, run=context.run, change=ReplaceAll())
-        results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
-        refuse(step.node, results, where=definition.where, kept=snapshot.id)
-        aside = keep_aside(context, step.node, bad)
-        return StepResult(
-            tables={step.node: snapshot, **aside},
-            rows_in=rows,
-            published=snapshot.rows,
-            quarantined=_rows(bad),
-            checks=results,
-        )
+        made = made_of(context, subject, definition.build)
+        parts = None if self.refresh else new_parts(context, subject, target)
+        if parts is None:
+            whole = Part(definition.build, {name: _scan(context, name) for name in leaves(definition.build)})
+            return _built(context, subject, target, [whole], ReplaceAll(), made)
+        base = context.release.tables[step.node]
+        if not parts:
+            return _unchanged(base, made)
+        outcome = _built(context, subject, target, parts, Append(), made)
+        return outcome if outcome.tables else _unchanged(base, made)
+
+
+def _built(
+    context: Context,
+    subject: Subject,
+    target: Target,
+    parts: Sequence[Part],
+    change: Append | ReplaceAll,
+    made: Mapping[str, str],
+) -> StepResult:
+    """Write the parts, audit them, and commit them together."""
+    name = subject.table.get_name()
+    files: tuple[DataFile, ...] = ()
+    for part in parts:
+        with context.engine.session(part.relations) as session:
+            files += _written(session, part.rows, target)
+    rows = _rows(files)
+    if not rows and change == Append():
+        return StepResult()
+    context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
+    good, bad, doubts = set_aside(context, subject, files, target)
+    base = context.release.tables.get(name)
+    snapshot = context.lake.commit(name, target, good, base=base, run=context.run, change=change, properties=made)
+    results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
+    refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
+    aside = keep_aside(context, name, bad, replaced="all" if change == ReplaceAll() else frozenset())
+    added = _rows(good)
+    return StepResult(
+        tables={name: snapshot, **aside},
+        rows_in=rows,
+        published=added,
+        quarantined=_rows(bad),
+        checks=results,
+        message="" if change == ReplaceAll() else f"only what is new; {snapshot.rows - added:,} rows stay",
+    )
+
+
+def _unchanged(base: Snapshot, made: Mapping[str, str]) -> StepResult:
+    """Keep the snapshot. The release saves what it is made of now: what its inputs got adds no rows to it."""
+    kept = replace(base, properties={**base.properties, **made})
+    return StepResult(
+        tables={base.table: kept}, rows_in=0, published=0, quarantined=0, message="what is new adds no rows"
+    )
+
+
+def _scan(context: Context, name: str) -> Scan:
+    return context.lake.scan(context.snapshot(name))
+
+
+def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
+    """Run every check of a source or table on its published rows. Raises `StorageError` if none are published."""
+    node = context.graph[name].node
+    subject = subject_of(context, name, declared(node))
+    with context.session([name]) as session:
+        reveal(session, context, subject)
+        return examine(session, subject)
 
 
 def _written(session: Session, rows: ibis.Table, target: Target) -> tuple[DataFile, ...]:
@@ -72,15 +127,6 @@ def _failing(session: Session, rows: ibis.Table) -> str | None:
         except EngineError:
             return str(column)
     return None
-
-
-def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
-    """Run every check of a source or table on its published rows. Raises `StorageError` if none are published."""
-    node = context.graph[name].node
-    subject = subject_of(context, name, declared(node))
-    with context.session([name]) as session:
-        reveal(session, context, subject)
-        return examine(session, subject)
 
 
 def _rows(files: tuple[DataFile, ...]) -> int:

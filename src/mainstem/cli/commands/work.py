@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mainstem.planning.runner import Listener
     from mainstem.project.project import Project
 
+FullRefresh = Annotated[
+    bool, typer.Option("--full-refresh", help="Build the selected tables from all rows of their inputs.")
+]
 INTERRUPTED = "interrupted: nothing was published; the next run starts from the published release"
 
 BEGUN = "interrupted: nothing was published; the next run continues or clears what was built so far"
@@ -35,6 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     select: Select = None,
+    full_refresh: FullRefresh = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -42,11 +46,12 @@ def plan(
 ) -> None:
     """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
-        output(json).plan(project.plan(select), project.remedies)
+        output(json).plan(project.plan(select, full_refresh=full_refresh), project.remedies)
 
 
 def run(
     select: Select = None,
+    full_refresh: FullRefresh = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -59,7 +64,7 @@ def run(
     nothing is published.
     """
     with opened(directory, profile, branch) as project:
-        _run(project, lambda listener: project.run(select, report=listener), json)
+        _run(project, lambda listener: project.run(select, report=listener, full_refresh=full_refresh), json)
 
 
 def materialise(

@@ -1,0 +1,137 @@
+"""The new part of a table: the rows that are added by what its inputs got since the table was last built.
+
+A table whose inputs only grew, and that is additive in them, is not built again: the new rows are appended. Each
+snapshot of a table therefore keeps which snapshots it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from mainstem.checks.violations import Subject
+from mainstem.errors import StorageError
+from mainstem.graph.fingerprint import of_expression
+from mainstem.graph.increments import added
+from mainstem.graph.lineage import leaves
+from mainstem.nodes.checks import Unique
+from mainstem.planning.execution import Context
+from mainstem.ports import Scan, Snapshot, Target
+from mainstem.tables.additive import only_adds
+
+if TYPE_CHECKING:
+    import ibis
+
+MADE_OF = "mainstem.made_of"
+"""The snapshot property with what a table was made of, as JSON."""
+
+
+class _Input(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot of an input: its physical table, id and metadata file."""
+
+    physical: str
+    id: int
+    metadata: str
+
+
+class _MadeOf(msgspec.Struct, frozen=True):
+    """The fingerprint of the expression that made a snapshot, the snapshots that it read, and the ids of those that
+    quarantine checks compared its rows with."""
+
+    expression: str
+    inputs: dict[str, _Input]
+    compared: dict[str, int]
+
+
+class Part(NamedTuple):
+    """Rows to append: an expression, and what its leaves stand for."""
+
+    rows: ibis.Table
+    relations: Mapping[str, Scan]
+
+
+def made_of(context: Context, subject: Subject, rows: ibis.Table) -> dict[str, str]:
+    """Return the property that says what a table is made of in this run."""
+    inputs = {name: _input(context.snapshot(name)) for name in sorted(leaves(rows))}
+    made = _MadeOf(of_expression(rows), inputs, _compared(context, subject))
+    return {MADE_OF: msgspec.json.encode(made).decode()}
+
+
+def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part, ...] | None:
+    """Return the parts that are new since the published snapshot of a table was made. None if it must be built again:
+    it or its definition changed otherwise, or a quarantine check compares its rows with each other.
+
+    If several inputs grew, each part joins the new rows of one of them with the earlier ones as they are now, and with
+    the later ones as they were.
+    """
+    name = subject.table.get_name()
+    base, rows = context.release.tables.get(name), context.graph[name].build
+    if base is None or base.fields != target.fields or base.id in context.damaged:
+        return None
+    if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
+        return None
+    before = _before(base)
+    if before is None or before.expression != of_expression(rows) or before.compared != _compared(context, subject):
+        return None
+    now = {each: context.snapshot(each) for each in sorted(before.inputs)}
+    grown = [each for each, snapshot in now.items() if snapshot.id != before.inputs[each].id]
+    new: dict[str, Scan] = {}
+    for each in grown:
+        scan = _new_rows(context, now[each], before.inputs[each])
+        if scan is None:
+            return None
+        new[each] = scan
+    relations = {each: context.lake.scan(snapshot) for each, snapshot in now.items()}
+    earlier = {each: _as_it_was(relations[each], new[each]) for each in grown}
+    parts = []
+    for place, each in enumerate(grown):
+        part = added(rows, each, only_adds)
+        if part is None:
+            return None
+        later = {other: earlier[other] for other in grown[place + 1 :]}
+        if new[each].files:
+            parts.append(Part(part, {**_of(part, relations), **_of(part, later), each: new[each]}))
+    return tuple(parts)
+
+
+def _compares_rows(subject: Subject) -> bool:
+    return any(isinstance(check, Unique) and check.severity == "quarantine" for check in subject.checks)
+
+
+def _compared(context: Context, subject: Subject) -> dict[str, int]:
+    quarantined = (read for check, read in subject.references.items() if check.severity == "quarantine")
+    names = {leaf for read in quarantined for leaf in leaves(read)} - {subject.table.get_name()}
+    return {name: context.snapshot(name).id for name in sorted(names)}
+
+
+def _before(base: Snapshot) -> _MadeOf | None:
+    kept = base.properties.get(MADE_OF)
+    return msgspec.json.decode(kept, type=_MadeOf) if kept else None
+
+
+def _new_rows(context: Context, now: Snapshot, before: _Input) -> Scan | None:
+    """Return the files that an input got; None if it lost some too, or if the earlier snapshot is gone."""
+    if before.physical != now.physical:
+        return None
+    old = Snapshot(now.table, before.physical, before.id, before.metadata, 0, "", now.fields)
+    try:
+        had = set(context.lake.scan(old).files)
+    except StorageError:
+        return None
+    files = context.lake.scan(now).files
+    new = tuple(path for path in files if path not in had)
+    return Scan(new, now.fields, 0) if len(files) - len(new) == len(had) else None
+
+
+def _as_it_was(now: Scan, new: Scan) -> Scan:
+    return Scan(tuple(path for path in now.files if path not in set(new.files)), now.fields, 0)
+
+
+def _of(part: ibis.Table, relations: Mapping[str, Scan]) -> dict[str, Scan]:
+    return {name: scan for name, scan in relations.items() if name in leaves(part)}
+
+
+def _input(snapshot: Snapshot) -> _Input:
+    return _Input(snapshot.physical, snapshot.id, snapshot.metadata)
