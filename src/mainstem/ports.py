@@ -307,6 +307,12 @@ class State(Protocol):
     def reserve(self, counter: str, count: int = 1) -> int:
         """Return the first of `count` numbers that no other call gets. A counter begins at 1."""
 
+    def hold(self, branch: str, who: str) -> AbstractContextManager[None]:
+        """Hold the branch for one run; `who` is shown to others. It is let go when the process ends, however it ends.
+
+        Raises `ConflictError` while another one holds it.
+        """
+
     def branches(self) -> dict[str, str]: ...
 
 

@@ -159,7 +159,7 @@ def test_a_rollback_is_part_of_the_past_too(project: Project) -> None:
     project.rollback()
     after = now()
     deliver(project, rows(7))
-    project.run()
+    project.run(forward=True)
     assert len(project.table("legs").as_of(after).to_pyarrow()) == 3
     assert len(project.table("legs").as_of(second.id).to_pyarrow()) == 5
     assert len(project.table("legs").as_of(first.id).to_pyarrow()) == 3

@@ -198,7 +198,7 @@ def test_after_a_rollback_the_new_part_follows_what_is_published(opened: Open, t
     project.run()
     project.rollback()
     write(tmp_path, "sales/3.parquet", sold(60, 10))
-    project.run()
+    project.run(forward=True)
     assert len(project.table("sales").to_pyarrow()) == 70
     as_if_built_again(project, "dear", "placed")
 

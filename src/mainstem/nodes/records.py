@@ -44,6 +44,7 @@ class Release:
 
     `fingerprints` are those of the definitions that made the snapshots. `cutovers` maps a stream to the instant from
     which its events replace its history. `online` maps a view to the fingerprint of its online state.
+    `rolled_back` is the id of the release that this one took back.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Release:
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
     online: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rolled_back: str | None = None
 
     def champion(self, endpoint: str) -> str | None:
         """Return the id of the version that an endpoint answers with."""

@@ -91,7 +91,8 @@ class Runner:
     def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
         """Move the branch to the new release and save every record of the run, in one transaction."""
         context.lake.settle()
-        release = replace(context.release, id=new_id("rel"), run=context.run, parent=parent or None, created_at=now())
+        content = replace(context.release, run=context.run, parent=parent or None, rolled_back=None)
+        release = replace(content, id=new_id("rel"), created_at=now())
         context.release = release
         ended = _ended(record, steps, "published", release.id)
         context.state.publish(context.branch, release, ended, *context.records.made, expect=parent or None)

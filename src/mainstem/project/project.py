@@ -19,6 +19,7 @@ from mainstem.nodes.status import Details, ProjectStatus
 from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
 from mainstem.planning.plan import Plan
+from mainstem.planning.process import here
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.branch import Branch
@@ -27,7 +28,7 @@ from mainstem.project.integrity import verify_all, verify_due
 from mainstem.project.kinds import KINDS
 from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
-from mainstem.project.releases import MAIN
+from mainstem.project.releases import MAIN, refuse_after_rollback
 from mainstem.project.situation import situation
 
 if TYPE_CHECKING:
@@ -78,23 +79,33 @@ class Project(Branch):
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
 
     def run(
-        self, select: str | None = None, report: Listener | None = None, *, full_refresh: bool = False
+        self,
+        select: str | None = None,
+        report: Listener | None = None,
+        *,
+        full_refresh: bool = False,
+        forward: bool = False,
     ) -> RunRecord:
         """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
         atomically.
 
-        With nothing to do the record's status is `unchanged`, and nothing is written. Raises `RunFailed`; endpoints
-        that are live have been judged by then, by a run of their own on what is published. First it verifies some of
-        the stored files that are due for that. With `full_refresh` every selected table is built from all rows of its
-        inputs, also where only a part of them is new.
+        With nothing to do the record's status is `unchanged`, and nothing is written. First some of the stored files
+        that are due are verified. With `full_refresh` every selected table is built from all rows of its inputs, also
+        where only a part of them is new. After a rollback `forward` allows to go on from what was rolled back to.
+
+        Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
+        published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
-        verify_due(self.adapters, self.release)
-        work = self.plan(select, full_refresh=full_refresh)
-        try:
-            return self._carry_out(work, report, refresh=full_refresh)
-        except RunFailed as failure:
-            failure.judged = self._judge_live(work, failure, report)
-            raise
+        with self.adapters.state.hold(self.branch, _who()):
+            verify_due(self.adapters, self.release)
+            work = self.plan(select, full_refresh=full_refresh)
+            if work and not forward:
+                refuse_after_rollback(self.branch, self.release, work)
+            try:
+                return self._carry_out(work, report, refresh=full_refresh)
+            except RunFailed as failure:
+                failure.judged = self._judge_live(work, failure, report)
+                raise
 
     def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
         failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
@@ -115,11 +126,13 @@ class Project(Branch):
         Only views that are not as declared are built; with `rebuild` all are, next to the live state. Readers switch
         when all of them are built.
 
-        Raises `UnknownName` for a node that is not a view, and `RunFailed`.
+        Raises `UnknownName` for a node that is not a view, `RunFailed`, and `ConflictError` while a run is in progress.
         """
-        graph = self.graph
-        seen = situation(graph, self.release, self.settings.root, self.adapters)
-        return self._carry_out(materialising(graph, seen, KINDS, views, rebuild=rebuild), report, rebuild=rebuild)
+        with self.adapters.state.hold(self.branch, _who()):
+            graph = self.graph
+            seen = situation(graph, self.release, self.settings.root, self.adapters)
+            work = materialising(graph, seen, KINDS, views, rebuild=rebuild)
+            return self._carry_out(work, report, rebuild=rebuild)
 
     def _carry_out(
         self, work: Plan, report: Listener | None, *, rebuild: bool = False, refresh: bool = False
@@ -305,6 +318,10 @@ class Project(Branch):
         from mainstem.feedback.decisions import reject
 
         return reject(self.adapters.state, id, reason, until)
+
+
+def _who() -> str:
+    return f"process {here()}, since {now():%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _one_of(what: str, value: str | None, known: Sequence[str]) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mainstem.errors import NotFound, RequestError, close_matches
+from mainstem.errors import ConflictError, NotFound, RequestError, close_matches
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import ModelVersion, Release, new_id, now
+from mainstem.planning.plan import Plan
 from mainstem.project.wiring import Adapters
 
 MAIN = "main"
@@ -91,7 +92,10 @@ class Releases:
         return release
 
     def rollback(self, to: str | None = None) -> Release:
-        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none."""
+        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none.
+
+        The next run that has something to do must be told to go forward again.
+        """
         history = self.history()
         wanted = to or (history[0].parent if history else None)
         chosen = next((release for release in history if release.id == wanted), None)
@@ -101,7 +105,7 @@ class Releases:
                 got=to,
                 expected=", ".join(release.id for release in history[1:]) or None,
             )
-        return self._publish(chosen)
+        return self._publish(replace(chosen, rolled_back=history[0].id))
 
     def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
         """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
@@ -150,8 +154,20 @@ class Releases:
         return release
 
 
-def _some(names: Sequence[str]) -> str | None:
+def refuse_after_rollback(branch: str, release: Release, work: Plan) -> None:
+    """Raise `ConflictError` if the branch was rolled back: a run would publish again what was rolled back."""
+    if release.rolled_back is None or release.branch != branch:
+        return
+    raise ConflictError(
+        f"branch {branch!r} was rolled back, and this run may publish again what was rolled back",
+        where=f"release {release.rolled_back}, rolled back at {release.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        got=_some([f"{step.key} ({step.reason})" for step in work.steps], "steps: "),
+        hint="correct the cause, look at mainstem plan, and then mainstem run --forward",
+    )
+
+
+def _some(names: Sequence[str], before: str = "one of ") -> str | None:
     if not names:
         return None
-    more = f", and {len(names) - SHOWN} before" if len(names) > SHOWN else ""
-    return f"one of {', '.join(names[:SHOWN])}{more}"
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{before}{', '.join(names[:SHOWN])}{more}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Select, create_engine, event, make_url, select, update
 from sqlalchemy.exc import NoSuchModuleError
@@ -15,6 +17,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from mainstem import private
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
+from mainstem.state import lease
 from mainstem.state.codec import decode, encode
 from mainstem.state.failures import explained, is_full
 from mainstem.state.schema import REVISION, branches, counters, json_text, records, revision
@@ -87,6 +90,20 @@ class SqlState:
             statement = statement.on_conflict_do_update(index_elements=["name"], set_=grown)
             last: int = connection.execute(statement.returning(counters.c.last)).scalar_one()
         return last - count + 1
+
+    @contextmanager
+    def hold(self, branch: str, who: str) -> Iterator[None]:
+        path = self._url.database
+        if self._url.get_backend_name() == "postgresql":
+            with explained(self.where):
+                engine = self._connect()
+            with lease.of_server(engine, branch, who):
+                yield
+        elif path in (None, "", ":memory:"):
+            yield
+        else:
+            with lease.of_file(Path(f"{path}.{quote(branch, safe='')}.lock"), branch, who):
+                yield
 
     def branches(self) -> dict[str, str]:
         query = select(branches.c.name, branches.c.release).order_by(branches.c.name)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Build the selected tables from all rows of their inputs.")
 ]
+DUE = 3
+"""The exit code of `plan --exit-code` where there is something to do."""
+
 INTERRUPTED = "interrupted: nothing was published; the next run starts from the published release"
 
 BEGUN = "interrupted: nothing was published; the next run continues or clears what was built so far"
@@ -39,6 +42,7 @@ def register(app: typer.Typer) -> None:
 def plan(
     select: Select = None,
     full_refresh: FullRefresh = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if there is something to do.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -46,12 +50,19 @@ def plan(
 ) -> None:
     """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
-        output(json).plan(project.plan(select, full_refresh=full_refresh), project.remedies)
+        work = project.plan(select, full_refresh=full_refresh)
+        output(json).plan(work, project.remedies)
+        rolled_back = project.release.rolled_back
+    if work and rolled_back and not json:
+        output(json).said(f"{rolled_back} was rolled back", hint="mainstem run --forward goes on from here")
+    if work and exit_code:
+        raise typer.Exit(DUE)
 
 
 def run(
     select: Select = None,
     full_refresh: FullRefresh = False,
+    forward: Annotated[bool, typer.Option("--forward", help="Go on after a rollback.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -64,7 +75,7 @@ def run(
     nothing is published.
     """
     with opened(directory, profile, branch) as project:
-        _run(project, lambda listener: project.run(select, report=listener, full_refresh=full_refresh), json)
+        _run(project, lambda listener: project.run(select, listener, full_refresh=full_refresh, forward=forward), json)
 
 
 def materialise(

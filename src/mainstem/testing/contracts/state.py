@@ -57,6 +57,20 @@ class StateContract:
         assert state.get(RunRecord, "r1") is None  # ids are unique only within a class
         assert state.find(RunRecord) == []
 
+    def test_a_branch_is_held_by_one_at_a_time(self, open_state: OpenState) -> None:
+        first, second = open_state(), open_state()
+        with first.hold("main", "run 1 of mallory"):
+            with second.hold("dev", "run 2"):
+                pass
+            taken = "another run is in progress on branch 'main'"
+            with pytest.raises(ConflictError, match=taken) as refused, second.hold("main", "run 3"):
+                raise AssertionError("both hold it")
+            assert refused.value.got == "run 1 of mallory"
+        with pytest.raises(ZeroDivisionError), second.hold("main", "run 4"):
+            raise ZeroDivisionError
+        with first.hold("main", "run 5"):
+            pass
+
     def test_floats_that_json_has_no_number_for(self, open_state: OpenState) -> None:
         open_state().save(version("v1", math.nan))
         found = open_state().get(ModelVersion, "v1")
