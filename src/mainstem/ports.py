@@ -12,11 +12,11 @@ Adapters live in engines/, lake/, state/ and stores/; every adapter passes the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import ibis
@@ -196,6 +196,13 @@ Change = Append | ReplaceAll | ReplaceFiles | ReplaceInterval | Upsert | Delete
 """How a commit changes the rows of its base."""
 
 
+class Sweep(NamedTuple):
+    """What was deleted from a lake: data files and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
 @dataclass(frozen=True)
 class Damage:
     """A data file of a table that differs from what was committed: its path, the sha256 of its commit, and the one it
@@ -264,8 +271,19 @@ class Lake(Protocol):
     def publish(self, snapshot: Snapshot) -> None:
         """Move the physical table's own `main` to the snapshot, for readers outside Mainstem."""
 
-    def sweep(self, keep: Sequence[Snapshot], *, older_than_hours: float = 24.0) -> int:
-        """Delete data files that no kept snapshot and no recent write refers to. Return the number of deleted files."""
+    def sweep(
+        self,
+        keep: Sequence[Snapshot],
+        *,
+        unpinned: Collection[str] = (),
+        drop: bool = False,
+        older_than_hours: float = 24.0,
+    ) -> Sweep:
+        """Delete data files that no kept snapshot, no tag and no recent write refers to.
+
+        The tags `unpinned` hold nothing any more. With `drop` a physical table of which nothing is kept or pinned goes
+        as a whole; no run may be in progress then.
+        """
 
 
 # ── state ─────────────────────────────────────────────────────────────────────────────────────────────

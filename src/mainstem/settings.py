@@ -82,10 +82,19 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "stderr"
 
 
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `mainstem gc` keeps: the releases of a duration such as `30d` (`all`: every one), and at least the `newest`
+    of each branch."""
+
+    releases: str = "30d"
+    newest: int = 5
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: ProjectSettings
     profile: dict[str, Profile] = {}
     serve: Serve = Serve()
+    keep: Keep = Keep()
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -96,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True):
     profile: Profile
     profile_name: str
     serve: Serve
+    keep: Keep = Keep()
 
     def path(self, text: str) -> Path:
         """Return a path of the profile as an absolute path."""
@@ -131,7 +141,7 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
         raise problem if profile else problem.at("the environment variable MAINSTEM_PROFILE")
     # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
-    settings = Settings(root, file.project, _overridden(file.profile[name]), name, file.serve)
+    settings = Settings(root, file.project, _overridden(file.profile[name]), name, file.serve, file.keep)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog):
         remember_password(url or "")
     return settings
@@ -194,8 +204,8 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
 
 def _known(data: Mapping[str, Any], file: Path) -> None:
     """Refuse unknown sections and settings, and suggest the nearest known ones."""
-    _among(data, ("project", "profile", "serve"), "section", str(file))
-    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve}
+    _among(data, ("project", "profile", "serve", "keep"), "section", str(file))
+    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep}
     sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}
     profiles = _section(data.get("profile", {}), "profile.NAME", file)
     sections |= {f"profile.{name}": (profile, Profile) for name, profile in profiles.items()}

@@ -82,7 +82,7 @@ def test_gc_promote_and_rollback(live: Project, undisturbed: Make, chance: rando
             tally(f"{command[0]} ended before the kill")
         found = whole(live)["tables"]
         assert found == before if before is not None else found in contents
-    live.mainstem("run")
+    live.mainstem("run", "--forward")
     same(live, undisturbed(live))
     assert live.mainstem("gc").code == 0
     whole(live)

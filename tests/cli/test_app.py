@@ -51,7 +51,7 @@ class Double:
             "watch_parity": [],
             "create_key": "ms_secret",
             "keys": [],
-            "gc": Garbage(3, 2, 0),
+            "gc": Garbage(3, 4_096, 2, 0),
             "backup": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
             "restore": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
         }
@@ -90,8 +90,9 @@ def invoke(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "call"),
     [
-        (["plan", "-s", "legs+"], ("plan", "legs+")),
-        (["run"], ("run", None)),
+        (["plan", "-s", "legs+"], ("plan", "legs+", False)),
+        (["run"], ("run", None, False, False)),
+        (["run", "--full-refresh", "--forward"], ("run", None, True, True)),
         (["materialise"], ("materialise", (), False)),
         (["materialise", "airport", "leg", "--rebuild"], ("materialise", ["airport", "leg"], True)),
         (["check", "-s", "legs"], ("check", "legs")),

@@ -76,17 +76,17 @@ def test_a_run_that_takes_in_a_stream_deletes_what_has_expired(project: ms.Proje
 
 def test_gc_deletes_it_too_and_the_states_of_views_that_are_no_more(project: ms.Project, settings: Settings) -> None:
     before = seen(project)
-    assert project.gc() == (0, 100, 0) and seen(project) == before
-    assert project.gc() == (0, 0, 0)
+    assert project.gc() == (0, 0, 100, 0) and seen(project) == before
+    assert project.gc() == (0, 0, 0, 0)
     project.ingest("departures", [event(52, "K7", NOON + DAY + DAY / 50)], backfill=True)
     assert seen(project) == [(1, 50.0, False), (1, 52.0, False)]
     last = space_of("last", project.release.online["last"])
     left = nodes()
     del left["last"]
     with ms.Project(settings, left) as fewer:
-        assert fewer.gc() == (0, 0, 0), "the release still has it, and a server may read it"
+        assert fewer.gc() == (0, 0, 0, 0), "the release still has it, and a server may read it"
         fewer.run()
-        assert fewer.gc() == (0, 0, 1) and fewer.adapters.store.count(last) == 0
+        assert fewer.gc() == (0, 0, 0, 1) and fewer.adapters.store.count(last) == 0
         assert fewer.online("airport").get([{"origin": "JFK"}], NOON + DAY + DAY / 48)[0]["n_1h"] == 1
 
 
@@ -99,7 +99,7 @@ def test_gc_leaves_alone_what_is_online_otherwise_than_it_is_declared_now(
     edited["last"] = ms.feature_view(edited["departures"], key="origin", columns=["event"], ttl="1s", grace="1s")
     before = seen(project)
     with ms.Project(settings, edited) as other:
-        assert other.gc() == (0, 0, 0)
+        assert other.gc() == (0, 0, 0, 0)
     assert seen(project) == before and records(project, "airport") == 53
 
 
@@ -143,4 +143,4 @@ def payload(number: int, at: datetime) -> bytes:
 
 def test_there_may_be_no_store_yet(settings: Settings) -> None:
     with ms.Project(settings, nodes()) as project:
-        assert project.gc() == (0, 0, 0)
+        assert project.gc() == (0, 0, 0, 0)

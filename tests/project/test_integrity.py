@@ -210,6 +210,6 @@ def test_garbage_collection_deletes_a_sum_with_its_file(project: ms.Project) -> 
     for path in (kept, stray):
         os.utime(path, (LONG_AGO, LONG_AGO))
         os.utime(f"{path}.sha256", (LONG_AGO, LONG_AGO))
-    assert lake.sweep([*project.release.tables.values()]) == 1
+    assert lake.sweep([*project.release.tables.values()]).files == 1
     assert Path(f"{kept}.sha256").exists()
     assert not Path(f"{stray}.sha256").exists()

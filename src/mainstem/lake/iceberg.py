@@ -7,8 +7,9 @@ branches of Mainstem never see each other's rows, and no pointer is lost: the sh
 from __future__ import annotations
 
 import re
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
@@ -27,6 +28,7 @@ from mainstem.ports import (
     DataFile,
     Scan,
     Snapshot,
+    Sweep,
     Target,
     Verification,
 )
@@ -194,23 +196,42 @@ class IcebergLake:
 
         self._change(snapshot.physical, attempt)
 
-    def sweep(self, keep: Sequence[Snapshot], *, older_than_hours: float = 24.0) -> int:
+    def sweep(
+        self,
+        keep: Sequence[Snapshot],
+        *,
+        unpinned: Collection[str] = (),
+        drop: bool = False,
+        older_than_hours: float = 24.0,
+    ) -> Sweep:
         """Expire snapshots that are not kept, pinned, published or recent, and delete the data files that only they
-        had."""
-        from mainstem.lake.sweep import sweep_table
-
+        had. With `drop` a table of which nothing is kept or pinned goes as a whole."""
         self._admitted()
+        before = time.time() - older_than_hours * 3600
         with explained(str(self.root)):
             tables = [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
-        swept = 0
+        swept = Sweep()
         for name in tables:
             kept = [snapshot for snapshot in keep if snapshot.physical == name]
-            swept += self._change(
-                name,
-                partial(sweep_table, directory=self._location(name), keep=kept, older_than_hours=older_than_hours),
-            )
+            found = self._change(name, partial(self._swept, kept=kept, unpinned=unpinned, drop=drop, before=before))
+            swept = Sweep(swept.files + found.files, swept.bytes + found.bytes)
         self._scans.clear()
         return swept
+
+    def _swept(
+        self, table: Table, kept: Sequence[Snapshot], unpinned: Collection[str], drop: bool, before: float
+    ) -> Sweep:
+        from mainstem.lake.sweep import is_unneeded, size_of, sweep_table
+
+        physical = table.name()[-1]
+        directory = self._location(physical)
+        if not drop or not is_unneeded(table, directory, kept, unpinned, before):
+            return sweep_table(table, directory, kept, unpinned, before)
+        freed = size_of(directory)
+        self._catalog.drop_table((NAMESPACE, physical))
+        self._known.discard(physical)
+        shutil.rmtree(directory)
+        return freed
 
     def artifact_dir(self, name: str, number: int) -> Path:
         """Return the directory of a model version's artifact. It is created if needed."""

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mainstem.lake.checksums import is_of
 from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import data_files, manifests
-from mainstem.ports import Snapshot
+from mainstem.ports import Snapshot, Sweep
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
-def sweep_table(table: Table, directory: Path, keep: Sequence[Snapshot], older_than_hours: float) -> int:
-    """Expire and delete for the table in `directory`. Return the number of deleted data files."""
-    before = time.time() - older_than_hours * 3600
+DATA = ".parquet"
+
+
+def sweep_table(
+    table: Table, directory: Path, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
+) -> Sweep:
+    """Expire and delete for the table in `directory`, what is older than the instant `before`."""
     # Files are listed before references are read, so a file committed in between is found referenced.
     found = [path for folder in ("data", "metadata") for path in (directory / folder).glob("*") if path.is_file()]
-    _expire(table, {snapshot.id for snapshot in keep}, before)
+    _expire(table, {snapshot.id for snapshot in keep}, unpinned, before)
     table.refresh()
     live = {relative(path) for path in (*_referenced(table, directory.parent.parent), *(s.metadata for s in keep))}
     unreferenced = (path for path in found if relative(path) not in live and path.stat().st_mtime < before)
     orphans = [path for path in unreferenced if not is_of(path, live, relative(path))]
+    data = [path.stat().st_size for path in orphans if path.suffix == DATA]
     for path in orphans:
         path.unlink(missing_ok=True)
-    return sum(path.suffix == ".parquet" for path in orphans)
+    return Sweep(len(data), sum(data))
 
 
-def _expire(table: Table, keep: set[int], before: float) -> None:
+def is_unneeded(
+    table: Table, directory: Path, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
+) -> bool:
+    """Return whether nothing of a table is kept or pinned, and no file of it is recent."""
+    tags = {name for name, ref in table.metadata.refs.items() if ref.snapshot_ref_type == "tag"}
+    if keep or tags - set(unpinned):
+        return False
+    return all(path.stat().st_mtime < before for path in directory.rglob("*") if path.is_file())
+
+
+def size_of(directory: Path) -> Sweep:
+    """Return the data files of a table's directory."""
+    data = [path.stat().st_size for path in (directory / "data").glob(f"*{DATA}")]
+    return Sweep(len(data), sum(data))
+
+
+def _expire(table: Table, keep: set[int], unpinned: Collection[str], before: float) -> None:
     """Drop old snapshots that are neither kept nor held by a tag or `main`, and the branches of their commits."""
     from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
 
+    gone = {name for name, ref in table.metadata.refs.items() if name in unpinned and ref.snapshot_ref_type == "tag"}
+    if gone:
+        with table.transaction() as transaction:
+            for name in sorted(gone):
+                ManageSnapshots(transaction).remove_tag(name).commit()
+        table.refresh()
     refs = table.metadata.refs
     held = {ref.snapshot_id for name, ref in refs.items() if ref.snapshot_ref_type == "tag" or name == "main"}
     expired = {

@@ -41,11 +41,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a run on a branch, in dependency order, and the `unchanged` nodes."""
+    """The steps of a run on a branch, in dependency order, and the `unchanged` nodes. `rolled_back` is the release that
+    the published one took back."""
 
     branch: str
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...] = ()
+    rolled_back: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.steps)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainstem.errors import ConflictError, SettingsError, StorageError
-from mainstem.nodes.records import Release, now
+from mainstem.nodes.records import now
+from mainstem.project.retention import still_there
 
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
@@ -154,8 +155,7 @@ def _copy(branch: Branch, draft: Path, releases: dict[str, str]) -> None:
 def _check(branch: Branch, draft: Path) -> None:
     """Raise `StorageError` if the copy lacks a file that a release refers to."""
     lake = branch.adapters.lake_at(draft / "lake")
-    snapshots = {s.id: s for release in branch.adapters.state.find(Release) for s in release.tables.values()}
-    for snapshot in snapshots.values():
+    for snapshot in still_there(lake, branch.adapters.state):
         for path in lake.scan(snapshot).files:
             if not Path(path).exists():
                 raise StorageError("a data file of a release is missing", where=path, hint="restore an earlier backup")

@@ -133,7 +133,9 @@ class Branch:
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
-        return plan(graph, replace(seen, refresh=full_refresh), KINDS, select)
+        made = plan(graph, replace(seen, refresh=full_refresh), KINDS, select)
+        taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
+        return replace(made, rolled_back=taken_back)
 
     def reading(self, purpose: str) -> Context:
         """Return a context that reads the published release."""

@@ -1,34 +1,47 @@
-"""Delete unreferenced data from the lake and from the branch's online store."""
+"""Delete data that nothing needs from the lake and from the branch's online store."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
+from mainstem.errors import ConflictError
 from mainstem.nodes.features import FeatureView
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import now
+from mainstem.planning.process import here
+from mainstem.project.retention import kept
 
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
 
 
 class Garbage(NamedTuple):
-    """The deleted data: `files` of the lake, `records` of the online store, and `states` of views.
+    """The deleted data: `files` of the lake and their `bytes`, `records` of the online store, and `states` of views.
 
     Deleted records are those that no read can see. Deleted states belong to views that neither the project nor the
     branch's release has.
     """
 
     files: int
+    bytes: int
     records: int
     states: int
 
 
 def collect_garbage(branch: Branch) -> Garbage:
-    """Delete unreferenced data. In the lake this covers all branches."""
-    kept = branch.adapters.state.find(Release)
-    files = branch.adapters.lake.sweep([snapshot for release in kept for snapshot in release.tables.values()])
+    """Delete what the retention rule of mainstem.toml does not keep. In the lake this covers all branches."""
+    state, lake = branch.adapters.state, branch.adapters.lake
+    with ExitStack() as held:
+        try:
+            for name in {branch.branch, *state.branches()}:
+                held.enter_context(state.hold(name, f"gc of process {here()}"))
+            alone = True
+        except ConflictError:
+            alone = False
+        keeps = kept(state, branch.settings.keep, now())
+        swept = lake.sweep(keeps.snapshots, unpinned=keeps.unpinned, drop=alone)
     records, states = _online(branch) if branch.adapters.has_store else (0, 0)
-    return Garbage(files, records, states)
+    return Garbage(swept.files, swept.bytes, records, states)
 
 
 def _online(branch: Branch) -> tuple[int, int]:

@@ -7,7 +7,7 @@ collected from its beginning. What came from a log cannot be made again; only a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from mainstem.errors import SettingsError
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.records import DamagedFile, Release, RunRecord, now
-from mainstem.ports import Snapshot, Verification
+from mainstem.ports import Verification
+from mainstem.project.retention import still_there
 
 if TYPE_CHECKING:
     from mainstem.project.wiring import Adapters
@@ -29,8 +30,7 @@ LEAST = 0.02
 
 def verify_all(adapters: Adapters) -> Verification:
     """Verify every data file that a release of any branch needs. Save which are damaged."""
-    releases = adapters.state.find(Release)
-    return _noted(adapters, adapters.lake.verify(_snapshots(releases)))
+    return _noted(adapters, adapters.lake.verify(still_there(adapters.lake, adapters.state)))
 
 
 def verify_due(adapters: Adapters, release: Release) -> Verification:
@@ -40,7 +40,7 @@ def verify_due(adapters: Adapters, release: Release) -> Verification:
         return Verification()
     before = now() - timedelta(microseconds=_interval(setting))
     seconds = max(LEAST, SHARE * _last_took(adapters))
-    return _noted(adapters, adapters.lake.verify(_snapshots([release]), before=before, seconds=seconds))
+    return _noted(adapters, adapters.lake.verify(list(release.tables.values()), before=before, seconds=seconds))
 
 
 def damaged(adapters: Adapters, release: Release) -> Mapping[int, str]:
@@ -69,11 +69,6 @@ def _noted(adapters: Adapters, found: Verification) -> Verification:
     if new or mended:
         adapters.state.save(*new, *mended)
     return found
-
-
-def _snapshots(releases: Iterable[Release]) -> list[Snapshot]:
-    found = {(s.physical, s.id): s for release in releases for s in release.tables.values()}
-    return list(found.values())
 
 
 def _last_took(adapters: Adapters) -> float:

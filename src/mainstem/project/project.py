@@ -100,7 +100,7 @@ class Project(Branch):
             verify_due(self.adapters, self.release)
             work = self.plan(select, full_refresh=full_refresh)
             if work and not forward:
-                refuse_after_rollback(self.branch, self.release, work)
+                refuse_after_rollback(work)
             try:
                 return self._carry_out(work, report, refresh=full_refresh)
             except RunFailed as failure:

@@ -92,7 +92,8 @@ class Releases:
         return release
 
     def rollback(self, to: str | None = None) -> Release:
-        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none.
+        """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none, and
+        `StorageError` if its data is not kept any more.
 
         The next run that has something to do must be told to go forward again.
         """
@@ -105,6 +106,8 @@ class Releases:
                 got=to,
                 expected=", ".join(release.id for release in history[1:]) or None,
             )
+        for snapshot in chosen.tables.values():
+            self._adapters.lake.scan(snapshot)  # it raises StorageError for one that is not kept any more
         return self._publish(replace(chosen, rolled_back=history[0].id))
 
     def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
@@ -154,13 +157,13 @@ class Releases:
         return release
 
 
-def refuse_after_rollback(branch: str, release: Release, work: Plan) -> None:
+def refuse_after_rollback(work: Plan) -> None:
     """Raise `ConflictError` if the branch was rolled back: a run would publish again what was rolled back."""
-    if release.rolled_back is None or release.branch != branch:
+    if work.rolled_back is None:
         return
     raise ConflictError(
-        f"branch {branch!r} was rolled back, and this run may publish again what was rolled back",
-        where=f"release {release.rolled_back}, rolled back at {release.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"branch {work.branch!r} was rolled back, and this run may publish again what was rolled back",
+        where=f"release {work.rolled_back}",
         got=_some([f"{step.key} ({step.reason})" for step in work.steps], "steps: "),
         hint="correct the cause, look at mainstem plan, and then mainstem run --forward",
     )

@@ -51,8 +51,9 @@ def restore(
 
 
 def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False) -> None:
-    """Delete data files that no release needs, and online records that no read can see."""
+    """Delete data files that no kept release needs, and online records that no read can see."""
     with opened(directory, profile, branch) as project:
         found = project.gc()
-    told = f"{found.files:,} files, {found.records:,} online records and {found.states:,} online states deleted"
+    freed = f"{found.files:,} files ({found.bytes / 2**20:,.1f} MiB)"
+    told = f"{freed}, {found.records:,} online records and {found.states:,} online states deleted"
     output(json).said(told, **found._asdict())

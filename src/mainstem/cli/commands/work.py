@@ -52,9 +52,6 @@ def plan(
     with opened(directory, profile, branch) as project:
         work = project.plan(select, full_refresh=full_refresh)
         output(json).plan(work, project.remedies)
-        rolled_back = project.release.rolled_back
-    if work and rolled_back and not json:
-        output(json).said(f"{rolled_back} was rolled back", hint="mainstem run --forward goes on from here")
     if work and exit_code:
         raise typer.Exit(DUE)
 
@@ -75,7 +72,11 @@ def run(
     nothing is published.
     """
     with opened(directory, profile, branch) as project:
-        _run(project, lambda listener: project.run(select, listener, full_refresh=full_refresh, forward=forward), json)
+        _run(
+            project,
+            lambda listener: project.run(select, report=listener, full_refresh=full_refresh, forward=forward),
+            json,
+        )
 
 
 def materialise(

@@ -26,6 +26,12 @@ def plan(plan: Plan) -> RenderableType:
     return grid(("step", "node", "why"), [(step.kind, step.node, step.reason) for step in plan.steps])
 
 
+def taken_back(plan: Plan) -> Iterator[str]:
+    """Yield that the branch was rolled back, where the plan would publish again."""
+    if plan and plan.rolled_back:
+        yield f"{plan.rolled_back} was rolled back: [bold]mainstem run --forward[/] publishes again from here"
+
+
 def under_way(event: Event) -> str:
     """Return the line for what the run does now."""
     more = f": {event.message}" if event.message else ""

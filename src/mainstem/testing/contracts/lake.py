@@ -213,12 +213,35 @@ class LakeContract:
         lake.pin(pinned, "release-1")
         lake.publish(published)
         orphan = write(lake.target("legs", SCHEMA), [99])
-        assert lake.sweep([kept, grown], older_than_hours=1) == 0  # all files are recent
-        assert lake.sweep([kept, grown], older_than_hours=-1) == 1
+        assert lake.sweep([kept, grown], older_than_hours=1).files == 0  # all files are recent
+        assert lake.sweep([kept, grown], older_than_hours=-1).files == 1
         assert not Path(orphan.path).exists()
         for snapshot, expected in ((kept, [0]), (pinned, [1]), (published, [2]), (grown, [3, 10])):
             assert ids(open_lake(), snapshot) == expected
-        assert lake.sweep([kept], older_than_hours=-1) == 2
+        assert lake.sweep([kept], older_than_hours=-1).files == 2
         with pytest.raises(StorageError):
             open_lake().scan(grown)
         assert ids(lake, commit(lake, [5], kept)) == [0, 5]
+
+    def test_a_tag_that_is_given_up_holds_nothing(self, open_lake: OpenLake) -> None:
+        lake = open_lake()
+        first, second = commit(lake, [1]), commit(lake, [2])
+        lake.pin(first, "release-1")
+        lake.pin(second, "release-2")
+        lake.publish(second)
+        size = sum(Path(path).stat().st_size for path in lake.scan(first).files)
+        assert lake.sweep([second], older_than_hours=-1) == (0, 0)
+        assert lake.sweep([second], unpinned={"release-1"}, older_than_hours=-1) == (1, size)
+        assert ids(open_lake(), second) == [2]
+        assert lake.sweep([second], unpinned={"release-1"}, older_than_hours=-1) == (0, 0)
+
+    def test_a_table_of_which_nothing_is_kept_goes_as_a_whole(self, open_lake: OpenLake) -> None:
+        lake = open_lake()
+        only = commit(lake, [1])
+        lake.pin(only, "release-1")
+        lake.publish(only)
+        directory = Path(lake.target("legs", SCHEMA).directory).parent
+        assert lake.sweep([], unpinned={"release-1"}, drop=True, older_than_hours=1).files == 0  # it is recent
+        assert lake.sweep([], unpinned={"release-1"}, drop=True, older_than_hours=-1).files == 1
+        assert not directory.exists()
+        assert ids(lake, commit(lake, [3])) == [3]  # it can be made again
