@@ -51,8 +51,8 @@ _HOMES = {
     "mainstem.nodes.models": ("model",),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
     "mainstem.project.project": ("Project", "load"),
-    "mainstem": ("testing", "errors"),
 }
+_MODULES = {"clean": "mainstem.nodes.clean", "errors": "mainstem.errors", "testing": "mainstem.testing"}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "between",
     "bottom_k",
     "by",
+    "clean",
     "database",
     "drift",
     "endpoint",
@@ -99,6 +100,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mainstem import errors, testing
+    from mainstem.nodes import clean
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
@@ -126,11 +128,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'mainstem' has no attribute {name!r}")
-    if home == "mainstem":
-        return importlib.import_module(f"mainstem.{name}")
     return getattr(importlib.import_module(home), name)
 
 

@@ -51,7 +51,17 @@ def blocks(page: Path) -> list[Block]:
 
 
 PAGES = [page for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]) if blocks(page)]
-FIRST = ("concepts", "features-and-time", "findings", "models", "serving", "sources", "only-data", "only-ml")
+FIRST = (
+    "cleaning",
+    "concepts",
+    "features-and-time",
+    "findings",
+    "models",
+    "serving",
+    "sources",
+    "only-data",
+    "only-ml",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

@@ -11,8 +11,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, MainstemError
-from mainstem.nodes import verbs
-from mainstem.nodes.verbs import Case, Cast, Clip, Deduplicate, Impute, MapValues, Rescale, Trim, Verb
+from mainstem.nodes import clean, verbs
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 RIDES = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
@@ -154,30 +153,65 @@ def test_a_project_is_made_of_nodes(wrong: Any, tmp_path: Any) -> None:
         ms.Project(settings, {"rides": RIDES}, branch=5)  # type: ignore[arg-type]
 
 
-VERBS: dict[type[Verb], dict[str, Any]] = {
-    Rescale: {"column": "a", "factor": 2.0},
-    MapValues: {"column": "a", "values": {"x": "y"}},
-    Clip: {"column": "a", "low": 0.0},
-    Impute: {"column": "a", "constant": 0},
-    Trim: {"column": "a"},
-    Case: {"column": "a", "to": "lower"},
-    Cast: {"column": "a", "to": "int64"},
-    Deduplicate: {"key": ("a",), "order_by": "b"},
+VERBS: dict[str, dict[str, Any]] = {
+    "case": {"column": "a", "to": "lower"},
+    "cast": {"column": "a", "to": "int64"},
+    "clip": {"column": "a", "low": 0.0},
+    "convert": {"column": "a", "to": "kg"},
+    "deduplicate": {"key": ("a",), "order_by": "b"},
+    "extract": {"column": "a", "pattern": "a"},
+    "fill": {"column": "a", "order_by": "b"},
+    "hash": {"column": "a", "salt": "${env:SALT}"},
+    "impute": {"column": "a", "constant": 0},
+    "interpolate": {"column": "a", "order_by": "b"},
+    "log": {"column": "a"},
+    "map": {"column": "a", "values": {"x": "y"}},
+    "mask": {"column": "a"},
+    "match": {"column": "a", "file": "a.csv", "to": ("b",)},
+    "must_match": {"column": "a", "pattern": "a"},
+    "near_duplicates": {"on": "a", "block": "b", "order_by": "c"},
+    "outliers": {"column": "a"},
+    "parse_date": {"column": "a"},
+    "parse_number": {"column": "a"},
+    "replace": {"column": "a", "pattern": "a"},
+    "rescale": {"column": "a", "factor": 2.0},
+    "scale": {"column": "a", "method": "z"},
+    "trim": {"column": "a"},
+    "within": {"column": "a", "low": 0.0},
 }
+"""Arguments that each constructor of a verb takes."""
 
 
 def test_every_verb_is_tried() -> None:
-    assert set(VERBS) == set(verbs.VERBS.values())
+    assert set(VERBS) == set(clean.MAKERS)
+    assert {type(clean.MAKERS[name](**VERBS[name])) for name in VERBS} <= set(verbs.VERBS.values())
 
 
-@pytest.mark.parametrize(("verb", "field"), [(verb, name) for verb in VERBS for name in verb.__struct_fields__])
-def test_a_verb_refuses_a_wrong_kind(verb: type[Verb], field: str) -> None:
-    refused = 0
+def test_every_verb_has_a_constructor_and_says_what_it_does_to_nulls_and_whether_it_is_fitted() -> None:
+    for name, verb in verbs.VERBS.items():
+        text = " ".join(str(verb.__doc__).split())
+        assert "null" in text.lower() and "statistics" in text, name
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [(n, f) for n in VERBS for f in inspect.signature(clean.MAKERS[n]).parameters]
+)
+def test_a_verb_refuses_a_wrong_kind(name: str, field: str) -> None:
+    make, refused = clean.MAKERS[name], 0
     for wrong in WRONG:
         try:
-            verb(**{**VERBS[verb], field: wrong})
-        except DefinitionError:
+            make(**{**VERBS[name], field: wrong})
+        except DefinitionError as error:
             refused += 1
-    assert refused >= 25
+            assert str(error.where).startswith("test_argument_kinds.py:"), (wrong, error)
+    assert refused >= 20
     with pytest.raises(DefinitionError, match=field):
-        verb(**{**VERBS[verb], field: object()})
+        make(**{**VERBS[name], field: object()})
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_a_verb_refuses_unknown_and_missing_arguments(name: str) -> None:
+    with pytest.raises(DefinitionError, match="colunm"):
+        clean.MAKERS[name](**VERBS[name], colunm="a")
+    with pytest.raises(DefinitionError):
+        clean.MAKERS[name]()

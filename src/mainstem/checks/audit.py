@@ -69,8 +69,7 @@ def set_aside(
         if all(result.passed for result in results):
             return tuple(files), (), results
         good, bad = split(doubtful, run=context.run, at=now())
-        aside = context.lake.target(QUARANTINE + name, quarantine_schema(_types(target)))
-        return session.write(good, target), session.write(bad, aside), results
+        return session.write(good, target), session.write(bad, aside_of(context, name)), results
 
 
 def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:
@@ -96,7 +95,7 @@ def keep_aside(
     base = context.release.tables.get(relation)
     if not files and base is None:
         return {}
-    target = context.lake.target(relation, quarantine_schema(dict(context.graph[name].schema or {})))
+    target = aside_of(context, name)
     everything = replaced == "all" or base is None or base.fields != target.fields
     held = [] if base is None else context.lake.scan(base).files
     gone = list(held) if everything else [path for path in held if Path(path).name in replaced]
@@ -104,6 +103,11 @@ def keep_aside(
         return {}
     change = ReplaceAll() if everything else ReplaceFiles(tuple(gone))
     return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, change=change)}
+
+
+def aside_of(context: Context, name: str) -> Target:
+    """Return where to write the rows of a relation that are set aside."""
+    return context.lake.target(QUARANTINE + name, quarantine_schema(context.graph[name].set_aside))
 
 
 def scan_of(files: Sequence[DataFile], target: Target) -> Scan:

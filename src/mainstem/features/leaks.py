@@ -12,7 +12,7 @@ reports how often the rows contradict it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import ibis
@@ -129,8 +129,22 @@ class _Check:
             elif not self._finds_itself(action):
                 read.update(action.on)
         known = {name: self.examples.known[name] for name in self.retrieval.request if name in read}
+        known |= self._fitted()
         asked = {name: k for name, k in known.items() if name not in self.node.assume_known}
         return {name: k for name, k in asked.items() if self.bounds.after(k) == "undecided"}
+
+    def _fitted(self) -> dict[str, Known]:
+        """Return columns of the examples that a view looks up for the examples themselves, and that depend on fitted
+        statistics. The join would hide them from earlier examples."""
+        found: dict[str, Known] = {}
+        for lookup in self.retrieval.lookups:
+            source = self.graph[lookup.view.source]
+            view: Any = self.graph[lookup.view.name].node
+            if source is self.examples and self._finds_itself(lookup) and not lookup.view.windowed:
+                names = {feature.name for feature in lookup.columns.values()} - view.assume_known.keys()
+                fitted = {name: source.known[name] for name in names if name in source.known}
+                found |= {name: Known(since=known.since) for name, known in fitted.items() if known.since is not None}
+        return found
 
     def _judged(self, fields: Mapping[str, Known]) -> ibis.Table:
         """Return the labelled examples: key, `_t`, and for each field when it was known, and whether it has a value too
@@ -144,6 +158,7 @@ class _Check:
         columns: dict[str, Any] = {T: to_instant(asked)}
         for n, (field, known) in enumerate(fields.items()):
             at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(known.moments)]
+            at += [] if known.since is None else [ibis.literal(known.since, type="int64")]
             late = [(instant >= asked).fill_null(True) for instant in at]
             columns[f"_known_{n}"] = to_instant(ibis.greatest(*at) if len(at) > 1 else at[0])
             columns[f"_late_{n}"] = read[field].notnull() & ibis.or_(*late)
@@ -202,6 +217,7 @@ class _Check:
         known = column.known
         if known.unknown:
             raise self._leak(column, f"its availability is unknown ({known.unknown})")
+        known = replace(known, since=None)  # only the rows tell whether a prediction is before a fixed instant
         verdict = self.bounds.after(known)
         if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
             raise self._leak(column, f"it is known only at {known}")
@@ -229,12 +245,21 @@ class _Check:
             where=self.where,
             got=f"{row}: {when}" if row else when,
             expected=f"{known} before {self._at()}, wherever {column!r} has a value",
-            hint="predict later, leave those examples out, leave the column out, "
-            f'or say why it is known: assume_known={{"{column}": "…"}}',
+            hint=_FITTED if known.since is not None else _LATE.format(column=column),
         )
 
     def _at(self) -> str:
         return str(self.moment) if self.moment else repr(self.node.prediction_time)
+
+
+_LATE = (
+    "predict later, leave those examples out, leave the column out, "
+    'or say why it is known: assume_known={{"{column}": "…"}}'
+)
+_FITTED = (
+    "statistics of a cleaning verb are known from the end of its window: fit it on an earlier window, "
+    "predict later, or leave the verb out; a model imputes and scales by itself, inside each fold"
+)
 
 
 def _assume(lookup: Lookup, column: str) -> str:

@@ -40,6 +40,8 @@ class Bounds:
             return "undecided"
         if self.latest is not None and known.by(_before(self.latest)) == "too late":
             return "too late"
+        if known.since is not None:
+            return "undecided"
         if not known.moments or (self.earliest is not None and known.by(_before(self.earliest)) == "in time"):
             return "in time"
         return "undecided"

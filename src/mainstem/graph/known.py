@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mainstem.graph.units import DAY, HOUR, MINUTE, SECOND
@@ -34,17 +35,19 @@ class Moment:
 
 @dataclass(frozen=True)
 class Known:
-    """The latest of `moments`. If availability is unknown, `unknown` says why."""
+    """The latest of `moments`, and not before the instant `since` (microseconds since 1970). If availability is
+    unknown, `unknown` says why."""
 
     moments: frozenset[Moment] = frozenset()
     unknown: str | None = None
+    since: int | None = None
 
     def __str__(self) -> str:
         if self.unknown:
             return f"unknown: {self.unknown}"
-        if not self.moments:
+        if not self.moments and self.since is None:
             return "always"
-        texts = [str(m) for m in sorted(self.moments)]
+        texts = [str(m) for m in sorted(self.moments)] + ([] if self.since is None else [_written(self.since)])
         return texts[0] if len(texts) == 1 else f"the latest of {', '.join(texts)}"
 
     @classmethod
@@ -61,12 +64,13 @@ class Known:
         offsets: dict[str, int] = {}
         for moment in (m for k in (self, *others) for m in k.moments):
             offsets[moment.column] = max(moment.offset, offsets.get(moment.column, moment.offset))
-        return Known(frozenset(Moment(c, o) for c, o in offsets.items()), unknown)
+        since = max((k.since for k in (self, *others) if k.since is not None), default=None)
+        return Known(frozenset(Moment(c, o) for c, o in offsets.items()), unknown, since)
 
     def rename(self, to: Callable[[str], Moment | None]) -> Known:
         """Return the same in terms of other columns. `to` maps each column to a moment; None makes the result
         unknown."""
-        moved, lost = Known(unknown=self.unknown), []
+        moved, lost = Known(unknown=self.unknown, since=self.since), []
         for moment in sorted(self.moments):
             place = to(moment.column)
             if place is None:
@@ -85,7 +89,12 @@ class Known:
         same = [m for m in self.moments if m.column == moment.column]
         if any(m.offset > moment.offset for m in same):
             return "too late"
-        return "in time" if len(same) == len(self.moments) else "undecided"
+        return "in time" if len(same) == len(self.moments) and self.since is None else "undecided"
+
+
+def _written(micros: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    return f"{moment:%Y-%m-%d}" if micros % DAY == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 ALWAYS = Known()

@@ -172,4 +172,4 @@ def _same(how: str, equal: Mapping[str, str]) -> dict[str, str]:
 def _shown(t: Trace, theirs: Moment, ours: Moment) -> Trace:
     if t.known.unknown or any(m.column != theirs.column or m.offset > theirs.offset for m in t.known.moments):
         return t
-    return Trace(t.sources, Known(frozenset({ours} if t.known.moments else ())))
+    return Trace(t.sources, Known(frozenset({ours} if t.known.moments else ()), since=t.known.since))

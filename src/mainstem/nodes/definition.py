@@ -13,6 +13,8 @@ from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.verbs import Verb
+from mainstem.nodes.verbs.fitted import Fit
 
 if TYPE_CHECKING:
     import ibis
@@ -34,6 +36,10 @@ class Definition:
     applies. `versions` exists for a stream of changes: it includes corrected and deleted rows, with the time of the
     retraction in `_gone`.
 
+    `clean` are the verbs of a table, with what they read from files, and `fits` are the fitted ones among them. `raw`
+    are the rows of a table before its `clean=` verbs, and `aside` the columns of the rows set aside, if they differ
+    from `schema`.
+
     `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
     with a remedy. `declared` is the fingerprint that models depend on, if it differs from `fingerprint`: it never
     changes with a remedy. `made` is the fingerprint that a run saves, if it differs from `fingerprint`: online state
@@ -54,6 +60,15 @@ class Definition:
     rules: tuple[Rule, ...] = ()
     declared: str = ""
     made: str = ""
+    raw: ibis.Table | None = None
+    aside: Mapping[str, str] | None = None
+    fits: tuple[Fit, ...] = ()
+    clean: tuple[Verb, ...] = ()
+
+    @property
+    def set_aside(self) -> Mapping[str, str]:
+        """The columns of rows that are set aside."""
+        return self.aside or self.schema or {}
 
     @property
     def declared_fingerprint(self) -> str:

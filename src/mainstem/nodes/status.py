@@ -135,12 +135,15 @@ class NodeDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class RelationDetails(NodeDetails):
-    """A source or a table. `known` and `lineage` are by column."""
+    """A source or a table. `known` and `lineage` are by column. `cleaning` are the table's verbs, in order, and
+    `statistics` what they are fitted to."""
 
     rows: int | None = None
     schema: Mapping[str, str]
     known: Mapping[str, str]
     lineage: Mapping[str, Sequence[str]]
+    cleaning: Sequence[str] = ()
+    statistics: Sequence[Mapping[str, Any]] = ()
     checks: Sequence[str] = ()
     remedies: Sequence[str] = ()
     sample: Sequence[Mapping[str, Any]] = ()

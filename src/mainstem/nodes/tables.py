@@ -11,6 +11,7 @@ from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
 from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.kinds import anything, column, columns, mapping, node, optional, values_of
+from mainstem.nodes.verbs import Verb
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,6 +23,7 @@ class Table(Node):
     sql: str | None = None
     key: tuple[str, ...] = ()
     time: str | None = None
+    clean: tuple[Verb, ...] = ()
     checks: tuple[Check, ...] = ()
     inputs: Mapping[str, NodeRef] = field(default_factory=dict)
     assume_known: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Table(Node):
     function=anything,
     key=columns(),
     time=optional(column),
+    clean=values_of(Verb, expected='ms.clean.trim("carrier")'),
     checks=values_of(Check, expected='ms.not_null("origin")'),
     inputs=optional(mapping(node)),
     assume_known=anything,
@@ -51,6 +54,7 @@ def table(
     *,
     key: str | Sequence[str] | None = None,
     time: str | None = None,
+    clean: Sequence[Verb] = (),
     checks: Sequence[Check] = (),
     inputs: Mapping[str, NodeRef] | None = None,
     assume_known: Mapping[str, str] | None = None,
@@ -60,9 +64,9 @@ def table(
 ) -> Any:
     """Declare the decorated function as a table, with or without arguments: `@ms.table` or `@ms.table(key=…)`.
 
-    The function takes Ibis tables and returns one. `time` names the column of the event time. `assume_known` maps a
-    column to a reason: the column may then be used although its availability is unknown. Raises `DefinitionError` for a
-    function that does not take tables.
+    The function takes Ibis tables and returns one. The verbs of `clean` are then applied in order. `time` names the
+    column of the event time. `assume_known` maps a column to a reason: the column may then be used although its
+    availability is unknown. Raises `DefinitionError` for a function that does not take tables.
     """
 
     assumed = reasons(assume_known)
@@ -77,6 +81,7 @@ def table(
             owner=owner,
             key=names(key),
             time=time,
+            clean=tuple(clean),
             checks=tuple(checks),
             inputs=dict(inputs or {}),
             assume_known=assumed,
@@ -93,11 +98,13 @@ def sql(
     origin: Origin,
     key: str | Sequence[str] | None = None,
     time: str | None = None,
+    clean: Sequence[Verb] = (),
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Table:
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
-    return Table(name=name, sql=text, key=names(key), time=time, checks=tuple(checks), origin=origin, **meta)
+    rows = {"key": names(key), "time": time, "clean": tuple(clean), "checks": tuple(checks)}
+    return Table(name=name, sql=text, origin=origin, **{**meta, **rows})
 
 
 def _origin(body: Callable[..., Any]) -> Origin:

@@ -14,16 +14,17 @@ from mainstem.planning.plan import Effect, StepKind
 
 @dataclass(frozen=True)
 class Due:
-    """A step that a node may need: its `kind`, and its effect on the node."""
+    """A step that a node may need: its `kind`, its effect on the node, and `details` to show."""
 
     kind: StepKind
     reason: Reason
     effect: Effect
+    details: tuple[str, ...] = ()
 
 
-def due(kind: StepKind, reason: Reason | None, effect: Effect) -> tuple[Due, ...]:
+def due(kind: StepKind, reason: Reason | None, effect: Effect, details: tuple[str, ...] = ()) -> tuple[Due, ...]:
     """Return the step, if there is a reason for it."""
-    return () if reason is None else (Due(kind, reason, effect),)
+    return () if reason is None else (Due(kind, reason, effect, details),)
 
 
 class Plannable(Protocol):

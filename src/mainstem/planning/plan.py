@@ -23,6 +23,7 @@ class Step:
 
     `if_changed` marks a step whose only reason is that its inputs may change in this run; without a change it is
     skipped. A step with an `effect` brings its node to the declared state; with an `interval`, that part of it.
+    `details` say what the step does to the rows, such as its cleaning verbs.
     """
 
     kind: StepKind
@@ -32,6 +33,7 @@ class Step:
     if_changed: bool = False
     effect: Effect = "data"
     interval: Interval | None = None
+    details: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

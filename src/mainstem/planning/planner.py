@@ -31,7 +31,7 @@ def plan(graph: Graph, situation: Situation, kinds: Kinds[K], selection: str | N
 
 def _step(due: Due, name: str, graph: Graph, before: Mapping[str, Step]) -> Step:
     needs = _needs(name, graph, before)
-    return Step(due.kind, name, due.reason.text, needs, due.reason.if_changed, due.effect)
+    return Step(due.kind, name, due.reason.text, needs, due.reason.if_changed, due.effect, details=due.details)
 
 
 def _needs(name: str, graph: Graph, before: Mapping[str, Step]) -> tuple[str, ...]:

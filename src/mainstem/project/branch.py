@@ -24,6 +24,7 @@ from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
+from mainstem.tables.fitting import kept
 
 
 class Branch:
@@ -107,7 +108,12 @@ class Branch:
         Tables over the corrected sources are read as a build with these remedies would make them.
         """
         in_force = [*(remedy.rule for remedy in self.remedies), *rules]
-        return self._definitions.with_rules(in_force, self.release.cutovers, {rule.node for rule in rules})
+        return self._definitions.with_rules(
+            in_force,
+            self.release.cutovers,
+            {rule.node for rule in rules},
+            lambda table: kept(self.reading("replay"), table),
+        )
 
     # ── what it publishes ────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from mainstem.project.kinds.scope import Schemas
 from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
+from mainstem.tables.fitting import Fitted
 from mainstem.tables.types import Types
 
 Cutovers = Mapping[str, datetime]
@@ -56,10 +57,16 @@ class Definitions:
             self._graphs = [(key, found), *self._graphs[: REMEMBERED - 1]]
         return found
 
-    def with_rules(self, rules: Sequence[Rule], cutovers: Cutovers, recomputed: Collection[str] = ()) -> Graph:
+    def with_rules(
+        self,
+        rules: Sequence[Rule],
+        cutovers: Cutovers,
+        recomputed: Collection[str] = (),
+        statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
+    ) -> Graph:
         """Return the graph with these rules in force, instead of remedies.toml's. Raises `DefinitionError`.
 
-        Tables over `recomputed` are read as they would be built now.
+        Tables over `recomputed` are read as they would be built now, with the `statistics` that were fitted.
         """
         graph = resolve(
             self.nodes,
@@ -69,6 +76,7 @@ class Definitions:
             aliases=self._aliases,
             types=self._types,
             recomputed=recomputed,
+            statistics=statistics,
         )
         self._types.save()
         return graph

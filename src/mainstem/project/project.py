@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mainstem.ports import Verification
     from mainstem.project.backup import Backup
     from mainstem.project.garbage import Garbage
+    from mainstem.project.matching import Proposal
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
 
@@ -160,6 +161,17 @@ class Project(Branch):
         Damaged files are not read from then on. The next run makes the tables that have them again.
         """
         return verify_all(self.adapters)
+
+    def propose_matches(self, table: str) -> list[Proposal]:
+        """Add a line for every unknown text to the files of the table's `ms.clean.match` verbs, for review. Return the
+        new lines.
+
+        A line has the most similar canonical text, or none if the similarity is too low. Reads the published inputs.
+        Raises `UnknownName` for an unknown table and `NotFound` for one without such a verb.
+        """
+        from mainstem.project.matching import propose
+
+        return propose(self.reading("match"), table, self.settings.root)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ definition of the model.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from mainstem.project.kinds.remedies import check_rules
 from mainstem.project.kinds.scope import Schemas, Scope
 
 if TYPE_CHECKING:
+    from mainstem.tables.fitting import Fitted
     from mainstem.tables.types import Types
 
 
@@ -35,18 +36,19 @@ def resolve(
     types: Types | None = None,
     kinds: NodeKinds = KINDS,
     recomputed: Collection[str] = (),
+    statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
     nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
     A table over any of `recomputed` is read as its definition computes it, not as it is stored: so a replay sees what
-    a remedy would change in it.
+    a remedy would change in it; `statistics` gives those that its verbs are fitted to.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
-    scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed))
+    scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed), statistics)
     inputs = {name: _inputs(name, node, scope, kinds) for name, node in nodes.items()}
     dag = _dag(inputs, nodes)
     for name in dag.order:

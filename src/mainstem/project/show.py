@@ -72,7 +72,30 @@ def _stored(branch: Branch, name: str, limit: int) -> StoredDetails:
 def _relation(branch: Branch, definition: Definition, limit: int) -> RelationDetails:
     snapshot = branch.release.tables.get(definition.name)
     columns = _columns(branch, definition, limit)
+    columns["cleaning"] = [verb.describe() for verb in getattr(definition.node, "clean", ())]
+    columns["statistics"] = _statistics(branch, definition)
     return RelationDetails(**_head(branch, definition), rows=snapshot.rows if snapshot else None, **columns)
+
+
+def _statistics(branch: Branch, definition: Definition) -> list[dict[str, Any]]:
+    """Return the fitted statistics of a table that its present verbs use, as rows."""
+    from mainstem.tables.fitting import STATISTICS
+
+    used = {fit.definition for fit in definition.fits}
+    if not used or STATISTICS + definition.name not in branch.release.tables:
+        return []
+    rows = branch.table(STATISTICS + definition.name).to_pyarrow().to_pylist()
+    return [
+        {
+            "verb": row["verb"],
+            "group": row["group"],
+            "statistic": row["statistic"],
+            "value": row["value"] if row["text"] is None else row["text"],
+            "rows": row["rows"],
+        }
+        for row in rows
+        if row["definition"] in used
+    ]
 
 
 def _stream(branch: Branch, definition: Definition, limit: int) -> StreamDetails:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
 from mainstem.checks.violations import Subject, declared
-from mainstem.errors import EngineError
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Session, Snapshot, Target
+from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
 from mainstem.tables.new_part import Part, made_of, new_parts
-
-if TYPE_CHECKING:
-    import ibis
+from mainstem.tables.written import together, written
 
 
 class Build:
@@ -36,10 +32,12 @@ class Build:
         definition = context.graph[step.node]
         subject = subject_of(context, step.node, declared(definition.node))
         target = context.lake.target(step.node, dict(definition.schema or {}))
-        made = made_of(context, subject, definition.build)
+        rows = definition.build if definition.raw is None else definition.raw
+        assert rows is not None
+        made = made_of(context, subject, rows)
         parts = None if self.refresh else new_parts(context, subject, target)
         if parts is None:
-            whole = Part(definition.build, {name: _scan(context, name) for name in leaves(definition.build)})
+            whole = Part(rows, {name: _scan(context, name) for name in leaves(rows)})
             return _built(context, subject, target, [whole], ReplaceAll(), made)
         base = context.release.tables[step.node]
         if not parts:
@@ -58,27 +56,24 @@ def _built(
 ) -> StepResult:
     """Write the parts, audit them, and commit them together."""
     name = subject.table.get_name()
-    files: tuple[DataFile, ...] = ()
-    for part in parts:
-        with context.engine.session(part.relations) as session:
-            files += _written(session, part.rows, target)
-    rows = _rows(files)
+    wrote = together([written(context, name, part.rows, part.relations, target) for part in parts])
+    rows = _rows(wrote.valid) + _rows(wrote.aside)
     if not rows and change == Append():
         return StepResult()
     context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
-    good, bad, doubts = set_aside(context, subject, files, target)
+    good, bad, doubts = set_aside(context, subject, wrote.valid, target)
     base = context.release.tables.get(name)
     snapshot = context.lake.commit(name, target, good, base=base, run=context.run, change=change, properties=made)
     results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
     refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
-    aside = keep_aside(context, name, bad, replaced="all" if change == ReplaceAll() else frozenset())
+    aside = keep_aside(context, name, (*wrote.aside, *bad), replaced="all" if change == ReplaceAll() else frozenset())
     added = _rows(good)
     return StepResult(
-        tables={name: snapshot, **aside},
+        tables={name: snapshot, **aside, **wrote.statistics},
         rows_in=rows,
         published=added,
-        quarantined=_rows(bad),
-        checks=results,
+        quarantined=_rows(wrote.aside) + _rows(bad),
+        checks=(*wrote.results, *results),
         message="" if change == ReplaceAll() else f"only what is new; {snapshot.rows - added:,} rows stay",
     )
 
@@ -102,31 +97,6 @@ def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
     with context.session([name]) as session:
         reveal(session, context, subject)
         return examine(session, subject)
-
-
-def _written(session: Session, rows: ibis.Table, target: Target) -> tuple[DataFile, ...]:
-    """Write the rows. An error of the engine names the column that it cannot compute."""
-    try:
-        return session.write(rows, target)
-    except EngineError as problem:
-        column = None if "memory" in problem.what else _failing(session, rows)
-        if column is not None:
-            problem.what = f"the engine cannot compute the column {column!r}"
-        raise
-
-
-def _failing(session: Session, rows: ibis.Table) -> str | None:
-    """Return the first column that fails by itself, or None if the rows fail without any column."""
-    try:
-        session.fetch(rows.aggregate(rows=rows.count()))
-    except EngineError:
-        return None
-    for column in rows.columns:
-        try:
-            session.fetch(rows.aggregate(largest=rows[column].max()))
-        except EngineError:
-            return str(column)
-    return None
 
 
 def _rows(files: tuple[DataFile, ...]) -> int:

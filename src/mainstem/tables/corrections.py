@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import SchemaError, UnknownName
 from mainstem.nodes.verbs import ColumnVerb, Verb
 from mainstem.tables.conditions import condition
 from mainstem.tables.total import total
@@ -21,13 +20,7 @@ def transformed(table: ibis.Table, verb: Verb, where: ibis.Value | None = None, 
 
     Raises `UnknownName` for a column that the table lacks, and `SchemaError` for a type that the verb does not accept.
     """
-    for column in verb.columns:
-        if column not in table.columns:
-            raise UnknownName.among("column", column, table.columns, where=place)
-    if isinstance(verb, ColumnVerb) and not verb.accepts(kind := table[verb.column].type()):
-        raise SchemaError(
-            f"{verb.kind!r} cannot change {verb.column!r}", where=place, got=str(kind), expected=verb.takes
-        )
+    verb.check(table, place)
     return verb.apply(table, where)
 
 
@@ -39,7 +32,7 @@ def corrected(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
     """
     for rule in rules:
         changed = corrected_by(table, rule)
-        if isinstance(rule.verb, ColumnVerb):
+        if isinstance(rule.verb, ColumnVerb) and rule.verb.rowwise:
             projection: Any = changed.op()
             changed = table.mutate(**{rule.verb.column: total(projection.values[rule.verb.column].to_expr())})
         table = changed

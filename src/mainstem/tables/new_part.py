@@ -17,6 +17,7 @@ from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.increments import added
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.checks import Unique
+from mainstem.nodes.verbs import Hash
 from mainstem.planning.execution import Context
 from mainstem.ports import Scan, Snapshot, Target
 from mainstem.tables.additive import only_adds
@@ -67,11 +68,14 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
     the later ones as they were.
     """
     name = subject.table.get_name()
-    base, rows = context.release.tables.get(name), context.graph[name].build
+    base, definition = context.release.tables.get(name), context.graph[name]
+    rows = definition.build if definition.raw is None else definition.raw
     if base is None or base.fields != target.fields or base.id in context.damaged:
         return None
     if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
         return None
+    if rows is None or not all(verb.rowwise and not isinstance(verb, Hash) for verb in definition.clean):
+        return None  # later rows may change earlier ones, or a new salt may make other pseudonyms
     before = _before(base)
     if before is None or before.expression != of_expression(rows) or before.compared != _compared(context, subject):
         return None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ibis
 import sqlglot as sg
@@ -22,9 +22,13 @@ from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.traces import Traces
 from mainstem.nodes import checks, tables
 from mainstem.nodes.base import Origin
+from mainstem.nodes.clean import MAKERS
+from mainstem.nodes.verbs import Verb
 from mainstem.tables.reach import HINT, refuse_outside
 from mainstem.tables.resolve import check_columns
 from mainstem.tables.types import Types
+
+M = TypeVar("M")
 
 
 def inputs(text: str) -> tuple[str, ...]:
@@ -62,29 +66,32 @@ def parse_file(path: Path) -> tables.Table:
     """Return the table that `sql/NAME.sql` declares.
 
     Comments at its top may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`, and
-    any number of `-- check: not_null("origin")` and `-- assume_known: column: reason`. Checks use Python's syntax.
-    Raises `DefinitionError`.
+    any number of `-- check: not_null("origin")`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`.
+    Checks and verbs use Python's syntax. Raises `DefinitionError`.
     """
     text = path.read_text(encoding="utf-8")
     said: dict[str, str] = {}
     assumed: dict[str, str] = {}
     found: list[checks.Check] = []
+    verbs: list[Verb] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         if not line.startswith("--"):
             break
-        match = re.fullmatch(r"--\s*(key|time|description|owner|check|assume_known):\s*(.+?)\s*", line)
+        match = re.fullmatch(r"--\s*(key|time|description|owner|check|clean|assume_known):\s*(.+?)\s*", line)
         here = Origin(str(path), number, line)
         if match and match[1] == "check":
-            found.append(_check_of(match[2], here))
+            found.append(_made(match[2], here, _MAKERS, "check"))
+        elif match and match[1] == "clean":
+            verbs.append(_made(match[2], here, MAKERS, "verb"))
         elif match and match[1] == "assume_known":
             assumed |= _assumption(match[2], here)
         elif match:
             said[match[1]] = match[2]
     key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
     origin, meta = Origin(str(path), 1), {**_meta(said, text), "assume_known": assumed}
-    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), checks=found, **meta)
+    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), clean=verbs, checks=found, **meta)
 
 
 def _assumption(text: str, origin: Origin) -> dict[str, str]:
@@ -103,7 +110,7 @@ def _meta(said: Mapping[str, str], text: str) -> dict[str, str]:
     return {k: v for k, v in (("description", described), ("owner", said.get("owner", ""))) if v}
 
 
-# ── checks in comments ────────────────────────────────────────────────────────────────────────────────
+# ── checks and verbs in comments ────────────────────────────────────────────────────────────────────────────────
 
 _MAKERS = {
     name: getattr(checks, name)
@@ -111,8 +118,8 @@ _MAKERS = {
 }
 
 
-def _check_of(text: str, origin: Origin) -> checks.Check:
-    """Return a check from `not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")`.
+def _made(text: str, origin: Origin, makers: Mapping[str, Callable[..., M]], kind: str) -> M:
+    """Return what `not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")` makes.
 
     Arguments are names and literals; code is not evaluated.
     """
@@ -120,17 +127,16 @@ def _check_of(text: str, origin: Origin) -> checks.Check:
 
     try:
         call: Any = ast.parse(text, mode="eval").body
-        make = _MAKERS[call.func.id]
+        make = makers[call.func.id]
         positional = [_argument(node) for node in call.args]
-        check: checks.Check = make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
+        return make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
     except DefinitionError as problem:
         problem.where = str(origin)
         raise
     except (SyntaxError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DefinitionError(
-            f"{text!r} is not a check", where=str(origin), got=str(error), expected=f"one of {', '.join(_MAKERS)}"
+            f"{text!r} is not a {kind}", where=str(origin), got=str(error), expected=f"one of {', '.join(makers)}"
         ) from error
-    return check
 
 
 def _argument(node: Any) -> Any:

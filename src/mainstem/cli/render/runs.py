@@ -32,6 +32,11 @@ def taken_back(plan: Plan) -> Iterator[str]:
         yield f"{plan.rolled_back} was rolled back: [bold]mainstem run --forward[/] publishes again from here"
 
 
+def details(plan: Plan) -> Iterator[str]:
+    """Yield what the steps do to rows, one line each."""
+    yield from (escape(f"{step.kind} {step.node}: {detail}") for step in plan.steps for detail in step.details)
+
+
 def under_way(event: Event) -> str:
     """Return the line for what the run does now."""
     more = f": {event.message}" if event.message else ""

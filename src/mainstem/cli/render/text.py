@@ -38,7 +38,7 @@ class TextOutput:
         self.err = _console(stderr=True)
 
     def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
-        self._show(runs.plan(plan), *runs.taken_back(plan), *findings_.in_force(remedies))
+        self._show(runs.plan(plan), *runs.details(plan), *runs.taken_back(plan), *findings_.in_force(remedies))
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:

@@ -103,11 +103,11 @@ def _normal(view: CompiledView, rows: Rows) -> dict[str, Array]:
 
 def usable(view: CompiledView, rows: Rows) -> Array:
     """Return when each row became usable; null for never."""
-    found = np.full(_size(rows), ALWAYS)
-    for number, moment in enumerate(sorted(view.known.moments)):
+    found = np.full(_size(rows), ALWAYS if view.known.since is None else view.known.since)
+    for moment in sorted(view.known.moments):
         at = to_fixed(rows[moment.column], "int64")
         waits = (at == NULL_INT) | (found == NULL_INT)
-        found = np.where(waits, NULL_INT, np.maximum(at + moment.offset, found) if number else at + moment.offset)
+        found = np.where(waits, NULL_INT, np.maximum(at + moment.offset, found))
     return found
 
 

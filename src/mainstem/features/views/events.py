@@ -17,6 +17,7 @@ from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 def usable(rows: ibis.Table, known: Known) -> Any:
     """Return when a row became usable. Null means never: one of the instants is null."""
     moments = [to_micros(rows[m.column]) + m.offset for m in sorted(known.moments)]
+    moments += [] if known.since is None else [ibis.literal(known.since, type="int64")]
     always = ibis.literal(ALWAYS, type="int64")
     return reduce(_later, moments) if moments else always
 

@@ -14,6 +14,7 @@ from mainstem.nodes.checks import Check
 from mainstem.nodes.features import FeatureUse, FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.models import Model
+from mainstem.nodes.verbs import Verb
 
 if TYPE_CHECKING:
     import ibis
@@ -28,6 +29,11 @@ def plain(node: Any, but: Sequence[str] = ()) -> str:
 def plain_rule(rule: Rule) -> str:
     """Return a remedy's content."""
     return canonical({"node": rule.node, **to_builtins(rule.verb), "where": rule.where, "guard": rule.guard})
+
+
+def plain_verbs(verbs: Sequence[Verb]) -> list[str]:
+    """Return verbs as texts, in order."""
+    return [canonical(_value(verb)) for verb in verbs]
 
 
 def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
@@ -53,6 +59,8 @@ def resolved(node: Model, examples: ibis.Table) -> list[str]:
 def _value(value: Any) -> Any:
     if isinstance(value, Check):
         return {"check": type(value).__name__, **{f.name: _value(getattr(value, f.name)) for f in fields(value)}}
+    if isinstance(value, Verb):
+        return {"verb": value.kind, **value.settings}
     if isinstance(value, Node):
         return value.name
     if isinstance(value, Mapping):

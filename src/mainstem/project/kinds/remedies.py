@@ -32,9 +32,22 @@ def _check(rule: Rule, node: Node, where: str) -> None:
             expected="a source or a stream: remedies correct what is collected",
             hint="correct the source of the column; `mainstem show NODE` lists it under lineage",
         )
+    if verb.confined and (verb.fitted or verb.keeps_type):
+        raise DefinitionError(
+            f"a remedy cannot apply {verb.kind!r} to {rule.place!r}",
+            where=where,
+            got=verb.describe(),
+            expected="a verb without fitted statistics, quarantine and fail",
+            hint=f"{verb.confined}; declare it in a table: @ms.table(clean=[…])",
+        )
     if not verb.keeps_type:
         hint = "declare the type in schema={…} of the source"
         raise DefinitionError(f"a remedy cannot change the type of {rule.column!r}", where=where, hint=hint)
+    if added := [column for column in verb.changed if column not in verb.columns]:
+        hint = "declare the verb in a table: @ms.table(clean=[…])"
+        raise DefinitionError(
+            f"a remedy cannot add the column {added[0]!r}", where=where, got=verb.describe(), hint=hint
+        )
     if isinstance(node, Stream) and not verb.rowwise:
         raise DefinitionError(
             f"{verb.kind!r} cannot correct the stream {rule.node!r}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ibis
 
     from mainstem.features.views.view import CompiledView
+    from mainstem.tables.fitting import Fitted
     from mainstem.tables.types import Types
 
 Schemas = Mapping[str, Mapping[str, str]]
@@ -31,6 +32,7 @@ class Scope:
     `names` knows every node, stand-ins' originals too; `rules` are the remedies in force, `cutovers` the instants from
     which streams' events count, `types` what is remembered of the types of SQL. `recomputed` names relations that are
     read otherwise than when the tables over them were built: such a table is read as it would be built now.
+    `statistics` gives those that a table's verbs are fitted to, by the definition of the verb.
     `done` and `views` grow: they have the definitions before this one, in dependency order.
     """
 
@@ -41,6 +43,7 @@ class Scope:
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
     types: Types | None = None
     recomputed: set[str] = field(default_factory=set)
+    statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {}
     done: dict[str, Definition] = field(default_factory=dict)
     views: dict[str, CompiledView] = field(default_factory=dict)
 

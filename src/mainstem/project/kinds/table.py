@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainstem.checks.quarantine import passing
 from mainstem.checks.violations import Subject
-from mainstem.errors import UnknownName
+from mainstem.errors import SettingsError, StorageError, UnknownName
 from mainstem.graph.fingerprint import digest, of_expression
 from mainstem.graph.known import ALWAYS
 from mainstem.graph.lineage import trace
-from mainstem.graph.traces import Trace
+from mainstem.graph.traces import Trace, derived
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.checks import Check, ForeignKey
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.tables import Table
+from mainstem.nodes.verbs import Verb
+from mainstem.nodes.verbs.fitted import Fit, Statistics
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import NodeKind
-from mainstem.project.kinds.canonical import plain
+from mainstem.project.kinds.canonical import plain, plain_verbs
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
+from mainstem.settings import find_root
+from mainstem.tables.cleaning import Fitter, cleaned, schema_aside, traced
+from mainstem.tables.fitting import Fitted
 
 if TYPE_CHECKING:
     import ibis
 
 # The expression includes the function, the SQL and the inputs. `assume_known` does not change rows.
-WRITTEN = ("function", "sql", "inputs", "assume_known")
+WRITTEN = ("function", "sql", "inputs", "assume_known", "clean")
 
 
 class TableKind(NodeKind[Table]):
@@ -38,13 +44,24 @@ class TableKind(NodeKind[Table]):
 
     def define(self, name: str, node: Table, inputs: tuple[str, ...], scope: Scope) -> Definition:
         typed = _typed(name, node, scope)
-        schema = types_of(typed.expression)
+        place, verbs = f"{name} ({node.origin})", _loaded(node)
+        published = typed.expression
+        if node.clean:
+            published = cleaned(typed.expression, verbs, place, time=node.time).rows
+        traces = traced(typed.traces, verbs)
+        schema = types_of(published)
+        if node.clean:
+            _check_types(published.schema().items(), place)
         check_columns(node, schema)
         for column in node.assume_known:
             if column not in schema:
                 raise UnknownName.among("column", column, schema)
-        build = scope.over_stored(typed.expression, typed.inputs)
-        own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN))
+        raw = scope.over_stored(typed.expression, typed.inputs)
+        fits = _fits(node, verbs, typed, inputs, scope)
+        build = raw
+        if node.clean:
+            build = _cleaned(name, node, raw, verbs, fits, typed, scope)
+        own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN), *plain_verbs(verbs))
         fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
         return Definition(
             name,
@@ -55,16 +72,79 @@ class TableKind(NodeKind[Table]):
             schema,
             build=build,
             read=_computed(name, node, build, scope) if scope.recomputed & typed.inputs else unbound(name, schema),
-            known={c: ALWAYS if c in node.assume_known else t.known for c, t in typed.traces.items()},
-            columns={c: tuple(sorted(t.sources)) for c, t in typed.traces.items()},
+            known={c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()},
+            columns={c: tuple(sorted(t.sources)) for c, t in traces.items()},
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
+            raw=raw if node.clean else None,
+            fits=fits,
+            clean=verbs,
+            aside=schema_aside(types_of(typed.expression), schema) if node.clean else None,
         )
 
     def check(self, graph: Graph) -> None:
         check_foreign_keys(graph, Table)
 
     def due(self, name: str, node: Table, outlook: Outlook) -> Iterable[Due]:
-        return due("build", outlook.unmade(name, "never built") or outlook.inputs(name, "build"), "data")
+        reason = outlook.unmade(name, "never built") or outlook.inputs(name, "build")
+        return due("build", reason, "data", tuple(verb.describe() for verb in node.clean))
+
+
+def _loaded(node: Table) -> tuple[Verb, ...]:
+    """Return the verbs with what they read from files of the project."""
+    here = Path(node.origin.file).parent
+    try:
+        root = find_root(here)
+    except SettingsError:  # definitions outside a project, as in tests
+        root = here
+    return tuple(verb.loaded(root) for verb in node.clean)
+
+
+def _cleaned(
+    name: str,
+    node: Table,
+    raw: ibis.Table,
+    verbs: Sequence[Verb],
+    fits: Sequence[Fit],
+    typed: _Typed,
+    scope: Scope,
+) -> ibis.Table:
+    """Return the cleaned rows. Statistics and secrets are those of a run only if the table is recomputed."""
+    place = f"{name} ({node.origin})"
+    if not scope.recomputed & typed.inputs:
+        return cleaned(raw, verbs, place, time=node.time).rows
+    fitter = _fitter(fits, scope.statistics(name)) if fits else None
+    return cleaned(raw, [verb.ready() for verb in verbs], place, time=node.time, fitter=fitter).rows
+
+
+def _fitter(fits: Sequence[Fit], known: Mapping[str, Fitted]) -> Fitter:
+    """Return the statistics that a table's last build used."""
+    definitions = {fit.position: fit.definition for fit in fits}
+
+    def of(position: int, rows: ibis.Table) -> Statistics:
+        if definitions[position] not in known:
+            raise StorageError("a verb has not been fitted since its definition changed", hint="mainstem run")
+        return known[definitions[position]].statistics
+
+    return of
+
+
+def _fits(node: Table, verbs: Sequence[Verb], typed: _Typed, inputs: Sequence[str], scope: Scope) -> tuple[Fit, ...]:
+    """Return the fitted verbs. What they are fitted to is defined by the rows, the verbs before, and the inputs."""
+    found = []
+    for position, verb in enumerate(verbs):
+        if verb.fitted:
+            before = traced(typed.traces, verbs[:position])
+            upstream = [scope.done[each].declared_fingerprint for each in inputs]
+            meaning = (of_expression(typed.expression), *plain_verbs(verbs[: position + 1]), str(node.time))
+            read = derived(before[column] for column in verb.columns)
+            found.append(Fit(position, digest("fit", *meaning, *upstream), read.known))
+    return tuple(found)
+
+
+def _check_types(columns: Iterable[tuple[str, Any]], where: str) -> None:
+    from mainstem.tables.resolve import check_columns as check
+
+    check(columns, where)
 
 
 def _computed(name: str, node: Table, build: ibis.Table, scope: Scope) -> ibis.Table:
