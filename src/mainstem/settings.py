@@ -7,6 +7,9 @@
     [profile.default]
     lake = ".mainstem/lake"
 
+    [params]
+    country = "PT"
+
 Every value may contain `${env:NAME}`. The variable MAINSTEM_NAME overrides a value of the profile: MAINSTEM_LAKE
 overrides `lake`.
 """
@@ -95,10 +98,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: dict[str, Profile] = {}
     serve: Serve = Serve()
     keep: Keep = Keep()
+    params: dict[str, Any] = {}
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """A project's settings under one profile. `root` is the directory of mainstem.toml."""
+    """A project's settings under one profile. `root` is the directory of mainstem.toml.
+
+    `params` are the values of the parameters of SQL: `$name` in a query stands for `[params] name`.
+    """
 
     root: Path
     project: ProjectSettings
@@ -106,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True):
     profile_name: str
     serve: Serve
     keep: Keep = Keep()
+    params: Mapping[str, Any] = {}
 
     def path(self, text: str) -> Path:
         """Return a path of the profile as an absolute path."""
@@ -141,7 +149,8 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
         raise problem if profile else problem.at("the environment variable MAINSTEM_PROFILE")
     # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
-    settings = Settings(root, file.project, _overridden(file.profile[name]), name, file.serve, file.keep)
+    chosen = _overridden(file.profile[name])
+    settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog):
         remember_password(url or "")
     return settings
@@ -204,9 +213,10 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
 
 def _known(data: Mapping[str, Any], file: Path) -> None:
     """Refuse unknown sections and settings, and suggest the nearest known ones."""
-    _among(data, ("project", "profile", "serve", "keep"), "section", str(file))
+    _among(data, ("project", "profile", "serve", "keep", "params"), "section", str(file))
     kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep}
     sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}
+    _section(data.get("params", {}), "params", file)
     profiles = _section(data.get("profile", {}), "profile.NAME", file)
     sections |= {f"profile.{name}": (profile, Profile) for name, profile in profiles.items()}
     for name, (given, kind) in sections.items():

@@ -19,7 +19,7 @@ from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.findings import Finding
 from mainstem.project.live import service
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
-from mainstem.tables.sql import parse_file
+from mainstem.tables.sql_files import parse_file
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 INSTANT = pa.timestamp("us", "UTC")

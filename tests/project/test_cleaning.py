@@ -15,7 +15,7 @@ from mainstem.nodes.base import Origin
 from mainstem.nodes.tables import sql
 from mainstem.nodes.verbs import Verb
 from mainstem.project.resolve import resolve
-from mainstem.tables.sql import parse_file
+from mainstem.tables.sql_files import parse_file
 
 SCHEMA = {"id": "int64", "amount": "string", "day": "string", "carrier": "string"}
 ROWS = [

@@ -142,10 +142,11 @@ def test_a_node_of_nobody() -> None:
 
 
 def test_two_nodes_of_one_name() -> None:
-    from mainstem.project.collect import from_namespace
+    from mainstem.project.collect import from_namespaces
 
+    both = {"a": ms.table(lambda: None, name="legs"), "b": ms.table(lambda: None, name="legs")}
     with pytest.raises(DefinitionError, match="two nodes have the name 'legs'"):
-        from_namespace({"a": ms.table(lambda: None, name="legs"), "b": ms.table(lambda: None, name="legs")})
+        from_namespaces([("shop", both)])
 
 
 # ── streams and their history ─────────────────────────────────────────────────────────────────────────

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import mainstem as ms
+from mainstem.errors import RunFailed
 from mainstem.nodes.tables import sql
 from mainstem.pages.page import render
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
@@ -89,3 +91,96 @@ def test_what_needs_no_source_to_be_asked_shows_at_once(project: ms.Project) -> 
     with ms.Project(project.settings, {**project.nodes, "hourly": changed}) as later:
         hourly = later.status().nodes[1]
         assert (hourly.state, hourly.due) == ("stale", "its definition changed")
+
+
+# ── failures ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Callable[[str], ms.Project]]:
+    """Opens a project of a file of numbers and a table of these, whose check is given."""
+    (tmp_path / "n.csv").write_text("n\n1\n2\n")
+    (tmp_path / "mainstem.toml").write_text('[project]\nname = "shop"\nmodules = ["shop"]\n')
+    opened: list[ms.Project] = []
+
+    def open(check: str) -> ms.Project:
+        table = f"@ms.table(checks=[{check}])\ndef kept(n):\n    return n\n" if check else ""
+        (tmp_path / "shop.py").write_text(f"import mainstem as ms\nn = ms.files('n.csv')\n{table}")
+        opened.append(ms.load(tmp_path))
+        return opened[-1]
+
+    yield open
+    for each in opened:
+        each.close()
+
+
+def state(project: ms.Project, name: str) -> tuple[str, bool]:
+    node = next(node for node in project.status().nodes if node.name == name)
+    return node.state, node.error is not None
+
+
+def failing(project: ms.Project) -> ms.Project:
+    with pytest.raises(RunFailed):
+        project.run()
+    assert state(project, "kept") == ("failed", True)
+    return project
+
+
+def test_a_good_run_ends_a_failure(shop: Callable[[str], ms.Project]) -> None:
+    failing(shop("ms.between('n', 5)"))
+    later = shop("ms.between('n', 1)")
+    later.run()
+    assert state(later, "kept") == ("fresh", False)
+
+
+def test_a_definition_that_is_taken_back_ends_its_failure(shop: Callable[[str], ms.Project]) -> None:
+    good = shop("ms.between('n', 1)")
+    good.run()
+    failing(shop("ms.between('n', 5)"))
+    again = shop("ms.between('n', 1)")
+    assert state(again, "kept") == ("fresh", False)
+    assert again.run().status == "unchanged"
+    assert state(again, "kept") == ("fresh", False)
+
+
+def test_a_removed_definition_ends_its_failure(shop: Callable[[str], ms.Project]) -> None:
+    failing(shop("ms.between('n', 5)"))
+    removed = shop("")
+    assert [node.name for node in removed.status().nodes] == ["n"]
+    removed.run()
+    assert [(node.state, node.error) for node in removed.status().nodes] == [("fresh", None)]
+
+
+def test_bad_data_that_is_taken_back_ends_its_failure(shop: Callable[[str], ms.Project], tmp_path: Path) -> None:
+    project = shop("ms.between('n', 1)")
+    project.run()
+    before = (tmp_path / "n.csv").stat()
+    (tmp_path / "n.csv").write_text("n\n-1\n")
+    failing(project)
+    (tmp_path / "n.csv").write_text("n\n1\n2\n")
+    os.utime(tmp_path / "n.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert state(project, "kept") == ("failed", True)  # only a look at the source can tell
+    assert project.run().status == "unchanged"
+    assert state(project, "kept") == ("fresh", False)
+
+
+def test_a_run_of_other_nodes_does_not_end_a_failure(shop: Callable[[str], ms.Project]) -> None:
+    project = failing(shop("ms.between('n', 5)"))
+    project.run("n")
+    assert state(project, "kept") == ("failed", True)
+
+
+# ── the online store ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_project_without_streams_and_views_does_not_ask_the_online_store(tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_text("n\n1\n")
+    (tmp_path / "shop.py").write_text("import mainstem as ms\nn = ms.files('n.csv')\n")
+    (tmp_path / "mainstem.toml").write_text(
+        '[project]\nname = "shop"\nmodules = ["shop"]\n[profile.default]\nonline = "redis://127.0.0.1:1/0"\n'
+    )
+    with ms.load(tmp_path) as project:
+        project.plan()
+        assert project.run().status == "published"
+        assert project.status().online is None
+        project.show("n")

@@ -4,7 +4,8 @@ import pytest
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import of_expression
 from mainstem.nodes.checks import Between, NotNull
-from mainstem.tables.sql import bind, inputs, parse_file
+from mainstem.tables.sql import bind, inputs
+from mainstem.tables.sql_files import parse_file
 
 LEGS = ibis.table({"id": "int64", "origin": "string", "delay": "float64", "gone": "timestamp('UTC', 6)"}, name="legs")
 AIRPORTS = ibis.table({"faa": "string", "lat": "float64"}, name="airports")

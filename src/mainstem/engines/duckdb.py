@@ -21,7 +21,7 @@ from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.rewrites import quicker
 from mainstem.engines.sealed import connect, seal
 from mainstem.engines.sharing import is_quick, shared
-from mainstem.engines.types import casts, from_duckdb, identifier, literal, stored
+from mainstem.engines.types import casts, columns_of, identifier, literal, stored
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
 
@@ -150,8 +150,8 @@ class DuckdbSession:
         if isinstance(query, ibis.Expr):
             return query.as_table().schema()
         self._seal()
-        described = self._execute(f"DESCRIBE {query}").fetchall()
-        return ibis.schema({name: from_duckdb(dtype) for name, dtype, *_ in described})
+        with explained(query):
+            return ibis.schema(dict(columns_of(self._settled(), query)))
 
     def backend(self) -> BaseBackend:
         """Return the Ibis backend over this connection. It ends with the session."""

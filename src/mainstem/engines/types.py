@@ -14,6 +14,8 @@ from mainstem.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from duckdb import DuckDBPyConnection
+
 _WIDENED: dict[type[dt.DataType], dt.DataType] = {
     dt.Int8: dt.int32,
     dt.Int16: dt.int32,
@@ -45,12 +47,21 @@ def stored(type: str) -> str:
 
 @lru_cache(maxsize=1024)
 def from_duckdb(sql: str) -> dt.DataType:
-    """Return the Ibis type for a type name of DuckDB's `DESCRIBE`."""
+    """Return the Ibis type for the name of a DuckDB type."""
     from ibis.backends.sql.datatypes import DuckDBType
 
     if sql in ("HUGEINT", "UHUGEINT"):
         return dt.Decimal(38, 0)
     return dt.int32 if sql == '"NULL"' else DuckDBType.from_string(sql)
+
+
+def columns_of(connection: DuckDBPyConnection, query: str) -> list[tuple[str, dt.DataType]]:
+    """Return the columns of a query with their Ibis types, without running it.
+
+    `DESCRIBE` is not used: it reports the column's own name for `Age AS age` (DuckDB 2.0), the result has `age`.
+    """
+    relation = connection.sql(query)
+    return [(name, from_duckdb(str(type))) for name, type in zip(relation.columns, relation.types, strict=True)]
 
 
 _GLOB = re.compile(r"[\[\]*?]")

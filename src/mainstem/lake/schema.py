@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.datatypes as dt
 
-from mainstem.errors import SchemaError
 from mainstem.graph.fingerprint import canonical, digest
+from mainstem.nodes.storable import unstorable
 from mainstem.ports import Field, Target
 
 if TYPE_CHECKING:
@@ -93,8 +93,4 @@ def _iceberg(column: str, dtype: dt.DataType) -> IcebergType:
         case dt.Timestamp():
             return types.TimestamptzType() if dtype.timezone else types.TimestampType()
         case _:
-            raise SchemaError(
-                f"column {column!r} of type {dtype} cannot be stored",
-                expected="a boolean, number, decimal, string, binary, uuid, date, time, timestamp or an array of one",
-                hint="unnest it, or cast it to string or json",
-            )
+            raise unstorable(column, dtype)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mainstem.errors import DefinitionError
 from mainstem.masking import brief
+from mainstem.nodes.places import place
 from mainstem.nodes.redaction import redacted
 
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -26,8 +27,8 @@ class Origin:
     text: str = ""
 
     def __str__(self) -> str:
-        place = f"{Path(self.file).name}:{self.line}"
-        return f"{place}  {self.text}" if self.text else place
+        line = f"{place(self.file)}:{self.line}"
+        return f"{line}  {self.text}" if self.text else line
 
     @classmethod
     def of_caller(cls, *files: str) -> Origin:

@@ -43,11 +43,11 @@ def resolve_boolean(table: ibis.Table, value: Any, where: str | None = None) -> 
 
 
 def names_in(value: Any) -> frozenset[str]:
-    """Return the columns that a deferred expression (or a plain name) reads from `_` by name."""
+    """Return the columns that an expression reads by name: a deferred one, a plain name, or one with `names`."""
     if isinstance(value, str):
         return frozenset({value})
     if not isinstance(value, Deferred):
-        return frozenset()
+        return frozenset(getattr(value, "names", ()))
     return frozenset(name for name, how in _mentions(value._resolver) if how != "call")
 
 

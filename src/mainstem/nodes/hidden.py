@@ -29,6 +29,9 @@ CHECK, RUN, SET_ASIDE_AT = "_check", "_run", "_at"
 QUARANTINE = {CHECK: "string", RUN: "string", SET_ASIDE_AT: INSTANT}
 """The columns of `quarantine.TABLE`: the labels of the violated checks, the run, and when the row was set aside."""
 
+RESERVED = ("dataset.", "judged.", "predictions.", "quarantine.", "statistics.", "unreadable.")
+"""Prefixes of the relations that Mainstem stores beside the declared ones. No node may have such a name."""
+
 T = "_t"
 """The time of a prediction, in a dataset and in a prediction log. Instant."""
 

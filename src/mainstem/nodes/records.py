@@ -91,7 +91,7 @@ StepStatus = Literal["done", "failed", "skipped"]
 @dataclass(frozen=True)
 class StepRecord:
     """One executed step. `rows_in == published + quarantined` for every table. `interval` is the range of time it
-    covers. Secret values in its texts are masked."""
+    covers. `fingerprint` is that of the definition of a step that failed. Secret values in its texts are masked."""
 
     kind: str
     node: str
@@ -106,6 +106,7 @@ class StepRecord:
     error: str | None = None
     findings: tuple[str, ...] = ()
     interval: Interval | None = None
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         for name in ("reason", "message", "error"):
@@ -141,7 +142,7 @@ class DamagedFile:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One execution of a plan by the process `host:pid`."""
+    """One execution of a plan by the process `host:pid`. `whole` says that the plan considered every node."""
 
     id: str
     branch: str
@@ -151,6 +152,7 @@ class RunRecord:
     steps: tuple[StepRecord, ...] = ()
     release: str | None = None
     process: str = ""
+    whole: bool = False
 
     @property
     def findings(self) -> tuple[str, ...]:

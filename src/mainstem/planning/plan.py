@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,10 @@ class Plan:
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...] = ()
     rolled_back: str | None = None
+
+    def covers(self, nodes: Iterable[str]) -> bool:
+        """Return whether the plan considered all of these nodes: each has a step or is unchanged."""
+        return {step.node for step in self.steps}.union(self.unchanged).issuperset(nodes)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

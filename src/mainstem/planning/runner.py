@@ -45,7 +45,9 @@ class Runner:
         the run is published.
         """
         parent = context.release.id
-        record = RunRecord(context.run, context.branch, "running", process=here())
+        record = RunRecord(
+            context.run, context.branch, "running", process=here(), whole=plan.covers(context.graph.dag.order)
+        )
         context.state.save(record)
         steps: list[StepRecord] = []
         causes: list[MainstemError] = []
@@ -82,8 +84,10 @@ class Runner:
             if step.node in context.graph:
                 problem.within(context.graph[step.node].where)
             causes.append(problem)
+            seconds = time.perf_counter() - began
+            made_by = context.graph[step.node].made_by if step.node in context.graph else ""
             return StepRecord(
-                step.kind, step.node, step.reason, "failed", time.perf_counter() - began, error=str(problem)
+                step.kind, step.node, step.reason, "failed", seconds, error=str(problem), fingerprint=made_by
             )
         context.absorb(step, outcome)
         return _done(step, outcome, time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Load a project's declarations: from the modules of mainstem.toml, and from `sql/*.sql`."""
+"""Load a project's declarations: from the modules of mainstem.toml, and from `sql/**/*.sql`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,69 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mainstem.errors import DefinitionError, MainstemError, close_matches
 from mainstem.nodes.base import Node
+from mainstem.nodes.places import place
 
 
-def from_project(root: Path, modules: Iterable[str]) -> dict[str, Node]:
-    """Return every node of the project at `root` by name. Raises `DefinitionError`."""
-    named: dict[str, Node] = {}
+def from_project(root: Path, modules: Iterable[str], params: Mapping[str, Any] | None = None) -> dict[str, Node]:
+    """Return every node of the project at `root` by name. `params` are the parameters of SQL. Raises
+    `DefinitionError`."""
     wanted = tuple(modules)
     _forget(root, wanted)
-    for module in wanted:
-        _add(named, from_namespace(vars(_import(root, module))))
-    for file in sorted((root / "sql").glob("*.sql")):
-        from mainstem.tables.sql import parse_file
+    named = from_namespaces([(module, vars(_import(root, module))) for module in wanted])
+    for file in sorted((root / "sql").rglob("*.sql")):
+        if not any(part.startswith(".") for part in file.relative_to(root).parts):
+            from mainstem.tables.sql_files import parse_file
 
-        _add(named, {file.stem: parse_file(file)})
+            _add(named, {file.stem: parse_file(file, params)})
     return named
 
 
-def from_namespace(namespace: Mapping[str, Any]) -> dict[str, Node]:
-    """Return the nodes among a module's or notebook's names. A node's own `name=` has precedence over the attribute."""
+def from_namespaces(namespaces: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Node]:
+    """Return the nodes of modules, given the name and the names of each. Raises `DefinitionError`.
+
+    A node's own `name=` has precedence over its attribute. A node in a list, tuple, set or mapping must have one or the
+    other.
+    """
     named: dict[str, Node] = {}
-    for attribute, value in namespace.items():
-        if isinstance(value, Node) and not attribute.startswith("_"):
-            _add(named, {value.name or attribute: value})
+    held: list[tuple[str, Node]] = []
+    for module, namespace in namespaces:
+        for attribute, value in namespace.items():
+            if attribute.startswith("_"):
+                continue
+            if isinstance(value, Node):
+                _add(named, {value.name or attribute: value})
+            else:
+                held += ((f"{module}.{attribute}", node) for node in _held(value))
+    attributes = set(named.values())
+    for holder, node in held:
+        if node.name is not None:
+            _add(named, {node.name: node})
+        elif node not in attributes:
+            raise DefinitionError(
+                f"a {type(node).__name__.lower()} in {holder} has no name",
+                where=str(node.origin),
+                hint="give it name=…, or assign it to an attribute of the module",
+            )
     return named
+
+
+def _held(value: Any, depth: int = 0) -> Iterator[Node]:
+    """Yield the nodes in a collection, also in collections that it contains."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset, dict)) and depth < _DEEPEST:
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _held(item, depth + 1)
+
+
+_DEEPEST = 8  # a list may contain itself
 
 
 def _add(named: dict[str, Node], more: Mapping[str, Node]) -> None:
@@ -100,10 +133,10 @@ def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
 def _place(root: Path, problem: Exception) -> str | None:
     """Return the line that Python cannot parse, or the project's last line in the traceback."""
     if isinstance(problem, SyntaxError) and problem.filename:
-        return f"{Path(problem.filename).name}:{problem.lineno}  {(problem.text or '').strip()}"
+        return f"{place(problem.filename)}:{problem.lineno}  {(problem.text or '').strip()}"
     frames = traceback.extract_tb(problem.__traceback__)
     lines = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
-    return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}  {lines[-1].line}" if lines else None
+    return f"{place(lines[-1].filename)}:{lines[-1].lineno}  {lines[-1].line}" if lines else None
 
 
 def _advice(problem: Exception, module: str) -> str:

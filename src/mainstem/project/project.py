@@ -51,7 +51,7 @@ SIGHTS = ("arrived", "known")
 def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MAIN) -> Project:
     """Load the project at `path` and check its definitions. Raises `SettingsError` and `DefinitionError`."""
     settings = settings_module.load(path, profile)
-    read = partial(from_project, settings.root, settings.project.modules)
+    read = partial(from_project, settings.root, settings.project.modules, settings.params)
     return Project(settings, read(), branch=branch, read=read)
 
 
@@ -90,9 +90,10 @@ class Project(Branch):
         """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
         atomically.
 
-        With nothing to do the record's status is `unchanged`, and nothing is written. First some of the stored files
-        that are due are verified. With `full_refresh` every selected table is built from all rows of its inputs, also
-        where only a part of them is new. After a rollback `forward` allows to go on from what was rolled back to.
+        With nothing to do the record's status is `unchanged`; it is written only after a failed run. First some of the
+        stored files that are due are verified. With `full_refresh` every selected table is built from all rows of its
+        inputs, also where only a part of them is new. After a rollback `forward` allows to go on from what was rolled
+        back to.
 
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
@@ -139,11 +140,20 @@ class Project(Branch):
         self, work: Plan, report: Listener | None, *, rebuild: bool = False, refresh: bool = False
     ) -> RunRecord:
         if not work:
-            return RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id)
+            return self._unchanged(work)
         release = self.claim()
         context = self.context(new_id("run"), release)
         executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh)
         return Runner(executors).run(work, context, report or (lambda _: None))
+
+    def _unchanged(self, work: Plan) -> RunRecord:
+        """Return the record of a run with nothing to do. It is saved if it shows that a failed run is no longer due."""
+        covers = work.covers(self.graph.dag.order)
+        made = RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id, whole=covers)
+        last = self.adapters.state.find(RunRecord, branch=self.branch, newest=1)
+        if covers and last and last[0].status == "failed":
+            self.adapters.state.save(made)
+        return made
 
     def check(self, select: str | None = None) -> dict[str, tuple[CheckResult, ...]]:
         """Run all checks on the published data. Return the results by node."""

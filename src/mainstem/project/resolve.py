@@ -17,6 +17,7 @@ from mainstem.graph.dag import Dag
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.hidden import RESERVED
 from mainstem.project.kinds import KINDS, NodeKinds
 from mainstem.project.kinds.remedies import check_rules
 from mainstem.project.kinds.scope import Schemas, Scope
@@ -46,6 +47,7 @@ def resolve(
     a remedy would change in it; `statistics` gives those that its verbs are fitted to.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
+    _check_names(nodes)
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
     scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed), statistics)
@@ -61,6 +63,20 @@ def resolve(
     for kind in dict.fromkeys(kinds.of(node) for node in nodes.values()):
         kind.check(graph)
     return graph
+
+
+def _check_names(nodes: Mapping[str, Node]) -> None:
+    """Refuse the names of relations that Mainstem itself stores: a node of that name would replace them."""
+    for name, node in nodes.items():
+        prefix = next((each for each in RESERVED if name.lower().startswith(each)), None)
+        if prefix is not None:
+            raise DefinitionError(
+                f"the name {name!r} is reserved",
+                where=str(node.origin),
+                got=name,
+                expected=f"a name that does not begin with {prefix}",
+                hint=f"rename it; Mainstem keeps the relations {prefix}NAME itself",
+            )
 
 
 def _inputs(name: str, node: Node, scope: Scope, kinds: NodeKinds) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mainstem.errors import MainstemError
 from mainstem.features.online.presence import gone
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.features import FeatureView
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
@@ -26,12 +27,17 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
     observed = {name: _observed(name, node, release, root) if look else _seen(name, release) for name, node in sources}
     accepted = adapters.state.find(Finding, state="accepted", branch=adapters.branch)
     awaiting = frozenset(finding.endpoint for finding in accepted)
-    store = adapters.store if adapters.has_store else None
+    store = adapters.store if uses_store(graph, release) and adapters.has_store else None
     bad = damaged(adapters, release)
     if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
         pending = _pending(graph, release, store) if store else {}
         return Situation(release, observed, pending, awaiting=awaiting, damaged=bad)
     return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting, bad)
+
+
+def uses_store(graph: Graph, release: Release) -> bool:
+    """Return whether anything is declared or published that keeps state or a log in the online store."""
+    return bool(_logs(graph) or release.online or graph.of(FeatureView))
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:

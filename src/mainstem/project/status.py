@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mainstem.models.registry import redefined
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import ModelVersion, RunRecord, StepRecord
@@ -20,6 +22,7 @@ from mainstem.planning.plan import Plan
 from mainstem.planning.process import is_gone
 from mainstem.project.branch import Branch
 from mainstem.project.kinds import KINDS
+from mainstem.project.situation import uses_store
 
 RUNS_SHOWN = 10
 
@@ -28,7 +31,7 @@ def status(branch: Branch) -> ProjectStatus:
     """Return the whole project on its branch, as the last run left it. No source is contacted."""
     plan = branch.plan(look=False)
     runs = branch.adapters.state.find(RunRecord, branch=branch.branch, newest=RUNS_SHOWN)
-    last = {step.node: (run, step) for run in runs for step in run.steps if step.status != "skipped"}
+    last = _last_steps(runs, branch.graph)
     return ProjectStatus(
         project=branch.settings.project.name,
         profile=branch.settings.profile_name,
@@ -44,8 +47,25 @@ def status(branch: Branch) -> ProjectStatus:
     )
 
 
+def _last_steps(runs: Sequence[RunRecord], graph: Graph) -> dict[str, tuple[RunRecord, StepRecord]]:
+    """Return the last step of each node, and its run. A failure counts until its definition changes, or until a later
+    run finds all nodes as declared."""
+    last: dict[str, tuple[RunRecord, StepRecord]] = {}
+    done: dict[str, tuple[RunRecord, StepRecord]] = {}
+    for run in runs:
+        if run.whole and run.status in ("published", "unchanged"):
+            last = dict(done)
+        for step in run.steps:
+            outdated = step.fingerprint and step.node in graph and step.fingerprint != graph[step.node].made_by
+            if step.status == "done":
+                last[step.node] = done[step.node] = (run, step)
+            elif step.status == "failed" and not outdated:
+                last[step.node] = (run, step)
+    return last
+
+
 def _online(branch: Branch) -> StoreStatus | None:
-    if not branch.adapters.has_store:
+    if not uses_store(branch.graph, branch.release) or not branch.adapters.has_store:
         return None
     store = branch.adapters.store
     return StoreStatus(store=store.where, durability=store.durability)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -14,6 +13,7 @@ from mainstem.checks.violations import validate
 from mainstem.errors import DefinitionError, MainstemError, SchemaError, UnknownName, close_matches
 from mainstem.nodes.hidden import is_hidden
 from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.places import place
 from mainstem.nodes.tables import Table
 
 _CAST = f'_.{{}}.cast("{INSTANT}")'
@@ -63,7 +63,7 @@ def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: s
 def _line(error: Exception, node: Table) -> str | None:
     """Return the deepest line of the user's file in the traceback of an error."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == node.origin.file]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}  {frames[-1].line}" if frames else None
+    return f"{place(frames[-1].filename)}:{frames[-1].lineno}  {frames[-1].line}" if frames else None
 
 
 _MISSING = (

@@ -10,8 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ibis
 import sqlglot as sg
@@ -20,16 +19,9 @@ import sqlglot.expressions as sge
 from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.traces import Traces
-from mainstem.nodes import checks, tables
-from mainstem.nodes.base import Origin
-from mainstem.nodes.clean import MAKERS
-from mainstem.nodes.verbs import Verb
 from mainstem.tables.reach import HINT, refuse_outside
 from mainstem.tables.resolve import check_columns
 from mainstem.tables.types import Types
-
-M = TypeVar("M")
-
 
 def inputs(text: str) -> tuple[str, ...]:
     """Return the names that the FROM clauses read, in order, without those of WITH. Raises `SchemaError`."""
@@ -60,89 +52,6 @@ def trace(text: str, inputs: Mapping[str, ibis.Table], leaf: Callable[[str], Tra
     from mainstem.tables import sql_lineage
 
     return sql_lineage.trace(_parse(text), {name: table.columns for name, table in inputs.items()}, leaf, columns)
-
-
-def parse_file(path: Path) -> tables.Table:
-    """Return the table that `sql/NAME.sql` declares.
-
-    Comments at its top may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`, and
-    any number of `-- check: not_null("origin")`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`.
-    Checks and verbs use Python's syntax. Raises `DefinitionError`.
-    """
-    text = path.read_text(encoding="utf-8")
-    said: dict[str, str] = {}
-    assumed: dict[str, str] = {}
-    found: list[checks.Check] = []
-    verbs: list[Verb] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        if not line.startswith("--"):
-            break
-        match = re.fullmatch(r"--\s*(key|time|description|owner|check|clean|assume_known):\s*(.+?)\s*", line)
-        here = Origin(str(path), number, line)
-        if match and match[1] == "check":
-            found.append(_made(match[2], here, _MAKERS, "check"))
-        elif match and match[1] == "clean":
-            verbs.append(_made(match[2], here, MAKERS, "verb"))
-        elif match and match[1] == "assume_known":
-            assumed |= _assumption(match[2], here)
-        elif match:
-            said[match[1]] = match[2]
-    key = re.split(r"\s*,\s*", said["key"]) if "key" in said else None
-    origin, meta = Origin(str(path), 1), {**_meta(said, text), "assume_known": assumed}
-    return tables.sql(path.stem, text, origin=origin, key=key, time=said.get("time"), clean=verbs, checks=found, **meta)
-
-
-def _assumption(text: str, origin: Origin) -> dict[str, str]:
-    column, _, reason = (part.strip() for part in text.partition(":"))
-    if not reason:
-        expected = f"-- assume_known: {column}: why it may be used"
-        raise DefinitionError("an assumption requires a reason", where=str(origin), expected=expected)
-    return {column: reason}
-
-
-def _meta(said: Mapping[str, str], text: str) -> dict[str, str]:
-    """Return description and owner. An opening comment without `word:` is the description."""
-    first = text.lstrip().splitlines()[0] if text.strip() else ""
-    plain = first.removeprefix("--").strip() if first.startswith("--") and not re.match(r"--\s*\w+:", first) else ""
-    described = said.get("description") or plain
-    return {k: v for k, v in (("description", described), ("owner", said.get("owner", ""))) if v}
-
-
-# ── checks and verbs in comments ────────────────────────────────────────────────────────────────────────────────
-
-_MAKERS = {
-    name: getattr(checks, name)
-    for name in ("not_null", "unique", "between", "accepted", "foreign_key", "row_count", "fresh", "expression")
-}
-
-
-def _made(text: str, origin: Origin, makers: Mapping[str, Callable[..., M]], kind: str) -> M:
-    """Return what `not_null(origin)` or `between("distance", 1, 6000, severity="quarantine")` makes.
-
-    Arguments are names and literals; code is not evaluated.
-    """
-    import ast
-
-    try:
-        call: Any = ast.parse(text, mode="eval").body
-        make = makers[call.func.id]
-        positional = [_argument(node) for node in call.args]
-        return make(*positional, **{k.arg: _argument(k.value) for k in call.keywords})
-    except DefinitionError as problem:
-        problem.where = str(origin)
-        raise
-    except (SyntaxError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DefinitionError(
-            f"{text!r} is not a {kind}", where=str(origin), got=str(error), expected=f"one of {', '.join(makers)}"
-        ) from error
-
-
-def _argument(node: Any) -> Any:
-    import ast
-
-    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
 # ── parsing ───────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +85,7 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
     import duckdb
 
     from mainstem.engines.sealed import connect, seal
-    from mainstem.engines.types import from_duckdb, identifier, to_duckdb
+    from mainstem.engines.types import columns_of, identifier, to_duckdb
 
     with connect() as connection:
         for name, table in inputs.items():
@@ -184,11 +93,11 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
             connection.execute(f"CREATE TABLE {identifier(name)} ({columns})")
         seal(connection)
         try:
-            rows = connection.execute(f"DESCRIBE {query}").fetchall()
+            described = columns_of(connection, query)
         except duckdb.Error as error:
             message = _complaint(connection, text) or str(error)
             raise _refused(message, inputs, _place(text, message, where)) from error
-    found = [(name, _kept(from_duckdb(type))) for name, type, *_ in rows]
+    found = [(name, _kept(type)) for name, type in described]
     _check(found, where)
     return {name: str(type) for name, type in found}
 

@@ -17,6 +17,10 @@ Columns = Mapping[str, str]
 """Column → Ibis type, in order."""
 
 
+_FORM = "names as written"
+"""What is kept of a query. A cache of another form is not used."""
+
+
 class Types:
     """Column types by query, schemas of inputs, and versions of the engine and libraries.
 
@@ -30,7 +34,9 @@ class Types:
 
     def of(self, query: str, inputs: Mapping[str, Columns], ask: Callable[[], Columns]) -> Columns:
         """Return the types of a query over `inputs`. `ask` is called if they are not cached."""
-        key = digest(query, canonical({name: tuple(columns.items()) for name, columns in inputs.items()}), *_versions())
+        key = digest(
+            _FORM, query, canonical({name: tuple(columns.items()) for name, columns in inputs.items()}), *_versions()
+        )
         self._used[key] = self._known.get(key) or ask()
         return self._used[key]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from mainstem.checks.violations import validate
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
@@ -12,6 +13,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.sources import Source
+from mainstem.nodes.storable import is_storable, unstorable
 from mainstem.nodes.tables import Table
 
 if TYPE_CHECKING:
@@ -30,8 +32,21 @@ def types_of(table: ibis.Table) -> dict[str, str]:
     return {name: str(dtype) for name, dtype in table.schema().items()}
 
 
+@lru_cache(maxsize=1024)
+def _parsed(type: str) -> Any:
+    import ibis
+
+    return ibis.dtype(type)
+
+
 def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
-    """Raise `UnknownName` or `SchemaError` for a key, a time or a check that does not fit the schema."""
+    """Refuse a type that cannot be stored, and a key, a time or a check that does not fit the schema.
+
+    Raises `UnknownName` or `SchemaError`.
+    """
+    for column, type in schema.items():
+        if not is_storable(_parsed(type)):
+            raise unstorable(column, _parsed(type))
     for column in (*node.key, *([node.time] if node.time else [])):
         if column not in schema:
             raise UnknownName.among("column", column, schema)
