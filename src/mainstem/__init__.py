@@ -21,6 +21,9 @@ _HOMES = {
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.sources": ("files", "database", "api", "web", "stream"),
     "mainstem.nodes.tables": ("table",),
+    "mainstem.tables.joins": ("join",),
+    "mainstem.tables.similarity": ("similar",),
+    "mainstem.tables.unions": ("union",),
     "mainstem.nodes.checks": (
         "not_null",
         "unique",
@@ -76,6 +79,7 @@ __all__ = [
     "foreign_key",
     "fresh",
     "histogram",
+    "join",
     "last_k",
     "limits",
     "load",
@@ -86,6 +90,7 @@ __all__ = [
     "rate",
     "row_count",
     "share",
+    "similar",
     "skew",
     "slope",
     "stream",
@@ -93,6 +98,7 @@ __all__ = [
     "testing",
     "time_since_last",
     "top_k",
+    "union",
     "unique",
     "web",
     "windowed",
@@ -125,6 +131,9 @@ if TYPE_CHECKING:
     from mainstem.nodes.sources import api, database, files, stream, web
     from mainstem.nodes.tables import table
     from mainstem.project.project import Project, load
+    from mainstem.tables.joins import join
+    from mainstem.tables.similarity import similar
+    from mainstem.tables.unions import union
 
 
 def __getattr__(name: str) -> Any:

@@ -56,6 +56,7 @@ FIRST = (
     "concepts",
     "features-and-time",
     "findings",
+    "joins",
     "models",
     "serving",
     "sources",

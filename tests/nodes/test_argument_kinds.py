@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ibis
 import pytest
 from ibis import _
 
@@ -16,6 +17,7 @@ from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 RIDES = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
 PLACE = ms.feature_view(RIDES, key="ride", windows="1h", n=_.count())
+JOINED = ibis.table({"a": "string"}, name="joined")
 FARE = ms.model(examples=RIDES, prediction_time=_.at, target=_.fare, features=[PLACE])
 
 
@@ -41,6 +43,7 @@ VALID: dict[str, dict[str, Any]] = {
     "foreign_key": {"columns": "a", "to": RIDES},
     "fresh": {"column": "a", "within": "1d"},
     "histogram": {"argument": _.x, "edges": [1, 2]},
+    "join": {"left": JOINED, "right": JOINED, "on": "a"},
     "last_k": {"argument": _.x, "k": 1},
     "limits": {},
     "load": {},
@@ -51,12 +54,14 @@ VALID: dict[str, dict[str, Any]] = {
     "rate": {},
     "row_count": {"low": 1},
     "share": {"condition": _.x},
+    "similar": {"left": "a"},
     "skew": {"argument": _.x},
     "slope": {"argument": _.x},
     "stream": {"name": "s", "schema": {"a": "string"}, "time": "at"},
     "table": {"function": legs},
     "time_since_last": {},
     "top_k": {"argument": _.x, "k": 1},
+    "union": {"tables": (JOINED, JOINED)},
     "unique": {"columns": ("a",)},
     "web": {"url": "http://a", "rows": "tr", "fields": {"a": "td"}},
     "windowed": {"reduction": _.count(), "windows": ("1h",)},

@@ -13,6 +13,7 @@ from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.joins import Join
 from mainstem.nodes.verbs import Verb
 from mainstem.nodes.verbs.fitted import Fit
 
@@ -39,6 +40,7 @@ class Definition:
     `clean` are the verbs of a table, with what they read from files, and `fits` are the fitted ones among them. `raw`
     are the rows of a table before its `clean=` verbs, and `aside` the columns of the rows set aside, if they differ
     from `schema`.
+    `joins` are the joins that the table's function declares, over the stored relations.
 
     `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
     with a remedy. `declared` is the fingerprint that models depend on, if it differs from `fingerprint`: it never
@@ -64,6 +66,7 @@ class Definition:
     aside: Mapping[str, str] | None = None
     fits: tuple[Fit, ...] = ()
     clean: tuple[Verb, ...] = ()
+    joins: tuple[Join, ...] = ()
 
     @property
     def set_aside(self) -> Mapping[str, str]:

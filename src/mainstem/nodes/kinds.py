@@ -116,6 +116,12 @@ def number(above: float | None = None, below: float | None = None) -> Kind:
     return check
 
 
+def fraction(name: str, value: Any) -> None:
+    """Require a number above 0, at most 1."""
+    if not is_number(value) or not 0 < value <= 1:
+        raise refused(f"`{name}` has an invalid value", value, "a number above 0, at most 1")
+
+
 def is_number(value: Any) -> bool:
     """Return whether a value is a number other than NaN. True is none."""
     real = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)

@@ -69,13 +69,17 @@ class Release:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of a check: the number of violating rows and of all rows, and a sample of violating rows."""
+    """The result of a check: the number of violating rows and of all rows, and a sample of violating rows.
+
+    `share` is what a join measures: the share of left rows that have a match.
+    """
 
     label: str
     severity: str
     violations: int
     rows: int
     sample: tuple[Mapping[str, Any], ...] = ()
+    share: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sample", masked_all(self.sample))

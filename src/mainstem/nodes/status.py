@@ -11,12 +11,13 @@ NodeState = Literal["fresh", "stale", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckStatus:
-    """The result of a check when its node was last made."""
+    """The result of a check when its node was last made. `share` is the share of left rows that a join matched."""
 
     check: str
     severity: str
     violations: int
     rows: int
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

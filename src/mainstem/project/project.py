@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from mainstem import settings as settings_module
 from mainstem.errors import MainstemError, NotFound, RunFailed, UnknownName
 from mainstem.nodes.declared import declared
+from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
@@ -162,7 +163,7 @@ class Project(Branch):
 
         context = self.reading("check")
         names = [n for n in self.graph.dag.order if n in selected(self.graph.dag, select)]
-        checked = [n for n in names if getattr(self.graph[n].node, "checks", ()) and n in context.release.tables]
+        checked = [n for n in names if _is_checked(self.graph[n]) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
 
     def check_files(self) -> Verification:
@@ -344,6 +345,10 @@ class Project(Branch):
 
 def _who() -> str:
     return f"process {here()}, since {now():%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _is_checked(definition: Definition) -> bool:
+    return bool(getattr(definition.node, "checks", ()) or definition.joins)
 
 
 def _one_of(what: str, value: str | None, known: Sequence[str]) -> None:

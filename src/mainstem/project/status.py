@@ -98,7 +98,10 @@ def _node(
 
 def _checks(step: StepRecord | None) -> list[CheckStatus]:
     found = step.checks if step else ()
-    return [CheckStatus(check=c.label, severity=c.severity, violations=c.violations, rows=c.rows) for c in found]
+    return [
+        CheckStatus(check=c.label, severity=c.severity, violations=c.violations, rows=c.rows, share=c.share)
+        for c in found
+    ]
 
 
 def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:

@@ -13,6 +13,7 @@ from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
+from mainstem.tables.join_checks import check_joins
 from mainstem.tables.new_part import Part, made_of, new_parts
 from mainstem.tables.written import together, written
 
@@ -24,6 +25,12 @@ class Build:
         self.refresh = refresh
 
     def __call__(self, step: Step, context: Context) -> StepResult:
+        """Check the joins that the table declares, and build it. Raises `CheckFailed`."""
+        joins = check_joins(context, step.node)
+        outcome = self._made(step, context)
+        return replace(outcome, checks=(*joins, *outcome.checks)) if joins else outcome
+
+    def _made(self, step: Step, context: Context) -> StepResult:
         """Build the table from the snapshots of this run: only its new part if that is all that is new.
 
         Every row of the expression is published or quarantined. Raises `CheckFailed` if a check of severity error finds
@@ -96,7 +103,8 @@ def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
     subject = subject_of(context, name, declared(node))
     with context.session([name]) as session:
         reveal(session, context, subject)
-        return examine(session, subject)
+        results = examine(session, subject)
+    return (*check_joins(context, name, strict=False), *results)
 
 
 def _rows(files: tuple[DataFile, ...]) -> int:

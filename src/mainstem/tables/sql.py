@@ -23,6 +23,7 @@ from mainstem.tables.reach import HINT, refuse_outside
 from mainstem.tables.resolve import check_columns
 from mainstem.tables.types import Types
 
+
 def inputs(text: str) -> tuple[str, ...]:
     """Return the names that the FROM clauses read, in order, without those of WITH. Raises `SchemaError`."""
     return tuple(dict.fromkeys(table.name for table in read_by(_parse(text))))

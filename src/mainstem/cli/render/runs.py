@@ -47,7 +47,7 @@ def ended(event: Event) -> Iterator[str]:
     """Yield the lines of a step that has ended; empty before."""
     if event.record is not None:
         yield _step(event.record)
-        yield from (_check(result) for result in event.record.checks if not result.passed)
+        yield from (_check(result) for result in event.record.checks if not result.passed or result.share is not None)
 
 
 def summary(record: RunRecord) -> Iterator[str]:
@@ -80,4 +80,6 @@ def _rows(record: StepRecord) -> str:
 
 
 def _check(result: CheckResult) -> str:
+    if result.passed and result.share is not None:
+        return f"    {result.share:.1%} of {count(result.rows)} rows match: {escape(result.label)}"
     return f"    {verdict(result)} of {escape(result.label)} ({result.severity})"

@@ -58,11 +58,12 @@ def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
 
 
 def verdict(result: CheckResult) -> str:
-    """Return `passed`, or the number of rows that violate the check."""
+    """Return `passed`, or the number of rows that violate the check, and the share of rows that a join matched."""
+    share = "" if result.share is None else f", {result.share:.1%} match"
     if result.passed:
-        return "[green]passed[/]"
+        return f"[green]passed[/]{share}"
     style = "red" if result.severity == "error" else "yellow"
-    return f"[{style}]{count(result.violations)} violation{'s' if result.violations > 1 else ''}[/]"
+    return f"[{style}]{count(result.violations)} violation{'s' if result.violations > 1 else ''}[/]{share}"
 
 
 def _text(value: Any, markup: bool) -> str:

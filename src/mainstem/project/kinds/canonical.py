@@ -13,6 +13,7 @@ from mainstem.nodes.base import Node
 from mainstem.nodes.checks import Check
 from mainstem.nodes.features import FeatureUse, FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
+from mainstem.nodes.joins import Join
 from mainstem.nodes.models import Model
 from mainstem.nodes.verbs import Verb
 
@@ -24,6 +25,12 @@ def plain(node: Any, but: Sequence[str] = ()) -> str:
     """Return a declaration's content, without its name, description and line."""
     skipped = {"name", "description", "owner", "origin", "function", *but}
     return canonical({f.name: _value(getattr(node, f.name)) for f in fields(node) if f.name not in skipped})
+
+
+def plain_join(join: Join) -> tuple[str, ...]:
+    """Return a declared join's content: its sides, and what it demands."""
+    demands = canonical([join.keys, join.shown, join.expect, join.coverage, join.severity, join.most_pairs])
+    return (*map(of_expression, join.relations), demands)
 
 
 def plain_rule(rule: Rule) -> str:

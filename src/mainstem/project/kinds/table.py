@@ -16,13 +16,14 @@ from mainstem.graph.traces import Trace, derived
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.checks import Check, ForeignKey
 from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.joins import Join, collecting
 from mainstem.nodes.tables import Table
 from mainstem.nodes.verbs import Verb
 from mainstem.nodes.verbs.fitted import Fit, Statistics
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import NodeKind
-from mainstem.project.kinds.canonical import plain, plain_verbs
+from mainstem.project.kinds.canonical import plain, plain_join, plain_verbs
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.settings import find_root
@@ -61,7 +62,8 @@ class TableKind(NodeKind[Table]):
         build = raw
         if node.clean:
             build = _cleaned(name, node, raw, verbs, fits, typed, scope)
-        own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN), *plain_verbs(verbs))
+        said = (each for join in typed.joins for each in plain_join(join))
+        own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN), *plain_verbs(verbs), *said)
         fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
         return Definition(
             name,
@@ -79,6 +81,7 @@ class TableKind(NodeKind[Table]):
             fits=fits,
             clean=verbs,
             aside=schema_aside(types_of(typed.expression), schema) if node.clean else None,
+            joins=tuple(join.over(lambda rows: scope.over_stored(rows, typed.inputs)) for join in typed.joins),
         )
 
     def check(self, graph: Graph) -> None:
@@ -161,6 +164,7 @@ class _Typed(NamedTuple):
     expression: ibis.Table
     traces: Mapping[str, Trace]
     inputs: frozenset[str]
+    joins: Sequence[Join] = ()
 
 
 def _read(node: Table) -> dict[str, NodeRef]:
@@ -181,8 +185,9 @@ def _typed(name: str, node: Table, scope: Scope) -> _Typed:
     if node.sql is None:
         from mainstem.tables.resolve import resolve_table
 
-        expression = resolve_table(node, name, seen)
-        return _Typed(expression, trace(expression, scope.traces), inputs)
+        with collecting() as joins:
+            expression = resolve_table(node, name, seen)
+        return _Typed(expression, trace(expression, scope.traces), inputs, joins)
     from mainstem.tables import sql
 
     expression = sql.bind(node.sql, seen, where, scope.types)
