@@ -60,13 +60,14 @@ def _unique(session: Session, join: Join, table: ibis.Table, side: int) -> Check
 
 def _coverage(session: Session, join: Join) -> CheckResult:
     """Return the share of left rows that have a match."""
-    keys, known = _keys(join.left, join.keys, 0), _keys(join.right, join.keys, 1).drop_null().distinct()
+    keys, known = _keys(join.left, join.keys, 0), _keys(join.right, join.keys, 1).drop_null()
     matched = keys.semi_join(known, list(keys.columns))
     (rows,), (matches,) = (_numbers(session, each.aggregate(n=each.count())) for each in (keys, matched))
     share, least = matches / rows if rows else None, join.coverage
     short = least is not None and share is not None and share < least
     label = join.label if least is None else f"{join.label}: coverage {least:g}"
-    return CheckResult(label, join.severity, rows - matches if short else 0, rows, _lost(session, join, known), share)
+    sample = _lost(session, join, known) if matches < rows else ()
+    return CheckResult(label, join.severity, rows - matches if short else 0, rows, sample, share)
 
 
 def _lost(session: Session, join: Join, known: ibis.Table) -> tuple[Mapping[str, Any], ...]:
