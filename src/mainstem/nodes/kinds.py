@@ -116,6 +116,18 @@ def number(above: float | None = None, below: float | None = None) -> Kind:
     return check
 
 
+def column_type(name: str, value: Any) -> None:
+    """Require the name of an Ibis type."""
+    import ibis
+
+    try:
+        if not isinstance(value, str):
+            raise TypeError
+        ibis.dtype(value)
+    except Exception:
+        raise refused(f"`{name}` is not a type", value, 'an Ibis type, such as "int64"') from None
+
+
 def fraction(name: str, value: Any) -> None:
     """Require a number above 0, at most 1."""
     if not is_number(value) or not 0 < value <= 1:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
 from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
-from mainstem.nodes.kinds import anything, column, columns, mapping, node, optional, values_of
+from mainstem.nodes.kinds import anything, column, column_type, columns, mapping, node, optional, values_of, word
 from mainstem.nodes.verbs import Verb
 
 
@@ -27,6 +27,8 @@ class Table(Node):
     checks: tuple[Check, ...] = ()
     inputs: Mapping[str, NodeRef] = field(default_factory=dict)
     assume_known: Mapping[str, str] = field(default_factory=dict)
+    using: str | None = None
+    schema: Mapping[str, str] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -47,6 +49,8 @@ class Table(Node):
     checks=values_of(Check, expected='ms.not_null("origin")'),
     inputs=optional(mapping(node)),
     assume_known=anything,
+    using=optional(word("arrow", "polars", "pandas")),
+    schema=optional(mapping(column_type, at_least=1)),
     **META,
 )
 def table(
@@ -58,6 +62,8 @@ def table(
     checks: Sequence[Check] = (),
     inputs: Mapping[str, NodeRef] | None = None,
     assume_known: Mapping[str, str] | None = None,
+    using: Literal["arrow", "polars", "pandas"] | None = None,
+    schema: Mapping[str, str] | None = None,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -67,9 +73,14 @@ def table(
     The function takes Ibis tables and returns one. The verbs of `clean` are then applied in order. `time` names the
     column of the event time. `assume_known` maps a column to a reason: the column may then be used although its
     availability is unknown. Raises `DefinitionError` for a function that does not take tables.
+
+    With `using` the function takes and returns Polars or pandas frames, or Arrow batches, which are streamed. It is
+    then called when the table is built, and `schema` declares the columns of its result with their Ibis types.
     """
 
     assumed = reasons(assume_known)
+    if (using is None) != (schema is None):
+        raise refused("`using` and `schema` belong together", using or schema, 'using="polars", schema={"id": "int64"}')
 
     def declare(body: Callable[..., Any]) -> Table:
         if not inspect.isfunction(body):
@@ -85,6 +96,8 @@ def table(
             checks=tuple(checks),
             inputs=dict(inputs or {}),
             assume_known=assumed,
+            using=using,
+            schema=None if schema is None else dict(schema),
             origin=_origin(body),
         )
 

@@ -20,6 +20,7 @@ from mainstem.ports import DataFile, Scan, Session, Snapshot, Target
 from mainstem.tables.cleaning import Flag, Segment, cleaned, set_aside
 from mainstem.tables.failing import write
 from mainstem.tables.fitting import Fitted, fit, keep, kept
+from mainstem.tables.frames import computed
 
 SHOWN = 5
 """Invalid values that a result shows."""
@@ -43,8 +44,12 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
     Raises `CheckFailed` if a verb with `invalid="fail"` finds an invalid value.
     """
     definition = context.graph[name]
-    with context.engine.session(relations) as session:
-        if definition.raw is None:
+    many = definition.raw is not None
+    with (
+        context.engine.session(relations) as inputs,
+        computed(context.engine, inputs, raw, relations, many_reads=many) as (session, raw),
+    ):
+        if not many:
             return Written(write(session, raw, target))
         node: Any = definition.node
         verbs = [verb.ready() for verb in definition.clean]

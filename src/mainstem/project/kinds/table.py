@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import ibis
 
 # The expression includes the function, the SQL and the inputs. `assume_known` does not change rows.
-WRITTEN = ("function", "sql", "inputs", "assume_known", "clean")
+WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema")
 
 
 class TableKind(NodeKind[Table]):
@@ -73,7 +73,9 @@ class TableKind(NodeKind[Table]):
             fingerprint,
             schema,
             build=build,
-            read=_computed(name, node, build, scope) if scope.recomputed & typed.inputs else unbound(name, schema),
+            read=_computed(name, node, build, scope)
+            if scope.recomputed & typed.inputs and node.using is None
+            else unbound(name, schema),
             known={c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()},
             columns={c: tuple(sorted(t.sources)) for c, t in traces.items()},
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
@@ -182,6 +184,11 @@ def _typed(name: str, node: Table, scope: Scope) -> _Typed:
     names = {said: scope.name_of(reference, where) for said, reference in _read(node).items()}
     seen = {said: scope.visible(each) for said, each in names.items()}
     inputs = frozenset(names.values())
+    if node.using is not None:
+        from mainstem.tables import frames
+
+        expression = frames.bind(node, seen)
+        return _Typed(expression, trace(expression, scope.traces), inputs)
     if node.sql is None:
         from mainstem.tables.resolve import resolve_table
 
