@@ -71,11 +71,12 @@ def test_gc_promote_and_rollback(live: Project, undisturbed: Make, chance: rando
     contents.append(whole(live)["tables"])
     commands = [["gc"], ["promote", "late"], ["promote", "late", "--rollback"], ["rollback"]]
     seconds = duration(live, "gc")
-    kills = 0
+    kills = attempts = 0
     while kills < 16:
-        command = commands[kills % 4]
+        command = commands[attempts % 4]
+        attempts += 1
         before = whole(live)["tables"] if command[0] != "rollback" else None
-        if killed(live.start(*command), chance.uniform(0.3, 1.0) * seconds):
+        if killed(live.start(*command), chance.uniform(0.2, 0.9) * seconds):
             kills += 1
             tally(f"{command[0]} killed")
         else:

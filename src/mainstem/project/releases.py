@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mainstem.errors import ConflictError, NotFound, RequestError, close_matches
+from mainstem.errors import ConflictError, NotFound, RequestError, StorageError, close_matches
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import ModelVersion, Release, new_id, now
@@ -42,8 +42,13 @@ class Releases:
         return found
 
     def _get(self, id: str | None) -> Release:
-        found = self._adapters.state.get(Release, id) if id else None
-        return found or Release(id="", branch=self._branch, run="")
+        if not id:
+            return Release(id="", branch=self._branch, run="")
+        found = self._adapters.state.get(Release, id)
+        if found is None:
+            hint = "mainstem restore DIR brings back a backup"
+            raise StorageError("the state has no record of a release that it refers to", got=id, hint=hint)
+        return found
 
     # ── the past ─────────────────────────────────────────────────────────────────────────────────────
 
