@@ -1,7 +1,8 @@
 """Records as JSON with a checksum.
 
-NaN, Infinity and -Infinity are written as text, because JSON has no numbers for them. The last field, `_sum`, is the CRC-32 of the text without it. So a flipped bit is an error, not another record. A text
-without the field was written by an earlier version.
+NaN, Infinity and -Infinity are written as text, because JSON has no numbers for them. The last field, `_sum`, is the
+CRC-32 of the text without it. So a flipped bit is an error, not another record. A text without the field was written by
+an earlier version.
 """
 
 from __future__ import annotations
