@@ -1,5 +1,7 @@
+import ibis.expr.operations as ops
 import pytest
 
+from mainstem.engines.duckdb import DuckdbSession
 from mainstem.errors import SourceError
 from mainstem.nodes.sources import files, web
 from mainstem.sources import inference
@@ -67,3 +69,23 @@ def test_rows_beyond_the_first_decide_too(bench, monkeypatch, later, type):
     found = introspect(files("*.csv"), bench.root, bench.engine)
     assert found["x"] == type
     assert found["blank"] == (type if later else "string")
+
+
+def test_no_query_tests_all_columns_of_a_wide_file(bench, monkeypatch):
+    """DuckDB plans a query of thousands of aggregates for minutes."""
+    cells = {"i": "1", "f": "1.5", "s": "x", "day": "2013-01-01"}
+    names = [f"{kind}{n}" for n in range(150) for kind in cells]
+    put(bench.root, "wide.csv", f"{','.join(names)}\n{','.join(list(cells.values()) * 150)}\n")
+    aggregates = []
+    fetch = DuckdbSession.fetch
+
+    def counted(session, query):
+        if not isinstance(query, str):
+            aggregates.append(len(query.op().find(ops.Reduction)))
+        return fetch(session, query)
+
+    monkeypatch.setattr(DuckdbSession, "fetch", counted)
+    kinds = {"i": "int64", "f": "float64", "s": "string", "day": "date"}
+    found = introspect(files("wide.csv"), bench.root, bench.engine)
+    assert found == {name: kinds[name.rstrip("0123456789")] for name in names}
+    assert 0 < max(aggregates) <= inference.AT_ONCE

@@ -22,7 +22,7 @@ def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict
     Codes such as `007` and digits beyond int64 stay text.
     """
     table = ibis.table(dict.fromkeys(names, "string"), name=relation)
-    first = _narrowed(session, table.limit(SAMPLE), dict.fromkeys(names, tuple(_FITS)))
+    first = _first_kinds(session, table)
     # The first rows usually tell the type. Then one test over all rows is enough.
     kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
     lost = {name: first[name] for name in names if first[name] and not kinds[name]}
@@ -30,18 +30,38 @@ def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict
     return {name: kinds[name][0] if 0 < len(kinds[name]) < len(_FITS) else "string" for name in names}
 
 
+def _first_kinds(session: Session, table: ibis.Table) -> dict[str, tuple[str, ...]]:
+    """Return for each column the kinds that its first texts fit. One short query tests the columns below each other."""
+    import pyarrow as pa
+
+    names = table.columns
+    rows = session.fetch(table.limit(max(1, min(SAMPLE, CELLS // max(1, len(names))))))
+    places = pa.array([place for place in range(len(names)) for _ in range(len(rows))], pa.int64())
+    texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
+    session.add(FIRST, pa.table({"place": places, "text": texts}))
+    below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)
+    counted = below.group_by("place").agg(**{kind: _misfits(below["text"], kind) for kind in _FITS})
+    found = {row["place"]: row for row in session.fetch(counted).to_pylist()}
+    return {
+        name: tuple(kind for kind in _FITS if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
+    }
+
+
 def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Return for each column those of its `kinds` that all its texts fit. Without texts, all kinds fit."""
-    tests = {
-        f"{kind} {number}": table[name].count(where=table[name].notnull() & ~_FITS[kind](table[name]))
-        for number, name in enumerate(kinds)
-        for kind in kinds[name]
-    }
-    misfits = session.fetch(table.aggregate(**tests)).to_pylist()[0] if tests else {}
-    return {
-        name: tuple(kind for kind in kinds[name] if not misfits[f"{kind} {number}"])
-        for number, name in enumerate(kinds)
-    }
+    tests = [(name, kind) for name, found in kinds.items() for kind in found]
+    misfits: dict[tuple[str, str], int] = {}
+    for begin in range(0, len(tests), AT_ONCE):
+        some = tests[begin : begin + AT_ONCE]
+        columns = dict.fromkeys(name for name, _ in some)
+        counts = {f"_{n}": _misfits(table[name], kind) for n, (name, kind) in enumerate(some)}
+        found = session.fetch(table.select(*columns).aggregate(**counts)).to_pylist()[0]
+        misfits |= dict(zip(some, found.values(), strict=True))
+    return {name: tuple(kind for kind in found if not misfits[name, kind]) for name, found in kinds.items()}
+
+
+def _misfits(text: Any, kind: str) -> Any:
+    return text.count(where=text.notnull() & ~_FITS[kind](text))
 
 
 def _float(text: Any) -> Any:
@@ -60,7 +80,13 @@ _FITS: dict[str, Callable[[Any], Any]] = {
 """The inferred types, narrowest first, with a test for their texts."""
 
 SAMPLE = 10_000
-"""The number of rows that are tested before all rows are."""
+"""The number of rows that are tested before all rows are; of wide files fewer, so that `CELLS` texts are in memory."""
+
+CELLS = 5_000_000
+FIRST = "first rows"
+
+AT_ONCE = 125
+"""The number of tests in one query. The time to plan a query grows faster than its columns."""
 
 
 def type_of(values: Sequence[Any]) -> str:
