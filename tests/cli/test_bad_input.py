@@ -53,7 +53,7 @@ UnknownName: unknown column 'distanse'
             project.refuses("plan")
             == """\
 UnknownName: unknown column 'origni'
-     where  airports (airports.sql:1), line 2: SELECT origni, count(*) AS flights FROM legs GROUP BY origin
+     where  airports (sql/airports.sql:1), line 2: SELECT origni, count(*) AS flights FROM legs GROUP BY origin
   expected  one of arrived_at, delay, distance, flight_id, hour, origin, scheduled_at
       hint  did you mean 'origin'?
 """
@@ -85,7 +85,7 @@ def test_a_cyclic_graph(project: Any) -> None:
             project.refuses("run")
             == """\
 CycleError: the graph has a cycle: each of these nodes needs the one before
-     where  legs (flights.py:26  def legs(…)); airports (airports.sql:1)
+     where  legs (flights.py:26  def legs(…)); airports (sql/airports.sql:1)
        got  legs → airports → legs
   expected  data that goes in one direction
       hint  let one of them read a source, or a table before the cycle

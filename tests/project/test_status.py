@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,6 +105,8 @@ def shop(tmp_path: Path) -> Iterator[Callable[[str], ms.Project]]:
     opened: list[ms.Project] = []
 
     def open(check: str) -> ms.Project:
+        # Python takes a module of the same size and second for the compiled one.
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
         table = f"@ms.table(checks=[{check}])\ndef kept(n):\n    return n\n" if check else ""
         (tmp_path / "shop.py").write_text(f"import mainstem as ms\nn = ms.files('n.csv')\n{table}")
         opened.append(ms.load(tmp_path))

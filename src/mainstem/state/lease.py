@@ -8,14 +8,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sqlalchemy import text
 
 from mainstem import private
-from mainstem.errors import ConflictError
+from mainstem.errors import ConflictError, StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,18 +26,23 @@ _NAMED = 63
 
 @contextmanager
 def of_file(path: Path, branch: str, who: str) -> Iterator[None]:
-    """Hold the lock on the file at `path`. Raises `ConflictError` while another process or thread holds it."""
-    if not path.parent.exists():
-        private.directory(path.parent)
-    private.file(path)
-    descriptor = os.open(path, os.O_RDWR)
+    """Hold the lock on the file at `path`. Raises `ConflictError` while another process or thread holds it, and
+    `StorageError` if the file cannot be made."""
+    try:
+        if not path.parent.exists():
+            private.directory(path.parent)
+        private.file(path)
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise StorageError.of(error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _refuse(branch, os.read(descriptor, 1_000).decode(errors="replace"))
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, who.encode())
+        with suppress(OSError):  # on a full disk the lock holds, though it does not say who holds it
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, who.encode())
         yield
         os.ftruncate(descriptor, 0)
     finally:
