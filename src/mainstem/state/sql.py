@@ -129,12 +129,12 @@ class SqlState:
 
     def _opened(self) -> Engine:
         lite = self._url.get_backend_name() == "sqlite"
-        if lite and self._url.database not in (None, "", ":memory:"):
-            _make_private(Path(str(self._url.database)))
         try:
             engine = create_engine(self._url, pool_pre_ping=not lite)
         except ModuleNotFoundError as error:
             raise MissingExtra.named("postgres", error.name or "psycopg") from error
+        if lite and self._url.database not in (None, "", ":memory:"):
+            _make_private(Path(str(self._url.database)))
         if lite:
             event.listen(engine, "do_connect", _connect_lite)
             event.listen(engine, "checkin", _let_go)
