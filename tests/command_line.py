@@ -211,7 +211,7 @@ class Project:
 
 
 def cannot(reason: str) -> None:
-    """What a test needs is not to be had: it is skipped, where nobody promised it."""
+    """Skip a test that needs something which this machine lacks. Under CI it fails."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -143,7 +143,7 @@ BAD = {
     "chunks that end early": (b"Transfer-Encoding: chunked\r\n\r\n5\r\n[]", "cannot be reached"),
     "a chunk size that is a word": (b"Transfer-Encoding: chunked\r\n\r\nmany\r\n[]", "cannot be reached"),
     "gzip that ends early": (b"Content-Encoding: gzip\r\n\r\n" + GZIP[:-9], "the answer is incomplete"),
-    "gzip that is none": (b"Content-Encoding: gzip\r\n\r\n[]", "cannot be decompressed"),
+    "a body that is not gzip": (b"Content-Encoding: gzip\r\n\r\n[]", "cannot be decompressed"),
     "damaged gzip": (b"Content-Encoding: gzip\r\n\r\n" + GZIP[:15] + b"!!" + GZIP[17:], "cannot be decompressed"),
     "an unknown encoding": (b"Content-Encoding: br\r\n\r\n[]", "unsupported Content-Encoding"),
     "two encodings": (b"Content-Encoding: gzip, gzip\r\n\r\n[]", "unsupported Content-Encoding"),

@@ -241,6 +241,10 @@ class StorageError(MainstemError):
         )
 
 
+class SnapshotGone(StorageError):
+    """A snapshot of a table no longer exists: garbage collection deleted it."""
+
+
 class ConflictError(StorageError):
     """Another run moved the branch first."""
 

@@ -45,7 +45,7 @@ def files(project: Project, place: str, pattern: str) -> list[Path]:
         return "/".join(parts[:-1]), path.suffix, path.stat().st_mtime_ns
 
     found = [path for path in (project.root / place).rglob(pattern) if path.is_file()]
-    if pattern == "*.metadata.json":  # the older ones are read by nobody
+    if pattern == "*.metadata.json":  # older ones are never read
         found = [max(path.parent.glob(pattern)) for path in {path.parent: path for path in found}.values()]
     return sorted(found, key=order)
 

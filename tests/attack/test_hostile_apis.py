@@ -143,7 +143,7 @@ def test_the_search_finds_each_canary(tally: Any) -> None:
 
 
 def test_a_first_look_shows_none(attacked: Attacked, tally: Any, tmp_path: Path, one_world: World) -> None:
-    """A source that nobody has seen before: its schema is asked of the hostile server."""
+    """A source without a known schema asks the hostile server for it."""
     lines = (attacked.project.root / "sources.py").read_text().splitlines()
     declared = [line for line in lines if line.startswith("source_")]
     for line in [*declared[::4], *OTHERS.strip().splitlines()]:

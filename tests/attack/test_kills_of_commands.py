@@ -106,7 +106,7 @@ def test_backup(live: Project, chance: random.Random, tally: Any, tmp_path: Path
         if not to.exists() and not part.exists():
             tally("killed: no backup")
     shutil.rmtree(to, ignore_errors=True)
-    assert live.mainstem("backup", str(to)).code == 0, "what a kill left is in nobody's way"
+    assert live.mainstem("backup", str(to)).code == 0, "what a killed backup left does not block the next one"
     assert restoring(live, to, number + 1, expected) == "a whole backup"
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` of the server while it takes events and predictions: what was acknowledged is there exactly once."""
+"""Kill the server while it takes events and predictions. Each acknowledged one is stored exactly once."""
 
 from __future__ import annotations
 

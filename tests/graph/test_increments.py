@@ -38,6 +38,7 @@ ADDITIVE = {
     "union with another table": sales.union(old).select("shop", "price"),
     "union of two parts": sales.filter(_.price > 3).union(sales.filter(_.price < 1)).select("shop", "price"),
     "nested unions": old.union(sales.union(old).filter(_.price > 2)).union(old).select("shop", "price"),
+    "as-of join": sales.asof_join(items, on="item").select("shop", "name"),
     "ordered": sales.order_by("price").select("shop", "price"),
     "a condition on another table": sales.filter(_.item.isin(items.item)).select("shop", "price"),
     "a scalar of another table": sales.mutate(most=items.item.max().as_scalar()).select("shop", "most"),
@@ -50,6 +51,7 @@ OTHERS = {
     "set difference": sales.select("item").difference(items.select("item")),
     "distinct union": sales.select("item").union(items.select("item"), distinct=True),
     "a side that may stay unmatched": items.left_join(sales, "item").select("name", "price"),
+    "the other side of an as-of join": items.asof_join(sales, on="item").select("name", "price"),
     "outer join": sales.outer_join(items, "item").select("shop", "name"),
     "anti join of the others": items.anti_join(sales, "item"),
     "itself": sales.inner_join(sales.view(), "item").select("shop", "shop_right"),
@@ -86,6 +88,8 @@ SQL_OTHERS = [
     "SELECT shop, random() AS draw FROM sales",
     "SELECT kurtosis(price) AS k FROM sales",
     "SELECT shop FROM sales USING SAMPLE 10%",
+    "SELECT shop FROM sales TABLESAMPLE 10%",
+    "FROM (SELECT shop, item, price FROM sales) PIVOT (sum(price) FOR item IN (1, 2))",
     "FROM sales SELECT any_value(shop) AS shop",
 ]
 

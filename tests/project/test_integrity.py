@@ -158,6 +158,32 @@ def test_a_missing_file_is_damage(project: ms.Project) -> None:
     assert len(rows(project, "delays")) > 0
 
 
+def test_a_missing_file_is_damage_also_without_a_sum(project: ms.Project) -> None:
+    path = stored(project, "delays")[0]
+    path.unlink()
+    Path(f"{path}.sha256").unlink()
+    (found,) = project.check_files().damaged
+    assert (found.file, found.expected) == (str(path), "not recorded")
+
+
+def test_what_is_set_aside_is_not_read_either_and_needs_a_copy(tmp_path: Path) -> None:
+    write(tmp_path, "a.parquet", 0, 100)
+
+    @ms.table(checks=[ms.between("delay", 0, 20, severity="quarantine")])
+    def delays(flights: Any) -> Any:
+        return flights
+
+    nodes = {"flights": ms.files("data/*.parquet", key="id"), "delays": delays}
+    with ms.Project(Settings(tmp_path, ProjectSettings("x", ()), Profile(), "default", Serve()), nodes) as project:
+        project.run()
+        flip(stored(project, "quarantine.delays")[0])
+        assert [each.table for each in project.check_files().damaged] == ["quarantine.delays"]
+        with pytest.raises(StorageError, match="damaged") as refused:
+            project.table("quarantine.delays").to_pyarrow()
+        assert "put back a copy of the file" in str(refused.value.hint) and "log" not in str(refused.value.hint)
+        assert len(project.table("delays").to_pyarrow()) > 0
+
+
 def test_a_run_verifies_the_files_that_are_due_and_only_those(project: ms.Project) -> None:
     flip(stored(project, "delays")[0])
     assert project.run().status == "unchanged"  # verified at its commit, not due for seven days
@@ -189,7 +215,7 @@ def test_how_often_is_a_setting(project: ms.Project, tmp_path: Path, setting: st
 
 
 def test_a_wrong_setting_is_refused(project: ms.Project, tmp_path: Path) -> None:
-    with opened(tmp_path, verify="weekly") as again, pytest.raises(SettingsError, match="`verify` is no duration"):
+    with opened(tmp_path, verify="weekly") as again, pytest.raises(SettingsError, match="the setting is no duration"):
         again.run()
 
 

@@ -137,7 +137,7 @@ def test_a_model_in_use_keeps_what_it_was_trained_on(project: ms.Project) -> Non
 
 
 @pytest.mark.parametrize(
-    ("keep", "what"), [(Keep(releases="monthly"), "`releases` is no duration"), (Keep(newest=0), "`newest` must be")]
+    ("keep", "what"), [(Keep(releases="monthly"), "the setting is no duration"), (Keep(newest=0), "`newest` must be")]
 )
 def test_a_wrong_rule_is_refused(project: ms.Project, tmp_path: Path, keep: Keep, what: str) -> None:
     with opened(tmp_path, keep=keep) as again, pytest.raises(SettingsError, match=what) as refused:

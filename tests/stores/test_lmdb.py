@@ -328,4 +328,4 @@ def test_a_truncated_file_is_an_error_and_kills_no_process(tmp_path: Path, share
     if share:
         assert problems > 0 and found < 3 * 8_000, "what is lost is an error, not an absence"
     else:
-        assert (found, problems) == (0, 0), "LMDB makes a new store of an empty file; a lost log is told by the drain"
+        assert (found, problems) == (0, 0), "LMDB makes a new store of an empty file; the drain reports a lost log"

@@ -44,7 +44,7 @@ def reveal(session: Session, context: Context, subject: Subject) -> None:
     """Add the relations that foreign keys refer to to a session that sees the subject."""
     own = subject.table.get_name()
     for relation in {leaf for read in subject.references.values() for leaf in leaves(read)} - {own}:
-        session.add(relation, context.lake.scan(context.snapshot(relation)))
+        session.add(relation, context.scan(context.snapshot(relation)))
 
 
 def set_aside(
@@ -78,7 +78,7 @@ def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[Check
     if not checks:
         return ()
     name = subject.table.get_name()
-    with context.engine.session({name: context.lake.scan(snapshot)}) as session:
+    with context.engine.session({name: context.scan(snapshot)}) as session:
         remaining = replace(subject, checks=checks)
         reveal(session, context, remaining)
         return examine(session, remaining)

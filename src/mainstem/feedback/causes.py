@@ -26,7 +26,7 @@ TELLING = 0.05
 DECLINED = 0.85
 """Labels can be wrong only if each used column keeps at most this share of its former gain."""
 AS_WELL = 0.95
-"""Flipped labels explain a loss as well as a refit if they recover at least this share of what it recovers."""
+"""The least share of a refit's recovery that flipped labels must reach to count as an equally good explanation."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ibis
 
 OnlyAdds = Callable[[Any, str], bool]
-"""Tells of an operation that Ibis does not have whether it is additive in the input of this name."""
+"""Returns whether an operation that is not one of Ibis' is additive in the input of the given name."""
 
 _ROW_BY_ROW = (ops.Project, ops.Filter, ops.DropColumns, ops.DropNull, ops.FillNull, ops.TableUnnest, ops.Sort)
 _SAME_ROWS = (ops.SelfReference, ops.JoinReference, ops.AliasedRelation)

@@ -53,12 +53,12 @@ class Checksums:
         size, sound, damaged, unrecorded = 0, list[str](), list[Damage](), list[str]()
         for path, table in files.items():
             expected = _recorded(Path(path))
-            if expected is None:
+            if expected is None and Path(path).exists():
                 unrecorded.append(path)
                 continue
             got = _digest_or_why(Path(path))
             if got != expected:
-                damaged.append(Damage(table, path, expected, got))
+                damaged.append(Damage(table, path, expected or "not recorded", got))
             else:
                 sound.append(path)
                 size += Path(path).stat().st_size

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mainstem.errors import FULL, ConflictError, MainstemError, StorageError
+from mainstem.errors import FULL, ConflictError, MainstemError, SnapshotGone, StorageError
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def explained(where: str) -> Iterator[None]:
         hint = "run again"
         raise ConflictError("other writers committed first on every attempt", where=where, hint=hint) from error
     except NoSuchTableError as error:
-        raise StorageError("the table does not exist in the lake", where=where, got=str(error)) from error
+        raise SnapshotGone("the table does not exist in the lake", where=where, got=str(error)) from error
     except FileNotFoundError as error:
         hint = "garbage collection deleted it; use a later snapshot"
         raise StorageError("a file of the lake is missing", where=where, got=str(error), hint=hint) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainstem.errors import StorageError
+from mainstem.errors import SnapshotGone
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
@@ -25,14 +25,14 @@ class _Metadata(msgspec.Struct, rename="kebab"):
 
 
 def manifest_list(files: LakeFiles, metadata: str, snapshot: int) -> str:
-    """Return the path of a snapshot's manifest list. Raises `StorageError` if the metadata file lacks the snapshot."""
+    """Return the path of a snapshot's manifest list. Raises `SnapshotGone` if the metadata file lacks the snapshot."""
     # msgspec skips other fields: a table's metadata lists every past snapshot.
     with files.new_input(metadata).open() as stream:
         decoded = msgspec.json.decode(stream.read(), type=_Metadata)
     for entry in decoded.snapshots:
         if entry.snapshot_id == snapshot:
             return entry.manifest_list
-    raise StorageError(
+    raise SnapshotGone(
         f"snapshot {snapshot} no longer exists", where=metadata, hint="garbage collection deleted it; use a later one"
     )
 

@@ -214,7 +214,7 @@ def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> di
     if found is None:
         return {}
     for leaf in leaves(found.query) - leaves(blueprint.dataset):
-        opened.add(leaf, context.lake.scan(context.snapshot(leaf)))
+        opened.add(leaf, context.scan(context.snapshot(leaf)))
     (counts,) = opened.fetch(found.query).to_pylist()
     return {f"assume_known {column}": told for column, told in found.told(counts).items()}
 

@@ -117,7 +117,7 @@ class Watched:
         scored."""
         relation = f"dataset.{self.model}"
         snapshot = self._pinned(relation)
-        with self.context.engine.session({relation: self.context.lake.scan(snapshot)}) as session:
+        with self.context.engine.session({relation: self.context.scan(snapshot)}) as session:
             import ibis
 
             stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)

@@ -23,6 +23,10 @@ P = ParamSpec("P")
 V = TypeVar("V", bound=Verb)
 
 
+MAKERS: dict[str, Callable[..., Verb]] = {}
+"""The constructors by name."""
+
+
 def _constructor(name: str, make: Callable[P, V]) -> Callable[P, V]:
     """Return the class of a verb as a function that refuses what does not fit at the user's line."""
     kind: Any = make
@@ -52,6 +56,7 @@ def _constructor(name: str, make: Callable[P, V]) -> Callable[P, V]:
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = kind.__doc__
     construct.__dict__["__signature__"] = signature
+    MAKERS[name] = construct
     return construct
 
 
@@ -107,6 +112,8 @@ def impute(
     return _impute_constant(column, constant, indicator)
 
 
+MAKERS["impute"] = impute
+
 case = _constructor("case", verbs.Case)
 cast = _constructor("cast", verbs.Cast)
 clip = _constructor("clip", verbs.Clip)
@@ -130,12 +137,5 @@ rescale = _constructor("rescale", verbs.Rescale)
 scale = _constructor("scale", verbs.Scale)
 trim = _constructor("trim", verbs.Trim)
 within = _constructor("within", verbs.Within)
-
-MAKERS: dict[str, Callable[..., Verb]] = {"impute": impute} | {
-    name: value
-    for name, value in list(globals().items())
-    if "__signature__" in getattr(value, "__dict__", ()) and not name.startswith("_")
-}
-"""The constructors by name."""
 
 __all__ = [*MAKERS]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from mainstem.errors import StorageError
@@ -15,7 +16,7 @@ from mainstem.nodes.records import Binding, CheckResult, Release
 from mainstem.nodes.sources import Stream
 from mainstem.planning.drafts import Drafts
 from mainstem.planning.plan import Step
-from mainstem.ports import Engine, Lake, Record, Session, Snapshot, State
+from mainstem.ports import Engine, Lake, Record, Scan, Session, Snapshot, State
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class StepResult:
 class Context:
     """A run as its executors see it. `release` is the release in the making. Reads use it.
 
-    Executors read records through `records`, which includes those of the run's earlier steps. `damaged` maps the id of
-    a snapshot that must not be read to its damaged file.
+    Executors read records through `records`, which includes those of the run's earlier steps. `damaged` are the
+    names of data files that must not be read.
     """
 
     run: str
@@ -61,7 +62,7 @@ class Context:
     lake: Lake
     state: State
     report: Callable[[str], None] = lambda _: None
-    damaged: Mapping[int, str] = field(default_factory=dict)
+    damaged: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.records = Drafts(self.state)
@@ -96,26 +97,42 @@ class Context:
         it is damaged."""
         if table not in self.release.tables:
             raise StorageError(f"{table!r} has no data on branch {self.branch!r} yet", hint="mainstem run")
-        return self.sound(self.release.tables[table])
+        self.refuse_damaged(self.release.tables[table])
+        return self.release.tables[table]
 
-    def sound(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot. Raises `StorageError` if one of its files is damaged."""
-        if snapshot.id in self.damaged:
-            made = snapshot.table in self.graph and not isinstance(self.graph[snapshot.table].node, Stream)
-            raise StorageError(
-                f"a stored file of {snapshot.table!r} is damaged: its bytes differ from those that were committed",
-                where=self.damaged[snapshot.id],
-                hint="mainstem run makes the table again"
-                if made
-                else "its rows came from a log and cannot be made again: mainstem restore, or put back a copy of the "
-                "file, and then mainstem check --files",
-            )
-        return snapshot
+    def scan(self, snapshot: Snapshot) -> Scan:
+        """Return the files of a snapshot, to be read. Raises `StorageError` if one of them is damaged."""
+        self.refuse_damaged(snapshot)
+        return self.lake.scan(snapshot)
+
+    def damaged_file(self, snapshot: Snapshot) -> str | None:
+        """Return the path of a damaged file of a snapshot."""
+        if not self.damaged:
+            return None
+        return next((path for path in self.lake.scan(snapshot).files if Path(path).name in self.damaged), None)
+
+    def refuse_damaged(self, snapshot: Snapshot) -> None:
+        """Raise `StorageError` if a file of a snapshot is damaged."""
+        path = self.damaged_file(snapshot)
+        if path is None:
+            return
+        copy = "put back a copy of the file from a backup, and then mainstem check --files"
+        node = self.graph[snapshot.table].node if snapshot.table in self.graph else None
+        logged = isinstance(node, Stream) or snapshot.table.startswith("predictions.")
+        raise StorageError(
+            f"a stored file of {snapshot.table!r} is damaged: its bytes differ from those that were committed",
+            where=path,
+            hint=f"its rows came from a log and cannot be made again: {copy}"
+            if logged
+            else copy
+            if node is None
+            else "mainstem run makes the table again",
+        )
 
     def session(self, names: Iterable[str]) -> AbstractContextManager[Session]:
         """Open an engine session over stored relations. Use `graph[name].read` in it to read a node as other
         nodes do."""
-        return self.engine.session({name: self.lake.scan(self.snapshot(name)) for name in names})
+        return self.engine.session({name: self.scan(self.snapshot(name)) for name in names})
 
 
 class Executor(Protocol):

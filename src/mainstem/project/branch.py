@@ -17,7 +17,7 @@ from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
 from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.exploring import Explorer
-from mainstem.project.integrity import damaged
+from mainstem.project.integrity import damaged_files
 from mainstem.project.kinds import KINDS
 from mainstem.project.reading import Relation
 from mainstem.project.releases import MAIN, Releases, When
@@ -150,7 +150,7 @@ class Branch:
     def context(self, run: str, release: Release, graph: Graph | None = None) -> Context:
         """Return a context that reads a release, with the present definitions unless others are given."""
         a = self.adapters
-        bad = damaged(a, release)
+        bad = damaged_files(a.state)
         return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state, damaged=bad)
 
     def table(self, name: str) -> Relation:

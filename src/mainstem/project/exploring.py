@@ -36,7 +36,7 @@ class Explorer:
             snapshot = context.snapshot(leaf.name)
             name = f"{leaf.name}_{snapshot.id}".replace(".", "_")
             if name not in self._names:
-                self._add(name, context.lake.scan(snapshot))
+                self._add(name, context.scan(snapshot))
             exchange[leaf] = self._table(name, leaf.schema).op()
         bound: ibis.Table = expression.op().replace(exchange).to_expr()
         return bound

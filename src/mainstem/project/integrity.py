@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mainstem.errors import SettingsError
-from mainstem.nodes.durations import microseconds
 from mainstem.nodes.records import DamagedFile, Release, RunRecord, now
-from mainstem.ports import Verification
-from mainstem.project.retention import still_there
+from mainstem.ports import State, Verification
+from mainstem.project.retention import before, still_there
+from mainstem.settings import FILE
 
 if TYPE_CHECKING:
     from mainstem.project.wiring import Adapters
@@ -38,14 +36,19 @@ def verify_due(adapters: Adapters, release: Release) -> Verification:
     setting = adapters.settings.profile.verify
     if setting == "off" or not release.tables:
         return Verification()
-    before = now() - timedelta(microseconds=_interval(setting))
+    since = before(now(), setting, f"{FILE}, [profile], verify", '"off", or how often files are verified: "7d"')
     seconds = max(LEAST, SHARE * _last_took(adapters))
-    return _noted(adapters, adapters.lake.verify(list(release.tables.values()), before=before, seconds=seconds))
+    return _noted(adapters, adapters.lake.verify(list(release.tables.values()), before=since, seconds=seconds))
+
+
+def damaged_files(state: State) -> frozenset[str]:
+    """Return the names of the data files that are known to be damaged."""
+    return frozenset(record.id for record in state.find(DamagedFile, state="damaged"))
 
 
 def damaged(adapters: Adapters, release: Release) -> Mapping[int, str]:
     """Return the snapshots of a release that have a damaged file, each with that file's path."""
-    files = {record.id for record in adapters.state.find(DamagedFile, state="damaged")}
+    files = damaged_files(adapters.state)
     if not files:
         return {}
     found = {}
@@ -75,15 +78,3 @@ def _last_took(adapters: Adapters) -> float:
     """Return the seconds of the branch's last run that has ended."""
     runs = adapters.state.find(RunRecord, branch=adapters.branch, newest=1)
     return sum((run.ended_at - run.started_at).total_seconds() for run in runs if run.ended_at)
-
-
-def _interval(setting: str) -> int:
-    try:
-        return microseconds(setting)
-    except Exception as problem:
-        raise SettingsError(
-            "`verify` is no duration",
-            where="mainstem.toml, [profile]",
-            got=setting,
-            expected='"off", or how often stored files are verified: "7d"',
-        ) from problem

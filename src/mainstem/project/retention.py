@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from mainstem.errors import DefinitionError, SettingsError, StorageError
+from mainstem.errors import DefinitionError, SettingsError, SnapshotGone
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.records import ModelVersion, Release
 from mainstem.ports import Lake, Snapshot, State
@@ -39,23 +39,26 @@ def kept(state: State, keep: Keep, now: datetime) -> Kept:
 
 
 def still_there(lake: Lake, state: State) -> list[Snapshot]:
-    """Return the snapshots of all releases without those that `gc` freed. Raises `StorageError` if a branch publishes
-    one that is not there."""
+    """Return the snapshots of all releases without those that `gc` freed.
+
+    Raises `SnapshotGone` if a branch publishes one that is not there, and `StorageError` for one that cannot be read.
+    """
     heads = set(state.branches().values())
     found: dict[tuple[str, int], Snapshot] = {}
     for release in state.find(Release):
         for snapshot in release.tables.values():
             place = snapshot.physical, snapshot.id
-            if place not in found and (release.id in heads or _is_there(lake, snapshot)):
-                lake.scan(snapshot)
+            if place not in found and _is_there(lake, snapshot, needed=release.id in heads):
                 found[place] = snapshot
     return list(found.values())
 
 
-def _is_there(lake: Lake, snapshot: Snapshot) -> bool:
+def _is_there(lake: Lake, snapshot: Snapshot, *, needed: bool) -> bool:
     try:
         lake.scan(snapshot)
-    except StorageError:
+    except SnapshotGone:
+        if needed:
+            raise
         return False
     return True
 
@@ -65,16 +68,22 @@ def _chosen(releases: Sequence[Release], heads: dict[str, str], keep: Keep, now:
         raise SettingsError("`newest` must be positive", where=_where("newest"), got=str(keep.newest))
     if keep.releases == ALL:
         return list(releases)
-    try:
-        since = now - timedelta(microseconds=microseconds(keep.releases))
-    except (DefinitionError, OverflowError) as problem:
-        expected = f'"{ALL}", or how long releases are kept: "30d"'
-        raise SettingsError(
-            "`releases` is no duration", where=_where("releases"), got=keep.releases, expected=expected
-        ) from problem
+    since = before(now, keep.releases, _where("releases"), f'"{ALL}", or how long releases are kept: "30d"')
     newest = [release for branch in {r.branch for r in releases} for release in _of(releases, branch)[-keep.newest :]]
     named = set(heads.values()) | {release.id for release in newest}
     return [release for release in releases if release.id in named or release.created_at >= since]
+
+
+def before(now: datetime, setting: str, where: str, expected: str) -> datetime:
+    """Return the instant that lies a setting's duration before `now`, at the earliest the first of the calendar.
+
+    Raises `SettingsError` for a text that is no duration.
+    """
+    try:
+        length = timedelta(microseconds=microseconds(setting))
+    except DefinitionError as problem:
+        raise SettingsError("the setting is no duration", where=where, got=setting, expected=expected) from problem
+    return now - min(length, now - datetime.min.replace(tzinfo=UTC))
 
 
 def _of(releases: Sequence[Release], branch: str) -> list[Release]:

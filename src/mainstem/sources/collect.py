@@ -67,7 +67,7 @@ class _Collection:
         self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
         self.place = place(self.node)
         self.before = context.release.tables.get(name)
-        self.mended = self.before is not None and self.before.id in context.damaged
+        self.damaged = None if self.before is None else context.damaged_file(self.before)
         self.base = self.before if self.before and self._continues(self.before) else None
 
     def outcome(self) -> StepResult:
@@ -165,10 +165,10 @@ class _Collection:
     def _check_mended(self, extraction: Extraction, written: _Written) -> None:
         """Refuse to replace a damaged snapshot that grew with a cursor by fewer rows than it had."""
         delivered = sum(file.rows for file in written.good)
-        if self.mended and self.before and extraction.change != ReplaceAll() and delivered < self.before.rows:
+        if self.damaged and self.before and extraction.change != ReplaceAll() and delivered < self.before.rows:
             raise SourceError(
                 f"a stored file of {self.name!r} is damaged, and the source no longer delivers all rows",
-                where=self.context.damaged[self.before.id],
+                where=self.damaged,
                 got=f"{delivered:,} rows",
                 expected=f"{self.before.rows:,} rows, as stored",
                 hint="mainstem restore, or put back a copy of the file, and then mainstem check --files",
@@ -203,7 +203,7 @@ class _Collection:
     def _continues(self, before: Snapshot) -> bool:
         """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema, all sound."""
         same = before.fields == self.target.fields and before.properties.get(PLACE) == self.place
-        return same and not self.mended
+        return same and self.damaged is None
 
     def _checks(self) -> tuple[Any, ...]:
         """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not

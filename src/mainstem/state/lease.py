@@ -51,9 +51,14 @@ def of_file(path: Path, branch: str, who: str) -> Iterator[None]:
 
 @contextmanager
 def of_server(engine: Engine, branch: str, who: str) -> Iterator[None]:
-    """Hold the advisory lock of a branch in PostgreSQL. Raises `ConflictError` while another session holds it."""
+    """Hold the advisory lock of a branch in PostgreSQL. Raises `ConflictError` while another session holds it, and
+    `SQLAlchemyError`.
+
+    The session is not returned to the pool: the lock ends with it.
+    """
     key = {"branch": f"mainstem run on {branch}"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.detach()
         connection.execute(text("SELECT set_config('application_name', :who, false)"), {"who": who[:_NAMED]})
         if not connection.execute(text("SELECT pg_try_advisory_lock(hashtext(:branch))"), key).scalar():
             holder = text(
@@ -61,10 +66,7 @@ def of_server(engine: Engine, branch: str, who: str) -> Iterator[None]:
                 "WHERE locktype = 'advisory' AND granted AND objid = hashtext(:branch)::oid LIMIT 1"
             )
             _refuse(branch, connection.execute(holder, key).scalar() or "")
-        try:
-            yield
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(hashtext(:branch))"), key)
+        yield
 
 
 def _refuse(branch: str, who: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,9 +95,9 @@ class SqlState:
     def hold(self, branch: str, who: str) -> Iterator[None]:
         path = self._url.database
         if self._url.get_backend_name() == "postgresql":
-            with explained(self.where):
-                engine = self._connect()
-            with lease.of_server(engine, branch, who):
+            with ExitStack() as held:
+                with explained(self.where):
+                    held.enter_context(lease.of_server(self._connect(), branch, who))
                 yield
         elif path in (None, "", ":memory:"):
             yield

@@ -108,7 +108,7 @@ class _Draft:
     def __post_init__(self) -> None:
         self.base = self._base()
         if self.base is not None:
-            self.context.sound(self.base)
+            self.context.refuse_damaged(self.base)
         self.start = _offset(self.base)
         self.end = self.start
         self.rows = 0
@@ -234,7 +234,7 @@ class _Draft:
             name: old[name].cast(type) if name in old.columns else ibis.literal(self.before.get(name), type)
             for name, type in self.schema.items()
         }
-        with self.context.engine.session({"before": self.context.lake.scan(self.base)}) as session:
+        with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
             return session.write(old.select(**values), self.target)
 
 

@@ -11,19 +11,18 @@ from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.graph.lineage import leaves
 from mainstem.tables.sql_values import is_drawn
 
-_OTHER_ROWS = (
-    "with",
-    "with_",
-    "group",
-    "having",
-    "qualify",
-    "distinct",
-    "limit",
-    "offset",
-    "windows",
-    "sample",
-    "pivots",
+_CLAUSES = (
+    *("with", "with_", "group", "having", "qualify", "distinct"),
+    *("limit", "offset", "windows", "sample", "pivots"),
 )
+"""Parts of a SELECT that compare rows."""
+
+_OF_OTHER_ROWS = (
+    *(sge.AggFunc, sge.Window, sge.Subquery, sge.Query, sge.Exists),
+    *(sge.Anonymous, sge.Explode, sge.Unnest, sge.Pivot, sge.TableSample),
+)
+"""Values and clauses that read other rows, or that may."""
+
 _SIDES = ("", "LEFT")
 _KINDS = ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI")
 
@@ -44,7 +43,7 @@ def _is_plain(query: sge.Select, name: str) -> bool:
         begin is not None
         and begin.this is next((table for table in tables if table.name == name), None)
         and [table.name for table in tables].count(name) == 1
-        and not any(query.args.get(clause) for clause in _OTHER_ROWS)
+        and not any(query.args.get(clause) for clause in _CLAUSES)
         and not query.args.get("laterals")
         and all(_is_additive(join) for join in query.args.get("joins") or ())
         and not any(_reads_other_rows(node, query) for node in query.walk())
@@ -56,5 +55,4 @@ def _is_additive(join: sge.Join) -> bool:
 
 
 def _reads_other_rows(node: Any, query: sge.Select) -> bool:
-    of_rows = (sge.AggFunc, sge.Window, sge.Subquery, sge.Query, sge.Exists, sge.Anonymous, sge.Explode, sge.Unnest)
-    return node is not query and (isinstance(node, of_rows) or is_drawn(node))
+    return node is not query and (isinstance(node, _OF_OTHER_ROWS) or is_drawn(node))

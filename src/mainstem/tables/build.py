@@ -94,7 +94,7 @@ def _unchanged(base: Snapshot, made: Mapping[str, str]) -> StepResult:
 
 
 def _scan(context: Context, name: str) -> Scan:
-    return context.lake.scan(context.snapshot(name))
+    return context.scan(context.snapshot(name))
 
 
 def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:

@@ -105,7 +105,7 @@ def kept(context: Context, name: str) -> dict[str, Fitted]:
     snapshot = context.release.tables.get(STATISTICS + name)
     if snapshot is None:
         return {}
-    with context.engine.session({"kept": context.lake.scan(snapshot)}) as session:
+    with context.engine.session({"kept": context.scan(snapshot)}) as session:
         rows = session.fetch(ibis.table(SCHEMA, name="kept")).to_pylist()
     return {definition: _read(rows, definition) for definition in dict.fromkeys(row["definition"] for row in rows)}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from mainstem.checks.violations import Subject
-from mainstem.errors import StorageError
+from mainstem.errors import SnapshotGone
 from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.increments import added
 from mainstem.graph.lineage import leaves
@@ -70,7 +70,7 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
     name = subject.table.get_name()
     base, definition = context.release.tables.get(name), context.graph[name]
     rows = definition.build if definition.raw is None else definition.raw
-    if base is None or base.fields != target.fields or base.id in context.damaged:
+    if base is None or base.fields != target.fields or context.damaged_file(base):
         return None
     if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
         return None
@@ -87,7 +87,7 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
         if scan is None:
             return None
         new[each] = scan
-    relations = {each: context.lake.scan(snapshot) for each, snapshot in now.items()}
+    relations = {each: context.scan(snapshot) for each, snapshot in now.items()}
     earlier = {each: _as_it_was(relations[each], new[each]) for each in grown}
     parts = []
     for place, each in enumerate(grown):
@@ -122,7 +122,7 @@ def _new_rows(context: Context, now: Snapshot, before: _Input) -> Scan | None:
     old = Snapshot(now.table, before.physical, before.id, before.metadata, 0, "", now.fields)
     try:
         had = set(context.lake.scan(old).files)
-    except StorageError:
+    except SnapshotGone:
         return None
     files = context.lake.scan(now).files
     new = tuple(path for path in files if path not in had)

@@ -68,7 +68,7 @@ class TextOutput:
             self._show(f"{count(len(found.unrecorded))} files have no recorded checksum")
         self._show(f"{count(len(found.sound))} files are sound, {found.bytes / 2**20:,.1f} MiB")
         if found.damaged:
-            self._show("[dim]mainstem run makes tables and sources again; what came from a log needs a backup[/]")
+            self._show("[dim]mainstem run makes tables and sources again; other data needs a backup[/]")
 
     def status(self, status: ProjectStatus) -> None:
         self._show(*nodes.status(status))

@@ -25,9 +25,11 @@ Invalid = Literal["null", "quarantine", "fail"]
 
 
 class Verb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """The base of every verb. A `rowwise` verb makes each row from that row alone, so it works on streams and in
-    serving. A `fitted` verb needs statistics of the table's rows. A `private` verb hides
-    the values of its column."""
+    """The base of every verb.
+
+    A `rowwise` verb makes each row from that row alone, so it works on streams and in serving. A `fitted` verb needs
+    statistics of the table's rows. A `private` verb hides the values of its column.
+    """
 
     rowwise: ClassVar[bool] = True
     keeps_type: ClassVar[bool] = True

@@ -166,7 +166,7 @@ class NearDuplicates(Verb, frozen=True, tag="near_duplicates"):
 
 
 def similar(one: Any, other: Any, least: float) -> Any:
-    """Return whether two texts have at least a similarity. Lengths that differ too much are told at little cost."""
+    """Return whether two texts have at least a similarity. Texts whose lengths differ too much are not compared."""
     longer, shorter = _longer(one, other), _shorter(one, other)
     return (shorter >= longer * least) & (one.levenshtein(other) <= longer * (1 - least) + 1e-9)
 

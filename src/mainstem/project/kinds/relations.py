@@ -62,7 +62,7 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
 
 
 def check_foreign_keys(graph: Graph, kind: type[Source] | type[Table]) -> None:
-    """Refuse foreign keys to what is no relation, to unknown columns, and to columns of unlike types.
+    """Refuse a foreign key whose target is not a relation, or whose columns are unknown or of unlike types.
 
     Raises `UnknownName`, `SchemaError` and `DefinitionError`.
     """
