@@ -298,3 +298,18 @@ def serving(project: Project) -> Iterator[Served]:
             assert ended.code == 0
             said = [json.loads(line) for line in ended.err.splitlines()]
             assert [line for line in said if "traceback" in line] == []
+
+
+@pytest.fixture(scope="session")
+def one_world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="session")
+def live_once(one_world: World, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with its model, which is live."""
+    project = publish(tmp_path_factory.mktemp("live") / "project", one_world, '["flights", "live"]')
+    assert project.mainstem("promote", "late").code == 0
+    return project

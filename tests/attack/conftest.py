@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from command_line import Project, World, publish, restored
+from command_line import Project, World, live_once, one_world, publish, restored
+
+__all__ = ["live_once", "one_world"]
 
 SEED = os.environ.get("MAINSTEM_ATTACK_SEED", "1")
 COUNTED = "attack"
@@ -63,21 +65,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(f"attacks with MAINSTEM_ATTACK_SEED={SEED}")
         for line in sorted(lines):
             terminalreporter.write_line(line)
-
-
-@pytest.fixture(scope="session")
-def one_world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.down()
-
-
-@pytest.fixture(scope="session")
-def live_once(one_world: World, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with its model, which is live."""
-    project = publish(tmp_path_factory.mktemp("live") / "project", one_world, '["flights", "live"]')
-    assert project.mainstem("promote", "late").code == 0
-    return project
 
 
 @pytest.fixture

@@ -9,14 +9,9 @@ from typing import Any
 
 import pytest
 
-from command_line import Project, Served, World, publish, restored, serving
+from command_line import Project, Served, World, live_once, one_world, publish, restored, serving
 
-
-@pytest.fixture(scope="session")
-def one_world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.down()
+__all__ = ["live_once", "one_world"]
 
 
 @pytest.fixture
@@ -31,14 +26,6 @@ def world(one_world: World) -> Iterator[World]:
 def published_once(one_world: World, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after its first run: 120 flights."""
     return publish(tmp_path_factory.mktemp("cli") / "project", one_world, '["flights"]')
-
-
-@pytest.fixture(scope="session")
-def live_once(one_world: World, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with its model, which is live."""
-    project = publish(tmp_path_factory.mktemp("live") / "project", one_world, '["flights", "live"]')
-    assert project.mainstem("promote", "late").code == 0
-    return project
 
 
 @pytest.fixture
