@@ -71,9 +71,10 @@ def alone(root: Path, schema: dict[str, str]) -> None:
 class House:
     """An empty lake and state, and what is declared."""
 
-    def __init__(self, root: Path, schema: dict[str, str], *, built: bool) -> None:
+    def __init__(self, root: Path, schema: dict[str, str], *, built: bool, rows: int = 336_776) -> None:
         shutil.rmtree(root / "house", ignore_errors=True)
         self.root = root
+        self.rows = rows
         self.lake = IcebergLake(root / "house" / "lake")
         self.state = SqlState(f"sqlite:///{root / 'house' / 'state.db'}")
         read = ibis.table(schema, name="flights")
@@ -93,7 +94,7 @@ class House:
         release = Release("", "main", "")
         context = Context("run-1", "main", self.graph, release, DuckdbEngine(), self.lake, self.state)
         Runner({"collect": Collect(self.root), "build": Build()}).run(self.plan, context)
-        assert context.release.tables["flights"].rows == 336_776
+        assert context.release.tables["flights"].rows == self.rows
 
     def close(self) -> None:
         self.lake.close()

@@ -23,6 +23,7 @@ from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 from mainstem.sources.collect import Collect
 from mainstem.sources.inspection import introspect
+from mainstem.state.sql import SqlState
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Bench:
     root: Path
     engine: DuckdbEngine
     lake: IcebergLake
+    state: SqlState
     tables: dict = field(default_factory=dict)
     runs: int = 0
 
@@ -44,11 +46,12 @@ class Bench:
         self.runs += 1
         release = Release("rel", "main", "run", tables=self.tables)
         graph = Graph({"source": definition}, Dag({"source": ()}))
-        return Context(f"run-{self.runs}", "main", graph, release, self.engine, self.lake, state=None)
+        return Context(f"run-{self.runs}", "main", graph, release, self.engine, self.lake, self.state)
 
     def collect(self, node, schema=None):
         outcome = Collect(self.root)(Step("collect", "source", "test"), self.context(node, schema))
         self.tables = {**self.tables, **outcome.tables}
+        self.state.save(*outcome.records)
         return outcome
 
     def rows(self, table="source"):
@@ -64,8 +67,10 @@ def bench(tmp_path):
     root = tmp_path / "project"
     root.mkdir()
     lake = IcebergLake(tmp_path / "lake")
-    yield Bench(root, DuckdbEngine(threads=1, directories=[tmp_path / "lake"]), lake)
+    state = SqlState(f"sqlite:///{tmp_path / 'state.db'}")
+    yield Bench(root, DuckdbEngine(threads=1, directories=[tmp_path / "lake"]), lake, state)
     lake.close()
+    state.close()
 
 
 @dataclass

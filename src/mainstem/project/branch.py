@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
 from mainstem.nodes.kinds import a, anything, mapping, optional, text
 from mainstem.nodes.records import Release
+from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
@@ -156,6 +158,23 @@ class Branch:
     def table(self, name: str) -> Relation:
         """Return a published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
         return Relation(self.reading("read"), name, self._past, self.explorer)
+
+    def statistics(self, name: str) -> Statistics:
+        """Return what was counted of a source's or table's published rows when they were collected or built.
+
+        Raises `UnknownName`, and `NotFound` if nothing was counted.
+        """
+        snapshot = self.release.tables.get(name)
+        if snapshot is None:
+            raise UnknownName.among("published relation", name, self.release.tables)
+        found = self.adapters.state.get(Statistics, statistics_id(snapshot))
+        if found is None:
+            raise NotFound(
+                f"no statistics were kept of {name!r}",
+                expected="a source, a table or a stream that a run has made since statistics are kept",
+                hint=f"mainstem describe {name} counts now",
+            )
+        return found
 
     def _past(self, table: str, when: When) -> Context:
         """Return how to read a relation as published at a point: the release, and the remedies accepted by then."""

@@ -22,8 +22,12 @@ from mainstem.planning.plan import Step
 from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
+from mainstem.statistics.keeping import Counting
+from mainstem.statistics.sampling import draw
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mainstem.nodes.records import CheckResult
     from mainstem.sources.extraction import Extraction, Part
 
@@ -45,10 +49,11 @@ class Collect:
 
 @dataclass
 class _Written:
-    """The files and counts of an extraction, as far as it is written."""
+    """The files and counts of an extraction, as far as it is written. `drawn` is a sample of an only part."""
 
     next_seq: int
     rows: int = 0
+    drawn: pa.Table | None = None
     good: list[DataFile] = field(default_factory=list)
     aside: list[DataFile] = field(default_factory=list)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -92,12 +97,13 @@ class _Collection:
         start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.change != ReplaceAll() else 0
         written, kept = _Written(start), self._kept(extraction.change)
         for part in extraction.parts:
-            files = self._write_part(part, written.next_seq)
+            files, drawn = self._write_part(part, written.next_seq)
             rows = sum(file.rows for file in files)
             earlier = [*kept, *(file.path for file in written.good)]
             good, aside, results = set_aside(self.context, subject, files, self.target, earlier)
             written.next_seq += rows
             written.rows += rows
+            written.drawn = drawn if not written.names and not aside else None
             written.good += good
             written.aside += aside
             written.results.append(results)
@@ -112,14 +118,16 @@ class _Collection:
             return []
         return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _replaced(change)]
 
-    def _write_part(self, part: Part, seq: int) -> tuple[DataFile, ...]:
+    def _write_part(self, part: Part, seq: int) -> tuple[tuple[DataFile, ...], pa.Table | None]:
+        """Write the rows of a part. Return the files, and a sample of them unless they are few."""
         columns = {f.name: f.type for f in self.target.fields if f.name != SEQ}
         incoming = ibis.table(columns, name="incoming")
         if any(f.name == SEQ for f in self.target.fields):
             incoming = incoming.mutate(**{SEQ: ibis.row_number() + seq})
         try:
             with self.context.engine.session({"incoming": part.relation}) as session:
-                return session.write(incoming, self.target)
+                files = session.write(incoming, self.target)
+                return files, draw(session, self.target, files)
         except (EngineError, SourceError) as error:
             if part.feed is not None and part.feed.error is not None:
                 raise part.feed.error from error
@@ -137,11 +145,14 @@ class _Collection:
     ) -> StepResult:
         everything = self.base is None or extraction.change == ReplaceAll()
         self._check_mended(extraction, written)
+        base = None if everything else self.base
+        kept = self._kept(extraction.change) if isinstance(extraction.change, ReplaceFiles) else None
+        counting = Counting(self.context, self.target, written.good, written.drawn, base, kept)
         snapshot = self.context.lake.commit(
             self.name,
             self.target,
             written.good,
-            base=None if everything else self.base,
+            base=base,
             run=self.context.run,
             change=self._change(extraction.change),
             cursor=cursor,
@@ -160,6 +171,7 @@ class _Collection:
             quarantined=set_apart,
             checks=results,
             message=extraction.message,
+            records=(counting.of(snapshot),),
         )
 
     def _check_mended(self, extraction: Extraction, written: _Written) -> None:

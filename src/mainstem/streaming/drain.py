@@ -30,6 +30,7 @@ from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, EventLog, Snapshot, Target
+from mainstem.statistics.keeping import Counting
 from mainstem.streaming.predictions import BEFORE, prediction_schema
 from mainstem.streaming.unreadable import PREFIX, Unreadable, keep
 
@@ -77,6 +78,7 @@ class Drain:
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
         subject = subject_of(context, name, _checks(node))
         good, aside, results = set_aside(context, subject, draft.write(), draft.target)
+        counting = Counting(context, draft.target, good, base=draft.kept)
         snapshot = draft.commit(good)
         results = ordered(subject.checks, results, judge(context, subject, snapshot))
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
@@ -90,6 +92,7 @@ class Drain:
             quarantined=quarantined,
             checks=results,
             message=draft.message,
+            records=(counting.of(snapshot),),
         )
 
 
@@ -130,10 +133,14 @@ class _Draft:
         return files
 
     def commit(self, files: tuple[DataFile, ...]) -> Snapshot:
-        kept = self.base if self.base and self.base.fields == self.target.fields else None
         return self.context.lake.commit(
-            self.table, self.target, files, base=kept, run=self.context.run, cursor=str(self.end)
+            self.table, self.target, files, base=self.kept, run=self.context.run, cursor=str(self.end)
         )
+
+    @property
+    def kept(self) -> Snapshot | None:
+        """The base, if its rows stay as they are stored."""
+        return self.base if self.base and self.base.fields == self.target.fields else None
 
     @property
     def _released(self) -> int | None:

@@ -13,6 +13,7 @@ from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
+from mainstem.statistics.keeping import Counting
 from mainstem.tables.join_checks import check_joins
 from mainstem.tables.new_part import Part, made_of, new_parts
 from mainstem.tables.written import together, written
@@ -70,6 +71,8 @@ def _built(
     context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
     good, bad, doubts = set_aside(context, subject, wrote.valid, target)
     base = context.release.tables.get(name)
+    stays = base if change == Append() else None
+    counting = Counting(context, target, good, None if bad else wrote.drawn, stays)
     snapshot = context.lake.commit(name, target, good, base=base, run=context.run, change=change, properties=made)
     results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
     refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
@@ -82,6 +85,7 @@ def _built(
         quarantined=_rows(wrote.aside) + _rows(bad),
         checks=(*wrote.results, *results),
         message="" if change == ReplaceAll() else f"only what is new; {snapshot.rows - added:,} rows stay",
+        records=(counting.of(snapshot),),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
@@ -17,10 +17,14 @@ from mainstem.nodes.verbs import Verb
 from mainstem.nodes.verbs.fitted import Statistics
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, Scan, Session, Snapshot, Target
+from mainstem.statistics.sampling import draw
 from mainstem.tables.cleaning import Flag, Segment, cleaned, set_aside
 from mainstem.tables.failing import write
 from mainstem.tables.fitting import Fitted, fit, keep, kept
 from mainstem.tables.frames import computed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN = 5
 """Invalid values that a result shows."""
@@ -30,12 +34,16 @@ _SEVERITY = {"null": "warn", "quarantine": "quarantine", "fail": "error"}
 
 @dataclass(frozen=True)
 class Written:
-    """New files: rows to check and publish, and rows that verbs set aside; what the verbs found, and new statistics."""
+    """New files: rows to check and publish, and rows that verbs set aside; what the verbs found, and new statistics.
+
+    `drawn` is a sample of the rows to check, if one was drawn.
+    """
 
     valid: tuple[DataFile, ...]
     aside: tuple[DataFile, ...] = ()
     results: tuple[CheckResult, ...] = ()
     statistics: Mapping[str, Snapshot] = field(default_factory=dict)
+    drawn: pa.Table | None = None
 
 
 def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str, Scan], target: Target) -> Written:
@@ -50,7 +58,8 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
         computed(context.engine, inputs, raw, relations, many_reads=many) as (session, raw),
     ):
         if not many:
-            return Written(write(session, raw, target))
+            files = write(session, raw, target)
+            return Written(files, drawn=draw(session, target, files))
         node: Any = definition.node
         verbs = [verb.ready() for verb in definition.clean]
         fitting = _Fitting(context, definition, session)
@@ -63,9 +72,10 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
             found |= _refused(context, aside, place, done.segments)
         _refuse(name, session, done.segments, found, definition.where)
         valid = write(session, done.rows, target)
+        drawn = draw(session, target, valid)
         _check_sum(name, session, done.segments, verbs, (*valid, *aside), definition.where)
     total = sum(file.rows for file in (*valid, *aside))
-    return Written(valid, aside, _results(done.segments, found, total), fitting.keep())
+    return Written(valid, aside, _results(done.segments, found, total), fitting.keep(), drawn)
 
 
 def together(parts: Sequence[Written]) -> Written:
