@@ -34,6 +34,7 @@ _HOMES = {
         "row_count",
         "fresh",
     ),
+    "mainstem.nodes.anomalies": ("anomaly",),
     "mainstem.nodes.features": ("feature_view", "on_demand"),
     "mainstem.nodes.reductions": (
         "aggregate",
@@ -62,6 +63,7 @@ __all__ = [
     "Project",
     "accepted",
     "aggregate",
+    "anomaly",
     "api",
     "between",
     "bottom_k",
@@ -107,6 +109,7 @@ __all__ = [
 if TYPE_CHECKING:
     from mainstem import errors, testing
     from mainstem.nodes import clean
+    from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand

@@ -28,6 +28,7 @@ def legs(rides: Any) -> Any:
 VALID: dict[str, dict[str, Any]] = {
     "accepted": {"column": "a", "values": ["x"]},
     "aggregate": {"name": "median", "argument": _.x},
+    "anomaly": {"measure": "nulls", "column": "a"},
     "api": {"url": "http://a"},
     "between": {"column": "a", "low": 1},
     "bottom_k": {"argument": _.x, "k": 1},

@@ -18,6 +18,7 @@ from mainstem.checks.examine import examine
 from mainstem.checks.quarantine import quarantine_schema, split
 from mainstem.checks.violations import Subject
 from mainstem.graph.lineage import leaves
+from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
 from mainstem.planning.execution import Context
@@ -74,7 +75,7 @@ def set_aside(
 
 def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:
     """Return the results of all checks other than quarantine on a snapshot."""
-    checks = tuple(c for c in subject.checks if c.severity != "quarantine")
+    checks = tuple(c for c in subject.checks if c.severity != "quarantine" and not isinstance(c, Anomaly))
     if not checks:
         return ()
     name = subject.table.get_name()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import ibis
 from mainstem.checks.quarantine import flag
 from mainstem.checks.violations import Subject, columns_of, pairs, referred, violation
 from mainstem.errors import CheckFailed
+from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Calendar, Check, Expression, ForeignKey, Fresh, NotNull, RowCount, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import names_in, resolve_column
@@ -22,7 +24,11 @@ SAMPLE = 5
 
 
 def examine(session: Session, subject: Subject, *, at: datetime | None = None) -> tuple[CheckResult, ...]:
-    """Return the result of each check, in order. The session sees the subject's table and its references."""
+    """Return the result of each check, in order, except those of `ms.anomaly`, which read no rows.
+
+    The session sees the subject's table and its references.
+    """
+    subject = replace(subject, checks=tuple(c for c in subject.checks if not isinstance(c, Anomaly)))
     counted = _count(session, subject)
     return tuple(
         _result(session, subject, number, check, counted, at or now()) for number, check in enumerate(subject.checks)
@@ -37,6 +43,12 @@ def refuse(name: str, results: Sequence[CheckResult], *, where: str, kept: int |
     first, others = failed[0], failed[1:]
     also = f" (and {', '.join(r.label for r in others)})" if others else ""
     inspect = f"; snapshot {kept} is kept for inspection" if kept is not None else ""
+    if first.message:
+        raise CheckFailed(
+            f"{name}: {first.label}: {first.message}{also}",
+            where=where,
+            hint=f"correct the data, or declare severity='warn' to publish such a table{inspect}",
+        )
     raise CheckFailed(
         f"{name}: {first.label} is violated by {first.violations:,} of {first.rows:,} rows{also}",
         where=where,

@@ -10,6 +10,7 @@ import ibis
 
 from mainstem.checks.constants import fits
 from mainstem.errors import DefinitionError, SchemaError
+from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Accepted, Between, Calendar, Check, Expression, ForeignKey, Fresh, NotNull, Unique
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import resolve_boolean, resolve_column
@@ -48,6 +49,8 @@ def validate(table: ibis.Table, checks: Iterable[Check], where: str | None = Non
     for check in checks:
         if isinstance(check, (Unique, ForeignKey)):
             columns_of(table, check.columns, where)
+        elif isinstance(check, Anomaly):
+            _measurable(table, check, where)
         elif isinstance(check, Fresh):
             _instants(table, check, where)
             microseconds(check.within, where)
@@ -106,6 +109,19 @@ def _outside(column: ibis.Value, low: Any, high: Any) -> ibis.Value:
     if column.type().is_floating():
         bounds.append(column.isnan())  # DuckDB sorts NaN above every number, other engines do not
     return ibis.or_(*bounds).fill_null(False)
+
+
+def _measurable(table: ibis.Table, check: Anomaly, where: str | None) -> None:
+    """Refuse a column that the measure of `anomaly` does not fit. Raises `UnknownName` or `SchemaError`."""
+    if check.column is None:
+        return
+    kind = resolve_column(table, check.column, where).type()
+    if check.measure in ("mean", "low", "high") and not kind.is_numeric():
+        raise SchemaError(
+            f"{check.label} requires a number", where=where, got=f"{check.column}: {kind}", expected="a numeric column"
+        )
+    if kind.is_array() or kind.is_binary() or kind.is_uuid():
+        raise SchemaError(f"{check.label} cannot be counted", where=where, got=f"{check.column}: {kind}")
 
 
 def _instants(table: ibis.Table, check: Fresh, where: str | None) -> None:

@@ -132,7 +132,7 @@ class Fresh(Check):
 _SEVERITY = word("error", "warn", "quarantine")
 
 
-def _of_table(name: str, value: Any) -> None:
+def of_table(name: str, value: Any) -> None:
     """Require the severity of a check that no single row violates."""
     expected = '"error" or "warn"'
     if isinstance(value, str) and value == "quarantine":
@@ -205,7 +205,7 @@ def foreign_key(
     return ForeignKey(severity, own, to, theirs)
 
 
-@declared(low=optional(integer(0)), high=optional(integer(0)), severity=_of_table)
+@declared(low=optional(integer(0)), high=optional(integer(0)), severity=of_table)
 def row_count(
     low: int | None = None, high: int | None = None, *, severity: Literal["error", "warn"] = "error"
 ) -> RowCount:
@@ -217,7 +217,7 @@ def row_count(
     return RowCount(severity, low, high)
 
 
-@declared(column=column, within=positive_duration, severity=_of_table)
+@declared(column=column, within=positive_duration, severity=of_table)
 def fresh(column: str, within: str, *, severity: Literal["error", "warn"] = "error") -> Fresh:
     """Check that the latest value of the instant `column` is at most `within` (such as `1d`) before now."""
     return Fresh(severity, column, within)

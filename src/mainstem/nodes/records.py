@@ -72,6 +72,8 @@ class CheckResult:
     """The result of a check: the number of violating rows and of all rows, and a sample of violating rows.
 
     `share` is what a join measures: the share of left rows that have a match.
+
+    A check that could not be judged has no violations. `message` says why, or how a whole table violates the check.
     """
 
     label: str
@@ -80,9 +82,12 @@ class CheckResult:
     rows: int
     sample: tuple[Mapping[str, Any], ...] = ()
     share: float | None = None
+    judged: bool = True
+    message: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sample", masked_all(self.sample))
+        for name in ("sample", "message"):
+            object.__setattr__(self, name, masked_all(getattr(self, name)))
 
     @property
     def passed(self) -> bool:

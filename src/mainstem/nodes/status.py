@@ -11,13 +11,18 @@ NodeState = Literal["fresh", "stale", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckStatus:
-    """The result of a check when its node was last made. `share` is the share of left rows that a join matched."""
+    """The result of a check when its node was last made.
+
+    `share` is the share of left rows that a join matched. `message` says more, such as why it was not `judged`.
+    """
 
     check: str
     severity: str
     violations: int
     rows: int
     share: float | None = None
+    judged: bool = True
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

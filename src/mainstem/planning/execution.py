@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,6 +129,20 @@ class Context:
             if node is None
             else "mainstem run makes the table again",
         )
+
+    @cached_property
+    def history(self) -> tuple[Release, ...]:
+        """The branch's releases before this run, newest first, without those that were rolled back."""
+        found, release = list[Release](), self.state.get(Release, self.release.id)
+        while release is not None:
+            found.append(release)
+            release = self.state.get(Release, release.parent) if release.parent else None
+        kept, place = [], 0
+        last = {each.run: number for number, each in enumerate(found)}
+        while place < len(found):
+            kept.append(found[place])
+            place = last[found[place].run] + 1
+        return tuple(kept)
 
     def session(self, names: Iterable[str]) -> AbstractContextManager[Session]:
         """Open an engine session over stored relations. Use `graph[name].read` in it to read a node as other

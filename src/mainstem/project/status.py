@@ -99,7 +99,15 @@ def _node(
 def _checks(step: StepRecord | None) -> list[CheckStatus]:
     found = step.checks if step else ()
     return [
-        CheckStatus(check=c.label, severity=c.severity, violations=c.violations, rows=c.rows, share=c.share)
+        CheckStatus(
+            check=c.label,
+            severity=c.severity,
+            violations=c.violations,
+            rows=c.rows,
+            share=c.share,
+            judged=c.judged,
+            message=c.message,
+        )
         for c in found
     ]
 

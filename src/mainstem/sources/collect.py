@@ -11,6 +11,7 @@ import ibis
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
+from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import Subject, declared
 from mainstem.errors import EngineError, SourceError
 from mainstem.nodes.checks import Unique
@@ -158,7 +159,9 @@ class _Collection:
             cursor=cursor,
             properties=properties,
         )
-        results = ordered(subject.checks, _summed(written.results), judge(self.context, subject, snapshot))
+        counted = counting.of(snapshot)
+        judged = (*judge(self.context, subject, snapshot), *unusual(self.context, subject, counted))
+        results = ordered(subject.checks, _summed(written.results), judged)
         refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
         aside = keep_aside(
             self.context, self.name, written.aside, replaced="all" if everything else _replaced(extraction.change)
@@ -171,7 +174,7 @@ class _Collection:
             quarantined=set_apart,
             checks=results,
             message=extraction.message,
-            records=(counting.of(snapshot),),
+            records=(counted,),
         )
 
     def _check_mended(self, extraction: Extraction, written: _Written) -> None:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
+from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
@@ -80,7 +81,9 @@ class Drain:
         good, aside, results = set_aside(context, subject, draft.write(), draft.target)
         counting = Counting(context, draft.target, good, base=draft.kept)
         snapshot = draft.commit(good)
-        results = ordered(subject.checks, results, judge(context, subject, snapshot))
+        counted = counting.of(snapshot)
+        judged = (*judge(context, subject, snapshot), *unusual(context, subject, counted))
+        results = ordered(subject.checks, results, judged)
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
         quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
@@ -92,7 +95,7 @@ class Drain:
             quarantined=quarantined,
             checks=results,
             message=draft.message,
-            records=(counting.of(snapshot),),
+            records=(counted,),
         )
 
 

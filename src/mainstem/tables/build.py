@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
+from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import Subject, declared
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
+from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
@@ -74,7 +76,8 @@ def _built(
     stays = base if change == Append() else None
     counting = Counting(context, target, good, None if bad else wrote.drawn, stays)
     snapshot = context.lake.commit(name, target, good, base=base, run=context.run, change=change, properties=made)
-    results = ordered(subject.checks, doubts, judge(context, subject, snapshot))
+    counted = counting.of(snapshot)
+    results = ordered(subject.checks, doubts, judge(context, subject, snapshot), unusual(context, subject, counted))
     refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
     aside = keep_aside(context, name, (*wrote.aside, *bad), replaced="all" if change == ReplaceAll() else frozenset())
     added = _rows(good)
@@ -85,7 +88,7 @@ def _built(
         quarantined=_rows(wrote.aside) + _rows(bad),
         checks=(*wrote.results, *results),
         message="" if change == ReplaceAll() else f"only what is new; {snapshot.rows - added:,} rows stay",
-        records=(counting.of(snapshot),),
+        records=(counted,),
     )
 
 
@@ -107,7 +110,9 @@ def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
     subject = subject_of(context, name, declared(node))
     with context.session([name]) as session:
         reveal(session, context, subject)
-        results = examine(session, subject)
+        found = examine(session, subject)
+    counted = context.records.get(Statistics, statistics_id(context.snapshot(name)))
+    results = ordered(subject.checks, found, unusual(context, subject, counted))
     return (*check_joins(context, name, strict=False), *results)
 
 

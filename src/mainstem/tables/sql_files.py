@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from mainstem.errors import DefinitionError, close_matches
 from mainstem.nodes import checks, tables
+from mainstem.nodes.anomalies import anomaly
 from mainstem.nodes.base import Origin
 from mainstem.nodes.clean import MAKERS as CLEANING
 from mainstem.settings import FILE
@@ -140,7 +141,7 @@ def _prose(text: str) -> str | None:
 _MAKERS: Mapping[str, Any] = {
     name: getattr(checks, name)
     for name in ("not_null", "unique", "between", "accepted", "foreign_key", "row_count", "fresh", "expression")
-}
+} | {"anomaly": anomaly}
 
 
 def _made(directive: Directive, params: Mapping[str, Any], makers: Mapping[str, Any], kind: str) -> Any:

@@ -39,7 +39,12 @@ class JsonOutput:
         _print({**_plain(record), "findings": findings})
 
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None:
-        _print({node: [{**_plain(r), "passed": r.passed} for r in found] for node, found in results.items()})
+        _print(
+            {
+                node: [{**_plain(r), "passed": r.passed if r.judged else None} for r in found]
+                for node, found in results.items()
+            }
+        )
 
     def files(self, found: Verification) -> None:
         _print(found)

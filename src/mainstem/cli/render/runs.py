@@ -47,7 +47,7 @@ def ended(event: Event) -> Iterator[str]:
     """Yield the lines of a step that has ended; empty before."""
     if event.record is not None:
         yield _step(event.record)
-        yield from (_check(result) for result in event.record.checks if not result.passed or result.share is not None)
+        yield from (_check(result) for result in event.record.checks if _is_told(result))
 
 
 def summary(record: RunRecord) -> Iterator[str]:
@@ -79,7 +79,13 @@ def _rows(record: StepRecord) -> str:
     return f"{count(record.rows_in)} rows in = {parts}"
 
 
+def _is_told(result: CheckResult) -> bool:
+    return not (result.passed and result.judged) or result.share is not None
+
+
 def _check(result: CheckResult) -> str:
     if result.passed and result.share is not None:
         return f"    {result.share:.1%} of {count(result.rows)} rows match: {escape(result.label)}"
+    if result.message:
+        return f"    {escape(result.label)}: {verdict(result)} ({result.severity})"
     return f"    {verdict(result)} of {escape(result.label)} ({result.severity})"

@@ -58,11 +58,18 @@ def checks(results: Mapping[str, Sequence[CheckResult]]) -> Table:
 
 
 def verdict(result: CheckResult) -> str:
-    """Return `passed`, or the number of rows that violate the check, and the share of rows that a join matched."""
+    """Return `passed`, or the number of rows that violate the check, and the share of rows that a join matched.
+
+    A check of a whole table has a message instead.
+    """
+    if not result.judged:
+        return f"[yellow]not judged: {escape(result.message)}[/]"
     share = "" if result.share is None else f", {result.share:.1%} match"
     if result.passed:
         return f"[green]passed[/]{share}"
     style = "red" if result.severity == "error" else "yellow"
+    if result.message:
+        return f"[{style}]{escape(result.message)}[/]"
     return f"[{style}]{count(result.violations)} violation{'s' if result.violations > 1 else ''}[/]{share}"
 
 
