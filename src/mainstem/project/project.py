@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.features.offline.join import AsOf
+    from mainstem.nodes.descriptions import Description
     from mainstem.nodes.parity import ParityReport
     from mainstem.ports import Verification
     from mainstem.project.backup import Backup
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mainstem.project.matching import Proposal
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
+    from mainstem.statistics.suggest import Suggestion
 
 SPLITS = ("train", "gap", "test", "unlabelled")
 SIGHTS = ("arrived", "known")
@@ -297,6 +299,20 @@ class Project(Branch):
         from mainstem.project.show import show
 
         return show(self, name, limit)
+
+    def describe(self, name: str) -> Description:
+        """Return what is in a relation: missing values, distributions, outliers, duplicates, inconsistent levels,
+        correlations. Of many rows, about 200,000 are drawn with a fixed seed. Raises `UnknownName`."""
+        from mainstem.project.describe import describe
+
+        return describe(self, name)
+
+    def suggest(self, name: str) -> list[Suggestion]:
+        """Return checks that fit a relation: as code, with reasons. All of them hold for its rows. Raises
+        `UnknownName`."""
+        from mainstem.project.suggest import suggestions
+
+        return suggestions(self, name)
 
     def backup(self, to: str | Path) -> Backup:
         """Copy all that is stored (lake, state and online store, all branches) to a new directory, also while a server

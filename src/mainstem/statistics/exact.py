@@ -132,3 +132,8 @@ def _revived(value: Any, type: str) -> Any:
     if kind.startswith("date"):
         return date.fromisoformat(value)
     return time.fromisoformat(value) if kind.startswith("time") else value
+
+
+def counts_in(values: Any, type: str) -> Counts:
+    """Return the exact counts of values that were read."""
+    return _short(_read(values, ordered=_is_ordered(type)))

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.descriptions import Description
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.statistics.suggest import Suggestion
 
 
 class JsonOutput:
@@ -54,6 +56,12 @@ class JsonOutput:
 
     def shown(self, node: Details) -> None:
         _print(node)
+
+    def described(self, found: Description) -> None:
+        _print({**_plain(found), "sampled": found.sampled})
+
+    def suggested(self, found: Sequence[Suggestion]) -> None:
+        _print([{"code": each.code, "reason": each.reason} for each in found])
 
     def table(self, table: pa.Table, limit: int) -> None:
         _print({"columns": table.column_names, "rows": table.slice(0, limit).to_pylist(), "total": table.num_rows})

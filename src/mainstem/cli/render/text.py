@@ -12,8 +12,8 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from mainstem.cli.render import descriptions, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
-from mainstem.cli.render import nodes, runs, tables
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant
 from mainstem.masking import masked
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.descriptions import Description
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.statistics.suggest import Suggestion
 
 WIDTH_IN_A_PIPE = 120
 
@@ -75,6 +77,14 @@ class TextOutput:
 
     def shown(self, node: Details) -> None:
         self._show(*nodes.shown(node, self.out.width))
+
+    def described(self, found: Description) -> None:
+        self._show(*descriptions.description(found))
+
+    def suggested(self, found: Sequence[Suggestion]) -> None:
+        """Print code. It is not folded, so that it can be pasted."""
+        lines = [f"    {each.code},  # {each.reason}" for each in found]
+        self._show(*(escape(line) for line in ("checks=[", *lines, "],")))
 
     def table(self, table: pa.Table, limit: int) -> None:
         self._show(*tables.rows(table.column_names, table.slice(0, limit).to_pylist(), self.out.width))
