@@ -120,3 +120,15 @@ def test_a_stream_that_is_drained_is_counted(project: Project) -> None:
     assert found.rows == 2
     assert set(found.columns) == {"page", "at"}
     assert {level.value for level in found.columns["page"].frequent} == {"home", "cart"}
+
+
+def test_the_match_rates_of_joins_are_kept(tmp_path: Path) -> None:
+    for name, rows in (("left", [1, 2, 3, 4]), ("right", [1, 2, 3])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["k", *map(str, rows)]))
+    left, right = (ms.files(f"{name}.csv", known="always") for name in ("left", "right"))
+    both = ms.table(lambda left, right: ms.join(left, right, on="k", expect="many_to_one"), name="both")
+    settings = Settings(tmp_path, ProjectSettings("test", ()), Profile(), "default", Serve())
+    with Project(settings, {"left": left, "right": right, "both": both}) as made:
+        made.run()
+        assert list(made.statistics("both").joins.values()) == [0.75]
+        assert made.statistics("left").joins == {}

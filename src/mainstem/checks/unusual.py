@@ -39,6 +39,14 @@ def unusual(context: Context, subject: Subject, found: Statistics | None) -> tup
     return tuple(_judged(check, found, past) for check in checks)
 
 
+def unusual_published(context: Context, subject: Subject) -> tuple[CheckResult, ...]:
+    """Return the results of the subject's anomaly checks on what is published."""
+    if not any(isinstance(check, Anomaly) for check in subject.checks):
+        return ()
+    snapshot = context.snapshot(subject.table.get_name())
+    return unusual(context, subject, context.records.get(Statistics, statistics_id(snapshot)))
+
+
 def earlier(context: Context, table: str, found: Statistics | None) -> list[Statistics]:
     """Return the statistics of up to `PAST` earlier snapshots that the branch published, the newest first."""
     ids = (statistics_id(release.tables[table]) for release in context.history if table in release.tables)

@@ -75,7 +75,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The statistics of one snapshot. `joins` maps a join of the table's definition to its match rates."""
+    """The statistics of one snapshot. `joins` maps each join that the table declares to the share of left
+    rows that have a match, over the inputs of the build."""
 
     id: str
     table: str
@@ -84,7 +85,7 @@ class Statistics:
     rows: int
     columns: Mapping[str, ColumnStatistics]
     sample: Sample
-    joins: Mapping[str, Any] = field(default_factory=dict)
+    joins: Mapping[str, float] = field(default_factory=dict)
 
 
 def statistics_id(snapshot: Snapshot) -> str:

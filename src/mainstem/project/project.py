@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from mainstem.project.garbage import Garbage
     from mainstem.project.matching import Proposal
     from mainstem.project.online import Online, OnlineViews
+    from mainstem.project.suggest import Suggestions
     from mainstem.serving.keys import KeyInfo
-    from mainstem.statistics.suggest import Suggestion
 
 SPLITS = ("train", "gap", "test", "unlabelled")
 SIGHTS = ("arrived", "known")
@@ -307,9 +307,11 @@ class Project(Branch):
 
         return describe(self, name)
 
-    def suggest(self, name: str) -> list[Suggestion]:
-        """Return checks that fit a relation: as code, with reasons. All of them hold for its rows. Raises
-        `UnknownName`."""
+    def suggest(self, name: str) -> Suggestions:
+        """Return cleaning verbs and checks for a relation: as code, with reasons. All checks hold for its rows.
+
+        Raises `UnknownName`.
+        """
         from mainstem.project.suggest import suggestions
 
         return suggestions(self, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 from typing import Any
@@ -33,20 +33,23 @@ class Suggestion:
     reason: str
 
 
-def suggest(found: Description) -> Iterator[Suggestion]:
-    """Yield checks that fit the rows as far as the description can tell. Those of the key are always made anyway."""
+def suggest(found: Description, cleaned: Collection[str] = ()) -> Iterator[Suggestion]:
+    """Yield checks that fit the rows as far as the description can tell. Those of the key are always made anyway.
+
+    Of columns that are `cleaned`, only missing values are checked: other values change.
+    """
     rows = f"{found.rows:,} rows"
     full = [c.name for c in found.columns if c.name not in found.key and _is_full(found, c)]
     if full:
         yield Suggestion(not_null(*full), f"ms.not_null({_names(full)})", f"no nulls in {rows}")
     if found.rows >= ENOUGH:
         for column in found.columns:
-            if column.name not in found.key:
+            if column.name not in (*found.key, *cleaned):
                 yield from _of_column(found, column)
     yield Suggestion(anomaly("rows"), 'ms.anomaly("rows")', "as in earlier snapshots")
     for column in found.columns:
         nulls = column.statistics.nulls or 0
-        if found.exact and 0 < nulls < found.rows:
+        if found.exact and 0 < nulls < found.rows and column.name not in cleaned:
             code = f'ms.anomaly("nulls", {_text(column.name)})'
             yield Suggestion(anomaly("nulls", column.name), code, f"{nulls / found.rows:.1%} missing now")
 

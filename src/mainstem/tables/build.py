@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
-from mainstem.checks.unusual import unusual
+from mainstem.checks.unusual import unusual, unusual_published
 from mainstem.checks.violations import Subject, declared
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
-from mainstem.nodes.statistics import Statistics, statistics_id
+from mainstem.nodes.statistics import Statistics
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
@@ -31,7 +31,11 @@ class Build:
         """Check the joins that the table declares, and build it. Raises `CheckFailed`."""
         joins = check_joins(context, step.node)
         outcome = self._made(step, context)
-        return replace(outcome, checks=(*joins, *outcome.checks)) if joins else outcome
+        if not joins:
+            return outcome
+        shares = {result.label: result.share for result in joins if result.share is not None}
+        records = tuple(replace(r, joins=shares) if isinstance(r, Statistics) else r for r in outcome.records)
+        return replace(outcome, checks=(*joins, *outcome.checks), records=records)
 
     def _made(self, step: Step, context: Context) -> StepResult:
         """Build the table from the snapshots of this run: only its new part if that is all that is new.
@@ -111,8 +115,7 @@ def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
     with context.session([name]) as session:
         reveal(session, context, subject)
         found = examine(session, subject)
-    counted = context.records.get(Statistics, statistics_id(context.snapshot(name)))
-    results = ordered(subject.checks, found, unusual(context, subject, counted))
+    results = ordered(subject.checks, found, unusual_published(context, subject))
     return (*check_joins(context, name, strict=False), *results)
 
 

@@ -1,4 +1,4 @@
-"""`mainstem describe` and `suggest`: look at the data of one node, and get checks for it."""
+"""`mainstem describe` and `suggest`: look at the data of one node, and get verbs and checks for it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def describe(
 def suggest(
     name: Name, directory: Directory = HERE, branch: Branch = "main", profile: Profile = None, json: Json = False
 ) -> None:
-    """Print checks for one node as Python code, to paste into its declaration.
+    """Print cleaning verbs and checks for one node as Python code, to paste into the declaration of a table.
 
-    All of them hold for its rows. Checks of the key are not suggested: they are always made.
+    All checks hold for its rows. Checks of the key are not suggested: they are always made.
     """
     with opened(directory, profile, branch) as project:
         output(json).suggested(project.suggest(name))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
-    from mainstem.statistics.suggest import Suggestion
+    from mainstem.project.suggest import Suggestions
 
 
 class JsonOutput:
@@ -60,8 +60,10 @@ class JsonOutput:
     def described(self, found: Description) -> None:
         _print({**_plain(found), "sampled": found.sampled})
 
-    def suggested(self, found: Sequence[Suggestion]) -> None:
-        _print([{"code": each.code, "reason": each.reason} for each in found])
+    def suggested(self, found: Suggestions) -> None:
+        clean = [{"code": each.code, "reason": each.reason} for each in found.clean]
+        checks = [{"code": each.code, "reason": each.reason} for each in found.checks]
+        _print({"clean": clean, "checks": checks})
 
     def table(self, table: pa.Table, limit: int) -> None:
         _print({"columns": table.column_names, "rows": table.slice(0, limit).to_pylist(), "total": table.num_rows})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
-    from mainstem.statistics.suggest import Suggestion
+    from mainstem.project.suggest import Suggestions
 
 WIDTH_IN_A_PIPE = 120
 
@@ -81,10 +81,12 @@ class TextOutput:
     def described(self, found: Description) -> None:
         self._show(*descriptions.description(found))
 
-    def suggested(self, found: Sequence[Suggestion]) -> None:
+    def suggested(self, found: Suggestions) -> None:
         """Print code. It is not folded, so that it can be pasted."""
-        lines = [f"    {each.code},  # {each.reason}" for each in found]
-        self._show(*(escape(line) for line in ("checks=[", *lines, "],")))
+        for name, each in (("clean", found.clean), ("checks", found.checks)):
+            if each:
+                lines = (f"    {suggestion.code},  # {suggestion.reason}" for suggestion in each)
+                self._show(*(escape(line) for line in (f"{name}=[", *lines, "],")))
 
     def table(self, table: pa.Table, limit: int) -> None:
         self._show(*tables.rows(table.column_names, table.slice(0, limit).to_pylist(), self.out.width))
