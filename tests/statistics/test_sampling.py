@@ -8,6 +8,7 @@ import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.ports import DataFile, Field, Target
+from mainstem.statistics import sampling
 from mainstem.statistics.sampling import FEW, SAMPLED, of_groups, of_new, of_stored, together
 
 FIELDS = tuple(
@@ -54,6 +55,18 @@ def test_rows_are_drawn_from_everywhere_and_the_same_each_time(engine: DuckdbEng
     for tenth in range(10):
         share = sum(tenth <= number * 10 / total < tenth + 1 for number in numbers) / len(numbers)
         assert 0.07 < share < 0.13
+
+
+def test_of_very_many_rows_some_row_groups_are_read(
+    engine: DuckdbEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "MANY", 2 * FEW)
+    target = Target(str(tmp_path), FIELDS[:1])
+    with engine.session({}) as session:
+        files = session.write(f"SELECT i AS n FROM range({20 * 122_880}) AS r(i)", target)
+        assert sampling.draw(session, target, files) is None
+    groups = {number // 122_880 for number in of_new(engine, target, files)["n"].to_pylist()}
+    assert len(groups) == sampling.GROUPS_OF_MANY
 
 
 def test_old_and_new_rows_are_drawn_in_proportion(engine: DuckdbEngine, tmp_path: Path) -> None:

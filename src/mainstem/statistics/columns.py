@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-FREQUENT = 20
+FREQUENT = 10
 """The most frequent levels that are kept of a column."""
 LEVELS = 50
 """A column with no more levels than these keeps all of them."""

@@ -1,8 +1,8 @@
 """A seeded sample of the rows of Parquet files.
 
 New rows are drawn one by one by the session that has written them: it reads all of them, which costs little beside
-writing them. Few rows are read without the engine, because compiling a query costs more. Of rows that were stored
-before, only the beginnings of a few row groups are read, so that the cost does not grow with the relation.
+writing them. Few rows are read without the engine, because compiling a query costs more. Of very many rows, and of rows
+that were stored before, only the beginnings of some row groups are read, so that the cost does not grow with them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from mainstem.nodes.hidden import is_hidden
 from mainstem.ports import DataFile, Engine, Field, Scan, Session, Target
 
 SEED = 20_130_101
-SAMPLED = 4_000
+SAMPLED = 2_000
 """About how many rows a sample has."""
 FEW = 65_536
 """The rows up to which all are read without the engine."""
 FILES = 64
 """The most files and row groups that are read then."""
+MANY = 2_000_000
+"""The new rows from which on only the beginnings of some row groups are read, so that the cost stays the same."""
+GROUPS_OF_MANY, DECODED = 16, 131_072
 GROUPS = 4
 """The most row groups that are read of rows that were stored before."""
 
@@ -38,9 +41,12 @@ def drawable(fields: Sequence[Field]) -> tuple[Field, ...]:
 
 
 def draw(session: Session, target: Target, files: Sequence[DataFile]) -> pa.Table | None:
-    """Return a sample of the files that a session has just written; None for few rows. Raises `EngineError`."""
+    """Return a sample of the files that a session has just written; None for few or very many rows.
+
+    Raises `EngineError`.
+    """
     total = sum(file.rows for file in files)
-    if total <= FEW or not drawable(target.fields):
+    if not FEW < total <= MANY or not drawable(target.fields):
         return None
     session.add(WRITTEN, Scan(tuple(file.path for file in files), target.fields, total))
     relation = ibis.table({field.name: field.type for field in target.fields}, name=WRITTEN)
@@ -52,6 +58,8 @@ def of_new(engine: Engine, target: Target, files: Sequence[DataFile]) -> pa.Tabl
     """Return a sample of new files. Raises `EngineError` and the errors of Arrow."""
     if sum(file.rows for file in files) <= FEW or not drawable(target.fields):
         return of_groups([file.path for file in files], target.fields, FILES, FEW)
+    if sum(file.rows for file in files) > MANY:
+        return of_groups([file.path for file in files], target.fields, GROUPS_OF_MANY, DECODED)
     with engine.session({}) as session:
         drawn = draw(session, target, files)
     assert drawn is not None
