@@ -268,8 +268,8 @@ class Lake(Protocol):
     def pin(self, snapshot: Snapshot, tag: str) -> None:
         """Keep a snapshot from expiring because a release or a model version refers to it."""
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Move the physical table's own `main` to the snapshot, for readers outside Mainstem."""
+    def offer(self, tables: Mapping[str, Snapshot]) -> None:
+        """Show readers outside Mainstem these snapshots under these names, and no others, all at once."""
 
     def sweep(
         self,
@@ -279,10 +279,10 @@ class Lake(Protocol):
         drop: bool = False,
         older_than_hours: float = 24.0,
     ) -> Sweep:
-        """Delete data files that no kept snapshot, no tag and no recent write refers to.
+        """Delete data files that no kept snapshot, no pin and no recent write refers to.
 
-        The tags `unpinned` hold nothing any more. With `drop` a physical table of which nothing is kept or pinned goes
-        as a whole; no run may be in progress then.
+        A snapshot is pinned by its run, and by its tags, until they are in `unpinned`. With `drop` a physical table of
+        which nothing is kept or pinned goes as a whole; no run may be in progress then.
         """
 
 

@@ -120,6 +120,19 @@ class Settings(msgspec.Struct, frozen=True):
         return (self.root / text).resolve()
 
     @property
+    def lake(self) -> Path:
+        """The directory of stored tables and artifacts. Raises `SettingsError` for a URL."""
+        text = self.profile.lake
+        if "://" in text:
+            raise SettingsError(
+                "the lake is not a directory",
+                where=f"{FILE}, [profile.{self.profile_name}] lake, or MAINSTEM_LAKE",
+                got=text,
+                expected="a directory: object storage is not supported",
+            )
+        return self.path(text)
+
+    @property
     def state_url(self) -> str:
         """The state's URL, with a relative SQLite path made absolute."""
         prefix = "sqlite:///"
@@ -151,7 +164,7 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
     chosen = _overridden(file.profile[name])
     settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params)
-    for url in (settings.profile.state, settings.profile.online, settings.profile.catalog):
+    for url in (settings.profile.state, settings.profile.online, settings.profile.catalog, settings.profile.lake):
         remember_password(url or "")
     return settings
 

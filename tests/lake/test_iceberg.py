@@ -3,15 +3,18 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import create_engine, text
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import ConflictError, StorageError
 from mainstem.lake.iceberg import IcebergLake
-from mainstem.ports import ReplaceFiles
+from mainstem.ports import ReplaceAll, ReplaceFiles
 from mainstem.testing.contracts.lake import SCHEMA, LakeContract, commit, ids, write
 
 
@@ -32,31 +35,97 @@ class TestIceberg(LakeContract):
     pass
 
 
+class TestCatalogInPostgresql(LakeContract):
+    @pytest.fixture
+    def open_lake(self, postgresql: str, tmp_path: Path):
+        name = f"t{uuid4().hex}"
+        engine = create_engine(f"{postgresql.replace('://', '+psycopg://')}/postgres", isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        opened: list[IcebergLake] = []
+
+        def open_once_more() -> IcebergLake:
+            opened.append(IcebergLake(tmp_path / "lake", f"{postgresql}/{name}"))
+            return opened[-1]
+
+        yield open_once_more
+        for lake in opened:
+            lake.close()
+
+
 def test_opening_touches_nothing(tmp_path: Path):
     IcebergLake(tmp_path / "lake").close()
     assert not (tmp_path / "lake").exists()
 
 
-def test_the_tables_own_main_is_what_was_published(open_lake):
+@pytest.fixture
+def outside(tmp_path: Path):
+    """Read the names that a plain PyIceberg catalog sees, each with its ids."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    (tmp_path / "lake").mkdir()
+    catalog = SqlCatalog("mainstem", uri=f"sqlite:///{tmp_path}/lake/catalog.db", warehouse=str(tmp_path / "lake"))
+
+    def read() -> dict[str, list[int]]:
+        names = [(*space, name) for *space, name in _tables_below(catalog, ("main",))]
+        return {
+            ".".join(name[1:]): sorted(catalog.load_table(name).scan().to_arrow().column("id").to_pylist())
+            for name in names
+        }
+
+    yield read
+    catalog.engine.dispose()
+
+
+def _tables_below(catalog, space):
+    if not catalog.namespace_exists(space):
+        return []
+    found = catalog.list_tables(space)
+    for below in catalog.list_namespaces(space):
+        found += _tables_below(catalog, below)
+    return found
+
+
+def test_readers_outside_see_the_offered_snapshots_under_stable_names(open_lake, outside):
     lake = open_lake()
     first = commit(lake, [1])
     second = commit(lake, [2], first)
+    third = commit(lake, [3], second)
+    assert outside() == {}  # nobody outside sees what is not published
+    lake.offer({"legs": second, "quarantine.legs": first})
+    assert outside() == {"legs": [1, 2], "quarantine.legs": [1]}
+    lake.offer({"legs": first})
+    assert outside() == {"legs": [1]}
+    target = lake.target("legs", {**SCHEMA, "more": "string"})
+    wider = lake.commit("legs", target, (), base=None, run="run-2", change=ReplaceAll())
+    lake.offer({"legs": wider})
+    assert wider.physical != third.physical and outside() == {"legs": []}
+    lake.offer({})
+    assert outside() == {}
 
-    def outside() -> list[int]:
-        from pyiceberg.catalog.sql import SqlCatalog
 
-        catalog = SqlCatalog("mainstem", uri=f"sqlite:///{lake.root}/catalog.db", warehouse=str(lake.root))
-        try:
-            table = catalog.load_table(("mainstem", first.physical))
-            return sorted(table.scan().to_arrow().column("id").to_pylist())
-        finally:
-            catalog.engine.dispose()
+def test_what_is_offered_stays_readable_after_a_sweep_and_later_commits(open_lake, outside):
+    lake = open_lake()
+    first = commit(lake, [1])
+    second = commit(lake, [2], run="run-2", change=ReplaceAll())
+    lake._change(first.physical, lambda table: table.manage_snapshots().set_current_snapshot(first.id).commit())
+    for shown, rows in ((second, [2]), (first, [1])):
+        lake.offer({"legs": shown})
+        commit(lake, [9], run="run-9")
+        lake.sweep([first, second], unpinned={"run-1", "run-2", "run-9"}, older_than_hours=-1)
+        assert outside() == {"legs": rows}
 
-    assert outside() == []  # nobody outside sees what is not published
-    lake.publish(second)
-    assert outside() == [1, 2]
-    lake.publish(first)
-    assert outside() == [1]
+
+def test_a_snapshot_whose_metadata_shows_another_one_is_offered_through_a_new_file(open_lake, outside):
+    lake = open_lake()
+    first = commit(lake, [1])
+    second = commit(lake, [2], first)
+    older = replace(first, metadata=second.metadata)  # as commits were made before their metadata showed them
+    lake.offer({"legs": older})
+    assert outside() == {"legs": [1]}
+    lake.sweep([older, second], older_than_hours=-1)
+    assert outside() == {"legs": [1]}
 
 
 def test_an_array_is_read_within_and_without(open_lake):
@@ -68,7 +137,6 @@ def test_an_array_is_read_within_and_without(open_lake):
         snapshot = lake.commit("lists", target, written, base=None, run="run-1")
         session.add("back", lake.scan(snapshot))
         assert session.fetch("SELECT * FROM back ORDER BY id").to_pylist() == rows
-    lake.publish(snapshot)
     outside = lake._catalog.load_table(("mainstem", snapshot.physical)).scan().to_arrow()
     assert sorted(outside.to_pylist(), key=lambda row: row["id"]) == rows
 
@@ -117,7 +185,7 @@ def test_a_writer_that_is_always_too_late(open_lake, monkeypatch):
 def test_what_was_swept_says_so(open_lake):
     lake = open_lake()
     snapshot = commit(lake, [1])
-    lake.sweep([], older_than_hours=-1)
+    lake.sweep([commit(lake, [2], run="run-2")], unpinned={"run-1"}, older_than_hours=-1)
     with pytest.raises(StorageError) as caught:
         lake.scan(snapshot)
     assert "garbage collection" in (caught.value.hint or "")
@@ -127,6 +195,12 @@ def test_a_catalog_that_is_no_database(tmp_path: Path):
     (tmp_path / "catalog.db").write_text("this is not SQLite, and long enough to be looked at" * 100)
     with pytest.raises(StorageError):
         IcebergLake(tmp_path).target("legs", SCHEMA)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "nowhere", "mysql+nothing://h/db", "mssql+pymssql://h/db"])
+def test_a_catalog_that_no_driver_reads(tmp_path: Path, url: str):
+    with pytest.raises(StorageError, match="catalog cannot be used"):
+        IcebergLake(tmp_path / "lake", url).target("legs", SCHEMA)
 
 
 def test_artifacts_have_a_place(tmp_path: Path):
@@ -147,16 +221,16 @@ KILLED = """
     def die(*args, **kwargs):
         global calls
         calls += 1
-        if calls == 3 and sys.argv[2] == "before":
+        if calls == 2 and sys.argv[2] == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         done = real(*args, **kwargs)
-        if calls == 3:
+        if calls == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return done
 
     SqlCatalog.commit_table = die
     lake = IcebergLake(sys.argv[1])
-    base = commit(lake, [1])  # the table's first snapshot, and this one
+    base = commit(lake, [1])
     import msgspec
     open(sys.argv[1] + ".base", "wb").write(msgspec.json.encode(base))
     commit(lake, [2], base)
@@ -178,7 +252,9 @@ def test_killed_in_the_middle_of_a_commit(tmp_path: Path, moment: str):
     assert ids(lake, base) == [1]
     again = commit(lake, [2], base)
     assert ids(lake, again) == [1, 2]
-    assert lake.sweep([base, again], older_than_hours=-1).files == 1  # the file of the commit that was killed
+    assert (
+        lake.sweep([base, again], unpinned={"run-1"}, older_than_hours=-1).files == 1
+    )  # the file of the commit that was killed
     assert ids(IcebergLake(root), again) == [1, 2]
     lake.close()
 

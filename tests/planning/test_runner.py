@@ -145,7 +145,7 @@ def test_what_keeps_outside_readers_behind_does_not_fail_the_run(
     def full(*_: object) -> None:
         raise StorageError.full("the lake", "no space")
 
-    monkeypatch.setattr(lake, "pin", full)
+    monkeypatch.setattr(lake, "offer", full)
     record = runner(a=write(1)).run(steps("a"), context(state, lake))
     assert record.status == "published" and record.release == state.head("main")
     assert "the disk is full" in caplog.text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from mainstem.errors import StorageError
 from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles
@@ -32,11 +34,18 @@ def replaced(table: str, change: Change) -> tuple[str, ...] | None:
             )
 
 
-def begin(iceberg: Table) -> None:
-    """Give a new table an empty `main`. Iceberg does not allow another branch to be a table's first."""
-    if not iceberg.metadata.snapshots:
-        with iceberg.transaction() as transaction:
-            transaction.update_snapshot().fast_append().commit()
+def branch_of(run: str) -> str:
+    """Return the name of a new Iceberg branch for a commit of a run."""
+    return f"{_written(run)}-{uuid4().hex[:8]}"
+
+
+def is_given_up(ref: str, given_up: Collection[str]) -> bool:
+    """Return whether a tag, or the branch of a commit, belongs to a release, a version or a run that was given up."""
+    return ref in given_up or ref.rpartition("-")[0] in map(_written, given_up)
+
+
+def _written(run: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", run)
 
 
 def registered(iceberg: Table, file: DataFile) -> IcebergFile:
@@ -57,15 +66,30 @@ def registered(iceberg: Table, file: DataFile) -> IcebergFile:
 def produce(
     transaction: Transaction,
     ref: str,
+    parent: int | None,
     added: Sequence[IcebergFile],
     removed: Sequence[IcebergFile],
     properties: dict[str, str],
-) -> None:
-    """Stage the single snapshot of a commit: an overwrite if it removes files, else an append."""
-    update = transaction.update_snapshot(snapshot_properties=properties, branch=ref)
+) -> int:
+    """Stage the single snapshot of a commit: an overwrite if it removes files, else an append. Return its id.
+
+    It follows the snapshot `parent`, gets a branch `ref`, and is the current one in the commit's metadata file.
+    """
+    from pyiceberg.table.update.snapshot import ManageSnapshots
+
+    first = not transaction.table_metadata.snapshots  # Iceberg allows only `main` as a table's first branch
+    if parent is not None:
+        ManageSnapshots(transaction).create_branch(parent, ref).commit()
+    update = transaction.update_snapshot(snapshot_properties=properties, branch="main" if first else ref)
     producer: Any = update.overwrite() if removed else update.fast_append()
     with producer:
         for file in removed:
             producer.delete_data_file(file)
         for file in added:
             producer.append_data_file(file)
+    id = int(producer.snapshot_id)
+    if first:
+        ManageSnapshots(transaction).create_branch(id, ref).commit()
+    else:
+        ManageSnapshots(transaction).set_current_snapshot(id).commit()
+    return id

@@ -67,6 +67,9 @@ def explained(where: str) -> Iterator[None]:
         if error.errno in FULL:
             raise StorageError.full(where, os.strerror(error.errno)) from error
         raise StorageError("the lake cannot be read or written", where=where, got=str(error)) from error
+    except ModuleNotFoundError as error:
+        hint = "install the driver that the URL of `catalog` names"
+        raise StorageError("the lake's catalog cannot be used", where=where, got=str(error), hint=hint) from error
     except SQLAlchemyError as error:
         got = str(error).splitlines()[0]
         if _full(error):

@@ -2,23 +2,23 @@
 
 Every commit goes to its own Iceberg branch, which begins at the snapshot that the release names. Therefore runs on two
 branches of Mainstem never see each other's rows, and no pointer is lost: the shared state of a table is only added to.
+The branch is named after the run, and holds the snapshot until the run is given up. The metadata file of a commit has
+its snapshot as the current one, so it shows that snapshot to any reader (ADR 19).
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
-from mainstem.lake.changes import begin, produce, registered, replaced
+from mainstem.lake.catalog import NAMESPACE
+from mainstem.lake.changes import branch_of, produce, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
 from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
@@ -26,6 +26,7 @@ from mainstem.ports import (
     Append,
     Change,
     DataFile,
+    Field,
     Scan,
     Snapshot,
     Sweep,
@@ -36,16 +37,14 @@ from mainstem.ports import (
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.manifest import DataFile as IcebergFile
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
 
     from mainstem.lake.checksums import Checksums
     from mainstem.lake.files import LakeFiles
 
-NAMESPACE = "mainstem"
 RUN = "mainstem.run"
 CURSOR = "mainstem.cursor"
 TABLE = "mainstem.table"
-FILES = "mainstem.lake.files.LakeFiles"
 
 T = TypeVar("T")
 
@@ -64,10 +63,9 @@ class IcebergLake:
         admit: Callable[[Identity], None] = lambda identity: None,
     ) -> None:
         self.root = Path(root).absolute()
-        self._uri: Any = catalog_uri
+        self._uri = catalog_uri
         self._admit = admit
         self._known_to_be_ours: Identity | None = None
-        self._known: set[str] = set()
         self._scans: dict[tuple[str, int], tuple[DataFile, ...]] = {}
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
@@ -76,12 +74,10 @@ class IcebergLake:
         """Return where to write files of `table` with this schema. Raises `SchemaError` for an unsupported type."""
         self._admitted()
         fields = fields_of(schema)
-        physical = physical_name(table, fields)
-        if physical not in self._known:
-            with explained(str(self._location(physical))):
-                self._create(table, physical, fields)
-            self._known.add(physical)
-        return Target(directory=str(self._location(physical) / "data"), fields=fields)
+        location = self._location(physical_name(table, fields))
+        with explained(str(location)):
+            _ = self._catalog  # a catalog that cannot be used is told before the rows are computed
+        return Target(directory=str(location / "data"), fields=fields)
 
     def commit(
         self,
@@ -115,24 +111,20 @@ class IcebergLake:
         own = dict(properties or {})
         written = own | {RUN: run, TABLE: table} | ({CURSOR: cursor} if cursor is not None else {})
 
-        from pyiceberg.table.update.snapshot import ManageSnapshots
-
         from mainstem.lake.files import relative, sync
 
-        def attempt(iceberg: Table) -> tuple[int, str]:
-            begin(iceberg)
-            added = [registered(iceberg, file) for file in files]
-            for path in (target.directory, *(file.path for file in files)) if files else ():
-                sync(path)
-            ref = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', run)}-{uuid4().hex[:8]}"
-            with iceberg.transaction() as transaction:
-                if parent is not None:
-                    ManageSnapshots(transaction).create_branch(parent.id, ref).commit()
-                produce(transaction, ref, added, removed, written)
-            return iceberg.metadata.refs[ref].snapshot_id, relative(iceberg.metadata_location)
+        def attempt() -> tuple[int, str]:
+            with self._transaction(table, physical, target.fields) as transaction:
+                iceberg = transaction._table
+                added = [registered(iceberg, file) for file in files]
+                for path in (target.directory, *(file.path for file in files)) if files else ():
+                    sync(path)
+                id = produce(transaction, branch_of(run), parent.id if parent else None, added, removed, written)
+            return id, relative(iceberg.metadata_location)
 
         self._checksums.begin([file.path for file in files])
-        id, metadata = self._change(physical, attempt)
+        with explained(str(self._location(physical))):
+            id, metadata = retried(attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
         return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own)
@@ -187,14 +179,27 @@ class IcebergLake:
 
         self._change(snapshot.physical, attempt)
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Move the table's `main` to the snapshot."""
+    def offer(self, tables: Mapping[str, Snapshot]) -> None:
+        """Show readers outside Mainstem these tables and no others, in one transaction of the catalog: `legs` as
+        `main.legs`, whatever its schema is."""
+        from mainstem.lake.names import offer
 
-        def attempt(iceberg: Table) -> None:
-            if iceberg.metadata.current_snapshot_id != snapshot.id:
-                iceberg.manage_snapshots().set_current_snapshot(snapshot.id).commit()
+        with explained(str(self.root)):
+            places = {name: self._shown(snapshot) for name, snapshot in tables.items()}
+            retried(lambda: offer(self._catalog, places))
 
-        self._change(snapshot.physical, attempt)
+    def _shown(self, snapshot: Snapshot) -> str:
+        """Return the location of a metadata file that has the snapshot as its current one."""
+        from mainstem.lake.manifests import current
+
+        if current(self._io, snapshot.metadata) == snapshot.id:
+            return self._here(snapshot.metadata)
+
+        def attempt(iceberg: Table) -> str:
+            iceberg.manage_snapshots().set_current_snapshot(snapshot.id).commit()
+            return str(iceberg.metadata_location)
+
+        return self._here(self._change(snapshot.physical, attempt))
 
     def sweep(
         self,
@@ -204,34 +209,56 @@ class IcebergLake:
         drop: bool = False,
         older_than_hours: float = 24.0,
     ) -> Sweep:
-        """Expire snapshots that are not kept, pinned, published or recent, and delete the data files that only they
-        had. With `drop` a table of which nothing is kept or pinned goes as a whole."""
+        """Expire snapshots that are not kept, pinned or recent, and delete the data files that only they had. With
+        `drop` a table of which nothing is kept or pinned goes as a whole."""
+        from mainstem.lake.names import offered
+
         self._admitted()
         before = time.time() - older_than_hours * 3600
         with explained(str(self.root)):
             tables = [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
-        swept = Sweep()
+            shown = offered(self._catalog)
+        swept = self._uncommitted(tables, before) if drop else Sweep()
         for name in tables:
             kept = [snapshot for snapshot in keep if snapshot.physical == name]
-            found = self._change(name, partial(self._swept, kept=kept, unpinned=unpinned, drop=drop, before=before))
+            found = self._change(
+                name, partial(self._swept, kept=kept, shown=shown, unpinned=unpinned, drop=drop, before=before)
+            )
             swept = Sweep(swept.files + found.files, swept.bytes + found.bytes)
         self._scans.clear()
         return swept
 
     def _swept(
-        self, table: Table, kept: Sequence[Snapshot], unpinned: Collection[str], drop: bool, before: float
+        self,
+        table: Table,
+        kept: Sequence[Snapshot],
+        shown: Collection[str],
+        unpinned: Collection[str],
+        drop: bool,
+        before: float,
     ) -> Sweep:
         from mainstem.lake.sweep import is_unneeded, size_of, sweep_table
 
         physical = table.name()[-1]
         directory = self._location(physical)
         if not drop or not is_unneeded(table, directory, kept, unpinned, before):
-            return sweep_table(table, directory, kept, unpinned, before)
+            return sweep_table(table, directory, kept, shown, unpinned, before)
         freed = size_of(directory)
         self._catalog.drop_table((NAMESPACE, physical))
-        self._known.discard(physical)
         shutil.rmtree(directory)
         return freed
+
+    def _uncommitted(self, tables: Collection[str], before: float) -> Sweep:
+        """Delete the directories of tables whose first commit never came."""
+        from mainstem.lake.sweep import is_recent, size_of
+
+        swept = Sweep()
+        for directory in (self.root / "tables").glob("*"):
+            if directory.name not in tables and not is_recent(directory, before):
+                found = size_of(directory)
+                shutil.rmtree(directory)
+                swept = Sweep(swept.files + found.files, swept.bytes + found.bytes)
+        return swept
 
     def artifact_dir(self, name: str, number: int) -> Path:
         """Return the directory of a model version's artifact. It is created if needed."""
@@ -275,43 +302,26 @@ class IcebergLake:
 
     @cached_property
     def _catalog(self) -> SqlCatalog:
-        from pyiceberg.catalog.sql import SqlCatalog
-        from pyiceberg.exceptions import NamespaceAlreadyExistsError
+        from mainstem.lake.catalog import open_catalog
 
-        from mainstem.lake.files import ROOT
-
-        self.root.mkdir(parents=True, exist_ok=True)
-        from sqlalchemy import URL
-
-        # A path is no URL: a directory's name may have a `?` or a `%`.
-        own = URL.create("sqlite", database=str(self.root / "catalog.db"), query={"timeout": "60"})
-        properties: dict[str, Any] = {
-            "uri": self._uri or own,
-            "warehouse": str(self.root / "tables"),
-            "py-io-impl": FILES,
-            ROOT: str(self.root),
-        }
-        catalog = retried(lambda: SqlCatalog(NAMESPACE, **properties))
-        with suppress(NamespaceAlreadyExistsError):
-            catalog.create_namespace(NAMESPACE)
-        return catalog
+        return open_catalog(self.root, self._uri)
 
     def _location(self, physical: str) -> Path:
         return self.root / "tables" / physical
 
-    def _create(self, table: str, physical: str, fields: Any) -> None:
-        from pyiceberg.exceptions import TableAlreadyExistsError
+    def _transaction(self, table: str, physical: str, fields: tuple[Field, ...]) -> Transaction:
+        """Return a transaction on the physical table. It creates a table that does not exist yet."""
+        from pyiceberg.exceptions import NoSuchTableError
 
-        if self._catalog.table_exists((NAMESPACE, physical)):
-            return
-        # PyIceberg's retries are off: ours reload the table and treat all changes alike.
-        properties = {TABLE: table, "commit.retry.num-retries": "0", "format-version": "2"}
-        with suppress(TableAlreadyExistsError):
-            self._catalog.create_table(
+        try:
+            return self._catalog.load_table((NAMESPACE, physical)).transaction()
+        except NoSuchTableError:
+            # PyIceberg's retries are off: ours reload the table and treat all changes alike.
+            return self._catalog.create_table_transaction(
                 (NAMESPACE, physical),
                 iceberg_schema(fields),
                 location=str(self._location(physical)),
-                properties=properties,
+                properties={TABLE: table, "commit.retry.num-retries": "0", "format-version": "2"},
             )
 
     def _change(self, physical: str, attempt: Callable[[Table], T]) -> T:

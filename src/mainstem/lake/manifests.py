@@ -24,6 +24,10 @@ class _Metadata(msgspec.Struct, rename="kebab"):
     snapshots: list[_Entry] = []
 
 
+class _Current(msgspec.Struct, rename="kebab"):
+    current_snapshot_id: int | None = None
+
+
 def manifest_list(files: LakeFiles, metadata: str, snapshot: int) -> str:
     """Return the path of a snapshot's manifest list. Raises `SnapshotGone` if the metadata file lacks the snapshot."""
     # msgspec skips other fields: a table's metadata lists every past snapshot.
@@ -35,6 +39,12 @@ def manifest_list(files: LakeFiles, metadata: str, snapshot: int) -> str:
     raise SnapshotGone(
         f"snapshot {snapshot} no longer exists", where=metadata, hint="garbage collection deleted it; use a later one"
     )
+
+
+def current(files: LakeFiles, metadata: str) -> int | None:
+    """Return the id of the current snapshot of a metadata file."""
+    with files.new_input(metadata).open() as stream:
+        return msgspec.json.decode(stream.read(), type=_Current).current_snapshot_id
 
 
 def manifests(files: LakeFiles, manifest_list: str) -> list[ManifestFile]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstem.lake.changes import is_given_up
 from mainstem.lake.checksums import is_of
 from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import data_files, manifests
@@ -19,14 +20,21 @@ DATA = ".parquet"
 
 
 def sweep_table(
-    table: Table, directory: Path, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
+    table: Table,
+    directory: Path,
+    keep: Sequence[Snapshot],
+    offered: Collection[str],
+    unpinned: Collection[str],
+    before: float,
 ) -> Sweep:
-    """Expire and delete for the table in `directory`, what is older than the instant `before`."""
+    """Expire and delete for the table in `directory`, what is older than the instant `before`. `offered` are the
+    metadata files that readers outside Mainstem see."""
     # Files are listed before references are read, so a file committed in between is found referenced.
     found = [path for folder in ("data", "metadata") for path in (directory / folder).glob("*") if path.is_file()]
     _expire(table, {snapshot.id for snapshot in keep}, unpinned, before)
     table.refresh()
-    live = {relative(path) for path in (*_referenced(table, directory.parent.parent), *(s.metadata for s in keep))}
+    referenced = _referenced(table, directory.parent.parent)
+    live = {relative(path) for path in (*referenced, *offered, *(s.metadata for s in keep))}
     unreferenced = (path for path in found if relative(path) not in live and path.stat().st_mtime < before)
     orphans = [path for path in unreferenced if not is_of(path, live, relative(path))]
     data = [path.stat().st_size for path in orphans if path.suffix == DATA]
@@ -39,10 +47,14 @@ def is_unneeded(
     table: Table, directory: Path, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
 ) -> bool:
     """Return whether nothing of a table is kept or pinned, and no file of it is recent."""
-    tags = {name for name, ref in table.metadata.refs.items() if ref.snapshot_ref_type == "tag"}
-    if keep or tags - set(unpinned):
+    if keep or any(name != "main" and not is_given_up(name, unpinned) for name in table.metadata.refs):
         return False
-    return all(path.stat().st_mtime < before for path in directory.rglob("*") if path.is_file())
+    return not is_recent(directory, before)
+
+
+def is_recent(directory: Path, before: float) -> bool:
+    """Return whether a directory, or a file in it, was changed at the instant `before` or later."""
+    return any(path.stat().st_mtime >= before for path in (directory, *directory.rglob("*")))
 
 
 def size_of(directory: Path) -> Sweep:
@@ -52,29 +64,32 @@ def size_of(directory: Path) -> Sweep:
 
 
 def _expire(table: Table, keep: set[int], unpinned: Collection[str], before: float) -> None:
-    """Drop old snapshots that are neither kept nor held by a tag or `main`, and the branches of their commits."""
+    """Drop old snapshots that are neither kept nor held, and the tags and branches that were given up."""
     from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
 
-    gone = {name for name, ref in table.metadata.refs.items() if name in unpinned and ref.snapshot_ref_type == "tag"}
-    if gone:
-        with table.transaction() as transaction:
-            for name in sorted(gone):
-                ManageSnapshots(transaction).remove_tag(name).commit()
-        table.refresh()
-    refs = table.metadata.refs
-    held = {ref.snapshot_id for name, ref in refs.items() if ref.snapshot_ref_type == "tag" or name == "main"}
-    expired = {
-        snapshot.snapshot_id
-        for snapshot in table.metadata.snapshots
-        if snapshot.timestamp_ms < before * 1000 and snapshot.snapshot_id not in keep | held
+    refs = {name: ref for name, ref in table.metadata.refs.items() if name != "main"}
+    held = {ref.snapshot_id for name, ref in refs.items() if not is_given_up(name, unpinned)}
+    old = {snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.timestamp_ms < before * 1000}
+    stay = [s.snapshot_id for s in table.metadata.snapshots if s.snapshot_id not in old - keep - held]
+    if not stay:  # a table has a current snapshot
+        stay = [id for id in [table.metadata.current_snapshot_id] if id is not None]
+    expired = old - keep - held - set(stay)
+    loose = {
+        name
+        for name, ref in refs.items()
+        if ref.snapshot_id in expired or (ref.snapshot_ref_type == "tag" and is_given_up(name, unpinned))
     }
-    if not expired:
+    if not expired and not loose:
         return
     with table.transaction() as transaction:
-        loose = [name for name, ref in refs.items() if ref.snapshot_id in expired]
-        for name in loose:
-            ManageSnapshots(transaction).remove_branch(name).commit()
-        ExpireSnapshots(transaction).by_ids(sorted(expired)).commit()
+        if table.metadata.current_snapshot_id in expired:
+            ManageSnapshots(transaction).set_current_snapshot(stay[-1]).commit()
+        for name in sorted(loose):
+            ref = refs[name]
+            manage = ManageSnapshots(transaction)
+            (manage.remove_tag(name) if ref.snapshot_ref_type == "tag" else manage.remove_branch(name)).commit()
+        if expired:
+            ExpireSnapshots(transaction).by_ids(sorted(expired)).commit()
 
 
 def _referenced(table: Table, root: Path) -> set[str]:

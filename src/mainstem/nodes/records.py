@@ -135,6 +135,14 @@ class LakeRecord:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """The release whose tables readers outside Mainstem see."""
+
+    release: str
+    id: str = "offered"
+
+
+@dataclass(frozen=True)
 class DamagedFile:
     """A data file of the lake that differs from what was committed; its `id` is its name.
 

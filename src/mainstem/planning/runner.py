@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mainstem.errors import MainstemError, RunFailed, StorageError
+from mainstem.errors import MainstemError, RunFailed
 from mainstem.nodes.records import RunRecord, RunStatus, StepRecord, new_id, now
 from mainstem.planning.execution import Context, Executor, StepResult
+from mainstem.planning.offering import offer
 from mainstem.planning.plan import Plan, Step, StepKind
 from mainstem.planning.process import here
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class Runner:
                 raise
         if causes:
             raise _failure(self._close(context, record, steps, "failed"), causes)
-        self._announce(context)
+        with suppress(KeyboardInterrupt):
+            offer(context.lake, context.state, context.branch, context.release)
         return context.state.get(RunRecord, context.run) or record
 
     def _step(
@@ -100,18 +99,6 @@ class Runner:
         context.release = release
         ended = _ended(record, steps, "published", release.id)
         context.state.publish(context.branch, release, ended, *context.records.made, expect=parent or None)
-
-    def _announce(self, context: Context) -> None:
-        """Move the tables' own pointers for outside readers. Until then the branches of the commits keep the files."""
-        new = [snapshot for snapshot in context.release.tables.values() if snapshot.run == context.run]
-        with suppress(KeyboardInterrupt):
-            try:
-                for snapshot in new:
-                    context.lake.pin(snapshot, context.release.id)
-                    if context.branch == "main":
-                        context.lake.publish(snapshot)
-            except StorageError as error:
-                logger.warning("published; but readers outside Mainstem still see the previous tables: %s", error)
 
     def _close(self, context: Context, record: RunRecord, steps: list[StepRecord], status: RunStatus) -> RunRecord:
         ended = _ended(record, steps, status)

@@ -120,7 +120,7 @@ def _places(settings: Settings) -> tuple[Path, Path]:
             expected="state, catalog and online store as files",
             hint="back it up with the server's own tools, such as pg_dump, and the lake's directory with it",
         )
-    return Path(url.removeprefix(LITE)), settings.path(profile.lake)
+    return Path(url.removeprefix(LITE)), settings.lake
 
 
 def _copied(branch: Branch, draft: Path) -> dict[str, str]:

@@ -77,7 +77,7 @@ def _duckdb(settings: Settings) -> Engine:
     from mainstem.engines.duckdb import DuckdbEngine
 
     profile = settings.profile
-    lake = settings.path(profile.lake)
+    lake = settings.lake
     return DuckdbEngine(profile.memory, profile.threads, lake / "tmp", directories=[lake])
 
 

@@ -19,6 +19,7 @@ from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
 from mainstem.nodes.status import Details, ProjectStatus
 from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
+from mainstem.planning.offering import catch_up
 from mainstem.planning.plan import Plan
 from mainstem.planning.process import here
 from mainstem.planning.runner import Listener, Runner
@@ -151,6 +152,7 @@ class Project(Branch):
 
     def _unchanged(self, work: Plan) -> RunRecord:
         """Return the record of a run with nothing to do. It is saved if it shows that a failed run is no longer due."""
+        catch_up(self.adapters.lake, self.adapters.state, self.branch, self.release)
         covers = work.covers(self.graph.dag.order)
         made = RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id, whole=covers)
         last = self.adapters.state.find(RunRecord, branch=self.branch, newest=1)

@@ -10,6 +10,7 @@ from mainstem.errors import ConflictError, NotFound, RequestError, StorageError,
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import ModelVersion, Release, new_id, now
+from mainstem.planning.offering import offer
 from mainstem.planning.plan import Plan
 from mainstem.project.wiring import Adapters
 
@@ -159,6 +160,7 @@ class Releases:
         current = self.claim()
         release = replace(content, id=new_id("rel"), branch=self._branch, parent=current.id or None, created_at=now())
         self._adapters.state.publish(self._branch, release, expect=current.id or None)
+        offer(self._adapters.lake, self._adapters.state, self._branch, release)
         return release
 
 

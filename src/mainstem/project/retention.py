@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mainstem.errors import DefinitionError, SettingsError, SnapshotGone
 from mainstem.nodes.durations import microseconds
-from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.records import ModelVersion, Release, RunRecord
 from mainstem.ports import Lake, Snapshot, State
 from mainstem.settings import FILE, Keep
 
@@ -16,7 +16,7 @@ ALL = "all"
 
 
 class Kept(NamedTuple):
-    """The `releases` and the `snapshots` to keep, and the tags of releases and model versions that hold nothing now."""
+    """The `releases` and the `snapshots` to keep, and the releases, model versions and runs that hold nothing now."""
 
     releases: list[Release]
     snapshots: list[Snapshot]
@@ -35,6 +35,7 @@ def kept(state: State, keep: Keep, now: datetime) -> Kept:
     snapshots = [snapshot for place, snapshot in every.items() if place in needed]
     loose = {release.id for release in releases if release.id not in chosen}
     loose |= {version.id for version in versions if version.id not in used}
+    loose |= {run.id for run in state.find(RunRecord)} - {release.run for release in chosen.values()}
     return Kept(list(chosen.values()), snapshots, frozenset(loose))
 
 

@@ -43,7 +43,7 @@ class Adapters:
 
     @property
     def lake_root(self) -> Path:
-        return self.settings.path(self.settings.profile.lake)
+        return self.settings.lake
 
     @cached_property
     def lake(self) -> IcebergLake:

@@ -196,52 +196,55 @@ class LakeContract:
         lake = open_lake()
         assert [ids(lake, snapshot) for snapshot in made] == [[0, n] for n in range(1, 9)]
 
-    def test_pins_and_publishing_change_no_snapshot(self, open_lake: OpenLake) -> None:
+    def test_pins_and_offers_change_no_snapshot(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         first = commit(lake, [1])
         second = commit(lake, [2], first)
         for snapshot in (second, first, first):
-            lake.pin(snapshot, "release-1")
-            lake.publish(snapshot)
+            lake.pin(snapshot, "version-1")
+            lake.offer({"legs": snapshot})
         assert ids(lake, first) == [1]
         assert ids(open_lake(), second) == [1, 2]
 
     def test_a_sweep_deletes_only_what_nobody_needs(self, open_lake: OpenLake) -> None:
         lake = open_lake()
-        kept, pinned, published, loose = (commit(lake, [n]) for n in range(4))
+        kept, pinned, last, loose = (commit(lake, [n]) for n in range(4))
         grown = commit(lake, [10], loose)
-        lake.pin(pinned, "release-1")
-        lake.publish(published)
+        lake.pin(pinned, "version-1")
+        lake.pin(last, "version-2")
         orphan = write(lake.target("legs", SCHEMA), [99])
-        assert lake.sweep([kept, grown], older_than_hours=1).files == 0  # all files are recent
-        assert lake.sweep([kept, grown], older_than_hours=-1).files == 1
+        assert lake.sweep([kept, grown], unpinned={"run-1"}, older_than_hours=1).files == 0  # all files are recent
+        assert lake.sweep([kept, grown], unpinned={"run-1"}, older_than_hours=-1).files == 1
         assert not Path(orphan.path).exists()
-        for snapshot, expected in ((kept, [0]), (pinned, [1]), (published, [2]), (grown, [3, 10])):
+        for snapshot, expected in ((kept, [0]), (pinned, [1]), (last, [2]), (grown, [3, 10])):
             assert ids(open_lake(), snapshot) == expected
-        assert lake.sweep([kept], older_than_hours=-1).files == 2
+        assert lake.sweep([kept], unpinned={"run-1"}, older_than_hours=-1).files == 2
         with pytest.raises(StorageError):
             open_lake().scan(grown)
         assert ids(lake, commit(lake, [5], kept)) == [0, 5]
 
-    def test_a_tag_that_is_given_up_holds_nothing(self, open_lake: OpenLake) -> None:
+    def test_a_snapshot_is_held_by_its_run_and_its_tags_until_they_are_given_up(self, open_lake: OpenLake) -> None:
         lake = open_lake()
-        first, second = commit(lake, [1]), commit(lake, [2])
-        lake.pin(first, "release-1")
-        lake.pin(second, "release-2")
-        lake.publish(second)
+        first, second = commit(lake, [1], run="run-1"), commit(lake, [2], run="run-2")
+        lake.pin(first, "version-1")
         size = sum(Path(path).stat().st_size for path in lake.scan(first).files)
-        assert lake.sweep([second], older_than_hours=-1) == (0, 0)
-        assert lake.sweep([second], unpinned={"release-1"}, older_than_hours=-1) == (1, size)
+        assert lake.sweep([], older_than_hours=-1) == (0, 0)
+        assert lake.sweep([second], unpinned={"run-1"}, older_than_hours=-1) == (0, 0)
+        assert lake.sweep([second], unpinned={"run-1", "version-1"}, older_than_hours=-1) == (1, size)
         assert ids(open_lake(), second) == [2]
-        assert lake.sweep([second], unpinned={"release-1"}, older_than_hours=-1) == (0, 0)
+        assert lake.sweep([second], unpinned={"run-1", "version-1"}, older_than_hours=-1) == (0, 0)
 
     def test_a_table_of_which_nothing_is_kept_goes_as_a_whole(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         only = commit(lake, [1])
-        lake.pin(only, "release-1")
-        lake.publish(only)
+        lake.pin(only, "version-1")
+        given_up = {"run-1", "version-1"}
         directory = Path(lake.target("legs", SCHEMA).directory).parent
-        assert lake.sweep([], unpinned={"release-1"}, drop=True, older_than_hours=1).files == 0  # it is recent
-        assert lake.sweep([], unpinned={"release-1"}, drop=True, older_than_hours=-1).files == 1
+        assert lake.sweep([], unpinned=given_up, drop=True, older_than_hours=1).files == 0  # it is recent
+        assert lake.sweep([], unpinned=given_up, drop=True, older_than_hours=-1).files == 1
         assert not directory.exists()
+        never = write(lake.target("legs", SCHEMA), [2])  # a run that was killed before its commit
+        assert lake.sweep([], drop=True, older_than_hours=1).files == 0
+        assert lake.sweep([], drop=True, older_than_hours=-1).files == 1
+        assert not Path(never.path).exists()
         assert ids(lake, commit(lake, [3])) == [3]  # it can be made again
