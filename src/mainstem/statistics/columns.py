@@ -133,8 +133,20 @@ def _of_numbers(values: pa.Array) -> dict[str, Any]:
     quantiles = [ordered[max(ceil(share * len(ordered)) - 1, 0)] for share in QUANTILES]
     result: dict[str, Any] = {"quantiles": tuple(restored(each, values.type) for each in quantiles)}
     if not pa.types.is_temporal(values.type):
-        result |= {"mean": float(np.mean(found)), "deviation": float(np.std(found))}
+        result |= _moments(np.asarray(found, dtype="float64"))
     return result
+
+
+def _moments(values: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return the mean and the deviation of the finite values, none if no value is finite."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return {}
+    largest = float(np.abs(finite).max()) or 1.0
+    finite = finite / largest  # squares of values beyond 1e154 have no place in a float
+    return {"mean": float(np.mean(finite)) * largest, "deviation": float(np.std(finite)) * largest}
 
 
 def _frequent(levels: pa.Array, rows: np.ndarray[Any, Any]) -> tuple[tuple[Level, ...], bool]:

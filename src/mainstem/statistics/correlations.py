@@ -66,7 +66,7 @@ def _of_numbers(columns: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[Correla
         both = np.isfinite(columns[a]) & np.isfinite(columns[b])
         if both.sum() < ENOUGH:
             continue
-        one, other = columns[a][both], columns[b][both]
+        one, other = (values[both] / (np.abs(values[both]).max() or 1.0) for values in (columns[a], columns[b]))
         if not (np.ptp(one) and np.ptp(other)):
             continue
         pearson = float(np.corrcoef(one, other)[0, 1])

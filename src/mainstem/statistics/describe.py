@@ -25,6 +25,7 @@ EXACT = 2**52
 
 def column(name: str, type: str, values: pa.ChunkedArray, counts: Counts | None) -> ColumnDescription:
     """Return the description of a column. `counts` are exact counts of all rows; None if `values` are all rows."""
+    import numpy as np
     import pyarrow as pa
 
     counts = counts or counts_in(values, type)
@@ -34,7 +35,8 @@ def column(name: str, type: str, values: pa.ChunkedArray, counts: Counts | None)
     there = present(values)
     found = numbers(there)
     if found is not None and len(found):
-        return ColumnDescription(name, statistics, _histogram(found, there.type), _outliers(found))
+        with np.errstate(over="ignore", invalid="ignore"):  # a distance between extreme values is infinite
+            return ColumnDescription(name, statistics, _histogram(found, there.type), _outliers(found))
     if pa.types.is_string(there.type):
         return ColumnDescription(name, statistics, variants=variants(*counted(there)))
     return ColumnDescription(name, statistics)
@@ -66,7 +68,8 @@ def _histogram(values: np.ndarray[Any, Any], kind: pa.DataType) -> Histogram:
         width = 1 if high - low < WHOLE else -(-(int(high) - int(low) + 1) // BINS)
         edges = np.arange(int(low), int(high) + width + 1, width) - 0.5
     else:
-        edges = np.linspace(float(low), float(high), BINS + 1)
+        share = np.linspace(0, 1, BINS + 1)
+        edges = float(low) * (1 - share) + float(high) * share
     counts, _ = np.histogram(finite.astype("float64"), edges)
     below, above = int((values < low).sum()), int((values > high).sum())
     return Histogram(restored(low, kind), restored(high, kind), tuple(map(int, counts)), below, above)
