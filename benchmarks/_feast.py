@@ -1,7 +1,4 @@
-"""Feast in an environment of its own, as a child process that is given orders (see `_feast_side.py`).
-
-It is no dependency of Mainstem: `environment` makes the virtual environment when it is first needed.
-"""
+"""Feast in an environment of its own, as a child process that is given orders (see `_feast_side.py`)."""
 
 from __future__ import annotations
 
@@ -13,24 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from _environments import environment as programs
+
 VERSION = "0.67.0"
-ROOT = Path(__file__).parent.parent
 SIDE = Path(__file__).parent / "_feast_side.py"
 
 
-def environment(cache: Path = ROOT / ".mainstem" / "bench") -> Path:
-    """The Python of an environment with Feast, DuckDB and Redis, made once in `cache`; exits if that fails."""
-    home = cache / f"feast-{VERSION}"
-    python, done = home / "bin" / "python", home / ".installed"
-    if not done.exists():
-        print(f"installing Feast {VERSION} in {home}: some minutes, once", file=sys.stderr, flush=True)
-        make = [sys.executable, "-m", "venv", "--clear", str(home)]
-        fill = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for command in (make, [*fill, f"feast[duckdb,redis]=={VERSION}"]):
-            if subprocess.run(command).returncode:
-                sys.exit(f"Feast {VERSION} could not be installed\n  hint: it needs a package index")
-        done.touch()
-    return python
+def environment() -> Path:
+    """The Python of an environment with Feast, DuckDB and Redis; exits if there can be none."""
+    return programs("feast", VERSION, f"feast[duckdb,redis]=={VERSION}") / "python"
 
 
 class Feast:

@@ -19,7 +19,7 @@ from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
 from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.rewrites import quicker
-from mainstem.engines.sealed import connect, seal
+from mainstem.engines.sealed import Spare, connect, seal
 from mainstem.engines.sharing import is_quick, shared
 from mainstem.engines.types import casts, columns_of, identifier, literal, stored
 from mainstem.errors import EngineError
@@ -57,22 +57,27 @@ class DuckdbEngine:
         }
         given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
         self._config |= {name: str(value) for name, value in given.items() if value is not None}
+        self._connections = Spare(self._connected)
 
     @contextmanager
     def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
         """Open a session that sees `relations`. Raises `EngineError` if DuckDB refuses the settings."""
-        # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
-        spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
         with explained("connect"):
-            connection = connect({"temp_directory": spill, **self._config})
+            connection = self._connections.take()
         session = DuckdbSession(connection, self._directories)
         try:
-            connection.execute(f"SET disabled_optimizers = {literal(','.join(_left_out()))}")
             for name, relation in relations.items():
                 session.add(name, relation)
             yield session
         finally:
             session.close()
+
+    def _connected(self) -> DuckDBPyConnection:
+        # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
+        spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
+        connection = connect({"temp_directory": spill, **self._config})
+        connection.execute(f"SET disabled_optimizers = {literal(','.join(_left_out()))}")
+        return connection
 
 
 class DuckdbSession:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import ibis
@@ -85,14 +85,12 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
     `SchemaError`."""
     import duckdb
 
-    from mainstem.engines.sealed import connect, seal
     from mainstem.engines.types import columns_of, identifier, to_duckdb
 
-    with connect() as connection:
+    with _nothing_in_reach().cursor() as connection:
         for name, table in inputs.items():
             columns = ", ".join(f"{identifier(c)} {to_duckdb(str(t))}" for c, t in table.schema().items())
-            connection.execute(f"CREATE TABLE {identifier(name)} ({columns})")
-        seal(connection)
+            connection.execute(f"CREATE TEMP TABLE {identifier(name)} ({columns})")
         try:
             described = columns_of(connection, query)
         except duckdb.Error as error:
@@ -101,6 +99,14 @@ def _described(text: str, query: str, inputs: Mapping[str, ibis.Table], where: s
     found = [(name, _kept(type)) for name, type in described]
     _check(found, where)
     return {name: str(type) for name, type in found}
+
+
+@cache
+def _nothing_in_reach() -> Any:
+    """Return a database that reaches no file. Temporary tables of one cursor are not seen by another."""
+    from mainstem.engines.sealed import connect, seal
+
+    return seal(connect())
 
 
 def _check(columns: Sequence[tuple[str, Any]], where: str | None) -> None:
