@@ -20,6 +20,7 @@ from mainstem.errors import CheckFailed, NotFound, RunFailed, UnknownName
 from mainstem.nodes.records import CheckResult, Release, RunRecord
 from mainstem.planning.plan import Plan
 from mainstem.project.backup import Backup
+from mainstem.project.compaction import Compacted
 from mainstem.project.garbage import Garbage
 from mainstem.project.project import Project, load
 
@@ -52,6 +53,7 @@ class Double:
             "create_key": "ms_secret",
             "keys": [],
             "gc": Garbage(3, 4_096, 2, 0),
+            "compact": (Compacted("legs", 3, 1, 2**20),),
             "backup": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
             "restore": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
         }
@@ -108,6 +110,7 @@ def invoke(*arguments: str) -> Any:
         (["serve", "--port", "0"], ("serve", None, 0, 0)),
         (["serve"], ("serve", None, None, 0)),
         (["gc"], ("gc",)),
+        (["compact", "legs", "quarantine.legs"], ("compact", "legs", "quarantine.legs")),
         (["backup", "/backups/monday"], ("backup", Path("/backups/monday"))),
         (["restore", "/backups/monday"], ("restore", Path("/backups/monday"))),
         (["finding", "list", "--state", "open"], ("findings", "open")),

@@ -128,6 +128,10 @@ class Branch:
         """Return the branch's release. A branch without one is forked from main."""
         return self._releases.claim()
 
+    def republish(self, content: Release) -> Release:
+        """Publish the content as a new release of the branch."""
+        return self._releases.publish(content)
+
     def findings(self, state: str | None = None) -> list[Finding]:
         """Return the branch's findings, oldest first, perhaps only those in one state."""
         found = self.adapters.state.find(Finding, branch=self.branch)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.parity import ParityReport
     from mainstem.ports import Verification
     from mainstem.project.backup import Backup
+    from mainstem.project.compaction import Compacted
     from mainstem.project.garbage import Garbage
     from mainstem.project.matching import Proposal
     from mainstem.project.online import Online, OnlineViews
@@ -339,6 +340,16 @@ class Project(Branch):
         from mainstem.project.garbage import collect_garbage
 
         return collect_garbage(self)
+
+    def compact(self, *names: str) -> tuple[Compacted, ...]:
+        """Merge the small data files of published relations, all if none is named. Their rows stay.
+
+        Returns one record for each named relation, or for each that has small files. Raises `UnknownName`, and
+        `ConflictError` while a run is in progress on the branch.
+        """
+        from mainstem.project.compaction import compact
+
+        return compact(self, names)
 
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -114,7 +114,7 @@ class Releases:
             )
         for snapshot in chosen.tables.values():
             self._adapters.lake.scan(snapshot)  # it raises StorageError for one that is not kept any more
-        return self._publish(replace(chosen, rolled_back=history[0].id))
+        return self.publish(replace(chosen, rolled_back=history[0].id))
 
     def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
         """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
@@ -130,7 +130,7 @@ class Releases:
         self._check_version(model, chosen)
         for endpoint in endpoints:
             release = promote(release, endpoint, chosen)
-        return self._publish(release)
+        return self.publish(release)
 
     def _check_version(self, model: str, version: str) -> None:
         """Refuse an id that is not a version of the model. Raises `NotFound`."""
@@ -152,10 +152,10 @@ class Releases:
         for older in history:
             before = {e: older.endpoints[e] for e in wanted if older.endpoints.get(e, live.get(e)) != live.get(e)}
             if before:
-                return self._publish(replace(self.current, endpoints={**live, **before}))
+                return self.publish(replace(self.current, endpoints={**live, **before}))
         raise NotFound(f"no earlier version was live at {name!r}", hint="mainstem show NAME lists a model's versions")
 
-    def _publish(self, content: Release) -> Release:
+    def publish(self, content: Release) -> Release:
         """Move the branch's head to a release with the given content."""
         current = self.claim()
         release = replace(content, id=new_id("rel"), branch=self._branch, parent=current.id or None, created_at=now())

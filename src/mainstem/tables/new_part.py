@@ -7,6 +7,7 @@ snapshot of a table therefore keeps which snapshots it was made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -58,6 +59,23 @@ def made_of(context: Context, subject: Subject, rows: ibis.Table) -> dict[str, s
     inputs = {name: _input(context.snapshot(name)) for name in sorted(leaves(rows))}
     made = _MadeOf(of_expression(rows), inputs, _compared(context, subject))
     return {MADE_OF: msgspec.json.encode(made).decode()}
+
+
+def reads_instead(snapshot: Snapshot, pairs: Mapping[str, tuple[Snapshot, Snapshot]]) -> Snapshot:
+    """Return a table's snapshot as made of the second snapshot of each pair, which has the rows of the first."""
+    before = _before(snapshot)
+    if before is None:
+        return snapshot
+    inputs = {
+        name: _input(pairs[name][1]) if name in pairs and read == _input(pairs[name][0]) else read
+        for name, read in before.inputs.items()
+    }
+    compared = {
+        name: pairs[name][1].id if name in pairs and id == pairs[name][0].id else id
+        for name, id in before.compared.items()
+    }
+    made = _MadeOf(before.expression, inputs, compared)
+    return replace(snapshot, properties={**snapshot.properties, MADE_OF: msgspec.json.encode(made).decode()})
 
 
 def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part, ...] | None:

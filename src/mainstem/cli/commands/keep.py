@@ -1,4 +1,5 @@
-"""`mainstem backup`, `restore` and `gc`: copy stored data, bring it back, and delete unneeded data."""
+"""`mainstem backup`, `restore`, `gc` and `compact`: copy stored data, bring it back, delete what is not
+needed, and merge small files."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem backup /backups/monday")(backup)
     command(app, "mainstem restore /backups/monday")(restore)
     command(app, "mainstem gc")(gc)
+    command(app, "mainstem compact departures")(compact)
 
 
 def backup(
@@ -57,3 +59,18 @@ def gc(directory: Directory = HERE, branch: Branch = "main", profile: Profile = 
     freed = f"{found.files:,} files ({found.bytes / 2**20:,.1f} MiB)"
     told = f"{freed}, {found.records:,} online records and {found.states:,} online states deleted"
     output(json).said(told, **found._asdict())
+
+
+def compact(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]…", help="Published relations.")] = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Merge the small data files of published relations, all if none is named. Their rows stay.
+
+    Nothing downstream is built again. `mainstem gc` deletes the small files when no kept release needs them.
+    """
+    with opened(directory, profile, branch) as project:
+        output(json).compacted(project.compact(*names or ()))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
 
 
@@ -53,6 +54,9 @@ class JsonOutput:
 
     def status(self, status: ProjectStatus) -> None:
         _print(status)
+
+    def compacted(self, found: Sequence[Compacted]) -> None:
+        _print(list(found))
 
     def shown(self, node: Details) -> None:
         _print(node)

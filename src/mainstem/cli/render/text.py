@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
 
 WIDTH_IN_A_PIPE = 120
@@ -120,6 +121,17 @@ class TextOutput:
     def keys(self, keys: Sequence[Any]) -> None:
         rows = [(k.name, ", ".join(k.scopes), instant(k.created_at)) for k in keys]
         self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
+
+    def compacted(self, found: Sequence[Compacted]) -> None:
+        if not found:
+            self._show("nothing to merge: no relation has several small files")
+            return
+        columns = ("relation", "files", "merged into", "written", "")
+        rows = [
+            (each.name, each.before, each.after, f"{each.bytes / 2**20:,.1f} MiB" if each.bytes else "", each.left)
+            for each in found
+        ]
+        self._show(tables.grid(columns, rows))
 
     def said(self, text: str, hint: str | None = None, **facts: Any) -> None:
         self._show(escape(text))
