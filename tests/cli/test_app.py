@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mainstem.cli.app import app, run
 from mainstem.errors import CheckFailed, NotFound, RunFailed, UnknownName
+from mainstem.nodes.erasures import Erasure
 from mainstem.nodes.records import CheckResult, Release, RunRecord
 from mainstem.planning.plan import Plan
 from mainstem.project.backup import Backup
@@ -53,6 +54,7 @@ class Double:
             "create_key": "ms_secret",
             "keys": [],
             "gc": Garbage(3, 4_096, 2, 0),
+            "erase": Erasure("erasure-1", ("id",), {"main: legs": 2}, 1, 1, ("rel-0",), left=("backups",)),
             "compact": (Compacted("legs", 3, 1, 2**20),),
             "backup": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
             "restore": Backup(NOON, {"main": "rel-1"}, {"state.db": ("00", 4096)}),
@@ -110,6 +112,8 @@ def invoke(*arguments: str) -> Any:
         (["serve", "--port", "0"], ("serve", None, 0, 0)),
         (["serve"], ("serve", None, None, 0)),
         (["gc"], ("gc",)),
+        (["erase", "id=4=2", "--also", "legs.other"], ("erase", "id", "4=2", ["legs.other"], True)),
+        (["erase", "id=42", "--yes"], ("erase", "id", "42", (), False)),
         (["compact", "legs", "quarantine.legs"], ("compact", "legs", "quarantine.legs")),
         (["backup", "/backups/monday"], ("backup", Path("/backups/monday"))),
         (["restore", "/backups/monday"], ("restore", Path("/backups/monday"))),

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,6 +42,17 @@ class TestPostgresql(StateContract):
             connection.execute(text(f"CREATE DATABASE {name}"))
         engine.dispose()
         yield from opener(f"{postgresql}/{name}")
+
+
+def test_what_was_replaced_is_shredded(url: str, tmp_path: Path):
+    with closing(SqlState(url)) as state:
+        for n in range(200):
+            state.save(RunRecord(f"r{n}", "ada@example.org", "published"))
+        state.save(*(RunRecord(f"r{n}", "main", "published") for n in range(200)))
+        assert any(b"ada@example.org" in path.read_bytes() for path in tmp_path.iterdir())
+        state.shred()
+        assert not any(b"ada@example.org" in path.read_bytes() for path in tmp_path.iterdir())
+        assert len(state.find(RunRecord, branch="main")) == 200
 
 
 @pytest.fixture

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mainstem.lake.failures import retried
+from mainstem.lake.failures import explained, retried
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+
+T = TypeVar("T")
 
 NAMESPACE = "mainstem"
 """The name of the catalog, and of its namespace of physical tables."""
@@ -40,3 +45,20 @@ def open_catalog(root: Path, url: str | None) -> SqlCatalog:
     with suppress(NamespaceAlreadyExistsError):
         catalog.create_namespace(NAMESPACE)
     return catalog
+
+
+def location(root: Path, physical: str) -> Path:
+    """Return the directory of a physical table."""
+    return root / "tables" / physical
+
+
+def change(catalog: SqlCatalog, root: Path, physical: str, attempt: Callable[[Table], T]) -> T:
+    """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
+    with explained(str(location(root, physical))):
+        return retried(lambda: attempt(catalog.load_table((NAMESPACE, physical))))
+
+
+def drop(catalog: SqlCatalog, root: Path, physical: str) -> None:
+    """Delete a physical table with all of its files."""
+    catalog.drop_table((NAMESPACE, physical))
+    shutil.rmtree(location(root, physical))

@@ -8,16 +8,15 @@ its snapshot as the current one, so it shows that snapshot to any reader (ADR 19
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
-from mainstem.lake.catalog import NAMESPACE
+from mainstem.lake.catalog import NAMESPACE, change, location
 from mainstem.lake.changes import branch_of, produce, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
@@ -211,54 +210,32 @@ class IcebergLake:
     ) -> Sweep:
         """Expire snapshots that are not kept, pinned or recent, and delete the data files that only they had. With
         `drop` a table of which nothing is kept or pinned goes as a whole."""
-        from mainstem.lake.names import offered
+        from mainstem.lake.sweep import sweep_lake
 
         self._admitted()
         before = time.time() - older_than_hours * 3600
-        with explained(str(self.root)):
-            tables = [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
-            shown = offered(self._catalog)
-        swept = self._uncommitted(tables, before) if drop else Sweep()
-        for name in tables:
-            kept = [snapshot for snapshot in keep if snapshot.physical == name]
-            found = self._change(
-                name, partial(self._swept, kept=kept, shown=shown, unpinned=unpinned, drop=drop, before=before)
-            )
-            swept = Sweep(swept.files + found.files, swept.bytes + found.bytes)
+        swept = sweep_lake(self._catalog, self.root, keep, unpinned, drop, before)
         self._scans.clear()
         return swept
 
-    def _swept(
-        self,
-        table: Table,
-        kept: Sequence[Snapshot],
-        shown: Collection[str],
-        unpinned: Collection[str],
-        drop: bool,
-        before: float,
-    ) -> Sweep:
-        from mainstem.lake.sweep import is_unneeded, size_of, sweep_table
+    def holding(self, column: str, value: str) -> dict[str, int]:
+        """Return all data files with rows whose column has the value, of whatever table and age, and the number of
+        these rows."""
+        from mainstem.lake.erasing import holding
 
-        physical = table.name()[-1]
-        directory = self._location(physical)
-        if not drop or not is_unneeded(table, directory, kept, unpinned, before):
-            return sweep_table(table, directory, kept, shown, unpinned, before)
-        freed = size_of(directory)
-        self._catalog.drop_table((NAMESPACE, physical))
-        shutil.rmtree(directory)
-        return freed
+        with explained(str(self.root)):
+            tables = sorted((self.root / "tables").glob("*"))
+            return {path: rows for table in tables for path, rows in holding(table, column, value).items()}
 
-    def _uncommitted(self, tables: Collection[str], before: float) -> Sweep:
-        """Delete the directories of tables whose first commit never came."""
-        from mainstem.lake.sweep import is_recent, size_of
+    def forget(self, paths: Collection[str]) -> set[tuple[str, int]]:
+        """Delete data files, and every snapshot that refers to one of them, whatever it is pinned by. Return these
+        snapshots, each as its physical table and id. No run may be in progress."""
+        from mainstem.lake.erasing import forget
 
-        swept = Sweep()
-        for directory in (self.root / "tables").glob("*"):
-            if directory.name not in tables and not is_recent(directory, before):
-                found = size_of(directory)
-                shutil.rmtree(directory)
-                swept = Sweep(swept.files + found.files, swept.bytes + found.bytes)
-        return swept
+        self._admitted()
+        gone = forget(self._catalog, self.root, paths)
+        self._scans.clear()
+        return gone
 
     def artifact_dir(self, name: str, number: int) -> Path:
         """Return the directory of a model version's artifact. It is created if needed."""
@@ -307,7 +284,7 @@ class IcebergLake:
         return open_catalog(self.root, self._uri)
 
     def _location(self, physical: str) -> Path:
-        return self.root / "tables" / physical
+        return location(self.root, physical)
 
     def _transaction(self, table: str, physical: str, fields: tuple[Field, ...]) -> Transaction:
         """Return a transaction on the physical table. It creates a table that does not exist yet."""
@@ -326,8 +303,7 @@ class IcebergLake:
 
     def _change(self, physical: str, attempt: Callable[[Table], T]) -> T:
         """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
-        with explained(str(self._location(physical))):
-            return retried(lambda: attempt(self._catalog.load_table((NAMESPACE, physical))))
+        return change(self._catalog, self.root, physical, attempt)
 
     def _removed(self, parent: Snapshot | None, paths: Sequence[str]) -> list[IcebergFile]:
         if not paths:

@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstem.lake.catalog import NAMESPACE, change, drop, location
 from mainstem.lake.changes import is_given_up
 from mainstem.lake.checksums import is_of
+from mainstem.lake.failures import explained
 from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import data_files, manifests
+from mainstem.lake.names import offered
 from mainstem.ports import Snapshot, Sweep
 
 if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
 
 DATA = ".parquet"
+
+
+def sweep_lake(
+    catalog: SqlCatalog,
+    root: Path,
+    keep: Sequence[Snapshot],
+    unpinned: Collection[str],
+    whole: bool,
+    before: float,
+) -> Sweep:
+    """Sweep every table. With `whole` a table of which nothing is kept or held goes with all of its files."""
+    with explained(str(root)):
+        tables = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
+        shown = offered(catalog)
+
+    def swept(table: Table) -> Sweep:
+        physical = table.name()[-1]
+        kept = [snapshot for snapshot in keep if snapshot.physical == physical]
+        directory = location(root, physical)
+        if not whole or not is_unneeded(table, directory, kept, unpinned, before):
+            return sweep_table(table, directory, kept, shown, unpinned, before)
+        freed = size_of(directory)
+        drop(catalog, root, physical)
+        return freed
+
+    found = [*(_uncommitted(root, tables, before) if whole else ()), *(change(catalog, root, t, swept) for t in tables)]
+    return Sweep(sum(each.files for each in found), sum(each.bytes for each in found))
+
+
+def _uncommitted(root: Path, tables: Collection[str], before: float) -> Iterator[Sweep]:
+    """Delete the directories of tables whose first commit never came."""
+    for directory in (root / "tables").glob("*"):
+        if directory.name not in tables and not is_recent(directory, before):
+            yield size_of(directory)
+            shutil.rmtree(directory)
 
 
 def sweep_table(

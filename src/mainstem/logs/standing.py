@@ -80,6 +80,19 @@ def forget(store: OnlineStore, stream: str, time: str, before: int, step: int) -
     return forgotten
 
 
+def erase(store: OnlineStore, stream: str, column: str, value: str) -> int:
+    """Delete the rows whose column has a value, given as text. Return their number."""
+    space, erased = _space(stream), 0
+    for page in store.scan(space, PAGE):
+        names = [name for name, raw in page if name != _SWEPT and str(_decode(raw).row.get(column)) == value]
+        if names:
+            with store.transaction() as writer:
+                for name in names:
+                    writer.delete(space, name)
+            erased += len(names)
+    return erased
+
+
 def _is_before(raw: bytes, time: str, instant: int) -> bool:
     standing = _decode(raw)
     return bool(max(standing.arrived, standing.row[time]) < instant)

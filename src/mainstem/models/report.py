@@ -67,6 +67,8 @@ def interval(measure: Measure) -> str:
 
 def _lines(version: ModelVersion, manifest: Manifest) -> Iterator[str]:
     yield f"{version.id}   {manifest.task}, {manifest.algorithm}, {version.created_at:%Y-%m-%d %H:%M} UTC"
+    if version.erased_at is not None:
+        yield f"  not reproducible: some of its rows were erased on {version.erased_at:%Y-%m-%d}"
     rows = manifest.rows
     yield f"  {rows['train']:,} rows to train, {rows['test']:,} to test, {rows['unlabelled']:,} unlabelled"
     yield ""

@@ -15,6 +15,7 @@ from mainstem.models.metrics import Array
 from mainstem.monitoring.drift import Sample
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.erasures import Replaced
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
 from mainstem.nodes.instants import instant_of
@@ -136,6 +137,9 @@ class Watched:
             snapshot = release.tables.get(relation)
             if snapshot is not None and wanted in (None, snapshot.id):
                 return snapshot
+        erased = self.context.state.get(Replaced, str(wanted))
+        if erased is not None and erased.relation == relation:
+            return erased.instead
         raise StorageError(
             f"the rows that {self.version.id} was trained on no longer exist",
             got=f"no release with snapshot {wanted} of {relation}",

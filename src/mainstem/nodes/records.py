@@ -205,7 +205,8 @@ class ModelVersion:
 
     `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
     on the test rows. `baseline` is the naive model's metric there. `folds` are the cross-validated scores per
-    candidate. `snapshots` maps each training table to its snapshot id.
+    candidate. `snapshots` maps each training table to its snapshot id. A version some of whose rows were erased since
+    (`erased_at`) cannot be trained again as it was.
     """
 
     id: str
@@ -227,3 +228,4 @@ class ModelVersion:
     trained_until: datetime | None = None
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
+    erased_at: datetime | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.parity import ParityReport
     from mainstem.ports import Verification
     from mainstem.project.backup import Backup
@@ -350,6 +352,34 @@ class Project(Branch):
         from mainstem.project.compaction import compact
 
         return compact(self, names)
+
+    def erase(self, column: str, value: object, *, also: Sequence[str] = (), rehearse: bool = False) -> Erasure:
+        """Erase all rows whose `column` has the value, in every relation of every branch, release and model's dataset,
+        and in the branch's online state and logs. `also` are other columns with the same key, as `orders.buyer_id`.
+
+        Deletion wins: releases and snapshots that have such a row are gone, and model versions that were made of them
+        are marked. With `rehearse` nothing is changed. Raises `UnknownName` and `RequestError` for the columns, and
+        `ConflictError` while a run is in progress.
+        """
+        from mainstem.project.erasure import Eraser, stale_views
+
+        if rehearse:
+            return Eraser(self, column, str(value), also).rehearse()
+        self._drain()
+        before = self.release
+        done = Eraser(self, column, str(value), also).erase()
+        views = stale_views(self, before) if self.adapters.has_store else ()
+        if views:
+            self.materialise(views, rebuild=True)
+        return replace(done, views=views)
+
+    def _drain(self) -> None:
+        """Bring the entries of all logs into the lake."""
+        with self.adapters.state.hold(self.branch, _who()):
+            work = self.plan(look=False)
+            drains = replace(work, steps=tuple(step for step in work.steps if step.kind == "drain"))
+            if drains.steps:
+                self._carry_out(drains, None)
 
     # ── findings ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -163,6 +163,7 @@ def _model(branch: Branch, definition: Definition) -> ModelDetails:
         computed_by_the_engine=[f"{f.feature}, because of {f.operation} ({f.where})" for f in slow],
         versions=[
             {"id": v.id, "algorithm": v.algorithm, "metric": v.metric, "value": v.metrics[v.metric].value}
+            | ({"not reproducible": f"rows erased on {v.erased_at:%Y-%m-%d}"} if v.erased_at else {})
             for v in versions
         ],
         card=card(newest, branch.adapters.lake_root) if newest else "never trained",

@@ -110,6 +110,15 @@ class SqlState:
         with explained(self.where), self._connect().connect() as connection:
             return {row.name: row.release for row in connection.execute(query)}
 
+    def shred(self) -> None:
+        """Leave nothing of records that were replaced in the database's files."""
+        lite = self._url.get_backend_name() == "sqlite"
+        statements = ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] if lite else [f"VACUUM FULL {records.name}"]
+        with explained(self.where), self._connect().connect() as connection:
+            raw = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for statement in statements:
+                raw.exec_driver_sql(statement)
+
     def close(self) -> None:
         """Close the connections. The next use opens them again."""
         if self._engine is not None:

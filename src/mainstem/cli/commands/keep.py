@@ -1,5 +1,5 @@
-"""`mainstem backup`, `restore`, `gc` and `compact`: copy stored data, bring it back, delete what is not
-needed, and merge small files."""
+"""`mainstem backup`, `restore`, `gc`, `compact` and `erase`: copy stored data, bring it back, delete what is not
+needed, merge small files, and erase a key."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem restore /backups/monday")(restore)
     command(app, "mainstem gc")(gc)
     command(app, "mainstem compact departures")(compact)
+    command(app, "mainstem erase customer_id=42 --yes")(erase)
 
 
 def backup(
@@ -74,3 +75,25 @@ def compact(
     """
     with opened(directory, profile, branch) as project:
         output(json).compacted(project.compact(*names or ()))
+
+
+def erase(
+    key: Annotated[str, typer.Argument(metavar="COLUMN=VALUE", help="A key column and the value to erase.")],
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="RELATION.COLUMN", help="Another column with this key.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it, only show what would be erased.")] = False,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Erase all rows with a key: in tables, their earlier snapshots, datasets of models, online state and logs.
+
+    Releases that have such a row are gone, also where a branch or a model needs them.
+    """
+    column, equals, value = key.partition("=")
+    if not equals or not column:
+        raise typer.BadParameter("write COLUMN=VALUE, such as customer_id=42")
+    with opened(directory, profile, branch) as project:
+        output(json).erased(project.erase(column, value, also=also or (), rehearse=not yes))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
@@ -57,6 +58,9 @@ class JsonOutput:
 
     def compacted(self, found: Sequence[Compacted]) -> None:
         _print(list(found))
+
+    def erased(self, found: Erasure) -> None:
+        _print(found)
 
     def shown(self, node: Details) -> None:
         _print(node)

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import descriptions, nodes, runs, tables
+from mainstem.cli.render import descriptions, keeping, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
@@ -123,15 +124,10 @@ class TextOutput:
         self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
 
     def compacted(self, found: Sequence[Compacted]) -> None:
-        if not found:
-            self._show("nothing to merge: no relation has several small files")
-            return
-        columns = ("relation", "files", "merged into", "written", "")
-        rows = [
-            (each.name, each.before, each.after, f"{each.bytes / 2**20:,.1f} MiB" if each.bytes else "", each.left)
-            for each in found
-        ]
-        self._show(tables.grid(columns, rows))
+        self._show(*keeping.compacted(found))
+
+    def erased(self, found: Erasure) -> None:
+        self._show(*keeping.erased(found))
 
     def said(self, text: str, hint: str | None = None, **facts: Any) -> None:
         self._show(escape(text))

@@ -1,0 +1,121 @@
+"""Find and delete the data files that have some rows, with every snapshot that refers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainstem.lake.catalog import NAMESPACE, change, drop, location
+from mainstem.lake.checksums import is_of
+from mainstem.lake.failures import explained
+from mainstem.lake.files import LakeFiles, relative
+from mainstem.lake.manifests import current, data_files, manifests
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+
+
+def holding(directory: Path, column: str, value: str) -> dict[str, int]:
+    """Return the data files below a table's directory with rows whose column has the value, and the number of these
+    rows. The value is read as one of the column's type; a type that cannot hold it has no such rows.
+
+    Raises `OSError` and `ValueError` for a damaged file.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    found = {}
+    for path in sorted((directory / "data").glob("*.parquet")):
+        rows = ds.dataset(path, format="parquet")
+        if column not in rows.schema.names:
+            continue
+        try:
+            wanted = pa.scalar(value).cast(rows.schema.field(column).type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            continue
+        if count := rows.count_rows(filter=ds.field(column) == wanted):
+            found[str(path)] = count
+    return found
+
+
+def forget(catalog: SqlCatalog, root: Path, paths: Collection[str]) -> set[tuple[str, int]]:
+    """Delete data files and every snapshot that refers to one of them. Return these, as physical table and id."""
+    files = LakeFiles.of(root)
+    gone = set[tuple[str, int]]()
+    for physical in sorted({Path(path).parent.parent.name for path in paths}):
+        own = [path for path in paths if Path(path).parent.parent.name == physical]
+        with explained(str(root)):
+            exists = catalog.table_exists((NAMESPACE, physical))
+
+        def forgotten(table: Table, own: Collection[str] = own) -> set[int]:
+            ids = snapshots_with(table, files, own)
+            if ids == {snapshot.snapshot_id for snapshot in table.metadata.snapshots}:
+                drop(catalog, root, table.name()[-1])
+                return ids
+            if ids:
+                drop_snapshots(table, ids)
+                table.refresh()
+            delete_files(table, location(root, table.name()[-1]), files, ids, own)
+            return ids
+
+        gone |= {(physical, id) for id in (change(catalog, root, physical, forgotten) if exists else ())}
+        for path in own:
+            Path(path).unlink(missing_ok=True)
+    return gone
+
+
+def snapshots_with(table: Table, files: LakeFiles, paths: Collection[str]) -> set[int]:
+    """Return the snapshots of a table that refer to one of these data files."""
+    wanted = {relative(path) for path in paths}
+    has = dict[str, bool]()
+    found = set[int]()
+    for snapshot in table.metadata.snapshots:
+        for manifest in manifests(files, snapshot.manifest_list):
+            if manifest.manifest_path not in has:
+                held = data_files(files, manifest)
+                has[manifest.manifest_path] = any(relative(file.file_path) in wanted for file in held)
+            if has[manifest.manifest_path]:
+                found.add(snapshot.snapshot_id)
+                break
+    return found
+
+
+def drop_snapshots(table: Table, gone: Collection[int]) -> None:
+    """Expire snapshots, whatever refers to them. One that stays becomes the current one."""
+    from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
+
+    stay = [snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.snapshot_id not in gone]
+    refs = {name: ref for name, ref in table.metadata.refs.items() if ref.snapshot_id in gone and name != "main"}
+    with table.transaction() as transaction:
+        if table.metadata.current_snapshot_id in gone:
+            ManageSnapshots(transaction).set_current_snapshot(stay[-1]).commit()
+        for name, ref in refs.items():
+            manage = ManageSnapshots(transaction)
+            (manage.remove_tag(name) if ref.snapshot_ref_type == "tag" else manage.remove_branch(name)).commit()
+        ExpireSnapshots(transaction).by_ids(sorted(gone)).commit()
+
+
+def delete_files(
+    table: Table, directory: Path, files: LakeFiles, gone: Collection[int], paths: Collection[str]
+) -> None:
+    """Delete data files with their checksums, the manifests that no snapshot refers to any more, since these have the
+    extremes of columns, and the metadata files that show a snapshot that is gone."""
+    live = {relative(path) for path in _manifests_of(table, files)}
+    for path in (directory / "metadata").glob("*.avro"):
+        if relative(path) not in live:
+            path.unlink(missing_ok=True)
+    for path in (directory / "metadata").glob("*.metadata.json"):
+        if current(files, str(path)) in gone:
+            path.unlink(missing_ok=True)
+    dead = {relative(path) for path in paths}
+    for path in (directory / "data").iterdir():
+        if path.is_file() and (relative(path) in dead or is_of(path, dead, relative(path))):
+            path.unlink(missing_ok=True)
+
+
+def _manifests_of(table: Table, files: LakeFiles) -> Iterator[str]:
+    for snapshot in table.metadata.snapshots:
+        yield snapshot.manifest_list
+        yield from (manifest.manifest_path for manifest in manifests(files, snapshot.manifest_list))
