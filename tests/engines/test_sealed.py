@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -99,3 +101,19 @@ def test_the_backend_of_a_session_is_sealed_too(tmp_path: Path) -> None:
         assert backend.raw_sql("SELECT count(*) FROM t").fetchone() == (2,)
         with pytest.raises(duckdb.Error):
             backend.raw_sql(sql)
+
+
+ENDS = """
+from mainstem.engines.duckdb import DuckdbEngine
+
+engine = DuckdbEngine()
+for _ in range(2):
+    with engine.session({}) as session:
+        session.fetch("SELECT 1")
+"""
+
+
+@pytest.mark.parametrize("time", range(4))
+def test_a_process_ends_while_a_connection_is_opened_ahead(time: int) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

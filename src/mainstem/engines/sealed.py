@@ -61,7 +61,7 @@ class Spare:
             ready, self._next, self._asked = self._next, None, self._asked + 1
             if self._asked > 1:
                 self._next = Future()
-                Thread(target=self._prepare, args=(self._next,), name="connection", daemon=True).start()
+                Thread(target=self._prepare, args=(self._next,), name="connection").start()
         return self._opened() if ready is None else ready.result()
 
     def _prepare(self, future: Future[DuckDBPyConnection]) -> None:
