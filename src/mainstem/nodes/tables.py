@@ -29,6 +29,7 @@ class Table(Node):
     assume_known: Mapping[str, str] = field(default_factory=dict)
     using: str | None = None
     schema: Mapping[str, str] | None = None
+    sort: tuple[str, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -51,6 +52,7 @@ class Table(Node):
     assume_known=anything,
     using=optional(word("arrow", "polars", "pandas")),
     schema=optional(mapping(column_type, at_least=1)),
+    sort=columns(),
     **META,
 )
 def table(
@@ -64,6 +66,7 @@ def table(
     assume_known: Mapping[str, str] | None = None,
     using: Literal["arrow", "polars", "pandas"] | None = None,
     schema: Mapping[str, str] | None = None,
+    sort: str | Sequence[str] | None = None,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -72,7 +75,8 @@ def table(
 
     The function takes Ibis tables and returns one. The verbs of `clean` are then applied in order. `time` names the
     column of the event time. `assume_known` maps a column to a reason: the column may then be used although its
-    availability is unknown. Raises `DefinitionError` for a function that does not take tables.
+    availability is unknown. `sort` names the columns by which rows are written, so that a query for a few of their
+    values reads a small part. Raises `DefinitionError` for a function that does not take tables.
 
     With `using` the function takes and returns Polars or pandas frames, or Arrow batches, which are streamed. It is
     then called when the table is built, and `schema` declares the columns of its result with their Ibis types.
@@ -98,6 +102,7 @@ def table(
             assume_known=assumed,
             using=using,
             schema=None if schema is None else dict(schema),
+            sort=names(sort),
             origin=_origin(body),
         )
 
@@ -113,10 +118,11 @@ def sql(
     time: str | None = None,
     clean: Sequence[Verb] = (),
     checks: Sequence[Check] = (),
+    sort: str | Sequence[str] | None = None,
     **meta: Any,
 ) -> Table:
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
-    rows = {"key": names(key), "time": time, "clean": tuple(clean), "checks": tuple(checks)}
+    rows = {"key": names(key), "time": time, "clean": tuple(clean), "checks": tuple(checks), "sort": names(sort)}
     return Table(name=name, sql=text, origin=origin, **{**meta, **rows})
 
 

@@ -105,10 +105,13 @@ def _merged(branch: Branch, snapshot: Snapshot, groups: Iterable[Sequence[str]])
     types = {field.name: field.type for field in snapshot.fields}
     target = lake.target(snapshot.table, types)
     branch.reading("compaction").refuse_damaged(snapshot)
+    node = branch.graph[snapshot.table].node if snapshot.table in branch.graph else None
+    order = [column for column in getattr(node, "sort", ()) if column in types]
     gone, new = list[str](), list[DataFile]()
     for group in groups:
         with engine.session({"rows": Scan(tuple(group), snapshot.fields, 0)}) as session:
-            new += session.write(ibis.table(types, name="rows"), target)
+            rows = ibis.table(types, name="rows")
+            new += session.write(rows.order_by(list(order)) if order else rows, target)
         gone += group
     made = lake.commit(
         snapshot.table,

@@ -65,7 +65,7 @@ def _parse(text: str, where: str | None = None) -> sge.Query:
         raise problem.at(where) if where else problem from None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16_384)
 def _parsed(text: str) -> sge.Query:
     """Return a query's tree. Do not change it: it is cached."""
     try:

@@ -58,7 +58,7 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
         computed(context.engine, inputs, raw, relations, many_reads=many) as (session, raw),
     ):
         if not many:
-            files = write(session, raw, target)
+            files = write(session, _sorted(raw, definition.node), target)
             return Written(files, drawn=draw(session, target, files))
         node: Any = definition.node
         verbs = [verb.ready() for verb in definition.clean]
@@ -71,11 +71,15 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
         if place is not None and aside:
             found |= _refused(context, aside, place, done.segments)
         _refuse(name, session, done.segments, found, definition.where)
-        valid = write(session, done.rows, target)
+        valid = write(session, _sorted(done.rows, node), target)
         drawn = draw(session, target, valid)
         _check_sum(name, session, done.segments, verbs, (*valid, *aside), definition.where)
     total = sum(file.rows for file in (*valid, *aside))
     return Written(valid, aside, _results(done.segments, found, total), fitting.keep(), drawn)
+
+
+def _sorted(rows: ibis.Table, node: Any) -> ibis.Table:
+    return rows.order_by(list(node.sort)) if node.sort else rows
 
 
 def together(parts: Sequence[Written]) -> Written:

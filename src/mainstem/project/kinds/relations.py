@@ -47,7 +47,8 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
     for column, type in schema.items():
         if not is_storable(_parsed(type)):
             raise unstorable(column, _parsed(type))
-    for column in (*node.key, *([node.time] if node.time else [])):
+    sort = node.sort if isinstance(node, Table) else ()
+    for column in (*node.key, *([node.time] if node.time else []), *sort):
         if column not in schema:
             raise UnknownName.among("column", column, schema)
     if node.time and not schema[node.time].startswith("timestamp('UTC'"):

@@ -33,8 +33,8 @@ from mainstem.tables.fitting import Fitted
 if TYPE_CHECKING:
     import ibis
 
-# The expression includes the function, the SQL and the inputs. `assume_known` does not change rows.
-WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema")
+# The expression includes the function, the SQL and the inputs. `assume_known` and `sort` do not change rows.
+WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema", "sort")
 
 
 class TableKind(NodeKind[Table]):
@@ -96,6 +96,8 @@ class TableKind(NodeKind[Table]):
 
 def _loaded(node: Table) -> tuple[Verb, ...]:
     """Return the verbs with what they read from files of the project."""
+    if not node.clean:
+        return ()
     here = Path(node.origin.file).parent
     try:
         root = find_root(here)
