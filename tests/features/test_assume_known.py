@@ -76,7 +76,7 @@ def test_a_changed_mind_brings_the_view_online_anew(small: Any, world: Any) -> N
     assert not plan(here.graph, Situation(here.release), KINDS, "leg")
     here.graph = small.graph_of(declared(small, "departed_at", SAID))
     (step,) = plan(here.graph, Situation(here.release), KINDS, "leg").steps
-    assert (step.key, step.reason) == ("materialise leg", "its definition, or how its source is read, changed")
+    assert (step.key, step.reason) == ("materialise leg", "its definition, or that of an input, changed")
     here.materialise("leg")
     (row,) = here.fetch(dataset(here.graph, "late"))
     online = OnlineView(compiled(here.graph, "leg"), here.store, here.release.online["leg"])

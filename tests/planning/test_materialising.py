@@ -45,7 +45,7 @@ def test_only_views_and_their_streams_are_brought_on(made: Any) -> None:
     plan = materialising(made.graph(), seen, KINDS)
     assert steps(plan) == {
         "drain departures": "3 logged, not in the lake yet",
-        "materialise airport": "departures changed",
+        "materialise airport": "input departures has new data",
     }
     assert plan.unchanged == ("leg",)
 

@@ -111,7 +111,7 @@ def test_new_data_flows_down_but_does_not_retrain() -> None:
     made = plan(graph(), situation(settled(), observed={"flights": "changed"}), KINDS)
     assert steps(made) == ["collect flights", "build legs", "materialise leg", "monitor arrivals", "attribute arrivals"]
     assert made.steps[0].reason == "the source has changed"
-    assert made.steps[1].reason == "flights changed"
+    assert made.steps[1].reason == "input flights has new data"
     assert not made.steps[0].if_changed and all(step.if_changed for step in made.steps[1:])
 
 
@@ -121,7 +121,7 @@ def test_a_source_that_cannot_tell_is_always_read() -> None:
 
 def test_a_changed_definition_reaches_what_is_made_from_it() -> None:
     made = plan(graph(legs="other"), situation(settled()), KINDS)
-    assert made.steps[0].reason == "its definition changed"
+    assert made.steps[0].reason == "its definition, or that of an input, changed"
     assert "materialise leg" in steps(made) and "collect flights" not in steps(made)
 
 
@@ -134,7 +134,7 @@ def test_logged_events_and_predictions_are_drained_and_judged() -> None:
     drained, judged = ["drain departures", "materialise airport"], ["monitor arrivals", "attribute arrivals"]
     assert steps(made) == [*drained, "drain arrivals", *judged]
     assert made.steps[0].reason == "7 logged, not in the lake yet"
-    assert made.steps[1].reason == "departures changed" and made.steps[1].if_changed
+    assert made.steps[1].reason == "input departures has new data" and made.steps[1].if_changed
 
 
 def test_what_the_online_store_has_lost_is_built_anew() -> None:
@@ -156,7 +156,7 @@ def test_an_accepted_finding_is_verified() -> None:
 def test_what_a_selected_run_left_behind_is_made_up_for() -> None:
     ahead = replace(settled(), tables={**settled().tables, "flights": snapshot("flights", 2)})
     made = plan(graph(), situation(ahead), KINDS)
-    assert made.steps[0].key == "build legs" and made.steps[0].reason == "flights changed"
+    assert made.steps[0].key == "build legs" and made.steps[0].reason == "input flights has new data"
     assert not made.steps[0].if_changed
 
 

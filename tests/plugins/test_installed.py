@@ -136,7 +136,7 @@ def test_a_source_from_its_first_look_to_its_next_rows(books: Books) -> None:
     plan = json.loads(books("plan", "--json").stdout)
     assert [(step["kind"], step["node"], step["reason"]) for step in plan["steps"]] == [
         ("collect", "entries", "the source has changed"),
-        ("build", "large", "entries changed"),
+        ("build", "large", "input entries has new data"),
     ]
     third = json.loads(books("run", "--json").stdout)
     assert {step["node"]: step["rows_in"] for step in third["steps"]} == {"entries": 2, "large": 2}

@@ -67,7 +67,7 @@ def test_opening_touches_nothing(tmp_path: Path, url: str):
 
 def test_the_migrations_make_what_the_code_expects(url: str):
     state = SqlState(url)
-    assert state.branches() == {}
+    state.move("main", "rel-1", expect=None)
     migrated, declared = create_engine(url), create_engine("sqlite://")
     metadata.create_all(declared)
     found, expected = inspect(migrated), inspect(declared)
@@ -212,3 +212,9 @@ def test_a_full_disk(url: str):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert done.stdout == "the disk is full\n0\n", done.stderr
+
+
+def test_to_read_a_state_that_does_not_exist_makes_no_file(tmp_path: Path):
+    state = SqlState(f"sqlite:///{tmp_path / 'deep' / 'state.db'}")
+    assert (state.head("main"), state.branches(), state.find(Release), state.get(Release, "r")) == (None, {}, [], None)
+    assert list(tmp_path.iterdir()) == []

@@ -55,7 +55,7 @@ def of_expression(expression: ibis.Expr) -> str:
             if isinstance(node, UnboundTable) and not numbers:
                 hasher = _begun(node).copy()
             else:
-                text = _table(node) if isinstance(node, UnboundTable) else _text(node, visit)
+                text = _table(node) if isinstance(node, UnboundTable) else operation_text(node, visit)
                 _add(hasher, text)
             numbers[node] = len(numbers)
         return numbers[node]
@@ -75,11 +75,11 @@ def _begun(table: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _table(table: Any) -> str:
-    return _text(table, lambda node: 0)  # a table has no inputs
+    return operation_text(table, lambda node: 0)  # a table has no inputs
 
 
-def _text(node: Any, visit: Callable[[Any], int]) -> str:
-    """Return an operation as text. `visit` gives the number of each of its inputs."""
+def operation_text(node: Any, visit: Callable[[Any], int]) -> str:
+    """Return an Ibis operation as text. `visit` gives the number of each of its inputs."""
     from ibis.expr.operations import Node
 
     def describe(value: Any) -> str:

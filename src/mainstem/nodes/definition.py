@@ -43,7 +43,8 @@ class Definition:
     `joins` are the joins that the table's function declares, over the stored relations.
 
     `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
-    with a remedy. `declared` is the fingerprint that models depend on, if it differs from `fingerprint`: it never
+    with a remedy. `own` is that of the node's declaration alone, without its inputs.
+    `declared` is the fingerprint that models depend on, if it differs from `fingerprint`: it never
     changes with a remedy. `made` is the fingerprint that a run saves, if it differs from `fingerprint`: online state
     depends on what is read.
     """
@@ -62,6 +63,7 @@ class Definition:
     rules: tuple[Rule, ...] = ()
     declared: str = ""
     made: str = ""
+    own: str = ""
     raw: ibis.Table | None = None
     aside: Mapping[str, str] | None = None
     fits: tuple[Fit, ...] = ()

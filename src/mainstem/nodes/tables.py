@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -128,4 +129,6 @@ def sql(
 
 def _origin(body: Callable[..., Any]) -> Origin:
     code = body.__code__
+    linecache.checkcache(code.co_filename)
+    linecache.getlines(code.co_filename)  # its text at this time: the file may be edited while a run takes long
     return Origin(code.co_filename, code.co_firstlineno, f"def {body.__name__}(…)")

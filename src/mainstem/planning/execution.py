@@ -52,7 +52,7 @@ class Context:
     """A run as its executors see it. `release` is the release in the making. Reads use it.
 
     Executors read records through `records`, which includes those of the run's earlier steps. `damaged` are the
-    names of data files that must not be read.
+    names of data files that must not be read. `note` gives the records of a node's definition that a run keeps.
     """
 
     run: str
@@ -64,6 +64,7 @@ class Context:
     state: State
     report: Callable[[str], None] = lambda _: None
     damaged: frozenset[str] = frozenset()
+    note: Callable[[str], Iterable[Record]] = lambda node: ()
 
     def __post_init__(self) -> None:
         self.records = Drafts(self.state)
@@ -80,6 +81,7 @@ class Context:
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
         if step.effect != "none":
             fingerprints[step.node] = self.graph[step.node].made_by
+            self.records.add(*self.note(step.node))
         if step.kind != "promote":
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release
 from mainstem.nodes.tables import Table
+from mainstem.nodes.written import Written
+from mainstem.planning.causes import Cause, causes, worded
 from mainstem.planning.plan import Step, StepKind
+
+UNTOLD = "only a read can tell whether it has new data"
+"""The reason of a step that reads a source which does not tell whether it has changed."""
 
 OBSERVED = "mainstem.observed"
 """The snapshot property that holds how a source looked when it was collected."""
@@ -21,7 +26,8 @@ class Situation:
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
-    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again.
+    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again. `written`
+    gives the definition of a node that had a fingerprint; None if it was not kept.
     """
 
     release: Release
@@ -31,6 +37,7 @@ class Situation:
     awaiting: frozenset[str] = frozenset()
     damaged: Mapping[int, str] = field(default_factory=dict)
     refresh: bool = False
+    written: Callable[[str, str], Written | None] = lambda name, made_by: None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,16 @@ class Outlook:
             return Reason("a stored file is damaged")
         if self.situation.refresh and isinstance(self.graph[name].node, Table):
             return Reason("a full refresh")
-        return Reason("its definition changed") if self.redefined(name) else None
+        return Reason(self.redefinition(name)) if self.redefined(name) else None
+
+    def redefinition(self, name: str) -> str:
+        """Return why a node's fingerprint changed: its own definition, or those of nodes that it depends on."""
+        return worded(name, self.causes(name))
+
+    def causes(self, name: str) -> tuple[Cause, ...]:
+        """Return which definitions changed since a node was made: of the node itself, or of nodes upstream."""
+        before = self.situation.written(name, self.release.fingerprints.get(name, ""))
+        return causes(self.graph, name, before, self.situation.written)
 
     def pending(self, name: str) -> Reason | None:
         """Return how much of the node's log is not in the lake yet. None if there is nothing."""
@@ -83,5 +99,14 @@ class Outlook:
         coming = stored & {step.node for step in self.steps.values() if step.effect == "data"}
         before = self.release.inputs.get(f"{kind} {name}", {})
         since = {n for n in stored & self.release.tables.keys() if self.release.tables[n].id != before.get(n)}
-        changed = f"{', '.join(sorted(coming | since))} changed"
-        return Reason(changed, if_changed=not since) if coming or since else None
+        if not coming and not since:
+            return None
+        may = not since and not any(self._surely(n) for n in coming)
+        names = sorted(coming | since)
+        has = f"{'may have' if may else 'have' if len(names) > 1 else 'has'} new data"
+        return Reason(f"input{'s' if len(names) > 1 else ''} {', '.join(names)} {has}", if_changed=not since)
+
+    def _surely(self, name: str) -> bool:
+        """Return whether a step of this run will change a node's data, as far as one can tell before it runs."""
+        steps = [step for step in self.steps.values() if step.node == name and step.effect == "data"]
+        return any(not step.if_changed and step.reason != UNTOLD for step in steps)

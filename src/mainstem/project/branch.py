@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from mainstem.errors import NotFound, UnknownName
@@ -25,6 +26,7 @@ from mainstem.project.reading import Relation
 from mainstem.project.releases import MAIN, Releases, When
 from mainstem.project.situation import situation
 from mainstem.project.wiring import Adapters
+from mainstem.project.written import notes
 from mainstem.settings import Settings
 from mainstem.tables.fitting import kept
 
@@ -99,6 +101,10 @@ class Branch:
         self._definitions = again
         return graph
 
+    def keep_definitions(self) -> None:
+        """Write what loading has learned of new sources and of SQL: schemas.lock, and a cache of types."""
+        self._definitions.keep()
+
     @property
     def remedies(self) -> tuple[Remedy, ...]:
         """The accepted findings in remedies.toml."""
@@ -157,7 +163,9 @@ class Branch:
         """Return a context that reads a release, with the present definitions unless others are given."""
         a = self.adapters
         bad = damaged_files(a.state)
-        return Context(run, self.branch, graph or self.graph, release, a.engine, a.lake, a.state, damaged=bad)
+        of = graph or self.graph
+        note = partial(notes, of)
+        return Context(run, self.branch, of, release, a.engine, a.lake, a.state, damaged=bad, note=note)
 
     def table(self, name: str) -> Relation:
         """Return a published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""

@@ -43,6 +43,7 @@ class Definitions:
         self._aliases = aliases
         self._adapters = adapters
         self._graphs: list[tuple[Any, Graph]] = []
+        self._introspected: dict[str, Mapping[str, str]] = {}
 
     def graph(self, cutovers: Cutovers, until: datetime | None = None) -> Graph:
         """Return the graph with the remedies in force, or with those accepted `until` then. The latest few are cached.
@@ -68,7 +69,7 @@ class Definitions:
 
         Tables over `recomputed` are read as they would be built now, with the `statistics` that were fitted.
         """
-        graph = resolve(
+        return resolve(
             self.nodes,
             self._schemas(),
             rules=rules,
@@ -78,8 +79,15 @@ class Definitions:
             recomputed=recomputed,
             statistics=statistics,
         )
+
+    def keep(self) -> None:
+        """Write what was learned of new sources and queries: schemas.lock, and the types of SQL."""
+        from mainstem.sources.lock import write_lock
+
+        if self._introspected:
+            write_lock(self.settings.root / "schemas.lock", self._locked())
+            self._introspected.clear()
         self._types.save()
-        return graph
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -92,20 +100,22 @@ class Definitions:
     def _types(self) -> Types:
         return Types(self.settings.cache / "types.json")
 
-    def _schemas(self) -> Schemas:
-        """Return the schemas of schemas.lock. Missing sources are introspected once and added."""
-        from mainstem.sources.inspection import introspect
-        from mainstem.sources.lock import read_lock, write_lock
+    def _locked(self) -> dict[str, Mapping[str, str]]:
+        from mainstem.sources.lock import read_lock
 
-        lock = self.settings.root / "schemas.lock"
-        locked: dict[str, Mapping[str, str]] = dict(read_lock(lock))
+        return {**read_lock(self.settings.root / "schemas.lock"), **self._introspected}
+
+    def _schemas(self) -> Schemas:
+        """Return the schemas of schemas.lock. Missing sources are introspected once; `keep` adds them."""
+        from mainstem.sources.inspection import introspect
+
+        locked = self._locked()
         sources = {name: node for name, node in self.nodes.items() if isinstance(node, Source)}
         missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
         for name in missing:
             try:
-                locked[name] = introspect(sources[name], self.settings.root, self._adapters.engine)
+                schema = introspect(sources[name], self.settings.root, self._adapters.engine)
+                locked[name] = self._introspected[name] = schema
             except MainstemError as problem:
                 raise problem.within(f"{name} ({sources[name].origin})") from None
-        if missing:
-            write_lock(lock, locked)
         return {name: {**locked.get(name, {}), **(node.schema or {})} for name, node in sources.items()}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.features.offline.join import AsOf
+    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.parity import ParityReport
@@ -108,6 +109,7 @@ class Project(Branch):
         with self.adapters.state.hold(self.branch, _who()):
             verify_due(self.adapters, self.release)
             work = self.plan(select, full_refresh=full_refresh)
+            self.keep_definitions()
             if work and not forward:
                 refuse_after_rollback(work)
             try:
@@ -115,6 +117,12 @@ class Project(Branch):
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
+
+    def explain(self, plan: Plan) -> tuple[Changed, ...]:
+        """Return the changed definitions that steps of a plan are due to: their text diffs, and what they reach."""
+        from mainstem.project.explain import explain
+
+        return explain(self, plan)
 
     def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
         failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
@@ -139,6 +147,7 @@ class Project(Branch):
         """
         with self.adapters.state.hold(self.branch, _who()):
             graph = self.graph
+            self.keep_definitions()
             seen = situation(graph, self.release, self.settings.root, self.adapters)
             work = materialising(graph, seen, KINDS, views, rebuild=rebuild)
             return self._carry_out(work, report, rebuild=rebuild)

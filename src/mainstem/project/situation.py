@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mainstem.errors import MainstemError
@@ -16,6 +17,7 @@ from mainstem.ports import Store
 from mainstem.project.integrity import damaged
 from mainstem.project.kinds import KINDS, Log
 from mainstem.project.wiring import Adapters
+from mainstem.project.written import kept_in
 
 
 def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *, look: bool = True) -> Situation:
@@ -29,10 +31,10 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
     awaiting = frozenset(finding.endpoint for finding in accepted)
     store = adapters.store if uses_store(graph, release) and adapters.has_store else None
     bad = damaged(adapters, release)
+    seen = Situation(release, observed, awaiting=awaiting, damaged=bad, written=kept_in(adapters.state))
     if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
-        pending = _pending(graph, release, store) if store else {}
-        return Situation(release, observed, pending, awaiting=awaiting, damaged=bad)
-    return Situation(release, observed, _pending(graph, release, store), _gone(graph, release, store), awaiting, bad)
+        return replace(seen, pending=_pending(graph, release, store) if store else {})
+    return replace(seen, pending=_pending(graph, release, store), gone=_gone(graph, release, store))
 
 
 def uses_store(graph: Graph, release: Release) -> bool:

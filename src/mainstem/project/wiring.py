@@ -74,7 +74,7 @@ class Adapters:
     def state(self) -> SqlState:
         from mainstem.state.sql import SqlState
 
-        if self.settings.root in self.settings.cache.parents:
+        if self.settings.root in self.settings.cache.parents and self.settings.cache.exists():
             private.directory(self.settings.cache)  # it has the state; another run may have made it for the lake
         return SqlState(self.settings.state_url)
 

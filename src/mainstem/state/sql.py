@@ -53,6 +53,8 @@ class SqlState:
             _save(connection, rows)
 
     def get(self, kind: type[R], id: str) -> R | None:
+        if self._is_absent:
+            return None
         query = select(records.c.body).where(records.c.kind == kind.__name__, records.c.id == id)
         with explained(self.where), self._connect().connect() as connection:
             body = connection.execute(query).scalar()
@@ -60,6 +62,8 @@ class SqlState:
 
     def find(self, kind: type[R], *, newest: int | None = None, **fields: str) -> list[R]:
         """Return records, ordered by when each was first saved. Numbers and booleans are compared as JSON texts."""
+        if self._is_absent:
+            return []
         query = select(records.c.body).where(records.c.kind == kind.__name__)
         for name, text in fields.items():
             query = query.where(json_text(records.c.body, name) == text)
@@ -68,6 +72,8 @@ class SqlState:
         return [decode(body, kind) for body in (bodies if newest is None else reversed(bodies))]
 
     def head(self, branch: str) -> str | None:
+        if self._is_absent:
+            return None
         query = select(branches.c.release).where(branches.c.name == branch)
         with explained(self.where), self._connect().connect() as connection:
             release: str | None = connection.execute(query).scalar()
@@ -106,6 +112,8 @@ class SqlState:
                 yield
 
     def branches(self) -> dict[str, str]:
+        if self._is_absent:
+            return {}
         query = select(branches.c.name, branches.c.release).order_by(branches.c.name)
         with explained(self.where), self._connect().connect() as connection:
             return {row.name: row.release for row in connection.execute(query)}
@@ -129,6 +137,13 @@ class SqlState:
     def where(self) -> str:
         """The URL without its password."""
         return self._url.render_as_string(hide_password=True)
+
+    @property
+    def _is_absent(self) -> bool:
+        """Whether the state is a file that does not exist yet. To read it must not make it."""
+        path = self._url.database
+        lite = self._url.drivername == "sqlite" and path not in (None, "", ":memory:")
+        return self._engine is None and lite and not Path(str(path)).exists()
 
     def _connect(self) -> Engine:
         if self._engine is None:

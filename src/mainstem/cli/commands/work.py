@@ -51,7 +51,7 @@ def plan(
     """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
         work = project.plan(select, full_refresh=full_refresh)
-        output(json).plan(work, project.remedies)
+        output(json).plan(work, project.remedies, project.explain(work))
     if work and exit_code:
         raise typer.Exit(DUE)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
@@ -39,7 +40,7 @@ class Parity(Protocol):
 class Output(Protocol):
     """Writes results to standard output, errors and progress to standard error."""
 
-    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None: ...
+    def plan(self, plan: Plan, remedies: Sequence[Remedy], changed: Sequence[Changed] = ()) -> None: ...
     def progress(self) -> AbstractContextManager[Callable[[Event], None]]: ...
     def run(self, record: RunRecord, findings: Mapping[str, Finding]) -> None: ...
     def checks(self, results: Mapping[str, Sequence[CheckResult]]) -> None: ...

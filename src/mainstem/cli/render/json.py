@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
 
 
 class JsonOutput:
-    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
-        _print(
-            {"branch": plan.branch, "steps": plan.steps, "unchanged": plan.unchanged, "remedies": remedies},
-        )
+    def plan(self, plan: Plan, remedies: Sequence[Remedy], changed: Sequence[Changed] = ()) -> None:
+        said = {"branch": plan.branch, "steps": plan.steps, "unchanged": plan.unchanged}
+        _print({**said, "changed": changed, "remedies": remedies})
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import descriptions, keeping, nodes, runs, tables
+from mainstem.cli.render import changes, descriptions, keeping, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
@@ -41,8 +42,9 @@ class TextOutput:
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
 
-    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
-        self._show(runs.plan(plan), *runs.details(plan), *runs.taken_back(plan), *findings_.in_force(remedies))
+    def plan(self, plan: Plan, remedies: Sequence[Remedy], changed: Sequence[Changed] = ()) -> None:
+        self._show(runs.plan(plan), *runs.details(plan), *changes.changed(changed))
+        self._show(*runs.taken_back(plan), *findings_.in_force(remedies))
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:

@@ -37,7 +37,7 @@ class ModelKind(NodeKind[Model]):
         features = [plain_feature(feature, scope.names) for feature in node.features]
         own = digest("model", plain(node, but=WRITTEN), *features, *resolved(node, examples))
         fingerprint = digest(own, *(scope.done[each].declared_fingerprint for each in inputs))
-        return Definition(name, node, inputs, fingerprint, fingerprint)
+        return Definition(name, node, inputs, fingerprint, fingerprint, own=own)
 
     def check(self, graph: Graph) -> None:
         from mainstem.features.dataset import check_assumed, check_leaks
@@ -67,7 +67,7 @@ def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
     if name not in outlook.release.models:
         return Reason("never trained")
     if outlook.redefined(name):
-        return Reason("its definition changed")
+        return Reason(outlook.redefinition(name))
     return outlook.inputs(name, "train") if node.retrain == "data" else None
 
 

@@ -11,7 +11,7 @@ from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.hidden import GONE, SEQ, STREAM
 from mainstem.nodes.sources import Source
 from mainstem.planning.kinds import Due, due
-from mainstem.planning.outlook import OBSERVED, Outlook, Reason
+from mainstem.planning.outlook import OBSERVED, UNTOLD, Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_rule
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
@@ -57,6 +57,7 @@ class AnySource(NodeKind[S], Generic[S]):
             versions=events if retracts else None,
             rules=rules,
             declared=declared,
+            own=declared,
         )
 
     def check(self, graph: Graph) -> None:
@@ -82,6 +83,6 @@ class CollectedKind(AnySource[Source]):
 def _observed(name: str, outlook: Outlook) -> Reason | None:
     seen = outlook.situation.observed.get(name)
     if seen is None:
-        return Reason("only a read can tell whether it has new data")
+        return Reason(UNTOLD)
     changed = outlook.release.tables[name].properties.get(OBSERVED) != seen
     return Reason("the source has changed") if changed else None

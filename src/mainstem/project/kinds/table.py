@@ -78,6 +78,7 @@ class TableKind(NodeKind[Table]):
             else unbound(name, schema),
             known={c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()},
             columns={c: tuple(sorted(t.sources)) for c, t in traces.items()},
+            own=own,
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
             raw=raw if node.clean else None,
             fits=fits,

@@ -34,7 +34,7 @@ class ViewKind(NodeKind[FeatureView]):
         scope.views[name] = compiled = compile_view(node, name, scope.done[inputs[0]], _using(name, node, scope))
         own = digest(compiled.fingerprint, *(scope.done[each].declared_fingerprint for each in inputs))
         read = digest(compiled.fingerprint, *(scope.done[each].read_fingerprint for each in inputs))
-        return Definition(name, node, inputs, own, read, dict(compiled.schema), made=read)
+        return Definition(name, node, inputs, own, read, dict(compiled.schema), made=read, own=compiled.fingerprint)
 
     def due(self, name: str, node: FeatureView, outlook: Outlook) -> Iterable[Due]:
         return due("materialise", _reason(name, outlook), "online")
@@ -52,7 +52,7 @@ def _reason(name: str, outlook: Outlook) -> Reason | None:
     if outlook.release.online.get(name) is None:
         return Reason("never brought online")
     if outlook.redefined(name):
-        return Reason("its definition, or how its source is read, changed")
+        return Reason(outlook.redefinition(name))
     if name in outlook.situation.gone:
         return Reason("its online state is gone from the store")
     # Live events update the online state directly. A run adds rows that changed in the lake.
