@@ -333,6 +333,9 @@ class State(Protocol):
 
     def branches(self) -> dict[str, str]: ...
 
+    def drop(self, branch: str, *, expect: str) -> None:
+        """Forget a branch if its head is still `expect`. Its records stay. Raises `ConflictError` otherwise."""
+
 
 # ── online ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -436,3 +439,6 @@ class BranchStore(Store, Protocol):
 
     def fork(self, origin: str) -> None:
         """Start as a copy of another branch's store, unless this one has data or the other does not exist."""
+
+    def drop(self) -> None:
+        """Delete everything of this branch. A store that does not exist stays so."""

@@ -94,7 +94,7 @@ def invoke(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "call"),
     [
-        (["plan", "-s", "legs+"], ("plan", "legs+", False)),
+        (["plan", "-s", "legs+"], ("plan", "legs+", False, True)),
         (["run"], ("run", None, False, False)),
         (["run", "--full-refresh", "--forward"], ("run", None, True, True)),
         (["materialise"], ("materialise", (), False)),

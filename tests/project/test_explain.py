@@ -90,7 +90,7 @@ def reasons(project: ms.Project) -> dict[str, str]:
 
 
 def only(project: ms.Project) -> Changed:
-    (changed,) = project.explain(project.plan())
+    (changed,) = project.plan(explain=True).changed
     return changed
 
 
@@ -163,7 +163,7 @@ def test_new_data_is_said_to_be_new_data(edit: Edit, root: Path) -> None:
         told = reasons(project)
         assert told["flights"] == "the source has changed" and told["legs"] == "input flights has new data"
         assert told["shares"] == "input legs may have new data"
-        assert project.explain(project.plan()) == ()
+        assert project.plan(explain=True).changed == ()
         project.run("flights")
         assert reasons(project)["legs"] == "input flights has new data"
 
@@ -175,7 +175,7 @@ def test_what_an_earlier_version_published_is_said_to_be_unknown(edit: Edit) -> 
         with project.adapters.state._connect().begin() as connection:
             connection.execute(text("DELETE FROM records WHERE kind = 'Written'"))
         assert reasons(project)["legs"] == "its definition, or that of an input, changed"
-        assert "was not kept" in project.explain(project.plan())[0].note
+        assert "was not kept" in project.plan(explain=True).changed[0].note
 
 
 def test_a_plan_shows_the_diff_on_the_command_line(edit: Edit, root: Path) -> None:
@@ -196,12 +196,12 @@ def content(root: Path) -> dict[str, str]:
 def test_a_plan_writes_nothing(root: Path, load: Callable[[], ms.Project], edit: Edit) -> None:
     before = content(root)
     with load() as project:
-        assert project.explain(project.plan()) == () and len(project.plan().steps) == 6
+        assert project.plan(explain=True).changed == () and len(project.plan().steps) == 6
     assert content(root) == before
     with edit("arr_delay > 15", "arr_delay > 20"):
         pass
     (root / "sql" / "worst.sql").write_text("select id, worst from legs join days using (origin)\n")
     before = content(root)
     with load() as project:
-        assert project.explain(project.plan())
+        assert project.plan(explain=True).changed
     assert content(root) == before

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.commands import demo, describe, finding, init, keep, key, look, ship, work
+from mainstem.cli.commands import branch, demo, describe, finding, init, keep, key, look, ship, work
 
 app = typer.Typer(
     name="mainstem",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 for module in (init, work, look, describe, ship, keep, demo):
     module.register(app)
+app.add_typer(branch.app, name="branch")
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
 

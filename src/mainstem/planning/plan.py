@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mainstem.nodes.changes import Changed
 from mainstem.ports import Interval
 
 StepKind = str
@@ -45,12 +46,13 @@ class Step:
 @dataclass(frozen=True)
 class Plan:
     """The steps of a run on a branch, in dependency order, and the `unchanged` nodes. `rolled_back` is the release that
-    the published one took back."""
+    the published one took back. `changed` are the definitions that steps are due to, if they were asked for."""
 
     branch: str
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...] = ()
     rolled_back: str | None = None
+    changed: tuple[Changed, ...] = ()
 
     def covers(self, nodes: Iterable[str]) -> bool:
         """Return whether the plan considered all of these nodes: each has a step or is unchanged."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, datetime
 
 
 def here() -> str:
     """This process, as `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def me() -> str:
+    """This process and the time, for others that wait for it."""
+    return f"process {here()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def is_gone(process: str) -> bool:

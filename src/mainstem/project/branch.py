@@ -19,6 +19,7 @@ from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
 from mainstem.project.definitions import Definitions, is_of
+from mainstem.project.explain import changed
 from mainstem.project.exploring import Explorer
 from mainstem.project.integrity import damaged_files
 from mainstem.project.kinds import KINDS
@@ -78,6 +79,11 @@ class Branch:
         self.explorer.close()
         self.adapters.close()
 
+    def on(self, branch: str) -> Self:
+        """Return the project on another branch. Close it when it is not needed any more."""
+        aliases = self._definitions.aliases
+        return type(self)(self.settings, self.nodes, branch=branch, aliases=aliases, read=self._read)
+
     # ── definitions ──────────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -130,6 +136,10 @@ class Branch:
         """The release that the branch publishes. Before the first run it is empty, with the id ""."""
         return self._releases.current
 
+    def releases(self) -> list[Release]:
+        """Return the branch's releases, newest first, including those before its fork."""
+        return self._releases.history()
+
     def claim(self) -> Release:
         """Return the branch's release. A branch without one is forked from main."""
         return self._releases.claim()
@@ -143,17 +153,21 @@ class Branch:
         found = self.adapters.state.find(Finding, branch=self.branch)
         return [finding for finding in found if state in (None, finding.state)]
 
-    def plan(self, select: str | None = None, *, look: bool = True, full_refresh: bool = False) -> Plan:
+    def plan(
+        self, select: str | None = None, *, look: bool = True, full_refresh: bool = False, explain: bool = False
+    ) -> Plan:
         """Return what `run` would do, and why.
 
         With `look=False` no source is contacted: each counts as it was when the last run collected it. With
-        `full_refresh` every selected table is built from all rows of its inputs. Raises `UnknownName`.
+        `full_refresh` every selected table is built from all rows of its inputs. With `explain` the plan has the
+        `changed` definitions: their text diffs, and what they reach. Raises `UnknownName`.
         """
         graph = self.graph
         seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
         made = plan(graph, replace(seen, refresh=full_refresh), KINDS, select)
         taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
-        return replace(made, rolled_back=taken_back)
+        made = replace(made, rolled_back=taken_back)
+        return replace(made, changed=changed(graph, seen, made)) if explain else made
 
     def reading(self, purpose: str) -> Context:
         """Return a context that reads the published release."""

@@ -40,7 +40,7 @@ class Definitions:
     ) -> None:
         self.settings = settings
         self.nodes = nodes
-        self._aliases = aliases
+        self.aliases = aliases
         self._adapters = adapters
         self._graphs: list[tuple[Any, Graph]] = []
         self._introspected: dict[str, Mapping[str, str]] = {}
@@ -74,7 +74,7 @@ class Definitions:
             self._schemas(),
             rules=rules,
             cutovers=cutovers,
-            aliases=self._aliases,
+            aliases=self.aliases,
             types=self._types,
             recomputed=recomputed,
             statistics=statistics,

@@ -5,39 +5,33 @@ from __future__ import annotations
 import difflib
 
 from mainstem.nodes.changes import Changed
+from mainstem.nodes.definition import Graph
 from mainstem.nodes.written import Written, text_of
 from mainstem.planning.causes import Cause, causes
+from mainstem.planning.outlook import Situation
 from mainstem.planning.plan import Plan
-from mainstem.project.branch import Branch
 from mainstem.project.kinds import KINDS
 from mainstem.project.reach import reach
-from mainstem.project.written import kept_in, meaning
+from mainstem.project.written import meaning
 
 CONTEXT = 2
 """Lines of a diff around each change."""
 
 
-def explain(branch: Branch, plan: Plan) -> tuple[Changed, ...]:
+def changed(graph: Graph, seen: Situation, plan: Plan) -> tuple[Changed, ...]:
     """Return the changed definitions that steps of a plan are due to, in dependency order."""
-    graph, release = branch.graph, branch.release
-    kept = kept_in(branch.adapters.state)
+    release, kept = seen.release, seen.written
     found: dict[str, Cause] = {}
     for name in dict.fromkeys(step.node for step in plan.steps if step.node in graph):
-        made_by = release.fingerprints.get(name)
-        if made_by not in (None, graph[name].made_by):
-            found |= {cause.node: cause for cause in causes(graph, name, kept(name, made_by or ""), kept)}
-    return tuple(
-        _changed(branch, found[name], kept(name, release.fingerprints.get(name, "")))
-        for name in _in_order(branch, found)
-    )
+        made_by = release.fingerprints.get(name, "")
+        if made_by not in ("", graph[name].made_by):
+            found |= {cause.node: cause for cause in causes(graph, name, kept(name, made_by), kept)}
+    in_order = (name for name in graph.dag.order if name in found)
+    return tuple(_changed(graph, found[name], kept(name, release.fingerprints.get(name, ""))) for name in in_order)
 
 
-def _in_order(branch: Branch, found: dict[str, Cause]) -> list[str]:
-    return [name for name in branch.graph.dag.order if name in found]
-
-
-def _changed(branch: Branch, cause: Cause, before: Written | None) -> Changed:
-    name, graph = cause.node, branch.graph
+def _changed(graph: Graph, cause: Cause, before: Written | None) -> Changed:
+    name = cause.node
     definition = graph[name]
     kind = KINDS.of(definition.node).word(definition.node)
     where = str(definition.node.origin)

@@ -22,7 +22,7 @@ from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
 from mainstem.planning.offering import catch_up
 from mainstem.planning.plan import Plan
-from mainstem.planning.process import here
+from mainstem.planning.process import me
 from mainstem.planning.runner import Listener, Runner
 from mainstem.project import live
 from mainstem.project.branch import Branch
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.features.offline.join import AsOf
-    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.parity import ParityReport
     from mainstem.ports import Verification
     from mainstem.project.backup import Backup
+    from mainstem.project.branches import BranchInfo
     from mainstem.project.compaction import Compacted
     from mainstem.project.garbage import Garbage
     from mainstem.project.matching import Proposal
@@ -68,10 +68,6 @@ class Project(Branch):
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
 
-    def releases(self) -> list[Release]:
-        """Return the branch's releases, newest first, including those before its fork."""
-        return self._releases.history()
-
     def rollback(self, to: str | None = None) -> Release:
         """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none."""
         return self._releases.rollback(to)
@@ -84,6 +80,40 @@ class Project(Branch):
         """Restore the previous version of an endpoint (or of a model's endpoints). Raises `NotFound` if there
         is none."""
         return self._releases.demote(self.graph, name)
+
+    # ── branches ─────────────────────────────────────────────────────────────────────────────────────
+
+    def branches(self) -> list[BranchInfo]:
+        """Return the branches, `main` first, each with what differs from `main`."""
+        from mainstem.project.branches import branches
+
+        return branches(self)
+
+    def create_branch(self, name: str, source: str = MAIN) -> Release:
+        """Create a branch that publishes what `source`, a branch or a release, publishes. Raises `ConflictError` if the
+        branch exists, `RequestError` for an invalid name, and `NotFound` for an unknown source."""
+        from mainstem.project.branches import create
+
+        return create(self, name, source)
+
+    def delete_branch(self, name: str) -> Release:
+        """Delete a branch with its online state and logs. Return its last release, from which it can be created again.
+
+        Raises `RequestError` for `main`, `NotFound`, and `ConflictError` while a run is in progress on it.
+        """
+        from mainstem.project.branches import delete
+
+        return delete(self, name)
+
+    def promote_branch(self, name: str, to: str = MAIN, report: Listener | None = None) -> RunRecord:
+        """Publish on branch `to` what branch `name` publishes, all of it or nothing: tables, models, endpoints.
+
+        Nothing is built again; views whose state differs are brought online in the store of `to`. Raises
+        `ConflictError` if that would lose what `to` publishes, and `NotFound` for an unknown branch.
+        """
+        from mainstem.project.branches import promote
+
+        return promote(self, name, to, report)
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,7 +136,7 @@ class Project(Branch):
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
-        with self.adapters.state.hold(self.branch, _who()):
+        with self.adapters.state.hold(self.branch, me()):
             verify_due(self.adapters, self.release)
             work = self.plan(select, full_refresh=full_refresh)
             self.keep_definitions()
@@ -117,12 +147,6 @@ class Project(Branch):
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
-
-    def explain(self, plan: Plan) -> tuple[Changed, ...]:
-        """Return the changed definitions that steps of a plan are due to: their text diffs, and what they reach."""
-        from mainstem.project.explain import explain
-
-        return explain(self, plan)
 
     def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
         failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
@@ -145,7 +169,7 @@ class Project(Branch):
 
         Raises `UnknownName` for a node that is not a view, `RunFailed`, and `ConflictError` while a run is in progress.
         """
-        with self.adapters.state.hold(self.branch, _who()):
+        with self.adapters.state.hold(self.branch, me()):
             graph = self.graph
             self.keep_definitions()
             seen = situation(graph, self.release, self.settings.root, self.adapters)
@@ -411,10 +435,6 @@ class Project(Branch):
         from mainstem.feedback.decisions import reject
 
         return reject(self.adapters.state, id, reason, until)
-
-
-def _who() -> str:
-    return f"process {here()}, since {now():%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _is_checked(definition: Definition) -> bool:

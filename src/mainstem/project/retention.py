@@ -70,7 +70,7 @@ def _chosen(releases: Sequence[Release], heads: dict[str, str], keep: Keep, now:
     if keep.releases == ALL:
         return list(releases)
     since = before(now, keep.releases, _where("releases"), f'"{ALL}", or how long releases are kept: "30d"')
-    newest = [release for branch in {r.branch for r in releases} for release in _of(releases, branch)[-keep.newest :]]
+    newest = [release for branch in heads for release in _of(releases, branch)[-keep.newest :]]
     named = set(heads.values()) | {release.id for release in newest}
     return [release for release in releases if release.id in named or release.created_at >= since]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib import import_module
@@ -99,6 +100,16 @@ class Adapters:
             from mainstem.stores.lmdb import LmdbStore
 
             LmdbStore.fork(self.online_path(origin), self.online_path(self.branch))
+
+    def drop_online(self) -> None:
+        """Delete the branch's online state and logs."""
+        if self._remote is not None:
+            self._remote.drop()
+        elif (path := self.online_path(self.branch)).exists():
+            gone = path.with_name(f"{path.name}.part")
+            shutil.rmtree(gone, ignore_errors=True)
+            path.rename(gone)  # at once, so that no half of it is ever read
+            shutil.rmtree(gone)
 
     def copy_online(self, branch: str, to: Path) -> None:
         """Copy a branch's online state and logs, as they are at one instant, below the directory `to`."""

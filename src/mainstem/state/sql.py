@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Select, create_engine, event, make_url, select, update
+from sqlalchemy import URL, Select, create_engine, delete, event, make_url, select, update
 from sqlalchemy.exc import NoSuchModuleError
 
 from mainstem import private
@@ -117,6 +117,12 @@ class SqlState:
         query = select(branches.c.name, branches.c.release).order_by(branches.c.name)
         with explained(self.where), self._connect().connect() as connection:
             return {row.name: row.release for row in connection.execute(query)}
+
+    def drop(self, branch: str, *, expect: str) -> None:
+        gone = delete(branches).where(branches.c.name == branch, branches.c.release == expect)
+        with explained(self.where), self._connect().begin() as connection:
+            if connection.execute(gone.returning(branches.c.name)).scalar() is None:
+                raise ConflictError(f"branch {branch!r} has moved", expected=expect, hint="look at it, and try again")
 
     def shred(self) -> None:
         """Leave nothing of records that were replaced in the database's files."""

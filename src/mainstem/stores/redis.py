@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from mainstem.errors import StorageError
 from mainstem.ports import Sizes, Writer
-from mainstem.stores.redis_copy import copy
+from mainstem.stores.redis_copy import copy, drop
 from mainstem.stores.redis_server import Command, Server
 from mainstem.stores.redis_writer import Names, RedisWriter, catalogue, entry_id, offset_of, turn
 
@@ -45,6 +45,10 @@ class RedisStore:
     def fork(self, origin: str) -> None:
         """Start as a copy of another branch's store, unless this one has data or the other does not exist."""
         copy(self._reach(), Names.of(self._project, origin), self._names, self._lease)
+
+    def drop(self) -> None:
+        """Delete everything of this branch."""
+        drop(self._reach(), self._names, self._lease)
 
     def close(self) -> None:
         if self._server is not None:

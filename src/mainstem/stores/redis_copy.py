@@ -43,6 +43,13 @@ def copy(server: Server, origin: Names, target: Names, lease: float) -> None:
         here.commit([])
 
 
+def drop(server: Server, names: Names, lease: float) -> None:
+    """Delete a branch's store. Its writers wait."""
+    with turn(server, names, lease):
+        server.ask("UNLINK", names.commits)
+        _clear(server, names)
+
+
 def _clear(server: Server, names: Names) -> None:
     spaces, logs = catalogue(server, names)
     for key in (*map(names.space, spaces), *map(names.log, logs), names.spaces, names.ends):

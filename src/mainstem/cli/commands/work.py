@@ -50,8 +50,8 @@ def plan(
 ) -> None:
     """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
-        work = project.plan(select, full_refresh=full_refresh)
-        output(json).plan(work, project.remedies, project.explain(work))
+        work = project.plan(select, full_refresh=full_refresh, explain=True)
+        output(json).plan(work, project.remedies)
     if work and exit_code:
         raise typer.Exit(DUE)
 
@@ -72,7 +72,7 @@ def run(
     nothing is published.
     """
     with opened(directory, profile, branch) as project:
-        _run(
+        running(
             project,
             lambda listener: project.run(select, report=listener, full_refresh=full_refresh, forward=forward),
             json,
@@ -93,10 +93,10 @@ def materialise(
     as they are declared stay as they are, unless --rebuild says otherwise.
     """
     with opened(directory, profile, branch) as project:
-        _run(project, lambda listener: project.materialise(views or (), rebuild=rebuild, report=listener), json)
+        running(project, lambda listener: project.materialise(views or (), rebuild=rebuild, report=listener), json)
 
 
-def _run(project: Project, work: Callable[[Listener], RunRecord], json: bool) -> None:
+def running(project: Project, work: Callable[[Listener], RunRecord], json: bool) -> None:
     """Run, and show each step, the record and the findings that it opened or closed."""
     out = output(json)
     try:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.markup import escape
 
+from mainstem.cli.render.words import named
+
 if TYPE_CHECKING:
     from mainstem.nodes.changes import Changed, Reached
 
 LONGEST = 80
 """Lines of a diff that are printed."""
-NAMED = 8
-"""Columns of a reached node that are named."""
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -31,7 +31,7 @@ def changed(found: Sequence[Changed]) -> Iterator[RenderableType]:
         if each.note:
             yield f"  {escape(each.note)}"
         if not each.rows:
-            yield f"  changes {_named(each.columns) if each.columns else 'no column'}"
+            yield f"  changes {escape(named(each.columns)) if each.columns else 'no column'}"
         yield from _reaches(each.reaches)
 
 
@@ -52,9 +52,4 @@ def _reaches(found: Sequence[Reached]) -> Iterator[str]:
 
 
 def _columns(each: Reached) -> str:
-    return _named(each.columns) or ("" if each.kind in ("model", "endpoint") else "all columns")
-
-
-def _named(columns: Sequence[str]) -> str:
-    more = f", and {len(columns) - NAMED} more" if len(columns) > NAMED else ""
-    return escape(", ".join(columns[:NAMED])) + more
+    return named(each.columns) or ("" if each.kind in ("model", "endpoint") else "all columns")

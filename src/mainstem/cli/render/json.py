@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
-    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
@@ -26,14 +25,15 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.project.branches import BranchInfo
     from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
 
 
 class JsonOutput:
-    def plan(self, plan: Plan, remedies: Sequence[Remedy], changed: Sequence[Changed] = ()) -> None:
+    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
         said = {"branch": plan.branch, "steps": plan.steps, "unchanged": plan.unchanged}
-        _print({**said, "changed": changed, "remedies": remedies})
+        _print({**said, "changed": plan.changed, "remedies": remedies})
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:
@@ -78,6 +78,9 @@ class JsonOutput:
 
     def parity(self, report: Parity) -> None:
         _print({"ok": report.ok, "report": report})
+
+    def branches(self, found: Sequence[BranchInfo]) -> None:
+        _print(found)
 
     def release(self, release: Release, what: str) -> None:
         _print(release)

@@ -15,14 +15,13 @@ from rich.text import Text
 from mainstem.cli.render import changes, descriptions, keeping, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
-from mainstem.cli.render.words import count, instant
+from mainstem.cli.render.words import count, instant, named
 from mainstem.masking import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
-    from mainstem.nodes.changes import Changed
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
+    from mainstem.project.branches import BranchInfo
     from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
 
@@ -42,8 +42,8 @@ class TextOutput:
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
 
-    def plan(self, plan: Plan, remedies: Sequence[Remedy], changed: Sequence[Changed] = ()) -> None:
-        self._show(runs.plan(plan), *runs.details(plan), *changes.changed(changed))
+    def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
+        self._show(runs.plan(plan), *runs.details(plan), *changes.changed(plan.changed))
         self._show(*runs.taken_back(plan), *findings_.in_force(remedies))
 
     @contextmanager
@@ -99,6 +99,10 @@ class TextOutput:
 
     def parity(self, report: Parity) -> None:
         self._show(*map(escape, report.lines()))
+
+    def branches(self, found: Sequence[BranchInfo]) -> None:
+        rows = [(b.name, b.release, instant(b.published_at), b.tables, named(b.differs) or "–") for b in found]
+        self._show(tables.grid(("branch", "release", "published", "tables", "differs from main"), rows))
 
     def release(self, release: Release, what: str) -> None:
         live = ", ".join(f"{endpoint} answers with {bound.champion}" for endpoint, bound in release.endpoints.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,16 @@ def measure(value: Measure | None) -> str:
 def instant(value: Any) -> str:
     """Return `2013-12-01 05:00` for an instant or its ISO 8601 text; an empty text for None."""
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value or "")[:16].replace("T", " ")
+
+
+NAMED = 8
+"""Names that are printed of a list."""
+
+
+def named(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def cell(value: Any) -> str:

@@ -54,3 +54,14 @@ class BranchStoreContract:
     def test_there_may_be_nothing_to_fork(self, open_branch: OpenBranch) -> None:
         open_branch("dev").fork("main")
         assert not open_branch("dev").begun
+
+    def test_a_dropped_branch_has_not_begun_and_others_stay(self, open_branch: OpenBranch) -> None:
+        write(open_branch("main"), b"1")
+        open_branch("dev").fork("main")
+        open_branch("dev").drop()
+        open_branch("never").drop()
+        dev = open_branch("dev")
+        assert not dev.begun and dev.read("view", [b"k"]) == [None] and dev.end("log") == 0
+        assert open_branch("main").read("view", [b"k"]) == [b"1"]
+        write(dev, b"3")
+        assert list(dev.entries("log", 0)) == [(0, b"3")]

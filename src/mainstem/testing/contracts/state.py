@@ -71,6 +71,15 @@ class StateContract:
         with first.hold("main", "run 5"):
             pass
 
+    def test_a_branch_is_dropped_only_where_it_is_expected(self, open_state: OpenState) -> None:
+        state = open_state()
+        state.publish("dev", release("r1", "dev"), expect=None)
+        with pytest.raises(ConflictError, match="'dev' has moved"):
+            state.drop("dev", expect="r2")
+        assert state.branches() == {"dev": "r1"}
+        state.drop("dev", expect="r1")
+        assert state.branches() == {} and state.get(Release, "r1") is not None
+
     def test_floats_that_json_has_no_number_for(self, open_state: OpenState) -> None:
         open_state().save(version("v1", math.nan))
         found = open_state().get(ModelVersion, "v1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from mainstem.settings import Settings
@@ -13,7 +14,8 @@ class ShelfStore(LmdbStore):
 
     def __init__(self, settings: Settings, branch: str) -> None:
         self._shelf = settings.root / settings.profile.online.removeprefix("shelf://")
-        super().__init__(self._place(branch), sync=False)
+        self._own = self._place(branch)
+        super().__init__(self._own, sync=False)
 
     @property
     def begun(self) -> bool:
@@ -35,6 +37,10 @@ class ShelfStore(LmdbStore):
             for log, entries in logs.items():
                 writer.append(log, [payload for _, payload in entries])
         other.close()
+
+    def drop(self) -> None:
+        shutil.rmtree(self._own)
+        self.renew()
 
     def _place(self, branch: str) -> Path:
         return self._shelf / branch.replace("/", "__")
