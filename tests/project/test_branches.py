@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import mainstem as ms
 from mainstem.cli.app import app
-from mainstem.errors import ConflictError, NotFound, RequestError, RunFailed
+from mainstem.errors import ConflictError, NotFound, RequestError, RunFailed, UnknownName
 from mainstem.nodes.records import Binding, now
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
@@ -212,3 +212,20 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "on branch main" in said("branch", "promote", "dev") and "nothing to do" in said("branch", "promote", "dev")
     assert "--from rel-" in said("branch", "delete", "dev")
     said("branch", "promote", "dev", code=2)
+
+
+def test_what_a_branch_publishes_is_compared_with_main(root: Path, main: ms.Project) -> None:
+    assert main.diff("main", "dev").is_empty
+    changed(root)
+    tables = {each.table: each for each in main.diff("main", "dev").tables}
+    assert tables["sales"].state == "equal" and tables["dear"].state == "differs"
+    assert (tables["dear"].removed, tables["dear"].rows) == (4, (8, 4))
+    assert [example.key["id"] for example in tables["dear"].examples["removed"]] == [3, 8, 13]
+    quick = main.diff("main", "dev", ["dear"], data=False)
+    assert [(each.table, each.state, each.removed) for each in quick.tables] == [("dear", "differs", 0)]
+    first, second = main.release.id, main.promote_branch("dev").release
+    assert main.diff(str(second), first, ["dear"]).tables[0].added == 4
+    with pytest.raises(NotFound, match="unknown branch 'deb'"):
+        main.diff("main", "deb")
+    with pytest.raises(UnknownName, match="unknown published relation 'daer'"):
+        main.diff("main", "dev", ["daer"])

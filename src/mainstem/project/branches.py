@@ -64,9 +64,7 @@ def create(branch: Branch, name: str, source: str = MAIN) -> Release:
         expected = "letters, digits and ._-/ , without __; it begins with a letter or a digit"
         raise RequestError(f"the name {name!r} of a branch is invalid", expected=expected)
     state = branch.adapters.state
-    origin = _head(branch, source) if source in state.branches() else state.get(Release, source)
-    if origin is None:
-        raise _unknown(branch, source)
+    origin = named(branch, source)
     if state.head(name) is not None:
         raise ConflictError(f"branch {name!r} exists", hint=f"mainstem branch delete {name}")
     with branch.on(name) as made:
@@ -119,6 +117,15 @@ def promote(branch: Branch, name: str, to: str = MAIN, report: Listener | None =
         context = target.context(new_id("run"), replace(content, id=head.id, branch=to))
         runner = Runner(target.adapters.executors(target.with_rules))
         return runner.run(work, context, report or (lambda _: None))
+
+
+def named(branch: Branch, name: str) -> Release:
+    """Return the release of a branch, or the release with that id. Raises `NotFound`."""
+    state = branch.adapters.state
+    found = state.get(Release, state.head(name) or name)
+    if found is None:
+        raise _unknown(branch, name)
+    return found
 
 
 def _head(branch: Branch, name: str) -> Release:

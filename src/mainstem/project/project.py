@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from mainstem.features.offline.join import AsOf
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.parity import ParityReport
     from mainstem.ports import Verification
@@ -88,6 +89,16 @@ class Project(Branch):
         from mainstem.project.branches import branches
 
         return branches(self)
+
+    def diff(self, before: str, after: str, tables: Sequence[str] = (), *, data: bool = True) -> Difference:
+        """Return how `after`, a branch or a release, differs from `before`: with `data` by the rows of their tables,
+        matched by key. Only snapshots that differ are read.
+
+        Raises `NotFound` for an unknown branch or release, and `UnknownName` for a table that neither publishes.
+        """
+        from mainstem.project.differing import differences
+
+        return differences(self, before, after, tables, data=data)
 
     def create_branch(self, name: str, source: str = MAIN) -> Release:
         """Create a branch that publishes what `source`, a branch or a release, publishes. Raises `ConflictError` if the

@@ -1,4 +1,4 @@
-"""`mainstem status`, `show`, `query` and `parity`: look at a project, and compare online with offline features."""
+"""`mainstem status`, `show`, `query`, `diff` and `parity`: look, and compare what is stored."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem status --json")(status)
     command(app, "mainstem show legs -n 3")(show)
     command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
+    command(app, "mainstem diff --data main dev legs")(diff)
     command(app, "mainstem parity airport --sample 1000")(parity)
 
 
@@ -50,6 +51,20 @@ def query(
     """Run a SELECT over published tables."""
     with opened(directory, profile, branch) as project:
         output(json).table(project.query(sql), limit)
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A branch or a release.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="A branch or a release.")],
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="The tables; default: all.")] = None,
+    data: Annotated[bool, typer.Option("--data", help="Compare the rows of tables whose snapshots differ.")] = False,
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Show how what one branch or release publishes differs from another: rows by key, models, endpoints."""
+    with opened(directory, profile) as project:
+        output(json).difference(project.diff(before, after, tables or (), data=data))
 
 
 def parity(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
@@ -78,6 +79,9 @@ class JsonOutput:
 
     def parity(self, report: Parity) -> None:
         _print({"ok": report.ok, "report": report})
+
+    def difference(self, found: Difference) -> None:
+        _print(found)
 
     def branches(self, found: Sequence[BranchInfo]) -> None:
         _print(found)

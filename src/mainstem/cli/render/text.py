@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import changes, descriptions, keeping, nodes, runs, tables
+from mainstem.cli.render import changes, descriptions, differences, keeping, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant, named
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.descriptions import Description
+    from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
@@ -99,6 +100,9 @@ class TextOutput:
 
     def parity(self, report: Parity) -> None:
         self._show(*map(escape, report.lines()))
+
+    def difference(self, found: Difference) -> None:
+        self._show(*differences.difference(found))
 
     def branches(self, found: Sequence[BranchInfo]) -> None:
         rows = [(b.name, b.release, instant(b.published_at), b.tables, named(b.differs) or "–") for b in found]
