@@ -44,7 +44,12 @@ def test_no_page_tells_of_a_command_that_is_not_there() -> None:
 
 @pytest.mark.parametrize(
     ("section", "struct"),
-    [("project", settings.ProjectSettings), ("profile.NAME", settings.Profile), ("serve", settings.Serve)],
+    [
+        ("project", settings.ProjectSettings),
+        ("profile.NAME", settings.Profile),
+        ("run", settings.Run),
+        ("serve", settings.Serve),
+    ],
 )
 def test_every_setting_is_documented_with_its_default(section: str, struct: type[msgspec.Struct]) -> None:
     page = (DOCS / "settings.md").read_text()

@@ -51,6 +51,9 @@ class MainstemError(Exception):
     Secret values in them are masked.
     """
 
+    transient: bool = False
+    """Whether the same may work a little later: a server that does not answer, a lock that another process holds."""
+
     def __init__(
         self,
         what: str,
@@ -88,6 +91,11 @@ class MainstemError(Exception):
     def at(self, where: str) -> Self:
         """Set `where`, unless the error has one already. Return the error."""
         self.where = self.where or where
+        return self
+
+    def passing(self, passing: bool = True) -> Self:
+        """Say whether the error is transient. Return the error."""
+        self.transient = passing
         return self
 
     def within(self, place: str) -> Self:
@@ -206,6 +214,8 @@ class SourceError(MainstemError):
 
 class SourceUnreachable(SourceError):
     """A source could not be reached."""
+
+    transient = True
 
 
 class CheckFailed(MainstemError):

@@ -153,6 +153,20 @@ class Engine(Protocol):
         """Open a session that sees `relations`. Its resources are closed on exit."""
 
 
+@runtime_checkable
+class Divisible(Protocol):
+    """An engine whose sessions can share this machine's memory with those of other steps."""
+
+    def part(self, sessions: int) -> Engine:
+        """Return the engine for steps of which up to `sessions` run at once: each session gets a part of the memory."""
+
+    def room(self) -> int:
+        """Return how many sessions at once have enough memory, at least 1."""
+
+    def interrupt(self) -> None:
+        """Interrupt the statements of all open sessions, from any thread."""
+
+
 @dataclass(frozen=True)
 class Append:
     """Append the new rows to the base."""

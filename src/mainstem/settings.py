@@ -85,6 +85,15 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "stderr"
 
 
+class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How runs work: how many independent steps run at once (`workers`; default: one per core that has a GiB of
+    memory), and how often a step is tried again (`retries`) after an error that may pass, first after `wait`."""
+
+    workers: int | None = None
+    retries: int = 0
+    wait: str = "1s"
+
+
 class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `mainstem gc` keeps: the releases of a duration such as `30d` (`all`: every one), and at least the `newest`
     of each branch."""
@@ -98,6 +107,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: dict[str, Profile] = {}
     serve: Serve = Serve()
     keep: Keep = Keep()
+    run: Run = Run()
     params: dict[str, Any] = {}
 
 
@@ -114,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True):
     serve: Serve
     keep: Keep = Keep()
     params: Mapping[str, Any] = {}
+    run: Run = Run()
 
     def path(self, text: str) -> Path:
         """Return a path of the profile as an absolute path."""
@@ -163,7 +174,7 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
     chosen = _overridden(file.profile[name])
-    settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params)
+    settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params, file.run)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog, settings.profile.lake):
         remember_password(url or "")
     return settings
@@ -226,8 +237,8 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
 
 def _known(data: Mapping[str, Any], file: Path) -> None:
     """Refuse unknown sections and settings, and suggest the nearest known ones."""
-    _among(data, ("project", "profile", "serve", "keep", "params"), "section", str(file))
-    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep}
+    _among(data, ("project", "profile", "serve", "keep", "run", "params"), "section", str(file))
+    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep, "run": Run}
     sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}
     _section(data.get("params", {}), "params", file)
     profiles = _section(data.get("profile", {}), "profile.NAME", file)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 Query: TypeAlias = "ibis.Table | str"
 R = TypeVar("R")
 
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
+"""The units of a memory limit as DuckDB shows it."""
+
 
 class DuckdbEngine:
     """Sessions on DuckDB, in UTC, without network.
@@ -58,24 +63,60 @@ class DuckdbEngine:
         given = {"memory_limit": memory_limit, "threads": threads, "temp_directory": temp_directory}
         self._config |= {name: str(value) for name, value in given.items() if value is not None}
         self._connections = Spare(self._connected)
+        self._sessions: set[DuckdbSession] = set()
+
+    def part(self, sessions: int) -> DuckdbEngine:
+        """Return the engine for steps of which up to `sessions` run at once: each session gets its part of the
+        memory."""
+        if sessions == 1:
+            return self
+        divided = copy(self)
+        divided._config = {**self._config, "memory_limit": f"{self._memory() // sessions // 2**20}MiB"}
+        divided._connections = Spare(divided._connected)
+        return divided
+
+    def room(self) -> int:
+        """Return how many sessions at once have at least 1 GiB of memory, at least 1."""
+        return max(1, self._memory() // 2**30)
+
+    def interrupt(self) -> None:
+        """Interrupt the statements of all open sessions, from any thread."""
+        for session in tuple(self._sessions):
+            session.interrupt()
+
+    def _memory(self) -> int:
+        """Return the memory limit in bytes, as DuckDB understands it."""
+        with explained("connect"):
+            connection = connect(self._config)
+        try:
+            (text,) = connection.execute("SELECT current_setting('memory_limit')").fetchone() or ("",)
+        finally:
+            connection.close()
+        number, unit = str(text).split()
+        return int(float(number) * _UNITS[unit])
 
     @contextmanager
     def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
         """Open a session that sees `relations`. Raises `EngineError` if DuckDB refuses the settings."""
         with explained("connect"):
             connection = self._connections.take()
+            (spill,) = connection.execute("SELECT current_setting('temp_directory')").fetchone() or ("",)
         session = DuckdbSession(connection, self._directories)
+        self._sessions.add(session)
         try:
             for name, relation in relations.items():
                 session.add(name, relation)
             yield session
         finally:
+            self._sessions.discard(session)
             session.close()
+            shutil.rmtree(spill, ignore_errors=True)
 
     def _connected(self) -> DuckDBPyConnection:
         # DuckDB's own default for an in-memory database is `.tmp` in the working directory: the user's project.
-        spill = str(Path(tempfile.gettempdir()) / f"mainstem-{uuid4().hex}")
-        connection = connect({"temp_directory": spill, **self._config})
+        # Each connection has a directory of its own: the names of spilled files are the same in every database.
+        spill = Path(self._config.get("temp_directory", tempfile.gettempdir())) / f"mainstem-{uuid4().hex}"
+        connection = connect({**self._config, "temp_directory": str(spill)})
         connection.execute(f"SET disabled_optimizers = {literal(','.join(_left_out()))}")
         return connection
 
@@ -92,7 +133,7 @@ class DuckdbSession:
         self._directories = set(directories)
         self._files: set[str] = set()
         self._is_sealed = False
-        self._ahead = Ahead(self._run, self._interrupt)
+        self._ahead = Ahead(self._run, self.interrupt)
         self._relations: dict[str, str] = {}
         self._feeds: list[Feed] = []
         self._kept: dict[Any, Any] = {}
@@ -196,10 +237,10 @@ class DuckdbSession:
             return (connection or self._connection).execute(sql)
 
     def _interruptible(self, query: Callable[[], R]) -> R:
-        return interruptible(query, self._interrupt)
+        return interruptible(query, self.interrupt)
 
-    def _interrupt(self) -> None:
-        """Interrupt the current statement and the queued ones."""
+    def interrupt(self) -> None:
+        """Interrupt the current statement and the queued ones, from any thread."""
         for feed in self._feeds:
             feed.cancel()
         self._connection.interrupt()

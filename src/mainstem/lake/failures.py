@@ -57,7 +57,8 @@ def explained(where: str) -> Iterator[None]:
         raise
     except CommitFailedException as error:
         hint = "run again"
-        raise ConflictError("other writers committed first on every attempt", where=where, hint=hint) from error
+        problem = ConflictError("other writers committed first on every attempt", where=where, hint=hint)
+        raise problem.passing() from error
     except NoSuchTableError as error:
         raise SnapshotGone("the table does not exist in the lake", where=where, got=str(error)) from error
     except FileNotFoundError as error:
@@ -74,7 +75,8 @@ def explained(where: str) -> Iterator[None]:
         got = str(error).splitlines()[0]
         if _full(error):
             raise StorageError.full(where, got) from error
-        raise StorageError("the lake's catalog cannot be used", where=where, got=got) from error
+        locked = "locked" in got or "connection" in got
+        raise StorageError("the lake's catalog cannot be used", where=where, got=got).passing(locked) from error
     except _DAMAGED as error:
         got = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
         raise StorageError("the lake is damaged, or it refused a file", where=where, got=got) from error

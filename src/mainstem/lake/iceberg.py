@@ -8,6 +8,7 @@ its snapshot as the current one, so it shows that snapshot to any reader (ADR 19
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -66,6 +67,7 @@ class IcebergLake:
         self._admit = admit
         self._known_to_be_ours: Identity | None = None
         self._scans: dict[tuple[str, int], tuple[DataFile, ...]] = {}
+        self._turn = threading.RLock()  # steps of one run commit one after the other
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,7 +76,7 @@ class IcebergLake:
         self._admitted()
         fields = fields_of(schema)
         location = self._location(physical_name(table, fields))
-        with explained(str(location)):
+        with self._turn, explained(str(location)):
             _ = self._catalog  # a catalog that cannot be used is told before the rows are computed
         return Target(directory=str(location / "data"), fields=fields)
 
@@ -121,8 +123,8 @@ class IcebergLake:
                 id = produce(transaction, branch_of(run), parent.id if parent else None, added, removed, written)
             return id, relative(iceberg.metadata_location)
 
-        self._checksums.begin([file.path for file in files])
-        with explained(str(self._location(physical))):
+        with self._turn, explained(str(self._location(physical))):
+            self._checksums.begin([file.path for file in files])
             id, metadata = retried(attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
@@ -258,9 +260,10 @@ class IcebergLake:
             return identify(self.root)
 
     def _admitted(self) -> None:
-        if self._known_to_be_ours is None:
-            self._admit(self.identity)
-            self._known_to_be_ours = self.identity
+        with self._turn:
+            if self._known_to_be_ours is None:
+                self._admit(self.identity)
+                self._known_to_be_ours = self.identity
 
     def _here(self, location: str) -> str:
         return str(self._io.path(location))

@@ -100,7 +100,8 @@ StepStatus = Literal["done", "failed", "skipped"]
 @dataclass(frozen=True)
 class StepRecord:
     """One executed step. `rows_in == published + quarantined` for every table. `interval` is the range of time it
-    covers. `fingerprint` is that of the definition of a step that failed. Secret values in its texts are masked."""
+    covers. `fingerprint` is that of the definition of a step that failed. `attempts` counts how often it was tried.
+    Secret values in its texts are masked."""
 
     kind: str
     node: str
@@ -116,6 +117,7 @@ class StepRecord:
     findings: tuple[str, ...] = ()
     interval: Interval | None = None
     fingerprint: str = ""
+    attempts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("reason", "message", "error"):

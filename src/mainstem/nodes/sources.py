@@ -17,6 +17,7 @@ from mainstem.nodes.kinds import (
     boolean,
     column,
     columns,
+    integer,
     mapping,
     node,
     optional,
@@ -34,7 +35,8 @@ these, with `"*"` for all other columns. None means at `time`; without a `time` 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source(Node):
-    """External data. `schema` maps columns to Ibis types. It is introspected unless declared."""
+    """External data. `schema` maps columns to Ibis types. It is introspected unless declared. `retries` is how often a
+    run collects it again after an error that may pass; None: as mainstem.toml says."""
 
     key: tuple[str, ...] = ()
     time: str | None = None
@@ -42,6 +44,7 @@ class Source(Node):
     schema: Mapping[str, str] | None = None
     cursor: str | None = None
     checks: tuple[Check, ...] = ()
+    retries: int | None = None
 
     def __post_init__(self) -> None:
         check_column(self.time)
@@ -105,7 +108,11 @@ _KEY = columns()
 _SCHEMA = mapping(text, at_least=1)
 _CHECKS = values_of(Check, expected='ms.not_null("origin")')
 _EVERY: dict[str, Any] = {"known": known_kind, "checks": _CHECKS, "key": _KEY, "meta": META}
-_COLLECTED: dict[str, Any] = {**_EVERY, "schema": optional(_SCHEMA)}
+_COLLECTED: dict[str, Any] = {
+    **_EVERY,
+    "schema": optional(_SCHEMA),
+    "meta": {**META, "retries": optional(integer(0))},
+}
 _TIME: Kind = optional(column)
 _NAMED = {said: kind for said, kind in META.items() if said != "name"}
 

@@ -11,7 +11,18 @@ from typing import Any, Literal
 from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
 from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
-from mainstem.nodes.kinds import anything, column, column_type, columns, mapping, node, optional, values_of, word
+from mainstem.nodes.kinds import (
+    anything,
+    column,
+    column_type,
+    columns,
+    integer,
+    mapping,
+    node,
+    optional,
+    values_of,
+    word,
+)
 from mainstem.nodes.verbs import Verb
 
 
@@ -31,6 +42,7 @@ class Table(Node):
     using: str | None = None
     schema: Mapping[str, str] | None = None
     sort: tuple[str, ...] = ()
+    retries: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -54,6 +66,7 @@ class Table(Node):
     using=optional(word("arrow", "polars", "pandas")),
     schema=optional(mapping(column_type, at_least=1)),
     sort=columns(),
+    retries=optional(integer(0)),
     **META,
 )
 def table(
@@ -68,6 +81,7 @@ def table(
     using: Literal["arrow", "polars", "pandas"] | None = None,
     schema: Mapping[str, str] | None = None,
     sort: str | Sequence[str] | None = None,
+    retries: int | None = None,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -77,7 +91,8 @@ def table(
     The function takes Ibis tables and returns one. The verbs of `clean` are then applied in order. `time` names the
     column of the event time. `assume_known` maps a column to a reason: the column may then be used although its
     availability is unknown. `sort` names the columns by which rows are written, so that a query for a few of their
-    values reads a small part. Raises `DefinitionError` for a function that does not take tables.
+    values reads a small part. `retries` is how often a run builds it again after an error that may pass, as a lock may.
+    Raises `DefinitionError` for a function that does not take tables.
 
     With `using` the function takes and returns Polars or pandas frames, or Arrow batches, which are streamed. It is
     then called when the table is built, and `schema` declares the columns of its result with their Ibis types.
@@ -104,6 +119,7 @@ def table(
             using=using,
             schema=None if schema is None else dict(schema),
             sort=names(sort),
+            retries=retries,
             origin=_origin(body),
         )
 

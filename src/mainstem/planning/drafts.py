@@ -16,7 +16,8 @@ class Drafts:
 
     def add(self, *records: Record) -> None:
         """Make `records` visible to later steps. A record replaces an earlier one with the same id."""
-        self._made |= {(type(record), record.id): record for record in records}
+        made = {(type(record), record.id): record for record in records}
+        self._made = {**self._made, **made}  # a new mapping: steps that run at the same time read the old one
 
     @property
     def made(self) -> tuple[Record, ...]:

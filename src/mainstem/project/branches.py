@@ -16,11 +16,12 @@ from mainstem.nodes.sources import Stream
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
 from mainstem.planning.process import me
-from mainstem.planning.runner import Listener, Runner
+from mainstem.planning.runner import Listener
 from mainstem.project.branch import Branch
 from mainstem.project.definitions import is_of
 from mainstem.project.kinds import KINDS
 from mainstem.project.releases import MAIN
+from mainstem.project.running import runner
 from mainstem.project.situation import situation
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]|/(?=[A-Za-z0-9]))*")
@@ -115,8 +116,8 @@ def promote(branch: Branch, name: str, to: str = MAIN, report: Listener | None =
         if not work and not list(_differing(content, head)) and content.fingerprints == head.fingerprints:
             return RunRecord(new_id("run"), to, "unchanged", ended_at=now(), release=head.id)
         context = target.context(new_id("run"), replace(content, id=head.id, branch=to))
-        runner = Runner(target.adapters.executors(target.with_rules))
-        return runner.run(work, context, report or (lambda _: None))
+        executors = target.adapters.executors(target.with_rules)
+        return runner(target.settings, executors).run(work, context, report or (lambda _: None))
 
 
 def named(branch: Branch, name: str) -> Release:

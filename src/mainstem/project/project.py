@@ -23,7 +23,7 @@ from mainstem.planning.materialising import materialising
 from mainstem.planning.offering import catch_up
 from mainstem.planning.plan import Plan
 from mainstem.planning.process import me
-from mainstem.planning.runner import Listener, Runner
+from mainstem.planning.runner import Listener
 from mainstem.project import live
 from mainstem.project.branch import Branch
 from mainstem.project.collect import from_project
@@ -32,6 +32,7 @@ from mainstem.project.kinds import KINDS
 from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, refuse_after_rollback
+from mainstem.project.running import runner
 from mainstem.project.situation import situation
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Project(Branch):
         *,
         full_refresh: bool = False,
         forward: bool = False,
+        workers: int | None = None,
     ) -> RunRecord:
         """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
         atomically.
@@ -142,7 +144,7 @@ class Project(Branch):
         With nothing to do the record's status is `unchanged`; it is written only after a failed run. First some of the
         stored files that are due are verified. With `full_refresh` every selected table is built from all rows of its
         inputs, also where only a part of them is new. After a rollback `forward` allows to go on from what was rolled
-        back to.
+        back to. Up to `workers` independent steps run at once, by default as mainstem.toml says.
 
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
@@ -154,7 +156,7 @@ class Project(Branch):
             if work and not forward:
                 refuse_after_rollback(work)
             try:
-                return self._carry_out(work, report, refresh=full_refresh)
+                return self._carry_out(work, report, refresh=full_refresh, workers=workers)
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
@@ -188,14 +190,20 @@ class Project(Branch):
             return self._carry_out(work, report, rebuild=rebuild)
 
     def _carry_out(
-        self, work: Plan, report: Listener | None, *, rebuild: bool = False, refresh: bool = False
+        self,
+        work: Plan,
+        report: Listener | None,
+        *,
+        rebuild: bool = False,
+        refresh: bool = False,
+        workers: int | None = None,
     ) -> RunRecord:
         if not work:
             return self._unchanged(work)
         release = self.claim()
         context = self.context(new_id("run"), release)
         executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh)
-        return Runner(executors).run(work, context, report or (lambda _: None))
+        return runner(self.settings, executors, workers).run(work, context, report or (lambda _: None))
 
     def _unchanged(self, work: Plan) -> RunRecord:
         """Return the record of a run with nothing to do. It is saved if it shows that a failed run is no longer due."""
@@ -419,7 +427,7 @@ class Project(Branch):
 
     def _drain(self) -> None:
         """Bring the entries of all logs into the lake."""
-        with self.adapters.state.hold(self.branch, _who()):
+        with self.adapters.state.hold(self.branch, me()):
             work = self.plan(look=False)
             drains = replace(work, steps=tuple(step for step in work.steps if step.kind == "drain"))
             if drains.steps:

@@ -67,7 +67,7 @@ def _shut_out(node: Database, said: str) -> SourceUnreachable:
         got=redact(said, node.url),
         expected="a connection",
         hint="check the user and the password" if credentials else "check the server and the url",
-    )
+    ).passing(not credentials)
 
 
 def _refused(node: Database, said: str, sql: str) -> SourceError:

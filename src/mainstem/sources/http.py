@@ -256,7 +256,7 @@ def _basic(url: str) -> dict[str, str]:
 def refused(status: int, shown: str) -> SourceError:
     """Return the error for an HTTP status."""
     hint = {401: "headers={…} with a key", 403: "headers={…} with a key", 404: "check the url"}.get(status)
-    return SourceError(f"the server answered {status}", where=shown, expected="200", hint=hint)
+    return SourceError(f"the server answered {status}", where=shown, expected="200", hint=hint).passing(status in BUSY)
 
 
 def unreachable(shown: str, reason: object) -> SourceUnreachable:

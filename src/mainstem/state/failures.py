@@ -27,6 +27,7 @@ def explained(where: str) -> Iterator[None]:
         if is_full(reason):
             raise StorageError.full(where, reason) from error
         hint = "another process has locked it" if "locked" in reason else "check the database and its URL"
-        raise StorageError("the state cannot be read or written", where=where, got=reason, hint=hint) from error
+        problem = StorageError("the state cannot be read or written", where=where, got=reason, hint=hint)
+        raise problem.passing("locked" in reason) from error
     except (OSError, UnicodeError) as error:  # sqlite3 cannot decode the error message of a damaged schema
         raise StorageError("the state cannot be read or written", where=where, got=str(error)) from error

@@ -60,6 +60,9 @@ def run(
     select: Select = None,
     full_refresh: FullRefresh = False,
     forward: Annotated[bool, typer.Option("--forward", help="Go on after a rollback.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many independent steps run at once.")
+    ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -74,7 +77,9 @@ def run(
     with opened(directory, profile, branch) as project:
         running(
             project,
-            lambda listener: project.run(select, report=listener, full_refresh=full_refresh, forward=forward),
+            lambda listener: project.run(
+                select, report=listener, full_refresh=full_refresh, forward=forward, workers=workers
+            ),
             json,
         )
 

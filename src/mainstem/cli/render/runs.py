@@ -64,7 +64,8 @@ def _step(record: StepRecord) -> str:
     style = STYLES[record.status]
     name = f"{record.kind} {record.node}"
     trouble = record.error.split("\n")[0] if record.error else ""  # the complete error follows on standard error
-    told = "; ".join(text for text in (_rows(record), record.message, trouble) if text)
+    again = f"attempt {record.attempts}" if record.attempts > 1 else ""
+    told = "; ".join(text for text in (_rows(record), record.message, again, trouble) if text)
     line = f"{escape(name):<{NODE_WIDTH}} {seconds(record.seconds):>9}  {escape(told)}"
     return f"[{style}]{MARKS[record.status]}[/] {line}".rstrip()
 

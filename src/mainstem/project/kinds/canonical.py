@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def plain(node: Any, but: Sequence[str] = ()) -> str:
     """Return a declaration's content, without its name, description and line."""
-    skipped = {"name", "description", "owner", "origin", "function", *but}
+    skipped = {"name", "description", "owner", "origin", "function", "retries", *but}
     return canonical({f.name: _value(getattr(node, f.name)) for f in fields(node) if f.name not in skipped})
 
 
