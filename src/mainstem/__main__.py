@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
+import threading
 
 
 def main() -> int:
@@ -19,7 +21,18 @@ def main() -> int:
     from mainstem.cli.app import run
 
     atexit.register(_end_at_once)
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    _leave_threads(code)
+    return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process here if an interrupted step still waits, as for an answer. Its thread would hold objects that
+    libraries report as leaks when Python ends."""
+    if any(thread.daemon and thread.name.startswith("mainstem-") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _end_at_once() -> None:

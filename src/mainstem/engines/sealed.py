@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from mainstem.engines.types import literals, pattern
 
@@ -52,16 +53,18 @@ class Spare:
     def __init__(self, opened: Callable[[], DuckDBPyConnection]) -> None:
         self._opened = opened
         self._lock = Lock()
-        self._next: Future[DuckDBPyConnection] | None = None
+        self._ahead: list[Future[DuckDBPyConnection]] = []
         self._asked = 0
+        finalize(self, self._ahead.clear)  # also when the process ends: a connection must not be left then
 
     def take(self) -> DuckDBPyConnection:
         """Return an open connection that no one else has."""
         with self._lock:
-            ready, self._next, self._asked = self._next, None, self._asked + 1
+            ready = self._ahead.pop() if self._ahead else None
+            self._asked += 1
             if self._asked > 1:
-                self._next = Future()
-                Thread(target=self._prepare, args=(self._next,), name="connection").start()
+                self._ahead.append(Future())
+                Thread(target=self._prepare, args=tuple(self._ahead), name="connection").start()
         return self._opened() if ready is None else ready.result()
 
     def _prepare(self, future: Future[DuckDBPyConnection]) -> None:
