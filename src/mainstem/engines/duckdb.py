@@ -89,7 +89,7 @@ class DuckdbEngine:
         with explained("connect"):
             connection = connect(self._config)
         try:
-            [(text,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+            ((text,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
         finally:
             connection.close()
         number, unit = str(text).split()
@@ -100,7 +100,7 @@ class DuckdbEngine:
         """Open a session that sees `relations`. Raises `EngineError` if DuckDB refuses the settings."""
         with explained("connect"):
             connection = self._connections.take()
-            [(spill,)] = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+            ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
         session = DuckdbSession(connection, self._directories)
         self._sessions.add(session)
         try:
