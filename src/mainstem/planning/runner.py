@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,7 +74,8 @@ class Runner:
                 raise
         if work.causes:
             raise _failure(self._close(context, record, work.records, "failed"), work.causes)
-        offer(context.lake, context.state, context.branch, context.release)
+        with suppress(KeyboardInterrupt):
+            offer(context.lake, context.state, context.branch, context.release)
         return context.state.get(RunRecord, context.run) or record
 
     def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
