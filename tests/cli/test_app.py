@@ -95,8 +95,8 @@ def invoke(*arguments: str) -> Any:
     ("arguments", "call"),
     [
         (["plan", "-s", "legs+"], ("plan", "legs+", False, True)),
-        (["run"], ("run", None, False, False, None)),
-        (["run", "--full-refresh", "--forward"], ("run", None, True, True, None)),
+        (["run"], ("run", None, False, False, None, None, None)),
+        (["run", "--full-refresh", "--forward"], ("run", None, True, True, None, None, None)),
         (["materialise"], ("materialise", (), False)),
         (["materialise", "airport", "leg", "--rebuild"], ("materialise", ["airport", "leg"], True)),
         (["check", "-s", "legs"], ("check", "legs")),

@@ -39,12 +39,23 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A branch works on this fraction of a source, by the hash of its key, and of the sources that refer to it."""
+
+    fraction: float
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.fraction:.3%}".rstrip("0%").rstrip(".") + f" % of {self.source}"
+
+
+@dataclass(frozen=True)
 class Release:
     """The published content of a branch: node → snapshot, model → newest version, endpoint → binding.
 
     `fingerprints` are those of the definitions that made the snapshots. `cutovers` maps a stream to the instant from
     which its events replace its history. `online` maps a view to the fingerprint of its online state.
-    `rolled_back` is the id of the release that this one took back.
+    `rolled_back` is the id of the release that this one took back. `sample` is set if the branch works on a sample.
     """
 
     id: str
@@ -60,6 +71,7 @@ class Release:
     online: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rolled_back: str | None = None
+    sample: Sample | None = None
 
     def champion(self, endpoint: str) -> str | None:
         """Return the id of the version that an endpoint answers with."""

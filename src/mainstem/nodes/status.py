@@ -109,6 +109,7 @@ class ProjectStatus:
     endpoints: Sequence[EndpointStatus] = ()
     findings: Sequence[FindingStatus] = ()
     runs: Sequence[RunStatus] = ()
+    sample: str | None = None
 
 
 # ── one node ──────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Release, Sample
 from mainstem.nodes.tables import Table
 from mainstem.nodes.written import Written
 from mainstem.planning.causes import Cause, causes, worded
@@ -27,7 +27,8 @@ class Situation:
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
     `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again. `written`
-    gives the definition of a node that had a fingerprint; None if it was not kept.
+    gives the definition of a node that had a fingerprint; None if it was not kept. `sample` is what the branch is to
+    work on.
     """
 
     release: Release
@@ -38,6 +39,7 @@ class Situation:
     damaged: Mapping[int, str] = field(default_factory=dict)
     refresh: bool = False
     written: Callable[[str, str], Written | None] = lambda name, made_by: None
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True)

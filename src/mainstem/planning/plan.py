@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mainstem.nodes.changes import Changed
+from mainstem.nodes.records import Sample
 from mainstem.ports import Interval
 
 StepKind = str
@@ -46,13 +47,18 @@ class Step:
 @dataclass(frozen=True)
 class Plan:
     """The steps of a run on a branch, in dependency order, and the `unchanged` nodes. `rolled_back` is the release that
-    the published one took back. `changed` are the definitions that steps are due to, if they were asked for."""
+    the published one took back.
+
+    `changed` are the definitions that steps are due to, if they were asked for. `sample` is what the branch works on,
+    if not on all rows.
+    """
 
     branch: str
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...] = ()
     rolled_back: str | None = None
     changed: tuple[Changed, ...] = ()
+    sample: Sample | None = None
 
     def covers(self, nodes: Iterable[str]) -> bool:
         """Return whether the plan considered all of these nodes: each has a step or is unchanged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mainstem.graph.selection import select
+from mainstem.nodes.checks import ForeignKey
 from mainstem.nodes.definition import Graph
 from mainstem.planning.kinds import Due, K, Kinds
 from mainstem.planning.outlook import Outlook, Situation
@@ -37,9 +38,12 @@ def _step(due: Due, name: str, graph: Graph, before: Mapping[str, Step]) -> Step
 def _needs(name: str, graph: Graph, before: Mapping[str, Step]) -> tuple[str, ...]:
     """Return the steps that must succeed before this one: upstream steps, and earlier steps of its own node.
 
-    Only serving reads online state, so steps that read the lake do not wait for views.
+    Only serving reads online state, so steps that read the lake do not wait for views. A foreign key is checked against
+    rows that this run has collected.
     """
-    upstream = graph.dag.upstream(name)
+    checks = getattr(graph[name].node, "checks", ())
+    compared = {graph.name_of(check.to) for check in checks if isinstance(check, ForeignKey)}
+    upstream = graph.dag.upstream(name) | compared
     own_or_upstream = (
         key for key, step in before.items() if step.node == name or (step.node in upstream and step.effect != "online")
     )

@@ -81,7 +81,9 @@ class Runner:
     def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
         """Move the branch to the new release and save every record of the run, in one transaction."""
         context.lake.settle()
-        content = replace(context.release, run=context.run, parent=parent or None, rolled_back=None)
+        content = replace(
+            context.release, branch=context.branch, run=context.run, parent=parent or None, rolled_back=None
+        )
         release = replace(content, id=new_id("rel"), created_at=now())
         context.release = release
         ended = _ended(record, steps, "published", release.id)

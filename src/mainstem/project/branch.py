@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Self
+from typing import Final, Literal, Self
 
 from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
@@ -13,7 +13,7 @@ from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
 from mainstem.nodes.kinds import a, anything, mapping, optional, text
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Release, Sample
 from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
@@ -30,6 +30,9 @@ from mainstem.project.wiring import Adapters
 from mainstem.project.written import notes
 from mainstem.settings import Settings
 from mainstem.tables.fitting import kept
+
+KEEP: Final = "keep"
+"""The sample that a branch works on already."""
 
 
 class Branch:
@@ -154,17 +157,26 @@ class Branch:
         return [finding for finding in found if state in (None, finding.state)]
 
     def plan(
-        self, select: str | None = None, *, look: bool = True, full_refresh: bool = False, explain: bool = False
+        self,
+        select: str | None = None,
+        *,
+        look: bool = True,
+        full_refresh: bool = False,
+        explain: bool = False,
+        sample: Sample | Literal["keep"] | None = KEEP,
     ) -> Plan:
         """Return what `run` would do, and why.
 
         With `look=False` no source is contacted: each counts as it was when the last run collected it. With
         `full_refresh` every selected table is built from all rows of its inputs. With `explain` the plan has the
-        `changed` definitions: their text diffs, and what they reach. Raises `UnknownName`.
+        `changed` definitions: their text diffs, and what they reach. `sample` is what the branch is to work on, by
+        default what it works on now. Raises `UnknownName`.
         """
         graph = self.graph
-        seen = situation(graph, self.release, self.settings.root, self.adapters, look=look)
-        made = plan(graph, replace(seen, refresh=full_refresh), KINDS, select)
+        release = self.release
+        seen = situation(graph, release, self.settings.root, self.adapters, look=look)
+        seen = replace(seen, refresh=full_refresh, sample=release.sample if sample == KEEP else sample)
+        made = replace(plan(graph, seen, KINDS, select), branch=self.branch, sample=seen.sample)
         taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
         made = replace(made, rolled_back=taken_back)
         return replace(made, changed=changed(graph, seen, made)) if explain else made

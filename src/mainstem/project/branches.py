@@ -11,7 +11,7 @@ from typing import Any
 from mainstem.errors import ConflictError, NotFound, RequestError, UnknownName
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
-from mainstem.nodes.records import Release, RunRecord, new_id, now
+from mainstem.nodes.records import Release, RunRecord, Sample, new_id, now
 from mainstem.nodes.sources import Stream
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
@@ -32,13 +32,15 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class BranchInfo:
-    """A branch: its release, and the tables, models and endpoints that differ from those of `main`."""
+    """A branch: its release, the tables, models and endpoints that differ from those of `main`, and what sample of the
+    sources it works on, if not on all rows."""
 
     name: str
     release: str
     published_at: datetime
     tables: int
     differs: tuple[str, ...] = ()
+    sample: Sample | None = None
 
 
 def branches(branch: Branch) -> list[BranchInfo]:
@@ -48,7 +50,7 @@ def branches(branch: Branch) -> list[BranchInfo]:
     found = {name: release for name, release in heads.items() if release is not None}
     main = found.get(MAIN, Release(id="", branch=MAIN, run=""))
     infos = [
-        BranchInfo(name, each.id, each.created_at, len(each.tables), tuple(_differing(each, main)))
+        BranchInfo(name, each.id, each.created_at, len(each.tables), tuple(_differing(each, main)), each.sample)
         for name, each in found.items()
     ]
     return sorted(infos, key=lambda info: (info.name != MAIN, info.name))
@@ -69,7 +71,7 @@ def create(branch: Branch, name: str, source: str = MAIN) -> Release:
     if state.head(name) is not None:
         raise ConflictError(f"branch {name!r} exists", hint=f"mainstem branch delete {name}")
     with branch.on(name) as made:
-        made.adapters.fork(origin.branch)
+        made.adapters.fork(source if source in state.branches() else origin.branch)
     state.move(name, origin.id, expect=None)
     return origin
 
@@ -104,6 +106,12 @@ def promote(branch: Branch, name: str, to: str = MAIN, report: Listener | None =
     with state.hold(name, me()), state.hold(to, me()), branch.on(name) as source, branch.on(to) as target:
         head = target.claim() if state.branches().get(to) or to == MAIN else _head(branch, to)
         given = source.release
+        if given.sample is not None:
+            raise ConflictError(
+                f"branch {name!r} works on a sample, and cannot be promoted",
+                got=str(given.sample),
+                hint=f"mainstem run --branch {name} --sample 1 builds it from all rows",
+            )
         _refuse_loss(source, head, to)
         content = _merged(given, head, target.graph)
         work = _views(target, replace(content, id=head.id, branch=to))

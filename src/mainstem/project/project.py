@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mainstem import settings as settings_module
-from mainstem.errors import MainstemError, NotFound, RunFailed, UnknownName
+from mainstem.errors import MainstemError, NotFound, RequestError, RunFailed, UnknownName
 from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
-from mainstem.nodes.records import CheckResult, Release, RunRecord, new_id, now
+from mainstem.nodes.records import CheckResult, Release, RunRecord, Sample, new_id, now
 from mainstem.nodes.status import Details, ProjectStatus
 from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
@@ -24,8 +24,9 @@ from mainstem.planning.offering import catch_up
 from mainstem.planning.plan import Plan
 from mainstem.planning.process import me
 from mainstem.planning.runner import Listener
+from mainstem.planning.sampling import chosen
 from mainstem.project import live
-from mainstem.project.branch import Branch
+from mainstem.project.branch import KEEP, Branch
 from mainstem.project.collect import from_project
 from mainstem.project.integrity import verify_all, verify_due
 from mainstem.project.kinds import KINDS
@@ -137,6 +138,8 @@ class Project(Branch):
         full_refresh: bool = False,
         forward: bool = False,
         workers: int | None = None,
+        sample: float | None = None,
+        sample_by: str | None = None,
     ) -> RunRecord:
         """Collect, build, check, bring online, train and monitor every node that is not as declared. Then publish
         atomically.
@@ -146,17 +149,22 @@ class Project(Branch):
         inputs, also where only a part of them is new. After a rollback `forward` allows to go on from what was rolled
         back to. Up to `workers` independent steps run at once, by default as mainstem.toml says.
 
+        With `sample` a branch other than main works on this fraction of the source `sample_by` (default: the largest
+        one with a key) from now on, and of the sources that refer to its key; 1 is all rows again. Raises
+        `RequestError`.
+
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
         with self.adapters.state.hold(self.branch, me()):
             verify_due(self.adapters, self.release)
-            work = self.plan(select, full_refresh=full_refresh)
+            wanted = self.release.sample if sample is None else self._sample(sample, sample_by)
+            work = self.plan(select, full_refresh=full_refresh, sample=wanted)
             self.keep_definitions()
             if work and not forward:
                 refuse_after_rollback(work)
             try:
-                return self._carry_out(work, report, refresh=full_refresh, workers=workers)
+                return self._carry_out(work, report, refresh=full_refresh, workers=workers, sample=wanted)
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
@@ -197,13 +205,20 @@ class Project(Branch):
         rebuild: bool = False,
         refresh: bool = False,
         workers: int | None = None,
+        sample: Sample | Literal["keep"] | None = KEEP,
     ) -> RunRecord:
         if not work:
             return self._unchanged(work)
         release = self.claim()
-        context = self.context(new_id("run"), release)
+        context = self.context(new_id("run"), release if sample == KEEP else replace(release, sample=sample))
         executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh)
         return runner(self.settings, executors, workers).run(work, context, report or (lambda _: None))
+
+    def _sample(self, fraction: float, source: str | None) -> Sample | None:
+        if self.branch == MAIN:
+            hint = "mainstem run --branch dev --sample 0.05"
+            raise RequestError(f"branch {MAIN!r} does not work on a sample", hint=hint)
+        return chosen(self.graph, self.release, fraction, source)
 
     def _unchanged(self, work: Plan) -> RunRecord:
         """Return the record of a run with nothing to do. It is saved if it shows that a failed run is no longer due."""

@@ -44,6 +44,7 @@ def status(branch: Branch) -> ProjectStatus:
         endpoints=[_endpoint(branch, name, node) for name, node in branch.graph.of(Endpoint).items()],
         findings=[_finding(finding) for finding in branch.findings()],
         runs=[_run(run) for run in reversed(runs)],
+        sample=str(branch.release.sample) if branch.release.sample else None,
     )
 
 

@@ -20,9 +20,11 @@ from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
+from mainstem.planning.sampling import SAMPLED, columns_of, told
 from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
+from mainstem.sources.sampled import kept
 from mainstem.statistics.keeping import Counting
 from mainstem.statistics.sampling import draw
 
@@ -72,6 +74,7 @@ class _Collection:
         self.node: Source = self.definition.node  # type: ignore[assignment]
         self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
         self.place = place(self.node)
+        self.sample = told(context.graph, context.release.sample, name)
         self.before = context.release.tables.get(name)
         self.damaged = None if self.before is None else context.damaged_file(self.before)
         self.base = self.before if self.before and self._continues(self.before) else None
@@ -88,6 +91,7 @@ class _Collection:
         written = self._write(extraction, subject)
         reached = extraction.cursor(written.names)
         properties = {PLACE: self.place, NEXT: str(written.next_seq), **({OBSERVED: observed} if observed else {})}
+        properties |= {SAMPLED: self.sample} if self.sample else {}
         if self.base is not None and self._nothing_new(extraction, written, reached):
             return self._unchanged(reached, properties, extraction.message)
         return self._commit(extraction, subject, written, reached, properties)
@@ -122,7 +126,7 @@ class _Collection:
     def _write_part(self, part: Part, seq: int) -> tuple[tuple[DataFile, ...], pa.Table | None]:
         """Write the rows of a part. Return the files, and a sample of them unless they are few."""
         columns = {f.name: f.type for f in self.target.fields if f.name != SEQ}
-        incoming = ibis.table(columns, name="incoming")
+        incoming = self._sampled(ibis.table(columns, name="incoming"))
         if any(f.name == SEQ for f in self.target.fields):
             incoming = incoming.mutate(**{SEQ: ibis.row_number() + seq})
         try:
@@ -133,6 +137,12 @@ class _Collection:
             if part.feed is not None and part.feed.error is not None:
                 raise part.feed.error from error
             raise
+
+    def _sampled(self, rows: ibis.Table) -> ibis.Table:
+        sample = self.context.release.sample
+        if sample is None or not self.sample:
+            return rows
+        return kept(rows, columns_of(self.context.graph, sample, self.name), sample.fraction)
 
     # ── committing ────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +228,7 @@ class _Collection:
     def _continues(self, before: Snapshot) -> bool:
         """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema, all sound."""
         same = before.fields == self.target.fields and before.properties.get(PLACE) == self.place
+        same = same and before.properties.get(SAMPLED) == self.sample
         return same and self.damaged is None
 
     def _checks(self) -> tuple[Any, ...]:

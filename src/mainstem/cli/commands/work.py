@@ -60,6 +60,12 @@ def run(
     select: Select = None,
     full_refresh: FullRefresh = False,
     forward: Annotated[bool, typer.Option("--forward", help="Go on after a rollback.")] = False,
+    sample: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="Work on a sample from now on; 1: on all rows again.")
+    ] = None,
+    sample_by: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="The source to sample; default: the largest one with a key.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many independent steps run at once.")
     ] = None,
@@ -78,7 +84,13 @@ def run(
         running(
             project,
             lambda listener: project.run(
-                select, report=listener, full_refresh=full_refresh, forward=forward, workers=workers
+                select,
+                report=listener,
+                full_refresh=full_refresh,
+                forward=forward,
+                workers=workers,
+                sample=sample,
+                sample_by=sample_by,
             ),
             json,
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class JsonOutput:
     def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
         said = {"branch": plan.branch, "steps": plan.steps, "unchanged": plan.unchanged}
-        _print({**said, "changed": plan.changed, "remedies": remedies})
+        _print({**said, "changed": plan.changed, "sample": plan.sample, "remedies": remedies})
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:

@@ -19,6 +19,8 @@ def status(status: ProjectStatus) -> Iterator[RenderableType]:
     place = (status.project, status.profile, status.branch, status.release)
     project, profile, branch, release = (escape(str(text or "–")) for text in place)
     yield f"[bold]{project}[/]  profile {profile}  branch {branch}  release {release}"
+    if status.sample:
+        yield f"[yellow]the branch works on a sample: {escape(status.sample)}[/]"
     columns = ("node", "kind", "state", "rows", "updated", "why")
     yield grid(columns, map(_node, status.nodes), markup=True, counts=("rows",))
     if status.endpoints:

@@ -26,6 +26,12 @@ def plan(plan: Plan) -> RenderableType:
     return grid(("step", "node", "why"), [(step.kind, step.node, step.reason) for step in plan.steps])
 
 
+def sampled(plan: Plan) -> Iterator[str]:
+    """Yield that the branch works on a sample."""
+    if plan.sample:
+        yield f"branch {escape(plan.branch)} works on a sample: {escape(str(plan.sample))}"
+
+
 def taken_back(plan: Plan) -> Iterator[str]:
     """Yield that the branch was rolled back, where the plan would publish again."""
     if plan and plan.rolled_back:

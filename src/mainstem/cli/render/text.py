@@ -45,7 +45,7 @@ class TextOutput:
 
     def plan(self, plan: Plan, remedies: Sequence[Remedy]) -> None:
         self._show(runs.plan(plan), *runs.details(plan), *changes.changed(plan.changed))
-        self._show(*runs.taken_back(plan), *findings_.in_force(remedies))
+        self._show(*runs.sampled(plan), *runs.taken_back(plan), *findings_.in_force(remedies))
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Event], None]]:
@@ -105,7 +105,7 @@ class TextOutput:
         self._show(*differences.difference(found))
 
     def branches(self, found: Sequence[BranchInfo]) -> None:
-        rows = [(b.name, b.release, instant(b.published_at), b.tables, named(b.differs) or "–") for b in found]
+        rows = [(b.name, b.release, instant(b.published_at), b.tables, _differs(b)) for b in found]
         self._show(tables.grid(("branch", "release", "published", "tables", "differs from main"), rows))
 
     def release(self, release: Release, what: str) -> None:
@@ -160,6 +160,11 @@ class TextOutput:
     def _show(self, *parts: RenderableType) -> None:
         for part in parts:
             self.out.print(part)
+
+
+def _differs(branch: BranchInfo) -> str:
+    sample = (f"a sample: {branch.sample}",) if branch.sample else ()
+    return "; ".join(filter(None, (*sample, named(branch.differs)))) or "–"
 
 
 def _console(*, stderr: bool) -> Console:

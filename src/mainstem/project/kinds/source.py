@@ -12,6 +12,7 @@ from mainstem.nodes.hidden import GONE, SEQ, STREAM
 from mainstem.nodes.sources import Source
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import OBSERVED, UNTOLD, Outlook, Reason
+from mainstem.planning.sampling import SAMPLED, told
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_rule
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
@@ -76,8 +77,15 @@ class CollectedKind(AnySource[Source]):
     node_type = Source
 
     def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
-        reason = outlook.unmade(name, "never collected") or _observed(name, outlook)
+        reason = outlook.unmade(name, "never collected") or _sampled(name, outlook) or _observed(name, outlook)
         return due("collect", reason, "data")
+
+
+def _sampled(name: str, outlook: Outlook) -> Reason | None:
+    wanted = told(outlook.graph, outlook.situation.sample, name)
+    if outlook.release.tables[name].properties.get(SAMPLED) == wanted:
+        return None
+    return Reason(f"a sample: {wanted}" if wanted else "all rows again, not a sample")
 
 
 def _observed(name: str, outlook: Outlook) -> Reason | None:
