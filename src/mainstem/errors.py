@@ -162,7 +162,12 @@ class PluginError(MainstemError):
 
 
 class DefinitionError(MainstemError):
-    """The project's definitions cannot be loaded."""
+    """The project's definitions cannot be loaded.
+
+    `run` is the record of the run that published the rest, if the error concerns a view, a model or an endpoint only.
+    """
+
+    run: Any = None
 
 
 class UnknownName(DefinitionError):

@@ -12,6 +12,7 @@ from typing import Any
 
 from mainstem.errors import DefinitionError
 from mainstem.masking import brief
+from mainstem.nodes import notebook
 from mainstem.nodes.places import place
 from mainstem.nodes.redaction import redacted
 
@@ -52,6 +53,29 @@ class Node:
     description: str | None = None
     owner: str | None = None
     origin: Origin = field(default_factory=Origin.of_caller)
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = Node.__repr__  # type: ignore[method-assign] # else `dataclass` makes one with all fields
+
+    def __repr__(self) -> str:
+        return notebook.line(self._kind, self.name or "without a name", str(self.origin))
+
+    def _repr_html_(self) -> str:
+        names = ("key", "time", "path", "format", "windows", "columns")
+        facts = {name: getattr(self, name, None) for name in names}
+        told = [{"": name, " ": _plain(value)} for name, value in facts.items() if value]
+        about = f"{self._kind} {self.origin}"
+        return notebook.html(self.name or "without a name", about, told)
+
+    @property
+    def _kind(self) -> str:
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 NodeRef = Node | str
@@ -95,8 +119,7 @@ def shown(value: Any) -> str:
     """Return a value of a declaration on one short line; a node is shown by kind and name, because its repr may hold an
     URL."""
     if isinstance(value, Node):
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(value).__name__).lower()
-        return f"{kind}: {value.name or value.origin}"
+        return f"{value._kind}: {value.name or value.origin}"
     text = " ".join(repr(value).split())
     return brief(text)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from mainstem.errors import UnknownName
+from mainstem.errors import DefinitionError, UnknownName
 from mainstem.graph.dag import Dag
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import leaves
@@ -99,13 +99,33 @@ class Definition:
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Every definition of a project by name, and the dependencies between them. `names` maps stand-ins to their
-    originals."""
+    originals. `broken` are the views, models and endpoints that could not be resolved, with their errors."""
 
     definitions: Mapping[str, Definition]
     dag: Dag
     names: Mapping[Node, str] = field(default_factory=dict)
+    broken: Mapping[str, DefinitionError] = field(default_factory=dict)
+
+    def without(self, broken: Mapping[str, DefinitionError]) -> Graph:
+        """Return the graph without broken nodes and those that depend on them."""
+        found = {**self.broken, **broken}
+        for name in self.dag.order:
+            cause = next((each for each in self.dag.needs[name] if each in found), None)
+            if cause is not None:
+                found.setdefault(name, found[cause])
+        sound = {name: each for name, each in self.definitions.items() if name not in found}
+        dag = Dag({name: needs for name, needs in self.dag.needs.items() if name in sound})
+        return Graph(sound, dag, self.names, found)
+
+    def whole(self) -> Graph:
+        """Return this graph. Raises `DefinitionError` if a node is broken."""
+        for problem in self.broken.values():
+            raise problem
+        return self
 
     def __getitem__(self, name: str) -> Definition:
+        if name in self.broken:
+            raise self.broken[name]
         if name not in self.definitions:
             raise UnknownName.among("node", name, self.definitions)
         return self.definitions[name]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mainstem.nodes.notebook import html, line
 from mainstem.nodes.statistics import ColumnStatistics, Level
 
 
@@ -51,7 +52,7 @@ class Correlation:
     value: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Description:
     """A relation. `looked_at` of its `rows` were read; `exact` says whether nulls and extremes are of all rows.
 
@@ -68,6 +69,22 @@ class Description:
     row_duplicates: int | None = None
     columns: Sequence[ColumnDescription] = ()
     correlations: Sequence[Correlation] = ()
+
+    def __repr__(self) -> str:
+        return line("Description", self.name, f"{self.rows:,} rows", f"{len(self.columns)} columns")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "column": each.name,
+                "type": each.statistics.type,
+                "missing": f"{each.statistics.nulls or 0:,}",
+                "low": each.statistics.low,
+                "high": each.statistics.high,
+            }
+            for each in self.columns
+        ]
+        return html(self.name, f"{self.rows:,} rows, {len(self.columns)} columns", rows)
 
     @property
     def sampled(self) -> bool:

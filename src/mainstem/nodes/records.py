@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from mainstem.masking import masked_all
+from mainstem.nodes import notebook
 from mainstem.ports import Interval, Snapshot
 
 
@@ -171,7 +172,7 @@ class DamagedFile:
     state: Literal["damaged", "sound"] = "damaged"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunRecord:
     """One execution of a plan by the process `host:pid`. `whole` says that the plan considered every node."""
 
@@ -184,6 +185,24 @@ class RunRecord:
     release: str | None = None
     process: str = ""
     whole: bool = False
+
+    def __repr__(self) -> str:
+        return notebook.line(
+            "Run", self.id, self.status, f"branch {self.branch}", f"{len(self.steps)} steps", self.release
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "step": f"{step.kind} {step.node}",
+                "status": step.status,
+                "seconds": f"{step.seconds:.2f}",
+                "rows": "" if step.published is None else f"{step.published:,}",
+                "why": step.error or step.message or step.reason,
+            }
+            for step in self.steps
+        ]
+        return notebook.html(self.id, f"{self.status}, branch {self.branch}", rows)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -213,7 +232,7 @@ class InputColumn:
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelVersion:
     """One immutable fitted artifact with its lineage.
 
@@ -243,3 +262,9 @@ class ModelVersion:
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     erased_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        found = self.metrics.get(self.metric)
+        return notebook.line(
+            "ModelVersion", self.id, self.algorithm, f"{self.metric} {found.value:.3f}" if found else None
+        )

@@ -142,12 +142,12 @@ class NodeDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class RelationDetails(NodeDetails):
-    """A source or a table. `known` and `lineage` are by column. `cleaning` are the table's verbs, in order, and
-    `statistics` what they are fitted to."""
+    """A source or a table. `known` and `lineage` are by column; `known` is None in a project that has no use for it.
+    `cleaning` are the table's verbs, in order, and `statistics` what they are fitted to."""
 
     rows: int | None = None
     schema: Mapping[str, str]
-    known: Mapping[str, str]
+    known: Mapping[str, str] | None
     lineage: Mapping[str, Sequence[str]]
     cleaning: Sequence[str] = ()
     statistics: Sequence[Mapping[str, Any]] = ()
@@ -162,7 +162,7 @@ class StreamDetails(NodeDetails):
 
     events: int | None = None
     schema: Mapping[str, str]
-    known: Mapping[str, str]
+    known: Mapping[str, str] | None
     lineage: Mapping[str, Sequence[str]]
     checks: Sequence[str] = ()
     remedies: Sequence[str] = ()

@@ -77,7 +77,9 @@ class Context:
             for name in ("tables", "models", "endpoints", "cutovers", "online")
         }
         # The state of a removed view is neither read nor updated.
-        grown["online"] = {name: state for name, state in grown["online"].items() if name in self.graph}
+        grown["online"] = {
+            name: state for name, state in grown["online"].items() if name in self.graph or name in self.graph.broken
+        }
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
         if step.effect != "none":
             fingerprints[step.node] = self.graph[step.node].made_by

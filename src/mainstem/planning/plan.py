@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mainstem.errors import DefinitionError
 from mainstem.nodes.changes import Changed
 from mainstem.nodes.records import Sample
 from mainstem.ports import Interval
@@ -50,7 +51,7 @@ class Plan:
     the published one took back.
 
     `changed` are the definitions that steps are due to, if they were asked for. `sample` is what the branch works on,
-    if not on all rows.
+    if not on all rows. `broken` are the errors of views, models and endpoints that a run leaves out.
     """
 
     branch: str
@@ -59,10 +60,11 @@ class Plan:
     rolled_back: str | None = None
     changed: tuple[Changed, ...] = ()
     sample: Sample | None = None
+    broken: tuple[DefinitionError, ...] = ()
 
     def covers(self, nodes: Iterable[str]) -> bool:
         """Return whether the plan considered all of these nodes: each has a step or is unchanged."""
-        return {step.node for step in self.steps}.union(self.unchanged).issuperset(nodes)
+        return not self.broken and {step.node for step in self.steps}.union(self.unchanged).issuperset(nodes)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

@@ -13,6 +13,7 @@ from mainstem.nodes.declared import declared
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
 from mainstem.nodes.kinds import a, anything, mapping, optional, text
+from mainstem.nodes.notebook import html, line
 from mainstem.nodes.records import Release, Sample
 from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context
@@ -71,6 +72,24 @@ class Branch:
         self._releases = Releases(self.adapters, branch)
         self.explorer = Explorer(lambda: self.adapters.engine)
 
+    def __repr__(self) -> str:
+        release = self.release.id or "nothing published"
+        return line("Project", self.settings.project.name, f"branch {self.branch}", release, f"{len(self.nodes)} nodes")
+
+    def _repr_html_(self) -> str:
+        tables = self.release.tables
+        rows = [
+            {
+                "node": name,
+                "kind": KINDS.of(node).word(node),
+                "rows": f"{tables[name].rows:,}" if name in tables else "",
+                "description": node.description,
+            }
+            for name, node in self.nodes.items()
+        ]
+        about = f"branch {self.branch}, {self.release.id or 'nothing published'}"
+        return html(self.settings.project.name, about, rows)
+
     def __enter__(self) -> Self:
         return self
 
@@ -97,16 +116,24 @@ class Branch:
     @property
     def graph(self) -> Graph:
         """The project, resolved with the remedies and cutovers in force. Raises `DefinitionError`."""
+        return self.sound.whole()
+
+    @property
+    def sound(self) -> Graph:
+        """The same, without the views, models and endpoints whose definition is broken: work on data needs no more.
+
+        Raises `DefinitionError` for a source or a table.
+        """
         return self._definitions.graph(self.release.cutovers)
 
     def graph_of(self, release: Release) -> Graph:
         """Return the project as of the release. It is loaded again if it has changed since. Raises
         `DefinitionError`."""
-        graph = self._definitions.graph(release.cutovers)
+        graph = self._definitions.graph(release.cutovers).whole()
         if self._read is None or is_of(graph, release):
             return graph
         again = Definitions(self.settings, self._read(), {}, self.adapters)
-        graph = again.graph(release.cutovers)
+        graph = again.graph(release.cutovers).whole()
         self._definitions = again
         return graph
 
@@ -172,13 +199,16 @@ class Branch:
         `changed` definitions: their text diffs, and what they reach. `sample` is what the branch is to work on, by
         default what it works on now. Raises `UnknownName`.
         """
-        graph = self.graph
-        release = self.release
+        graph, release = self.sound, self.release
+        for name in [term.strip("+") for term in (select or "").replace(",", " ").split()]:
+            if name in graph.broken:
+                raise graph.broken[name]
         seen = situation(graph, release, self.settings.root, self.adapters, look=look)
         seen = replace(seen, refresh=full_refresh, sample=release.sample if sample == KEEP else sample)
         made = replace(plan(graph, seen, KINDS, select), branch=self.branch, sample=seen.sample)
         taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
-        made = replace(made, rolled_back=taken_back)
+        broken = () if select else tuple(dict.fromkeys(graph.broken.values()))
+        made = replace(made, rolled_back=taken_back, broken=broken)
         return replace(made, changed=changed(graph, seen, made)) if explain else made
 
     def reading(self, purpose: str) -> Context:
@@ -189,7 +219,7 @@ class Branch:
         """Return a context that reads a release, with the present definitions unless others are given."""
         a = self.adapters
         bad = damaged_files(a.state)
-        of = graph or self.graph
+        of = graph or self.sound
         note = partial(notes, of)
         return Context(run, self.branch, of, release, a.engine, a.lake, a.state, damaged=bad, note=note)
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.graph.known import ALWAYS, Known
 from mainstem.graph.lineage import moment_of
+from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.models import Model
 from mainstem.nodes.sources import Source
 
 if TYPE_CHECKING:
@@ -34,10 +37,20 @@ def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
     return known
 
 
+def tells_known(graph: Graph) -> bool:
+    """Return whether the project says or asks when values become known: by `known=`, `assume_known=`, a view or a
+    model."""
+    nodes = [definition.node for definition in graph]
+    said = any(getattr(node, "known", None) is not None or getattr(node, "assume_known", None) for node in nodes)
+    return said or bool(graph.broken) or any(isinstance(node, (FeatureView, Model)) for node in nodes)
+
+
 def _known(spec: Any, node: Source, table: ibis.Table) -> Known:
     if spec is None:
         if node.time is None:
             return Known.never_said('the source has neither a time nor known= (reference data: known="always")')
+        if table[node.time].type().is_date():
+            return Known.never_said(f"the time {node.time!r} is a date, which does not say when in the day (known=…)")
         return Known.at(node.time)
     if isinstance(spec, str) and spec == "always":
         return ALWAYS

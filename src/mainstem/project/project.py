@@ -153,6 +153,9 @@ class Project(Branch):
         one with a key) from now on, and of the sources that refer to its key; 1 is all rows again. Raises
         `RequestError`.
 
+        A view, a model or an endpoint whose definition is broken is left out; its `DefinitionError` is raised after the
+        rest is published, with the record as its `run`.
+
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
@@ -164,14 +167,18 @@ class Project(Branch):
             if work and not forward:
                 refuse_after_rollback(work)
             try:
-                return self._carry_out(work, report, refresh=full_refresh, workers=workers, sample=wanted)
+                record = self._carry_out(work, report, refresh=full_refresh, workers=workers, sample=wanted)
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
+        for problem in work.broken:
+            problem.run = record
+            raise problem
+        return record
 
     def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
         failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
-        rest = judging(work, self.graph, failed, self.release.endpoints)
+        rest = judging(work, self.sound, failed, self.release.endpoints)
         if not rest:
             return None
         try:
@@ -223,7 +230,7 @@ class Project(Branch):
     def _unchanged(self, work: Plan) -> RunRecord:
         """Return the record of a run with nothing to do. It is saved if it shows that a failed run is no longer due."""
         catch_up(self.adapters.lake, self.adapters.state, self.branch, self.release)
-        covers = work.covers(self.graph.dag.order)
+        covers = work.covers(self.sound.dag.order)
         made = RunRecord(new_id("run"), self.branch, "unchanged", ended_at=now(), release=self.release.id, whole=covers)
         last = self.adapters.state.find(RunRecord, branch=self.branch, newest=1)
         if covers and last and last[0].status == "failed":
@@ -236,8 +243,9 @@ class Project(Branch):
         from mainstem.tables.build import check_published
 
         context = self.reading("check")
-        names = [n for n in self.graph.dag.order if n in selected(self.graph.dag, select)]
-        checked = [n for n in names if _is_checked(self.graph[n]) and n in context.release.tables]
+        graph = context.graph
+        names = [n for n in graph.dag.order if n in selected(graph.dag, select)]
+        checked = [n for n in names if _is_checked(graph[n]) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
 
     def check_files(self) -> Verification:

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import EngineError, MissingExtra, NotFound, StorageError, UnknownName
+from mainstem.errors import EngineError, MainstemError, MissingExtra, NotFound, StorageError, UnknownName
 from mainstem.graph.lineage import leaves
 from mainstem.masking import brief
-from mainstem.nodes.hidden import SPLIT, visible_names
+from mainstem.nodes.hidden import SPLIT, is_hidden, visible_names
+from mainstem.nodes.notebook import html, line
 from mainstem.planning.execution import Context
 from mainstem.project.exploring import Explorer
 from mainstem.project.releases import When
@@ -20,8 +21,12 @@ from mainstem.tables.reach import refuse_outside
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
+    from sqlglot import exp
 
     from mainstem.features.offline.join import AsOf
+
+SHOWN = 5
+"""The rows that a notebook shows."""
 
 Past = Callable[[str, When], Context]
 """Returns how to read a relation at a point of the branch's past."""
@@ -54,7 +59,7 @@ class Readable(ABC):
         return polars.from_arrow(self.to_pyarrow())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Relation(Readable):
     """A published relation, read through a release, without hidden columns; perhaps only one `split`."""
 
@@ -68,6 +73,20 @@ class Relation(Readable):
         known = {*self.context.release.tables, *(d.name for d in self.context.graph if d.read is not None)}
         if self.name not in known:
             raise UnknownName.among("relation", self.name, known)
+
+    def __repr__(self) -> str:
+        snapshot = self.context.release.tables.get(self.name)
+        rows = f"{snapshot.rows:,} rows" if snapshot else "nothing published"
+        columns = f"{len(visible_names(f.name for f in snapshot.fields))} columns" if snapshot else None
+        return line("Relation", self.name, rows, columns, self.split, self.context.release.id)
+
+    def _repr_html_(self) -> str:
+        try:
+            found = self.head(SHOWN)
+        except MainstemError as problem:
+            return html(self.name, problem.what, [])
+        snapshot = self.context.snapshot(self.name)
+        return html(self.name, f"{snapshot.rows:,} rows", found.to_pylist(), found.column_names)
 
     def as_of(self, when: When) -> Relation:
         """Return the relation as of an instant, a run, a release (by id), or a snapshot.
@@ -127,7 +146,7 @@ class Relation(Readable):
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset(Readable):
     """A model's dataset, computed again from the published data; perhaps only one `split`."""
 
@@ -136,6 +155,9 @@ class Dataset(Readable):
     as_of: AsOf
     explorer: Explorer
     split: str | None = None
+
+    def __repr__(self) -> str:
+        return line("Dataset", self.model, self.split, f"as of {self.as_of}")
 
     def to_pyarrow(self) -> pa.Table:
         import pyarrow.compute as pc
@@ -159,8 +181,12 @@ def _visible(rows: ibis.Table) -> ibis.Table:
 
 
 def query(context: Context, sql: str) -> pa.Table:
-    """Return the rows of a SELECT over published relations. Only the relations that it names are opened."""
-    names = _tables_of(sql.strip().rstrip(";"))
+    """Return the rows of a SELECT over published relations. Only the relations that it names are opened.
+
+    A hidden column of a node exists for the query only if the query names it.
+    """
+    tree = _parsed(sql.strip().rstrip(";"))
+    names = _tables_of(tree)
     known = {*context.release.tables, *(d.name for d in context.graph if d.read is not None)}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -168,8 +194,14 @@ def query(context: Context, sql: str) -> pa.Table:
     with ExitStack() as stack:
         stored = {leaf for name in names for leaf in _leaves(context, name)}
         session = stack.enter_context(context.session(stored))
-        for name, rows in {name: session.fetch(read) for name, read in _corrected(context, names)}.items():
+        shown = _shown_to(tree)
+        corrected = dict(_corrected(context, names))
+        for name, rows in {name: session.fetch(_only(read, shown)) for name, read in corrected.items()}.items():
             session.add(name, rows)
+        for name in names:
+            if name in context.graph and name not in corrected:
+                scan = context.scan(context.snapshot(name))
+                session.add(name, replace(scan, fields=tuple(f for f in scan.fields if shown(f.name))))
         try:
             return session.fetch(sql)
         except EngineError as problem:
@@ -191,7 +223,19 @@ def _leaves(context: Context, name: str) -> Iterable[str]:
     return context.graph.stored(name) if name in context.graph else (name,)
 
 
-def _tables_of(sql: str) -> list[str]:
+def _shown_to(tree: exp.Query) -> Callable[[str], bool]:
+    """Return whether a query sees a column: one that is not hidden, or that the query names."""
+    from sqlglot import exp
+
+    named = {identifier.name.lower() for identifier in tree.find_all(exp.Identifier)}
+    return lambda column: not is_hidden(column) or column in named
+
+
+def _only(rows: ibis.Table, shown: Callable[[str], bool]) -> ibis.Table:
+    return rows.select([column for column in rows.columns if shown(column)])
+
+
+def _parsed(sql: str) -> exp.Query:
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
@@ -205,8 +249,13 @@ def _tables_of(sql: str) -> list[str]:
         ) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise EngineError("a query must be one SELECT", got=brief(sql), expected=expected, hint=hint)
-    tree = trees[0]
-    refuse_outside(tree, EngineError)
+    refuse_outside(trees[0], EngineError)
+    return trees[0]
+
+
+def _tables_of(tree: exp.Query) -> list[str]:
+    from sqlglot import exp
+
     local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name}
     return sorted(tables - local)

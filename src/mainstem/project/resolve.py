@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import CycleError, DefinitionError
 from mainstem.graph.dag import Dag
@@ -19,6 +19,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.hidden import RESERVED
 from mainstem.project.kinds import KINDS, NodeKinds
+from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.remedies import check_rules
 from mainstem.project.kinds.scope import Schemas, Scope
 
@@ -38,31 +39,73 @@ def resolve(
     kinds: NodeKinds = KINDS,
     recomputed: Collection[str] = (),
     statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
+    lenient: bool = False,
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
     nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
     A table over any of `recomputed` is read as its definition computes it, not as it is stored: so a replay sees what
-    a remedy would change in it; `statistics` gives those that its verbs are fitted to.
+    a remedy would change in it; `statistics` gives those that its verbs are fitted to. With `lenient` an error of a
+    view, a model or an endpoint leaves out only what depends on it: the graph has it in `broken`.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
     _check_names(nodes)
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
     scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed), statistics)
-    inputs = {name: _inputs(name, node, scope, kinds) for name, node in nodes.items()}
+    broken: dict[str, DefinitionError] = {}
+
+    def spare(name: str, problem: DefinitionError) -> None:
+        if not lenient or kinds.of(nodes[name]).is_data:
+            raise problem
+        broken[name] = problem
+
+    inputs: dict[str, tuple[str, ...]] = {}
+    for name, node in nodes.items():
+        try:
+            inputs[name] = _inputs(name, node, scope, kinds)
+        except DefinitionError as problem:
+            spare(name, problem)
+            inputs[name] = ()
     dag = _dag(inputs, nodes)
     for name in dag.order:
-        node = nodes[name]
+        cause = next((each for each in (name, *inputs[name]) if each in broken), None)
         try:
-            scope.done[name] = kinds.of(node).define(name, node, inputs[name], scope)
+            if cause is not None:
+                raise broken[cause]
+            scope.done[name] = kinds.of(nodes[name]).define(name, nodes[name], inputs[name], scope)
         except DefinitionError as problem:
-            raise problem.at(f"{name} ({node.origin})") from None
-    graph = Graph(scope.done, dag, names)
+            spare(name, problem.at(f"{name} ({nodes[name].origin})"))
+    graph = Graph(scope.done, dag, names).without(broken)
     for kind in dict.fromkeys(kinds.of(node) for node in nodes.values()):
-        kind.check(graph)
+        graph = _checked(graph, kind, lenient)
     return graph
+
+
+def _checked(graph: Graph, kind: NodeKind[Any], lenient: bool) -> Graph:
+    """Return the graph without the nodes of a kind that are invalid in the whole project."""
+    try:
+        kind.check(graph)
+    except DefinitionError:
+        found = _broken(graph, kind) if lenient and not kind.is_data else {}
+        if not found:
+            raise
+        return graph.without(found)
+    return graph
+
+
+def _broken(graph: Graph, kind: NodeKind[Any]) -> dict[str, DefinitionError]:
+    """Return the nodes of a kind that are invalid alone, with their errors."""
+    found: dict[str, DefinitionError] = {}
+    own = set(graph.of(kind.node_type))
+    for name in own:
+        others = {each: DefinitionError("left out") for each in own if each != name}
+        try:
+            kind.check(graph.without(others))
+        except DefinitionError as problem:
+            found[name] = problem
+    return found
 
 
 def _check_names(nodes: Mapping[str, Node]) -> None:

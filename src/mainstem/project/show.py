@@ -24,13 +24,14 @@ from mainstem.nodes.status import (
 from mainstem.ports import Sizes
 from mainstem.project.branch import Branch
 from mainstem.project.kinds import KINDS
+from mainstem.project.knowledge import tells_known
 
 
 def show(branch: Branch, name: str, limit: int = 10) -> Details:
     """Return the details of a node, with up to `limit` of its rows. Raises `UnknownName`."""
-    if name not in branch.graph and name in branch.release.tables:
+    if name not in branch.sound and name in branch.release.tables:
         return _stored(branch, name, limit)
-    definition = branch.graph[name]
+    definition = branch.sound[name]
     node = definition.node
     match node:
         case Model():
@@ -53,7 +54,7 @@ def _head(branch: Branch, definition: Definition) -> dict[str, Any]:
         "description": node.description,
         "owner": node.owner,
         "reads": definition.inputs,
-        "read_by": branch.graph.dag.users(definition.name),
+        "read_by": branch.sound.dag.users(definition.name),
         "fingerprint": definition.made_by,
     }
 
@@ -113,7 +114,7 @@ def _columns(branch: Branch, definition: Definition, limit: int) -> dict[str, An
     remedies = [remedy for remedy in branch.remedies if remedy.rule.node == name]
     return {
         "schema": visible(definition.schema or {}),
-        "known": {column: str(known) for column, known in definition.known.items()},
+        "known": {c: str(known) for c, known in definition.known.items()} if tells_known(branch.sound) else None,
         "lineage": definition.columns,
         "checks": [f"{c.label} ({c.severity})" for c in getattr(definition.node, "checks", ())],
         "remedies": [f"{r.finding}: {r.rule.verb.describe()} where {r.rule.where}" for r in remedies],
@@ -131,7 +132,7 @@ def _view(branch: Branch, definition: Definition, node: FeatureView) -> ViewDeta
     from mainstem.features.online.view import space_of
 
     name, context = definition.name, branch.reading("show")
-    users = branch.graph.dag.users(name)
+    users = branch.sound.dag.users(name)
     store = branch.adapters.store if branch.adapters.has_store else None
     fingerprint = branch.release.online.get(name)
     return ViewDetails(
@@ -141,7 +142,7 @@ def _view(branch: Branch, definition: Definition, node: FeatureView) -> ViewDeta
         ttl=node.ttl,
         features=features(context, name),
         freshness=freshness(context, name, store),
-        models=[user for user in users if isinstance(branch.graph[user].node, Model)],
+        models=[user for user in users if isinstance(branch.sound[user].node, Model)],
         online=fingerprint,
         online_bytes=_sizes(branch).spaces.get(space_of(name, fingerprint)) if fingerprint else None,
     )
@@ -157,7 +158,7 @@ def _model(branch: Branch, definition: Definition) -> ModelDetails:
 
     versions = branch.adapters.state.find(ModelVersion, model=definition.name)
     newest = versions[-1] if versions else None
-    slow = fallbacks(branch.graph, definition.name)
+    slow = fallbacks(branch.sound, definition.name)
     return ModelDetails(
         **_head(branch, definition),
         computed_by_the_engine=[f"{f.feature}, because of {f.operation} ({f.where})" for f in slow],
@@ -173,7 +174,7 @@ def _model(branch: Branch, definition: Definition) -> ModelDetails:
 def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> EndpointDetails:
     from mainstem.features.dataset import retrieval_of
 
-    name, release, model = definition.name, branch.release, branch.graph.name_of(node.model)
+    name, release, model = definition.name, branch.release, branch.sound.name_of(node.model)
     champion, newest = release.champion(name), release.models.get(model)
     return EndpointDetails(
         **_head(branch, definition),
@@ -182,6 +183,6 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         challenger=newest if newest != champion else None,
         latency=node.latency,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
-        request=retrieval_of(branch.graph, model).request,
+        request=retrieval_of(branch.sound, model).request,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),
     )

@@ -31,7 +31,7 @@ def status(branch: Branch) -> ProjectStatus:
     """Return the whole project on its branch, as the last run left it. No source is contacted."""
     plan = branch.plan(look=False)
     runs = branch.adapters.state.find(RunRecord, branch=branch.branch, newest=RUNS_SHOWN)
-    last = _last_steps(runs, branch.graph)
+    last = _last_steps(runs, branch.sound)
     return ProjectStatus(
         project=branch.settings.project.name,
         profile=branch.settings.profile_name,
@@ -39,9 +39,10 @@ def status(branch: Branch) -> ProjectStatus:
         release=branch.release.id or None,
         online=_online(branch),
         nodes=[
-            _node(definition, branch, plan, *last.get(definition.name, (None, None))) for definition in branch.graph
+            *(_node(definition, branch, plan, *last.get(definition.name, (None, None))) for definition in branch.sound),
+            *(_broken(name, branch) for name in branch.sound.broken),
         ],
-        endpoints=[_endpoint(branch, name, node) for name, node in branch.graph.of(Endpoint).items()],
+        endpoints=[_endpoint(branch, name, node) for name, node in branch.sound.of(Endpoint).items()],
         findings=[_finding(finding) for finding in branch.findings()],
         runs=[_run(run) for run in reversed(runs)],
         sample=str(branch.release.sample) if branch.release.sample else None,
@@ -66,7 +67,7 @@ def _last_steps(runs: Sequence[RunRecord], graph: Graph) -> dict[str, tuple[RunR
 
 
 def _online(branch: Branch) -> StoreStatus | None:
-    if not uses_store(branch.graph, branch.release) or not branch.adapters.has_store:
+    if not uses_store(branch.sound, branch.release) or not branch.adapters.has_store:
         return None
     store = branch.adapters.store
     return StoreStatus(store=store.where, durability=store.durability)
@@ -97,6 +98,19 @@ def _node(
     )
 
 
+def _broken(name: str, branch: Branch) -> NodeStatus:
+    node = branch.nodes[name]
+    return NodeStatus(
+        name=name,
+        kind=KINDS.of(node).word(node),
+        state="failed",
+        description=node.description,
+        owner=node.owner,
+        where=str(node.origin),
+        error=str(branch.sound.broken[name]),
+    )
+
+
 def _checks(step: StepRecord | None) -> list[CheckStatus]:
     found = step.checks if step else ()
     return [
@@ -114,7 +128,7 @@ def _checks(step: StepRecord | None) -> list[CheckStatus]:
 
 
 def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
-    model = branch.graph.name_of(node.model)
+    model = branch.sound.name_of(node.model)
     champion = _version(branch, branch.release.champion(name))
     challenger = _version(branch, branch.release.models.get(model))
     waiting = challenger.id if challenger and challenger != champion else None
@@ -132,7 +146,7 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         high=measure.high if measure else None,
         baseline=baseline.value if baseline else None,
         algorithm=champion.algorithm,
-        redefined=redefined(champion, branch.graph),
+        redefined=redefined(champion, branch.sound),
     )
 
 

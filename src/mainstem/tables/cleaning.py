@@ -127,7 +127,7 @@ def _check_window(verb: FittedVerb, rows: ibis.Table, time: str | None, place: s
             expected='fit=("2024-01-01", "2024-07-01"), a range of the table\'s time',
             hint="a statistic of all rows would tell earlier rows about later ones",
         )
-    if time is not None and (time not in rows.columns or str(rows[time].type()) != INSTANT):
+    if time is not None and (time not in rows.columns or str(rows[time].type()) not in (INSTANT, "date")):
         kind = str(rows[time].type()) if time in rows.columns else "no such column"
         raise SchemaError(
             f"the time {time!r} is not an instant before {verb.label}", where=place, got=kind, expected=INSTANT

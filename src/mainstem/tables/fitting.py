@@ -64,7 +64,7 @@ def fit(session: Session, rows: ibis.Table, verb: FittedVerb, spec: Fit, time: s
             f"{verb.label} has no value to be fitted to",
             where=where,
             got=verb.describe(),
-            expected="at least one value in the window that was known by its end",
+            expected="at least one value in the window",
         )
     found = session.fetch(verb.measure(values, {name: values[name] for name in keys})).to_pylist() if keys else []
     groups = {tuple(row[name] for name in keys): row for row in found}
@@ -91,7 +91,8 @@ def _window(rows: ibis.Table, verb: FittedVerb, spec: Fit, time: str | None, whe
             hint="later rows of the window would change the statistics, and they are fitted once",
         )
     limit = ibis.literal(end, type=INSTANT)
-    inside = [rows[time] < limit] + ([] if start is None else [rows[time] >= ibis.literal(start, type=INSTANT)])
+    at = rows[time].cast(INSTANT)  # a date is the start of its day
+    inside = [at < limit] + ([] if start is None else [at >= ibis.literal(start, type=INSTANT)])
     for moment in sorted(spec.known.moments):
         inside.append(rows[moment.column] + ibis.interval(microseconds=moment.offset) < limit)
     return rows.filter(*inside)

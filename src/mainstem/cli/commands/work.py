@@ -12,7 +12,7 @@ import typer
 
 from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, Select, command, opened
 from mainstem.cli.render import output
-from mainstem.errors import MissingExtra, NotFound, RunFailed
+from mainstem.errors import DefinitionError, MissingExtra, NotFound, RunFailed
 
 if TYPE_CHECKING:
     from mainstem.nodes.findings import Finding
@@ -52,6 +52,10 @@ def plan(
     with opened(directory, profile, branch) as project:
         work = project.plan(select, full_refresh=full_refresh, explain=True)
         output(json).plan(work, project.remedies)
+        for problem in work.broken:
+            output(json).error(problem)
+    if work.broken:
+        raise typer.Exit(FAILED)
     if work and exit_code:
         raise typer.Exit(DUE)
 
@@ -78,7 +82,8 @@ def run(
 
     It collects, builds, checks, brings online, trains and monitors whatever is not as declared. It never ships a model:
     it makes a challenger at most, and `mainstem promote` ships it. If a step or a check of severity `error` fails,
-    nothing is published.
+    nothing is published. An error in the definition of a view, a model or an endpoint does not stop the data: the rest
+    is published, and the command exits with 1.
     """
     with opened(directory, profile, branch) as project:
         running(
@@ -125,6 +130,10 @@ def running(project: Project, work: Callable[[Listener], RunRecord], json: bool)
         if failure.judged is not None and not json:
             sys.stdout.write("\nThe run failed. Live endpoints were judged by what is published:\n")
             out.run(failure.judged, _findings(project, failure.judged))
+        raise
+    except DefinitionError as problem:
+        if problem.run is not None:
+            out.run(problem.run, _findings(project, problem.run))
         raise
     out.run(record, _findings(project, record))
 

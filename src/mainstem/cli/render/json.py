@@ -64,7 +64,8 @@ class JsonOutput:
         _print(found)
 
     def shown(self, node: Details) -> None:
-        _print(node)
+        facts = _plain(node)
+        _print({name: fact for name, fact in facts.items() if name != "known" or fact is not None})
 
     def described(self, found: Description) -> None:
         _print({**_plain(found), "sampled": found.sampled})

@@ -21,6 +21,8 @@ NODE_WIDTH = 28
 
 def plan(plan: Plan) -> RenderableType:
     """Return the steps with their reasons, or that nothing is due."""
+    if not plan and plan.broken:
+        return f"nothing else to do: the data of branch {escape(plan.branch)} is as declared"
     if not plan:
         return f"nothing to do: branch {escape(plan.branch)} is as declared"
     return grid(("step", "node", "why"), [(step.kind, step.node, step.reason) for step in plan.steps])

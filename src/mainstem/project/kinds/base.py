@@ -30,6 +30,10 @@ class NodeKind(ABC, Generic[N]):
     node_type: type[N]
     """The type of node. It includes subtypes without their own kind."""
 
+    is_data: bool = True
+    """Whether an error in the definition of such a node stops the whole project. An error of a view, a model or an
+    endpoint stops only what depends on it."""
+
     executors: Mapping[StepKind, Executor] = {}
     """Executors of the kinds of steps that only this type has. The built-in ones are in `project/wiring.py`."""
 

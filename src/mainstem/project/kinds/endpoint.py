@@ -19,6 +19,7 @@ from mainstem.project.kinds.scope import Scope
 
 class EndpointKind(NodeKind[Endpoint]):
     node_type = Endpoint
+    is_data = False
 
     def references(self, node: Endpoint) -> Sequence[NodeRef]:
         return [node.model]

@@ -27,6 +27,7 @@ WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known")
 
 class ModelKind(NodeKind[Model]):
     node_type = Model
+    is_data = False
 
     def references(self, node: Model) -> Sequence[NodeRef]:
         return [node.examples, *(use(f).view for f in node.features if isinstance(f, (FeatureView, ViewUse)))]

@@ -12,7 +12,7 @@ from mainstem.nodes.checks import ForeignKey
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.sources import Source
+from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.storable import is_storable, unstorable
 from mainstem.nodes.tables import Table
 
@@ -51,11 +51,12 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
     for column in (*node.key, *([node.time] if node.time else []), *sort):
         if column not in schema:
             raise UnknownName.among("column", column, schema)
-    if node.time and not schema[node.time].startswith("timestamp('UTC'"):
+    is_day = bool(node.time) and schema[str(node.time)] == "date" and not isinstance(node, Stream)
+    if node.time and not is_day and not schema[node.time].startswith("timestamp('UTC'"):
         raise SchemaError(
             f"the time {node.time!r} is not an instant",
             got=schema[node.time],
-            expected=INSTANT,
+            expected=INSTANT if isinstance(node, Stream) else f"{INSTANT}, or date",
             hint="give it a time zone; a naive timestamp is ambiguous",
         )
     if node.checks:

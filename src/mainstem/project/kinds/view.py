@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 class ViewKind(NodeKind[FeatureView]):
     node_type = FeatureView
+    is_data = False
 
     def word(self, node: FeatureView) -> str:
         return "features"
