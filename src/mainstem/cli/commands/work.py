@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -180,5 +181,7 @@ def test(
         raise NotFound("the project has no unit tests", where=str(root), expected="tests/test_*.py")
     if importlib.util.find_spec("pytest") is None:
         raise MissingExtra.named("dev", "pytest")
-    ended = subprocess.run([sys.executable, "-m", "pytest", "tests", *(arguments or ())], cwd=root, check=False)
+    plugin = () if entry_points(group="pytest11", name="mainstem") else ("-p", "mainstem.testing.plugin")
+    line = [sys.executable, "-m", "pytest", *plugin, f"--rootdir={root}", "tests", *(arguments or ())]
+    ended = subprocess.run(line, cwd=root, check=False)
     raise typer.Exit(0 if ended.returncode == 0 else FAILED)
