@@ -428,6 +428,16 @@ class Project(Branch):
 
         return compact(self, names)
 
+    def drop(self, *names: str) -> tuple[str, ...]:
+        """Publish the branch's release without nodes that are no longer declared, all if none is named. Return them.
+
+        Raises `UnknownName` for one that is not published, `RequestError` for one that is declared, and `ConflictError`
+        while a run is in progress on the branch.
+        """
+        from mainstem.project.dropping import drop
+
+        return drop(self, names)
+
     def erase(self, column: str, value: object, *, also: Sequence[str] = (), rehearse: bool = False) -> Erasure:
         """Erase all rows whose `column` has the value, in every relation of every branch, release and model's dataset,
         and in the branch's online state and logs. `also` are other columns with the same key, as `orders.buyer_id`.

@@ -1,5 +1,5 @@
-"""`mainstem backup`, `restore`, `gc`, `compact` and `erase`: copy stored data, bring it back, delete what is not
-needed, merge small files, and erase a key."""
+"""`mainstem backup`, `restore`, `gc`, `compact`, `drop` and `erase`: copy stored data, bring it back, delete
+what is not needed, merge small files, drop what is no longer declared, and erase a key."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem restore /backups/monday")(restore)
     command(app, "mainstem gc")(gc)
     command(app, "mainstem compact departures")(compact)
+    command(app, "mainstem drop old_orders")(drop)
     command(app, "mainstem erase customer_id=42 --yes")(erase)
 
 
@@ -75,6 +76,22 @@ def compact(
     """
     with opened(directory, profile, branch) as project:
         output(json).compacted(project.compact(*names or ()))
+
+
+def drop(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]…", help="Nodes that are not declared.")] = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Publish without nodes that the project no longer declares, all if none is named.
+
+    `mainstem rollback` takes it back. `mainstem gc` deletes their data when no kept release has them.
+    """
+    with opened(directory, profile, branch) as project:
+        gone = project.drop(*names or ())
+    output(json).said(f"dropped: {', '.join(gone)}" if gone else "nothing to drop: all is declared", dropped=gone)
 
 
 def erase(
