@@ -353,5 +353,18 @@ def test_a_foreign_key_of_a_source_is_held_to_the_same_rules() -> None:
             resolve({"flights": flights_source(checks=[check]), "airports": airports}, {})
 
 
+def test_a_foreign_key_may_refer_to_its_own_table() -> None:
+    @ms.table(key="id", checks=[ms.foreign_key("boss", to="people", to_columns="id")])
+    def people(staff: ibis.Table) -> ibis.Table:
+        return staff
+
+    schemas = {"staff": {"id": "int64", "boss": "int64"}}
+    graph = resolve({"staff": ms.files("staff.csv"), "people": people}, schemas)
+    assert graph["people"].inputs == ("staff",)
+    itself = ms.files("staff.csv", checks=[ms.foreign_key("boss", "staff", "id", severity="quarantine")])
+    with pytest.raises(DefinitionError, match="sees only the rows that are new"):
+        resolve({"staff": itself}, schemas)
+
+
 def test_a_foreign_key_that_fits_is_taken() -> None:
     assert resolve(referring(ms.foreign_key("origin", "airports", "faa")), {})["legs"].schema is not None

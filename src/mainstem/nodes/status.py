@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NodeState = Literal["fresh", "stale", "failed"]
@@ -143,7 +143,8 @@ class NodeDetails:
 @dataclass(frozen=True, kw_only=True)
 class RelationDetails(NodeDetails):
     """A source or a table. `known` and `lineage` are by column; `known` is None in a project that has no use for it.
-    `cleaning` are the table's verbs, in order, and `statistics` what they are fitted to."""
+    `cleaning` are the table's verbs, in order, and `statistics` what they are fitted to. `joins` are the shares of left
+    rows with a match when the published rows were built."""
 
     rows: int | None = None
     schema: Mapping[str, str]
@@ -151,6 +152,7 @@ class RelationDetails(NodeDetails):
     lineage: Mapping[str, Sequence[str]]
     cleaning: Sequence[str] = ()
     statistics: Sequence[Mapping[str, Any]] = ()
+    joins: Mapping[str, str] = field(default_factory=dict)
     checks: Sequence[str] = ()
     remedies: Sequence[str] = ()
     sample: Sequence[Mapping[str, Any]] = ()

@@ -12,6 +12,7 @@ from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import ModelVersion
 from mainstem.nodes.sources import Stream
+from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.nodes.status import (
     Details,
     EndpointDetails,
@@ -75,6 +76,8 @@ def _relation(branch: Branch, definition: Definition, limit: int) -> RelationDet
     columns = _columns(branch, definition, limit)
     columns["cleaning"] = [verb.describe() for verb in getattr(definition.node, "clean", ())]
     columns["statistics"] = _statistics(branch, definition)
+    counted = branch.adapters.state.get(Statistics, statistics_id(snapshot)) if snapshot else None
+    columns["joins"] = {label: f"{share:.1%} match" for label, share in (counted.joins if counted else {}).items()}
     return RelationDetails(**_head(branch, definition), rows=snapshot.rows if snapshot else None, **columns)
 
 

@@ -119,7 +119,11 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
 
 
 def _compares_rows(subject: Subject) -> bool:
-    return any(isinstance(check, Unique) and check.severity == "quarantine" for check in subject.checks)
+    """Return whether a quarantine check compares the rows of the table with each other."""
+    own = {check for check, read in subject.references.items() if read is subject.table}
+    return any(
+        check.severity == "quarantine" and (isinstance(check, Unique) or check in own) for check in subject.checks
+    )
 
 
 def _compared(context: Context, subject: Subject) -> dict[str, int]:

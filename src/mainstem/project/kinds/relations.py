@@ -84,6 +84,12 @@ def _check_foreign_key(graph: Graph, name: str, check: ForeignKey) -> None:
         raise DefinitionError(
             f"{target!r} is not a relation", where=where, hint="a foreign key refers to a source or a table"
         )
+    if target == name and check.severity == "quarantine" and isinstance(graph[name].node, Source):
+        raise DefinitionError(
+            "a source cannot set rows aside by a foreign key to itself: it sees only the rows that are new",
+            where=where,
+            hint=f"severity='error' or 'warn', or declare the check on a table over {name}",
+        )
     own, theirs = unbound(name, graph[name].schema or {}), unbound(f"to {target}", visible(schema))
     for column, other in zip(check.columns, check.to_columns, strict=True):
         if other not in theirs.columns:

@@ -41,7 +41,8 @@ class TableKind(NodeKind[Table]):
     node_type = Table
 
     def references(self, node: Table) -> Sequence[NodeRef]:
-        return [*_read(node).values(), *(check.to for check in node.checks if hasattr(check, "to"))]
+        others = (check.to for check in node.checks if isinstance(check, ForeignKey))
+        return [*_read(node).values(), *(to for to in others if to not in (node, node.name))]
 
     def define(self, name: str, node: Table, inputs: tuple[str, ...], scope: Scope) -> Definition:
         typed = _typed(name, node, scope)
@@ -161,7 +162,8 @@ def _computed(name: str, node: Table, build: ibis.Table, scope: Scope) -> ibis.T
     references: dict[Check, Any] = {}
     for check in node.checks:
         if isinstance(check, ForeignKey):
-            references[check] = scope.done[scope.name_of(check.to, name)].read
+            to = scope.name_of(check.to, name)
+            references[check] = build if to == name else scope.done[to].read
     return passing(Subject(build, node.checks, node.key, f"{name} ({node.origin})", references))
 
 
