@@ -66,3 +66,11 @@ def test_only_the_edited_column_has_another_hash() -> None:
 def test_other_rows_have_another_hash() -> None:
     assert hashes(T.filter(T.a > 1)).rows != hashes(T.filter(T.a > 2)).rows
     assert hashes(T.join(S, "id")).rows != hashes(T.left_join(S, "id")).rows
+
+
+def test_a_very_deep_expression_is_marked_as_a_whole() -> None:
+    deep = T
+    for number in range(100):
+        deep = deep.filter(deep.b > number).mutate(a=deep.a + number)
+    assert reach(deep, "t.a") == {"rows"} and reach(deep, "s.c") == set()
+    assert hashes(deep).rows == hashes(deep).rows != hashes(deep.drop("a")).rows

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ibis.expr.operations as ops
 
-from mainstem.graph.fingerprint import digest, operation_text
+from mainstem.graph.fingerprint import digest, of_expression, operation_text
 
 if TYPE_CHECKING:
     import ibis
@@ -60,7 +60,12 @@ def marks(
     expression: ibis.Table, leaf: Leaf[M], combine: Combine[M], other: Other[M] = lambda op, of: None
 ) -> Marks[M]:
     """Return the marks of a relation, given those of its leaves. `other` has rules for operations that Ibis lacks."""
-    return _Walk(leaf, combine, other).relation(expression.op())
+    try:
+        return _Walk(leaf, combine, other).relation(expression.op())
+    except RecursionError:  # more than about a hundred operations above each other
+        read = expression.op().find(ops.UnboundTable)
+        whole = combine(of_expression(expression), [m for op in read for m in leaf(op.name, tuple(op.schema)).whole])
+        return Marks(whole, dict.fromkeys(expression.columns, whole))
 
 
 class _Walk(Generic[M]):

@@ -6,6 +6,7 @@ import inspect
 import linecache
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from tokenize import TokenError
 from types import FunctionType
 from typing import Any
 
@@ -73,7 +74,10 @@ def _source(function: FunctionType) -> str:
     block = lines[function.__code__.co_firstlineno - 1 :]
     if not block:
         return f"def {function.__name__}{inspect.signature(function)}: …"
-    return inspect.cleandoc("".join(inspect.getblock(block)))
+    try:
+        return inspect.cleandoc("".join(inspect.getblock(block)))
+    except (TokenError, SyntaxError):  # a lambda in the middle of an expression
+        return block[0].strip()
 
 
 def _arguments(node: Node) -> Iterator[str]:
