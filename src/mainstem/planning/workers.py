@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
 
-GRACE = 5.0
+GRACE = 2.0
 """Seconds that an interrupted run waits for its threads. They do not keep the process alive."""
 
 
@@ -52,12 +53,10 @@ class Workers(Generic[R]):
 
     def leave(self, stop: Callable[[], None]) -> None:
         """Stop what runs, and wait a while for the threads to end."""
-        for thread in self._threads:
-            waited = 0.0
-            while thread.is_alive() and waited < GRACE:
-                stop()  # repeated: a query that has not begun yet cannot be interrupted
-                thread.join(0.1)
-                waited += 0.1
+        end = time.monotonic() + GRACE
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < end:
+            stop()  # repeated: a query that has not begun yet cannot be interrupted
+            time.sleep(0.05)
 
 
 def _raising(problem: BaseException) -> Callable[[], None]:
