@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,26 @@ def test_sessions_that_spill_do_not_share_files(tmp_path: Path) -> None:
         assert next(first).num_rows and next(second).num_rows
         assert len([path for path in tmp_path.iterdir() if path.is_dir() and any(path.iterdir())]) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_ends_a_run_whose_sources_do_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        sources = "".join(
+            f'{name} = ms.api("http://127.0.0.1:{server.getsockname()[1]}/x", records="r")\n'
+            for name, server in (("one", one), ("other", other))
+        )
+        (tmp_path / "mainstem.toml").write_text('[project]\nname = "h"\nmodules = ["hanging"]\n')
+        (tmp_path / "hanging.py").write_text(f"import mainstem as ms\n{sources}")
+        (tmp_path / "schemas.lock").write_text('[one]\nid = "int64"\n\n[other]\nid = "int64"\n')
+        run = subprocess.Popen(
+            [sys.executable, "-m", "mainstem", "run", "-C", str(tmp_path), "--workers", "2"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with ExitStack() as asked:
+            for server in (one, other):  # both are asked at once
+                server.settimeout(60)
+                asked.enter_context(server.accept()[0])
+            run.send_signal(signal.SIGINT)
+            _, said = run.communicate(timeout=20)
+    assert run.returncode == 130 and "interrupted: nothing was published" in said
