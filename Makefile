@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
+PROJECT ?= flights
 WORKERS ?= 2
 HISTORIES ?= 2000
 SINCE ?= HEAD
@@ -34,8 +35,8 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	touch $(DEMO) $(DEV)
 
-demo: $(DEMO) ## the flights project, end to end; SERVE=1 leaves the server up
-	$(BIN)/mainstem demo $(if $(filter 1,$(SERVE)),--serve)
+demo: $(DEMO) ## a project, end to end: PROJECT=flights or shop; SERVE=1 leaves the server up
+	$(BIN)/mainstem demo --template $(PROJECT) $(if $(filter 1,$(SERVE)),--serve)
 
 test: system lint types imports unit ## everything CI runs
 

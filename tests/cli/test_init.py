@@ -25,6 +25,13 @@ def test_the_flights_project(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     }
 
 
+def test_the_shop_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "shop", str(tmp_path / "shop"), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    expected = {"mainstem.toml", "shop.py", "company.py", "sql/monthly.sql", "tests/test_shop.py", "README.md"}
+    assert {*expected, ".gitignore"} == set(files)
+
+
 def test_an_empty_directory_will_do_and_a_used_one_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,4 +50,4 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 def test_an_unknown_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "fligths", str(tmp_path)]) == 2
     assert "did you mean 'flights'?" in capsys.readouterr().err
-    assert names() == ["flights"]
+    assert names() == ["flights", "shop"]

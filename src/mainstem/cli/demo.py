@@ -10,6 +10,7 @@ mend      the finding is accepted; the next run applies the remedy and measures 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -34,6 +35,10 @@ OVER = "2014-01-03T05:00"
 class Demo:
     """One run of the story in a new project at `directory`."""
 
+    script = "world.py"
+    """The script of the template that delivers the data."""
+    again = "SERVE=1 make demo"
+
     def __init__(self, directory: Path, *, quiet: bool = False) -> None:
         self.directory = directory.resolve()
         self.quiet = quiet
@@ -57,7 +62,7 @@ class Demo:
         """
         began = time.perf_counter()
         with self.running:
-            for chapter in (self._begin, self._learn, self._live, self._judge, self._mend):
+            for chapter in self._chapters():
                 chapter()
             self.took["total"] = time.perf_counter() - began
             self._close()
@@ -65,7 +70,7 @@ class Demo:
             if stay:
                 self._stay()
             else:
-                self._say(f"\nThe project is in {self.directory}. SERVE=1 make demo leaves the page up.")
+                self._say(f"\nThe project is in {self.directory}. {self.again} leaves the page up.")
         return self
 
     def facts(self) -> dict[str, Any]:
@@ -90,13 +95,14 @@ class Demo:
         }
         return [what for what, shown in expected.items() if not shown]
 
+    def _chapters(self) -> tuple[Callable[[], None], ...]:
+        return (self._begin, self._learn, self._live, self._judge, self._mend)
+
     # ── the chapters ─────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self) -> None:
         self._title("A project, and a world that offers its data")
-        with self._step("init", f"$ mainstem init flights {self.directory.name}"):
-            _clear(self.directory)
-            call(mainstem("init", "flights", str(self.directory)), self.directory.parent, {}, captured=True)
+        self._init("flights")
         port = free_port(8111)
         self.environment = {"WORLD_URL": f"http://127.0.0.1:{port}", "WORLD_PORT": str(port)}
         with self._step("world", "$ python world.py &"):
@@ -154,14 +160,20 @@ class Demo:
 
     def _close(self) -> None:
         self._title("What it took")
-        for name, value in self.took.items():
-            self._say(f"{name:<22} {seconds(value):>9}")
+        self._took()
         self._title("What it showed")
         self._say(f"parity       {self.parity}")
         for name in ("finding", "verified"):
             if name in self.seen:
                 self._say(f"{name:<12} {_told(self.seen[name])}")
         self._say(f"prediction   {_scored(self.seen['prediction'])}")
+        self._untold()
+
+    def _took(self) -> None:
+        for name, value in self.took.items():
+            self._say(f"{name:<22} {seconds(value):>9}")
+
+    def _untold(self) -> None:
         for text in self.missing():
             self.console.print(f"[red]not shown: {escape(text)}[/]")
 
@@ -185,6 +197,11 @@ class Demo:
 
     # ── how they are told ────────────────────────────────────────────────────────────────────────────
 
+    def _init(self, template: str) -> None:
+        with self._step("init", f"$ mainstem init {template} {self.directory.name}"):
+            _clear(self.directory, self.script)
+            call(mainstem("init", template, str(self.directory)), self.directory.parent, {}, captured=True)
+
     def _title(self, text: str) -> None:
         self.console.print(f"\n[bold]── {escape(text)} ──[/]")
 
@@ -200,7 +217,7 @@ class Demo:
         self.took[name] = time.perf_counter() - began
 
     def _run(self, name: str, *arguments: str) -> None:
-        with self._step(name, f"$ mainstem {' '.join(arguments)}"):
+        with self._step(name, f"$ mainstem {shlex.join(arguments)}"):
             self._show(mainstem(*arguments))
 
     def _python(self, name: str, *arguments: str) -> None:
@@ -220,10 +237,14 @@ class Demo:
 
     def _predict(self, name: str, flight: str, at: str) -> None:
         """Request the prediction for a flight from the server on main."""
-        url, question = f"{self.seen['url']}/predict/arrivals", {"rows": [{"flight_id": flight}], "time": at}
+        self._ask_for(name, "arrivals", [{"flight_id": flight}], at)
+        self.seen["prediction"]["flight_id"] = flight
+
+    def _ask_for(self, name: str, endpoint: str, rows: list[dict[str, str]], at: str) -> None:
+        url, question = f"{self.seen['url']}/predict/{endpoint}", {"rows": rows, "time": at}
         with self._step(name, f"$ curl {url} -H 'Content-Type: application/json' -d '{json.dumps(question)}'"):
             answer = post(url, question)
-        self.seen["prediction"] = {"flight_id": flight, **answer}
+        self.seen["prediction"] = {"rows": rows, **answer}
         self._say(json.dumps(answer, indent=2, ensure_ascii=False))
 
     def _world(self, what: str, value: str) -> None:
@@ -263,10 +284,10 @@ def _scored(answer: dict[str, Any]) -> str:
     return f"{answer['flight_id']} will arrive late with probability {score:.2f}, says {answer['version']}"
 
 
-def _clear(directory: Path) -> None:
+def _clear(directory: Path, script: str) -> None:
     """Remove an earlier demo. Any other directory is refused."""
     if not directory.exists() or not any(directory.iterdir()):
         return
-    if not ((directory / "mainstem.toml").exists() and (directory / "world.py").exists()):
+    if not ((directory / "mainstem.toml").exists() and (directory / script).exists()):
         raise SettingsError("the directory is not an earlier demo", where=str(directory))
     shutil.rmtree(directory)

@@ -19,16 +19,25 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where to write the project; an earlier demo there is replaced.")
     ] = Path("demo"),
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="The story: `flights` or `shop`.")
+    ] = "flights",
     serve: Annotated[bool, typer.Option("--serve", help="Keep the server running afterwards, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """Run the flights project, end to end."""
+    """Run a project from a template, end to end."""
     from mainstem.cli.demo import Demo
+    from mainstem.cli.shop_demo import ShopDemo
+    from mainstem.errors import NotFound
+
+    stories = {"flights": Demo, "shop": ShopDemo}
+    if template not in stories:
+        raise NotFound(f"unknown template {template!r}", expected=f"one of {', '.join(stories)}")
 
     def told(demo: Demo) -> None:
         if json:
             output(json).said("", **demo.facts())
 
-    done = Demo(directory, quiet=json).play(stay=serve, told=told)
+    done = stories[template](directory, quiet=json).play(stay=serve, told=told)
     if not done.ok:
         raise typer.Exit(FAILED)

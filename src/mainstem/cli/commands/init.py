@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template: `flights`.")],
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template: `flights` or `shop`.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A directory that is empty or does not exist.")],
     json: Json = False,
 ) -> None:
