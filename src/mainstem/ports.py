@@ -58,11 +58,13 @@ class DataFile:
 @dataclass(frozen=True)
 class Target:
     """Where an engine may write: a directory and the schema of its files. Rows are cast to it; columns carry its field
-    ids.
+    ids. With `file_bytes` the rows are split, in their order, into files of about this size; otherwise they are one
+    file.
     """
 
     directory: str
     fields: tuple[Field, ...]
+    file_bytes: int | None = None
 
     @property
     def items(self) -> dict[str, int]:

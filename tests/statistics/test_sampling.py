@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
@@ -77,6 +78,11 @@ def test_old_and_new_rows_are_drawn_in_proportion(engine: DuckdbEngine, tmp_path
     share = sum(number <= FEW for number in both["n"].to_pylist()) / both.num_rows
     assert both.num_rows == pytest.approx(SAMPLED, rel=0.1)
     assert share == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_few_new_rows_beside_very_many_may_not_be_drawn() -> None:
+    stored, new = pa.table({"n": range(5_000)}), pa.table({"n": range(10)})
+    assert together([(stored, 20_000_000), (new, 10)]).num_rows == SAMPLED
 
 
 def test_few_rows_in_many_files_are_all_there(engine: DuckdbEngine, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
         key.append(NotNull(severity, node.key))  # type: ignore[arg-type]
     if node.key and (Unique, node.key) not in said:
         key.append(Unique(severity, node.key))  # type: ignore[arg-type]
+    column = getattr(node, "incremental", None)
+    if column is not None and column not in named and column not in node.key:
+        key.append(NotNull("error", (column,)))
     return (*key, *node.checks)
 
 

@@ -152,14 +152,18 @@ class DuckdbSession:
             self._execute(f"CREATE OR REPLACE VIEW {qualified} AS SELECT * FROM main.{identifier(name)}")
 
     def write(self, query: Query, target: Target) -> tuple[DataFile, ...]:
-        """Write the rows as one Parquet file with the target's field ids. Without rows no file is written.
+        """Write the rows as Parquet with the target's field ids: one file, or files of the target's size in the order
+        of the rows. Without rows no file is written.
 
         Columns that the target does not have are left out. A column that the query lacks raises `EngineError`.
         """
         directory = Path(target.directory)
         directory.mkdir(parents=True, exist_ok=True)
+        if target.file_bytes and not self._is_sealed:
+            self._files.add(str(directory))  # COPY looks at the directory itself
         self._seal(str(directory))
-        path = directory / f"{uuid4().hex}.parquet"
+        name = uuid4().hex
+        path = directory if target.file_bytes else directory / f"{name}.parquet"
         columns = ", ".join(
             f"CAST({identifier(f.name)} AS {stored(f.type)}) AS {identifier(f.name)}" for f in target.fields
         )
@@ -167,17 +171,15 @@ class DuckdbSession:
         ids |= {name: {"__duckdb_field_id": ids[name], "element": items} for name, items in target.items.items()}
         copy = (
             f"COPY (SELECT {columns} FROM (\n{self._sql(query)}\n)) TO {literal(path)} "
-            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {literal(ids)})"
+            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {literal(ids)}, RETURN_STATS{_split(target, name)})"
         )
         try:
-            (rows,) = self._execute(copy).fetchone() or (0,)
+            written = [(file, rows) for file, rows, *_ in self._execute(copy).fetchall()]
         except BaseException:
-            path.unlink(missing_ok=True)
+            _remove(directory.glob(f"{name}*.parquet"))
             raise
-        if not rows:
-            path.unlink()
-            return ()
-        return (DataFile(str(path), rows),)
+        _remove(Path(file) for file, rows in written if not rows)
+        return tuple(DataFile(str(file), rows) for file, rows in written if rows)
 
     def fetch(self, query: Query) -> pa.Table:
         self._seal()
@@ -312,6 +314,18 @@ class DuckdbSession:
         """Return SQL whose columns have Ibis' types. For example, DuckDB's sum of int64 is a HUGEINT."""
         columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
         return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"
+
+
+def _split(target: Target, name: str) -> str:
+    """Return the options of COPY for several files whose names begin with `name`."""
+    if not target.file_bytes:
+        return ""
+    return f", FILE_SIZE_BYTES {target.file_bytes}, APPEND, FILENAME_PATTERN {literal(name + '-{uuid}')}"
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 _STEEP = frozenset({"projection_placement"})

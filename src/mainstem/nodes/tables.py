@@ -8,18 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mainstem.graph.units import SECOND
 from mainstem.nodes.base import Node, NodeRef, Origin, names, reasons, refused
 from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.kinds import (
     anything,
     column,
     column_type,
     columns,
+    duration,
     integer,
     mapping,
     node,
     optional,
+    positive_duration,
     values_of,
     word,
 )
@@ -43,6 +47,15 @@ class Table(Node):
     schema: Mapping[str, str] | None = None
     sort: tuple[str, ...] = ()
     retries: int | None = None
+    incremental: str | None = None
+    interval: str = "1d"
+    lookback: str | None = None
+    write: str | None = None
+
+    @property
+    def intervals(self) -> str | None:
+        """The column by whose intervals the table is built."""
+        return None if self.write else self.incremental
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.function is None:
@@ -67,6 +80,10 @@ class Table(Node):
     schema=optional(mapping(column_type, at_least=1)),
     sort=columns(),
     retries=optional(integer(0)),
+    incremental=optional(column),
+    interval=optional(positive_duration),
+    lookback=optional(duration),
+    write=optional(word("merge")),
     **META,
 )
 def table(
@@ -82,6 +99,10 @@ def table(
     schema: Mapping[str, str] | None = None,
     sort: str | Sequence[str] | None = None,
     retries: int | None = None,
+    incremental: str | None = None,
+    interval: str | None = None,
+    lookback: str | None = None,
+    write: Literal["merge"] | None = None,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -96,9 +117,17 @@ def table(
 
     With `using` the function takes and returns Polars or pandas frames, or Arrow batches, which are streamed. It is
     then called when the table is built, and `schema` declares the columns of its result with their Ibis types.
+
+    `incremental` names a column of dates or instants. The table is then built by intervals of it, each `interval` long
+    ("1d" if not given): a run builds those that changed, and those that begin within `lookback` before the newest one.
+
+    With `write="merge"` a run replaces the rows whose `key` comes again and keeps all others. With `incremental` the
+    row with the latest value of that column stays, in whatever order rows come.
     """
 
     assumed = reasons(assume_known)
+    _check_intervals(incremental, interval, lookback)
+    _check_write(write, names(key), interval or lookback)
     if (using is None) != (schema is None):
         raise refused("`using` and `schema` belong together", using or schema, 'using="polars", schema={"id": "int64"}')
 
@@ -120,6 +149,10 @@ def table(
             schema=None if schema is None else dict(schema),
             sort=names(sort),
             retries=retries,
+            incremental=incremental,
+            interval=interval or "1d",
+            lookback=lookback,
+            write=write,
             origin=_origin(body),
         )
 
@@ -136,11 +169,51 @@ def sql(
     clean: Sequence[Verb] = (),
     checks: Sequence[Check] = (),
     sort: str | Sequence[str] | None = None,
+    incremental: str | None = None,
+    interval: str | None = None,
+    lookback: str | None = None,
+    write: Literal["merge"] | None = None,
     **meta: Any,
 ) -> Table:
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
+    _check_intervals(incremental, interval, lookback, str(origin))
+    _check_write(write, names(key), interval or lookback, str(origin))
     rows = {"key": names(key), "time": time, "clean": tuple(clean), "checks": tuple(checks), "sort": names(sort)}
+    rows |= {"incremental": incremental, "interval": interval or "1d", "lookback": lookback, "write": write}
     return Table(name=name, sql=text, origin=origin, **{**meta, **rows})
+
+
+def _check_intervals(
+    incremental: str | None, interval: str | None, lookback: str | None, where: str | None = None
+) -> None:
+    """Refuse lengths without a column, and those that are not whole seconds. Raises `DefinitionError`."""
+    for name, length in (("interval", interval), ("lookback", lookback)):
+        if length is None:
+            continue
+        problem = None
+        if incremental is None:
+            problem = refused(f"`{name}` requires `incremental`", length, f'incremental="sold_at", {name}="{length}"')
+        elif microseconds(length, where) % SECOND or (name == "interval" and not microseconds(length, where)):
+            problem = refused(f"`{name}` must be whole seconds", length, f'{name}="1d"')
+        if problem is not None:
+            problem.where = where or problem.where
+            raise problem
+
+
+def _check_write(write: str | None, key: Sequence[str], length: str | None, where: str | None = None) -> None:
+    """Refuse a merge without a key, and one by intervals. Raises `DefinitionError`."""
+    if write is None:
+        return
+    problem = None
+    if write != "merge":
+        problem = refused("`write` has an invalid value", write, '"merge"')
+    elif not key:
+        problem = refused('`write="merge"` requires `key`', write, 'key="order_id", write="merge"')
+    elif length is not None:
+        problem = refused("a merge has no intervals", length, '`write="merge"` without `interval` and `lookback`')
+    if problem is not None:
+        problem.where = where or problem.where
+        raise problem
 
 
 def _origin(body: Callable[..., Any]) -> Origin:

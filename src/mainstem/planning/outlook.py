@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release, Sample
+from mainstem.nodes.spans import Span
 from mainstem.nodes.tables import Table
 from mainstem.nodes.written import Written
 from mainstem.planning.causes import Cause, causes, worded
@@ -26,9 +27,9 @@ class Situation:
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
-    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again. `written`
-    gives the definition of a node that had a fingerprint; None if it was not kept. `sample` is what the branch is to
-    work on.
+    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again, and with
+    `between` the intervals of incremental tables in that span. `written` gives the definition of a node that had a
+    fingerprint; None if it was not kept. `sample` is what the branch is to work on.
     """
 
     release: Release
@@ -40,6 +41,7 @@ class Situation:
     refresh: bool = False
     written: Callable[[str, str], Written | None] = lambda name, made_by: None
     sample: Sample | None = None
+    between: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class Outlook:
             return Reason("a stored file is damaged")
         if self.situation.refresh and isinstance(self.graph[name].node, Table):
             return Reason("a full refresh")
-        return Reason(self.redefinition(name)) if self.redefined(name) else None
+        if self.redefined(name):
+            return Reason(self.redefinition(name))
+        is_backfilled = self.situation.between and getattr(self.graph[name].node, "intervals", None)
+        return Reason("a backfill") if is_backfilled else None
 
     def redefinition(self, name: str) -> str:
         """Return why a node's fingerprint changed: its own definition, or those of nodes that it depends on."""

@@ -19,6 +19,7 @@ from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
+from mainstem.project.backfill import Moment, span_of
 from mainstem.project.definitions import Definitions, is_of
 from mainstem.project.explain import changed
 from mainstem.project.exploring import Explorer
@@ -189,22 +190,27 @@ class Branch:
         *,
         look: bool = True,
         full_refresh: bool = False,
+        start: Moment | None = None,
+        end: Moment | None = None,
         explain: bool = False,
         sample: Sample | Literal["keep"] | None = KEEP,
     ) -> Plan:
         """Return what `run` would do, and why.
 
         With `look=False` no source is contacted: each counts as it was when the last run collected it. With
-        `full_refresh` every selected table is built from all rows of its inputs. With `explain` the plan has the
+        `full_refresh` every selected table is built from all rows of its inputs, and with `start` the selected
+        incremental tables build all intervals from then to before `end`. With `explain` the plan has the
         `changed` definitions: their text diffs, and what they reach. `sample` is what the branch is to work on, by
-        default what it works on now. Raises `UnknownName`.
+        default what it works on now. Raises `UnknownName`, and
+        `DefinitionError` or `NotFound` for a span without intervals.
         """
         graph, release = self.sound, self.release
+        between = span_of(graph, start, end, select, full_refresh)
         for name in [term.strip("+") for term in (select or "").replace(",", " ").split()]:
             if name in graph.broken:
                 raise graph.broken[name]
         seen = situation(graph, release, self.settings.root, self.adapters, look=look)
-        seen = replace(seen, refresh=full_refresh, sample=release.sample if sample == KEEP else sample)
+        seen = replace(seen, refresh=full_refresh, between=between, sample=release.sample if sample == KEEP else sample)
         made = replace(plan(graph, seen, KINDS, select), branch=self.branch, sample=seen.sample)
         taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
         broken = () if select else tuple(dict.fromkeys(graph.broken.values()))

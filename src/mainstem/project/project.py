@@ -17,6 +17,7 @@ from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, Sample, new_id, now
+from mainstem.nodes.spans import Span
 from mainstem.nodes.status import Details, ProjectStatus
 from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
@@ -26,6 +27,7 @@ from mainstem.planning.process import me
 from mainstem.planning.runner import Listener
 from mainstem.planning.sampling import chosen
 from mainstem.project import live
+from mainstem.project.backfill import Moment, span_of
 from mainstem.project.branch import KEEP, Branch
 from mainstem.project.collect import from_project
 from mainstem.project.integrity import verify_all, verify_due
@@ -136,6 +138,8 @@ class Project(Branch):
         report: Listener | None = None,
         *,
         full_refresh: bool = False,
+        start: Moment | None = None,
+        end: Moment | None = None,
         forward: bool = False,
         workers: int | None = None,
         sample: float | None = None,
@@ -146,8 +150,9 @@ class Project(Branch):
 
         With nothing to do the record's status is `unchanged`; it is written only after a failed run. First some of the
         stored files that are due are verified. With `full_refresh` every selected table is built from all rows of its
-        inputs, also where only a part of them is new. After a rollback `forward` allows to go on from what was rolled
-        back to. Up to `workers` independent steps run at once, by default as mainstem.toml says.
+        inputs, also where only a part of them is new. With `start` the selected incremental tables build all intervals
+        from then to before `end` again. After a rollback `forward` allows to go on from what was rolled back to. Up to
+        `workers` independent steps run at once, by default as mainstem.toml says.
 
         With `sample` a branch other than main works on this fraction of the source `sample_by` (default: the largest
         one with a key) from now on, and of the sources that refer to its key; 1 is all rows again. Raises
@@ -162,12 +167,15 @@ class Project(Branch):
         with self.adapters.state.hold(self.branch, me()):
             verify_due(self.adapters, self.release)
             wanted = self.release.sample if sample is None else self._sample(sample, sample_by)
-            work = self.plan(select, full_refresh=full_refresh, sample=wanted)
+            work = self.plan(select, full_refresh=full_refresh, start=start, end=end, sample=wanted)
+            between = span_of(self.sound, start, end, select, full_refresh)
             self.keep_definitions()
             if work and not forward:
                 refuse_after_rollback(work)
             try:
-                record = self._carry_out(work, report, refresh=full_refresh, workers=workers, sample=wanted)
+                record = self._carry_out(
+                    work, report, refresh=full_refresh, between=between, workers=workers, sample=wanted
+                )
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
                 raise
@@ -213,12 +221,13 @@ class Project(Branch):
         refresh: bool = False,
         workers: int | None = None,
         sample: Sample | Literal["keep"] | None = KEEP,
+        between: Span | None = None,
     ) -> RunRecord:
         if not work:
             return self._unchanged(work)
         release = self.claim()
         context = self.context(new_id("run"), release if sample == KEEP else replace(release, sample=sample))
-        executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh)
+        executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh, between=between)
         return runner(self.settings, executors, workers).run(work, context, report or (lambda _: None))
 
     def _sample(self, fraction: float, source: str | None) -> Sample | None:

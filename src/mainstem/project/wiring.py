@@ -14,6 +14,7 @@ from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.records import LakeRecord
+from mainstem.nodes.spans import Span
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
 from mainstem.ports import BranchStore, Engine, Store
@@ -140,20 +141,20 @@ class Adapters:
         return factories.store(self.settings, self.branch)
 
     def executors(
-        self, regraph: Regraph, *, rebuild: bool = False, refresh: bool = False
+        self, regraph: Regraph, *, rebuild: bool = False, refresh: bool = False, between: Span | None = None
     ) -> Mapping[StepKind, Executor]:
         """Return an executor for every kind of step. Each is created at the first such step, because most runs need
         few.
 
         With `rebuild`, views are built from the lake, whatever their online state. With `refresh`, tables are built
-        from all rows of their inputs.
+        from all rows of their inputs, and with `between` intervals of incremental tables.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
-            "build": _late("mainstem.tables.build:Build", lambda: (refresh,)),
+            "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
             "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),

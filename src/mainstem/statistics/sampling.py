@@ -153,4 +153,4 @@ def _read(file: Any, group: int, columns: Sequence[str], most: int) -> pa.Table:
 def _drawn(table: pa.Table, rows: int, chance: Random) -> pa.Table:
     if table.num_rows <= rows:
         return table
-    return table.take(sorted(chance.sample(range(table.num_rows), rows)))
+    return table.take(pa.array(sorted(chance.sample(range(table.num_rows), rows)), pa.int64()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
@@ -11,21 +13,40 @@ from mainstem.checks.unusual import unusual, unusual_published
 from mainstem.checks.violations import Subject, declared
 from mainstem.graph.lineage import leaves
 from mainstem.nodes.records import CheckResult
+from mainstem.nodes.spans import Span, aligned, seconds
 from mainstem.nodes.statistics import Statistics
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Append, DataFile, ReplaceAll, Scan, Snapshot, Target
+from mainstem.ports import Append, DataFile, ReplaceAll, ReplaceFiles, Scan, Snapshot, Target
 from mainstem.statistics.keeping import Counting
+from mainstem.tables.intervals import (
+    FILE_BYTES,
+    LEDGER,
+    Due,
+    Rest,
+    described,
+    due,
+    keep_others_aside,
+    ledger,
+    ledger_of,
+    rest,
+    within,
+)
 from mainstem.tables.join_checks import check_joins
-from mainstem.tables.new_part import Part, made_of, new_parts
-from mainstem.tables.written import together, written
+from mainstem.tables.merging import merged, newest
+from mainstem.tables.new_part import Part, made_before, made_of, new_parts
+from mainstem.tables.written import Written, together, written
+
+if TYPE_CHECKING:
+    import ibis
 
 
 class Build:
-    """The executor of `build` steps. With `refresh` every table is built from all rows of its inputs."""
+    """The executor of `build` steps. With `refresh` every table is built from all rows of its inputs, and with
+    `between` the intervals of incremental tables in that span are built again."""
 
-    def __init__(self, refresh: bool = False) -> None:
-        self.refresh = refresh
+    def __init__(self, refresh: bool = False, between: Span | None = None) -> None:
+        self.refresh, self.between = refresh, between
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Check the joins that the table declares, and build it. Raises `CheckFailed`."""
@@ -49,51 +70,160 @@ class Build:
         rows = definition.build if definition.raw is None else definition.raw
         assert rows is not None
         made = made_of(context, subject, rows)
+        node: Any = definition.node
+        base = context.release.tables.get(step.node)
+        whole = Part(rows, {name: _scan(context, name) for name in leaves(rows)})
+        if node.incremental or node.write:
+            target = replace(target, file_bytes=FILE_BYTES)
         parts = None if self.refresh else new_parts(context, subject, target)
-        if parts is None:
-            whole = Part(rows, {name: _scan(context, name) for name in leaves(rows)})
-            return _built(context, subject, target, [whole], ReplaceAll(), made)
-        base = context.release.tables[step.node]
-        if not parts:
-            return _unchanged(base, made)
-        outcome = _built(context, subject, target, parts, Append(), made)
+        work = _Work(context, subject, target, made)
+        if node.write == "merge":
+            goes_on = base is not None and not self.refresh and made_before(context, subject, target, rows) is not None
+            if not goes_on or base is None:
+                return work.replace([whole])
+            return work.merge([whole] if parts is None else parts, base)
+        found = None
+        if node.intervals and not self.refresh and (self.between or parts is None):
+            also = aligned(self.between, seconds(node.interval)) if self.between else None
+            found = due(context, subject, target, rows, also)
+        if found is not None and base is not None:
+            return work.rebuild(whole, found, base) if found.spans else _unchanged(base, made)
+        if parts is None or base is None:
+            return work.replace([whole])
+        outcome = work.append(parts, base) if parts else StepResult()
         return outcome if outcome.tables else _unchanged(base, made)
 
 
-def _built(
-    context: Context,
-    subject: Subject,
-    target: Target,
-    parts: Sequence[Part],
-    change: Append | ReplaceAll,
-    made: Mapping[str, str],
-) -> StepResult:
-    """Write the parts, audit them, and commit them together."""
-    name = subject.table.get_name()
-    wrote = together([written(context, name, part.rows, part.relations, target) for part in parts])
-    rows = _rows(wrote.valid) + _rows(wrote.aside)
-    if not rows and change == Append():
-        return StepResult()
-    context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
-    good, bad, doubts = set_aside(context, subject, wrote.valid, target)
-    base = context.release.tables.get(name)
-    stays = base if change == Append() else None
-    counting = Counting(context, target, good, None if bad else wrote.drawn, stays)
-    snapshot = context.lake.commit(name, target, good, base=base, run=context.run, change=change, properties=made)
-    counted = counting.of(snapshot)
-    results = ordered(subject.checks, doubts, judge(context, subject, snapshot), unusual(context, subject, counted))
-    refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
-    aside = keep_aside(context, name, (*wrote.aside, *bad), replaced="all" if change == ReplaceAll() else frozenset())
-    added = _rows(good)
-    return StepResult(
-        tables={name: snapshot, **aside, **wrote.statistics},
-        rows_in=rows,
-        published=added,
-        quarantined=_rows(wrote.aside) + _rows(bad),
-        checks=(*wrote.results, *results),
-        message="" if change == ReplaceAll() else f"only what is new; {snapshot.rows - added:,} rows stay",
-        records=(counted,),
-    )
+@dataclass(frozen=True)
+class _Work:
+    """Write rows of a table, audit them, and commit them together."""
+
+    context: Context
+    subject: Subject
+    target: Target
+    made: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return str(self.subject.table.get_name())
+
+    @property
+    def column(self) -> str | None:
+        """The column of the intervals."""
+        found: str | None = self.node.intervals
+        return found
+
+    @property
+    def node(self) -> Any:
+        """The declaration."""
+        return self.context.graph[self.name].node
+
+    def replace(self, parts: Sequence[Part]) -> StepResult:
+        """Replace all rows."""
+        only = partial(newest, key=self.node.key, column=self.node.incremental)
+        wrote = self._written(parts, only) if self.node.write == "merge" else self._written(parts)
+        return self._done(wrote, ReplaceAll())
+
+    def append(self, parts: Sequence[Part], base: Snapshot) -> StepResult:
+        """Append the rows of the parts. The result has no tables if there are none."""
+        wrote = self._written(parts)
+        if not wrote.valid and not wrote.aside:
+            return StepResult()
+        return self._done(wrote, Append(), base)
+
+    def merge(self, parts: Sequence[Part], base: Snapshot) -> StepResult:
+        """Replace the rows whose key comes again, and keep the others."""
+        wrote = self._written(parts) if parts else Written(())
+        good, bad, doubts = set_aside(self.context, self.subject, wrote.valid, self.target)
+        merge = merged(self.context, base, self.target, good, self.node.key, self.node.incremental)
+        if not merge.new and not wrote.aside and not bad:
+            return _unchanged(base, self.made)
+        others = Rest(merge.stay, merge.gone, merge.kept)
+        done = replace(wrote, valid=merge.new, aside=(*wrote.aside, *bad))
+        return self._done(done, ReplaceFiles(others.gone), base, None, others, doubts)
+
+    def rebuild(self, whole: Part, found: Due, base: Snapshot) -> StepResult:
+        """Replace the rows of the intervals that are due."""
+        column = str(self.column)
+        wrote = self._written([whole], lambda rows: rows.filter(within(rows, column, found.spans, nulls=found.nulls)))
+        others = rest(self.context, base, self.target, column, found.spans)
+        if not wrote.valid and not wrote.aside and not others.gone:
+            return _unchanged(base, self.made)
+        return self._done(wrote, ReplaceFiles(others.gone), base, found, others)
+
+    def _written(self, parts: Sequence[Part], only: Callable[[ibis.Table], ibis.Table] = lambda rows: rows) -> Written:
+        return together(
+            [
+                written(self.context, self.name, part.rows, part.relations, self.target, only=only, order=self.column)
+                for part in parts
+            ]
+        )
+
+    def _done(
+        self,
+        wrote: Written,
+        change: Append | ReplaceAll | ReplaceFiles,
+        base: Snapshot | None = None,
+        found: Due | None = None,
+        others: Rest | None = None,
+        judged: Sequence[CheckResult] | None = None,
+    ) -> StepResult:
+        context, subject, target, name = self.context, self.subject, self.target, self.name
+        rows = _rows(wrote.valid) + _rows(wrote.aside)
+        context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
+        if judged is None:
+            good, bad, doubts = set_aside(context, subject, wrote.valid, target)
+        else:
+            good, bad, doubts = wrote.valid, (), tuple(judged)
+        drawn = None if bad or others is not None else wrote.drawn
+        files = good if others is None else (*others.kept, *good)
+        counting = Counting(context, target, files, drawn, base, None if others is None else others.stay)
+        message = ""
+        properties = dict(self.made)
+        if self.column:
+            properties |= self._ledger(good, found, base, others)
+        published = context.release.tables.get(name)
+        snapshot = context.lake.commit(
+            name, target, files, base=published, run=context.run, change=change, properties=properties
+        )
+        counted = counting.of(snapshot)
+        results = ordered(subject.checks, doubts, judge(context, subject, snapshot), unusual(context, subject, counted))
+        refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
+        new_aside = (*wrote.aside, *bad)
+        if found is None:
+            aside = keep_aside(context, name, new_aside, replaced="all" if change == ReplaceAll() else frozenset())
+        else:
+            aside = keep_others_aside(context, name, str(self.column), found.spans, new_aside)
+        added = _rows(good)
+        others_rows = snapshot.rows - added
+        stay = f"{others_rows:,} row{' stays' if others_rows == 1 else 's stay'}"
+        if change == Append():
+            message = f"only what is new; {stay}"
+        elif change != ReplaceAll() and found is None:
+            message = f"merged by {', '.join(self.node.key)}; {stay}"
+        elif found is not None:
+            message = f"{self._told(properties)}; {stay}"
+        return StepResult(
+            tables={name: snapshot, **aside, **wrote.statistics},
+            rows_in=rows,
+            published=added,
+            quarantined=_rows(new_aside),
+            checks=(*wrote.results, *results),
+            message=message,
+            records=(counted,),
+        )
+
+    def _ledger(
+        self, good: Sequence[DataFile], found: Due | None, base: Snapshot | None, others: Rest | None
+    ) -> dict[str, str]:
+        before = None if base is None else ledger_of(base)
+        paths = [file.path for file in good]
+        if others is not None:
+            return ledger(self.node, [*others.stay, *(file.path for file in others.kept), *paths], found)
+        return ledger(self.node, paths, None, before)
+
+    def _told(self, properties: Mapping[str, str]) -> str:
+        return described(properties[LEDGER], seconds(self.node.interval))
 
 
 def _unchanged(base: Snapshot, made: Mapping[str, str]) -> StepResult:

@@ -30,7 +30,7 @@ MADE_OF = "mainstem.made_of"
 """The snapshot property with what a table was made of, as JSON."""
 
 
-class _Input(msgspec.Struct, frozen=True, array_like=True):
+class Input(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of an input: its physical table, id and metadata file."""
 
     physical: str
@@ -38,12 +38,12 @@ class _Input(msgspec.Struct, frozen=True, array_like=True):
     metadata: str
 
 
-class _MadeOf(msgspec.Struct, frozen=True):
+class MadeOf(msgspec.Struct, frozen=True):
     """The fingerprint of the expression that made a snapshot, the snapshots that it read, and the ids of those that
     quarantine checks compared its rows with."""
 
     expression: str
-    inputs: dict[str, _Input]
+    inputs: dict[str, Input]
     compared: dict[str, int]
 
 
@@ -57,7 +57,7 @@ class Part(NamedTuple):
 def made_of(context: Context, subject: Subject, rows: ibis.Table) -> dict[str, str]:
     """Return the property that says what a table is made of in this run."""
     inputs = {name: _input(context.snapshot(name)) for name in sorted(leaves(rows))}
-    made = _MadeOf(of_expression(rows), inputs, _compared(context, subject))
+    made = MadeOf(of_expression(rows), inputs, _compared(context, subject))
     return {MADE_OF: msgspec.json.encode(made).decode()}
 
 
@@ -74,7 +74,7 @@ def reads_instead(snapshot: Snapshot, pairs: Mapping[str, tuple[Snapshot, Snapsh
         name: pairs[name][1].id if name in pairs and id == pairs[name][0].id else id
         for name, id in before.compared.items()
     }
-    made = _MadeOf(before.expression, inputs, compared)
+    made = MadeOf(before.expression, inputs, compared)
     return replace(snapshot, properties={**snapshot.properties, MADE_OF: msgspec.json.encode(made).decode()})
 
 
@@ -85,17 +85,12 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
     If several inputs grew, each part joins the new rows of one of them with the earlier ones as they are now, and with
     the later ones as they were.
     """
-    name = subject.table.get_name()
-    base, definition = context.release.tables.get(name), context.graph[name]
+    definition = context.graph[subject.table.get_name()]
     rows = definition.build if definition.raw is None else definition.raw
-    if base is None or base.fields != target.fields or context.damaged_file(base):
-        return None
-    if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
-        return None
     if rows is None or not all(verb.rowwise and not isinstance(verb, Hash) for verb in definition.clean):
         return None  # later rows may change earlier ones, or a new salt may make other pseudonyms
-    before = _before(base)
-    if before is None or before.expression != of_expression(rows) or before.compared != _compared(context, subject):
+    before = made_before(context, subject, target, rows)
+    if before is None:
         return None
     now = {each: context.snapshot(each) for each in sorted(before.inputs)}
     grown = [each for each, snapshot in now.items() if snapshot.id != before.inputs[each].id]
@@ -118,6 +113,31 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
     return tuple(parts)
 
 
+def made_before(context: Context, subject: Subject, target: Target, rows: ibis.Table) -> MadeOf | None:
+    """Return what the published snapshot of a table was made of. None if it cannot be continued: it or its definition
+    changed, or a quarantine check compares its rows with each other."""
+    name = subject.table.get_name()
+    base = context.release.tables.get(name)
+    if base is None or base.fields != target.fields or context.damaged_file(base):
+        return None
+    if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
+        return None
+    before = _before(base)
+    if before is None or before.expression != of_expression(rows) or before.compared != _compared(context, subject):
+        return None
+    return before
+
+
+def files_between(context: Context, now: Snapshot, before: Input) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the files that an input got since a snapshot, and those that it lost. Raises `SnapshotGone`."""
+    if before.physical != now.physical:
+        raise SnapshotGone(f"the schema of {now.table!r} changed")
+    old = Snapshot(now.table, before.physical, before.id, before.metadata, 0, "", now.fields)
+    had, has = context.lake.scan(old).files, context.scan(now).files
+    new, gone = (tuple(path for path in one if path not in set(other)) for one, other in ((has, had), (had, has)))
+    return new, gone
+
+
 def _compares_rows(subject: Subject) -> bool:
     """Return whether a quarantine check compares the rows of the table with each other."""
     own = {check for check, read in subject.references.items() if read is subject.table}
@@ -132,23 +152,18 @@ def _compared(context: Context, subject: Subject) -> dict[str, int]:
     return {name: context.snapshot(name).id for name in sorted(names)}
 
 
-def _before(base: Snapshot) -> _MadeOf | None:
+def _before(base: Snapshot) -> MadeOf | None:
     kept = base.properties.get(MADE_OF)
-    return msgspec.json.decode(kept, type=_MadeOf) if kept else None
+    return msgspec.json.decode(kept, type=MadeOf) if kept else None
 
 
-def _new_rows(context: Context, now: Snapshot, before: _Input) -> Scan | None:
+def _new_rows(context: Context, now: Snapshot, before: Input) -> Scan | None:
     """Return the files that an input got; None if it lost some too, or if the earlier snapshot is gone."""
-    if before.physical != now.physical:
-        return None
-    old = Snapshot(now.table, before.physical, before.id, before.metadata, 0, "", now.fields)
     try:
-        had = set(context.lake.scan(old).files)
+        new, gone = files_between(context, now, before)
     except SnapshotGone:
         return None
-    files = context.lake.scan(now).files
-    new = tuple(path for path in files if path not in had)
-    return Scan(new, now.fields, 0) if len(files) - len(new) == len(had) else None
+    return None if gone else Scan(new, now.fields, 0)
 
 
 def _as_it_was(now: Scan, new: Scan) -> Scan:
@@ -159,5 +174,5 @@ def _of(part: ibis.Table, relations: Mapping[str, Scan]) -> dict[str, Scan]:
     return {name: scan for name, scan in relations.items() if name in leaves(part)}
 
 
-def _input(snapshot: Snapshot) -> _Input:
-    return _Input(snapshot.physical, snapshot.id, snapshot.metadata)
+def _input(snapshot: Snapshot) -> Input:
+    return Input(snapshot.physical, snapshot.id, snapshot.metadata)

@@ -26,7 +26,7 @@ from mainstem.settings import FILE
 from mainstem.tables.sql_conditions import SqlCondition
 from mainstem.tables.sql_params import bound, check_params
 
-ONCE = ("key", "time", "sort", "description", "owner")
+ONCE = ("key", "time", "incremental", "interval", "lookback", "write", "sort", "description", "owner")
 REPEATED = ("check", "clean", "assume_known")
 DIRECTIVES = (*ONCE, *REPEATED)
 
@@ -45,10 +45,11 @@ class Directive(NamedTuple):
 def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Table:
     """Return the table that `sql/…/NAME.sql` declares. `params` are the values of `$name` in the query.
 
-    Comments above the query may set `-- key: flight_id`, `-- time: scheduled_at`, `-- sort: carrier, scheduled_at`,
-    `-- description: …` and `-- owner: …`, and any number of `-- check: not_null(origin)`, `-- clean: trim("carrier")`
-    and `-- assume_known: column: reason`.
-    Checks and verbs use Python's syntax. Raises `DefinitionError`.
+    Comments above the query may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
+    `-- sort: carrier, scheduled_at`,
+    `-- incremental: sold_at` with `-- interval: 1d` and `-- lookback: 3d`, `-- write: merge`, and any number of
+    `-- check: not_null(origin)`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`. Checks and verbs
+    use Python's syntax. Raises `DefinitionError`.
     """
     text, values = path.read_text(encoding="utf-8-sig"), params or {}
     check_params(values, f"{FILE}, [params]")
@@ -61,6 +62,10 @@ def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Ta
         key=re.split(r"\s*,\s*", said["key"]) if "key" in said else None,
         time=said.get("time"),
         sort=re.split(r"\s*,\s*", said["sort"]) if "sort" in said else None,
+        incremental=said.get("incremental"),
+        interval=said.get("interval"),
+        lookback=said.get("lookback"),
+        write=said.get("write"),  # type: ignore[arg-type]
         clean=[_made(each, values, CLEANING, "verb") for each in found if each.word == "clean"],
         checks=[_made(each, values, _MAKERS, "check") for each in found if each.word == "check"],
         assume_known=_assumptions(each for each in found if each.word == "assume_known"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,8 +46,18 @@ class Written:
     drawn: pa.Table | None = None
 
 
-def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str, Scan], target: Target) -> Written:
-    """Write rows of a table, after its cleaning if it has one. `relations` are what `raw` reads.
+def written(
+    context: Context,
+    name: str,
+    raw: ibis.Table,
+    relations: Mapping[str, Scan],
+    target: Target,
+    *,
+    only: Callable[[ibis.Table], ibis.Table] = lambda rows: rows,
+    order: str | None = None,
+) -> Written:
+    """Write rows of a table, after its cleaning if it has one. `relations` are what `raw` reads, and `only` are the
+    rows of it that are wanted. They are written in the `order` of a column.
 
     Raises `CheckFailed` if a verb with `invalid="fail"` finds an invalid value.
     """
@@ -57,8 +67,9 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
         context.engine.session(relations) as inputs,
         computed(context.engine, inputs, raw, relations, many_reads=many) as (session, raw),
     ):
+        raw = only(raw)
         if not many:
-            files = write(session, _sorted(raw, definition.node), target)
+            files = write(session, raw.order_by(order) if order else _sorted(raw, definition.node), target)
             return Written(files, drawn=draw(session, target, files))
         node: Any = definition.node
         verbs = [verb.ready() for verb in definition.clean]
@@ -71,7 +82,7 @@ def written(context: Context, name: str, raw: ibis.Table, relations: Mapping[str
         if place is not None and aside:
             found |= _refused(context, aside, place, done.segments)
         _refuse(name, session, done.segments, found, definition.where)
-        valid = write(session, _sorted(done.rows, node), target)
+        valid = write(session, done.rows.order_by(order) if order else _sorted(done.rows, node), target)
         drawn = draw(session, target, valid)
         _check_sum(name, session, done.segments, verbs, (*valid, *aside), definition.where)
     total = sum(file.rows for file in (*valid, *aside))

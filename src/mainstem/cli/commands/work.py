@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Build the selected tables from all rows of their inputs.")
 ]
+Start = Annotated[
+    str | None, typer.Option("--start", help="Build the intervals of incremental tables from this date on again.")
+]
+End = Annotated[str | None, typer.Option("--end", help="The first date after them; default: no end.")]
 DUE = 3
 """The exit code of `plan --exit-code` where there is something to do."""
 
@@ -43,6 +47,8 @@ def register(app: typer.Typer) -> None:
 def plan(
     select: Select = None,
     full_refresh: FullRefresh = False,
+    start: Start = None,
+    end: End = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if there is something to do.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
@@ -51,7 +57,7 @@ def plan(
 ) -> None:
     """Show what a run would do, and why."""
     with opened(directory, profile, branch) as project:
-        work = project.plan(select, full_refresh=full_refresh, explain=True)
+        work = project.plan(select, full_refresh=full_refresh, start=start, end=end, explain=True)
         output(json).plan(work, project.remedies)
         for problem in work.broken:
             output(json).error(problem)
@@ -64,6 +70,8 @@ def plan(
 def run(
     select: Select = None,
     full_refresh: FullRefresh = False,
+    start: Start = None,
+    end: End = None,
     forward: Annotated[bool, typer.Option("--forward", help="Go on after a rollback.")] = False,
     sample: Annotated[
         float | None, typer.Option(metavar="FRACTION", help="Work on a sample from now on; 1: on all rows again.")
@@ -93,6 +101,8 @@ def run(
                 select,
                 report=listener,
                 full_refresh=full_refresh,
+                start=start,
+                end=end,
                 forward=forward,
                 workers=workers,
                 sample=sample,

@@ -24,6 +24,7 @@ from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_join, plain_verbs
+from mainstem.project.kinds.incremental import check_intervals, intervals_due
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
 from mainstem.settings import find_root
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 # The expression includes the function, the SQL and the inputs. `assume_known` and `sort` do not change rows.
 WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema", "sort")
+
+# What only says how much of the table a run builds.
+_BUILT = ("incremental", "interval", "lookback", "write")
 
 
 class TableKind(NodeKind[Table]):
@@ -55,6 +59,7 @@ class TableKind(NodeKind[Table]):
         if node.clean:
             _check_types(published.schema().items(), place)
         check_columns(node, schema)
+        check_intervals(node, verbs, schema, place)
         for column in node.assume_known:
             if column not in schema:
                 raise UnknownName.among("column", column, schema)
@@ -64,7 +69,9 @@ class TableKind(NodeKind[Table]):
         if node.clean:
             build = _cleaned(name, node, raw, verbs, fits, typed, scope)
         said = (each for join in typed.joins for each in plain_join(join))
-        own = digest("table", of_expression(typed.expression), plain(node, but=WRITTEN), *plain_verbs(verbs), *said)
+        how = (node.write, str(node.incremental)) if node.write else ()
+        what = plain(node, but=(*WRITTEN, *_BUILT))
+        own = digest("table", of_expression(typed.expression), what, *plain_verbs(verbs), *said, *how)
         fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
         return Definition(
             name,
@@ -93,7 +100,8 @@ class TableKind(NodeKind[Table]):
 
     def due(self, name: str, node: Table, outlook: Outlook) -> Iterable[Due]:
         reason = outlook.unmade(name, "never built") or outlook.inputs(name, "build")
-        return due("build", reason, "data", tuple(verb.describe() for verb in node.clean))
+        told = intervals_due(name, node, outlook) if reason and node.intervals else ()
+        return due("build", reason, "data", (*told, *(verb.describe() for verb in node.clean)))
 
 
 def _loaded(node: Table) -> tuple[Verb, ...]:
