@@ -135,7 +135,7 @@ def within(rows: ibis.Table, column: str, spans: Sequence[Span], *, nulls: bool 
     inside = _between(value, Span(spans[0].start, spans[-1].end))
     if len(spans) > 1:
         inside &= ibis.or_(*(_between(value, span) for span in spans))
-    return inside | value.isnull() if nulls else inside.fill_null(False)
+    return inside | value.isnull() if nulls else inside
 
 
 def rest(context: Context, base: Snapshot, target: Target, column: str, spans: Sequence[Span]) -> Rest:
@@ -154,7 +154,7 @@ def rest(context: Context, base: Snapshot, target: Target, column: str, spans: S
         types = {field.name: field.type for field in target.fields}
         with context.engine.session({"stored": Scan(tuple(touched), target.fields, 0)}) as session:
             rows = ibis.table(types, name="stored")
-            kept = session.write(rows.filter(~within(rows, column, spans)).order_by(column), target)
+            kept = session.write(rows.filter(~within(rows, column, spans).fill_null(False)).order_by(column), target)
     gone = (*touched, *whole)
     return Rest(tuple(path for path in files if path not in set(gone)), gone, kept)
 
@@ -172,7 +172,7 @@ def keep_others_aside(
         inside = within(rows, column, spans)
         if not session.fetch(rows.filter(inside).limit(1)).num_rows:
             return keep_aside(context, name, files, replaced=frozenset())
-        kept = session.write(rows.filter(~inside), target)
+        kept = session.write(rows.filter(~inside.fill_null(False)), target)
     return keep_aside(context, name, (*kept, *files))
 
 
