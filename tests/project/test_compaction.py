@@ -155,3 +155,32 @@ def test_the_order_in_which_rows_landed_stays(tmp_path: Path) -> None:
         before = landed()
         project.compact()
         assert landed() == before and [row["id"] for row in before] == [0, 1, 2]
+
+
+def test_an_incremental_table_keeps_files_of_the_size_that_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @ms.table(incremental="at")
+    def daily(sales: Any) -> Any:
+        return sales.mutate(twice=sales.id * 2)
+
+    nodes = {"sales": ms.files("sales/*.parquet", key="id"), "daily": daily}
+    settings = Settings(tmp_path, ProjectSettings("shop", ()), Profile(), "default", Serve())
+    (tmp_path / "sales").mkdir()
+    with ms.Project(settings, nodes) as project:
+        for number in range(4):
+            at = pa.array([86_400_000_000 * number] * 2, pa.timestamp("us", "UTC"))
+            pq.write_table(
+                pa.table({"id": [number * 2, number * 2 + 1], "at": at}), tmp_path / f"sales/{number}.parquet"
+            )
+            project.run()
+        before, count = rows(project, "daily"), files(project, "daily")
+        size = max(Path(p).stat().st_size for p in project.adapters.lake.scan(project.release.tables["daily"]).files)
+        monkeypatch.setattr("mainstem.project.compaction.FILE_BYTES", 4 * (size + 1))
+        assert count == 4
+        assert {each.name: each.after for each in project.compact()}["daily"] == 1
+        assert rows(project, "daily") == before
+        at = pa.array([0], pa.timestamp("us", "UTC"))
+        pq.write_table(pa.table({"id": [99], "at": at}), tmp_path / "sales/9.parquet")
+        project.run()
+        assert len(rows(project, "daily")) == 9

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis
 
@@ -19,6 +19,7 @@ from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.nodes.tables import Table
 from mainstem.planning.process import here
 from mainstem.ports import DataFile, ReplaceFiles, Scan, Snapshot
+from mainstem.tables.intervals import FILE_BYTES
 from mainstem.tables.new_part import reads_instead
 
 if TYPE_CHECKING:
@@ -75,18 +76,27 @@ def compact(branch: Branch, names: Sequence[str] = ()) -> tuple[Compacted, ...]:
 
 
 def _groups(branch: Branch, snapshot: Snapshot) -> list[list[str]]:
-    """Return groups of small files, oldest first, each to be merged into one."""
+    """Return groups of small files, oldest first, each to be merged into one.
+
+    Files of a table that replaces a part of its rows stay as small as it writes them.
+    """
+    small, full = (FILE_BYTES // 4, FILE_BYTES) if _replaces_parts(branch, snapshot.table) else (SMALL, FULL)
     groups, size = list[list[str]](), 0
     for path in branch.adapters.lake.scan(snapshot).files:
         bytes = Path(path).stat().st_size
-        if bytes >= SMALL:
+        if bytes >= small:
             continue
-        if not groups or size + bytes > FULL:
+        if not groups or size + bytes > full:
             groups.append([])
             size = 0
         groups[-1].append(path)
         size += bytes
     return [group for group in groups if len(group) > 1]
+
+
+def _replaces_parts(branch: Branch, name: str) -> bool:
+    node = branch.graph[name].node if name in branch.graph else None
+    return isinstance(node, Table) and bool(node.incremental or node.write)
 
 
 def _behind(branch: Branch, release: Release, name: str) -> list[str]:
@@ -105,8 +115,8 @@ def _merged(branch: Branch, snapshot: Snapshot, groups: Iterable[Sequence[str]])
     types = {field.name: field.type for field in snapshot.fields}
     target = lake.target(snapshot.table, types)
     branch.reading("compaction").refuse_damaged(snapshot)
-    node = branch.graph[snapshot.table].node if snapshot.table in branch.graph else None
-    order = [column for column in getattr(node, "sort", ()) if column in types]
+    node: Any = branch.graph[snapshot.table].node if snapshot.table in branch.graph else None
+    order = [node.intervals] if isinstance(node, Table) and node.intervals else list(getattr(node, "sort", ()))
     gone, new = list[str](), list[DataFile]()
     for group in groups:
         with engine.session({"rows": Scan(tuple(group), snapshot.fields, 0)}) as session:
