@@ -34,6 +34,7 @@ from mainstem.tables.intervals import (
 )
 from mainstem.tables.join_checks import check_joins
 from mainstem.tables.merging import merged, newest
+from mainstem.tables.needed import needed
 from mainstem.tables.new_part import Part, made_before, made_of, new_parts
 from mainstem.tables.written import Written, together, written
 
@@ -145,7 +146,8 @@ class _Work:
     def rebuild(self, whole: Part, found: Due, base: Snapshot) -> StepResult:
         """Replace the rows of the intervals that are due."""
         column = str(self.column)
-        wrote = self._written([whole], lambda rows: rows.filter(within(rows, column, found.spans, nulls=found.nulls)))
+        part = Part(needed(whole.rows, column, found.spans, nulls=found.nulls), whole.relations)
+        wrote = self._written([part], lambda rows: rows.filter(within(rows, column, found.spans, nulls=found.nulls)))
         others = rest(self.context, base, self.target, column, found.spans)
         if not wrote.valid and not wrote.aside and not others.gone:
             return _unchanged(base, self.made)
