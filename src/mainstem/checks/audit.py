@@ -21,6 +21,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
+from mainstem.nodes.tables import VALID_TO
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, ReplaceAll, ReplaceFiles, Scan, Session, Snapshot, Target
 
@@ -46,6 +47,14 @@ def reveal(session: Session, context: Context, subject: Subject) -> None:
     own = subject.table.get_name()
     for relation in {leaf for read in subject.references.values() for leaf in leaves(read)} - {own}:
         session.add(relation, context.scan(context.snapshot(relation)))
+
+
+def current(context: Context, subject: Subject) -> Subject:
+    """Return the subject with the rows that checks judge: of a history, the current versions."""
+    node: Any = context.graph[subject.table.get_name()].node
+    if not getattr(node, "versions", False):
+        return subject
+    return replace(subject, table=subject.table.filter(subject.table[VALID_TO].isnull()))
 
 
 def set_aside(
@@ -80,9 +89,8 @@ def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[Check
         return ()
     name = subject.table.get_name()
     with context.engine.session({name: context.scan(snapshot)}) as session:
-        remaining = replace(subject, checks=checks)
-        reveal(session, context, remaining)
-        return examine(session, remaining)
+        reveal(session, context, subject)
+        return examine(session, replace(current(context, subject), checks=checks))
 
 
 def keep_aside(

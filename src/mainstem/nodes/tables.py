@@ -15,6 +15,7 @@ from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.kinds import (
     anything,
+    boolean,
     column,
     column_type,
     columns,
@@ -28,6 +29,9 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.verbs import Verb
+
+VALID_FROM, VALID_TO = "valid_from", "valid_to"
+"""The columns of a history: from when a version holds, and until when. The current version has no end."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,6 +55,17 @@ class Table(Node):
     interval: str = "1d"
     lookback: str | None = None
     write: str | None = None
+    versions: bool = False
+
+    @property
+    def version_key(self) -> tuple[str, ...]:
+        """The key of one current version, where `key` is that of one version of the history."""
+        return tuple(column for column in self.key if column != VALID_FROM)
+
+    @property
+    def row_time(self) -> str | None:
+        """The column of the event time in the rows before they are versions."""
+        return None if self.versions and self.time == VALID_FROM else self.time
 
     @property
     def intervals(self) -> str | None:
@@ -84,6 +99,7 @@ class Table(Node):
     interval=optional(positive_duration),
     lookback=optional(duration),
     write=optional(word("merge")),
+    versions=boolean,
     **META,
 )
 def table(
@@ -103,6 +119,7 @@ def table(
     interval: str | None = None,
     lookback: str | None = None,
     write: Literal["merge"] | None = None,
+    versions: bool = False,
     name: str | None = None,
     owner: str | None = None,
     description: str | None = None,
@@ -123,11 +140,15 @@ def table(
 
     With `write="merge"` a run replaces the rows whose `key` comes again and keeps all others. With `incremental` the
     row with the latest value of that column stays, in whatever order rows come.
+
+    With `versions=True` the table has the history of its rows by `key`: each version of a row with `valid_from` and
+    `valid_to`. `time` is then `valid_from` unless it names another column.
     """
 
     assumed = reasons(assume_known)
     _check_intervals(incremental, interval, lookback)
     _check_write(write, names(key), interval or lookback)
+    keys, moment = _versioned(versions, names(key), time, incremental or write)
     if (using is None) != (schema is None):
         raise refused("`using` and `schema` belong together", using or schema, 'using="polars", schema={"id": "int64"}')
 
@@ -139,8 +160,8 @@ def table(
             function=body,
             description=description or inspect.getdoc(body),
             owner=owner,
-            key=names(key),
-            time=time,
+            key=keys,
+            time=moment,
             clean=tuple(clean),
             checks=tuple(checks),
             inputs=dict(inputs or {}),
@@ -153,6 +174,7 @@ def table(
             interval=interval or "1d",
             lookback=lookback,
             write=write,
+            versions=versions,
             origin=_origin(body),
         )
 
@@ -173,12 +195,21 @@ def sql(
     interval: str | None = None,
     lookback: str | None = None,
     write: Literal["merge"] | None = None,
+    versions: bool = False,
     **meta: Any,
 ) -> Table:
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
     _check_intervals(incremental, interval, lookback, str(origin))
     _check_write(write, names(key), interval or lookback, str(origin))
-    rows = {"key": names(key), "time": time, "clean": tuple(clean), "checks": tuple(checks), "sort": names(sort)}
+    keys, moment = _versioned(versions, names(key), time, incremental or write, str(origin))
+    rows = {
+        "key": keys,
+        "time": moment,
+        "versions": versions,
+        "clean": tuple(clean),
+        "checks": tuple(checks),
+        "sort": names(sort),
+    }
     rows |= {"incremental": incremental, "interval": interval or "1d", "lookback": lookback, "write": write}
     return Table(name=name, sql=text, origin=origin, **{**meta, **rows})
 
@@ -214,6 +245,25 @@ def _check_write(write: str | None, key: Sequence[str], length: str | None, wher
     if problem is not None:
         problem.where = where or problem.where
         raise problem
+
+
+def _versioned(
+    versions: bool, key: tuple[str, ...], time: str | None, other: str | None, where: str | None = None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the key and the time of a table: those of the versions, if it keeps them. Raises `DefinitionError`."""
+    if not versions:
+        return key, time
+    problem = None
+    if not key:
+        problem = refused("`versions` requires `key`", None, 'key="customer_id", versions=True')
+    elif other is not None:
+        problem = refused("a history has neither `incremental` nor `write`", other, "`versions=True` without them")
+    elif {VALID_FROM, VALID_TO} & set(key):
+        problem = refused("the key of a history is that of its rows", key, 'key="customer_id", versions=True')
+    if problem is not None:
+        problem.where = where or problem.where
+        raise problem
+    return (*key, VALID_FROM), time or VALID_FROM
 
 
 def _origin(body: Callable[..., Any]) -> Origin:

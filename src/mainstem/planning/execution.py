@@ -129,6 +129,8 @@ class Context:
             where=path,
             hint=f"its rows came from a log and cannot be made again: {copy}"
             if logged
+            else f"a history cannot be made again: {copy}"
+            if getattr(node, "versions", False)
             else copy
             if node is None
             else "mainstem run makes the table again",

@@ -96,7 +96,7 @@ def _groups(branch: Branch, snapshot: Snapshot) -> list[list[str]]:
 
 def _replaces_parts(branch: Branch, name: str) -> bool:
     node = branch.graph[name].node if name in branch.graph else None
-    return isinstance(node, Table) and bool(node.incremental or node.write)
+    return isinstance(node, Table) and bool(node.incremental or node.write or node.versions)
 
 
 def _behind(branch: Branch, release: Release, name: str) -> list[str]:

@@ -63,7 +63,7 @@ def propose(context: Context, name: str, root: Path) -> list[Proposal]:
         for position in positions:
             verb: Any = declared[position]
             before = [each.ready() for each in definition.clean[:position]]
-            rows = cleaned(definition.raw, before, definition.where, time=tables[name].time, fitter=fitter).rows
+            rows = cleaned(definition.raw, before, definition.where, time=tables[name].row_time, fitter=fitter).rows
             path = verb.path(root)
             known = entries(path)
             found = _found(session, rows, verb, {*known, *verb.to})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mainstem.checks.audit import judge, keep_aside, ordered, reveal, set_aside, subject_of
+from mainstem.checks.audit import current, judge, keep_aside, ordered, reveal, set_aside, subject_of
 from mainstem.checks.examine import examine, refuse
 from mainstem.checks.unusual import unusual, unusual_published
 from mainstem.checks.violations import Subject, declared
@@ -36,6 +36,7 @@ from mainstem.tables.join_checks import check_joins
 from mainstem.tables.merging import merged, newest
 from mainstem.tables.needed import needed
 from mainstem.tables.new_part import Part, made_before, made_of, new_parts
+from mainstem.tables.versions import refuse_lost, versioned
 from mainstem.tables.written import Written, together, written
 
 if TYPE_CHECKING:
@@ -74,8 +75,11 @@ class Build:
         node: Any = definition.node
         base = context.release.tables.get(step.node)
         whole = Part(rows, {name: _scan(context, name) for name in leaves(rows)})
-        if node.incremental or node.write:
+        if node.incremental or node.write or node.versions:
             target = replace(target, file_bytes=FILE_BYTES)
+        if node.versions:
+            return versioned(context, subject, target, whole, made, self.refresh)
+        refuse_lost(context, step.node)
         parts = None if self.refresh else new_parts(context, subject, target)
         work = _Work(context, subject, target, made)
         if node.write == "merge":
@@ -246,7 +250,7 @@ def check_published(context: Context, name: str) -> tuple[CheckResult, ...]:
     subject = subject_of(context, name, declared(node))
     with context.session([name]) as session:
         reveal(session, context, subject)
-        found = examine(session, subject)
+        found = examine(session, current(context, subject))
     results = ordered(subject.checks, found, unusual_published(context, subject))
     return (*check_joins(context, name, strict=False), *results)
 

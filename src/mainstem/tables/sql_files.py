@@ -26,7 +26,7 @@ from mainstem.settings import FILE
 from mainstem.tables.sql_conditions import SqlCondition
 from mainstem.tables.sql_params import bound, check_params
 
-ONCE = ("key", "time", "incremental", "interval", "lookback", "write", "sort", "description", "owner")
+ONCE = ("key", "time", "incremental", "interval", "lookback", "write", "versions", "sort", "description", "owner")
 REPEATED = ("check", "clean", "assume_known")
 DIRECTIVES = (*ONCE, *REPEATED)
 
@@ -47,9 +47,9 @@ def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Ta
 
     Comments above the query may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
     `-- sort: carrier, scheduled_at`,
-    `-- incremental: sold_at` with `-- interval: 1d` and `-- lookback: 3d`, `-- write: merge`, and any number of
-    `-- check: not_null(origin)`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`. Checks and verbs
-    use Python's syntax. Raises `DefinitionError`.
+    `-- incremental: sold_at` with `-- interval: 1d` and `-- lookback: 3d`, `-- write: merge`, `-- versions: true`, and
+    any number of `-- check: not_null(origin)`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`.
+    Checks and verbs use Python's syntax. Raises `DefinitionError`.
     """
     text, values = path.read_text(encoding="utf-8-sig"), params or {}
     check_params(values, f"{FILE}, [params]")
@@ -66,6 +66,7 @@ def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Ta
         interval=said.get("interval"),
         lookback=said.get("lookback"),
         write=said.get("write"),  # type: ignore[arg-type]
+        versions=_flag("versions", found),
         clean=[_made(each, values, CLEANING, "verb") for each in found if each.word == "clean"],
         checks=[_made(each, values, _MAKERS, "check") for each in found if each.word == "check"],
         assume_known=_assumptions(each for each in found if each.word == "assume_known"),
@@ -119,6 +120,20 @@ def _once(found: list[Directive]) -> dict[str, str]:
         if word in ONCE:
             said[word] = value
     return said
+
+
+def _flag(word: str, found: list[Directive]) -> bool:
+    given = next((each for each in found if each.word == word), None)
+    if given is None:
+        return False
+    if given.value not in ("true", "false"):
+        raise DefinitionError(
+            f"the directive {word!r} is true or false",
+            where=str(given.origin),
+            got=given.value,
+            expected=f"-- {word}: true",
+        )
+    return given.value == "true"
 
 
 def _assumptions(found: Iterator[Directive]) -> dict[str, str]:

@@ -74,7 +74,7 @@ def written(
         node: Any = definition.node
         verbs = [verb.ready() for verb in definition.clean]
         fitting = _Fitting(context, definition, session)
-        done = cleaned(raw, verbs, definition.where, time=node.time, fitter=fitting)
+        done = cleaned(raw, verbs, definition.where, time=node.row_time, fitter=fitting)
         rows = set_aside(done.segments, definition.set_aside, context.run, now())
         place = None if rows is None else aside_of(context, name)
         aside = () if rows is None or place is None else write(session, rows, place)
@@ -90,7 +90,8 @@ def written(
 
 
 def _sorted(rows: ibis.Table, node: Any) -> ibis.Table:
-    return rows.order_by(list(node.sort)) if node.sort else rows
+    sort = [column for column in node.sort if column in rows.columns]
+    return rows.order_by(sort) if sort else rows
 
 
 def together(parts: Sequence[Written]) -> Written:
@@ -123,7 +124,7 @@ class _Fitting:
     def __call__(self, position: int, rows: ibis.Table) -> Statistics:
         spec, node = self.fits[position], self.definition.node
         verb: Any = self.definition.clean[position]
-        time: str | None = getattr(node, "time", None)
+        time: str | None = getattr(node, "row_time", None)
         found = self.before.get(spec.definition)
         if found is None:
             found = fit(self.session, rows, verb, spec, time, self.definition.where)

@@ -24,6 +24,7 @@ from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_join, plain_verbs
+from mainstem.project.kinds.history import history_schema, history_traces
 from mainstem.project.kinds.incremental import check_intervals, intervals_due
 from mainstem.project.kinds.relations import check_columns, check_foreign_keys, types_of, unbound
 from mainstem.project.kinds.scope import Scope
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema", "sort")
 
 # What only says how much of the table a run builds.
-_BUILT = ("incremental", "interval", "lookback", "write")
+_BUILT = ("incremental", "interval", "lookback", "write", "versions")
 
 
 class TableKind(NodeKind[Table]):
@@ -53,9 +54,10 @@ class TableKind(NodeKind[Table]):
         place, verbs = f"{name} ({node.origin})", _loaded(node)
         published = typed.expression
         if node.clean:
-            published = cleaned(typed.expression, verbs, place, time=node.time).rows
-        traces = traced(typed.traces, verbs)
-        schema = types_of(published)
+            published = cleaned(typed.expression, verbs, place, time=node.row_time).rows
+        traces = history_traces(node, traced(typed.traces, verbs))
+        plain_schema = types_of(published)
+        schema = history_schema(node, verbs, plain_schema, place)
         if node.clean:
             _check_types(published.schema().items(), place)
         check_columns(node, schema)
@@ -69,7 +71,7 @@ class TableKind(NodeKind[Table]):
         if node.clean:
             build = _cleaned(name, node, raw, verbs, fits, typed, scope)
         said = (each for join in typed.joins for each in plain_join(join))
-        how = (node.write, str(node.incremental)) if node.write else ()
+        how = (node.write, str(node.incremental)) if node.write else ("versions",) if node.versions else ()
         what = plain(node, but=(*WRITTEN, *_BUILT))
         own = digest("table", of_expression(typed.expression), what, *plain_verbs(verbs), *said, *how)
         fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
@@ -82,16 +84,20 @@ class TableKind(NodeKind[Table]):
             schema,
             build=build,
             read=_computed(name, node, build, scope)
-            if scope.recomputed & typed.inputs and node.using is None
+            if scope.recomputed & typed.inputs and node.using is None and not node.versions
             else unbound(name, schema),
-            known={c: ALWAYS if c in node.assume_known else t.known for c, t in traces.items()},
-            columns={c: tuple(sorted(t.sources)) for c, t in traces.items()},
+            known={c: ALWAYS if c in node.assume_known else traces[c].known for c in schema},
+            columns={c: tuple(sorted(traces[c].sources)) for c in schema},
             own=own,
             declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
             raw=raw if node.clean else None,
             fits=fits,
             clean=verbs,
-            aside=schema_aside(types_of(typed.expression), schema) if node.clean else None,
+            aside=schema_aside(types_of(typed.expression), plain_schema)
+            if node.clean
+            else plain_schema
+            if node.versions
+            else None,
             joins=tuple(join.over(lambda rows: scope.over_stored(rows, typed.inputs)) for join in typed.joins),
         )
 
@@ -128,9 +134,9 @@ def _cleaned(
     """Return the cleaned rows. Statistics and secrets are those of a run only if the table is recomputed."""
     place = f"{name} ({node.origin})"
     if not scope.recomputed & typed.inputs:
-        return cleaned(raw, verbs, place, time=node.time).rows
+        return cleaned(raw, verbs, place, time=node.row_time).rows
     fitter = _fitter(fits, scope.statistics(name)) if fits else None
-    return cleaned(raw, [verb.ready() for verb in verbs], place, time=node.time, fitter=fitter).rows
+    return cleaned(raw, [verb.ready() for verb in verbs], place, time=node.row_time, fitter=fitter).rows
 
 
 def _fitter(fits: Sequence[Fit], known: Mapping[str, Fitted]) -> Fitter:
