@@ -95,9 +95,9 @@ def invoke(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "call"),
     [
-        (["plan", "-s", "legs+"], ("plan", "legs+", False, True)),
-        (["run"], ("run", None, False, False, None, None, None)),
-        (["run", "--full-refresh", "--forward"], ("run", None, True, True, None, None, None)),
+        (["plan", "-s", "legs+"], ("plan", "legs+", False, None, None, True)),
+        (["run"], ("run", None, False, None, None, False, None, None, None)),
+        (["run", "--full-refresh", "--forward"], ("run", None, True, None, None, True, None, None, None)),
         (["materialise"], ("materialise", (), False)),
         (["materialise", "airport", "leg", "--rebuild"], ("materialise", ["airport", "leg"], True)),
         (["check", "-s", "legs"], ("check", "legs")),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from mainstem import settings as settings_module
 from mainstem.errors import MainstemError, NotFound, RequestError, RunFailed, UnknownName
@@ -26,17 +26,17 @@ from mainstem.planning.plan import Plan
 from mainstem.planning.process import me
 from mainstem.planning.runner import Listener
 from mainstem.planning.sampling import chosen
-from mainstem.project import live
+from mainstem.project.answering import Answering
 from mainstem.project.backfill import Moment, span_of
-from mainstem.project.branch import KEEP, Branch
+from mainstem.project.branch import KEEP
 from mainstem.project.collect import from_project
-from mainstem.project.integrity import verify_all, verify_due
+from mainstem.project.integrity import verify_due
 from mainstem.project.kinds import KINDS
-from mainstem.project.live import Pages, Rows
 from mainstem.project.reading import Dataset, Relation
 from mainstem.project.releases import MAIN, refuse_after_rollback
 from mainstem.project.running import runner
 from mainstem.project.situation import situation
+from mainstem.project.storing import Storing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,16 +45,9 @@ if TYPE_CHECKING:
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
-    from mainstem.nodes.parity import ParityReport
-    from mainstem.ports import Verification
-    from mainstem.project.backup import Backup
     from mainstem.project.branches import BranchInfo
-    from mainstem.project.compaction import Compacted
-    from mainstem.project.garbage import Garbage
     from mainstem.project.matching import Proposal
-    from mainstem.project.online import Online, OnlineViews
     from mainstem.project.suggest import Suggestions
-    from mainstem.serving.keys import KeyInfo
 
 SPLITS = ("train", "gap", "test", "unlabelled")
 SIGHTS = ("arrived", "known")
@@ -68,7 +61,7 @@ def load(path: str | Path = ".", *, profile: str | None = None, branch: str = MA
     return Project(settings, read(), branch=branch, read=read)
 
 
-class Project(Branch):
+class Project(Storing, Answering):
     """A project on one branch."""
 
     # ── releases ─────────────────────────────────────────────────────────────────────────────────────
@@ -257,13 +250,6 @@ class Project(Branch):
         checked = [n for n in names if _is_checked(graph[n]) and n in context.release.tables]
         return {name: check_published(context, name) for name in checked}
 
-    def check_files(self) -> Verification:
-        """Read every data file that a release of any branch needs, and compare it with the checksum of its commit.
-
-        Damaged files are not read from then on. The next run makes the tables that have them again.
-        """
-        return verify_all(self.adapters)
-
     def propose_matches(self, table: str) -> list[Proposal]:
         """Add a line for every unknown text to the files of the table's `ms.clean.match` verbs, for review. Return the
         new lines.
@@ -303,75 +289,6 @@ class Project(Branch):
 
         return query(self.reading("query"), sql)
 
-    # ── live ─────────────────────────────────────────────────────────────────────────────────────────
-
-    @overload
-    def online(self, view: str) -> Online: ...
-    @overload
-    def online(self, view: str, *more: str) -> OnlineViews: ...
-    def online(self, view: str, *more: str) -> Online | OnlineViews:
-        """Return a feature view online, for `.get([{"origin": "JFK"}])`; or several views that are read at once."""
-        from mainstem.project.online import Online, OnlineViews
-
-        return OnlineViews(self, (view, *more)) if more else Online(self, view)
-
-    def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-        """Score rows as the server does, without logging them. Return one answer per row. Raises `RequestError`."""
-        return live.predict(self, endpoint, rows, time)
-
-    def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
-        """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""
-        return live.ingest(self, stream, rows, backfill=backfill)
-
-    def serve(
-        self,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        pages: Pages = lambda status: (),
-        started: Callable[[str], None] = lambda url: None,
-        parity: int = 0,
-    ) -> None:
-        """Answer over HTTP until SIGTERM or Ctrl-C, by default at the address of mainstem.toml.
-
-        `pages` creates additional routes from a function that returns the status. `started` is called with the URL.
-        With `parity`, a process next to the server compares a sample of this many reads with the lake after each run
-        that brings some.
-        """
-        listen = self.settings.serve
-        with live.beside(self, parity):
-            live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
-
-    def parity(self, name: str | None = None, sample: int | None = None) -> list[ParityReport]:
-        """Recompute logged reads offline as of their time and compare: of an endpoint, or of each endpoint that reads
-        `name`."""
-        return live.parity(self, name, sample)
-
-    def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
-        """Compare a sample of the reads that each new release brings to the lake, and save the reports. Does not end.
-
-        Checks for a release every `every` seconds. A server's `/metrics` shows the newest reports.
-        """
-        return live.watch_parity(self, name, sample, every)
-
-    def create_key(self, name: str, scopes: Sequence[str]) -> str:
-        """Create an API key. It is shown only once."""
-        from mainstem.serving.keys import create
-
-        return create(self.adapters.state, name, scopes)
-
-    def keys(self) -> list[KeyInfo]:
-        """Return the valid API keys without secrets."""
-        from mainstem.serving.keys import shown
-
-        return shown(self.adapters.state)
-
-    def revoke_key(self, name: str) -> None:
-        """Revoke a key. Raises `NotFound`."""
-        from mainstem.serving.keys import revoke
-
-        revoke(self.adapters.state, name)
-
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 
     def status(self) -> ProjectStatus:
@@ -404,48 +321,6 @@ class Project(Branch):
         from mainstem.project.suggest import suggestions
 
         return suggestions(self, name)
-
-    def backup(self, to: str | Path) -> Backup:
-        """Copy all that is stored (lake, state and online store, all branches) to a new directory, also while a server
-        runs. Raises `SettingsError`, `StorageError` or `ConflictError`."""
-        from mainstem.project.backup import back_up
-
-        return back_up(self, Path(to))
-
-    def restore(self, source: str | Path) -> Backup:
-        """Bring back what a backup holds. Raises `StorageError` if anything is stored, or the backup is damaged."""
-        from mainstem.project.backup import restore
-
-        return restore(self.settings, Path(source))
-
-    def gc(self) -> Garbage:
-        """Delete data files that no release of any branch refers to, and unreadable data of the branch's online store.
-
-        Returns the amounts as `files`, `records` and `states`.
-        """
-        from mainstem.project.garbage import collect_garbage
-
-        return collect_garbage(self)
-
-    def compact(self, *names: str) -> tuple[Compacted, ...]:
-        """Merge the small data files of published relations, all if none is named. Their rows stay.
-
-        Returns one record for each named relation, or for each that has small files. Raises `UnknownName`, and
-        `ConflictError` while a run is in progress on the branch.
-        """
-        from mainstem.project.compaction import compact
-
-        return compact(self, names)
-
-    def drop(self, *names: str) -> tuple[str, ...]:
-        """Publish the branch's release without nodes that are no longer declared, all if none is named. Return them.
-
-        Raises `UnknownName` for one that is not published, `RequestError` for one that is declared, and `ConflictError`
-        while a run is in progress on the branch.
-        """
-        from mainstem.project.dropping import drop
-
-        return drop(self, names)
 
     def erase(self, column: str, value: object, *, also: Sequence[str] = (), rehearse: bool = False) -> Erasure:
         """Erase all rows whose `column` has the value, in every relation of every branch, release and model's dataset,

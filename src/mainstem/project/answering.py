@@ -1,0 +1,87 @@
+"""What a branch answers: online features, predictions, events, the server, its keys, and parity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, overload
+
+from mainstem.project import live
+from mainstem.project.branch import Branch
+from mainstem.project.live import Pages, Rows
+
+if TYPE_CHECKING:
+    from mainstem.nodes.parity import ParityReport
+    from mainstem.project.online import Online, OnlineViews
+    from mainstem.serving.keys import KeyInfo
+
+
+class Answering(Branch):
+    """A branch with the methods of its live side."""
+
+    @overload
+    def online(self, view: str) -> Online: ...
+    @overload
+    def online(self, view: str, *more: str) -> OnlineViews: ...
+    def online(self, view: str, *more: str) -> Online | OnlineViews:
+        """Return a feature view online, for `.get([{"origin": "JFK"}])`; or several views that are read at once."""
+        from mainstem.project.online import Online, OnlineViews
+
+        return OnlineViews(self, (view, *more)) if more else Online(self, view)
+
+    def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+        """Score rows as the server does, without logging them. Return one answer per row. Raises `RequestError`."""
+        return live.predict(self, endpoint, rows, time)
+
+    def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
+        """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""
+        return live.ingest(self, stream, rows, backfill=backfill)
+
+    def serve(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        pages: Pages = lambda status: (),
+        started: Callable[[str], None] = lambda url: None,
+        parity: int = 0,
+    ) -> None:
+        """Answer over HTTP until SIGTERM or Ctrl-C, by default at the address of mainstem.toml.
+
+        `pages` creates additional routes from a function that returns the status. `started` is called with the URL.
+        With `parity`, a process next to the server compares a sample of this many reads with the lake after each run
+        that brings some.
+        """
+        listen = self.settings.serve
+        with live.beside(self, parity):
+            live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
+
+    def parity(self, name: str | None = None, sample: int | None = None) -> list[ParityReport]:
+        """Recompute logged reads offline as of their time and compare: of an endpoint, or of each endpoint that reads
+        `name`."""
+        return live.parity(self, name, sample)
+
+    def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
+        """Compare a sample of the reads that each new release brings to the lake, and save the reports. Does not end.
+
+        Checks for a release every `every` seconds. A server's `/metrics` shows the newest reports.
+        """
+        return live.watch_parity(self, name, sample, every)
+
+    def create_key(self, name: str, scopes: Sequence[str]) -> str:
+        """Create an API key. It is shown only once."""
+        from mainstem.serving.keys import create
+
+        return create(self.adapters.state, name, scopes)
+
+    def keys(self) -> list[KeyInfo]:
+        """Return the valid API keys without secrets."""
+        from mainstem.serving.keys import shown
+
+        return shown(self.adapters.state)
+
+    def revoke_key(self, name: str) -> None:
+        """Revoke a key. Raises `NotFound`."""
+        from mainstem.serving.keys import revoke
+
+        revoke(self.adapters.state, name)
