@@ -206,6 +206,8 @@ def lambda_free(sales: Any) -> Any:
 def test_wrong_declarations_are_refused(opened: Open) -> None:
     with pytest.raises(DefinitionError, match="`lookback` requires `incremental`"):
         ms.table(lambda_free, lookback="1d")
+    with pytest.raises(DefinitionError, match="the rows of intervals have an order"):
+        ms.table(lambda_free, incremental="at", sort="price")
     with pytest.raises(DefinitionError, match="must be whole seconds"):
         ms.table(lambda_free, incremental="at", interval="1ms")
     for wrong, message in (

@@ -147,6 +147,7 @@ def table(
 
     assumed = reasons(assume_known)
     _check_intervals(incremental, interval, lookback)
+    _check_sort(sort, write is None and incremental is not None)
     _check_write(write, names(key), interval or lookback)
     keys, moment = _versioned(versions, names(key), time, incremental or write)
     if (using is None) != (schema is None):
@@ -200,6 +201,7 @@ def sql(
 ) -> Table:
     """Declare a table written in SQL (DuckDB's dialect). Its inputs are the tables of the FROM clauses."""
     _check_intervals(incremental, interval, lookback, str(origin))
+    _check_sort(sort, write is None and incremental is not None, str(origin))
     _check_write(write, names(key), interval or lookback, str(origin))
     keys, moment = _versioned(versions, names(key), time, incremental or write, str(origin))
     rows = {
@@ -229,6 +231,14 @@ def _check_intervals(
         if problem is not None:
             problem.where = where or problem.where
             raise problem
+
+
+def _check_sort(sort: str | Sequence[str] | None, by_intervals: bool, where: str | None = None) -> None:
+    """Refuse an order beside that of intervals. Raises `DefinitionError`."""
+    if sort and by_intervals:
+        problem = refused("the rows of intervals have an order", sort, "`incremental` without `sort`")
+        problem.where = where or problem.where
+        raise problem
 
 
 def _check_write(write: str | None, key: Sequence[str], length: str | None, where: str | None = None) -> None:
