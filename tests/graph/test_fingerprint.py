@@ -49,8 +49,10 @@ def test_a_self_join_is_the_same_at_every_load() -> None:
 def test_the_table_below_many_expressions_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = ibis.table({f"c{n}": "float64" for n in range(200)}, name="wide")
     written: list[str] = []
-    described = fingerprint._text
-    monkeypatch.setattr(fingerprint, "_text", lambda node, visit: written.append(node) or described(node, visit))
+    described = fingerprint.operation_text
+    monkeypatch.setattr(
+        fingerprint, "operation_text", lambda node, visit: written.append(node) or described(node, visit)
+    )
     prints = {of_expression(wide[name] + number) for name in wide.columns for number in (1, 2)}
     assert len(prints) == 400
     assert [type(node).__name__ for node in written].count("UnboundTable") == 1

@@ -83,10 +83,10 @@ def test_what_makes_rows_of_columns_is_allowed(sql: str) -> None:
 
 @pytest.mark.parametrize("sql", ATTACKS)
 def test_a_query_reaches_no_file(sql: str, tmp_path: Path) -> None:
-    from mainstem.project.reading import _tables_of
+    from mainstem.project.reading import _parsed
 
     (tmp_path / "canary.csv").write_text("secret\nhidden\n")
     with pytest.raises(MainstemError) as caught:
-        _tables_of(sql.format(canary=tmp_path / "canary.csv", out=tmp_path / "out"))
+        _parsed(sql.format(canary=tmp_path / "canary.csv", out=tmp_path / "out"))
     assert isinstance(caught.value, (EngineError, UnknownName)) and "hidden" not in str(caught.value)
     assert not (tmp_path / "out").exists()
