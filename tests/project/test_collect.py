@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -178,3 +181,27 @@ def test_a_struct_of_a_source_is_refused_before_the_run(tmp_path: Path) -> None:
     with ms.load(tmp_path) as project, pytest.raises(SchemaError, match="column 'at' of type struct") as error:
         project.plan()
     assert str(error.value.where).startswith("a (shop.py:2")
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_change_of_the_same_second_and_size_is_seen(
+    tmp_path: Path, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "shop.py"
+    second = int(time.time())
+
+    def load(text: str) -> tuple[str, ...]:
+        file.write_text(text)
+        os.utime(file, (second, second))
+        if compiled:
+            py_compile.compile(str(file))
+        return from_project(tmp_path, ["shop"])["orders"].key  # type: ignore[attr-defined, no-any-return]
+
+    assert load('import mainstem as ms\norders = ms.files("a.csv", key="aa")\n') == ("aa",)
+    compiled = False
+    assert load('import mainstem as ms\norders = ms.files("a.csv", key="bb")\n') == ("bb",)
+    assert sys.dont_write_bytecode is False
+    os.utime(file, (second - 60, second - 60))
+    from_project(tmp_path, ["shop"])
+    assert list((tmp_path / "__pycache__").glob("shop.*.pyc"))  # what is older is compiled once

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +17,9 @@ from typing import Any
 from mainstem.errors import DefinitionError, MainstemError, close_matches
 from mainstem.nodes.base import Node
 from mainstem.nodes.places import place
+
+JUST_NOW = 2.0
+"""Seconds in which a text may change again without another time or size."""
 
 
 def from_project(root: Path, modules: Iterable[str], params: Mapping[str, Any] | None = None) -> dict[str, Node]:
@@ -96,7 +102,8 @@ def _import(root: Path, module: str) -> ModuleType:
     sys.path.insert(0, str(root))
     try:
         importlib.invalidate_caches()
-        return importlib.import_module(module)
+        with _as_written(root):
+            return importlib.import_module(module)
     except MainstemError:
         raise
     except ModuleNotFoundError as problem:
@@ -112,6 +119,24 @@ def _import(root: Path, module: str) -> ModuleType:
         raise _broken(root, module, problem) from problem
     finally:
         sys.path.remove(str(root))
+
+
+@contextmanager
+def _as_written(root: Path) -> Iterator[None]:
+    """Import modules of a project from their text if that was changed in the last seconds.
+
+    Python takes a compiled module for current if the text has the same size and was changed in the same second.
+    """
+    young = [file for file in root.glob("*.py") if time.time() - file.stat().st_mtime < JUST_NOW]
+    for file in young:
+        with suppress(OSError):
+            Path(cache_from_source(str(file))).unlink(missing_ok=True)
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = before or bool(young)
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _lives_below(module: ModuleType, root: Path) -> bool:
