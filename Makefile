@@ -72,4 +72,4 @@ constraints: ## write constraints.txt from a fresh environment
 	rm -rf $(VENV)-fresh
 
 clean: ## forget the environment and what tests left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo demo-shop

@@ -17,8 +17,12 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to write the project; an earlier demo there is replaced.")
-    ] = Path("demo"),
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Where to write the project; an earlier demo there is replaced. Default: `demo`, or `demo-shop`.",
+        ),
+    ] = None,
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help="The story: `flights` or `shop`.")
     ] = "flights",
@@ -38,6 +42,7 @@ def demo(
         if json:
             output(json).said("", **demo.facts())
 
-    done = stories[template](directory, quiet=json).play(stay=serve, told=told)
+    place = directory or Path("demo" if template == "flights" else f"demo-{template}")
+    done = stories[template](place, quiet=json).play(stay=serve, told=told)
     if not done.ok:
         raise typer.Exit(FAILED)
