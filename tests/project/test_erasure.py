@@ -16,6 +16,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import ConflictError, RequestError, SnapshotGone, UnknownName
 from mainstem.nodes.records import ModelVersion
+from mainstem.project.erasure import Eraser
 from mainstem.project.project import Project
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
@@ -191,6 +192,33 @@ def test_other_columns_have_the_key_too(tmp_path: Path) -> None:
         assert found.rows == {"main: customers": 1, "main: orders": 2}
         assert project.table("orders").to_pyarrow().column("buyer").to_pylist() == [1]
         assert found.left[0] == "customers still has the rows where it is collected from; erase them there, too"
+
+
+def test_a_relation_may_have_the_key_twice_and_quarantined_rows_have_it_too(tmp_path: Path) -> None:
+    @ms.table(checks=[ms.between("amount", 0, 9, severity="quarantine")])
+    def gifts(orders: Any) -> Any:
+        return orders
+
+    pq.write_table(
+        pa.table({"customer": [1, 2, 2, 3, 4], "given_to": ["2", "2", "x", None, "2"], "amount": [5, 5, 5, 5, 99]}),
+        tmp_path / "orders.parquet",
+    )
+    settings = Settings(tmp_path, ProjectSettings("shop", ()), Profile(), "default", Serve())
+    with ms.Project(settings, {"orders": ms.files("orders.parquet"), "gifts": gifts}) as project:
+        project.run()
+        found = project.erase("customer", 2, also=["gifts.given_to"])
+        assert found.rows == {"main: gifts": 3, "main: orders": 2, "main: quarantine.gifts": 1}
+        assert project.table("gifts").to_pyarrow().column("customer").to_pylist() == [3]
+        assert project.table("quarantine.gifts").to_pyarrow().num_rows == 0
+
+
+def test_rows_that_a_run_publishes_meanwhile_are_erased_too(project: Project, tmp_path: Path) -> None:
+    eraser = Eraser(project, "email", ERASED)
+    write(tmp_path, 3)
+    project.run()
+    eraser.erase()
+    assert traces(tmp_path) == []
+    assert ERASED not in emails(project, "sales") and len(emails(project, "sales")) == 144
 
 
 def test_all_rows_of_a_table_may_go(tmp_path: Path) -> None:

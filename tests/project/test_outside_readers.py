@@ -96,6 +96,32 @@ def test_a_run_with_nothing_to_do_shows_what_a_killed_one_could_not(
     assert outside.read("sales").num_rows == 4
 
 
+def test_a_promotion_is_shown(tmp_path: Path, outside: Outside) -> None:
+    write(tmp_path, 3)
+    with opened(tmp_path) as project:
+        project.run()
+        project.create_branch("dev")
+    write(tmp_path, 4)
+    with opened(tmp_path, branch="dev") as dev:
+        dev.run()
+        assert outside.read("sales").num_rows == 3
+        dev.promote_branch("dev")
+    assert outside.read("sales").num_rows == outside.read("orders").num_rows == 4
+
+
+def test_what_was_published_before_anything_was_shown_is_shown_by_the_next_run(
+    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 3)
+    with opened(tmp_path) as project:
+        with monkeypatch.context() as patched:
+            patched.setattr(IcebergLake, "offer", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            project.run()
+        assert not outside.catalog.namespace_exists("main")
+        assert project.run().status == "unchanged"
+    assert outside.read("sales").num_rows == 3
+
+
 def test_what_is_shown_survives_the_collection_of_garbage(
     tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,13 @@ class TestPostgresql(StateContract):
         yield from opener(f"{postgresql}/{name}")
 
 
+def test_a_server_shreds_without_losing_records(postgresql: str):
+    with closing(SqlState(f"{postgresql}/postgres")) as state:
+        state.save(RunRecord("shredded", "main", "published"))
+        state.shred()
+        assert state.get(RunRecord, "shredded") is not None
+
+
 def test_what_was_replaced_is_shredded(url: str, tmp_path: Path):
     with closing(SqlState(url)) as state:
         for n in range(200):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,31 +15,37 @@ from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import current, data_files, manifests
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
 
-def holding(directory: Path, column: str, value: str) -> dict[str, int]:
-    """Return the data files below a table's directory with rows whose column has the value, and the number of these
-    rows. The value is read as one of the column's type; a type that cannot hold it has no such rows.
+def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, int]:
+    """Return the data files below a table's directory with rows where one of the columns has the value, and the number
+    of these rows.
 
     Raises `OSError` and `ValueError` for a damaged file.
     """
-    import pyarrow as pa
     import pyarrow.dataset as ds
 
     found = {}
     for path in sorted((directory / "data").glob("*.parquet")):
         rows = ds.dataset(path, format="parquet")
-        if column not in rows.schema.names:
-            continue
-        try:
-            wanted = pa.scalar(value).cast(rows.schema.field(column).type)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            continue
-        if count := rows.count_rows(filter=ds.field(column) == wanted):
+        wanted = {name: typed(value, rows.schema.field(name).type) for name in columns if name in rows.schema.names}
+        tests = [ds.field(name) == each for name, each in wanted.items() if each is not None]
+        if tests and (count := rows.count_rows(filter=reduce(or_, tests))):
             found[str(path)] = count
     return found
+
+
+def typed(value: str, type: pa.DataType) -> pa.Scalar | None:
+    """Return a value as one of a column's type; None for a type that cannot hold it, so that no row has it."""
+    import pyarrow as pa
+
+    try:
+        return pa.scalar(value).cast(type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
 
 
 def forget(catalog: SqlCatalog, root: Path, paths: Collection[str]) -> set[tuple[str, int]]:

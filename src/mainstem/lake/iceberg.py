@@ -220,14 +220,15 @@ class IcebergLake:
         self._scans.clear()
         return swept
 
-    def holding(self, column: str, value: str) -> dict[str, int]:
-        """Return all data files with rows whose column has the value, of whatever table and age, and the number of
-        these rows."""
+    def holding(self, value: str, columns: Callable[[str], Collection[str]]) -> dict[str, int]:
+        """Return all data files, of whatever age, with rows where one of the columns has the value, and the number of
+        these rows. `columns` are given the name of a physical table."""
         from mainstem.lake.erasing import holding
 
         with explained(str(self.root)):
             tables = sorted((self.root / "tables").glob("*"))
-            return {path: rows for table in tables for path, rows in holding(table, column, value).items()}
+            found = [holding(table, columns(table.name), value) for table in tables]
+        return {path: rows for each in found for path, rows in each.items()}
 
     def forget(self, paths: Collection[str]) -> set[tuple[str, int]]:
         """Delete data files, and every snapshot that refers to one of them, whatever it is pinned by. Return these

@@ -27,9 +27,13 @@ def fields_of(schema: Mapping[str, str]) -> tuple[Field, ...]:
 
 def physical_name(table: str, fields: tuple[Field, ...]) -> str:
     """Return the physical table's name: `legs` → `legs__3f9a2c1b`. Another schema gives another table."""
-    readable = re.sub(r"\W", "_", table.replace(".", "__"))
     columns = canonical([(field.name, field.type) for field in fields])
-    return f"{readable}__{digest(table, columns)[:_HASH]}"
+    return f"{readable_name(table)}__{digest(table, columns)[:_HASH]}"
+
+
+def readable_name(table: str) -> str:
+    """Return how the names of all physical tables of a table begin, before `__` and the hash."""
+    return re.sub(r"\W", "_", table.replace(".", "__"))
 
 
 def iceberg_schema(fields: tuple[Field, ...]) -> Schema:

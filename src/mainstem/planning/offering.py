@@ -27,6 +27,8 @@ def offer(lake: Lake, state: State, branch: str, release: Release) -> None:
 
 def catch_up(lake: Lake, state: State, branch: str, release: Release) -> None:
     """Show the tables of the published release, if the process that published it ended before it could."""
-    known = state.get(Offered, "offered") if branch == OFFERED and release.id else None
-    if known is not None and known.release != release.id:
+    if branch != OFFERED or not release.id:
+        return
+    known = state.get(Offered, "offered")
+    if known is None or known.release != release.id:
         offer(lake, state, branch, release)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from mainstem.errors import UnknownName
+from mainstem.errors import StorageError, UnknownName
 from mainstem.nodes.records import Release
 from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.nodes.tables import Table
-from mainstem.planning.process import here
+from mainstem.planning.process import me
 from mainstem.ports import DataFile, ReplaceFiles, Scan, Snapshot
 from mainstem.tables.intervals import FILE_BYTES
 from mainstem.tables.new_part import reads_instead
@@ -51,7 +51,7 @@ def compact(branch: Branch, names: Sequence[str] = ()) -> tuple[Compacted, ...]:
     Returns one record for each named relation, or for each that has small files. Raises `UnknownName`, and
     `ConflictError` while a run is in progress on the branch.
     """
-    with branch.adapters.state.hold(branch.branch, f"compaction by process {here()}"):
+    with branch.adapters.state.hold(branch.branch, me()):
         release = branch.claim()
         for name in names:
             if name not in release.tables:
@@ -132,7 +132,13 @@ def _merged(branch: Branch, snapshot: Snapshot, groups: Iterable[Sequence[str]])
         change=ReplaceFiles(tuple(gone)),
         properties=snapshot.properties,
     )
-    assert made.rows == snapshot.rows, "a merge lost rows"
+    if made.rows != snapshot.rows:
+        raise StorageError(
+            "the merged files have other rows",
+            where=snapshot.table,
+            got=f"{made.rows:,} rows",
+            expected=f"{snapshot.rows:,} rows",
+        )
     return made, sum(Path(file.path).stat().st_size for file in new)
 
 

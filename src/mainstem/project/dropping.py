@@ -43,6 +43,11 @@ def drop(branch: Branch, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(sorted(gone))
 
 
+def relations_of(node: str) -> tuple[str, ...]:
+    """Return the names that relations of a node may have, other than those of its monitors."""
+    return (node, *(f"{prefix}{node}" for prefix in RESERVED))
+
+
 def _published(release: Release) -> set[str]:
     """Return the nodes of a release: tables, and what has no table, such as views and endpoints."""
     nodes = {_node(name) for name in release.tables}

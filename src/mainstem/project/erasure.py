@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import ibis
 
 from mainstem.errors import RequestError, SnapshotGone, StorageError, UnknownName
+from mainstem.lake.erasing import typed
+from mainstem.lake.schema import readable_name
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
 from mainstem.nodes.endpoints import Endpoint
@@ -22,8 +24,9 @@ from mainstem.nodes.features import FeatureView
 from mainstem.nodes.records import CheckResult, ModelVersion, Release, RunRecord, StepRecord, new_id, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.statistics import Statistics
-from mainstem.planning.process import here
+from mainstem.planning.process import me
 from mainstem.ports import DataFile, ReplaceAll, Scan, Snapshot
+from mainstem.project.dropping import relations_of
 from mainstem.project.releases import Releases
 from mainstem.statistics.keeping import Counting
 
@@ -36,18 +39,28 @@ Place = tuple[str, int]
 
 
 class Eraser:
-    """Erases the rows whose column has a value: `column` in every relation, and each of `also`, written
-    `relation.column`."""
+    """Erases the rows whose column has a value: `column` in every relation, and each of `also`, written `node.column`,
+    in the relations of this node."""
 
     def __init__(self, branch: Branch, column: str, value: str, also: Sequence[str] = ()) -> None:
         self._branch, self._state, self._lake = branch, branch.adapters.state, branch.adapters.lake
         self._column, self._value = column, value
-        self._also = dict(_also(each) for each in also)
-        self._releases = self._state.find(Release)
-        self._heads = {name: Releases(branch.adapters, name).current for name in sorted(self._state.branches())}
+        self._also = [_also(each) for each in also]
+        self._look()
         self._check_columns()
-        self._files = self._found()
+
+    def _look(self) -> None:
+        """Find what branches publish, and the files that have such rows."""
+        self._releases = self._state.find(Release)
+        self._heads = {name: Releases(self._branch.adapters, name).current for name in sorted(self._state.branches())}
+        self._files = self._lake.holding(self._value, self._columns)
         self._without: dict[Place, Snapshot] = {}
+
+    def _columns(self, physical: str) -> list[str]:
+        """Return the columns of a physical table that may have the key. Quarantined rows have those of their node."""
+        table, _, _ = physical.rpartition("__")
+        also = (column for node, column in self._also if table in map(readable_name, relations_of(node)))
+        return [self._column, *also]
 
     def rehearse(self) -> Erasure:
         """Return what `erase` would erase. Nothing is changed."""
@@ -58,7 +71,8 @@ class Eraser:
         """Erase the rows. Raises `ConflictError` while a run is in progress on a branch."""
         with ExitStack() as held:
             for name in {self._branch.branch, *self._heads}:
-                held.enter_context(self._state.hold(name, f"an erasure by process {here()}"))
+                held.enter_context(self._state.hold(name, me()))
+            self._look()  # again: a run may have published before
             return self._erased()
 
     def _erased(self) -> Erasure:
@@ -86,23 +100,14 @@ class Eraser:
 
     def _check_columns(self) -> None:
         columns = {name: {f.name for f in s.fields} for head in self._heads.values() for name, s in head.tables.items()}
-        for relation, column in self._also.items():
-            if relation not in columns:
-                raise UnknownName.among("published relation", relation, columns)
-            if column not in columns[relation]:
-                raise UnknownName.among(f"column of {relation}", column, columns[relation])
+        for node, column in self._also:
+            if node not in columns:
+                raise UnknownName.among("published relation", node, columns)
+            if column not in columns[node]:
+                raise UnknownName.among(f"column of {node}", column, columns[node])
         every = {column for found in columns.values() for column in found}
         if self._column not in every:
             raise UnknownName.among("column of any published relation", self._column, every)
-
-    def _found(self) -> dict[str, int]:
-        """Return all data files that have such rows."""
-        found = self._lake.holding(self._column, self._value)
-        for relation, column in self._also.items():
-            physical = {s.physical for r in self._releases for s in r.tables.values() if s.table == relation}
-            others = self._lake.holding(column, self._value)
-            found |= {path: rows for path, rows in others.items() if _physical(path) in physical}
-        return found
 
     def _touched(self) -> set[Place]:
         """Return the snapshots of releases that have such rows."""
@@ -126,7 +131,7 @@ class Eraser:
             for relation, snapshot in sorted(head.tables.items())
             if (count := sum(self._files.get(path, 0) for path in self._lake.scan(snapshot).files))
         }
-        columns = (self._column, *(f"{relation}.{column}" for relation, column in self._also.items()))
+        columns = (self._column, *(f"{node}.{column}" for node, column in self._also))
         return Erasure(
             new_id("erasure"), columns, rows, len(self._files), derived=tuple(self._derived()), left=tuple(self._left())
         )
@@ -162,14 +167,12 @@ class Eraser:
             return self._without[place]
         if not self._has(snapshot):
             return snapshot
-        column = self._also.get(snapshot.table, self._column)
         types = {field.name: field.type for field in snapshot.fields}
         target = self._lake.target(snapshot.table, types)
         paths = self._lake.scan(snapshot).files
         affected = tuple(path for path in paths if path in self._files)
         rows = ibis.table(types, name="rows")
-        wanted = ibis.literal(self._value).cast(types[column])
-        others = rows.filter(~rows[column].identical_to(wanted))
+        others = rows.filter(~ibis.or_(*self._tests(rows, snapshot.physical)))
         with self._branch.adapters.engine.session({"rows": Scan(affected, snapshot.fields, 0)}) as session:
             written = session.write(others, target)
         stay = [file for file in self._lake.files_of(snapshot) if file.path not in self._files]
@@ -184,6 +187,11 @@ class Eraser:
             )
         self._without[place] = made
         return made
+
+    def _tests(self, rows: ibis.Table, physical: str) -> Iterator[ibis.Value]:
+        for column in self._columns(physical):
+            if column in rows.columns and (found := typed(self._value, rows[column].type().to_pyarrow())) is not None:
+                yield rows[column].identical_to(ibis.literal(found.as_py(), type=rows[column].type()))
 
     def _commit(self, snapshot: Snapshot, files: Sequence[DataFile], types: Mapping[str, str]) -> Snapshot:
         """Commit all files anew: an overwrite would keep the extremes of the deleted ones in its manifests."""
@@ -217,7 +225,7 @@ class Eraser:
         for physical, id in touched:
             if known := self._state.get(Statistics, f"{physical}@{id}"):
                 self._state.save(replace(known, columns={}))
-        columns = {self._column, *self._also.values()}
+        columns = {self._column, *(column for _, column in self._also)}
         for run in self._state.find(RunRecord):
             steps = tuple(_unseen(step, columns, self._value) for step in run.steps)
             if steps != run.steps:
@@ -235,7 +243,8 @@ class Eraser:
             if relation in tables:
                 store.trim(log, int(tables[relation].cursor or 0))
         for name in graph.of(Stream):
-            erased += erase_standing(store, name, self._also.get(name, self._column), self._value)
+            columns = [self._column, *(column for node, column in self._also if node == name)]
+            erased += sum(erase_standing(store, name, column, self._value) for column in columns)
         return erased
 
 
@@ -248,10 +257,10 @@ def stale_views(branch: Branch, before: Release) -> tuple[str, ...]:
 
 
 def _also(text: str) -> tuple[str, str]:
-    relation, dot, column = text.rpartition(".")
-    if not dot or not relation or not column:
-        raise RequestError("no column of a relation", got=text, expected="RELATION.COLUMN, such as orders.buyer_id")
-    return relation, column
+    node, dot, column = text.rpartition(".")
+    if not dot or not node or not column:
+        raise RequestError("no column of a relation", got=text, expected="NODE.COLUMN, such as orders.buyer_id")
+    return node, column
 
 
 def _unseen(step: StepRecord, columns: set[str], value: str) -> StepRecord:
@@ -264,7 +273,3 @@ def _unseen(step: StepRecord, columns: set[str], value: str) -> StepRecord:
 
 def _place(snapshot: Snapshot) -> Place:
     return snapshot.physical, snapshot.id
-
-
-def _physical(path: str) -> str:
-    return path.rsplit("/", 3)[-3]
