@@ -194,6 +194,6 @@ def steady(text: str) -> str:
     """The text without what differs from run to run, and with single spaces."""
     text = re.sub(r"\b\d+(\.\d+)? s\b", "N s", text)
     text = re.sub(r"\b(run|rel)-\d+-\w+", r"\1-ID", text)
-    # Sources are collected at once, and are told in the order in which they end.
+    # Sources are collected at the same time. Their lines come in the order in which they end.
     text = re.sub(r"(?:^✓ collect .*\n)+", lambda found: "".join(sorted(found[0].splitlines(True))), text, flags=re.M)
     return " ".join(re.sub("─+", "─", text).split())

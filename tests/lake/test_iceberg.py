@@ -92,7 +92,7 @@ def test_readers_outside_see_the_offered_snapshots_under_stable_names(open_lake,
     first = commit(lake, [1])
     second = commit(lake, [2], first)
     third = commit(lake, [3], second)
-    assert outside() == {}  # nobody outside sees what is not published
+    assert outside() == {}  # unpublished snapshots have no name
     lake.offer({"legs": second, "quarantine.legs": first})
     assert outside() == {"legs": [1, 2], "quarantine.legs": [1]}
     lake.offer({"legs": first})

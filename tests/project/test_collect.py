@@ -204,4 +204,4 @@ def test_a_change_of_the_same_second_and_size_is_seen(
     assert sys.dont_write_bytecode is False
     os.utime(file, (second - 60, second - 60))
     from_project(tmp_path, ["shop"])
-    assert list((tmp_path / "__pycache__").glob("shop.*.pyc"))  # what is older is compiled once
+    assert list((tmp_path / "__pycache__").glob("shop.*.pyc"))  # an older text is compiled once

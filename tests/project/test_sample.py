@@ -1,4 +1,4 @@
-"""A branch works on a sample by key: joins find their rows, and what is sampled is not taken for all rows."""
+"""A branch works on a sample by key: joins find their rows, and a sampled branch says so everywhere."""
 
 from __future__ import annotations
 

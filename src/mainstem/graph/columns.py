@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 Combine = Callable[[str, Sequence[M]], M]
-"""Returns the mark of an operation, given its text and the marks of what it reads."""
+"""Returns the mark of an operation. Its arguments are the text of the operation and the marks of its inputs."""
 
 _SAME = (ops.SelfReference, ops.JoinReference, ops.AliasedRelation, ops.Sort)
 _SHAPED = (ops.Project, ops.DropColumns, ops.FillNull)

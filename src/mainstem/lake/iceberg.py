@@ -77,7 +77,7 @@ class IcebergLake:
         fields = fields_of(schema)
         location = self._location(physical_name(table, fields))
         with self._turn, explained(str(location)):
-            _ = self._catalog  # a catalog that cannot be used is told before the rows are computed
+            _ = self._catalog  # opened here, so that its errors come before the rows are computed
         return Target(directory=str(location / "data"), fields=fields)
 
     def commit(

@@ -18,7 +18,7 @@ COLUMNS = 40
 """The most columns of each type that are compared."""
 LEVELS = 30
 LEAST = 0.3
-"""The smallest correlation that is told."""
+"""Weaker correlations are left out."""
 TOP = 12
 ENOUGH = 30
 """The rows with both values that a correlation needs."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 20
-"""The differences that are told."""
+"""The most differences that are shown."""
 
 TOLERANCE = 1e-9
 """The relative difference of floats that count as equal."""

@@ -1,5 +1,5 @@
 """`mainstem backup`, `restore`, `gc`, `compact`, `drop` and `erase`: copy stored data, bring it back, delete
-what is not needed, merge small files, drop what is no longer declared, and erase a key."""
+unneeded data, merge small files, drop nodes without a definition, and erase a key."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def drop(
 def erase(
     key: Annotated[str, typer.Argument(metavar="COLUMN=VALUE", help="A key column and the value to erase.")],
     also: Annotated[
-        list[str] | None, typer.Option("--also", metavar="RELATION.COLUMN", help="Another column with this key.")
+        list[str] | None, typer.Option("--also", metavar="NODE.COLUMN", help="Another column with this key.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it, only show what would be erased.")] = False,
     directory: Directory = HERE,

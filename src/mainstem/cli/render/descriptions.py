@@ -18,7 +18,7 @@ WIDEST = 16
 BINS = 12
 GROUPS = 20
 LEAST = 0.01
-"""The share of the rows from which on a level is told."""
+"""Levels with a smaller share of the rows are left out."""
 
 
 def description(found: Description) -> Iterator[RenderableType]:
