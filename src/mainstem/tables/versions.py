@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -18,12 +18,13 @@ from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import Subject
 from mainstem.errors import SchemaError
 from mainstem.nodes.checks import NotNull, Unique
+from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context, StepResult
-from mainstem.ports import DataFile, Field, ReplaceAll, ReplaceFiles, Snapshot, Target
+from mainstem.ports import DataFile, Field, Record, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.statistics.keeping import Counting
 from mainstem.tables.history import STAMPS, Aside, Compared, compared
 from mainstem.tables.new_part import Part
-from mainstem.tables.written import written
+from mainstem.tables.written import Written, written
 
 HISTORY = "mainstem.history"
 """The snapshot property with the key of a history, as JSON."""
@@ -44,7 +45,6 @@ def versioned(
     if base is not None:
         _check_key_stays(name, base, node.version_key, definition.where)
         _check_schema(name, base, target, definition.where)
-    made = {**made, HISTORY: json.dumps(node.version_key)}
     plain = replace(target, fields=tuple(field for field in target.fields if field.name not in STAMPS))
     rows = replace(subject, table=ibis.table(_types(plain.fields), name=name), key=node.version_key)
     wrote = written(context, name, whole.rows, whole.relations, plain)
@@ -52,44 +52,75 @@ def versioned(
     _check_key(context, rows, good, plain)
     aside = (*wrote.aside, *bad)
     change = compared(context, base, target, good, node, _aside(context, name, node.version_key, aside, wrote.aside))
+    seen = _Seen(context, subject, base, {**made, HISTORY: json.dumps(node.version_key)}, aside, wrote, doubts, refresh)
     if base is not None and base.fields == target.fields and not change.opened and not change.closed:
-        results = ordered(subject.checks, doubts, judge(context, subject, base))
-        refuse(name, results, where=definition.where)
-        kept = replace(base, properties={**base.properties, **made})
-        return StepResult(
-            tables={name: kept, **_set_aside(context, name, aside), **wrote.statistics},
-            rows_in=_rows(aside),
-            published=0,
-            quarantined=_rows(aside),
-            checks=(*wrote.results, *results),
-            message="; ".join(("no row changed", *_kept_why(context, name, refresh))),
+        return seen.unchanged(base)
+    return seen.changed(target, change, published)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a run saw of a table with a history: the rows set aside, and what verbs and quarantine checks found."""
+
+    context: Context
+    subject: Subject
+    base: Snapshot | None
+    properties: Mapping[str, str]
+    aside: tuple[DataFile, ...]
+    wrote: Written
+    doubts: Sequence[CheckResult]
+    refresh: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.subject.table.get_name())
+
+    def unchanged(self, base: Snapshot) -> StepResult:
+        """Keep the published history."""
+        results = ordered(self.subject.checks, self.doubts, judge(self.context, self.subject, base))
+        refuse(self.name, results, where=self.context.graph[self.name].where)
+        kept = replace(base, properties={**base.properties, **self.properties})
+        return self._result(kept, 0, results, "no row changed")
+
+    def changed(self, target: Target, change: Compared, published: Snapshot | None) -> StepResult:
+        """Commit the versions that a comparison opened and closed."""
+        context, subject, base, opened = self.context, self.subject, self.base, _rows(change.opened)
+        context.report(_versions(opened, "new "))
+        same = base is not None and base.fields == target.fields
+        files = (*change.kept, *change.opened)
+        counting = Counting(context, target, files, None, base if same else None, change.stay if same else None)
+        snapshot = context.lake.commit(
+            self.name,
+            target,
+            files,
+            base=published,
+            run=context.run,
+            change=ReplaceFiles(change.gone) if same else ReplaceAll(),
+            properties=self.properties,
         )
-    opened = _rows(change.opened)
-    context.report(f"{opened:,} new version{'' if opened == 1 else 's'}")
-    same = base is not None and base.fields == target.fields
-    files = (*change.kept, *change.opened)
-    counting = Counting(context, target, files, None, base if same else None, change.stay if same else None)
-    snapshot = context.lake.commit(
-        name,
-        target,
-        files,
-        base=published,
-        run=context.run,
-        change=ReplaceFiles(change.gone) if same else ReplaceAll(),
-        properties=dict(made),
-    )
-    counted = counting.of(snapshot)
-    results = ordered(subject.checks, doubts, judge(context, subject, snapshot), unusual(context, subject, counted))
-    refuse(name, results, where=definition.where, kept=snapshot.id)
-    return StepResult(
-        tables={name: snapshot, **_set_aside(context, name, aside), **wrote.statistics},
-        rows_in=opened + _rows(aside),
-        published=opened,
-        quarantined=_rows(aside),
-        checks=(*wrote.results, *results),
-        message="the history begins" if base is None else _told(context, name, change, refresh),
-        records=(counted,),
-    )
+        counted = counting.of(snapshot)
+        judged = (*judge(context, subject, snapshot), *unusual(context, subject, counted))
+        results = ordered(subject.checks, self.doubts, judged)
+        refuse(self.name, results, where=context.graph[self.name].where, kept=snapshot.id)
+        if base is None:
+            return self._result(snapshot, opened, results, "the history begins", counted)
+        told = f"{_versions(opened)} opened, {change.closed:,} closed"
+        return self._result(snapshot, opened, results, told, counted)
+
+    def _result(
+        self, snapshot: Snapshot, opened: int, results: Sequence[CheckResult], message: str, *records: Record
+    ) -> StepResult:
+        rows = _rows(self.aside)
+        why = () if self.base is None else _kept_why(self.context, self.name, self.refresh)
+        return StepResult(
+            tables={self.name: snapshot, **_set_aside(self.context, self.name, self.aside), **self.wrote.statistics},
+            rows_in=opened + rows,
+            published=opened,
+            quarantined=rows,
+            checks=(*self.wrote.results, *results),
+            message="; ".join((message, *why)),
+            records=records,
+        )
 
 
 def refuse_lost(context: Context, name: str) -> None:
@@ -174,10 +205,8 @@ def _set_aside(context: Context, name: str, files: tuple[DataFile, ...]) -> dict
     return keep_aside(context, name, files) if files or (held is not None and held.rows) else {}
 
 
-def _told(context: Context, name: str, change: Compared, refresh: bool) -> str:
-    opened = _rows(change.opened)
-    counts = f"{opened:,} version{'' if opened == 1 else 's'} opened, {change.closed:,} closed"
-    return "; ".join((counts, *_kept_why(context, name, refresh)))
+def _versions(count: int, which: str = "") -> str:
+    return f"{count:,} {which}version{'' if count == 1 else 's'}"
 
 
 def _kept_why(context: Context, name: str, refresh: bool) -> tuple[str, ...]:
