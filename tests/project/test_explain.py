@@ -115,6 +115,18 @@ def test_the_changed_node_shows_its_text_and_the_columns_that_it_reaches(edit: E
     assert reached(changed) == {"shares": ("late",), "days": ("lates",), "airport": ("late_1d",)}
 
 
+def test_a_change_that_comes_by_two_ways_is_one_cause(edit: Edit, root: Path) -> None:
+    diamond = """
+@ms.table
+def both(legs, shares):
+    return legs.left_join(shares, "origin").select("id", share="late_right")
+"""
+    (root / "explained.py").write_text((root / "explained.py").read_text() + diamond)
+    with edit("arr_delay > 15", "arr_delay > 20") as project:
+        assert reasons(project)["both"] == "legs changed (definition)"
+        assert only(project).node == "legs"
+
+
 def test_a_change_of_rows_reaches_every_column(edit: Edit) -> None:
     with edit("return flights.mutate", "return flights.filter(flights.arr_delay > 3).mutate") as project:
         changed = only(project)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from mainstem.nodes.definition import Graph
@@ -21,11 +21,15 @@ class Cause(NamedTuple):
     what: Literal["definition", "reading", "unknown"]
 
 
+_Done = dict[tuple[str, Input], tuple[Cause, ...]]
+"""The causes that were found at an input, as a node read it: many nodes may read it."""
+
+
 def causes(graph: Graph, name: str, before: Written | None, kept: Kept) -> tuple[Cause, ...]:
     """Return the causes of a changed fingerprint, those upstream first. `before` is the definition that made it."""
     if before is None:
         return (Cause(name, "unknown"),)
-    upstream = tuple(dict.fromkeys(_upstream(graph, name, before, kept, set())))
+    upstream = _upstream(graph, name, before, kept, {})
     definition = graph[name]
     if before.own == definition.own:
         return upstream or (Cause(name, "unknown"),)
@@ -35,25 +39,28 @@ def causes(graph: Graph, name: str, before: Written | None, kept: Kept) -> tuple
     return (*upstream, Cause(name, "definition"))
 
 
-def _upstream(graph: Graph, name: str, before: Written, kept: Kept, seen: set[str]) -> Iterator[Cause]:
+def _upstream(graph: Graph, name: str, before: Written, kept: Kept, done: _Done) -> tuple[Cause, ...]:
+    """Return the causes among the inputs of a node and above them, each once."""
+    found: dict[Cause, None] = {}
     for each in graph[name].inputs:
         was = before.inputs.get(each)
-        if was is None or each in seen:
+        if was is None:
             continue
-        seen.add(each)
-        yield from _of_input(graph, each, was, kept, seen)
+        if (each, was) not in done:
+            done[each, was] = _of_input(graph, each, was, kept, done)
+        found |= dict.fromkeys(done[each, was])
+    return tuple(found)
 
 
-def _of_input(graph: Graph, name: str, was: Input, kept: Kept, seen: set[str]) -> Iterator[Cause]:
+def _of_input(graph: Graph, name: str, was: Input, kept: Kept, done: _Done) -> tuple[Cause, ...]:
     now, before = graph[name], kept(name, was.made_by)
-    above = (
-        list(_upstream(graph, name, before, kept, seen)) if before is not None and now.made_by != was.made_by else []
-    )
-    yield from above
+    is_made_otherwise = before is not None and now.made_by != was.made_by
+    above = _upstream(graph, name, before, kept, done) if before is not None and is_made_otherwise else ()
     if now.own != was.own and not (above and before is not None and before.text == text_of(now)):
-        yield Cause(name, "definition")
-    elif now.read_fingerprint != was.read and not above and now.own == was.own:
-        yield Cause(name, "reading")
+        return (*above, Cause(name, "definition"))
+    if now.read_fingerprint != was.read and not above and now.own == was.own:
+        return (*above, Cause(name, "reading"))
+    return above
 
 
 def worded(name: str, found: Sequence[Cause]) -> str:

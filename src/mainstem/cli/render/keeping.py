@@ -21,10 +21,7 @@ def compacted(found: Sequence[Compacted]) -> Iterator[RenderableType]:
         yield "nothing to merge: no relation has several small files"
         return
     columns = ("relation", "files", "merged into", "written", "")
-    rows = [
-        (each.name, each.before, each.after, f"{each.bytes / 2**20:,.1f} MiB" if each.bytes else "", each.left)
-        for each in found
-    ]
+    rows = [(each.name, each.before, each.after, _size(each.bytes), each.left) for each in found]
     yield grid(columns, rows)
 
 
@@ -51,6 +48,12 @@ def erased(found: Erasure) -> Iterator[RenderableType]:
         yield f"[dim]not reached: {escape(text)}[/]"
     if found.rehearsed and (found.rows or found.files):
         yield "[dim]nothing was changed; --yes erases[/]"
+
+
+def _size(bytes: int) -> str:
+    if not bytes:
+        return ""
+    return f"{bytes / 2**20:,.1f} MiB" if bytes >= 2**20 else f"{bytes / 2**10:,.1f} KiB"
 
 
 def _some(names: Sequence[str], shown: int = 6) -> str:
