@@ -6,11 +6,14 @@ import atexit
 import gc
 import os
 import sys
-import threading
+from contextlib import suppress
+
+CANNOT_WRITE = 120
+"""The exit code of a command whose output could not be written, which is also Python's."""
 
 
 def main() -> int:
-    """Run the command line and return the exit code: 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
+    """Run the command line and end the process with its code: 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         from mainstem import __version__
 
@@ -20,25 +23,23 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 50)
     from mainstem.cli.app import run
 
-    atexit.register(_end_at_once)
-    code = run(sys.argv[1:])
-    _leave_threads(code)
+    code = _finished(run(sys.argv[1:]))
+    # Python would take itself apart here. A thread of a C++ library that asks for Python then, as an interrupted step's
+    # may, aborts the process, and objects that such a thread holds are reported as leaks.
+    os._exit(code)
+
+
+def _finished(code: int) -> int:
+    """Run what was registered for the end of the process, and write what is buffered."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as problem:
+            code = code or CANNOT_WRITE
+            with suppress(OSError):
+                sys.stderr.write(f"the output could not be written: {problem.strerror}\n")
     return code
-
-
-def _leave_threads(code: int) -> None:
-    """End the process here if an interrupted step still waits, as for an answer. Its thread would hold objects that
-    libraries report as leaks when Python ends."""
-    if any(thread.daemon and thread.name.startswith("mainstem-") for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _end_at_once() -> None:
-    """Skip the last garbage collection of the process, unless DuckDB is loaded, whose bindings report leaks then."""
-    if "duckdb" not in sys.modules:
-        gc.freeze()
 
 
 if __name__ == "__main__":
