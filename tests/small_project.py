@@ -15,7 +15,7 @@ import pytest
 from ibis import _
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.materialise import Materialise
+from mainstem.features.materialise.step import Materialise
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph

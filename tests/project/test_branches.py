@@ -162,7 +162,7 @@ def test_a_view_of_other_definitions_is_not_brought_online(root: Path) -> None:
 def test_a_promotion_that_fails_changes_nothing(root: Path, main: ms.Project, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(root)
     before = main.release
-    monkeypatch.setattr("mainstem.features.materialise.Materialise.__call__", _fails)
+    monkeypatch.setattr("mainstem.features.materialise.step.Materialise.__call__", _fails)
     with pytest.raises(RunFailed):
         main.promote_branch("dev")
     assert main.release == before and rows(main) == 8

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from mainstem.errors import StorageError
-from mainstem.features.materialise import catch_up
+from mainstem.features.materialise.step import catch_up
 from mainstem.features.online.view import OnlineView
 from mainstem.features.retrieval import compiled
 from mainstem.nodes.instants import micros_of

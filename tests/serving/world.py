@@ -17,7 +17,7 @@ import pyarrow as pa
 from ibis import _
 
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.features.materialise import Materialise
+from mainstem.features.materialise.step import Materialise
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.models import manifest
 from mainstem.nodes.definition import Graph

@@ -155,7 +155,7 @@ class Adapters:
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
-            "materialise": _late("mainstem.features.materialise:Materialise", lambda: (self.store, rebuild)),
+            "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
             "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -140,10 +141,8 @@ def release(environment: Environment) -> None:
 def entries(transaction: Transaction, db: Any, prefix: bytes, last: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
     """Yield the entries with keys that begin with `prefix` and come after `last`."""
     with transaction.cursor(db) as cursor:
-        positioned = cursor.set_range(last + b"\0" if last else prefix)
-        while positioned and cursor.key().startswith(prefix):
-            yield cursor.item()
-            positioned = cursor.next()
+        if cursor.set_range(last + b"\0" if last else prefix):
+            yield from takewhile(lambda entry: entry[0].startswith(prefix), cursor.iternext())
 
 
 def drop(transaction: Transaction, db: Any, start: bytes, stop: bytes, limit: int | None = None) -> bool:

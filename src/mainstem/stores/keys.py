@@ -41,6 +41,11 @@ def name_of(encoded: bytes) -> bytes | None:
     return prefix + _NAME + rest if how == _HASHED else None
 
 
+def is_literal(encoded: bytes) -> bool:
+    """Return whether an LMDB key ends with the key as it was given."""
+    return encoded[PREFIX] == _LITERAL[0]
+
+
 def is_name(encoded: bytes) -> bool:
     """Return whether an LMDB key belongs to an entry that stores a long key in full."""
     return encoded[PREFIX : PREFIX + 1] == _NAME

@@ -23,6 +23,7 @@ from mainstem.stores.keys import (
     all_encoded,
     decoded,
     encoded,
+    is_literal,
     is_long,
     is_name,
     name_of,
@@ -139,8 +140,10 @@ class LmdbStore:
             if prefix is None:
                 return [], None
             found = list(islice(entries(transaction, environment.values, prefix, last), limit))
-            names = ((name_of(key), key, value) for key, value in found if not is_name(key))
-            page = [(_key(environment, transaction, name, key), value) for name, key, value in names]
+            page = [(key[PREFIX + 1 :], value) for key, value in found if is_literal(key)]
+            if len(page) < len(found):
+                names = ((name_of(key), key, value) for key, value in found if not is_name(key))
+                page = [(_key(environment, transaction, name, key), value) for name, key, value in names]
             return page, found[-1][0] if len(found) == limit else None
 
     def sizes(self) -> Sizes:
@@ -318,8 +321,13 @@ class LmdbWriter:
     def _put_many(self, transaction: Transaction, space: str, values: Mapping[bytes, bytes]) -> None:
         prefix = self._id(transaction, _SPACE, space)
         put, db = transaction.put, self._environment.values
-        for place, value in zip(all_encoded(prefix, values), values.values(), strict=True):
-            put(place, value, True, True, False, db)
+        entries = zip(all_encoded(prefix, values), values.values(), strict=True)
+        if len(values) > FEW:
+            with transaction.cursor(db) as cursor:
+                cursor.putmulti(entries)
+        else:
+            for place, value in entries:
+                put(place, value, True, True, False, db)
         for key in filter(is_long, values):
             put(name_of(encoded(prefix, key)), key, db=db)
 

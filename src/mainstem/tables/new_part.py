@@ -37,6 +37,10 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     id: int
     metadata: str
 
+    def of(self, now: Snapshot) -> Snapshot:
+        """Return the snapshot, given a later one of the same physical table, which has the same fields."""
+        return Snapshot(now.table, self.physical, self.id, self.metadata, 0, "", now.fields)
+
 
 class MadeOf(msgspec.Struct, frozen=True):
     """The fingerprint of the expression that made a snapshot, the snapshots that it read, and the ids of those that
@@ -56,7 +60,7 @@ class Part(NamedTuple):
 
 def made_of(context: Context, subject: Subject, rows: ibis.Table) -> dict[str, str]:
     """Return the property that says what a table is made of in this run."""
-    inputs = {name: _input(context.snapshot(name)) for name in sorted(leaves(rows))}
+    inputs = {name: input_of(context.snapshot(name)) for name in sorted(leaves(rows))}
     made = MadeOf(of_expression(rows), inputs, _compared(context, subject))
     return {MADE_OF: msgspec.json.encode(made).decode()}
 
@@ -67,7 +71,7 @@ def reads_instead(snapshot: Snapshot, pairs: Mapping[str, tuple[Snapshot, Snapsh
     if before is None:
         return snapshot
     inputs = {
-        name: _input(pairs[name][1]) if name in pairs and read == _input(pairs[name][0]) else read
+        name: input_of(pairs[name][1]) if name in pairs and read == input_of(pairs[name][0]) else read
         for name, read in before.inputs.items()
     }
     compared = {
@@ -132,8 +136,7 @@ def files_between(context: Context, now: Snapshot, before: Input) -> tuple[tuple
     """Return the files that an input got since a snapshot, and those that it lost. Raises `SnapshotGone`."""
     if before.physical != now.physical:
         raise SnapshotGone(f"the schema of {now.table!r} changed")
-    old = Snapshot(now.table, before.physical, before.id, before.metadata, 0, "", now.fields)
-    had, has = context.lake.scan(old).files, context.scan(now).files
+    had, has = context.lake.scan(before.of(now)).files, context.scan(now).files
     new, gone = (tuple(path for path in one if path not in set(other)) for one, other in ((has, had), (had, has)))
     return new, gone
 
@@ -174,5 +177,6 @@ def _of(part: ibis.Table, relations: Mapping[str, Scan]) -> dict[str, Scan]:
     return {name: scan for name, scan in relations.items() if name in leaves(part)}
 
 
-def _input(snapshot: Snapshot) -> Input:
+def input_of(snapshot: Snapshot) -> Input:
+    """Return what a record keeps of a snapshot that was read."""
     return Input(snapshot.physical, snapshot.id, snapshot.metadata)

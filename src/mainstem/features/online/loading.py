@@ -31,11 +31,13 @@ class Loading:
         self._fingerprint, self._token = fingerprint, uuid4().hex
 
     def begin(self, *, resume: bool) -> Meta:
-        """Claim the state and return its record. Without `resume`, the data of an interrupted load is cleared."""
+        """Claim the state and return its record. Without `resume`, the data of an interrupted load is cleared. So is
+        that of a load that did not begin with the first key."""
         with self._store.transaction() as writer:
             meta = decode_meta(writer.get(self._space, META))
             if meta.ready:
                 return meta
+            resume = resume and meta.loaded > 0
             begun = msgspec.structs.replace(meta if resume else Meta(), loader=self._token)
             writer.put(self._space, META, encode_meta(begun))
             _remember(writer, self._view, {*states(writer, self._view), self._fingerprint})
@@ -51,8 +53,7 @@ class Loading:
         for start in range(0, len(records), RECORDS_PER_TRANSACTION):
             with self._store.transaction() as writer:
                 self._check(writer)
-                for address, value in records[start : start + RECORDS_PER_TRANSACTION]:
-                    writer.put(self._space, address, value)
+                writer.put_many(self._space, dict(records[start : start + RECORDS_PER_TRANSACTION]))
         with self._store.transaction() as writer:
             self._check(writer)
             writer.put(self._space, META, encode_meta(msgspec.structs.replace(meta, loader=self._token)))

@@ -22,7 +22,8 @@ class Meta(msgspec.Struct, frozen=True):
     from `swept` on can see were swept. Until a load is `ready`, `loaded` counts its keys so far, and `loader`
     identifies the only writer. `leader` is the key with the newest event and `newest` its usable time. `second` is the
     usable time of the newest event of any other key. A `lacking` state left out events that looked up a time which the
-    used view had expired: it is exact from `complete_from` on, and a run loads it anew.
+    used view had expired: it is exact from `complete_from` on, and a run loads it anew. `made_of` is the snapshot of
+    the only relation that the state was loaded from: its physical table, id and metadata file.
     """
 
     watermark: int = ALWAYS
@@ -36,6 +37,7 @@ class Meta(msgspec.Struct, frozen=True):
     newest: int = ALWAYS
     second: int = ALWAYS
     lacking: bool = False
+    made_of: tuple[str, int, str] | None = None
 
     def reaching(self, newest: Mapping[bytes, int], clock: int) -> Meta:
         """Return the record after events, given the usable time of the newest of each key, or of the newest two keys.

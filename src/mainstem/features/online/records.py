@@ -34,7 +34,10 @@ DIRECTORIES = 256
 FEW = 16
 """Records of a latest view with fewer rows are not searched for expired rows."""
 
-_ENTRY = struct.Struct("<q16s")
+PART_NAME = 16
+"""The number of bytes of a part's name."""
+
+_ENTRY = struct.Struct(f"<q{PART_NAME}s")
 _NO_PARTS = EMPTY[:4]
 
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from mainstem.features.online.arrivals import Arrivals
 from mainstem.features.online.packing import Array, Events, Layout
-from mainstem.features.online.records import Batch, Part, Records, is_part, parts_of
+from mainstem.features.online.records import PART_NAME, Batch, Part, Records, is_part, parts_of
 from mainstem.features.online.retention import taken
 from mainstem.features.online.sight import Sight, latest_at, nothing, windowed_at
 from mainstem.features.online.summaries import Summaries, Summary
@@ -51,7 +51,9 @@ class Reading(NamedTuple):
 
 
 class State(ABC):
-    """The events of a view, in records."""
+    """The events of a view, in records. The key of a record begins after `before_key` bytes of its address."""
+
+    before_key: ClassVar[int] = 0
 
     def __init__(self, view: CompiledView, space: str) -> None:
         self.view, self.space, self.layout = view, space, Layout.of(view)
@@ -84,6 +86,16 @@ class State(ABC):
     def records(self, addresses: Iterable[bytes], packed: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Return what to store of the events in `packed` at each of the addresses: the record and its parts."""
         return chain.from_iterable(map(self._records.whole, addresses, packed))
+
+    def others(self, stored: Iterable[tuple[bytes, bytes]], keys: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the records and parts of other keys.
+
+        A key tells where it ends. So what is left of an address without the name of a part is a key only for a part.
+        """
+        begin, end = self.before_key, -PART_NAME
+        return [
+            (address, raw) for address, raw in stored if address[begin:] not in keys and address[begin:end] not in keys
+        ]
 
     @abstractmethod
     def due(self, last: int, horizon: int) -> bool:
@@ -142,6 +154,8 @@ class LatestState(State):
 
 
 class WindowedState(State):
+    before_key = 8
+
     def __init__(self, view: CompiledView, space: str) -> None:
         super().__init__(view, space)
         self._summaries = Summaries(view)

@@ -11,7 +11,7 @@ import pytest
 from ibis import _
 
 from mainstem.errors import ConflictError, RequestError
-from mainstem.features.materialise import Materialise, _told, fingerprint_of
+from mainstem.features.materialise.step import Loaded, Materialise, _told, fingerprint_of
 from mainstem.features.online.expiry import expire
 from mainstem.features.online.loading import Loading
 from mainstem.features.online.meta import META, Meta, encode_meta
@@ -58,7 +58,8 @@ def read(here: Any, at: Any, name: str = "airport", key: str = "JFK") -> dict[st
     ],
 )
 def test_what_a_step_says_of_itself(counts: tuple[int | None, int, int], said: str) -> None:
-    assert _told(*counts) == said
+    keys, *others = counts
+    assert _told(None if keys is None else Loaded(keys), *others) == said
 
 
 def test_the_state_answers_as_the_lake_does(small: Any, world: Any) -> None:
@@ -142,7 +143,7 @@ def test_a_new_snapshot_of_a_table_is_built_beside_the_old_one(small: Any, world
 
 
 def test_an_interrupted_load_goes_on(small: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_BATCH", 2_048)
+    monkeypatch.setattr("mainstem.features.materialise.packed.ROWS_PER_BATCH", 2_048)
     here = world()
     here.put("flights", [small.flight(n) for n in range(7_000)])
     context = here.context
@@ -256,7 +257,7 @@ def test_of_two_loads_of_one_state_the_later_goes_on_and_the_other_fails(
     small: Any, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the first had still to write would have been put over events that came since."""
-    monkeypatch.setattr("mainstem.features.materialise.ROWS_PER_BATCH", 2_048)
+    monkeypatch.setattr("mainstem.features.materialise.packed.ROWS_PER_BATCH", 2_048)
     here = world()
     at = small.NOON - timedelta(hours=2)
     rows = [
