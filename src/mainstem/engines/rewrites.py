@@ -9,18 +9,12 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-_PURE = frozenset({"epoch_us", "try", "floor", "ceil", "round"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quicker(node: Any) -> Any:
     """Return an operation in a faster form. Microseconds since 1970 use `epoch_us`, because `DATE_DIFF` is slow."""
     return _epoch_us()(node.left.to_expr()).op() if _is_since_1970(node) else node
-
-
-def is_pure(op: Any) -> bool:
-    """Return whether an operation is one of ours, which Ibis treats as functions with changing results."""
-    return isinstance(op, ops.ScalarUDF) and op.__func_name__ in _PURE
 
 
 def _is_since_1970(node: Any) -> bool:

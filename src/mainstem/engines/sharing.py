@@ -13,7 +13,7 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
-from mainstem.engines.rewrites import is_pure
+from mainstem.graph.purity import is_pure
 
 _SLOW = (ops.WindowFunction, ops.Subquery, ops.Unnest, ops.Impure)
 

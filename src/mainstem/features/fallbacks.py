@@ -1,4 +1,7 @@
-"""On-demand features that only the engine can compute: a warning at load, or an error if the endpoint has a latency."""
+"""What only the engine can compute of a request: on-demand features and cleaned fields.
+
+An endpoint that has a latency is refused then. Of features a load also warns.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mainstem.errors import DefinitionError
+from mainstem.features.requests import sent
 from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -19,9 +23,19 @@ _said: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True)
 class Fallback:
-    """A feature that the engine computes at request time because of an operation. `where` is its declaration."""
+    """An on-demand feature that the engine computes at request time because of an operation. `where` is its
+    declaration."""
 
     feature: str
+    operation: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A verb that the engine applies to a request because of an operation. `where` is the table of examples."""
+
+    verb: str
     operation: str
     where: str
 
@@ -38,17 +52,27 @@ def check_fallbacks(graph: Graph) -> None:
     """Warn of each, once per process. Raises `DefinitionError` if an endpoint of the model declares a `latency`."""
     found = {model: list(fallbacks(graph, model)) for model in graph.of(Model)}
     for name, endpoint in graph.of(Endpoint).items():
-        slow = found[graph.name_of(endpoint.model)]
-        if endpoint.latency is not None and slow:
-            raise _refused(slow[0], endpoint).at(graph[name].where)
-    for model, slow in found.items():
-        for fallback in slow:
+        model = graph.name_of(endpoint.model)
+        if endpoint.latency is not None:
+            every: list[Fallback | Cleaned] = [*found[model], *_cleaned(graph, model)]
+            for slow in every:
+                raise _refused(slow, endpoint).at(graph[name].where)
+    for model, features in found.items():
+        for fallback in features:
             _say(model, fallback)
 
 
-def _refused(slow: Fallback, endpoint: Endpoint) -> DefinitionError:
+def _cleaned(graph: Graph, model: str) -> Iterator[Cleaned]:
+    where = graph[retrieval_of(graph, model).examples].where
+    for cleaning in sent(graph, model, {}).cleaning:
+        for operation in cleaning.fallbacks.values():
+            yield Cleaned(cleaning.verb.label, operation, where)
+
+
+def _refused(slow: Fallback | Cleaned, endpoint: Endpoint) -> DefinitionError:
+    what = f"the on-demand feature {slow.feature!r}" if isinstance(slow, Fallback) else f"the verb {slow.verb}"
     return DefinitionError(
-        f"the on-demand feature {slow.feature!r} is too slow for an endpoint with latency={endpoint.latency!r}",
+        f"{what} is too slow for an endpoint with latency={endpoint.latency!r}",
         got=f"{slow.operation}, which only the engine can compute, in a millisecond or more ({slow.where})",
         expected="the compiled operations: docs/features-and-time.md lists them",
         hint="compute it in a table that a view serves, register the operation, or omit latency=",

@@ -203,7 +203,7 @@ class _Finder:
             raise UnknownName.among("column", name, [*schema, *self.columns], of="the examples and earlier features")
         if name == TIME:
             raise SchemaError("a request field cannot have the name 'time', which sets the time of the prediction")
-        self.request.setdefault(name, _plain(schema[name]))
+        self.request.setdefault(name, plain(schema[name]))
         return self.request[name]
 
     def _brings(self, column: str, kind: str, what: str) -> None:
@@ -218,7 +218,7 @@ def _types(action: Computation, row: ibis.Table) -> dict[str, str]:
     return {name: str(value.type()) for name, value in expressions(action.node.features, row).items()}
 
 
-def _plain(kind: str) -> str:
+def plain(kind: str) -> str:
     """Return a column's type as a feature."""
     dtype = ibis.dtype(kind)
     if dtype.is_integer():

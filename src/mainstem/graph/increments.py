@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
+from mainstem.graph.purity import is_pure
+
 if TYPE_CHECKING:
     import ibis
 
@@ -107,7 +109,7 @@ class _Additive:
     def _check_values(self, op: Any) -> None:
         for value in _values_of(op):
             for each in value.find(_OF_OTHER_ROWS, filter=ops.Value):
-                if not isinstance(each, ops.Subquery) or self._has(each.rel):
+                if not is_pure(each) and (not isinstance(each, ops.Subquery) or self._has(each.rel)):
                     raise _Refused
 
     def _has(self, relation: Any) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
+from mainstem.graph.purity import is_pure
+
 if TYPE_CHECKING:
     import ibis
 
@@ -123,6 +125,8 @@ class _Finder:
         """Raise `NotLocal` for a value that reads rows of other instants."""
         for each in value.find((ops.Subquery, ops.WindowFunction, ops.Reduction, *_DRAWN), filter=ops.Value):
             match each:
+                case _ if is_pure(each):
+                    continue
                 case ops.Subquery() if not has(each.rel, self.leaf):
                     continue
                 case ops.WindowFunction() if any(group in by for group in each.group_by):
@@ -138,7 +142,8 @@ def _in_window(value: Any, reduction: Any) -> bool:
 
 def _only_field(value: Any) -> Any:
     """Return the field that a value is computed from. Raises `NotLocal` if it is not one, or not that alone."""
-    if value.find((ops.Subquery, ops.WindowFunction, ops.Reduction, *_DRAWN), filter=ops.Value):
+    others = value.find((ops.Subquery, ops.WindowFunction, ops.Reduction, *_DRAWN), filter=ops.Value)
+    if not all(map(is_pure, others)):
         raise NotLocal
     fields = set(_fields(value))
     if len(fields) != 1:

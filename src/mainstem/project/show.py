@@ -175,7 +175,7 @@ def _model(branch: Branch, definition: Definition) -> ModelDetails:
 
 
 def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> EndpointDetails:
-    from mainstem.features.dataset import retrieval_of
+    from mainstem.features.requests import sent
 
     name, release, model = definition.name, branch.release, branch.sound.name_of(node.model)
     champion, newest = release.champion(name), release.models.get(model)
@@ -186,6 +186,6 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         challenger=newest if newest != champion else None,
         latency=node.latency,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
-        request=retrieval_of(branch.sound, model).request,
+        request=sent(branch.sound, model, {}).fields,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),
     )

@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from mainstem.features.online.view import OnlineView, Query, Reading, read_together
+from mainstem.features.requests import Sent
 from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
 from mainstem.logs.records import Prediction
@@ -47,8 +48,8 @@ class Predictor:
     """An endpoint with its champion. It is thread-safe.
 
     Parameters: the endpoint's name and node, the feature plan of its model, the online views by name, the champion, its
-    scorer, and the examples' key (column → type), which requests may contain so that outcomes can be joined. `floor` is
-    the number of predictions in the lake. `redefined` are features whose definition changed since the champion was
+    scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
+    in the lake. `redefined` are features whose definition changed since the champion was
     trained; every answer reports them.
     """
 
@@ -60,7 +61,7 @@ class Predictor:
         views: Mapping[str, OnlineView],
         version: ModelVersion,
         scorer: Scorer,
-        key: Mapping[str, str],
+        sent: Sent,
         floor: int = 0,
         redefined: Sequence[str] = (),
     ) -> None:
@@ -71,17 +72,17 @@ class Predictor:
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
-        optional = {column: type for column, type in key.items() if column not in retrieval.request}
         self.schema = RowSchema(
-            retrieval.request, required=tuple(keys), optional={**optional, TIME: INSTANT}, where=f"endpoint {name}"
+            sent.fields, required=tuple(keys), optional={**sent.key, TIME: INSTANT}, where=f"endpoint {name}"
         )
+        self._clean = sent.clean
 
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
         """Return one answer per row, in order, at the row's `time`, else `at` (µs), else now.
 
         Raises `RequestError` for the first row that does not fit the schema or has too early a time.
         """
-        checked = self.schema.check(rows)
+        checked = self._clean(self.schema.check(rows))
         present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) for row in checked]
         columns, flags = self.features(checked, times)

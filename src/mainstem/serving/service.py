@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
+from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import Event
 from mainstem.models.registry import redefined
@@ -265,8 +266,8 @@ class Service:
         if changed:
             told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
-        key = example_key(graph, model)
-        return Predictor(name, node, retrieval, views, version, scorer, key, logged, changed)
+        fields = sent(graph, model, example_key(graph, model))
+        return Predictor(name, node, retrieval, views, version, scorer, fields, logged, changed)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.champion(endpoint)

@@ -18,6 +18,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
+from mainstem.graph.purity import is_pure
 from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
 from mainstem.nodes.expressions import resolve_column
@@ -128,7 +129,7 @@ def _expression(name: str, value: Deferred, table: ibis.Table) -> ibis.Value:
 
 
 def _of_one_row(name: str, op: Any) -> None:
-    if isinstance(op, _NOT_OF_ONE_ROW):
+    if isinstance(op, _NOT_OF_ONE_ROW) and not is_pure(op):
         raise SchemaError(
             f"the on-demand feature {name!r} is not a function of one row",
             got=type(op).__name__,

@@ -33,13 +33,14 @@ class EndpointKind(NodeKind[Endpoint]):
 
     def check(self, graph: Graph) -> None:
         """Refuse what a request could not say: a key or a field whose type JSON has no form for."""
-        from mainstem.features.retrieval import retrieval_of
+        from mainstem.features.requests import sent
         from mainstem.streaming.predictions import example_key
         from mainstem.streaming.rows import converter
 
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
-            for column, type in {**example_key(graph, model), **retrieval_of(graph, model).request}.items():
+            request = sent(graph, model, example_key(graph, model))
+            for column, type in {**request.key, **request.fields}.items():
                 try:
                     converter(type)
                 except SchemaError as problem:
