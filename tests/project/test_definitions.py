@@ -84,7 +84,7 @@ def test_a_later_start_needs_no_engine(write: Callable[..., Path]) -> None:
     assert starts_an_engine(), "to introspect the source"
     run()
     assert not starts_an_engine()
-    (root / ".mainstem" / "types.json").unlink()
+    (root / ".mainstem" / "definitions.json").unlink()
     assert starts_an_engine(), "to type the SQL"
     run()
     assert not starts_an_engine()

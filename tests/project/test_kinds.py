@@ -31,6 +31,7 @@ from mainstem.ports import ReplaceAll, Snapshot
 from mainstem.project.kinds import KINDS, NodeKind
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.resolve import resolve
+from mainstem.tables.memory import Memory
 from mainstem.testing.contracts.kinds import Case, NodeKindContract
 
 FIRST = date(2013, 1, 1)
@@ -67,7 +68,7 @@ class CalendarKind(NodeKind[Calendar]):
     node_type = Calendar
     executors = MappingProxyType({"generate": generate})
 
-    def references(self, node: Calendar) -> list[NodeRef]:
+    def references(self, node: Calendar, memory: Memory | None = None) -> list[NodeRef]:
         return [] if node.after is None else [node.after]
 
     def define(self, name: str, node: Calendar, inputs: tuple[str, ...], scope: Scope) -> Definition:

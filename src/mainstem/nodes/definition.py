@@ -14,6 +14,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.nodes.base import Node, NodeRef
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
+from mainstem.nodes.later import Lazy
 from mainstem.nodes.verbs import Verb
 from mainstem.nodes.verbs.fitted import Fit
 
@@ -40,7 +41,9 @@ class Definition:
     `clean` are the verbs of a table, with what they read from files, and `fits` are the fitted ones among them. `raw`
     are the rows of a table before its `clean=` verbs, and `aside` the columns of the rows set aside, if they differ
     from `schema`.
-    `joins` are the joins that the table's function declares, over the stored relations.
+    `joins` are the joins that the table's function declares, over the stored relations. `opens` are the stored
+    relations that `read` is over; if it is None, the expression tells. `build`, `raw` and `read` may be given as
+    `Later`: they are then made when they are first needed.
 
     `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
     with a remedy. `own` is that of the node's declaration alone, without its inputs.
@@ -55,8 +58,8 @@ class Definition:
     fingerprint: str
     read_fingerprint: str = ""
     schema: Mapping[str, str] | None = None
-    build: ibis.Table | None = None
-    read: ibis.Table | None = None
+    build: Lazy[ibis.Table] = Lazy()  # noqa: RUF009 - a descriptor
+    read: Lazy[ibis.Table] = Lazy()  # noqa: RUF009 - a descriptor
     known: Mapping[str, Known] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     versions: ibis.Table | None = None
@@ -64,11 +67,18 @@ class Definition:
     declared: str = ""
     made: str = ""
     own: str = ""
-    raw: ibis.Table | None = None
+    raw: Lazy[ibis.Table] = Lazy()  # noqa: RUF009 - a descriptor
     aside: Mapping[str, str] | None = None
     fits: tuple[Fit, ...] = ()
     clean: tuple[Verb, ...] = ()
     joins: tuple[Join, ...] = ()
+    opens: frozenset[str] | None = None
+
+    @property
+    def is_relation(self) -> bool:
+        """Whether other nodes can read rows of it."""
+        found: bool = vars(type(self))["read"].is_given(self)
+        return found
 
     @property
     def set_aside(self) -> Mapping[str, str]:
@@ -156,8 +166,10 @@ class Graph:
 
     def stored(self, name: str) -> frozenset[str]:
         """Return the stored relations to open for reading a node; for a view or a model, those of its inputs."""
-        read = self[name].read
-        return self.stored_inputs(name) if read is None else leaves(read)
+        definition = self[name]
+        if definition.opens is not None:
+            return definition.opens
+        return self.stored_inputs(name) if definition.read is None else leaves(definition.read)
 
     @cached_property
     def _names(self) -> dict[Node, str]:

@@ -18,7 +18,7 @@ from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 from mainstem.tables.fitting import Fitted
-from mainstem.tables.types import Types
+from mainstem.tables.memory import Memory
 
 Cutovers = Mapping[str, datetime]
 
@@ -75,20 +75,20 @@ class Definitions:
             rules=rules,
             cutovers=cutovers,
             aliases=self.aliases,
-            types=self._types,
+            memory=self._memory,
             recomputed=recomputed,
             statistics=statistics,
             lenient=True,
         )
 
     def keep(self) -> None:
-        """Write what was learned of new sources and queries: schemas.lock, and the types of SQL."""
+        """Write what was learned of new sources and queries: schemas.lock, and what follows from SQL."""
         from mainstem.sources.lock import write_lock
 
         if self._introspected:
             write_lock(self.settings.root / "schemas.lock", self._locked())
             self._introspected.clear()
-        self._types.save()
+        self._memory.save()
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -98,8 +98,8 @@ class Definitions:
         return read(self.settings.root / "remedies.toml")
 
     @cached_property
-    def _types(self) -> Types:
-        return Types(self.settings.cache / "types.json")
+    def _memory(self) -> Memory:
+        return Memory(self.settings.cache / "definitions.json")
 
     def _locked(self) -> dict[str, Mapping[str, str]]:
         from mainstem.sources.lock import read_lock

@@ -25,7 +25,7 @@ from mainstem.project.kinds.scope import Schemas, Scope
 
 if TYPE_CHECKING:
     from mainstem.tables.fitting import Fitted
-    from mainstem.tables.types import Types
+    from mainstem.tables.memory import Memory
 
 
 def resolve(
@@ -35,7 +35,7 @@ def resolve(
     rules: Sequence[Rule] = (),
     cutovers: Mapping[str, datetime] | None = None,
     aliases: Mapping[Node, str] | None = None,
-    types: Types | None = None,
+    memory: Memory | None = None,
     kinds: NodeKinds = KINDS,
     recomputed: Collection[str] = (),
     statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
@@ -44,7 +44,7 @@ def resolve(
     """Resolve declarations, given the locked schemas of the sources that declare none.
 
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
-    nodes that others stand in for, `types` what is remembered of the types of SQL, `kinds` what each type of node is.
+    nodes that others stand in for, `memory` what is remembered of SQL tables, `kinds` what each type of node is.
     A table over any of `recomputed` is read as its definition computes it, not as it is stored: so a replay sees what
     a remedy would change in it; `statistics` gives those that its verbs are fitted to. With `lenient` an error of a
     view, a model or an endpoint leaves out only what depends on it: the graph has it in `broken`.
@@ -53,7 +53,7 @@ def resolve(
     _check_names(nodes)
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
-    scope = Scope(nodes, names, schemas, rules, cutovers or {}, types, set(recomputed), statistics)
+    scope = Scope(nodes, names, schemas, rules, cutovers or {}, memory, set(recomputed), statistics)
     broken: dict[str, DefinitionError] = {}
 
     def spare(name: str, problem: DefinitionError) -> None:
@@ -125,7 +125,7 @@ def _check_names(nodes: Mapping[str, Node]) -> None:
 def _inputs(name: str, node: Node, scope: Scope, kinds: NodeKinds) -> tuple[str, ...]:
     where = f"{name} ({node.origin})"
     try:
-        references = kinds.of(node).references(node)
+        references = kinds.of(node).references(node, scope.memory)
     except DefinitionError as problem:
         raise problem.at(where) from None
     return tuple(dict.fromkeys(scope.name_of(reference, where) for reference in references))

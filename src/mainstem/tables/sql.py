@@ -19,9 +19,9 @@ import sqlglot.expressions as sge
 from mainstem.engines.queries import DIALECT, SqlQuery, read_by
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.traces import Traces
+from mainstem.tables.memory import Memory, key_of
 from mainstem.tables.reach import HINT, refuse_outside
 from mainstem.tables.resolve import check_columns
-from mainstem.tables.types import Types
 
 
 def inputs(text: str) -> tuple[str, ...]:
@@ -30,9 +30,14 @@ def inputs(text: str) -> tuple[str, ...]:
 
 
 def bind(
-    text: str, inputs: Mapping[str, ibis.Table], where: str | None = None, types: Types | None = None
+    text: str,
+    inputs: Mapping[str, ibis.Table],
+    where: str | None = None,
+    memory: Memory | None = None,
+    schema: Mapping[str, str] | None = None,
 ) -> ibis.Table:
-    """Return the query as an unbound Ibis table over `inputs`. `types` caches what the engine reported before.
+    """Return the query as an unbound Ibis table over `inputs`. `memory` has what the engine reported before, unless
+    the `schema` is given.
 
     Raises `UnknownName` or `SchemaError`.
     """
@@ -42,7 +47,9 @@ def bind(
             raise UnknownName.among("node", table.name, inputs, where=where)
     query = parsed.sql(dialect=DIALECT, comments=False)
     schemas = {name: {c: str(t) for c, t in table.schema().items()} for name, table in inputs.items()}
-    schema = (types or Types()).of(query, schemas, lambda: _described(text, query, inputs, where))
+    if schema is None:
+        key = key_of("types", query, {name: tuple(columns.items()) for name, columns in schemas.items()})
+        schema = (memory or Memory()).of(key, dict[str, str], lambda: _described(text, query, inputs, where))
     node = SqlQuery([t.op() for t in inputs.values()], tuple(inputs), query, ibis.schema(dict(schema)))
     bound: ibis.Table = node.to_expr()
     return bound

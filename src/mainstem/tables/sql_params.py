@@ -74,6 +74,8 @@ def _literal(value: Any) -> Any:
 
 def _parameters(text: str) -> list[tuple[int, int, str]]:
     """Return start, end and name of each parameter of a text, in order."""
+    if "$" not in text and "?" not in text:
+        return []
     try:
         tokens = sg.Dialect.get_or_raise(DIALECT).tokenize(text)
     except SqlglotError:

@@ -13,6 +13,7 @@ from mainstem.planning.kinds import Due
 from mainstem.planning.outlook import Outlook
 from mainstem.planning.plan import StepKind
 from mainstem.project.kinds.scope import Scope
+from mainstem.tables.memory import Memory
 
 N = TypeVar("N", bound=Node)
 
@@ -41,7 +42,7 @@ class NodeKind(ABC, Generic[N]):
         """Return the name of the type in messages: `table`."""
         return type(node).__name__.lower()
 
-    def references(self, node: N) -> Sequence[NodeRef]:
+    def references(self, node: N, memory: Memory | None = None) -> Sequence[NodeRef]:
         """Return the nodes that a node reads, or their names. Raises `DefinitionError`."""
         return ()
 

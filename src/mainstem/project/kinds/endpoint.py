@@ -15,13 +15,14 @@ from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import Log, NodeKind
 from mainstem.project.kinds.scope import Scope
+from mainstem.tables.memory import Memory
 
 
 class EndpointKind(NodeKind[Endpoint]):
     node_type = Endpoint
     is_data = False
 
-    def references(self, node: Endpoint) -> Sequence[NodeRef]:
+    def references(self, node: Endpoint, memory: Memory | None = None) -> Sequence[NodeRef]:
         return [node.model]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:

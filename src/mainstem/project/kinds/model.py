@@ -17,6 +17,7 @@ from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.canonical import plain, plain_feature, resolved
 from mainstem.project.kinds.scope import Scope
+from mainstem.tables.memory import Memory
 
 if TYPE_CHECKING:
     import ibis
@@ -29,7 +30,7 @@ class ModelKind(NodeKind[Model]):
     node_type = Model
     is_data = False
 
-    def references(self, node: Model) -> Sequence[NodeRef]:
+    def references(self, node: Model, memory: Memory | None = None) -> Sequence[NodeRef]:
         return [node.examples, *(use(f).view for f in node.features if isinstance(f, (FeatureView, ViewUse)))]
 
     def define(self, name: str, node: Model, inputs: tuple[str, ...], scope: Scope) -> Definition:

@@ -80,7 +80,7 @@ def _check_foreign_key(graph: Graph, name: str, check: ForeignKey) -> None:
         raise UnknownName.among("node", check.to, graph.definitions, where=where)
     target = graph.name_of(check.to)
     schema = graph[target].schema
-    if schema is None or graph[target].read is None:
+    if schema is None or not graph[target].is_relation:
         raise DefinitionError(
             f"{target!r} is not a relation", where=where, hint="a foreign key refers to a source or a table"
         )

@@ -14,13 +14,13 @@ from mainstem.nodes.definition import Definition
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.hidden import visible
 from mainstem.project.kinds.relations import unbound
+from mainstem.tables.memory import Memory, key_of
 
 if TYPE_CHECKING:
     import ibis
 
     from mainstem.features.views.view import CompiledView
     from mainstem.tables.fitting import Fitted
-    from mainstem.tables.types import Types
 
 Schemas = Mapping[str, Mapping[str, str]]
 
@@ -30,10 +30,10 @@ class Scope:
     """A project while it is resolved.
 
     `names` knows every node, stand-ins' originals too; `rules` are the remedies in force, `cutovers` the instants from
-    which streams' events count, `types` what is remembered of the types of SQL. `recomputed` names relations that are
+    which streams' events count, `memory` what is remembered of SQL tables. `recomputed` names relations that are
     read otherwise than when the tables over them were built: such a table is read as it would be built now.
     `statistics` gives those that a table's verbs are fitted to, by the definition of the verb.
-    `done` and `views` grow: they have the definitions before this one, in dependency order.
+    `done`, `seen` and `views` grow: they have the definitions before this one, in dependency order.
     """
 
     nodes: Mapping[str, Node]
@@ -41,10 +41,11 @@ class Scope:
     schemas: Schemas
     rules: Sequence[Rule] = ()
     cutovers: Mapping[str, datetime] = field(default_factory=dict)
-    types: Types | None = None
+    memory: Memory | None = None
     recomputed: set[str] = field(default_factory=set)
     statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {}
     done: dict[str, Definition] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
     views: dict[str, CompiledView] = field(default_factory=dict)
 
     def name_of(self, reference: Any, where: str) -> str:
@@ -67,7 +68,7 @@ class Scope:
     def visible(self, name: str) -> ibis.Table:
         """Return a node as a user's function sees it: an unbound table of its name, without hidden columns."""
         definition = self.done[name]
-        if definition.schema is None or definition.read is None:
+        if definition.schema is None or not definition.is_relation:
             raise DefinitionError(f"{name!r} is not a relation", hint="a table can read sources and tables")
         return unbound(name, visible(definition.schema))
 
@@ -75,6 +76,15 @@ class Scope:
         """Return the sources of each column of a relation, and when it becomes known."""
         definition = self.done[name]
         return {c: Trace(frozenset(definition.columns[c]), known) for c, known in definition.known.items()}
+
+    def look(self, name: str) -> str:
+        """Return a hash of what a table over a relation depends on while it is resolved: its columns, in order, and
+        their types and traces."""
+        if name not in self.seen:
+            definition = self.done[name]
+            schema = tuple(visible(definition.schema or {}).items())
+            self.seen[name] = key_of(definition.is_relation, schema, definition.columns, definition.known)
+        return self.seen[name]
 
     def over_stored(self, declared: ibis.Table, names: Iterable[str]) -> ibis.Table:
         """Return the expression with each of the nodes `names` replaced by its `read` expression."""

@@ -18,6 +18,7 @@ from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import Log
 from mainstem.project.kinds.scope import Scope
 from mainstem.project.kinds.source import AnySource
+from mainstem.tables.memory import Memory
 
 if TYPE_CHECKING:
     import ibis
@@ -31,7 +32,7 @@ class StreamKind(AnySource[Stream]):
             _check_type(column, kind)
         return super().define(name, node, inputs, scope)
 
-    def references(self, node: Stream) -> Sequence[NodeRef]:
+    def references(self, node: Stream, memory: Memory | None = None) -> Sequence[NodeRef]:
         return [] if node.history is None else [node.history]
 
     def hidden(self, node: Stream) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,13 +11,14 @@ from mainstem.checks.quarantine import passing
 from mainstem.checks.violations import Subject
 from mainstem.errors import SettingsError, StorageError, UnknownName
 from mainstem.graph.fingerprint import digest, of_expression
-from mainstem.graph.known import ALWAYS
+from mainstem.graph.known import ALWAYS, Known
 from mainstem.graph.lineage import trace
 from mainstem.graph.traces import Trace, derived
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.checks import Check, ForeignKey
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.joins import Join, collecting
+from mainstem.nodes.later import Later
 from mainstem.nodes.tables import Table
 from mainstem.nodes.verbs import Verb
 from mainstem.nodes.verbs.fitted import Fit, Statistics
@@ -31,6 +33,7 @@ from mainstem.project.kinds.scope import Scope
 from mainstem.settings import find_root
 from mainstem.tables.cleaning import Fitter, cleaned, schema_aside, traced
 from mainstem.tables.fitting import Fitted
+from mainstem.tables.memory import Memory, key_of
 
 if TYPE_CHECKING:
     import ibis
@@ -45,60 +48,44 @@ _BUILT = ("incremental", "interval", "lookback", "write", "versions")
 class TableKind(NodeKind[Table]):
     node_type = Table
 
-    def references(self, node: Table) -> Sequence[NodeRef]:
+    def references(self, node: Table, memory: Memory | None = None) -> Sequence[NodeRef]:
         others = (check.to for check in node.checks if isinstance(check, ForeignKey))
-        return [*_read(node).values(), *(to for to in others if to not in (node, node.name))]
+        return [*_read(node, memory).values(), *(to for to in others if to not in (node, node.name))]
 
     def define(self, name: str, node: Table, inputs: tuple[str, ...], scope: Scope) -> Definition:
-        typed = _typed(name, node, scope)
         place, verbs = f"{name} ({node.origin})", _loaded(node)
-        published = typed.expression
-        if node.clean:
-            published = cleaned(typed.expression, verbs, place, time=node.row_time).rows
-        traces = history_traces(node, traced(typed.traces, verbs))
-        plain_schema = types_of(published)
-        schema = history_schema(node, verbs, plain_schema, place)
-        if node.clean:
-            _check_types(published.schema().items(), place)
-        check_columns(node, schema)
-        check_intervals(node, verbs, schema, place)
-        for column in node.assume_known:
-            if column not in schema:
-                raise UnknownName.among("column", column, schema)
-        raw = scope.over_stored(typed.expression, typed.inputs)
-        fits = _fits(node, verbs, typed, inputs, scope)
-        build = raw
-        if node.clean:
-            build = _cleaned(name, node, raw, verbs, fits, typed, scope)
-        said = (each for join in typed.joins for each in plain_join(join))
-        how = (node.write, str(node.incremental)) if node.write else ("versions",) if node.versions else ()
-        what = plain(node, but=(*WRITTEN, *_BUILT))
-        own = digest("table", of_expression(typed.expression), what, *plain_verbs(verbs), *said, *how)
-        fingerprint = digest(own, *(scope.done[each].read_fingerprint for each in inputs))
+        names = {said: scope.name_of(each, place) for said, each in _read(node, scope.memory).items()}
+        over = frozenset(names.values())
+        known: list[Facts] = []
+        typed = Later(lambda: _typed(name, node, names, scope, known[0].rows if known else None))
+        facts = _facts(node, names, scope, lambda: _found(node, typed(), verbs, place))
+        known.append(facts)
+        fits = _fits(node, verbs, typed(), inputs, scope) if verbs else ()
+        raw = Later(lambda: scope.over_stored(typed().expression, over))
+        build = Later(lambda: _cleaned(name, node, raw(), verbs, fits, over, scope)) if verbs else raw
+        fingerprint = digest(facts.own, *(scope.done[each].read_fingerprint for each in inputs))
+        is_recomputed = bool(scope.recomputed & over) and node.using is None and not node.versions
         return Definition(
             name,
             node,
             inputs,
             fingerprint,
             fingerprint,
-            schema,
+            facts.schema,
             build=build,
-            read=_computed(name, node, build, scope)
-            if scope.recomputed & typed.inputs and node.using is None and not node.versions
-            else unbound(name, schema),
-            known={c: ALWAYS if c in node.assume_known else traces[c].known for c in schema},
-            columns={c: tuple(sorted(traces[c].sources)) for c in schema},
-            own=own,
-            declared=digest(own, *(scope.done[each].declared_fingerprint for each in inputs)),
-            raw=raw if node.clean else None,
+            read=_computed(name, node, build(), scope) if is_recomputed else Later(lambda: unbound(name, facts.schema)),
+            known=facts.known,
+            columns=facts.columns,
+            own=facts.own,
+            declared=digest(facts.own, *(scope.done[each].declared_fingerprint for each in inputs)),
+            raw=raw if verbs else None,
             fits=fits,
             clean=verbs,
-            aside=schema_aside(types_of(typed.expression), plain_schema)
-            if node.clean
-            else plain_schema
-            if node.versions
-            else None,
-            joins=tuple(join.over(lambda rows: scope.over_stored(rows, typed.inputs)) for join in typed.joins),
+            aside=facts.aside,
+            joins=tuple(join.over(lambda rows: scope.over_stored(rows, over)) for join in typed().joins)
+            if node.function is not None
+            else (),
+            opens=None if is_recomputed else frozenset({name}),
         )
 
     def check(self, graph: Graph) -> None:
@@ -128,12 +115,12 @@ def _cleaned(
     raw: ibis.Table,
     verbs: Sequence[Verb],
     fits: Sequence[Fit],
-    typed: _Typed,
+    over: frozenset[str],
     scope: Scope,
 ) -> ibis.Table:
     """Return the cleaned rows. Statistics and secrets are those of a run only if the table is recomputed."""
     place = f"{name} ({node.origin})"
-    if not scope.recomputed & typed.inputs:
+    if not scope.recomputed & over:
         return cleaned(raw, verbs, place, time=node.row_time).rows
     fitter = _fitter(fits, scope.statistics(name)) if fits else None
     return cleaned(raw, [verb.ready() for verb in verbs], place, time=node.row_time, fitter=fitter).rows
@@ -153,10 +140,10 @@ def _fitter(fits: Sequence[Fit], known: Mapping[str, Fitted]) -> Fitter:
 
 def _fits(node: Table, verbs: Sequence[Verb], typed: _Typed, inputs: Sequence[str], scope: Scope) -> tuple[Fit, ...]:
     """Return the fitted verbs. What they are fitted to is defined by the rows, the verbs before, and the inputs."""
-    found = []
+    found, traces = [], typed.trace()
     for position, verb in enumerate(verbs):
         if verb.fitted:
-            before = traced(typed.traces, verbs[:position])
+            before = traced(traces, verbs[:position])
             upstream = [scope.done[each].declared_fingerprint for each in inputs]
             meaning = (of_expression(typed.expression), *plain_verbs(verbs[: position + 1]), str(node.time))
             read = derived(before[column] for column in verb.columns)
@@ -183,38 +170,95 @@ def _computed(name: str, node: Table, build: ibis.Table, scope: Scope) -> ibis.T
 
 class _Typed(NamedTuple):
     expression: ibis.Table
-    traces: Mapping[str, Trace]
-    inputs: frozenset[str]
+    trace: Callable[[], Mapping[str, Trace]]
     joins: Sequence[Join] = ()
 
 
-def _read(node: Table) -> dict[str, NodeRef]:
+@dataclass(frozen=True)
+class Facts:
+    """What follows from a table's text, its declaration and its inputs' columns, as plain data.
+
+    `rows` are the columns before a history adds its own; the others are those of `Definition`.
+    """
+
+    rows: Mapping[str, str]
+    schema: Mapping[str, str]
+    known: Mapping[str, Known]
+    columns: Mapping[str, tuple[str, ...]]
+    own: str
+    aside: Mapping[str, str] | None = None
+
+
+def _facts(node: Table, names: Mapping[str, str], scope: Scope, find: Callable[[], Facts]) -> Facts:
+    """Return the facts of a table, from memory if it is SQL. Verbs may read files, and functions anything."""
+    if scope.memory is None or node.sql is None or node.clean:
+        return find()
+    looks = [(said, scope.look(each)) for said, each in names.items()]
+    return scope.memory.of(key_of("facts", node.sql, plain(node, but=("sql",)), looks), Facts, find)
+
+
+def _found(node: Table, typed: _Typed, verbs: Sequence[Verb], place: str) -> Facts:
+    """Return the facts of a table. Raises `DefinitionError` and its kinds."""
+    published = cleaned(typed.expression, verbs, place, time=node.row_time).rows if verbs else typed.expression
+    rows = types_of(published)
+    traces = history_traces(node, traced(typed.trace(), verbs))
+    schema = history_schema(node, verbs, rows, place)
+    if verbs:
+        _check_types(published.schema().items(), place)
+    check_columns(node, schema)
+    check_intervals(node, verbs, schema, place)
+    for column in node.assume_known:
+        if column not in schema:
+            raise UnknownName.among("column", column, schema)
+    said = (each for join in typed.joins for each in plain_join(join))
+    how = (node.write, str(node.incremental)) if node.write else ("versions",) if node.versions else ()
+    what = plain(node, but=(*WRITTEN, *_BUILT))
+    own = digest("table", of_expression(typed.expression), what, *plain_verbs(verbs), *said, *how)
+    return Facts(
+        rows,
+        schema,
+        {c: ALWAYS if c in node.assume_known else traces[c].known for c in schema},
+        {c: tuple(sorted(traces[c].sources)) for c in schema},
+        own,
+        schema_aside(types_of(typed.expression), rows) if verbs else rows if node.versions else None,
+    )
+
+
+def _read(node: Table, memory: Memory | None = None) -> dict[str, NodeRef]:
     """Return the references of the FROM clauses or of the function's parameters."""
     if node.sql is None:
         return {parameter: node.inputs.get(parameter, parameter) for parameter in node.parameters}
-    from mainstem.tables.sql import inputs
+    sql = node.sql
 
-    return {name: name for name in inputs(node.sql)}
+    def parsed() -> tuple[str, ...]:
+        from mainstem.tables.sql import inputs
+
+        return inputs(sql)
+
+    found = parsed() if memory is None else memory.of(key_of("inputs", sql), tuple[str, ...], parsed)
+    return {name: name for name in found}
 
 
-def _typed(name: str, node: Table, scope: Scope) -> _Typed:
-    """Return the table as an expression over its inputs as a user sees them, and the traces of its columns."""
+def _typed(
+    name: str, node: Table, names: Mapping[str, str], scope: Scope, schema: Mapping[str, str] | None = None
+) -> _Typed:
+    """Return the table as an expression over its inputs as a user sees them, and the traces of its columns. `schema`
+    is that of a SQL table's rows, if it is known."""
     where = f"{name} ({node.origin})"
-    names = {said: scope.name_of(reference, where) for said, reference in _read(node).items()}
     seen = {said: scope.visible(each) for said, each in names.items()}
-    inputs = frozenset(names.values())
     if node.using is not None:
         from mainstem.tables import frames
 
         expression = frames.bind(node, seen)
-        return _Typed(expression, trace(expression, scope.traces), inputs)
+        return _Typed(expression, lambda: trace(expression, scope.traces))
     if node.sql is None:
         from mainstem.tables.resolve import resolve_table
 
         with collecting() as joins:
             expression = resolve_table(node, name, seen)
-        return _Typed(expression, trace(expression, scope.traces), inputs, joins)
+        return _Typed(expression, lambda: trace(expression, scope.traces), joins)
     from mainstem.tables import sql
 
-    expression = sql.bind(node.sql, seen, where, scope.types)
-    return _Typed(expression, sql.trace(node.sql, seen, scope.traces, expression.columns), inputs)
+    text = node.sql
+    expression = sql.bind(text, seen, where, scope.memory, schema)
+    return _Typed(expression, lambda: sql.trace(text, seen, scope.traces, expression.columns))

@@ -14,6 +14,7 @@ from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
 from mainstem.project.kinds.scope import Scope
+from mainstem.tables.memory import Memory
 
 if TYPE_CHECKING:
     from mainstem.features.views.compile import Using
@@ -26,7 +27,7 @@ class ViewKind(NodeKind[FeatureView]):
     def word(self, node: FeatureView) -> str:
         return "features"
 
-    def references(self, node: FeatureView) -> Sequence[NodeRef]:
+    def references(self, node: FeatureView, memory: Memory | None = None) -> Sequence[NodeRef]:
         return [node.source, *(used.view for used in node.using)]
 
     def define(self, name: str, node: FeatureView, inputs: tuple[str, ...], scope: Scope) -> Definition:
