@@ -10,7 +10,8 @@ from sqlalchemy import create_engine, inspect, text
 
 from mainstem.errors import MissingExtra, SettingsError, StorageError
 from mainstem.nodes.records import Release, RunRecord
-from mainstem.state.schema import REVISION, metadata
+from mainstem.state.migrations import upgrade
+from mainstem.state.schema import REVISION, metadata, revision
 from mainstem.state.sql import SqlState
 from mainstem.testing.contracts.state import StateContract, release
 
@@ -72,7 +73,12 @@ def test_opening_touches_nothing(tmp_path: Path, url: str):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_migrations_make_what_the_code_expects(url: str):
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_new_database_and_the_migrations_have_what_the_code_expects(url: str, is_new: bool):
+    if not is_new:
+        engine = create_engine(url)
+        upgrade(engine)
+        engine.dispose()
     state = SqlState(url)
     state.move("main", "rel-1", expect=None)
     migrated, declared = create_engine(url), create_engine("sqlite://")
@@ -84,7 +90,9 @@ def test_the_migrations_make_what_the_code_expects(url: str):
         ]
         assert described[0] == described[1]
         assert found.get_unique_constraints(name) == expected.get_unique_constraints(name)
+        assert found.get_pk_constraint(name) == expected.get_pk_constraint(name)
     assert set(found.get_table_names()) == {*expected.get_table_names(), "alembic_version"}
+    assert revision(migrated) == REVISION
     migrated.dispose()
     state.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from mainstem.errors import StorageError
@@ -46,6 +47,31 @@ def is_given_up(ref: str, given_up: Collection[str]) -> bool:
 
 def _written(run: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", run)
+
+
+T = TypeVar("T")
+
+
+def quick(transaction: T) -> T:
+    """Return a PyIceberg transaction that works out its metadata once for what is staged, not at every look at it.
+
+    A commit looks at it twenty times, and stages a dozen updates.
+    """
+    kind: Any = type(transaction)
+    transaction.__class__ = _quick(kind)
+    return transaction
+
+
+@cache
+def _quick(kind: Any) -> Any:
+    def metadata(self: Any) -> Any:
+        held = self._table.metadata, self._updates
+        made = vars(self).get("_made")
+        if made is None or made[0] is not held[0] or made[1] is not held[1]:
+            made = vars(self)["_made"] = *held, kind.table_metadata.fget(self)
+        return made[2]
+
+    return type(kind.__name__, (kind,), {"table_metadata": property(metadata)})
 
 
 def registered(iceberg: Table, file: DataFile) -> IcebergFile:

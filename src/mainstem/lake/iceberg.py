@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
 from mainstem.lake.catalog import NAMESPACE, change, location
-from mainstem.lake.changes import branch_of, produce, registered, replaced
+from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
 from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
@@ -115,7 +115,7 @@ class IcebergLake:
         from mainstem.lake.files import relative, sync
 
         def attempt() -> tuple[int, str]:
-            with self._transaction(table, physical, target.fields) as transaction:
+            with quick(self._transaction(table, physical, target.fields)) as transaction:
                 iceberg = transaction._table
                 added = [registered(iceberg, file) for file in files]
                 for path in (target.directory, *(file.path for file in files)) if files else ():

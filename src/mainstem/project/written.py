@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 from mainstem.graph.columns import Marks, hashed
 from mainstem.graph.fingerprint import digest
@@ -25,6 +26,15 @@ def kept_in(state: State) -> Callable[[str, str], Written | None]:
 
 def meaning(graph: Graph, definition: Definition) -> Marks[str]:
     """Return hashes of what decides which rows a node has, and of each of its columns."""
+    if definition not in _MEANINGS:  # a run asks for each table, and again for the inputs of each
+        _MEANINGS[definition] = _meaning(graph, definition)
+    return _MEANINGS[definition]
+
+
+_MEANINGS: WeakKeyDictionary[Definition, Marks[str]] = WeakKeyDictionary()
+
+
+def _meaning(graph: Graph, definition: Definition) -> Marks[str]:
     match definition.node:
         case Table() if definition.build is not None:
             from mainstem.tables.marks import marks_of

@@ -64,6 +64,25 @@ def revision(engine: Engine) -> str | None:
             return None
 
 
+def create(engine: Engine) -> bool:
+    """Create the tables in a SQLite database that has none, and return whether it had none. If several processes try,
+    one of them does it."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar():
+            return False
+        metadata.create_all(connection)
+        connection.execute(
+            text(
+                "CREATE TABLE alembic_version "
+                "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+            )
+        )
+        connection.execute(text("INSERT INTO alembic_version VALUES (:found)"), {"found": REVISION})
+        connection.commit()
+        return True
+
+
 class json_text(FunctionElement[str]):
     """Return a top-level field of a JSON document as text: strings without quotes, numbers and booleans as JSON."""
 

@@ -20,7 +20,7 @@ from mainstem.ports import R, Record
 from mainstem.state import lease
 from mainstem.state.codec import decode, encode
 from mainstem.state.failures import explained, is_full
-from mainstem.state.schema import REVISION, branches, counters, json_text, records, revision
+from mainstem.state.schema import REVISION, branches, counters, create, json_text, records, revision
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -168,7 +168,7 @@ class SqlState:
         if lite:
             event.listen(engine, "do_connect", _connect_lite)
             event.listen(engine, "checkin", _let_go)
-        if revision(engine) != REVISION:
+        if revision(engine) != REVISION and not (lite and create(engine)) and revision(engine) != REVISION:
             # Imported here: Alembic takes longer to import than a run without due steps may take.
             from mainstem.state.migrations import upgrade
 
