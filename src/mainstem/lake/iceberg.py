@@ -128,6 +128,8 @@ class IcebergLake:
             id, metadata = retried(attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
+        if parent is None:  # its manifest need not be read again
+            self._scans[physical, id] = tuple(files)
         return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own)
 
     def settle(self) -> None:

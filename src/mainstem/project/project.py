@@ -158,6 +158,8 @@ class Project(Storing, Answering):
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
         with self.adapters.state.hold(self.branch, me()):
+            if not self.release.tables:
+                self.adapters.prepare()
             verify_due(self.adapters, self.release)
             wanted = self.release.sample if sample is None else self._sample(sample, sample_by)
             work = self.plan(select, full_refresh=full_refresh, start=start, end=end, sample=wanted)

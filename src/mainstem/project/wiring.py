@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from mainstem import private
@@ -38,6 +40,7 @@ class Adapters:
     def __init__(self, settings: Settings, branch: str) -> None:
         self.settings = settings
         self.branch = branch
+        self._imports: Thread | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -47,8 +50,17 @@ class Adapters:
     def lake_root(self) -> Path:
         return self.settings.lake
 
+    def prepare(self) -> None:
+        """Begin to import what the lake needs. Python is idle while the engine looks at the sources of a first run."""
+        import pyarrow  # noqa: F401 - first and here: the engine's thread imports it too
+
+        self._imports = Thread(target=_imported, name="mainstem-imports")
+        self._imports.start()
+
     @cached_property
     def lake(self) -> IcebergLake:
+        if self._imports is not None:
+            self._imports.join()
         from mainstem.lake.iceberg import IcebergLake
 
         return IcebergLake(self.lake_root, self.settings.profile.catalog or None, self._admit)
@@ -168,6 +180,11 @@ class Adapters:
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()
+
+
+def _imported() -> None:
+    with suppress(Exception):  # the lake imports it again, and says what is wrong
+        import_module("pyiceberg.catalog.sql")
 
 
 def _late(home: str, arguments: Callable[[], tuple[Any, ...]]) -> Executor:

@@ -36,7 +36,7 @@ def _first_kinds(session: Session, table: ibis.Table) -> dict[str, tuple[str, ..
 
     names = table.columns
     rows = session.fetch(table.limit(max(1, min(SAMPLE, CELLS // max(1, len(names))))))
-    places = pa.chunked_array([pa.repeat(pa.scalar(place, pa.int64()), len(rows)) for place in range(len(names))])
+    places = pa.array([place for place in range(len(names)) for _ in range(len(rows))], pa.int64())
     texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
     session.add(FIRST, pa.table({"place": places, "text": texts}))
     below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sqlglot.expressions as sge
@@ -38,15 +38,35 @@ def trace(query: sge.Query, inputs: Mapping[str, Sequence[str]], leaf: Leaf, col
 
 
 def _traced(query: sge.Query, inputs: Mapping[str, Sequence[str]], leaf: Leaf) -> Traces:
+    scope = _scope(_Query(query), tuple((name, tuple(columns)) for name, columns in inputs.items()))
+    return _Walk({name.lower(): _lower(leaf(name), inputs[name]) for name in inputs}).query(scope)
+
+
+class _Query:
+    """A query that equals another one of the same SQL without comments."""
+
+    def __init__(self, tree: sge.Query) -> None:
+        self.tree = tree
+        self._sql = tree.sql(DIALECT, comments=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Query) and self._sql == other._sql
+
+    def __hash__(self) -> int:
+        return hash(self._sql)
+
+
+@lru_cache(maxsize=256)  # a first run traces each table twice: to resolve it, and to keep what its columns mean
+def _scope(query: _Query, inputs: tuple[tuple[str, tuple[str, ...]], ...]) -> Scope:
     from sqlglot.optimizer.qualify import qualify
 
-    refuse(query)
-    schema: dict[str, object] = {name.lower(): {c.lower(): "unknown" for c in inputs[name]} for name in inputs}
-    qualified = qualify(query.copy(), schema=schema, dialect=DIALECT, quote_identifiers=False)
+    refuse(query.tree)
+    schema: dict[str, object] = {name.lower(): {c.lower(): "unknown" for c in columns} for name, columns in inputs}
+    qualified = qualify(query.tree.copy(), schema=schema, dialect=DIALECT, quote_identifiers=False)
     scope = build_scope(qualified.unnest())
     if scope is None:
         raise Untraceable(qualified.key.upper())
-    return _Walk({name.lower(): _lower(leaf(name), inputs[name]) for name in inputs}).query(scope)
+    return scope
 
 
 def _lower(traces: Traces, columns: Iterable[str]) -> Traces:
