@@ -55,16 +55,24 @@ class DataFile:
     interval: Interval | None = None
 
 
+class Partition(NamedTuple):
+    """A column whose values, or the `unit` of whose instants in UTC, are equal in all rows of a file."""
+
+    column: str
+    unit: Literal["value", "year", "month", "day", "hour"] = "value"
+
+
 @dataclass(frozen=True)
 class Target:
     """Where an engine may write: a directory and the schema of its files. Rows are cast to it; columns carry its field
-    ids. With `file_bytes` the rows are split, in their order, into files of about this size; otherwise they are one
-    file.
+    ids. With `file_bytes` the rows are split, in their order, into files of about this size. With `partition` they are
+    split by it, in no order. Otherwise they are one file.
     """
 
     directory: str
     fields: tuple[Field, ...]
     file_bytes: int | None = None
+    partition: tuple[Partition, ...] = ()
 
     @property
     def items(self) -> dict[str, int]:
@@ -87,6 +95,7 @@ class Snapshot:
     fields: tuple[Field, ...]
     cursor: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    partition: tuple[Partition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,9 +253,9 @@ class Verification:
 class Lake(Protocol):
     """Immutable snapshots of stored tables. Readers see a snapshot only when a release names it."""
 
-    def target(self, table: str, schema: Mapping[str, str]) -> Target:
-        """Return where to write files of `table` with this schema (name → Ibis type). The physical table is created if
-        needed.
+    def target(self, table: str, schema: Mapping[str, str], partition: Sequence[Partition] = ()) -> Target:
+        """Return where to write files of `table` with this schema (name → Ibis type) and partition. The physical table
+        is created if needed.
         """
 
     def commit(

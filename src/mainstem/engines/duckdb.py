@@ -16,6 +16,7 @@ import ibis
 import pyarrow as pa
 
 from mainstem.engines.ahead import Ahead
+from mainstem.engines.copying import Copy
 from mainstem.engines.failures import explained
 from mainstem.engines.interrupts import interruptible
 from mainstem.engines.queries import teach
@@ -23,7 +24,7 @@ from mainstem.engines.relations import raw_sql, scan_sql
 from mainstem.engines.rewrites import quicker
 from mainstem.engines.sealed import Spare, connect, seal
 from mainstem.engines.sharing import is_quick, shared
-from mainstem.engines.types import casts, columns_of, identifier, literal, stored
+from mainstem.engines.types import casts, columns_of, identifier, literal
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
 
@@ -152,8 +153,8 @@ class DuckdbSession:
             self._execute(f"CREATE OR REPLACE VIEW {qualified} AS SELECT * FROM main.{identifier(name)}")
 
     def write(self, query: Query, target: Target) -> tuple[DataFile, ...]:
-        """Write the rows as Parquet with the target's field ids: one file, or files of the target's size in the order
-        of the rows. Without rows no file is written.
+        """Write the rows as Parquet with the target's field ids: one file, files of the target's size in the order of
+        the rows, or files by its partition. Without rows no file is written.
 
         Columns that the target does not have are left out. A column that the query lacks raises `EngineError`.
         """
@@ -162,24 +163,12 @@ class DuckdbSession:
         if target.file_bytes and not self._is_sealed:
             self._files.add(str(directory))  # COPY looks at the directory itself
         self._seal(str(directory))
-        name = uuid4().hex
-        path = directory if target.file_bytes else directory / f"{name}.parquet"
-        columns = ", ".join(
-            f"CAST({identifier(f.name)} AS {stored(f.type)}) AS {identifier(f.name)}" for f in target.fields
-        )
-        ids: dict[str, Any] = {f.name: f.id for f in target.fields}
-        ids |= {name: {"__duckdb_field_id": ids[name], "element": items} for name, items in target.items.items()}
-        copy = (
-            f"COPY (SELECT {columns} FROM (\n{self._sql(query)}\n)) TO {literal(path)} "
-            f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {literal(ids)}, RETURN_STATS{_split(target, name)})"
-        )
+        copy = Copy(target, uuid4().hex)
         try:
-            written = [(file, rows) for file, rows, *_ in self._execute(copy).fetchall()]
+            return copy.taken(self._execute(copy.statement(self._sql(query))).fetchall())
         except BaseException:
-            _remove(directory.glob(f"{name}*.parquet"))
+            copy.undo()
             raise
-        _remove(Path(file) for file, rows in written if not rows)
-        return tuple(DataFile(str(file), rows) for file, rows in written if rows)
 
     def fetch(self, query: Query) -> pa.Table:
         self._seal()
@@ -314,18 +303,6 @@ class DuckdbSession:
         """Return SQL whose columns have Ibis' types. For example, DuckDB's sum of int64 is a HUGEINT."""
         columns = "*" if isinstance(query, str) else casts(query.as_table().schema())
         return f"SELECT {columns} FROM (\n{self._sql(query)}\n)"
-
-
-def _split(target: Target, name: str) -> str:
-    """Return the options of COPY for several files whose names begin with `name`."""
-    if not target.file_bytes:
-        return ""
-    return f", FILE_SIZE_BYTES {target.file_bytes}, APPEND, FILENAME_PATTERN {literal(name + '-{uuid}')}"
-
-
-def _remove(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
 
 
 _STEEP = frozenset({"projection_placement"})

@@ -78,7 +78,18 @@ def registered(iceberg: Table, file: DataFile) -> IcebergFile:
     """Return the file with its statistics, read from its Parquet footer."""
     from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
-    registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
+    try:
+        registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
+    except ValueError as problem:
+        if "partition value" not in str(problem):
+            raise
+        raise StorageError(
+            "a partition has a text that is too long",
+            where=file.path,
+            got="more than 256 bytes, of which Parquet keeps only the beginning as the extremes of a file",
+            expected="a column of shorter texts",
+            hint="partition= by another column, or sort=",
+        ) from None
     if registered.record_count != file.rows:
         raise StorageError(
             "a data file has the wrong number of rows",

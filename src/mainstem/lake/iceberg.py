@@ -21,12 +21,12 @@ from mainstem.lake.catalog import NAMESPACE, change, location
 from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
-from mainstem.lake.schema import fields_of, iceberg_schema, physical_name
+from mainstem.lake.schema import fields_of, iceberg_partition, iceberg_schema, physical_name
 from mainstem.ports import (
     Append,
     Change,
     DataFile,
-    Field,
+    Partition,
     Scan,
     Snapshot,
     Sweep,
@@ -71,14 +71,14 @@ class IcebergLake:
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
-    def target(self, table: str, schema: Mapping[str, str]) -> Target:
+    def target(self, table: str, schema: Mapping[str, str], partition: Sequence[Partition] = ()) -> Target:
         """Return where to write files of `table` with this schema. Raises `SchemaError` for an unsupported type."""
         self._admitted()
         fields = fields_of(schema)
-        location = self._location(physical_name(table, fields))
+        location = self._location(physical_name(table, fields, partition))
         with self._turn, explained(str(location)):
             _ = self._catalog  # opened here, so that its errors come before the rows are computed
-        return Target(directory=str(location / "data"), fields=fields)
+        return Target(directory=str(location / "data"), fields=fields, partition=tuple(partition))
 
     def commit(
         self,
@@ -97,7 +97,7 @@ class IcebergLake:
         `ReplaceInterval`, `Upsert` and `Delete` are unsupported and refused.
         """
         self._admitted()
-        physical = physical_name(table, target.fields)
+        physical = physical_name(table, target.fields, target.partition)
         gone = replaced(table, change)
         parent = None if gone is None else base
         if parent is not None and parent.physical != physical:
@@ -115,7 +115,7 @@ class IcebergLake:
         from mainstem.lake.files import relative, sync
 
         def attempt() -> tuple[int, str]:
-            with quick(self._transaction(table, physical, target.fields)) as transaction:
+            with quick(self._transaction(table, physical, target)) as transaction:
                 iceberg = transaction._table
                 added = [registered(iceberg, file) for file in files]
                 for path in (target.directory, *(file.path for file in files)) if files else ():
@@ -130,7 +130,7 @@ class IcebergLake:
         rows = kept + sum(file.rows for file in files)
         if parent is None:  # its manifest need not be read again
             self._scans[physical, id] = tuple(files)
-        return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own)
+        return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own, target.partition)
 
     def settle(self) -> None:
         """Wait until the checksums of all files that were committed are on disk. Raises `StorageError`."""
@@ -292,7 +292,7 @@ class IcebergLake:
     def _location(self, physical: str) -> Path:
         return location(self.root, physical)
 
-    def _transaction(self, table: str, physical: str, fields: tuple[Field, ...]) -> Transaction:
+    def _transaction(self, table: str, physical: str, target: Target) -> Transaction:
         """Return a transaction on the physical table. It creates a table that does not exist yet."""
         from pyiceberg.exceptions import NoSuchTableError
 
@@ -302,7 +302,8 @@ class IcebergLake:
             # PyIceberg's retries are off: ours reload the table and treat all changes alike.
             return self._catalog.create_table_transaction(
                 (NAMESPACE, physical),
-                iceberg_schema(fields),
+                iceberg_schema(target.fields),
+                partition_spec=iceberg_partition(target.fields, target.partition),
                 location=str(self._location(physical)),
                 properties={TABLE: table, "commit.retry.num-retries": "0", "format-version": "2"},
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import ibis
@@ -11,9 +11,10 @@ import ibis.expr.datatypes as dt
 
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.storable import unstorable
-from mainstem.ports import Field, Target
+from mainstem.ports import Field, Partition, Target
 
 if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.types import IcebergType
 
@@ -25,10 +26,11 @@ def fields_of(schema: Mapping[str, str]) -> tuple[Field, ...]:
     return tuple(Field(id, name, _normal(name, type)) for id, (name, type) in enumerate(schema.items(), start=1))
 
 
-def physical_name(table: str, fields: tuple[Field, ...]) -> str:
-    """Return the physical table's name: `legs` → `legs__3f9a2c1b`. Another schema gives another table."""
+def physical_name(table: str, fields: tuple[Field, ...], partition: Sequence[Partition] = ()) -> str:
+    """Return the physical table's name: `legs` → `legs__3f9a2c1b`. Another schema or partition gives another table."""
     columns = canonical([(field.name, field.type) for field in fields])
-    return f"{readable_name(table)}__{digest(table, columns)[:_HASH]}"
+    parts = [f"{part.unit} of {part.column}" for part in partition]
+    return f"{readable_name(table)}__{digest(table, columns, *parts)[:_HASH]}"
 
 
 def readable_name(table: str) -> str:
@@ -43,6 +45,19 @@ def iceberg_schema(fields: tuple[Field, ...]) -> Schema:
 
     items = Target("", fields).items
     return Schema(*(NestedField(f.id, f.name, _column(f, items.get(f.name)), required=False) for f in fields))
+
+
+def iceberg_partition(fields: Sequence[Field], partition: Sequence[Partition]) -> PartitionSpec:
+    """Return the Iceberg partition spec. Iceberg numbers its fields from 1000 on."""
+    from pyiceberg.partitioning import PartitionField, PartitionSpec
+    from pyiceberg.transforms import parse_transform
+
+    ids = {field.name: field.id for field in fields}
+    made = []
+    for number, (column, unit) in enumerate(partition, start=1_000):
+        transform, name = ("identity", column) if unit == "value" else (unit, f"{column}_{unit}")
+        made.append(PartitionField(ids[column], number, parse_transform(transform), name))
+    return PartitionSpec(*made)
 
 
 def _column(field: Field, items: int | None) -> IcebergType:

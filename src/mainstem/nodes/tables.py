@@ -28,7 +28,9 @@ from mainstem.nodes.kinds import (
     values_of,
     word,
 )
+from mainstem.nodes.partitions import partitions
 from mainstem.nodes.verbs import Verb
+from mainstem.ports import Partition
 
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
 """The columns of a history: from when a version holds, and until when. The current version has no end."""
@@ -50,6 +52,7 @@ class Table(Node):
     using: str | None = None
     schema: Mapping[str, str] | None = None
     sort: tuple[str, ...] = ()
+    partition: tuple[Partition, ...] = ()
     retries: int | None = None
     incremental: str | None = None
     interval: str = "1d"
@@ -94,6 +97,7 @@ class Table(Node):
     using=optional(word("arrow", "polars", "pandas")),
     schema=optional(mapping(column_type, at_least=1)),
     sort=columns(),
+    partition=columns(),
     retries=optional(integer(0)),
     incremental=optional(column),
     interval=optional(positive_duration),
@@ -114,6 +118,7 @@ def table(
     using: Literal["arrow", "polars", "pandas"] | None = None,
     schema: Mapping[str, str] | None = None,
     sort: str | Sequence[str] | None = None,
+    partition: str | Sequence[str] | None = None,
     retries: int | None = None,
     incremental: str | None = None,
     interval: str | None = None,
@@ -129,8 +134,9 @@ def table(
     The function takes Ibis tables and returns one. The verbs of `clean` are then applied in order. `time` names the
     column of the event time. `assume_known` maps a column to a reason: the column may then be used although its
     availability is unknown. `sort` names the columns by which rows are written, so that a query for a few of their
-    values reads a small part. `retries` is how often a run builds it again after an error that may pass, as a lock may.
-    Raises `DefinitionError` for a function that does not take tables.
+    values reads a small part. `partition` names columns, or units of instants such as `"month(sold_at)"`: each of their
+    values has files of its own. `retries` is how often a run builds it again after an error that may pass, as a lock
+    may. Raises `DefinitionError` for a function that does not take tables.
 
     With `using` the function takes and returns Polars or pandas frames, or Arrow batches, which are streamed. It is
     then called when the table is built, and `schema` declares the columns of its result with their Ibis types.
@@ -149,6 +155,7 @@ def table(
     _check_intervals(incremental, interval, lookback)
     _check_sort(sort, write is None and incremental is not None)
     _check_write(write, names(key), interval or lookback)
+    parted = partitions(partition, sort or incremental or write or versions)
     keys, moment = _versioned(versions, names(key), time, incremental or write)
     if (using is None) != (schema is None):
         raise refused("`using` and `schema` belong together", using or schema, 'using="polars", schema={"id": "int64"}')
@@ -170,6 +177,7 @@ def table(
             using=using,
             schema=None if schema is None else dict(schema),
             sort=names(sort),
+            partition=parted,
             retries=retries,
             incremental=incremental,
             interval=interval or "1d",
@@ -192,6 +200,7 @@ def sql(
     clean: Sequence[Verb] = (),
     checks: Sequence[Check] = (),
     sort: str | Sequence[str] | None = None,
+    partition: str | Sequence[str] | None = None,
     incremental: str | None = None,
     interval: str | None = None,
     lookback: str | None = None,
@@ -211,6 +220,7 @@ def sql(
         "clean": tuple(clean),
         "checks": tuple(checks),
         "sort": names(sort),
+        "partition": partitions(partition, sort or incremental or write or versions, str(origin)),
     }
     rows |= {"incremental": incremental, "interval": interval or "1d", "lookback": lookback, "write": write}
     return Table(name=name, sql=text, origin=origin, **{**meta, **rows})

@@ -21,6 +21,7 @@ from mainstem.planning.process import me
 from mainstem.ports import DataFile, ReplaceFiles, Scan, Snapshot
 from mainstem.tables.intervals import FILE_BYTES
 from mainstem.tables.new_part import reads_instead
+from mainstem.tables.parts import part_of
 
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
@@ -76,22 +77,25 @@ def compact(branch: Branch, names: Sequence[str] = ()) -> tuple[Compacted, ...]:
 
 
 def _groups(branch: Branch, snapshot: Snapshot) -> list[list[str]]:
-    """Return groups of small files, oldest first, each to be merged into one.
+    """Return groups of small files, oldest first, each to be merged into one: of one part of a partitioned table.
 
     Files of a table that replaces a part of its rows stay as small as it writes them.
     """
     small, full = (FILE_BYTES // 4, FILE_BYTES) if _replaces_parts(branch, snapshot.table) else (SMALL, FULL)
-    groups, size = list[list[str]](), 0
+    parts: dict[object, list[list[str]]] = {}
+    sizes: dict[object, int] = {}
     for path in branch.adapters.lake.scan(snapshot).files:
         bytes = Path(path).stat().st_size
         if bytes >= small:
             continue
-        if not groups or size + bytes > full:
+        part = part_of(path, snapshot.partition)
+        groups = parts.setdefault(part, [])
+        if not groups or sizes[part] + bytes > full:
             groups.append([])
-            size = 0
+            sizes[part] = 0
         groups[-1].append(path)
-        size += bytes
-    return [group for group in groups if len(group) > 1]
+        sizes[part] += bytes
+    return [group for groups in parts.values() for group in groups if len(group) > 1]
 
 
 def _replaces_parts(branch: Branch, name: str) -> bool:
@@ -113,7 +117,7 @@ def _merged(branch: Branch, snapshot: Snapshot, groups: Iterable[Sequence[str]])
     """Return a snapshot with the same rows in fewer files, and the bytes that were written for it."""
     lake, engine = branch.adapters.lake, branch.adapters.engine
     types = {field.name: field.type for field in snapshot.fields}
-    target = lake.target(snapshot.table, types)
+    target = lake.target(snapshot.table, types, snapshot.partition)
     branch.reading("compaction").refuse_damaged(snapshot)
     node: Any = branch.graph[snapshot.table].node if snapshot.table in branch.graph else None
     order = [node.intervals] if isinstance(node, Table) and node.intervals else list(getattr(node, "sort", ()))

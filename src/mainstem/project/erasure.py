@@ -168,7 +168,7 @@ class Eraser:
         if not self._has(snapshot):
             return snapshot
         types = {field.name: field.type for field in snapshot.fields}
-        target = self._lake.target(snapshot.table, types)
+        target = self._lake.target(snapshot.table, types, snapshot.partition)
         paths = self._lake.scan(snapshot).files
         affected = tuple(path for path in paths if path in self._files)
         rows = ibis.table(types, name="rows")
@@ -195,7 +195,7 @@ class Eraser:
 
     def _commit(self, snapshot: Snapshot, files: Sequence[DataFile], types: Mapping[str, str]) -> Snapshot:
         """Commit all files anew: an overwrite would keep the extremes of the deleted ones in its manifests."""
-        target = self._lake.target(snapshot.table, types)
+        target = self._lake.target(snapshot.table, types, snapshot.partition)
         counting = Counting(self._branch.reading("erasure"), target, files)
         made = self._lake.commit(
             snapshot.table,

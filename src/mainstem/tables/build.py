@@ -12,6 +12,7 @@ from mainstem.checks.examine import examine, refuse
 from mainstem.checks.unusual import unusual, unusual_published
 from mainstem.checks.violations import Subject, declared
 from mainstem.graph.lineage import leaves
+from mainstem.nodes.partitions import partition_of
 from mainstem.nodes.records import CheckResult
 from mainstem.nodes.spans import Span, aligned, seconds
 from mainstem.nodes.statistics import Statistics
@@ -68,7 +69,8 @@ class Build:
         """
         definition = context.graph[step.node]
         subject = subject_of(context, step.node, declared(definition.node))
-        target = context.lake.target(step.node, dict(definition.schema or {}))
+        partition = partition_of(definition.node)
+        target = context.lake.target(step.node, dict(definition.schema or {}), partition)
         rows = definition.build if definition.raw is None else definition.raw
         assert rows is not None
         made = made_of(context, subject, rows)

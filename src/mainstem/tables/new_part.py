@@ -122,7 +122,9 @@ def made_before(context: Context, subject: Subject, target: Target, rows: ibis.T
     changed, or a quarantine check compares its rows with each other."""
     name = subject.table.get_name()
     base = context.release.tables.get(name)
-    if base is None or base.fields != target.fields or context.damaged_file(base):
+    if base is None or (base.fields, base.partition) != (target.fields, target.partition):
+        return None
+    if context.damaged_file(base):
         return None
     if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
         return None

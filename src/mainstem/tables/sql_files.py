@@ -26,7 +26,19 @@ from mainstem.settings import FILE
 from mainstem.tables.sql_conditions import SqlCondition
 from mainstem.tables.sql_params import bound, check_params
 
-ONCE = ("key", "time", "incremental", "interval", "lookback", "write", "versions", "sort", "description", "owner")
+ONCE = (
+    "key",
+    "time",
+    "incremental",
+    "interval",
+    "lookback",
+    "write",
+    "versions",
+    "sort",
+    "partition",
+    "description",
+    "owner",
+)
 REPEATED = ("check", "clean", "assume_known")
 DIRECTIVES = (*ONCE, *REPEATED)
 
@@ -46,7 +58,7 @@ def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Ta
     """Return the table that `sql/…/NAME.sql` declares. `params` are the values of `$name` in the query.
 
     Comments above the query may set `-- key: flight_id`, `-- time: scheduled_at`, `-- description: …`, `-- owner: …`,
-    `-- sort: carrier, scheduled_at`,
+    `-- sort: carrier, scheduled_at`, `-- partition: month(scheduled_at)`,
     `-- incremental: sold_at` with `-- interval: 1d` and `-- lookback: 3d`, `-- write: merge`, `-- versions: true`, and
     any number of `-- check: not_null(origin)`, `-- clean: trim("carrier")` and `-- assume_known: column: reason`.
     Checks and verbs use Python's syntax. Raises `DefinitionError`.
@@ -62,6 +74,7 @@ def parse_file(path: Path, params: Mapping[str, Any] | None = None) -> tables.Ta
         key=re.split(r"\s*,\s*", said["key"]) if "key" in said else None,
         time=said.get("time"),
         sort=re.split(r"\s*,\s*", said["sort"]) if "sort" in said else None,
+        partition=re.split(r"\s*,\s*", said["partition"]) if "partition" in said else None,
         incremental=said.get("incremental"),
         interval=said.get("interval"),
         lookback=said.get("lookback"),

@@ -12,6 +12,7 @@ from mainstem.nodes.checks import ForeignKey
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.partitions import check_partition
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.storable import is_storable, unstorable
 from mainstem.nodes.tables import Table
@@ -59,6 +60,7 @@ def check_columns(node: Source | Table, schema: Mapping[str, str]) -> None:
             expected=INSTANT if isinstance(node, Stream) else f"{INSTANT}, or date",
             hint="give it a time zone; a naive timestamp is ambiguous",
         )
+    check_partition(node, schema)
     if node.checks:
         validate(unbound("checked", schema), node.checks)
 

@@ -38,8 +38,9 @@ from mainstem.tables.memory import Memory, key_of
 if TYPE_CHECKING:
     import ibis
 
-# The expression includes the function, the SQL and the inputs. `assume_known` and `sort` do not change rows.
-WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema", "sort")
+# The expression includes the function, the SQL and the inputs. `assume_known`, `sort` and `partition` do not change
+# rows.
+WRITTEN = ("function", "sql", "inputs", "assume_known", "clean", "using", "schema", "sort", "partition")
 
 # What only says how much of the table a run builds.
 _BUILT = ("incremental", "interval", "lookback", "write", "versions")

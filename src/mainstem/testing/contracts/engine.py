@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as clock
 import math
+from dataclasses import replace
 from decimal import Decimal
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from ibis import _
 
 from mainstem.errors import EngineError, MainstemError, SourceError
-from mainstem.ports import Engine, Field, RawFiles, Scan, Target
+from mainstem.ports import Engine, Field, Partition, RawFiles, Scan, Target
 
 TYPES = {
     "flag": "boolean",
@@ -159,6 +161,22 @@ class EngineContract:
             for name in ("quarantine.legs", "odd \"name'"):
                 assert session.fetch(table(name, n="int64")).to_pylist() == [{"n": 1}]
             assert session.fetch("SELECT * FROM quarantine.legs JOIN legs USING (n)").to_pylist() == [{"n": 1}]
+
+    def test_files_by_partition(self, engine: Engine, tmp_path: Path) -> None:
+        moments = [INSTANT, INSTANT - clock.timedelta(minutes=5), INSTANT + clock.timedelta(days=40), None]
+        rows = [{"s": s, "at": at, "n": n} for n, (s, at) in enumerate(product(["a", "b/=", "", None], moments))]
+        types = {"s": "string", "at": "timestamp('UTC', 6)", "n": "int64"}
+        place = replace(target(tmp_path / "out", types), partition=(Partition("s"), Partition("at", "month")))
+        with engine.session({"t": arrow(rows, types)}) as session:
+            files = session.write(table("t", **types), place)
+        assert sum(file.rows for file in files) == len(rows)
+        assert (
+            {Path(file.path).parent for file in files} == {tmp_path / "out"} == {*(tmp_path / "out").parent.iterdir()}
+        )
+        parts = [pq.read_table(file.path).to_pylist() for file in files]
+        common = [{(row["s"], row["at"] and row["at"].timetuple()[:2]) for row in part} for part in parts]
+        assert all(len(each) == 1 for each in common) and len({*chain(*common)}) == len(files) == 12
+        assert sorted(row["n"] for part in parts for row in part) == list(range(len(rows)))
 
     def test_relations_may_be_replaced_but_not_confused(self, engine: Engine) -> None:
         with engine.session({"t": arrow([{"n": 1}], {"n": "int64"})}) as session:
