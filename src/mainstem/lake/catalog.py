@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstem.lake.failures import explained, retried
+from mainstem.lake.recovery import load
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -55,7 +56,7 @@ def location(root: Path, physical: str) -> Path:
 def change(catalog: SqlCatalog, root: Path, physical: str, attempt: Callable[[Table], T]) -> T:
     """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
     with explained(str(location(root, physical))):
-        return retried(lambda: attempt(catalog.load_table((NAMESPACE, physical))))
+        return retried(lambda: attempt(load(catalog, (NAMESPACE, physical), location(root, physical))))
 
 
 def drop(catalog: SqlCatalog, root: Path, physical: str) -> None:

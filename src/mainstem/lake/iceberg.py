@@ -21,6 +21,7 @@ from mainstem.lake.catalog import NAMESPACE, change, location
 from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
+from mainstem.lake.recovery import load
 from mainstem.lake.schema import fields_of, iceberg_partition, iceberg_schema, physical_name
 from mainstem.ports import (
     Append,
@@ -115,7 +116,7 @@ class IcebergLake:
         from mainstem.lake.files import relative, sync
 
         def attempt() -> tuple[int, str]:
-            with quick(self._transaction(table, physical, target)) as transaction:
+            with quick(self._transaction(table, physical, target, parent)) as transaction:
                 iceberg = transaction._table
                 added = [registered(iceberg, file) for file in files]
                 for path in (target.directory, *(file.path for file in files)) if files else ():
@@ -292,12 +293,13 @@ class IcebergLake:
     def _location(self, physical: str) -> Path:
         return location(self.root, physical)
 
-    def _transaction(self, table: str, physical: str, target: Target) -> Transaction:
-        """Return a transaction on the physical table. It creates a table that does not exist yet."""
+    def _transaction(self, table: str, physical: str, target: Target, parent: Snapshot | None) -> Transaction:
+        """Return a transaction on the physical table, which has `parent`. A new table is created."""
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
-            return self._catalog.load_table((NAMESPACE, physical)).transaction()
+            known = None if parent is None else parent.id
+            return load(self._catalog, (NAMESPACE, physical), self._location(physical), known).transaction()
         except NoSuchTableError:
             # PyIceberg's retries are off: ours reload the table and treat all changes alike.
             return self._catalog.create_table_transaction(
@@ -331,7 +333,8 @@ class IcebergLake:
                 listed = manifest_list(self._io, snapshot.metadata, snapshot.id)
             except FileNotFoundError:
                 # The metadata file was deleted, but a pinned snapshot is still in the table's present metadata.
-                current = self._catalog.load_table((NAMESPACE, snapshot.physical)).metadata_location
+                place = self._location(snapshot.physical)
+                current = load(self._catalog, (NAMESPACE, snapshot.physical), place, snapshot.id).metadata_location
                 listed = manifest_list(self._io, current, snapshot.id)
             # Manifests are listed newest first.
             found = reversed(manifests(self._io, listed))

@@ -1,0 +1,71 @@
+"""A catalog that is behind the lake, because it is gone or was restored from an earlier backup.
+
+Every commit writes a metadata file, and then lets the catalog point to it. So a catalog that does not know a table, or
+a snapshot that a release refers to, is pointed to the newest metadata file that has it. No row is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+
+logger = logging.getLogger(__name__)
+
+
+class _Snapshot(msgspec.Struct, rename="kebab"):
+    snapshot_id: int
+
+
+class _Metadata(msgspec.Struct, rename="kebab"):
+    last_updated_ms: int
+    snapshots: list[_Snapshot] = []
+
+
+def load(catalog: SqlCatalog, name: tuple[str, str], directory: Path, snapshot: int | None = None) -> Table:
+    """Return a physical table that has a snapshot. `directory` is its own.
+
+    Raises `NoSuchTableError` if neither the catalog nor the directory knows the table. If only the snapshot is unknown
+    to both, the table is returned as the catalog knows it.
+    """
+    from pyiceberg.exceptions import NoSuchTableError
+
+    try:
+        table = catalog.load_table(name)
+    except NoSuchTableError:
+        metadata = _newest(directory, snapshot)
+        if metadata is None:
+            raise
+        return _pointed(catalog, name, metadata)
+    if snapshot is None or any(each.snapshot_id == snapshot for each in table.metadata.snapshots):
+        return table
+    metadata = _newest(directory, snapshot)
+    return table if metadata is None else _pointed(catalog, name, metadata)
+
+
+def _newest(directory: Path, snapshot: int | None) -> Path | None:
+    """Return the newest metadata file, of those that have the snapshot. Unreadable files are left out."""
+    found: list[tuple[int, Path]] = []
+    for path in directory.glob("metadata/*.metadata.json"):
+        with suppress(OSError, msgspec.MsgspecError):
+            known = msgspec.json.decode(path.read_bytes(), type=_Metadata)
+            if snapshot is None or any(each.snapshot_id == snapshot for each in known.snapshots):
+                found.append((known.last_updated_ms, path))
+    return max(found, default=(0, None))[1]
+
+
+def _pointed(catalog: SqlCatalog, name: tuple[str, str], metadata: Path) -> Table:
+    from pyiceberg.exceptions import NoSuchTableError
+
+    told = "the catalog is behind the lake: it is pointed to the newest metadata of %s, %s"
+    logger.warning(told, name[-1], metadata.name)
+    with suppress(NoSuchTableError):
+        catalog.drop_table(name)
+    return catalog.register_table(name, str(metadata))
