@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import sys
+import threading
 from contextlib import suppress
 
 CANNOT_WRITE = 120
@@ -30,8 +31,13 @@ def main() -> int:
 
 
 def _finished(code: int) -> int:
-    """Run what was registered for the end of the process, and write what is buffered."""
-    atexit._run_exitfuncs()
+    """Run what was registered for the end of the process, and write what is buffered.
+
+    A step that was interrupted may still wait, as for an answer or a function of the user. What is registered would
+    wait for it, and is left out.
+    """
+    if not any(thread.daemon and thread.name.startswith("mainstem-") for thread in threading.enumerate()):
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

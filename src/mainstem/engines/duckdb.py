@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -198,11 +198,15 @@ class DuckdbSession:
         return self._backend
 
     def close(self) -> None:
-        """Interrupt the current statement and end the session."""
+        """Interrupt the current statement and end the session. A statement that was interrupted and has not ended, as
+        it waits for a function of the user, keeps its connection."""
+        from duckdb import ResourceInUseException
+
         try:
             self._ahead.close()
         finally:
-            self._connection.close()
+            with suppress(ResourceInUseException):
+                self._connection.close()
 
     def _seal(self, *directories: str) -> None:
         """Allow the connection only the files of its relations and its directories."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
 R = TypeVar("R")
+
+GRACE = 3.0
+"""Seconds that an interrupted query has to end. One that waits for a function of the user may never do so."""
 
 
 def interruptible(query: Callable[[], R], interrupt: Callable[[], None]) -> R:
@@ -33,7 +37,8 @@ def interruptible(query: Callable[[], R], interrupt: Callable[[], None]) -> R:
         return future.result()
     except KeyboardInterrupt:
         if not future.cancel():
-            while not future.done():  # DuckDB ignores an interrupt before the query has begun
-                interrupt()
+            end = time.monotonic() + GRACE
+            while not future.done() and time.monotonic() < end:
+                interrupt()  # repeated: DuckDB ignores an interrupt before the query has begun
                 wait([future], 0.1)
         raise

@@ -115,7 +115,7 @@ def _import(root: Path, module: str) -> ModuleType:
             expected=f"{module}.py next to mainstem.toml",
             hint=close_matches(module, (file.stem for file in root.glob("*.py"))) or "correct modules = […]",
         ) from None
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise _broken(root, module, problem) from problem
     finally:
         sys.path.remove(str(root))
@@ -144,7 +144,7 @@ def _lives_below(module: ModuleType, root: Path) -> bool:
     return bool(file) and Path(str(file)).parent == root
 
 
-def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
+def _broken(root: Path, module: str, problem: BaseException) -> DefinitionError:
     said = problem.msg if isinstance(problem, SyntaxError) else problem
     return DefinitionError(
         f"the module {module!r} cannot be imported",
@@ -155,7 +155,7 @@ def _broken(root: Path, module: str, problem: Exception) -> DefinitionError:
     )
 
 
-def _place(root: Path, problem: Exception) -> str | None:
+def _place(root: Path, problem: BaseException) -> str | None:
     """Return the line that Python cannot parse, or the project's last line in the traceback."""
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{place(problem.filename)}:{problem.lineno}  {(problem.text or '').strip()}"
@@ -164,7 +164,7 @@ def _place(root: Path, problem: Exception) -> str | None:
     return f"{place(lines[-1].filename)}:{lines[-1].lineno}  {lines[-1].line}" if lines else None
 
 
-def _advice(problem: Exception, module: str) -> str:
+def _advice(problem: BaseException, module: str) -> str:
     if isinstance(problem, ModuleNotFoundError):
         return f"check the name {problem.name!r}, and that it is installed in Mainstem's environment"
     last = traceback.extract_tb(problem.__traceback__)[-1]

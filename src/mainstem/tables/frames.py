@@ -203,7 +203,7 @@ def _blamed(node: Table) -> Iterator[None]:
         yield
     except MainstemError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         frames = [each for each in traceback.extract_tb(problem.__traceback__) if each.filename == node.origin.file]
         where = f"{place(frames[-1].filename)}:{frames[-1].lineno}  {frames[-1].line}" if frames else str(node.origin)
         raise DefinitionError(

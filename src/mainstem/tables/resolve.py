@@ -34,10 +34,10 @@ def resolve_table(node: Table, name: str, inputs: Mapping[str, ibis.Table]) -> i
             result.schema()  # Ibis finishes a join, and checks its names, only on access
     except MainstemError as error:
         raise error.at(_line(error, node) or where) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _explained(error, given, _line(error, node) or where) from error
     if not isinstance(result, ibis.Table):
-        got = "None; the return statement may be missing" if result is None else f"a {type(result).__name__}"
+        got = "None; the return statement may be missing" if result is None else f"{type(result).__name__}"
         raise SchemaError("the function does not return a table", where=where, got=got, expected="an Ibis table")
     if not node.clean:
         check_columns(result.schema().items(), where)
@@ -60,7 +60,7 @@ def check_columns(columns: Iterable[tuple[str, Any]], where: str | None, cast: s
             raise SchemaError(f"{column!r} is a reserved name", where=where, hint="rename it; Mainstem uses this name")
 
 
-def _line(error: Exception, node: Table) -> str | None:
+def _line(error: BaseException, node: Table) -> str | None:
     """Return the deepest line of the user's file in the traceback of an error."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == node.origin.file]
     return f"{place(frames[-1].filename)}:{frames[-1].lineno}  {frames[-1].line}" if frames else None
@@ -73,7 +73,7 @@ _MISSING = (
 )
 
 
-def _explained(error: Exception, inputs: Mapping[str, ibis.Table], where: str) -> DefinitionError:
+def _explained(error: BaseException, inputs: Mapping[str, ibis.Table], where: str) -> DefinitionError:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     for pattern in _MISSING:
         if match := pattern.search(text):
