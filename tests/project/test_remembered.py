@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pytest
+from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError
@@ -38,6 +40,17 @@ QUERIES = (
     "SELECT FROM {0} WHERE",
 )
 
+FUNCTIONS = (
+    "return {0}.mutate(delay=_.delay + {number})",
+    "return {0}.filter(_.delay > LIMIT)",
+    "return {0}.left_join({1}.select('id', other='delay'), 'id').drop('id_right')",
+    "return {0}.group_by('origin').agg(at=_.at.max(), day=_.day.max(), id=_.id.max(), delay=_.delay.mean())",
+    "return {0}.mutate(delay=_.delay.sum().over(group_by='origin', order_by='at'))",
+    "return HELPERS[0]({0})",
+    "return {0}.asof_join({1}.select('id', 'at', seen='delay'), 'at', predicates='id').drop('id_right', 'at_right')",
+    "return {0}.filter(_.absent > 1)",
+)
+
 DIRECTIVES = (
     "",
     "-- key: id",
@@ -64,15 +77,17 @@ TYPES: Mapping[str, tuple[str, ...]] = {
 
 
 class Project:
-    """Two sources and six SQL tables, each over nodes before it, edited at random."""
+    """Two sources and six tables, SQL or functions, each over nodes before it, edited at random."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.random = random.Random(seed)
         self.folder = folder
+        self.limit = 1
         self.sources = {name: self._source() for name in ("flights", "weather")}
         self.texts = {f"t{number}": self._text(number) for number in range(6)}
 
     def edit(self) -> None:
+        self.limit = self.random.choice([1, 1, 1, 2])
         if self.random.random() < 0.3:
             self.sources[self.random.choice(list(self.sources))] = self._source()
         else:
@@ -82,6 +97,11 @@ class Project:
     def nodes(self) -> dict[str, Node]:
         found: dict[str, Node] = dict(self.sources)
         for name, text in self.texts.items():
+            if text.startswith("def "):
+                module: dict[str, Any] = {"_": _, "LIMIT": self.limit, "HELPERS": [lambda t: t.limit(self.limit)]}
+                exec(compile(text, f"{name}.py", "exec"), module)
+                found[name] = ms.table(module[name])
+                continue
             (self.folder / f"{name}.sql").write_text(text)
             found[name] = parse_file(self.folder / f"{name}.sql")
         return found
@@ -89,11 +109,16 @@ class Project:
     def _source(self) -> Node:
         schema = {name: self.random.choice(types) for name, types in TYPES.items()}
         order = self.random.sample(list(schema), len(schema)) if self.random.random() < 0.2 else list(schema)
-        known: Any = self.random.choice(["at", {"*": "at", "delay": "day"}, "always", None])
+        known: Any = self.random.choice(["at", {"*": "at", "delay": _.at + ibis.interval(days=1)}, "always", None])
         return ms.files("x.csv", key="id", time="at", known=known, schema={name: schema[name] for name in order})
 
     def _text(self, number: int) -> str:
         before = ["flights", "weather", *(f"t{n}" for n in range(number))]
+        if self.random.random() < 0.4:
+            one, other = self.random.sample(before, 2)
+            functions = FUNCTIONS if self.random.random() < 0.05 else FUNCTIONS[:-1]
+            body = self.random.choice(functions).format(one, other, number=self.random.randint(1, 3))
+            return f"def t{number}({one}, {other}):\n    {body}\n"
         queries = QUERIES if self.random.random() < 0.05 else QUERIES[:-4]
         query = self.random.choice(queries).format(self.random.choice(before), self.random.choice(before))
         return f"{self.random.choice(DIRECTIVES) if self.random.random() < 0.3 else ''}\n{query}\n"
@@ -133,7 +158,7 @@ def outcome(project: Project, memory: Memory | None) -> Any:
 def test_what_is_remembered_is_what_is_found_anew(seed: int, tmp_path: Path) -> None:
     project = Project(seed, tmp_path)
     file = tmp_path / "kept.json"
-    for _ in range(10):
+    for _edit in range(10):
         memory = Memory(file)
         assert outcome(project, memory) == outcome(project, None)
         memory.save()
@@ -144,7 +169,7 @@ def test_the_projects_are_sound_and_broken(tmp_path: Path) -> None:
     found = []
     for seed in range(8):
         project = Project(seed, tmp_path)
-        for _ in range(10):
+        for _edit in range(10):
             found.append(isinstance(outcome(project, None), dict))
             project.edit()
     assert found.count(True) > 40 and found.count(False) > 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +34,7 @@ from mainstem.settings import find_root
 from mainstem.tables.cleaning import Fitter, cleaned, schema_aside, traced
 from mainstem.tables.fitting import Fitted
 from mainstem.tables.memory import Memory, key_of
+from mainstem.tables.purity import pure
 
 if TYPE_CHECKING:
     import ibis
@@ -58,8 +59,9 @@ class TableKind(NodeKind[Table]):
         names = {said: scope.name_of(each, place) for said, each in _read(node, scope.memory).items()}
         over = frozenset(names.values())
         known: list[Facts] = []
-        typed = Later(lambda: _typed(name, node, names, scope, known[0].rows if known else None))
-        facts = _facts(node, names, scope, lambda: _found(node, typed(), verbs, place))
+        text, same = _text(node, scope)
+        typed = Later(lambda: _typed(name, same, names, scope, known[0].rows if known else None))
+        facts = _facts(node, text, names, scope, lambda: _found(node, typed(), verbs, place))
         known.append(facts)
         fits = _fits(node, verbs, typed(), inputs, scope) if verbs else ()
         raw = Later(lambda: scope.over_stored(typed().expression, over))
@@ -84,7 +86,7 @@ class TableKind(NodeKind[Table]):
             clean=verbs,
             aside=facts.aside,
             joins=tuple(join.over(lambda rows: scope.over_stored(rows, over)) for join in typed().joins)
-            if node.function is not None
+            if text is None
             else (),
             opens=None if is_recomputed else frozenset({name}),
         )
@@ -190,12 +192,29 @@ class Facts:
     aside: Mapping[str, str] | None = None
 
 
-def _facts(node: Table, names: Mapping[str, str], scope: Scope, find: Callable[[], Facts]) -> Facts:
-    """Return the facts of a table, from memory if it is SQL. Verbs may read files, and functions anything."""
-    if scope.memory is None or node.sql is None or node.clean:
+def _text(node: Table, scope: Scope) -> tuple[str | list[Any] | None, Table]:
+    """Return all that a table's expression follows from beside its inputs, and a table that makes this expression also
+    later. None if that is more than a text: verbs may read files, and functions anything.
+
+    A table with a text has no declared joins.
+    """
+    if scope.memory is None or node.clean or node.using is not None:
+        return None, node
+    if node.sql is not None:
+        return node.sql, node
+    found = pure(node.function)
+    return (None, node) if found is None else (found[0], replace(node, function=found[1]))
+
+
+def _facts(
+    node: Table, text: str | list[Any] | None, names: Mapping[str, str], scope: Scope, find: Callable[[], Facts]
+) -> Facts:
+    """Return the facts of a table, from memory if they follow from its `text`."""
+    declared = "" if text is None else plain(node, but=("sql", "inputs"))
+    if scope.memory is None or text is None or " at 0x" in declared:  # the address of an object says nothing of it
         return find()
     looks = [(said, scope.look(each)) for said, each in names.items()]
-    return scope.memory.of(key_of("facts", node.sql, plain(node, but=("sql",)), looks), Facts, find)
+    return scope.memory.of(key_of("facts", text, declared, looks), Facts, find)
 
 
 def _found(node: Table, typed: _Typed, verbs: Sequence[Verb], place: str) -> Facts:
