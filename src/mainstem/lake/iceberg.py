@@ -130,7 +130,7 @@ class IcebergLake:
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
         if parent is None:  # its manifest need not be read again
-            self._scans[physical, id] = tuple(files)
+            self._scans[physical, id] = tuple(DataFile(file.path, file.rows) for file in files)
         return Snapshot(table, physical, id, metadata, rows, run, target.fields, cursor, own, target.partition)
 
     def settle(self) -> None:
