@@ -22,6 +22,9 @@ BOTH = {"legs": LEGS, "airports": AIRPORTS}
         ("WITH legs AS (SELECT * FROM legs) SELECT * FROM legs", ("legs",)),
         ("SELECT * FROM legs WHERE origin IN (SELECT faa FROM airports)", ("legs", "airports")),
         ("SELECT origin FROM legs UNION SELECT faa FROM airports", ("legs", "airports")),
+        ("SELECT * FROM (PIVOT legs ON origin IN ('JFK') USING sum(delay))", ("legs",)),
+        ("WITH p AS (SELECT * FROM legs) SELECT * FROM (PIVOT p ON origin IN ('JFK') USING sum(delay))", ("legs",)),
+        ("SELECT * FROM (UNPIVOT airports ON lat INTO NAME what VALUE much)", ("airports",)),
     ],
 )
 def test_inputs_are_what_from_reads(text, names):
@@ -50,6 +53,48 @@ def test_it_is_a_relation_like_any_other(shop):
         assert session.fetch(bound).to_pylist() == [{"origin": "lga", "more": 1}]
         replaced = bind(text, {"legs": legs}).op().replace({legs.op(): legs.filter(legs.id < 2).op()}).to_expr()
         assert session.fetch(replaced).to_pylist() == [{"origin": "JFK"}]
+
+
+PEOPLE = {"id": "int64", "boss": "int64", "team": "string", "pay": "int64"}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (
+            """WITH RECURSIVE up AS (
+                 SELECT id, 1 AS depth FROM people WHERE boss IS NULL
+                 UNION ALL SELECT p.id, up.depth + 1 FROM people p JOIN up ON p.boss = up.id)
+               SELECT * FROM up ORDER BY id""",
+            [{"id": 1, "depth": 1}, {"id": 2, "depth": 2}, {"id": 3, "depth": 3}],
+        ),
+        (
+            "SELECT * FROM (PIVOT people ON team IN ('a', 'b') USING sum(pay) GROUP BY boss) ORDER BY boss NULLS FIRST",
+            [{"boss": None, "a": 3, "b": None}, {"boss": 1, "a": 4, "b": None}, {"boss": 2, "a": None, "b": 5}],
+        ),
+        (
+            "SELECT a, b FROM people PIVOT (sum(pay) FOR team IN ('a', 'b') GROUP BY boss) ORDER BY boss NULLS FIRST",
+            [{"a": 3, "b": None}, {"a": 4, "b": None}, {"a": None, "b": 5}],
+        ),
+        (
+            "WITH p AS (SELECT team, pay FROM people) SELECT * FROM (PIVOT p ON team IN ('a', 'b') USING max(pay))",
+            [{"a": 4, "b": 5}],
+        ),
+        (
+            "SELECT id, what, much FROM (UNPIVOT people ON boss, pay INTO NAME what VALUE much) ORDER BY id, what",
+            [{"id": 1, "what": "pay", "much": 3}]
+            + [{"id": n, "what": what, "much": much} for n, what, much in [(2, "boss", 1), (2, "pay", 4)]]
+            + [{"id": n, "what": what, "much": much} for n, what, much in [(3, "boss", 2), (3, "pay", 5)]],
+        ),
+    ],
+)
+def test_recursion_and_pivots(shop, text, rows):
+    given = [(1, None, "a", 3), (2, 1, "a", 4), (3, 2, "b", 5)]
+    shop.store("people", PEOPLE, [dict(zip(PEOPLE, row, strict=True)) for row in given])
+    bound = bind(text, {"people": ibis.table(PEOPLE, name="people")})
+    with shop.engine.session({"people": shop.lake.scan(shop.tables["people"])}) as session:
+        assert session.fetch(bound).to_pylist() == rows
+        assert session.fetch(bound.mutate(more=1)).to_pylist() == [row | {"more": 1} for row in rows]
 
 
 def test_formatting_and_comments_change_no_fingerprint():

@@ -57,6 +57,10 @@ def read_by(query: Any) -> list[sge.Table]:
     found = [
         source for scope in traverse_scope(query) for source in scope.sources.values() if isinstance(source, sge.Table)
     ]
+    # SQLGlot's scopes leave out what PIVOT reads.
+    local = {cte.alias for cte in query.find_all(sge.CTE)}
+    pivoted = (pivot.this for pivot in query.find_all(sge.Pivot) if isinstance(pivot.this, sge.Table))
+    found += [table for table in pivoted if table.name not in local]
     order = {id(table): place for place, table in enumerate(query.find_all(sge.Table))}
     return sorted(found, key=lambda table: order.get(id(table), 0))
 
@@ -69,10 +73,16 @@ def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, sche
         alias = sg.to_identifier(table.alias or table.name, quoted=True)
         source = given[table.name].copy()
         source.set("alias", sge.TableAlias(this=alias))
-        for join in table.args.get("joins") or ():
-            source.append("joins", join)
+        for clause in ("joins", "pivots"):
+            for each in table.args.get(clause) or ():
+                source.append(clause, each)
         table.replace(source)
-    return parsed
+    # Ibis takes the WITH of the outermost query apart, and puts it together without RECURSIVE.
+    return sg.select("*").from_(parsed.subquery("recursive")) if _is_recursive(parsed) else parsed
+
+
+def _is_recursive(query: Any) -> bool:
+    return any(each.recursive for each in query.args.values() if isinstance(each, sge.With))
 
 
 def _visit_value(self: Any, op: SqlValue, *, columns: Any, names: Any, text: str) -> Any:

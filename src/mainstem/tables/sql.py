@@ -82,7 +82,8 @@ def _parsed(text: str) -> sge.Query:
         raise SchemaError("the SQL cannot be parsed", got=message, expected="one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], sge.Query):
         kinds = ", ".join(type(s).__name__.upper() for s in statements) or "nothing"
-        raise SchemaError("a SQL table must be one SELECT", got=kinds, expected="SELECT …", hint=f"for a file: {HINT}")
+        hint = "SELECT * FROM (PIVOT …)" if kinds == "PIVOT" else f"for a file: {HINT}"
+        raise SchemaError("a SQL table must be one SELECT", got=kinds, expected="SELECT …", hint=hint)
     refuse_outside(statements[0], SchemaError)
     return statements[0]
 
