@@ -24,13 +24,15 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from mainstem.models import export, libraries, report
-from mainstem.models.blueprint import Blueprint, inputs_of
+from mainstem.models.algorithms import libraries
+from mainstem.models.artifact import export
+from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import difference, measure, metric
-from mainstem.models.prepared import Prepared, prepare
 from mainstem.models.preprocessing import ForTrees
-from mainstem.models.scorer import Scorer
-from mainstem.models.train import Made, learn, version_of
+from mainstem.models.training.blueprint import Blueprint, inputs_of
+from mainstem.models.training.prepared import Prepared, prepare
+from mainstem.models.training.train import Made, learn, version_of
+from mainstem.models.versions import report
 from mainstem.nodes.models import Model
 
 QUERY = """

@@ -10,7 +10,7 @@ from ibis import _
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.feedback.replay import only
-from mainstem.models.blueprint import blueprint_of
+from mainstem.models.training.blueprint import blueprint_of
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.reductions import last_k
 

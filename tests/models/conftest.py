@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mainstem.models.learning import Examples, Rows
-from mainstem.models.preprocessing import NULL
+from mainstem.models.data.rows import NULL, Examples, Rows
 
 HOUR = 3_600_000_000
 LEVELS = np.array(["EWR", "JFK", "LGA", "", "Zürich ✈", "東京", NULL, "a b", "x" * 300], object)

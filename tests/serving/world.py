@@ -19,7 +19,7 @@ from ibis import _
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.materialise.step import Materialise
 from mainstem.lake.iceberg import IcebergLake
-from mainstem.models import manifest
+from mainstem.models.artifact import manifest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand

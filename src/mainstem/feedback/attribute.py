@@ -16,8 +16,8 @@ from mainstem.feedback.changes import Window, series
 from mainstem.feedback.decisions import muted
 from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
+from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import Array
-from mainstem.models.scorer import Scorer
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Verdict

@@ -162,8 +162,8 @@ class Dataset(Readable):
     def to_pyarrow(self) -> pa.Table:
         import pyarrow.compute as pc
 
-        from mainstem.models.blueprint import blueprint_of
-        from mainstem.models.prepared import split_of, task_of
+        from mainstem.models.training.blueprint import blueprint_of
+        from mainstem.models.training.prepared import split_of, task_of
 
         blueprint = blueprint_of(self.context.graph, self.model, self.as_of)
         with self.context.session(leaves(blueprint.dataset)) as session:

@@ -118,7 +118,7 @@ class Releases:
 
     def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
         """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
-        from mainstem.models.registry import promote
+        from mainstem.models.versions.registry import promote
 
         release, node = self.current, graph[name].node
         model = graph.name_of(node.model) if isinstance(node, Endpoint) else name

@@ -157,7 +157,7 @@ def _sizes(branch: Branch) -> Sizes:
 
 def _model(branch: Branch, definition: Definition) -> ModelDetails:
     from mainstem.features.fallbacks import fallbacks
-    from mainstem.models.report import card
+    from mainstem.models.versions.report import card
 
     versions = branch.adapters.state.find(ModelVersion, model=definition.name)
     newest = versions[-1] if versions else None

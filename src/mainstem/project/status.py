@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mainstem.models.registry import redefined
+from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding

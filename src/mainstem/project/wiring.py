@@ -168,8 +168,8 @@ class Adapters:
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
-            "train": _late("mainstem.models.train:Train", lambda: (self.lake_root,)),
-            "promote": _late("mainstem.models.registry:Promote", lambda: (self.lake_root,)),
+            "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root,)),
+            "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.lake_root,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
             "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
         }

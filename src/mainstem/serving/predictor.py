@@ -14,7 +14,7 @@ from mainstem.features.requests import Sent
 from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
 from mainstem.logs.records import Prediction
-from mainstem.models.scorer import Scorer
+from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
 from mainstem.nodes.records import ModelVersion, now

@@ -13,8 +13,8 @@ from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, 
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import Event
-from mainstem.models.registry import redefined
-from mainstem.models.scorer import Scorer
+from mainstem.models.artifact.scorer import Scorer
+from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.parity import ParityReport

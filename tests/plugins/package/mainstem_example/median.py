@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mainstem.models.learning import Examples, Settings
-from mainstem.models.naive import Constant
+from mainstem.models.algorithms.base import Settings
+from mainstem.models.algorithms.naive import Constant
+from mainstem.models.data.rows import Examples
 
 
 class Median:

@@ -1,0 +1,81 @@
+"""What an algorithm and a fitted estimator are, and the steps that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
+from mainstem.models.graphs.builder import Builder
+from mainstem.models.preprocessing import FEWEST_ROWS
+from mainstem.nodes.models import Task
+
+Settings = Mapping[str, float]
+
+
+class Estimator(Protocol):
+    """A fitted pipeline, preprocessing included. `settings` were found by the fit (such as the number of rounds)."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def scores(self, rows: Rows) -> Scores:
+        """Return P(true) or values [n]; probabilities [n, K] for several classes."""
+
+    def onnx(self, builder: Builder) -> str:
+        """Add the same to a graph. Return the name of its scores, float64."""
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        """Return the importance of each input: shares that sum to 1, or zeros."""
+
+
+class Algorithm(Protocol):
+    """Fits estimators. Contract: `scores` and the graph agree within the gate, for any rows."""
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> Estimator:
+        """Fit on all of `examples`. Without settings, find them on a part of `examples`."""
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        """Return the settings of the final fit, from those of the folds."""
+
+
+# ── from raw scores to scores ─────────────────────────────────────────────────────────────────────────
+
+
+def linked(raw: Scores, task: Task) -> Scores:
+    """Convert raw [n, T] to P(true) [n], probabilities [n, K] or values [n]."""
+    if task == "multiclass":
+        powers = np.exp(raw - raw.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True))
+    if task == "binary":
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-raw[:, 0])))
+    return np.asarray(raw[:, 0])
+
+
+def linked_onnx(builder: Builder, raw: str, task: Task) -> str:
+    if task == "multiclass":
+        return builder.add("Softmax", raw, axis=-1)
+    flat = builder.add("Reshape", raw, builder.constant(np.array([-1], np.int64)))
+    return builder.add("Sigmoid", flat) if task == "binary" else flat
+
+
+def shares(weights: NDArray[Any], origins: Sequence[int], inputs: int) -> NDArray[np.float64]:
+    """Return the weights of matrix columns, summed per input and divided by their total; zeros if the total is 0."""
+    total = np.bincount(np.asarray(origins, int), np.asarray(weights, float), minlength=inputs).astype(float)
+    return total / total.sum() if total.sum() > 0 else total
+
+
+def usable(matrix: Matrix) -> Matrix:
+    """Return the matrix. Raises `ModelError` if it has no column."""
+    if not matrix.shape[1]:
+        raise ModelError(
+            "the model has no usable input",
+            expected=f"a number, or a text with a level in {FEWEST_ROWS} rows",
+            hint="a text that differs in every row is not useful to a model: add its parts as columns",
+        )
+    return matrix

@@ -1,0 +1,93 @@
+"""Linear models: logistic and ridge regression."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.algorithms import libraries
+from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares, usable
+from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
+from mainstem.models.graphs.builder import Builder
+from mainstem.models.preprocessing import Fitted, ForLinear
+from mainstem.nodes.models import Task
+
+
+@dataclass(frozen=True, eq=False)
+class LinearScore:
+    """`weights` [p, T] and `intercept` [T] over the matrix. float64 keeps a score near 0 exact despite large terms."""
+
+    task: Task
+    fitted: Fitted
+    weights: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    settings: Settings = field(default_factory=dict)
+
+    def scores(self, rows: Rows) -> Scores:
+        matrix = self.fitted.transform(rows.floats, rows.strings)
+        with libraries.one_thread():
+            return linked(matrix.astype(np.float64) @ self.weights + self.intercept, self.task)
+
+    def onnx(self, builder: Builder) -> str:
+        matrix = builder.cast(self.fitted.onnx(builder, builder.floats, builder.strings), "DOUBLE")
+        product = builder.add("MatMul", matrix, builder.constant(self.weights))
+        return linked_onnx(builder, builder.add("Add", product, builder.constant(self.intercept)), self.task)
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        return shares(self.spread, self.fitted.origins, inputs)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Logistic regression, or ridge regression for values: standardised, one-hot, `penalty` on squared weights."""
+
+    penalty: float = 1.0
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> LinearScore:
+        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+        matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
+        solve = self._ridge if examples.task == "regression" else self._logistic
+        weights, intercept = solve(usable(matrix), examples)
+        # The spread of each column's contribution to the score, over the training rows.
+        spread = matrix.std(0, dtype=np.float64) * np.abs(weights).max(1)
+        return LinearScore(examples.task, fitted, weights, intercept, spread)
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        return {}
+
+    def _ridge(self, matrix: Matrix, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        linear_model = libraries.sklearn("linear_model")
+        with libraries.one_thread():
+            found = linear_model.Ridge(alpha=self.penalty, solver="cholesky").fit(matrix, examples.y)
+        return np.asarray(found.coef_, float).reshape(-1, 1), np.asarray([found.intercept_], float).reshape(1)
+
+    def _logistic(self, matrix: Matrix, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        linear_model = libraries.sklearn("linear_model")
+        width = matrix.shape[1] * max(1, examples.classes if examples.task == "multiclass" else 1)
+        # Newton needs width² memory and few passes. lbfgs needs little memory and about a hundred passes.
+        solver = "newton-cholesky" if width <= 1_500 else "lbfgs"
+        model = linear_model.LogisticRegression(C=1 / self.penalty, solver=solver, max_iter=300)
+        with warnings.catch_warnings(), libraries.one_thread():
+            warnings.simplefilter("ignore")  # a fit that did not converge is judged by its score
+            found = model.fit(matrix, examples.y)
+        coefficients, intercept = np.asarray(found.coef_, float), np.asarray(found.intercept_, float)
+        if examples.task == "binary":
+            return coefficients.T.copy(), intercept
+        return _all_classes(coefficients, intercept, found.classes_, examples.classes)
+
+
+def _all_classes(
+    coefficients: NDArray[np.float64], intercept: NDArray[np.float64], seen: NDArray[Any], classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return one column per class. A class that these rows lack gets a very low score."""
+    if len(seen) == 2:
+        coefficients, intercept = np.vstack([-coefficients, coefficients]) / 2, np.append(-intercept, intercept) / 2
+    weights, bias = np.zeros((coefficients.shape[1], classes)), np.full(classes, intercept.min() - 10)
+    weights[:, seen], bias[seen] = coefficients.T, intercept
+    return weights, bias

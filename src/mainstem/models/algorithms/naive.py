@@ -1,0 +1,48 @@
+"""The naive baseline that every model is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.algorithms.base import Settings
+from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.graphs.builder import Builder
+from mainstem.nodes.models import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """The same score for every row."""
+
+    task: Task
+    values: NDArray[np.float64]
+    strings_only: bool
+    settings: Settings = field(default_factory=dict)
+
+    def scores(self, rows: Rows) -> Scores:
+        repeated = np.repeat(self.values[None], len(rows), axis=0)
+        return repeated if self.task == "multiclass" else repeated[:, 0]
+
+    def onnx(self, builder: Builder) -> str:
+        given = builder.strings if self.strings_only else builder.floats
+        rows = builder.add("Shape", given, start=0, end=1)
+        if self.task == "multiclass":
+            rows = builder.add("Concat", rows, builder.constant(np.array([len(self.values)], np.int64)), axis=0)
+        return builder.add("Expand", builder.constant(self.values), rows)
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        return np.zeros(inputs)
+
+
+class Naive:
+    """A constant prediction from the past: the rate, the rates of the classes, or the mean."""
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> Constant:
+        return Constant(examples.task, examples.targets.mean(0), not examples.rows.floats.shape[1])
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        return {}

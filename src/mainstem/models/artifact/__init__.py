@@ -1,0 +1,1 @@
+"""The artifact of a version: save it, check it, score with it."""

@@ -1,0 +1,1 @@
+"""Rows and labels as numbers and texts."""

@@ -1,0 +1,62 @@
+"""Rows as algorithms see them: a block of numbers, a block of texts, and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.nodes.models import Task
+
+Matrix = NDArray[np.float32]
+Strings = NDArray[np.object_]
+Scores = NDArray[np.float64]
+
+NULL = "␀"
+"""The text for a missing value (U+2400), because ONNX has no null. It is a level like any other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Inputs: `floats` [n, F] float32 with NaN for missing, `strings` [n, S] with `NULL` for missing."""
+
+    floats: Matrix
+    strings: Strings
+
+    def __len__(self) -> int:
+        return len(self.floats)
+
+    def take(self, rows: NDArray[np.intp]) -> Rows:
+        return Rows(self.floats[rows], self.strings[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled rows of a task with `classes` classes: `y` as in `task.Labels`, `times` in microseconds.
+
+    `groups` [n] numbers the rows by their key, if the examples have a key.
+    """
+
+    rows: Rows
+    y: NDArray[Any]
+    times: NDArray[np.int64]
+    task: Task
+    classes: int = 0
+    seed: int = 0
+    groups: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: NDArray[np.intp]) -> Examples:
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, rows=self.rows.take(rows), y=self.y[rows], times=self.times[rows], groups=groups)
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """[n, 1] values, or [n, classes] indicators for more than two classes."""
+        if self.task != "multiclass":
+            return np.asarray(self.y, float)[:, None]
+        return np.asarray(np.eye(self.classes)[self.y])

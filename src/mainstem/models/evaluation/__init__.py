@@ -1,0 +1,1 @@
+"""Compare candidates and measure the chosen one."""

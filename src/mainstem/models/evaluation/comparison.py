@@ -1,0 +1,104 @@
+"""Evaluation: candidates are compared by cross-validation within the training rows, and the chosen one is measured
+once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models import splits
+from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms.base import Estimator, Settings
+from mainstem.models.data.rows import Examples, Scores
+from mainstem.models.metrics import METRICS, Metric, for_task, measures
+from mainstem.nodes.records import Measure
+
+COMPARED_ON = 100_000
+"""The maximum number of training rows for the comparison; later rows are sampled more. The final fit uses all rows."""
+
+DAY = 86_400_000_000
+FEWEST_DAYS = 20
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Each candidate's score per fold (where defined), the candidate with the best mean, and its settings."""
+
+    chosen: str
+    scores: Mapping[str, tuple[float, ...]]
+    settings: Settings
+    rows: int
+
+
+def compare(
+    train: Examples, candidates: Sequence[str], judge: Metric, *, folds: int, gap: str, report: Report
+) -> Comparison:
+    """Cross-validate the candidates on expanding folds. Raises `ModelError` if no fold is usable."""
+    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
+    parts = splits.folds(sample.times, sample.y, count=folds, gap=gap, seed=train.seed, groups=sample.groups)
+    scores: dict[str, list[float]] = {name: [] for name in candidates}
+    settings: dict[str, list[Settings]] = {name: [] for name in candidates}
+    for number, part in enumerate(parts, 1):
+        past, future = sample.take(part.train), sample.take(part.test)
+        _has_classes(past, number, len(parts))
+        for name in candidates:
+            report(f"fold {number}/{len(parts)} {name} …")
+            fitted = algorithm(name).fit(past)
+            scores[name].append(judge.value(future.y, fitted.scores(future.rows)))
+            settings[name].append(fitted.settings)
+            report(f"fold {number}/{len(parts)} {name} {scores[name][-1]:.3f}")
+    chosen = _best(scores, judge)
+    settled = algorithm(chosen).settle(settings[chosen])
+    defined = {name: tuple(score for score in found if score == score) for name, found in scores.items()}
+    return Comparison(chosen, defined, settled, len(sample))
+
+
+def fit(train: Examples, comparison: Comparison) -> Estimator:
+    """Return the chosen candidate, fitted on all training rows."""
+    return algorithm(comparison.chosen).fit(train, comparison.settings or None)
+
+
+def measured(examples: Examples, scores: Scores) -> dict[str, Measure]:
+    """Return every metric of the task that is defined on these rows, with intervals. Whole days are resampled if
+    possible."""
+    judges = [METRICS[name] for name in for_task(examples.task)]
+    found = measures(judges, examples.y, scores, groups=days(examples.times), seed=examples.seed)
+    return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
+
+
+def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the UTC day of each row, or None if there are too few days to resample."""
+    found = times // DAY
+    return found if len(np.unique(found)) >= FEWEST_DAYS else None
+
+
+def _has_classes(past: Examples, number: int, folds: int) -> None:
+    if past.task != "regression" and len(np.unique(past.y)) < 2:
+        raise ModelError(
+            "a fold has only one class",
+            got=f"{len(past)} rows before fold {number}/{folds}, all of one class",
+            hint="fewer folds, or more examples of the rarer class",
+        )
+
+
+def means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return each candidate's mean over the folds in which the metric is defined; NaN without such a fold."""
+    defined = {name: [score for score in found if score == score] for name, found in scores.items()}
+    return {name: float(np.mean(found)) if found else float("nan") for name, found in defined.items()}
+
+
+def _best(scores: Mapping[str, Sequence[float]], judge: Metric) -> str:
+    found = means(scores)
+    if any(np.isnan(mean) for mean in found.values()):
+        raise ModelError(
+            f"{judge.name} is undefined in every fold",
+            got=", ".join(f"{name}: {list(each)}" for name, each in scores.items()),
+            hint="fewer folds, or another metric",
+        )
+    return max(found, key=lambda name: judge.sign * found[name])

@@ -1,0 +1,29 @@
+"""Metrics: one definition each, for a value, a weighted value and a bootstrap interval.
+
+A metric is bound to `y` and scores once (this sorts the rows). The result is a function of row weights, because a
+resample changes only weights. Scores are P(true) [n] for binary, probabilities [n, K] for multiclass, values [n] for
+regression. `y` is 0/1, a class index, or a number.
+"""
+
+from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, for_task, metric, register
+from mainstem.models.metrics.decisions import decided
+from mainstem.models.metrics.intervals import difference, measure, measures
+from mainstem.models.metrics.losses import row_loss
+from mainstem.models.metrics.ranking import average_precision
+
+__all__ = [
+    "METRICS",
+    "Array",
+    "Floats",
+    "Metric",
+    "Weighted",
+    "average_precision",
+    "decided",
+    "difference",
+    "for_task",
+    "measure",
+    "measures",
+    "metric",
+    "register",
+    "row_loss",
+]

@@ -1,0 +1,89 @@
+"""Metrics with intervals: the bootstrap, on rows or on groups of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.metrics.base import Array, Floats, Metric
+from mainstem.nodes.records import Measure
+
+INTERVAL = (2.5, 97.5)
+
+
+def measure(
+    of: Metric, y: Array, scores: Array, *, groups: Array | None = None, resamples: int = 200, seed: int = 0
+) -> Measure:
+    """Return the metric with its 95 % percentile-bootstrap interval.
+
+    `groups` [n] (integers) are resampled as wholes. Rows of one day share its weather: resampling single rows would
+    make the interval too narrow.
+    """
+    return measures([of], y, scores, groups=groups, resamples=resamples, seed=seed)[of.name]
+
+
+def measures(
+    of: Sequence[Metric],
+    y: Array,
+    scores: Array,
+    *,
+    groups: Array | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> dict[str, Measure]:
+    """Return several metrics on the same rows, by name, from the same resamples."""
+    bound = {m.name: m.bind(np.asarray(y), np.asarray(scores)) for m in of}
+    draws: dict[str, list[float]] = {name: [] for name in bound}
+    for weights in _resamples(len(y), groups, resamples, seed):
+        for name, value in bound.items():
+            draws[name].append(value(weights))
+    ones = np.ones(len(y))
+    return {name: _interval(value(ones), draws[name], len(y)) for name, value in bound.items()}
+
+
+def difference(
+    of: Metric,
+    y: Array,
+    scores: Array,
+    other: Array,
+    *,
+    groups: Array | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Measure:
+    """Return how much better `scores` are than `other` on the same rows, with a paired 95 % bootstrap interval.
+
+    Positive means better: the sign is inverted for metrics where lower is better.
+    """
+    truth = np.asarray(y)
+    first, second = of.bind(truth, np.asarray(scores)), of.bind(truth, np.asarray(other))
+
+    def gain(weights: Floats) -> float:
+        return of.sign * (first(weights) - second(weights))
+
+    draws = [gain(w) for w in _resamples(len(truth), groups, resamples, seed)]
+    return _interval(gain(np.ones(len(truth))), draws, len(truth))
+
+
+def _resamples(rows: int, groups: Array | None, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield the row weights of each resample: how often the row, or its group, was drawn."""
+    random = np.random.default_rng(seed)
+    units, of_row = (rows, None) if groups is None else _numbered(groups)
+    for _ in range(resamples if units else 0):
+        drawn = np.bincount(random.integers(0, units, units), minlength=units).astype(float)
+        yield drawn if of_row is None else drawn[of_row]
+
+
+def _numbered(groups: Array) -> tuple[int, NDArray[np.intp]]:
+    distinct, of_row = np.unique(np.asarray(groups), return_inverse=True)
+    return len(distinct), of_row
+
+
+def _interval(value: float, draws: list[float], rows: int) -> Measure:
+    defined = [d for d in draws if d == d]
+    if not defined:
+        return Measure(value, float("nan"), float("nan"), rows)
+    low, high = np.percentile(defined, INTERVAL)
+    return Measure(value, float(low), float(high), rows)

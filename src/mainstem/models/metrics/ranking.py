@@ -1,0 +1,61 @@
+"""Metrics of the order of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mainstem.models.metrics.base import METRICS, Array, Floats, Weighted, dot, register
+
+
+@register("average_precision", "binary", higher_is_better=True)
+def _average_precision(y: Array, scores: Array) -> Weighted:
+    ranked = _ranked(y, scores)
+
+    def value(weights: Floats) -> float:
+        hits, flagged = ranked(weights)
+        if not len(hits) or hits[-1] <= 0 or flagged[-1] <= hits[-1]:
+            return float("nan")
+        precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
+        return dot(np.diff(hits, prepend=0.0), precision) / float(hits[-1])
+
+    return value
+
+
+@register("roc_auc", "binary", higher_is_better=True)
+def _roc_auc(y: Array, scores: Array) -> Weighted:
+    ranked = _ranked(y, scores)
+
+    def value(weights: Floats) -> float:
+        hits, flagged = ranked(weights)
+        if not len(hits) or hits[-1] <= 0 or flagged[-1] <= hits[-1]:
+            return float("nan")
+        misses = flagged - hits
+        below = misses[-1] - (misses + np.concatenate(([0.0], misses[:-1]))) / 2
+        return dot(np.diff(hits, prepend=0.0), below) / float(hits[-1] * misses[-1])
+
+    return value
+
+
+def average_precision(y: Array, scores: Array, weights: Array | None = None) -> float:
+    """Return the sum over thresholds of the gain in recall times the precision there; NaN for rows of one class."""
+    return METRICS["average_precision"].value(y, scores, weights)
+
+
+def _ranked(y: Array, scores: Array) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Sort once. Return a function from row weights to the weights of positives and of all rows per distinct score.
+
+    Weights are cumulative: of rows at or above each distinct score.
+    """
+    order = np.argsort(-np.asarray(scores, float), kind="stable")
+    positive, ranked = np.asarray(y, float)[order], np.asarray(scores, float)[order]
+    last = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, bool)
+    ends: Any = slice(None) if last.all() else np.flatnonzero(last)
+
+    def at(weights: Floats) -> tuple[Floats, Floats]:
+        w = weights[order]
+        return np.cumsum(w * positive)[ends], np.cumsum(w)[ends]
+
+    return at

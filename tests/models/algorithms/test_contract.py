@@ -1,0 +1,119 @@
+"""Every algorithm, for every task: it learns, it exports through the gate, it is the same twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mainstem.errors import ModelError, UnknownName
+from mainstem.models.algorithms import ALGORITHMS, algorithm, register
+from mainstem.models.algorithms.base import linked
+from mainstem.models.algorithms.linear import Linear
+from mainstem.models.algorithms.naive import Naive
+from mainstem.models.artifact import export, gate
+from mainstem.models.artifact.scorer import run, session
+from mainstem.models.data.labels import DEFAULT_METRIC
+from mainstem.models.metrics import metric
+from mainstem.models.preprocessing import ForLinear
+
+
+@pytest.mark.parametrize("widths", [{}, {"strings": 0}, {"floats": 0}], ids=["both", "floats only", "strings only"])
+def test_exports_through_the_gate(name, task, widths, worlds):
+    examples = worlds.examples(task, **widths)
+    estimator = algorithm(name).fit(examples)
+    held_out = worlds.rows(400, seed=9, **widths)
+    floats, strings = held_out.floats.shape[1], held_out.strings.shape[1]
+    model = export.graph(estimator, floats, strings, task, examples.classes)
+    agreement = gate.check(estimator, model, held_out)
+    assert agreement.rows > 800 and agreement.largest <= 1
+    scores = run(session(model), held_out)
+    assert scores.shape == ((400, 3) if task == "multiclass" else (400,)) and scores.dtype == np.float64
+    if task != "regression":
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "lightgbm"])
+def test_learns_more_than_the_naive_one(name, task, worlds):
+    train, test = worlds.examples(task, 3000, seed=0), worlds.examples(task, 1000, seed=5)
+    judge = metric(DEFAULT_METRIC[task])
+    naive = judge.value(test.y, algorithm("naive").fit(train).scores(test.rows))
+    found = judge.value(test.y, algorithm(name).fit(train).scores(test.rows))
+    assert judge.sign * (found - naive) > 0.1 * abs(naive)
+
+
+def test_the_same_twice(name, task, worlds):
+    examples = worlds.examples(task, 800)
+    first, second = (algorithm(name).fit(examples).scores(examples.rows) for _ in range(2))
+    assert (first == second).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "lightgbm"])
+def test_importances_find_the_signal(name, worlds):
+    examples = worlds.examples("binary", 3000)
+    shares = algorithm(name).fit(examples).importances(7)
+    assert shares.sum() == pytest.approx(1) and set(np.argsort(-shares)[:2]) == {0, 5}
+
+
+def test_naive_says_the_past(worlds):
+    examples = worlds.examples("binary")
+    assert Naive().fit(examples).scores(examples.rows) == pytest.approx(np.full(1500, examples.y.mean()))
+
+
+def test_linear_is_scikit_learns(worlds):
+    from sklearn.linear_model import LogisticRegression
+
+    for task in ("binary", "multiclass"):
+        examples = worlds.examples(task)
+        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+        matrix = fitted.transform(examples.rows.floats, examples.rows.strings).astype(np.float64)
+        expected = LogisticRegression(C=1.0, max_iter=5000, tol=1e-8).fit(matrix, examples.y).predict_proba(matrix)
+        scores = Linear().fit(examples).scores(examples.rows)
+        assert scores == pytest.approx(expected[:, 1] if task == "binary" else expected, abs=2e-3)
+
+
+def test_a_class_that_a_fold_lacks_gets_a_small_probability(worlds):
+    for name in ("linear", "lightgbm"):
+        for seen in ([0, 1, 2, 4], [1, 3]):
+            examples = worlds.examples("multiclass", 600)
+            y = np.array(seen)[np.arange(600) % len(seen)]
+            part = type(examples)(examples.rows, y, examples.times, "multiclass", 5)
+            scores = algorithm(name).fit(part).scores(part.rows)
+            absent = [k for k in range(5) if k not in seen]
+            assert scores.shape == (600, 5) and (scores[:, absent] < 0.01).all()
+            assert scores.sum(1) == pytest.approx(np.ones(600))
+
+
+def test_early_stopping_settles_the_rounds(worlds):
+    lightgbm = algorithm("lightgbm")
+    found = lightgbm.fit(worlds.examples("binary", 2000))
+    assert 1 <= found.settings["rounds"] < 600
+    settled = lightgbm.settle([{"rounds": 10.0}, {"rounds": 30.0}])
+    assert settled == {"rounds": 20.0}
+    final = lightgbm.fit(worlds.examples("binary", 2000), settled)
+    assert final.booster.num_trees() == 20
+
+
+def test_inputs_that_say_nothing_are_refused(worlds):
+    examples = worlds.examples("binary", 200, floats=0, strings=1)
+    examples.rows.strings[:, 0] = [f"id {i}" for i in range(200)]
+    for name in ("linear", "lightgbm"):
+        with pytest.raises(ModelError, match="no usable input"):
+            algorithm(name).fit(examples)
+
+
+def test_links_do_not_overflow():
+    assert linked(np.array([[-1e4], [1e4]]), "binary").tolist() == [0, 1]
+    assert linked(np.array([[1e4, -1e4, 0]]), "multiclass").tolist() == [[1, 0, 0]]
+
+
+def test_registering_ones_own():
+    class Coin(Naive):
+        pass
+
+    register("coin", Coin())
+    try:
+        assert isinstance(algorithm("coin"), Coin)
+    finally:
+        del ALGORITHMS["coin"]
+    with pytest.raises(UnknownName, match="did you mean 'lightgbm'"):
+        algorithm("lightgmb")

@@ -1,0 +1,177 @@
+"""Metrics equal scikit-learn's; intervals cover; paired differences are oriented."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn import metrics as sk
+
+from mainstem.errors import UnknownName
+from mainstem.models.metrics import METRICS, average_precision, decided, difference, for_task, measure, metric, row_loss
+
+
+@st.composite
+def ranked(draw, positives=1, negatives=0):
+    """0/1 labels, scores with many ties, and weights."""
+    n = draw(st.integers(positives + negatives, 60))
+    y = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
+    y[:positives], y[positives : positives + negatives] = 1, 0
+    scores = draw(hnp.arrays(float, n, elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])))
+    weights = draw(hnp.arrays(float, n, elements=st.sampled_from([0.0, 0.5, 1.0, 3.0])))
+    weights[: positives + negatives] = 1.0
+    return y, scores, weights
+
+
+@given(ranked(negatives=1))
+def test_average_precision_is_sklearns(case):
+    y, scores, weights = case
+    assert average_precision(y, scores) == pytest.approx(sk.average_precision_score(y, scores), abs=1e-12)
+    assert average_precision(y, scores, weights) == pytest.approx(
+        sk.average_precision_score(y, scores, sample_weight=weights), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["average_precision", "roc_auc"])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_a_ranking_of_one_class_is_undefined(name, label):
+    assert np.isnan(metric(name).value(np.full(5, label), np.arange(5.0)))
+
+
+@given(ranked(negatives=1))
+def test_roc_auc_is_sklearns(case):
+    y, scores, weights = case
+    expected = sk.roc_auc_score(y, scores, sample_weight=weights)
+    assert metric("roc_auc").value(y, scores, weights) == pytest.approx(expected, abs=1e-12)
+
+
+@given(ranked(negatives=1))
+def test_binary_means_are_sklearns(case):
+    y, scores, weights = case
+    soft = np.clip(scores, 0.01, 0.99)
+    assert metric("log_loss").value(y, soft, weights) == pytest.approx(
+        sk.log_loss(y, soft, sample_weight=weights, labels=[0, 1])
+    )
+    assert metric("brier").value(y, soft, weights) == pytest.approx(sk.brier_score_loss(y, soft, sample_weight=weights))
+    assert metric("accuracy").value(y, soft, weights) == pytest.approx(
+        sk.accuracy_score(y, soft >= 0.5, sample_weight=weights)
+    )
+
+
+@given(st.integers(2, 50), st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_multiclass_is_sklearns(n, k, seed):
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, k, n), rng.dirichlet(np.ones(k), n)
+    weights = rng.integers(1, 4, n).astype(float)
+    assert metric("log_loss").value(y, p, weights) == pytest.approx(
+        sk.log_loss(y, p, sample_weight=weights, labels=range(k))
+    )
+    expected = sk.f1_score(y, p.argmax(1), average="macro", sample_weight=weights, zero_division=0)
+    assert metric("macro_f1").value(y, p, weights) == pytest.approx(expected)
+    assert metric("accuracy").value(y, p) == pytest.approx(sk.accuracy_score(y, decided(p)))
+
+
+@given(st.integers(3, 50), st.integers(0, 2**32 - 1))
+def test_regression_is_sklearns(n, seed):
+    rng = np.random.default_rng(seed)
+    y, s = rng.normal(1e6, 3, n), rng.normal(1e6, 3, n)
+    weights = rng.integers(1, 4, n).astype(float)
+    assert metric("mae").value(y, s, weights) == pytest.approx(sk.mean_absolute_error(y, s, sample_weight=weights))
+    assert metric("rmse").value(y, s, weights) == pytest.approx(sk.root_mean_squared_error(y, s, sample_weight=weights))
+    assert metric("r2").value(y, s, weights) == pytest.approx(sk.r2_score(y, s, sample_weight=weights), rel=1e-6)
+
+
+def test_undefined_is_nan_not_a_number_of_convenience():
+    zeros, scores = np.zeros(5, int), np.linspace(0, 1, 5)
+    for name in ("average_precision", "roc_auc"):
+        assert np.isnan(metric(name).value(zeros, scores))
+    assert np.isnan(metric("r2").value(np.ones(5), scores))
+    nothing = measure(metric("average_precision"), np.zeros(0, int), np.zeros(0))
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all() and nothing.rows == 0
+
+
+def test_row_loss_averages_to_the_metric():
+    rng = np.random.default_rng(1)
+    y, s = rng.integers(0, 2, 100), rng.random(100)
+    assert row_loss("binary", y, s).mean() == pytest.approx(metric("log_loss").value(y, s))
+    assert row_loss("binary", np.array([1]), np.array([0.0])) == pytest.approx(-np.log(1e-15))
+    assert row_loss("regression", np.array([2.0]), np.array([5.0])).tolist() == [9.0]
+    assert row_loss("multiclass", np.array([1]), np.array([[0.5, 0.25, 0.25]])) == pytest.approx(-np.log(0.25))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_interval_contains_the_value_and_narrows_with_rows(seed):
+    rng = np.random.default_rng(seed)
+    y = rng.random(4000) < 0.3
+    s = np.clip(rng.normal(0.3 + 0.2 * y, 0.2), 0, 1)
+    small, large = measure(metric("roc_auc"), y[:400], s[:400]), measure(metric("roc_auc"), y, s)
+    assert small.low <= small.value <= small.high
+    assert large.high - large.low < small.high - small.low
+    assert large == measure(metric("roc_auc"), y, s), "the same seed gives the same interval"
+
+
+def test_intervals_cover_the_truth_at_about_their_level():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        rows = rng.normal(0, 1, 300)
+        m = measure(metric("mae"), rows, np.zeros(300), seed=trial)
+        covered += m.low <= np.sqrt(2 / np.pi) <= m.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_rows_of_one_group_are_drawn_together():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(50), 40)
+    y = np.repeat(rng.normal(0, 1, 50), 40)
+    alone = measure(metric("mae"), y, np.zeros(2000))
+    together = measure(metric("mae"), y, np.zeros(2000), groups=groups)
+    assert together.value == alone.value
+    assert together.high - together.low > 3 * (alone.high - alone.low), "2000 rows here say what 50 do"
+
+
+def test_difference_is_paired_and_positive_when_better():
+    rng = np.random.default_rng(0)
+    y = rng.random(3000) < 0.3
+    noise = rng.normal(0, 0.5, 3000)
+    good, bad = y + noise, y + noise + rng.normal(0, 0.4, 3000)
+    for name in ("average_precision", "roc_auc"):
+        gain = difference(metric(name), y, good, bad)
+        assert gain.low > 0
+        back = difference(metric(name), y, bad, good)
+        assert (back.value, back.low) == pytest.approx((-gain.value, -gain.high))
+        alone = measure(metric(name), y, good)
+        assert gain.high - gain.low < alone.high - alone.low, "pairing takes the rows' own luck out"
+    lower = difference(metric("rmse"), y.astype(float), np.full(3000, 0.3), np.full(3000, 0.9))
+    assert lower.low > 0, "a smaller error is a gain"
+    same = difference(metric("average_precision"), y, good, good)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_unknown_metric_names_those_of_the_task():
+    with pytest.raises(UnknownName, match="unknown binary metric 'rmse'") as error:
+        metric("rmse", "binary")
+    assert "average_precision" in str(error.value)
+    with pytest.raises(UnknownName, match="did you mean"):
+        metric("acuracy")
+    assert for_task("regression") == ("mae", "rmse", "r2")
+    assert all(m.tasks and m.name == name for name, m in METRICS.items())
+
+
+def test_a_bootstrap_does_not_sort_again():
+    rng = np.random.default_rng(0)
+    y, s = rng.random(55_000) < 0.3, rng.random(55_000)
+    sorts = []
+    original = np.argsort
+    try:
+        np.argsort = lambda *a, **k: sorts.append(1) or original(*a, **k)
+        started = time.process_time()
+        measure(metric("average_precision"), y, s, resamples=200)
+    finally:
+        np.argsort = original
+    assert len(sorts) == 1 and time.process_time() - started < 30
