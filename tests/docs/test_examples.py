@@ -54,6 +54,7 @@ PAGES = [page for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.
 FIRST = (
     "cleaning",
     "concepts",
+    "csv-and-target",
     "features-and-time",
     "findings",
     "joins",

@@ -13,7 +13,7 @@ from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import TARGET, T
+from mainstem.nodes.hidden import GROUP, PART, TARGET, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -24,8 +24,9 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     """Return the dataset as an unbound Ibis table over stored relations: each example once, by time and key.
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
-    `_target`, which is null if the outcome is not known yet. `examples`, with the same columns, can replace the node's
-    rows.
+    `_target`, which is null if the outcome is not known yet. `_t` is null for a model without a prediction time. A
+    model with `groups=` or `split=` has their values as `_group` and `_part`. `examples`, with the same columns, can
+    replace the node's rows.
     """
     retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
@@ -33,11 +34,15 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     rows = definition.read if examples is None else examples
     key = getattr(definition.node, "key", ())
     kept = list(dict.fromkeys((*key, *retrieval.request)))
-    time = resolve_column(rows, node.prediction_time, definition.where).cast(INSTANT)
-    target = total(resolve_column(rows, node.target, definition.where))
-    chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time, TARGET: target})
+    asked = node.prediction_time
+    time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
+    given = {TARGET: node.target, GROUP: node.groups, PART: node.split}
+    own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
+    chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
     found = with_features(chosen, retrieval, as_of)
-    return found.select(*kept, T, *(c for c in retrieval.columns if c not in kept), TARGET).order_by(T, *kept)
+    features = (c for c in retrieval.columns if c not in kept)
+    more = (name for name in (GROUP, PART) if name in own)
+    return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
 
 
 def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:

@@ -23,6 +23,8 @@ def check_keys(graph: Graph, model: str) -> None:
     retrieval, node = retrieval_of(graph, model), graph[model].node
     given: Any = node
     examples = graph[retrieval.examples]
+    if given.prediction_time is None:
+        return
     seen = visible(examples.schema or {})
     moment = moment_of(resolve_column(ibis.table(seen, name=retrieval.examples), given.prediction_time))
     if moment is None:

@@ -22,7 +22,7 @@ from mainstem.errors import LeakError
 from mainstem.features.instants import to_instant, to_micros
 from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.features.views.view import Lookup
-from mainstem.graph.bounds import bounds_of
+from mainstem.graph.bounds import Bounds, bounds_of
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
@@ -91,8 +91,9 @@ class _Check:
         self.examples = graph[self.retrieval.examples]
         seen = visible(self.examples.schema or {})
         self.table = ibis.table(seen, name=self.examples.name)
-        self.prediction = resolve_column(self.table, node.prediction_time, self.where)
-        self.moment, self.bounds = moment_of(self.prediction), bounds_of(self.prediction)
+        timed = node.prediction_time is not None
+        self.prediction = resolve_column(self.table, node.prediction_time, self.where) if timed else None
+        self.moment = None if self.prediction is None else moment_of(self.prediction)
 
     def run(self) -> None:
         targets = self._targets()
@@ -101,10 +102,11 @@ class _Check:
                 continue
             if targets & set(column.derived):
                 raise self._leak(column, "the target is computed from it")
-            self._check(column)
+            if self.prediction is not None:
+                self._check(column, bounds_of(self.prediction))
 
     def run_on_rows(self, fetch: Fetch) -> None:
-        undecided = self._undecided()
+        undecided = {} if self.prediction is None else self._undecided(bounds_of(self.prediction))
         if not undecided:
             return
         rows = self._judged(undecided)
@@ -116,7 +118,7 @@ class _Check:
                 (example,) = fetch(first.select(*self._identity(), T, known=first[f"_known_{n}"]))
                 raise self._late(column, known, f"{counts[f'late_{n}']:,} of {counts['rows']:,}", example)
 
-    def _undecided(self) -> dict[str, Known]:
+    def _undecided(self, bounds: Bounds) -> dict[str, Known]:
         """Return fields of the examples that the model reads directly. For looked-up features, the join hides later
         values.
 
@@ -131,7 +133,7 @@ class _Check:
         known = {name: self.examples.known[name] for name in self.retrieval.request if name in read}
         known |= self._fitted()
         asked = {name: k for name, k in known.items() if name not in self.node.assume_known}
-        return {name: k for name, k in asked.items() if self.bounds.after(k) == "undecided"}
+        return {name: k for name, k in asked.items() if bounds.after(k) == "undecided"}
 
     def _fitted(self) -> dict[str, Known]:
         """Return columns of the examples that a view looks up for the examples themselves, and that depend on fitted
@@ -166,6 +168,8 @@ class _Check:
         return rows
 
     def assumed(self) -> Assumed | None:
+        if self.prediction is None:
+            return None
         columns = [c for c in self._columns() if c.assumed and c.known.moments and not c.known.unknown]
         known = {column.name: column.known for column in columns}
         read: Any = self.examples.read
@@ -213,12 +217,12 @@ class _Check:
         fields = resolve_column(self.table, self.node.target, self.where).op().find(ops.Field)
         return {source for f in fields for source in self.examples.columns.get(f.name, ())}
 
-    def _check(self, column: _Column) -> None:
+    def _check(self, column: _Column, bounds: Bounds) -> None:
         known = column.known
         if known.unknown:
             raise self._leak(column, f"its availability is unknown ({known.unknown})")
         known = replace(known, since=None)  # only the rows tell whether a prediction is before a fixed instant
-        verdict = self.bounds.after(known)
+        verdict = bounds.after(known)
         if verdict == "too late" or (verdict == "undecided" and not self._as_soon_as_the_example(known)):
             raise self._leak(column, f"it is known only at {known}")
 
@@ -229,6 +233,14 @@ class _Check:
         return all(m.column in offsets and m.offset <= offsets[m.column] for m in known.moments)
 
     def _leak(self, column: _Column, why: str) -> LeakError:
+        if self.prediction is None:
+            return LeakError(
+                f"{column.name!r} leaks: {why}",
+                where=self.where,
+                got=f"{column.name!r}, from {', '.join(column.derived)}",
+                expected="features that do not depend on the target",
+                hint=f"leave it out of features=[…], or say why it is known: {column.assume}",
+            )
         return LeakError(
             f"{column.name!r} leaks: {why}, and the prediction is made at {self._at()}",
             where=self.where,

@@ -12,6 +12,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import ibis
+import ibis.expr.operations as ops
+from ibis import _
 
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
@@ -20,8 +22,8 @@ from mainstem.features.views.using import earlier, lookups
 from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.expressions import names_in
-from mainstem.nodes.features import FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.expressions import names_in, resolve_column
+from mainstem.nodes.features import AllColumns, FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.hidden import visible, visible_names
 
 TIME = "time"
@@ -134,7 +136,10 @@ class _Finder:
         for feature in node.features:
             match feature:
                 case str():
-                    self._brings(feature, self._field(feature), "two features")
+                    self._bring_field(feature)
+                case AllColumns():
+                    for name in self._learnable():
+                        self._bring_field(name)
                 case OnDemand():
                     self._compute(feature)
                 case _:
@@ -142,6 +147,23 @@ class _Finder:
                     self._look_up(self.graph.name_of(used.view), used)
         self._no_lists()
         return Retrieval(self.model, self.examples.name, tuple(self.actions), self.request, self.columns)
+
+    def _bring_field(self, name: str) -> None:
+        """Bring a field of the request. A date or an instant brings its parts."""
+        kind = ibis.dtype(self._field(name))
+        if kind.is_date() or kind.is_timestamp():
+            origin = self.graph[self.model].node.origin
+            self._compute(OnDemand(features=_parts(name, kind.is_timestamp()), origin=origin))
+        else:
+            self._brings(name, self.request[name], "two features")
+
+    def _learnable(self) -> list[str]:
+        """Return the columns of the examples but the key, and those that the model reads for something else."""
+        node: Any = self.graph[self.model].node
+        table = ibis.table(visible(self.examples.schema or {}), name=self.examples.name)
+        given = [value for value in (node.target, node.groups, node.split) if value is not None]
+        read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
+        return [name for name in table.columns if name not in {*read, *getattr(self.examples.node, "key", ())}]
 
     def _look_up(self, name: str, used: ViewUse) -> None:
         view = compiled(self.graph, name)
@@ -210,6 +232,14 @@ class _Finder:
         if column in self.columns:
             raise SchemaError(f"{what} have the name {column!r}", hint=".on(…) gives a use of a view its own name")
         self.columns[column] = kind
+
+
+def _parts(name: str, instant: bool) -> dict[str, Any]:
+    """Return the parts of a date or an instant as on-demand features."""
+    column = _[name]
+    found = {"year": column.year(), "month": column.month(), "day": column.day(), "weekday": column.day_of_week.index()}
+    hour = {"hour": column.hour()} if instant else {}
+    return {f"{name}__{part}": value for part, value in (found | hour).items()}
 
 
 def _types(action: Computation, row: ibis.Table) -> dict[str, str]:

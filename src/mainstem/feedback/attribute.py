@@ -16,6 +16,7 @@ from mainstem.feedback.changes import Window, series
 from mainstem.feedback.decisions import muted
 from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
+from mainstem.models.artifact.manifest import EARLIER
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import Array
 from mainstem.monitoring.judged import judged, keep
@@ -87,12 +88,16 @@ class Attribute:
         batch = batch.take(batch.known)
         if not len(batch):
             return [replace(finding, state="failed", reason="its predictions no longer exist")]
-        case = Case.of(then, batch, self._scorer(then))
+        case = Case.of(then, batch, *self._scorers(then))
         columns = replayed(then, batch, watched.context.graph, {f"{finding.node}.{finding.column}"})
         return [reporting.verified(finding, case.recovery(case.rescored(columns)))]
 
-    def _scorer(self, watched: Watched) -> Score:
-        return Scorer.load(self.lake_root / watched.version.artifact).score
+    def _scorers(self, watched: Watched) -> tuple[Score, Score]:
+        """Return the version's artifact, and the one that has not seen its test rows."""
+        directory = self.lake_root / watched.version.artifact
+        live = Scorer.load(directory)
+        earlier = next((file for file in EARLIER if file in live.manifest.earlier), None)
+        return live.score, live.score if earlier is None else Scorer.load(directory, earlier).score
 
     # ── what is new ──────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +112,7 @@ class Attribute:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")
         before = _before(watched, closed)
-        case = Case.of(watched, known, self._scorer(watched))
+        case = Case.of(watched, known, *self._scorers(watched))
         if len(case.reference) < HELD_OUT:
             held_out = f"{watched.version.id} has {len(case.reference):,} held-out rows"
             return [], f"causes not judged: {held_out}, {HELD_OUT:,} are needed", []

@@ -13,7 +13,7 @@ from mainstem.feedback.attribution import Floats, Labelled, Score
 from mainstem.models.metrics import Array, Metric, difference, metric
 from mainstem.monitoring.drift import Sample
 from mainstem.monitoring.history import clusters
-from mainstem.monitoring.partition import Batch, Watched, reference
+from mainstem.monitoring.partition import Batch, Watched, held_out
 from mainstem.nodes.endpoints import Drift
 from mainstem.nodes.findings import Recovery
 from mainstem.nodes.instants import instant_of
@@ -25,8 +25,8 @@ from mainstem.nodes.records import InputColumn
 class Case:
     """Rows with outcomes, in order of time, and the scores that were `served` for them.
 
-    `reference` are the test rows of the live version. `history` are the inputs of all its labelled rows. `score` is its
-    artifact.
+    `reference` are test rows of the live version. `history` are the inputs of all its labelled rows. `score` is its
+    artifact. `before` is the one that has not seen the reference: losses on both sides are compared with it.
     """
 
     rows: Labelled
@@ -37,24 +37,26 @@ class Case:
     score: Score
     metric: Metric
     task: Task = "binary"
+    before: Score | None = None
     drift: Drift = field(default_factory=lambda: Drift())
 
     @classmethod
-    def of(cls, watched: Watched, batch: Batch, score: Score) -> Case:
+    def of(cls, watched: Watched, batch: Batch, score: Score, before: Score | None = None) -> Case:
         """Return the rows of `batch` with known outcomes."""
         version, known = watched.version, batch.take(batch.known)
         dataset = watched.dataset()
-        held_out = reference(dataset)
+        unseen = held_out(dataset)
         task = cast(Task, version.task)
         return cls(
             Labelled(known.inputs, known.outcomes),
             known.scores,
-            Labelled(held_out.inputs, held_out.outcomes),
+            Labelled(unseen.inputs, unseen.outcomes),
             dataset.inputs,
             version.inputs,
             score,
             metric(version.metric, task),
             task,
+            before,
             next((m for m in watched.endpoint.monitors if isinstance(m, Drift)), Drift()),
         )
 
@@ -62,6 +64,11 @@ class Case:
     def window(self) -> tuple[datetime, datetime]:
         """The first and the last prediction time."""
         return instant_of(int(self.rows.inputs.times[0])), instant_of(int(self.rows.inputs.times[-1]))
+
+    @property
+    def unseeing(self) -> Score:
+        """The artifact that has not seen the reference."""
+        return self.before or self.score
 
     def rescored(self, columns: Mapping[str, Array]) -> Array:
         """Return the scores of the same artifact with some inputs replaced."""

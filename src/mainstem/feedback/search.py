@@ -81,7 +81,7 @@ def search(case: Case, read: Read, replay: Replay, suspect: Mapping[str, list[Wi
     a reference."""
     drifted = shifts(case.reference.inputs, case.rows.inputs, case.inputs, case.drift, case.history)
     changes = _changes(case, drifted, read, suspect or {})
-    others = rivals(case.rows, case.reference, case.score, task=case.task) if changes else ()
+    others = rivals(case.rows, case.reference, case.unseeing, task=case.task) if changes else ()
     repairs = tuple(_repair(case, change, drifted, replay, others) for change in changes)
     repaired = replay([change.rule for change in changes]) if changes else {}
     losses, causes = _losses(case, case.rows.with_columns(repaired), {c.place for c in changes}, others)
@@ -112,7 +112,7 @@ def _repair(case: Case, change: Change, found: Sequence[Shift], replay: Replay, 
     names = {c.name for c in inputs}
     scores = case.rescored(replay([change.rule]))
     own = recovered(f"{change.place} repaired", case.rows, case.served, scores, case.task)
-    measured = gains(case.rows, case.reference, inputs, case.score, task=case.task)
+    measured = gains(case.rows, case.reference, inputs, case.unseeing, task=case.task)
     gain = next((g for g in measured if change.place in g.sources), None)
     behind = tuple(s for s in found if s.input in names)
     return Repair(change, behind, gain, case.recovery(scores), (own, *others))
@@ -122,19 +122,19 @@ def _losses(
     case: Case, rows: Labelled, explained: set[str], others: tuple[Rival, ...]
 ) -> tuple[tuple[Loss, ...], tuple[Cause, ...]]:
     """Return the columns that lost their worth, and the common causes of losses that no column explains."""
-    measured = gains(rows, case.reference, case.inputs, case.score, task=case.task)
+    measured = gains(rows, case.reference, case.inputs, case.unseeing, task=case.task)
     lost = [g for g in measured if _lost(g) and not explained.intersection(g.sources)]
     if not lost:
         return (), ()
-    others = others or rivals(case.rows, case.reference, case.score, task=case.task)
-    after = rivals(rows, case.reference, case.score, task=case.task) if explained else others
+    others = others or rivals(case.rows, case.reference, case.unseeing, task=case.task)
+    after = rivals(rows, case.reference, case.unseeing, task=case.task) if explained else others
     kind, common_to = common(lost, measured, after)
     causes = []
     if kind is not None:
         costs = [_worth_lost(case, rows, gain) for gain in common_to]
         cost = max(costs, key=lambda each: each.value)
         if not negligible(cost, case.value(case.served)):
-            wrong = flipped(rows, case.score) if kind == "labels" else None
+            wrong = flipped(rows, case.unseeing) if kind == "labels" else None
             causes.append(Cause(kind, common_to, cost, after, wrong))
     losses = []
     for gain in (g for g in lost if g not in common_to):
@@ -159,7 +159,7 @@ def _worth_lost(case: Case, rows: Labelled, gain: Gain, seed: int = 1) -> Measur
         chosen = side.take(sampled(len(side), DRAWS * ROWS, random))
         drawn = random.integers(0, len(pool), len(chosen))
         without = {**chosen.inputs.columns, **{name: pool.columns[name][drawn] for name in gain.inputs}}
-        scores = [case.score(chosen.inputs.columns), case.score(without)]
+        scores = [case.unseeing(chosen.inputs.columns), case.unseeing(without)]
         groups = clusters(chosen.inputs.times)
         worths.append(difference(case.metric, chosen.outcomes, *scores, groups=groups))
     then, now = worths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import StorageError
 from mainstem.models.metrics import Array
+from mainstem.models.splits import FOLD
 from mainstem.monitoring.drift import Sample
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -123,7 +124,7 @@ class Watched:
 
             stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
             key = _key(self.context.graph, self.context.graph.name_of(self.endpoint.model.examples))
-            labelled = stored.filter(stored[SPLIT].isin(["train", "test"]))
+            labelled = stored.filter(stored[SPLIT].isin(["train", "test"]) | stored[SPLIT].startswith(FOLD))
             table = session.fetch(labelled.order_by(T, *(name for name in key if name in stored.columns)))
         inputs = inputs_of(table, self.version.inputs)
         scores = np.full(table.num_rows, np.nan)
@@ -148,10 +149,17 @@ class Watched:
 
 
 def reference(dataset: Batch) -> Batch:
-    """Return the test rows of a version's dataset."""
-    import pyarrow.compute as pc
+    """Return the test rows of a version's dataset. Of a cross-validated version, all rows are."""
+    return _in(dataset, lambda part: part == "test" or part.startswith(FOLD))
 
-    return dataset.take(pc.equal(dataset.table[SPLIT], "test").to_numpy(zero_copy_only=False).astype(bool))
+
+def held_out(dataset: Batch) -> Batch:
+    """Return the rows that the first of the version's measured artifacts has not seen."""
+    return _in(dataset, lambda part: part in ("test", f"{FOLD}1"))
+
+
+def _in(dataset: Batch, wanted: Callable[[str], bool]) -> Batch:
+    return dataset.take(np.array([wanted(part) for part in dataset.table[SPLIT].to_pylist()], bool))
 
 
 def floats(column: Any) -> NDArray[np.float64]:
@@ -165,12 +173,11 @@ def texts(column: Any) -> Array:
 
 
 def times_of(table: pa.Table, column: str) -> NDArray[np.int64]:
-    """Return an instant column as µs since the epoch. Nulls are not expected."""
+    """Return an instant column as µs since the epoch; 0 for null, in a dataset without a prediction time."""
     import pyarrow as pa
 
-    return np.asarray(
-        table[column].cast(pa.timestamp("us", "UTC")).cast("int64").to_numpy(zero_copy_only=False), np.int64
-    )
+    found = table[column].cast(pa.timestamp("us", "UTC")).cast("int64").fill_null(0)
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
 
 def inputs_of(table: pa.Table, columns: Sequence[InputColumn]) -> Mapping[str, Array]:

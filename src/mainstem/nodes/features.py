@@ -172,7 +172,12 @@ def on_demand(**features: Deferred) -> OnDemand:
     return OnDemand(features=dict(features))
 
 
-FeatureUse = FeatureView | ViewUse | OnDemand | str
+@dataclass(frozen=True)
+class AllColumns:
+    """All columns of a model's examples, but those that it does not learn from."""
+
+
+FeatureUse = FeatureView | ViewUse | OnDemand | AllColumns | str
 """A feature of `ms.model(features=[…])`. A text names a request field."""
 
 
@@ -181,9 +186,11 @@ def use(feature: Any) -> ViewUse:
     return feature if isinstance(feature, ViewUse) else ViewUse(view=feature, on=feature.key)
 
 
-def uses_of(features: Sequence[FeatureUse]) -> tuple[FeatureUse, ...]:
+def uses_of(features: Sequence[FeatureUse] | Literal["all"]) -> tuple[FeatureUse, ...]:
     """Return the features of a model as a tuple. Raises `DefinitionError` if one of them is not a feature."""
-    expected = "a list of views, ms.on_demand(…), and names of request fields"
+    if isinstance(features, str) and features == "all":
+        return (AllColumns(),)
+    expected = 'a list of views, ms.on_demand(…), and names of request fields; or "all"'
     listed = several(features)
     if listed is None:
         raise refused("`features` must be a list", features, expected, hint="features=[…]")

@@ -237,7 +237,8 @@ class ModelVersion:
     """One immutable fitted artifact with its lineage.
 
     `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
-    on the test rows. `baseline` is the naive model's metric there. `folds` are the cross-validated scores per
+    on the test rows, with a fit on rows until `measured_until`. `model.onnx` is a fit on all rows, until
+    `trained_until`. `baseline` is the naive model's metric there. `folds` are the cross-validated scores per
     candidate. `snapshots` maps each training table to its snapshot id. A version some of whose rows were erased since
     (`erased_at`) cannot be trained again as it was.
     """
@@ -259,6 +260,7 @@ class ModelVersion:
     folds: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     trained_until: datetime | None = None
+    measured_until: datetime | None = None
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     erased_at: datetime | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,6 +11,8 @@ from mainstem.project.branch import Branch
 from mainstem.project.live import Pages, Rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mainstem.nodes.parity import ParityReport
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
@@ -29,9 +31,20 @@ class Answering(Branch):
 
         return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
-    def predict(self, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
-        """Score rows as the server does, without logging them. Return one answer per row. Raises `RequestError`."""
-        return live.predict(self, endpoint, rows, time)
+    def predict(self, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+        """Score rows as the server does, without logging them: by the champion of an endpoint, or by the newest version
+        of a model. Return one answer per row. Raises `RequestError`."""
+        return live.predict(self, name, rows, time)
+
+    def predict_texts(self, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
+        """Score rows of texts, as a CSV file holds them, as `predict` does.
+
+        A blank text is missing. Return the rows with `score`, and with `label`, `decision` or the probability of each
+        class where the model has them. Raises `RequestError`.
+        """
+        from mainstem.project.texts import predict_texts
+
+        return predict_texts(self, name, rows)
 
     def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
         """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""

@@ -12,7 +12,6 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.models import Model
 from mainstem.nodes.sources import Source
 
 if TYPE_CHECKING:
@@ -39,10 +38,11 @@ def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
 
 def tells_known(graph: Graph) -> bool:
     """Return whether the project says or asks when values become known: by `known=`, `assume_known=`, a view or a
-    model."""
+    model with a `prediction_time`."""
     nodes = [definition.node for definition in graph]
     said = any(getattr(node, "known", None) is not None or getattr(node, "assume_known", None) for node in nodes)
-    return said or bool(graph.broken) or any(isinstance(node, (FeatureView, Model)) for node in nodes)
+    asked = (isinstance(node, FeatureView) or getattr(node, "prediction_time", None) is not None for node in nodes)
+    return said or bool(graph.broken) or any(asked)
 
 
 def _known(spec: Any, node: Source, table: ibis.Table) -> Known:

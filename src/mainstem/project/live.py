@@ -16,6 +16,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.models import Model
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import Release
 from mainstem.nodes.status import ProjectStatus
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mainstem.project.branch import Branch
     from mainstem.serving.http.routing import Route
     from mainstem.serving.journal import Journal
+    from mainstem.serving.predictor import Predictor
     from mainstem.serving.service import Live, Service
 
 Rows = Sequence[Mapping[str, Any]]
@@ -140,22 +142,30 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
         yield report
 
 
-def predict(branch: Branch, endpoint: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server does, in this process. Nothing is logged."""
-
-    predictor = _live(branch).predictor(endpoint)
+    predictor = predictor_of(branch, name)
     answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
     return [
         {
             "score": answer.score,
             "decision": answer.decision,
             "label": answer.label,
+            "scores": dict(answer.scores),
             "version": predictor.version.id,
             "flags": list(answer.flags),
             "features": dict(answer.features),
         }
         for answer in answers
     ]
+
+
+def predictor_of(branch: Branch, name: str) -> Predictor:
+    """Return the predictor of an endpoint's champion, or of a model's newest version."""
+    if name not in branch.graph.of(Model):
+        return _live(branch).predictor(name)
+    branch.claim()
+    return service(branch).trial(name)
 
 
 def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.requests import sent
@@ -247,8 +248,30 @@ class Service:
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
     ) -> Predictor:
+        version = self._champion(release, name, graph.name_of(node.model))
+        return self._predicting(graph, release, name, node, version, features)
+
+    def trial(self, model: str) -> Predictor:
+        """Return a predictor of a model's newest version, promoted or not. Raises `Unavailable` without a version."""
+        graph, release = self._load()
+        id = release.models.get(model)
+        version = self._state.get(ModelVersion, id) if id else None
+        if version is None:
+            raise Unavailable(f"the model {model!r} has no version yet", hint="mainstem run")
+        node: Any = graph[model].node
+        features = FeatureReader(graph, release, self._store)
+        return self._predicting(graph, release, model, Endpoint(model=node), version, features)
+
+    def _predicting(
+        self,
+        graph: Graph,
+        release: Release,
+        name: str,
+        node: Endpoint,
+        version: ModelVersion,
+        features: FeatureReader,
+    ) -> Predictor:
         model = graph.name_of(node.model)
-        version = self._champion(release, name, model)
         retrieval = retrieval_of(graph, model)
         views = {lookup.view.name: features.view(lookup.view.name) for lookup in retrieval.lookups}
         unknown = [

@@ -17,7 +17,7 @@ import mainstem.testing
 from mainstem.errors import LeakError, MainstemError, ModelError, NotFound, RunFailed
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.training import train
-from mainstem.models.versions import registry
+from mainstem.models.versions import comparing, registry
 from mainstem.models.versions.report import card, headline, text
 from mainstem.nodes.records import Binding, InputColumn, Measure, ModelVersion, Release
 from mainstem.planning.execution import Context
@@ -119,7 +119,8 @@ def test_every_row_is_in_one_split(trained):
         k: rows[k] for k in ("train", "gap", "test", "unlabelled")
     }
     assert found["test"]["first"] - found["train"]["last"] > dt.timedelta(days=1)
-    assert found["train"]["last"] == made.trained_until
+    assert found["train"]["last"] == made.measured_until
+    assert found["test"]["last"] == made.trained_until, "the version that ships has learned from the test rows too"
 
 
 def test_measured_with_intervals_beside_the_naive_one(trained):
@@ -132,8 +133,8 @@ def test_measured_with_intervals_beside_the_naive_one(trained):
     assert made.folds[made.algorithm] == max(made.folds.values())
 
 
-def test_what_was_measured_is_what_ships(trained):
-    """The artifact, on the stored test rows, gives the measured figure again."""
+def test_what_was_measured_is_kept(trained):
+    """The earlier artifact, on the stored test rows, gives the measured figure again."""
     from mainstem.models.data.columns import rows_of
     from mainstem.models.metrics import average_precision
 
@@ -141,7 +142,9 @@ def test_what_was_measured_is_what_ships(trained):
     scan = project.adapters.lake.scan(project.release.tables["dataset.late"])
     with project.adapters.engine.session({"dataset.late": scan}) as session:
         test = session.fetch("SELECT * FROM \"dataset.late\" WHERE _split = 'test'")
-    scores = Scorer.load(project.adapters.lake_root / made.artifact).score_rows(rows_of(test, made.inputs))
+    directory, rows = project.adapters.lake_root / made.artifact, rows_of(test, made.inputs)
+    scores = Scorer.load(directory, "earlier.onnx").score_rows(rows)
+    assert not np.array_equal(scores, Scorer.load(directory).score_rows(rows)), "what ships is fitted on all rows"
     value = average_precision(np.asarray(test["_target"].to_pylist(), float), scores)
     assert value == made.metrics["average_precision"].value
 
@@ -149,9 +152,16 @@ def test_what_was_measured_is_what_ships(trained):
 def test_the_artifact_describes_itself(trained):
     project, _, made = trained
     directory = project.adapters.lake_root / made.artifact
-    assert made.artifact == "models/late/1" and {p.name for p in directory.iterdir()} == {"model.onnx", "manifest.json"}
+    assert made.artifact == "models/late/1" and {p.name for p in directory.iterdir()} == {
+        "model.onnx",
+        "earlier.onnx",
+        "manifest.json",
+    }
     manifest = json.loads((directory / "manifest.json").read_text())
     assert manifest["sha256"] == hashlib.sha256((directory / "model.onnx").read_bytes()).hexdigest()
+    assert manifest["earlier"] == {
+        "earlier.onnx": hashlib.sha256((directory / "earlier.onnx").read_bytes()).hexdigest()
+    }
     assert manifest["gate"]["rows"] > 400 and manifest["gate"]["largest"] <= 1
     assert manifest["run"] == made.run and manifest["versions"]["numpy"]
     assert sum(manifest["importances"].values()) == pytest.approx(1)
@@ -259,7 +269,7 @@ def test_a_challenger_that_is_no_better_stays_one(monkeypatch):
         assert "gain -0." in outcome.message
         old, new = registry.versions(context.records, "late")
         with context.session(["dataset.late"]) as session:
-            evidence = registry.compare(session, project.adapters.lake_root, old, new)
+            evidence = comparing.compare(session, project.adapters.lake_root, old, new)
         assert evidence.champion.value == pytest.approx(old.metrics["average_precision"].value)
         assert evidence.gain.rows == old.metrics["average_precision"].rows
         assert evidence.gain.value == pytest.approx(evidence.challenger.value - evidence.champion.value)
@@ -286,17 +296,17 @@ def test_rows_that_the_champion_was_trained_on_are_no_evidence(monkeypatch):
         context = trained_again(project, monkeypatch, test=0.5)
         with context.session(["dataset.late"]) as session:
             old, new = registry.versions(context.records, "late")
-            evidence = registry.compare(session, project.adapters.lake_root, old, new)
+            evidence = comparing.compare(session, project.adapters.lake_root, old, new)
             assert evidence.gain.rows < old.rows["test"] + 30 < new.rows["test"]
-            late = replace(old, trained_until=BEGIN + dt.timedelta(days=900))
+            late = replace(old, measured_until=BEGIN + dt.timedelta(days=900))
             with pytest.raises(ModelError, match="too few rows that neither"):
-                registry.compare(session, project.adapters.lake_root, late, new)
+                comparing.compare(session, project.adapters.lake_root, late, new)
             other = replace(old, inputs=(InputColumn("gone", "float"),))
             with pytest.raises(ModelError, match="lacks columns") as error:
-                registry.compare(session, project.adapters.lake_root, other, new)
+                comparing.compare(session, project.adapters.lake_root, other, new)
             assert error.value.got == "gone"
             with pytest.raises(ModelError, match="predict different targets"):
-                registry.compare(session, project.adapters.lake_root, replace(old, task="regression"), new)
+                comparing.compare(session, project.adapters.lake_root, replace(old, task="regression"), new)
 
 
 def test_an_unknown_version(trained):
@@ -382,7 +392,7 @@ def test_the_target_among_the_inputs():
     assert "'trip__distance' is the target itself" in str(error.value)
 
 
-@pytest.mark.parametrize("moment", ["fold 2", "export", "measured"])
+@pytest.mark.parametrize("moment", ["fold 2", "measured", "linear on all"])
 def test_an_interrupt_leaves_nothing_behind(monkeypatch, moment):
     with project_of(trips(400)) as project:
 
@@ -442,7 +452,7 @@ def test_promote_is_pure():
 
 def test_evidence_needs_its_whole_interval_above_nothing():
     def gain(low):
-        return registry.Evidence("roc_auc", _M, _M, Measure(0.02, low, 0.04, 500))
+        return comparing.Evidence("roc_auc", _M, _M, Measure(0.02, low, 0.04, 500))
 
     assert gain(0.001).suffices and not gain(0.0).suffices and not gain(-0.001).suffices
     assert str(gain(0.001)) == "roc auc 0.700 → 0.700, gain 0.020 (0.001–0.040) on 500 rows"

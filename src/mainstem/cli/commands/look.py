@@ -1,4 +1,4 @@
-"""`mainstem status`, `show`, `query`, `diff` and `parity`: look, and compare what is stored."""
+"""`mainstem status`, `show`, `query`, `diff`, `parity`: look, and compare what is stored."""
 
 from __future__ import annotations
 

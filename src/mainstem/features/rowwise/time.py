@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import ibis.expr.operations as ops
@@ -51,8 +52,21 @@ _CLOCK: dict[type[ops.Node], Callable[[int], Any]] = {
 }
 
 
+_CALENDAR: dict[type[ops.Node], Callable[[date], int]] = {
+    ops.DayOfWeekIndex: date.weekday,
+    ops.ExtractDay: lambda day: day.day,
+    ops.ExtractMonth: lambda day: day.month,
+    ops.ExtractYear: lambda day: day.year,
+    ops.ExtractDayOfYear: lambda day: day.timetuple().tm_yday,
+}
+"""Parts of a date. Rows hold dates as ISO 8601 text."""
+
+
 @register(*_CLOCK)
 def _clock(op: Any) -> Compute:
+    if isinstance(op.arg, ops.Field) and op.arg.dtype.is_date() and type(op) in _CALENDAR:
+        part, name = _CALENDAR[type(op)], op.arg.name
+        return lift1(lambda text: part(date.fromisoformat(text)), lambda row: row[name])
     return lift1(_CLOCK[type(op)], *_instants(op.arg))
 
 

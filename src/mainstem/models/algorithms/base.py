@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mainstem.errors import ModelError
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing import FEWEST_ROWS
+from mainstem.models.preprocessing import fewest
 from mainstem.nodes.models import Task
 
 Settings = Mapping[str, float]
@@ -75,7 +75,8 @@ def usable(matrix: Matrix) -> Matrix:
     if not matrix.shape[1]:
         raise ModelError(
             "the model has no usable input",
-            expected=f"a number, or a text with a level in {FEWEST_ROWS} rows",
-            hint="a text that differs in every row is not useful to a model: add its parts as columns",
+            got=f"{len(matrix):,} rows to learn from, in which every text is rare",
+            expected=f"a number, or a text that {fewest(len(matrix))} of these rows share",
+            hint="more examples or fewer folds; of a text that differs in every row, add the parts as columns",
         )
     return matrix

@@ -25,6 +25,10 @@ _OBJECTIVE: dict[Task, dict[str, str]] = {
 }
 
 
+FEWEST_WATCHED = 30
+"""Rows below which early stopping stops by chance."""
+
+
 @dataclass(frozen=True, eq=False)
 class TreeScore:
     """A boosted ensemble over the matrix."""
@@ -52,10 +56,12 @@ class LightGBM:
     """Gradient-boosted trees.
 
     Without settings, early stopping on the latest `held_out` share of the rows finds the number of rounds, with
-    encoders fitted on the earlier rows. With settings, all rows are fitted with that number of rounds.
+    encoders fitted on the earlier rows. If that share has too few rows to tell, there are `few_rounds`. With settings,
+    all rows are fitted with that number of rounds.
     """
 
     rounds: int = 600
+    few_rounds: int = 50
     patience: int = 20
     held_out: float = 0.15
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +69,8 @@ class LightGBM:
     def fit(self, examples: Examples, settings: Settings | None = None) -> TreeScore:
         if settings:
             return self._fit(examples, None, int(settings["rounds"]))
+        if len(examples) * self.held_out < FEWEST_WATCHED:
+            return self._fit(examples, None, self.few_rounds)
         early, late = _latest_part(examples, self.held_out)
         return self._fit(early, late, self.rounds)
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from mainstem.errors import StorageError
@@ -30,8 +31,8 @@ def digest(model: bytes) -> str:
     return hashlib.sha256(model).hexdigest()
 
 
-def save(root: Path, manifest: Manifest, model: bytes) -> Path | None:
-    """Write `models/NAME/NUMBER` below `root` atomically.
+def save(root: Path, manifest: Manifest, model: bytes, earlier: Mapping[str, bytes] | None = None) -> Path | None:
+    """Write `models/NAME/NUMBER` below `root` atomically, with the `earlier` artifacts by file name.
 
     Returns the path relative to `root`; None if another run has taken the number. Raises `StorageError` if the write
     fails.
@@ -42,7 +43,8 @@ def save(root: Path, manifest: Manifest, model: bytes) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
         try:
-            _write(draft / MODEL, model)
+            for name, onnx in {MODEL: model, **(earlier or {})}.items():
+                _write(draft / name, onnx)
             _write(draft / FILE, encode(manifest))
             draft.chmod(0o755)
             draft.rename(target)

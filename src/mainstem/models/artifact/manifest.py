@@ -18,6 +18,8 @@ from mainstem.nodes.records import InputColumn, Measure, now
 FORMAT = 1
 FILE = "manifest.json"
 MODEL = "model.onnx"
+EARLIER = ("earlier.onnx", "fold-1.onnx")
+"""The artifact that was measured: of a version with a test, and the first one of a cross-validated version."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Agreement:
 class Manifest:
     """The signature (`inputs` → `score`), the measurements and the lineage of an artifact. `sha256` is its model's
     hash.
+
+    `model.onnx` is fitted on all labelled rows, the latest from `trained_until`. `earlier` are the artifacts that were
+    measured, by file, each with its hash; one with a test was fitted on rows until `measured_until`. Versions are
+    compared with these, on rows that they have not seen.
 
     `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured.
     """
@@ -59,6 +65,8 @@ class Manifest:
     importances: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     trained_until: datetime | None = None
+    measured_until: datetime | None = None
+    earlier: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     gate: Agreement | None = None

@@ -31,22 +31,22 @@ class Scorer:
         self._session = session(model)
 
     @classmethod
-    def load(cls, directory: Path) -> Scorer:
-        """Load the artifact in a directory. Raises `ModelError` if it is missing, damaged or differs from its
-        manifest."""
+    def load(cls, directory: Path, file: str = MODEL) -> Scorer:
+        """Load the artifact in a directory, or one of its earlier ones. Raises `ModelError` if it is missing, damaged
+        or differs from its manifest."""
         manifest = read(directory)
-        path = directory / MODEL
+        path, expected = directory / file, manifest.sha256 if file == MODEL else manifest.earlier.get(file, "")
         try:
             model = path.read_bytes()
         except OSError as problem:
             raise ModelError("the model cannot be read", where=str(path), got=str(problem)) from problem
         found = hashlib.sha256(model).hexdigest()
-        if found != manifest.sha256:
+        if found != expected:
             raise ModelError(
                 "the model is not the one its manifest describes",
                 where=str(path),
                 got=f"{len(model)} bytes, sha256 {found[:12]}…",
-                expected=f"sha256 {manifest.sha256[:12]}…",
+                expected=f"sha256 {expected[:12]}…",
                 hint="the file was truncated or changed: roll back to an older version, or train again",
             )
         return cls(manifest, model)

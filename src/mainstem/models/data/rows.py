@@ -34,9 +34,10 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled rows of a task with `classes` classes: `y` as in `task.Labels`, `times` in microseconds.
+    """Labelled rows of a task with `classes` classes: `y` as in `labels.Labels`, `times` in microseconds.
 
-    `groups` [n] numbers the rows by their key, if the examples have a key.
+    Without a prediction time all `times` are 0. `groups` [n] are numbers whose rows stay together in splits.
+    `validation` [n] are the rows that candidates are compared on, if the user says which.
     """
 
     rows: Rows
@@ -46,13 +47,20 @@ class Examples:
     classes: int = 0
     seed: int = 0
     groups: NDArray[np.int64] | None = None
+    validation: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: NDArray[np.intp]) -> Examples:
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(self, rows=self.rows.take(rows), y=self.y[rows], times=self.times[rows], groups=groups)
+        return replace(
+            self,
+            rows=self.rows.take(rows),
+            y=self.y[rows],
+            times=self.times[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            validation=None if self.validation is None else self.validation[rows],
+        )
 
     @property
     def targets(self) -> NDArray[np.float64]:

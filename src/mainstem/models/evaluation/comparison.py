@@ -37,16 +37,24 @@ class Comparison:
 
 
 def compare(
-    train: Examples, candidates: Sequence[str], judge: Metric, *, folds: int, gap: str, report: Report
+    train: Examples,
+    candidates: Sequence[str],
+    judge: Metric,
+    *,
+    folds: int,
+    gap: str,
+    report: Report,
+    window: str | None = None,
 ) -> Comparison:
-    """Cross-validate the candidates on expanding folds. Raises `ModelError` if no fold is usable."""
+    """Cross-validate the candidates, on folds of the same kind as the test: expanding by time, by group, stratified; or
+    on the rows that the user set apart for it. Raises `ModelError` if no fold is usable."""
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
-    parts = splits.folds(sample.times, sample.y, count=folds, gap=gap, seed=train.seed, groups=sample.groups)
+    parts = _parts(sample, folds, gap, window)
     scores: dict[str, list[float]] = {name: [] for name in candidates}
     settings: dict[str, list[Settings]] = {name: [] for name in candidates}
     for number, part in enumerate(parts, 1):
         past, future = sample.take(part.train), sample.take(part.test)
-        _has_classes(past, number, len(parts))
+        has_classes(past, number, len(parts))
         for name in candidates:
             report(f"fold {number}/{len(parts)} {name} …")
             fitted = algorithm(name).fit(past)
@@ -66,10 +74,22 @@ def fit(train: Examples, comparison: Comparison) -> Estimator:
 
 def measured(examples: Examples, scores: Scores) -> dict[str, Measure]:
     """Return every metric of the task that is defined on these rows, with intervals. Whole days are resampled if
-    possible."""
+    possible, else whole groups if there are any."""
     judges = [METRICS[name] for name in for_task(examples.task)]
-    found = measures(judges, examples.y, scores, groups=days(examples.times), seed=examples.seed)
+    found = measures(judges, examples.y, scores, groups=_units(examples), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
+
+
+def resampled(examples: Examples) -> str:
+    """Return what the bootstrap resamples, in words."""
+    if days(examples.times) is not None:
+        return "whole days"
+    return "whole groups" if splits.repeated(examples.groups) else "rows"
+
+
+def _units(examples: Examples) -> NDArray[np.int64] | None:
+    found = days(examples.times)
+    return found if found is not None else examples.groups if splits.repeated(examples.groups) else None
 
 
 def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -78,7 +98,17 @@ def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return found if len(np.unique(found)) >= FEWEST_DAYS else None
 
 
-def _has_classes(past: Examples, number: int, folds: int) -> None:
+def _parts(sample: Examples, folds: int, gap: str, window: str | None) -> list[splits.Split]:
+    apart = sample.validation
+    if apart is not None and apart.any():
+        return [splits.Split(np.flatnonzero(~apart), np.flatnonzero(apart), np.empty(0, np.intp))]
+    return splits.folds(
+        sample.times, sample.y, count=folds, gap=gap, seed=sample.seed, groups=sample.groups, window=window
+    )
+
+
+def has_classes(past: Examples, number: int, folds: int) -> None:
+    """Refuse to learn from one class. Raises `ModelError`."""
     if past.task != "regression" and len(np.unique(past.y)) < 2:
         raise ModelError(
             "a fold has only one class",

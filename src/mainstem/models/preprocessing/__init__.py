@@ -7,7 +7,7 @@ ONNX subgraphs are built here and not converted, because converted encoders can 
 from mainstem.models.preprocessing.base import Fitted, Preprocessor
 from mainstem.models.preprocessing.both import Both, ForLinear, ForTrees
 from mainstem.models.preprocessing.numbers import FAR, Filled, Scaled
-from mainstem.models.preprocessing.texts import FEWEST_ROWS, Levels, OneHot, Ordinal
+from mainstem.models.preprocessing.texts import FEWEST_ROWS, Levels, OneHot, Ordinal, fewest
 
 __all__ = [
     "FAR",
@@ -22,4 +22,5 @@ __all__ = [
     "Ordinal",
     "Preprocessor",
     "Scaled",
+    "fewest",
 ]

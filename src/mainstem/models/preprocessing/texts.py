@@ -12,9 +12,16 @@ from mainstem.models.data.rows import NULL, Matrix, Strings
 from mainstem.models.graphs.builder import ML, Builder
 
 FEWEST_ROWS = 20
-"""A level with fewer training rows is counted among the others. Unknown levels are too."""
+"""A level with fewer training rows is counted among the others. Unknown levels are too.
+
+In small tables a level needs fewer: see `fewest`."""
 
 SMOOTHING = 50.0
+
+
+def fewest(rows: int) -> int:
+    """Return the rows that a level needs: 20 of 500 rows or more, of fewer rows in proportion, at least 2."""
+    return max(2, min(FEWEST_ROWS, rows // 25))
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,7 @@ def _frequent(column: NDArray[Any], cap: int) -> tuple[tuple[str, ...], NDArray[
     numbers, names = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
     counts = np.bincount(numbers, minlength=len(names))
     order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))[:cap]
-    kept = [i for i in order if counts[i] >= FEWEST_ROWS]
+    kept = [i for i in order if counts[i] >= fewest(len(column))]
     number = np.full(len(names), len(kept), np.int64)
     number[kept] = np.arange(len(kept))
     codes = number[numbers]

@@ -1,20 +1,30 @@
-"""Splits follow the data: by time with a gap for late outcomes, by group if keys repeat, else stratified.
+"""Splits follow the data: by time with a gap for late outcomes, by group, both, else stratified; or as the user says.
 
 Pure functions over int64 microseconds. A cut is an instant, not a row, so rows of one instant stay together. A row is
 in training if its time is before the cut minus the gap, and in the test if its time is at or after the cut.
 """
 
-from mainstem.models.splits.splits import (
-    SMALLEST,
-    Split,
-    by_group,
-    by_time,
-    cut_of,
-    folds,
-    latest,
-    parted,
-    split,
-    stratified,
-)
+from mainstem.models.splits.folding import folds
+from mainstem.models.splits.given import Given, given
+from mainstem.models.splits.holdout import cut_of, parted, split
+from mainstem.models.splits.parts import FOLD, SMALLEST, Mask, Split, by_group, by_time, is_timed, repeated, stratified
+from mainstem.models.splits.sampling import latest
 
-__all__ = ["SMALLEST", "Split", "by_group", "by_time", "cut_of", "folds", "latest", "parted", "split", "stratified"]
+__all__ = [
+    "FOLD",
+    "SMALLEST",
+    "Given",
+    "Mask",
+    "Split",
+    "by_group",
+    "by_time",
+    "cut_of",
+    "folds",
+    "given",
+    "is_timed",
+    "latest",
+    "parted",
+    "repeated",
+    "split",
+    "stratified",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,8 @@ from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import suspects
-from mainstem.nodes.hidden import SPLIT, TARGET, T
+from mainstem.models.training.parts import Parts, parts_of
+from mainstem.nodes.hidden import GROUP, PART, SPLIT, TARGET, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -26,14 +28,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`table` is the dataset with `_split`. `train` and `test` are its labelled rows outside the gap, as numbers."""
+    """`table` is the dataset with `_split`. `examples` are its labelled rows as numbers, and `parts` says which of them
+    a version is measured on."""
 
     table: pa.Table
-    train: Examples
-    test: Examples
+    examples: Examples
+    parts: Parts
     classes: tuple[str, ...]
     rows: dict[str, int]
-    cut: int | None
+
+    @cached_property
+    def train(self) -> Examples:
+        """The rows that the measured version learns from; all rows of a cross-validation."""
+        return self.examples if self.parts.holdout is None else self.examples.take(self.parts.holdout.train)
+
+    @cached_property
+    def learned(self) -> Examples:
+        """The rows that the version is fitted on when it has been measured: all but those that `split` leaves out."""
+        if not self.parts.given:
+            return self.examples
+        kept = np.ones(len(self.examples), bool)
+        kept[self.parts.left] = False
+        return replace(self.examples.take(np.flatnonzero(kept)), validation=None)
+
+    @cached_property
+    def test(self) -> Examples:
+        """The rows that it is measured on."""
+        tested = self.parts.tested
+        return self.examples if len(tested) == len(self.examples) else self.examples.take(tested)
 
 
 def task_of(model: Model, dataset: ibis.Table) -> Task:
@@ -48,8 +70,7 @@ def prepare(
 
     Raises `ModelError` if the rows are not sufficient for training, `LeakError` for an input that predicts too well.
     """
-    groups = _groups(table.select(list(key)))
-    times, found, parts = _parted(model, task, table, groups, enough=True)
+    times, found, parts = _parted(model, task, table, key, enough=True)
     known = np.flatnonzero(found.known)
     examples = Examples(
         rows_of(table.select([c.name for c in inputs]).take(known), inputs),
@@ -58,50 +79,61 @@ def prepare(
         task,
         len(found.classes) if task == "multiclass" else 0,
         model.seed,
-        None if groups is None else groups[known],
+        parts.groups,
+        parts.validation,
     )
     _no_input_is_the_target(examples, found, inputs)
-    train, test = examples.take(parts.train), examples.take(parts.test)
-    _both_classes(train, found.classes)
-    _several_classes(test, found.classes)
-    suspects.refuse(train, inputs, model.assume_known)
-    named = _named(len(table), known, parts)
-    rows = {"examples": len(table), **{kind: int((named == kind).sum()) for kind in KINDS}}
-    return Prepared(_with_split(table, named), train, test, found.classes, rows, parts.cut)
+    named = parts.named(len(table), known)
+    rows = {"examples": len(table), **_counted(named)}
+    prepared = Prepared(_with_split(table, named), examples, parts, found.classes, rows)
+    _both_classes(prepared.train, found.classes)
+    _several_classes(prepared.test, found.classes)
+    suspects.refuse(prepared.train, inputs, model.assume_known)
+    return prepared
 
 
 def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ()) -> pa.Array:
     """Return the split of each row of a fetched dataset, even if there are too few rows for training."""
     import pyarrow as pa
 
-    _, found, parts = _parted(model, task, table, _groups(table.select(list(key))), enough=False)
-    return pa.array(_named(len(table), np.flatnonzero(found.known), parts), pa.string())
+    _, found, parts = _parted(model, task, table, key, enough=False)
+    return pa.array(parts.named(len(table), np.flatnonzero(found.known)), pa.string())
 
 
 def _parted(
-    model: Model, task: Task, table: pa.Table, groups: NDArray[np.int64] | None, *, enough: bool
-) -> tuple[NDArray[np.int64], Labels, splits.Split]:
-    """Return the time of each row, the labels, and the split of the labelled rows.
+    model: Model, task: Task, table: pa.Table, key: Sequence[str], *, enough: bool
+) -> tuple[NDArray[np.int64], Labels, Parts]:
+    """Return the time of each row, the labels, and the parts of the labelled rows.
 
     If `enough`, raises `ModelError` if the rows are not sufficient for training.
     """
-    label, split = (labels, splits.split) if enough else (labels_of, splits.parted)
-    times, timed = _times(table)
-    found = label(_nulled(table, ~timed), task)
-    own = None if groups is None else groups[found.known]
-    parts = split(times[found.known], found.y, test=model.test, gap=model.gap, seed=model.seed, groups=own)
+    times, timed = _times(model, table)
+    found = (labels if enough else labels_of)(_nulled(table, ~timed), task)
+    own = times[found.known]
+    # Keys that repeat are groups of tables without time; by time, a later row of a key is a later example.
+    grouped = [GROUP] if model.groups is not None else [] if splits.is_timed(own) else list(key)
+    groups = _groups(table.select(grouped))
+    given = None if model.split is None else table[PART].filter(_mask(found.known)).to_pylist()
+    parts = parts_of(
+        model, own, found.y, groups=None if groups is None else groups[found.known], given=given, enough=enough
+    )
     return times, found, parts
 
 
+def _counted(named: NDArray[np.object_]) -> dict[str, int]:
+    found = {kind: int((named == kind).sum()) for kind in KINDS}
+    crossed = int(np.char.startswith(named.astype(str), splits.FOLD).sum())
+    return found | ({"cross-validated": crossed} if crossed else {})
+
+
 KINDS = ("train", "gap", "test", "unlabelled")
-"""The values of `_split`. Rows in the gap are labelled, but belong to neither side."""
+"""The values of `_split` beside folds. Rows in the gap are labelled, but belong to neither side."""
 
 
-def _named(rows: int, known: NDArray[np.intp], parts: splits.Split) -> NDArray[np.object_]:
-    named = np.full(rows, "unlabelled", object)
-    for kind, members in (("train", parts.train), ("gap", parts.gap), ("test", parts.test)):
-        named[known[members]] = kind
-    return named
+def _mask(rows: NDArray[np.bool_]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(rows)
 
 
 def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
@@ -115,13 +147,17 @@ def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
     return numbers
 
 
-def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the prediction time of each row in microseconds, and whether it has one."""
+def _times(model: Model, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the prediction time of each row in microseconds, and whether it has one.
+
+    Without `prediction_time`, every row has the time 0.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     column = table[T].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), np.asarray(pc.is_valid(column).to_numpy())
+    timed = np.asarray(pc.is_valid(column).to_numpy()) | (model.prediction_time is None)
+    return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), timed
 
 
 def _nulled(table: pa.Table, rows: NDArray[np.bool_]) -> pa.ChunkedArray:

@@ -8,38 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ibis
-import numpy as np
 
 from mainstem.errors import ModelError
 from mainstem.features.leaks import assumed, check_rows
 from mainstem.features.retrieval import meanings
 from mainstem.graph.lineage import leaves
 from mainstem.models.algorithms import algorithm
-from mainstem.models.algorithms.base import Estimator
-from mainstem.models.artifact import export, gate
-from mainstem.models.artifact.manifest import Manifest, versions
-from mainstem.models.artifact.scorer import run, session
+from mainstem.models.artifact import export
+from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
-from mainstem.models.evaluation.comparison import Comparison, Report
 from mainstem.models.metrics import Metric, metric
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
+from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import Prepared, prepare, task_of
 from mainstem.models.versions.report import headline
 from mainstem.nodes.hidden import SPLIT, TARGET
-from mainstem.nodes.instants import instant_of
-from mainstem.nodes.models import Model, Task
-from mainstem.nodes.records import Measure, ModelVersion
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import ModelVersion
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import ReplaceAll
 
 if TYPE_CHECKING:
     from mainstem.ports import Session, Snapshot
-
-BASELINE = "naive"
-
-Measures = Mapping[str, Measure]
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Train:
         prepared, stored = found.prepared, found.stored
         made = learn(blueprint, task, judge, prepared, context.report)
         manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
-        version = self._save(_traced(manifest, blueprint, stored, context), made.onnx, context)
+        version = self._save(_traced(manifest, blueprint, stored, context), made, context)
         context.lake.pin(stored, version.id)
         rows = len(prepared.table)
         return StepResult(
@@ -69,62 +61,16 @@ class Train:
             message="; ".join([headline(version), *_unlabelled(prepared)]),
         )
 
-    def _save(self, manifest: Manifest, onnx: bytes, context: Context) -> ModelVersion:
+    def _save(self, manifest: Manifest, made: Made, context: Context) -> ModelVersion:
         """Save under the next free number. The directory is created atomically, so only one run gets a number."""
         known = context.records.find(ModelVersion, model=manifest.model)
         last = max((version.number for version in known), default=0)
         for _ in range(100):
             numbered = replace(manifest, number=export.next_number(self.root, manifest.model, last))
-            path = export.save(self.root, numbered, onnx)
+            path = export.save(self.root, numbered, made.onnx, made.earlier)
             if path is not None:
                 return version_of(numbered, path)
         raise ModelError("no version number is free", where=str(self.root / "models" / manifest.model))
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """A gated, measured artifact that is not saved yet. Its manifest has no number and no lineage."""
-
-    manifest: Manifest
-    onnx: bytes
-
-
-def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
-    """Compare, fit, export, pass the gate, and measure the exported artifact on the test rows once."""
-    model, train = blueprint.model, prepared.train
-    compared = evaluation.compare(train, model.candidates, judge, folds=model.folds, gap=model.gap, report=report)
-    report(f"{compared.chosen} on {len(train):,} rows …")
-    fitted = evaluation.fit(train, compared)
-    report("export and gate …")
-    widths = prepared.test.rows.floats.shape[1], prepared.test.rows.strings.shape[1]
-    onnx = export.graph(fitted, *widths, task, train.classes)
-    agreement = gate.check(fitted, onnx, prepared.test.rows, seed=model.seed)
-    report("measured on the test rows …")
-    naive = algorithm(BASELINE).fit(train)
-    metrics = evaluation.measured(prepared.test, run(session(onnx), prepared.test.rows))
-    baseline = evaluation.measured(prepared.test, naive.scores(prepared.test.rows))
-    _defined(judge, metrics, baseline, prepared)
-    manifest = Manifest(
-        model=blueprint.name,
-        number=0,
-        task=task,
-        algorithm=compared.chosen,
-        metric=judge.name,
-        inputs=blueprint.inputs,
-        sha256=export.digest(onnx),
-        classes=prepared.classes,
-        metrics=metrics,
-        baseline=baseline,
-        folds=compared.scores,
-        settings=fitted.settings,
-        evaluation=_evaluation(model, prepared, compared),
-        importances=_importances(blueprint, fitted),
-        rows=prepared.rows | {"compared_on": compared.rows},
-        trained_until=instant_of(int(train.times.max())),
-        gate=agreement,
-        versions=versions(),
-    )
-    return Made(manifest, onnx)
 
 
 def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
@@ -147,6 +93,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
         folds=evaluation.means(manifest.folds),
         rows=manifest.rows,
         trained_until=manifest.trained_until,
+        measured_until=manifest.measured_until,
         snapshots=manifest.snapshots,
         definitions=manifest.definitions,
     )
@@ -157,18 +104,7 @@ def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     task = task_of(blueprint.model, blueprint.dataset)
     for candidate in blueprint.model.candidates:
         algorithm(candidate)
-    if not blueprint.model.candidates:
-        raise ModelError("`candidates` must not be empty", hint='candidates=["linear", "lightgbm"]')
     return task, metric(blueprint.model.metric or DEFAULT_METRIC[task], task)
-
-
-def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Prepared) -> None:
-    if judge.name not in metrics or judge.name not in baseline:
-        raise ModelError(
-            f"{judge.name} is undefined on the test rows",
-            got=f"{len(prepared.test)} rows, {len(np.unique(prepared.test.y))} distinct targets",
-            hint="a larger `test`, so that every class is in it",
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,22 +173,3 @@ def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context:
         definitions={name: context.graph[name].fingerprint for name in upstream}
         | meanings(context.graph, blueprint.name),
     )
-
-
-def _importances(blueprint: Blueprint, fitted: Estimator) -> dict[str, float]:
-    """Return importances by input, largest first. The blocks are floats, then strings."""
-    order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
-    shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[str, str]:
-    rows = f"{compared.rows:,} of {len(prepared.train):,} training rows"
-    whole_days = evaluation.days(prepared.test.times) is not None
-    return {
-        "test": f"from {instant_of(prepared.cut):%Y-%m-%d %H:%M} on" if prepared.cut is not None else "stratified",
-        "gap": model.gap,
-        "compared on": rows if compared.rows == len(prepared.train) else f"{rows}, later ones likelier",
-        "folds": f"{model.folds}, each from all before it" if prepared.cut is not None else f"{model.folds}",
-        "intervals": f"95 %, bootstrap of {'whole days' if whole_days else 'rows'}",
-    }

@@ -11,10 +11,10 @@ from msgspec import to_builtins
 from mainstem.graph.fingerprint import canonical, of_expression
 from mainstem.nodes.base import Node
 from mainstem.nodes.checks import Check
-from mainstem.nodes.features import FeatureUse, FeatureView, OnDemand, ViewUse
+from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
-from mainstem.nodes.models import Model
+from mainstem.nodes.models import USUAL_TEST, Model
 from mainstem.nodes.verbs import Verb
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 
 def plain(node: Any, but: Sequence[str] = ()) -> str:
     """Return a declaration's content, without its name, description and line."""
+    return canonical(settings(node, but))
+
+
+def settings(node: Any, but: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a declaration's settings by name, as plain data."""
     skipped = {"name", "description", "owner", "origin", "function", "retries", *but}
-    return canonical({f.name: _value(getattr(node, f.name)) for f in fields(node) if f.name not in skipped})
+    return {f.name: _value(getattr(node, f.name)) for f in fields(node) if f.name not in skipped}
 
 
 def plain_join(join: Join) -> tuple[str, ...]:
@@ -50,17 +55,27 @@ def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
             return f"{names.get(feature.view)} on {', '.join(feature.on)}"
         case FeatureView():
             return str(names.get(feature))
+        case AllColumns():
+            return "all columns"
         case OnDemand():
             return canonical({name: repr(value) for name, value in feature.features.items()})
     return str(feature)
+
+
+def plain_model(node: Model, but: Sequence[str]) -> str:
+    """Return a model's settings. Those that came later are left out at their default, so that fingerprints last."""
+    later = {"window": node.window} if node.window is not None else {}
+    untimed = node.prediction_time is None
+    test = node.test if node.test is not None or untimed else USUAL_TEST
+    return canonical({**settings(node, but), "test": test, **later})
 
 
 def resolved(node: Model, examples: ibis.Table) -> list[str]:
     """Return a model's prediction time and target as resolved expressions, independent of how they are written."""
     from mainstem.nodes.expressions import resolve_column
 
-    values = [resolve_column(examples, value) for value in (node.prediction_time, node.target)]
-    return [of_expression(value) for value in values]
+    values = [("", node.prediction_time), ("", node.target), ("groups ", node.groups), ("split ", node.split)]
+    return [name + of_expression(resolve_column(examples, value)) for name, value in values if value is not None]
 
 
 def _value(value: Any) -> Any:

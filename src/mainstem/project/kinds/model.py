@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import LeakError, SchemaError, UnknownName
+from mainstem.errors import DefinitionError, LeakError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
@@ -15,7 +15,7 @@ from mainstem.nodes.models import Model
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
-from mainstem.project.kinds.canonical import plain, plain_feature, resolved
+from mainstem.project.kinds.canonical import plain_feature, plain_model, resolved
 from mainstem.project.kinds.scope import Scope
 from mainstem.tables.memory import Memory
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ibis
 
 # The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
-WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known")
+WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test")
 
 
 class ModelKind(NodeKind[Model]):
@@ -37,7 +37,7 @@ class ModelKind(NodeKind[Model]):
         examples = scope.visible(inputs[0])
         _check_prediction_time(node, examples)
         features = [plain_feature(feature, scope.names) for feature in node.features]
-        own = digest("model", plain(node, but=WRITTEN), *features, *resolved(node, examples))
+        own = digest("model", plain_model(node, WRITTEN), *features, *resolved(node, examples))
         fingerprint = digest(own, *(scope.done[each].declared_fingerprint for each in inputs))
         return Definition(name, node, inputs, fingerprint, fingerprint, own=own)
 
@@ -76,11 +76,13 @@ def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
 def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
     from mainstem.nodes.expressions import resolve_column
 
+    if node.prediction_time is None:
+        return _check_untimed(node)
     value = resolve_column(examples, node.prediction_time)
     kind = value.type()
     naive = kind.is_timestamp() or kind.is_date()
     if naive and (_is_utc(kind) or _is_of_instants(value)):
-        return
+        return None
     instants = [c for c, t in examples.schema().items() if _is_utc(t)]
     raise SchemaError(
         f"the prediction time {node.prediction_time!r} is not an instant",
@@ -88,6 +90,21 @@ def _check_prediction_time(node: Model, examples: ibis.Table) -> None:
         expected=INSTANT,
         hint=f'if it is in UTC, cast it: (…).cast("{INSTANT}")' if naive else _one_of(instants),
     )
+
+
+def _check_untimed(node: Model) -> None:
+    """Refuse settings that need to know when a prediction is made. Raises `DefinitionError`."""
+    views = [feature for feature in node.features if isinstance(feature, (FeatureView, ViewUse))]
+    if views:
+        raise DefinitionError(
+            "a feature view requires `prediction_time`: its features are looked up as of a time",
+            got=repr(use(views[0]).view),
+            hint="prediction_time=_.ordered_at, or join the columns in a table",
+        )
+    durations = {"window": node.window, "test": node.test if isinstance(node.test, str) else None}
+    for name, value in durations.items():
+        if value is not None:
+            raise DefinitionError(f"`{name}` as a duration requires `prediction_time`", got=f"{name}={value!r}")
 
 
 def _is_of_instants(value: Any) -> bool:

@@ -1,0 +1,183 @@
+"""Learn a version: compare candidates, measure the choice on rows that it has not seen, and fit it on all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from mainstem.errors import ModelError
+from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms.base import Estimator
+from mainstem.models.artifact import export, gate
+from mainstem.models.artifact.manifest import EARLIER, Agreement, Manifest, versions
+from mainstem.models.artifact.scorer import run, session
+from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.evaluation import comparison as evaluation
+from mainstem.models.evaluation.comparison import Comparison, Report
+from mainstem.models.metrics import Metric
+from mainstem.models.splits import is_timed
+from mainstem.models.training.blueprint import Blueprint
+from mainstem.models.training.prepared import Prepared
+from mainstem.nodes.instants import instant_of
+from mainstem.nodes.models import Model, Task
+from mainstem.nodes.records import Measure
+
+BASELINE = "naive"
+
+Measures = Mapping[str, Measure]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A gated, measured artifact that is not saved yet. Its manifest has no number and no lineage.
+
+    `earlier` are the artifacts that were measured, by file name. They were fitted without the rows that measured them.
+    """
+
+    manifest: Manifest
+    onnx: bytes
+    earlier: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A fitted candidate, as Python and as its gated artifact."""
+
+    estimator: Estimator
+    onnx: bytes
+    agreement: Agreement
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Scores of the measured artifacts and of the naive baseline, for the test rows in order."""
+
+    compared: Comparison
+    earlier: Mapping[str, bytes]
+    scores: Scores
+    naive: Scores
+
+
+def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
+    """Compare, measure exported artifacts on rows that they have not seen, and export a fit on all rows."""
+    model = blueprint.model
+    judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report)
+    metrics = evaluation.measured(prepared.test, judged.scores)
+    baseline = evaluation.measured(prepared.test, judged.naive)
+    _defined(judge, metrics, baseline, prepared)
+    learned = prepared.learned
+    report(f"{judged.compared.chosen} on all {len(learned):,} rows …")
+    final = _fit(learned, judged.compared, prepared.test.rows, model.seed)
+    manifest = Manifest(
+        model=blueprint.name,
+        number=0,
+        task=task,
+        algorithm=judged.compared.chosen,
+        metric=judge.name,
+        inputs=blueprint.inputs,
+        sha256=export.digest(final.onnx),
+        classes=prepared.classes,
+        metrics=metrics,
+        baseline=baseline,
+        folds=judged.compared.scores,
+        settings=final.estimator.settings,
+        evaluation=_evaluation(model, prepared, judged.compared),
+        importances=_importances(blueprint, final.estimator),
+        rows=prepared.rows | {"compared_on": judged.compared.rows, "learned": len(learned)},
+        trained_until=_latest(learned),
+        measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
+        earlier={name: export.digest(onnx) for name, onnx in judged.earlier.items()},
+        gate=final.agreement,
+        versions=versions(),
+    )
+    return Made(manifest, final.onnx, judged.earlier)
+
+
+def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report) -> _Judged:
+    train, test = prepared.train, prepared.test
+    compared = _compare(train, model, judge, report)
+    report(f"{compared.chosen} on {len(train):,} rows …")
+    fitted = _fit(train, compared, test.rows, model.seed)
+    report("measured on the test rows …")
+    naive = algorithm(BASELINE).fit(train).scores(test.rows)
+    return _Judged(compared, {EARLIER[0]: fitted.onnx}, run(session(fitted.onnx), test.rows), naive)
+
+
+def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report) -> _Judged:
+    """Measure by cross-validation. Each fold chooses its candidate anew, without its test rows."""
+    examples, parts = prepared.examples, prepared.parts
+    scores, naive, earlier = [], [], {}
+    for number, fold in enumerate(parts.folds, 1):
+        past, future = examples.take(fold.train), examples.take(fold.test)
+        evaluation.has_classes(past, number, len(parts.folds))
+        compared = _compare(past, model, judge, _numbered(report, number))
+        fitted = _fit(past, compared, future.rows, model.seed)
+        earlier[f"fold-{number}.onnx"] = fitted.onnx
+        scores.append(run(session(fitted.onnx), future.rows))
+        naive.append(algorithm(BASELINE).fit(past).scores(future.rows))
+    order = np.argsort(np.concatenate([fold.test for fold in parts.folds]))
+    compared = _compare(prepared.learned, model, judge, report)
+    return _Judged(compared, earlier, np.concatenate(scores)[order], np.concatenate(naive)[order])
+
+
+def _numbered(report: Report, number: int) -> Report:
+    return lambda told: report(f"part {number}: {told}")
+
+
+def _compare(examples: Examples, model: Model, judge: Metric, report: Report) -> Comparison:
+    return evaluation.compare(
+        examples, model.candidates, judge, folds=model.folds, gap=model.gap, window=model.window, report=report
+    )
+
+
+def _fit(examples: Examples, compared: Comparison, rows: Rows, seed: int) -> _Fitted:
+    fitted = evaluation.fit(examples, compared)
+    widths = rows.floats.shape[1], rows.strings.shape[1]
+    onnx = export.graph(fitted, *widths, examples.task, examples.classes)
+    return _Fitted(fitted, onnx, gate.check(fitted, onnx, rows, seed=seed))
+
+
+def _latest(examples: Examples) -> datetime | None:
+    return instant_of(int(examples.times.max())) if is_timed(examples.times) else None
+
+
+def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Prepared) -> None:
+    if judge.name not in metrics or judge.name not in baseline:
+        raise ModelError(
+            f"{judge.name} is undefined on the test rows",
+            got=f"{len(prepared.test)} rows, {len(np.unique(prepared.test.y))} distinct targets",
+            hint="a larger `test`, so that every class is in it",
+        )
+
+
+def _importances(blueprint: Blueprint, fitted: Estimator) -> dict[str, float]:
+    """Return importances by input, largest first. The blocks are floats, then strings."""
+    order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
+    shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[str, str]:
+    """Return how the version was measured, in words."""
+    parts, learned = prepared.parts, len(prepared.learned)
+    judged = len(prepared.train) if parts.holdout is not None else learned
+    rows = f"{compared.rows:,} of {judged:,} training rows"
+    timed = is_timed(prepared.examples.times)
+    folds = f"{model.folds}, each from all before it" if timed else f"{model.folds}"
+    said = {"split": parts.kind}
+    if parts.holdout is None:
+        said["measured by"] = f"{len(parts.folds)}-fold cross-validation; each fold chooses the algorithm anew"
+    else:
+        said["test"] = f"from {instant_of(parts.cut):%Y-%m-%d %H:%M} on" if parts.cut is not None else parts.kind
+    if timed:
+        said["gap"] = model.gap
+    said["compared on"] = rows if compared.rows == judged else f"{rows}, later ones likelier"
+    said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
+    said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    if model.prediction_time is None:
+        said["leaks"] = "not checked by time: the model has no `prediction_time`"
+    return said

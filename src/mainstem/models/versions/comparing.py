@@ -1,0 +1,195 @@
+"""Compare two versions on rows that neither has seen: by the artifacts that they were measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models.artifact.manifest import EARLIER, MODEL, Manifest, read
+from mainstem.models.artifact.scorer import Scorer
+from mainstem.models.data.columns import rows_of
+from mainstem.models.evaluation.comparison import days
+from mainstem.models.metrics import difference, measure, metric
+from mainstem.models.splits import FOLD
+from mainstem.models.versions.report import interval, spoken
+from mainstem.nodes.hidden import GROUP, SPLIT, TARGET, T
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import Measure, ModelVersion
+from mainstem.ports import Relation, Session
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FEWEST_ROWS = 100
+FEWEST_UNTIMED = 50
+"""Rows below which there is no verdict. Rows by time come in days that are alike, so more are needed."""
+
+THEN = "_then"
+"""In the rows compared: their split in the champion's dataset."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Two versions on rows that neither was trained on. `gain` is positive if the challenger is better."""
+
+    metric: str
+    champion: Measure
+    challenger: Measure
+    gain: Measure
+
+    @property
+    def suffices(self) -> bool:
+        """Whether the whole interval of the gain is above 0."""
+        return self.gain.low > 0
+
+    def __str__(self) -> str:
+        return (
+            f"{spoken(self.metric)} {self.champion.value:.3f} → {self.challenger.value:.3f}, "
+            f"gain {interval(self.gain)} on {self.gain.rows:,} rows"
+        )
+
+
+def compare(
+    opened: Session,
+    root: Path,
+    champion: ModelVersion,
+    challenger: ModelVersion,
+    before: Relation | None = None,
+    key: Sequence[str] = (),
+) -> Evidence:
+    """Compare the two on rows that the artifacts that measured them have not seen.
+
+    By time, these are the challenger's test rows that are later than all rows of the champion's earlier fit. Otherwise
+    they are the rows that were tested or absent in the champion's dataset (`before`, joined by the `key`), and that
+    measured the challenger; each is scored by the fold that did not learn it. The session sees `dataset.MODEL` as of
+    the challenger. Raises `ModelError` without such rows, or if they lack an input of the champion.
+    """
+    _comparable(champion, challenger)
+    sides = [(version, read(root / version.artifact)) for version in (champion, challenger)]
+    until = [_seen_until(version, manifest) for version, manifest in sides]
+    if until[0] is not None and until[1] is not None:
+        rows, fewest = opened.fetch(_later(opened, champion, challenger, until[0])), FEWEST_ROWS
+    else:
+        rows, fewest = opened.fetch(_unseen(opened, champion, challenger, before, key)), FEWEST_UNTIMED
+    if len(rows) < fewest:
+        raise ModelError(
+            "too few rows that neither version was trained on",
+            got=f"{len(rows)}",
+            expected=f"at least {fewest}",
+            hint="decide yourself: mainstem promote",
+        )
+    y, groups = _labels(rows, challenger), _groups(rows)
+    theirs, ours = (
+        _scores(root, version, manifest, rows, column)
+        for (version, manifest), column in zip(sides, (THEN, SPLIT), strict=True)
+    )
+    judge = metric(challenger.metric)
+    return Evidence(
+        judge.name,
+        measure(judge, y, theirs, groups=groups),
+        measure(judge, y, ours, groups=groups),
+        difference(judge, y, ours, theirs, groups=groups),
+    )
+
+
+def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:
+    if (champion.task, champion.classes) != (challenger.task, challenger.classes):
+        raise ModelError(
+            "the versions predict different targets",
+            got=f"{challenger.task} {', '.join(challenger.classes)}",
+            expected=f"{champion.task} {', '.join(champion.classes)}",
+        )
+
+
+def _seen_until(version: ModelVersion, manifest: Manifest) -> datetime | None:
+    """Return the time of the last row that the measured artifact has seen; None without time."""
+    return version.measured_until if manifest.earlier else version.trained_until
+
+
+def _later(opened: Session, champion: ModelVersion, challenger: ModelVersion, until: datetime) -> ibis.Table:
+    dataset = _dataset(opened, champion, challenger)
+    rows = dataset.filter(dataset[SPLIT] == "test", dataset[T] > ibis.literal(until))
+    return rows.select(*_needed(dataset, champion, challenger), **{THEN: rows[SPLIT]})
+
+
+def _unseen(
+    opened: Session, champion: ModelVersion, challenger: ModelVersion, before: Relation | None, key: Sequence[str]
+) -> ibis.Table:
+    if before is None or not key:
+        raise ModelError(
+            "no rows can be told apart that neither version was trained on",
+            got="examples without a key" if not key else f"the dataset of {champion.id} no longer exists",
+            hint="key= of the examples; or decide yourself: mainstem promote",
+        )
+    dataset = _dataset(opened, champion, challenger)
+    tested = dataset.filter((dataset[SPLIT] == "test") | dataset[SPLIT].startswith(FOLD))
+    opened.add(THEN, before)
+    then = ibis.table(opened.schema(f'SELECT * FROM "{THEN}"'), name=THEN)
+    then = then.select(**{f"_key_{name}": then[name] for name in key}, **{THEN: then[SPLIT]})
+    joined = tested.left_join(then, [tested[name] == then[f"_key_{name}"] for name in key])
+    rows = joined.filter(joined[THEN].isnull() | (joined[THEN] != "train"))
+    ordered = rows.order_by([rows[name] for name in key])
+    return ordered.select(*_needed(dataset, champion, challenger), THEN)
+
+
+def _dataset(opened: Session, champion: ModelVersion, challenger: ModelVersion) -> ibis.Table:
+    name = f"dataset.{challenger.model}"
+    schema = opened.schema(f'SELECT * FROM "{name}"')
+    missing = [column.name for column in champion.inputs if column.name not in schema]
+    if missing:
+        raise ModelError("the challenger's dataset lacks columns of the champion", got=", ".join(missing), where=name)
+    return ibis.table(schema, name=name)
+
+
+def _needed(dataset: ibis.Table, *versions: ModelVersion) -> Sequence[str]:
+    inputs = [column.name for version in versions for column in version.inputs]
+    return list(dict.fromkeys([*inputs, T, TARGET, SPLIT, *({GROUP} & set(dataset.columns))]))
+
+
+def _scores(root: Path, version: ModelVersion, manifest: Manifest, rows: pa.Table, column: str) -> NDArray[np.float64]:
+    """Score each row by the artifact that has not seen it, given its split in the version's dataset."""
+    files = np.array([_file(manifest, part) for part in rows[column].to_pylist()])
+    inputs = rows_of(rows, version.inputs)
+    found: NDArray[np.float64] | None = None
+    for file in np.unique(files):
+        some = np.flatnonzero(files == file)
+        scores = Scorer.load(root / version.artifact, str(file)).score_rows(inputs.take(some))
+        found = np.empty((len(files), *scores.shape[1:])) if found is None else found
+        found[some] = scores
+    assert found is not None
+    return found
+
+
+def _file(manifest: Manifest, part: str | None) -> str:
+    """Return the artifact for a row: of its fold, or the earlier fit. A row that a cross-validated version did not have
+    is new to its last fit too."""
+    if part is not None and part.startswith(FOLD):
+        return f"fold-{part.removeprefix(FOLD)}.onnx"
+    return EARLIER[0] if EARLIER[0] in manifest.earlier else MODEL
+
+
+def _groups(rows: pa.Table) -> Any:
+    times = np.asarray(rows[T].cast("int64").fill_null(0).to_numpy())
+    if GROUP in rows.column_names:
+        codes = rows[GROUP].combine_chunks().dictionary_encode().indices.fill_null(-1)
+        return days(times) if days(times) is not None else np.asarray(codes.to_numpy(zero_copy_only=False))
+    return days(times)
+
+
+def _labels(rows: pa.Table, version: ModelVersion) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return the target as the class numbers of `version`."""
+    import pyarrow as pa
+
+    task: Task = version.task  # type: ignore[assignment]
+    if task == "regression":
+        return np.asarray(rows[TARGET].cast(pa.float64()).to_numpy(), float)
+    number = {name: index for index, name in enumerate(version.classes)}
+    return np.array([number[name] for name in rows[TARGET].cast(pa.string()).to_pylist()], float)

@@ -1,0 +1,1 @@
+"""From a CSV file and a target to a project."""

@@ -1,0 +1,181 @@
+"""Write a project that learns a column of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import keyword
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from mainstem.errors import ModelError, UnknownName
+from mainstem.nodes.models import Task
+from mainstem.project.csv.look import Column, Look, look, positive, task_of
+
+ROW = "row"
+"""The key that is added if no column tells rows apart."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the files, and what was found out about the CSV file, one sentence each."""
+
+    files: tuple[str, ...]
+    endpoint: str
+    model: str
+    said: tuple[str, ...]
+
+
+def write(file: Path, target: str, directory: Path, task: Task | None = None) -> Written:
+    """Write a project to a directory: a copy of the CSV file below `data/`, and a model of its column `target`.
+
+    Raises `UnknownName` for a target that is not a column, `SourceError` for a file that cannot be read, and
+    `ModelError` for a target that does not vary.
+    """
+    found = look(file)
+    wanted = found[target]
+    if wanted.distinct < 2:
+        raise ModelError("the target is constant", where=str(file), got=f"{wanted.distinct} distinct value")
+    project = _Project(file, found, wanted, task or task_of(wanted))
+    for path in (directory / "data", directory):
+        path.mkdir(parents=True, exist_ok=True)
+    project.copy(directory / "data" / file.name)
+    texts = {
+        "mainstem.toml": f'[project]\nname = "{project.endpoint}"\nmodules = ["{project.module}"]\n',
+        f"{project.module}.py": project.code(),
+        "README.md": project.readme(),
+        ".gitignore": ".mainstem/\n__pycache__/\n",
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text)
+    files = (*texts, f"data/{file.name}")
+    return Written(files, project.endpoint, project.model, tuple(project.said()))
+
+
+def task_named(name: str | None) -> Task | None:
+    """Return the task of a name. Raises `UnknownName`."""
+    for task in get_args(Task):
+        if name == task:
+            return cast(Task, task)
+    if name is not None:
+        raise UnknownName.among("task", name, get_args(Task))
+    return None
+
+
+class _Project:
+    def __init__(self, file: Path, found: Look, target: Column, task: Task) -> None:
+        self.file, self.found, self.target, self.task = file, found, target, task
+        self.endpoint = _identifier(target.name)
+        self.model, self.module = f"{self.endpoint}_model", f"{self.endpoint}_model"
+        source = _identifier(file.stem)
+        self.source = source if source not in (self.endpoint, self.model, "ms") else "rows"
+        key = found.key
+        self.key = key if key != target.name else None
+
+    @property
+    def used(self) -> list[Column]:
+        return [c for c in self.found.columns if c.name not in (self.key, self.target.name) and not self.useless(c)]
+
+    def useless(self, column: Column) -> str:
+        """Return why a model cannot learn from a column, or an empty text."""
+        if column.distinct < 2:
+            return "constant" if column.distinct else "empty"
+        known = self.found.rows - column.missing
+        return "differs in every row" if column.type == "string" and column.distinct == known else ""
+
+    def copy(self, target: Path) -> None:
+        """Copy the CSV file. Without a key, each row gets its number as one."""
+        if self.key is not None:
+            shutil.copyfile(self.file, target)
+            return
+        delimiter = str(self.found.options.get("delim", ","))
+        with self.file.open(newline="", encoding="utf-8-sig") as given, target.open("w", newline="") as copied:
+            rows, writer = csv.reader(given, delimiter=delimiter), csv.writer(copied, delimiter=delimiter)
+            for number, row in enumerate(rows):
+                writer.writerow([ROW if number == 0 else number, *row])
+
+    def code(self) -> str:
+        options = f", options={dict(self.found.options)!r}" if self.found.options else ""
+        target, uses = self._target()
+        lines = [
+            f'"""What decides `{self.target.name}`? A model of the rows of data/{self.file.name}."""',
+            "",
+            *(["from ibis import _", ""] if uses else []),
+            "import mainstem as ms",
+            "",
+            f'{self.source} = ms.files("data/{self.file.name}", key="{self.key or ROW}"{options})',
+            "",
+            f"{self.model} = ms.model(",
+            f"    {self.source},",
+            f"    target={target},",
+            f'    task="{self.task}",',
+            "    features=[",
+            *self._features(),
+            "    ],",
+            ")",
+            "",
+            f"{self.endpoint} = ms.endpoint({self.model})",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _features(self) -> Iterator[str]:
+        used = {column.name for column in self.used}
+        for column in self.found.columns:
+            if column.name in (self.key, self.target.name):
+                continue
+            about = f"{column.type}, {column.distinct:,} values"
+            about += f", {column.missing:,} missing" if column.missing else ""
+            name = _quoted(column.name)
+            yield f"        {name},  # {about}" if column.name in used else f"        # {name}: {self.useless(column)}"
+
+    def _target(self) -> tuple[str, bool]:
+        """Return the target as code, and whether it is an expression. A binary target is a truth value."""
+        name = _quoted(self.target.name)
+        if self.task != "binary" or self.target.type == "boolean":
+            return name, False
+        value = positive(self.target)
+        literal = value if self.target.type in ("int64", "float64") else _quoted(value)
+        return f"_[{name}] == {literal}", True
+
+    def readme(self) -> str:
+        example = " ".join(f"{c.name}=…" for c in self.used[:3])
+        more = " …" if len(self.used) > 3 else ""
+        return f"""# {self.target.name}
+
+    mainstem run                      # reads data/{self.file.name}, compares algorithms, trains a challenger
+    mainstem show {self.model}        # how good it is, and what it learned from
+    mainstem promote {self.model}     # ships it
+    mainstem predict {self.endpoint} {example}{more}
+    mainstem serve                    # answers POST /predict/{self.endpoint}
+
+Change `{self.module}.py`: the target, the task, the features. New rows go to data/{self.file.name}. The next run reads
+them.
+"""
+
+    def said(self) -> Iterator[str]:
+        yield f"task: {self.task}, " + (f"predicts {self._target()[0]}" if self.task == "binary" else self.target.type)
+        key = f"`{self.key}`" if self.key else f"`{ROW}`, the number of the row: no column differs in every row"
+        yield f"key: {key}"
+        left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
+        if left:
+            yield f"left out: {', '.join(left)}"
+        if "nullstr" in self.found.options:
+            yield "missing values: NA, N/A, null and - in columns of numbers"
+        if self.target.missing:
+            yield f"{self.target.missing:,} rows have no {self.target.name}: they are unlabelled"
+
+    def _left_out(self, column: Column) -> str:
+        return "" if column.name in (self.key, self.target.name) else self.useless(column)
+
+
+def _identifier(text: str) -> str:
+    """Return a Python name for a text."""
+    name = re.sub(r"\W+", "_", text.strip()).strip("_").lower() or "column"
+    return f"{name}_" if keyword.iskeyword(name) else f"c_{name}" if name[0].isdigit() else name
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
