@@ -22,7 +22,7 @@ def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
     """Return for each column of a source when it becomes known. Raises `SchemaError` for an invalid `known`.
 
     A column that tells when other columns become known is an event, not a plan. Unless `known` lists it, it becomes
-    known at its own instant.
+    known at its own instant. It is a plan if the other columns (`*`) are known before it: they say when it will be.
     """
     spec = node.known if isinstance(node.known, Mapping) else {"*": node.known}
     unlisted = [column for column in spec if column != "*" and column not in table.columns]
@@ -31,7 +31,8 @@ def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
     rest = _known(spec.get("*"), node, table)
     known = {column: _known(spec[column], node, table) if column in spec else rest for column in table.columns}
     for moment in (m for column in spec for m in _known(spec[column], node, table).moments):
-        if moment.offset >= 0 and moment.column not in spec:
+        planned = any(other.column == moment.column and other.offset < 0 for other in rest.moments)
+        if moment.offset >= 0 and moment.column not in spec and not planned:
             known[moment.column] = Known.at(moment.column)
     return known
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from mainstem.errors import ModelError, UnknownName
+from mainstem.errors import DefinitionError, ModelError, UnknownName
 from mainstem.models.algorithms import ALGORITHMS, algorithm, register
 from mainstem.models.algorithms.base import linked
 from mainstem.models.algorithms.linear import Linear
@@ -13,6 +15,7 @@ from mainstem.models.algorithms.naive import Naive
 from mainstem.models.artifact import export, gate
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.labels import DEFAULT_METRIC
+from mainstem.models.evaluation.comparison import compare
 from mainstem.models.metrics import metric
 from mainstem.models.preprocessing import ForLinear
 
@@ -104,6 +107,53 @@ def test_inputs_that_say_nothing_are_refused(worlds):
 def test_links_do_not_overflow():
     assert linked(np.array([[-1e4], [1e4]]), "binary").tolist() == [0, 1]
     assert linked(np.array([[1e4, -1e4, 0]]), "multiclass").tolist() == [[1, 0, 0]]
+
+
+def test_a_text_that_few_rows_share_is_enough_for_a_small_table(worlds):
+    examples = worlds.examples("binary", 60, floats=0, strings=1)
+    examples.rows.strings[:, 0] = [f"level {i % 6}" for i in range(60)]
+    for name in ("linear", "lightgbm"):
+        assert algorithm(name).fit(examples).scores(examples.rows).shape == (60,)
+
+
+def test_the_reason_for_no_usable_input_is_the_number_of_rows(worlds):
+    examples = worlds.examples("binary", 100, floats=0, strings=1)
+    examples.rows.strings[:, 0] = [f"level {i % 50}" for i in range(100)]
+    with pytest.raises(ModelError, match="no usable input") as error:
+        algorithm("linear").fit(examples)
+    assert error.value.got == "100 rows to learn from, in which every text is rare"
+    assert error.value.expected == "a number, or a text that 4 of these rows share"
+
+
+@pytest.mark.parametrize("offered", [object(), Naive, SimpleNamespace(fit=len)])
+def test_what_is_not_an_algorithm_is_refused_when_it_is_registered(offered):
+    with pytest.raises(DefinitionError, match="'mine' is not an algorithm"):
+        register("mine", offered)
+    assert "mine" not in ALGORITHMS
+
+
+@pytest.mark.parametrize(
+    ("made", "what", "got"),
+    [
+        (lambda examples: examples.nothing, "cannot be fitted", "AttributeError: 'Examples' object has no attribute"),
+        (lambda examples: object(), "does not give an estimator", "object without 'scores'"),
+        (lambda examples: estimator(lambda rows: rows.nothing), "cannot score", "AttributeError: 'Rows' object has no"),
+        (lambda examples: estimator(lambda rows: np.zeros((len(rows), 2))), "have the wrong shape", "(100, 2)"),
+    ],
+)
+def test_an_algorithm_that_fails_is_named(worlds, made, what, got):
+    register("mine", SimpleNamespace(fit=lambda examples, settings=None: made(examples), settle=lambda found: {}))
+    try:
+        examples = worlds.examples("binary", 400)
+        with pytest.raises(ModelError, match="'mine'") as error:
+            compare(examples, ["mine"], metric("log_loss"), folds=3, gap="1h", report=lambda told: None)
+        assert what in error.value.what and error.value.got.startswith(got)
+    finally:
+        del ALGORITHMS["mine"]
+
+
+def estimator(scores):
+    return SimpleNamespace(scores=scores, onnx=None, importances=None, settings={})
 
 
 def test_registering_ones_own():

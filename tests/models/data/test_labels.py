@@ -46,6 +46,13 @@ def test_nan_and_infinity_are_unlabelled():
     assert found.known.tolist() == [True, False, False, False, True] and found.y.tolist() == [1.5, -2.0]
 
 
+@pytest.mark.parametrize(("task", "classes"), [("binary", ("0", "1")), ("multiclass", ("0", "1"))])
+def test_nan_and_infinity_are_not_classes(task, classes):
+    found = labels(pa.array([1.0, float("nan"), 0.0, None, float("inf"), 1.0]), task)
+    assert found.classes == classes and found.y.tolist() == [1, 0, 1]
+    assert found.known.tolist() == [True, False, True, False, False, True]
+
+
 def test_integers_and_decimals_are_values():
     assert labels(pa.array([3, None, 4]), "regression").y.tolist() == [3.0, 4.0]
     from decimal import Decimal

@@ -10,9 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from mainstem.errors import UnknownName
-from mainstem.models.metrics import METRICS, average_precision, decided, difference, for_task, measure, metric, row_loss
+from mainstem.models.metrics import (
+    METRICS,
+    average_precision,
+    confusion,
+    decided,
+    difference,
+    for_task,
+    measure,
+    measured_for,
+    measures,
+    metric,
+    row_loss,
+)
 
 
 @st.composite
@@ -83,6 +96,114 @@ def test_regression_is_sklearns(n, seed):
     assert metric("mae").value(y, s, weights) == pytest.approx(sk.mean_absolute_error(y, s, sample_weight=weights))
     assert metric("rmse").value(y, s, weights) == pytest.approx(sk.root_mean_squared_error(y, s, sample_weight=weights))
     assert metric("r2").value(y, s, weights) == pytest.approx(sk.r2_score(y, s, sample_weight=weights), rel=1e-6)
+
+
+AVERAGES = ("macro", "weighted", "micro")
+
+
+def assert_decisions_are_sklearns(y, scores, weights, classes):
+    guess, given = decided(scores), {"sample_weight": weights, "zero_division": 0}
+    values = {name: metric(name).value(y, scores, weights) for name in METRICS if METRICS[name].confused}
+    assert values["accuracy"] == pytest.approx(sk.accuracy_score(y, guess, sample_weight=weights))
+    if len({*y, *guess}) > 1:  # scikit-learn warns of a single label
+        assert values["mcc"] == pytest.approx(sk.matthews_corrcoef(y, guess, sample_weight=weights), abs=1e-9)
+    recalls = [sk.recall_score(y, guess, labels=[k], average="macro", **given) for k in np.unique(y)]
+    assert values["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    for score in ("precision", "recall", "f1"):
+        for average in AVERAGES:
+            expected = getattr(sk, f"{score}_score")(y, guess, average=average, **given)
+            assert values[f"{average}_{score}"] == pytest.approx(expected, abs=1e-12), (average, score)
+        if classes == 2 and y.any():
+            assert values[score] == pytest.approx(getattr(sk, f"{score}_score")(y, guess, **given), abs=1e-12)
+    found = confusion(y, scores)(np.asarray(weights, float))
+    assert found.shape == (classes, classes)
+    assert found == pytest.approx(sk.confusion_matrix(y, guess, labels=range(classes), sample_weight=weights))
+
+
+@settings(deadline=None)
+@given(st.integers(4, 60), st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_decisions_of_several_classes_are_sklearns(n, k, seed):
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, k, n), rng.dirichlet(np.full(k, 0.5), n)
+    assert_decisions_are_sklearns(y, p, rng.integers(1, 4, n).astype(float), k)
+
+
+@settings(deadline=None)
+@given(ranked(negatives=1))
+def test_decisions_of_two_classes_are_sklearns(case):
+    y, scores, weights = case
+    assert_decisions_are_sklearns(y, scores, weights + 0.5, 2)
+
+
+@given(st.integers(10, 200), st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_probabilities_of_several_classes_are_sklearns(n, k, seed):
+    rng = np.random.default_rng(seed)
+    y, p = rng.permutation(np.arange(n) % k), rng.dirichlet(np.ones(k), n)
+    weights = rng.integers(1, 4, n).astype(float)
+    if k > 2:
+        area = sk.roc_auc_score(y, p, multi_class="ovr", average="macro", sample_weight=weights)
+        assert metric("macro_roc_auc").value(y, p, weights) == pytest.approx(area)
+    truth = np.eye(k)[y]
+    assert metric("brier").value(y, p, weights) == pytest.approx(
+        sum(sk.mean_squared_error(truth[:, j], p[:, j], sample_weight=weights) for j in range(k))
+    )
+
+
+@given(st.integers(50, 500), st.integers(0, 2**32 - 1))
+def test_calibration_is_the_mean_distance_of_sklearns_curve(n, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.random(n)
+    y = (rng.random(n) < scores**2).astype(int)
+    frequencies, probabilities = calibration_curve(y, scores, n_bins=15, strategy="uniform")
+    shares = np.histogram(scores, np.linspace(0, 1, 16))[0]
+    shares = shares[shares > 0] / n
+    expected = float((shares * np.abs(frequencies - probabilities)).sum())
+    assert metric("ece").value(y, scores) == pytest.approx(expected)
+    both = np.column_stack([1 - scores, scores])
+    top = np.where(scores >= 0.5, y == 1, y == 0).astype(int)
+    assert metric("ece").value(y, both) == pytest.approx(metric("ece").value(top, both.max(1)))
+
+
+@given(st.integers(3, 50), st.integers(0, 2**32 - 1))
+def test_relative_errors_and_deviances_are_sklearns(n, seed):
+    rng = np.random.default_rng(seed)
+    y, s, weights = rng.gamma(2, 3, n) + 0.01, rng.gamma(2, 3, n) + 0.01, rng.integers(1, 4, n).astype(float)
+    counts = rng.poisson(2, n).astype(float)
+    for name, oracle, truth in (
+        ("mse", sk.mean_squared_error, y),
+        ("mape", sk.mean_absolute_percentage_error, y),
+        ("poisson_deviance", sk.mean_poisson_deviance, counts),
+        ("gamma_deviance", sk.mean_gamma_deviance, y),
+    ):
+        assert metric(name).value(truth, s, weights) == pytest.approx(oracle(truth, s, sample_weight=weights)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "scores"),
+    [
+        ("mape", [0.0, 1.0], [1.0, 1.0]),
+        ("poisson_deviance", [-1.0, 1.0], [1.0, 1.0]),
+        ("poisson_deviance", [1.0, 1.0], [0.0, 1.0]),
+        ("gamma_deviance", [0.0, 1.0], [1.0, 1.0]),
+        ("recall", [0, 0], [0.9, 0.1]),
+        ("precision", [0, 0], [0.9, 0.1]),
+    ],
+)
+def test_what_the_rows_cannot_say_is_undefined(name, y, scores):
+    assert np.isnan(metric(name).value(np.array(y), np.array(scores)))
+
+
+def test_metrics_together_are_the_metrics_alone():
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
+    of = [METRICS[name] for name in for_task("multiclass")]
+    together = measures(of, y, p, resamples=50, seed=1)
+    assert together == {m.name: measure(m, y, p, resamples=50, seed=1) for m in of}
+
+
+def test_unusual_metrics_are_measured_where_they_are_asked_for():
+    assert "micro_f1" not in measured_for("binary", "f1") and "f1" in measured_for("binary", "log_loss")
+    assert "micro_f1" in measured_for("binary", "micro_f1")
 
 
 def test_undefined_is_nan_not_a_number_of_convenience():
@@ -159,7 +280,7 @@ def test_unknown_metric_names_those_of_the_task():
     assert "average_precision" in str(error.value)
     with pytest.raises(UnknownName, match="did you mean"):
         metric("acuracy")
-    assert for_task("regression") == ("mae", "rmse", "r2")
+    assert set(for_task("regression")) >= {"mae", "rmse", "mse", "mape", "r2"}
     assert all(m.tasks and m.name == name for name, m in METRICS.items())
 
 

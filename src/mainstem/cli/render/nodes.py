@@ -81,9 +81,15 @@ def shown(node: Details, width: int) -> Iterator[RenderableType]:
     if owner:
         yield escape(f"owner: {owner}")
     schema, sample = facts.pop("schema", None), facts.pop("sample", None)
+    card = facts.pop("card", None)
     for fact, value in facts.items():
         if value not in (None, "", [], {}, ()):
             yield from _section(fact, value, width)
+    if card:
+        from mainstem.models.versions.report import lines
+
+        yield "[bold]card[/]"
+        yield from map(escape, lines(card) if isinstance(card, Mapping) else [card])
     if schema:
         yield from _section("schema", schema, width)
     if sample:

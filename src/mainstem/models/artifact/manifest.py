@@ -42,6 +42,7 @@ class Manifest:
     measured, by file, each with its hash; one with a test was fitted on rows until `measured_until`. Versions are
     compared with these, on rows that they have not seen.
 
+    `confusion` counts the test rows of each class, in the order of `classes`, by the class that was decided for.
     `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured.
     """
 
@@ -60,6 +61,7 @@ class Manifest:
     metrics: Mapping[str, Measure] = field(default_factory=dict)
     baseline: Mapping[str, Measure] = field(default_factory=dict)
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
     settings: Mapping[str, float] = field(default_factory=dict)
     evaluation: Mapping[str, str] = field(default_factory=dict)
     importances: Mapping[str, float] = field(default_factory=dict)

@@ -61,12 +61,16 @@ def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
 
 def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
     """Return the labels without a minimum. Raises `ModelError` for values that do not fit the task."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if task == "regression":
         values = _numbers(target)
         known = np.isfinite(values)
         return Labels(task, values[known], known)
+    if pa.types.is_floating(target.type):
+        # As texts, NaN and infinity would be classes of their own.
+        target = pc.if_else(pc.is_finite(target), target, pa.scalar(None, target.type))
     y, classes = _classes(target.drop_null(), task)
     return Labels(task, y, np.asarray(pc.is_valid(target)), classes)
 

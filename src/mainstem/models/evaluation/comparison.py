@@ -14,7 +14,8 @@ from mainstem.models import splits
 from mainstem.models.algorithms import algorithm
 from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Scores
-from mainstem.models.metrics import METRICS, Metric, for_task, measures
+from mainstem.models.evaluation.fitting import fitted, scored
+from mainstem.models.metrics import METRICS, Metric, measured_for, measures
 from mainstem.nodes.records import Measure
 
 COMPARED_ON = 100_000
@@ -57,9 +58,9 @@ def compare(
         has_classes(past, number, len(parts))
         for name in candidates:
             report(f"fold {number}/{len(parts)} {name} …")
-            fitted = algorithm(name).fit(past)
-            scores[name].append(judge.value(future.y, fitted.scores(future.rows)))
-            settings[name].append(fitted.settings)
+            found = fitted(name, past)
+            scores[name].append(judge.value(future.y, scored(name, found, future.rows, past)))
+            settings[name].append(found.settings)
             report(f"fold {number}/{len(parts)} {name} {scores[name][-1]:.3f}")
     chosen = _best(scores, judge)
     settled = algorithm(chosen).settle(settings[chosen])
@@ -69,13 +70,15 @@ def compare(
 
 def fit(train: Examples, comparison: Comparison) -> Estimator:
     """Return the chosen candidate, fitted on all training rows."""
-    return algorithm(comparison.chosen).fit(train, comparison.settings or None)
+    return fitted(comparison.chosen, train, comparison.settings or None)
 
 
-def measured(examples: Examples, scores: Scores) -> dict[str, Measure]:
-    """Return every metric of the task that is defined on these rows, with intervals. Whole days are resampled if
-    possible, else whole groups if there are any."""
-    judges = [METRICS[name] for name in for_task(examples.task)]
+def measured(examples: Examples, scores: Scores, judge: Metric) -> dict[str, Measure]:
+    """Return the usual metrics of the task, and `judge`, as far as they are defined on these rows, with intervals.
+
+    Whole days are resampled if possible, else whole groups if there are any.
+    """
+    judges = [METRICS[name] for name in measured_for(examples.task, judge.name)]
     found = measures(judges, examples.y, scores, groups=_units(examples), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
 

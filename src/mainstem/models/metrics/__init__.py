@@ -5,8 +5,18 @@ resample changes only weights. Scores are P(true) [n] for binary, probabilities 
 regression. `y` is 0/1, a class index, or a number.
 """
 
-from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, for_task, metric, register
-from mainstem.models.metrics.decisions import decided
+from mainstem.models.metrics.base import (
+    METRICS,
+    Array,
+    Floats,
+    Metric,
+    Weighted,
+    for_task,
+    measured_for,
+    metric,
+    register,
+)
+from mainstem.models.metrics.decisions import confusion, decided
 from mainstem.models.metrics.intervals import difference, measure, measures
 from mainstem.models.metrics.losses import row_loss
 from mainstem.models.metrics.ranking import average_precision
@@ -18,10 +28,12 @@ __all__ = [
     "Metric",
     "Weighted",
     "average_precision",
+    "confusion",
     "decided",
     "difference",
     "for_task",
     "measure",
+    "measured_for",
     "measures",
     "metric",
     "register",

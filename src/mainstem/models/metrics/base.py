@@ -20,12 +20,18 @@ Weighted = Callable[[Floats], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`."""
+    """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`.
+
+    `confused` is the metric as a function of a confusion matrix, if it is one. A metric that is not `usual` is measured
+    only where it is asked for.
+    """
 
     name: str
     tasks: frozenset[Task]
     higher_is_better: bool
     bind: Callable[[Array, Array], Weighted]
+    confused: Callable[[Floats], float] | None = None
+    usual: bool = True
 
     @property
     def sign(self) -> int:
@@ -40,11 +46,11 @@ class Metric:
 METRICS: dict[str, Metric] = {}
 
 
-def register(name: str, *tasks: Task, higher_is_better: bool) -> Callable[[Any], Any]:
+def register(name: str, *tasks: Task, higher_is_better: bool, usual: bool = True) -> Callable[[Any], Any]:
     """Register the decorated `bind(y, scores) -> (weights -> value)` as a metric."""
 
     def add(bind: Callable[[Array, Array], Weighted]) -> Callable[[Array, Array], Weighted]:
-        METRICS[name] = Metric(name, frozenset(tasks), higher_is_better, bind)
+        METRICS[name] = Metric(name, frozenset(tasks), higher_is_better, bind, usual=usual)
         return bind
 
     return add
@@ -61,6 +67,11 @@ def metric(name: str, task: Task | None = None) -> Metric:
 def for_task(task: Task) -> tuple[str, ...]:
     """Return the names of the metrics of a task, in the order of their registration."""
     return tuple(name for name, m in METRICS.items() if task in m.tasks)
+
+
+def measured_for(task: Task, judge: str) -> tuple[str, ...]:
+    """Return the names of the metrics that a version of a task is measured by: the usual ones, and `judge`."""
+    return tuple(name for name in for_task(task) if METRICS[name].usual or name == judge)
 
 
 def mean(rows: Array) -> Weighted:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.metrics.base import Array, Floats, Metric
+from mainstem.models.metrics.decisions import confusion
 from mainstem.nodes.records import Measure
 
 INTERVAL = (2.5, 97.5)
@@ -34,13 +35,27 @@ def measures(
     seed: int = 0,
 ) -> dict[str, Measure]:
     """Return several metrics on the same rows, by name, from the same resamples."""
-    bound = {m.name: m.bind(np.asarray(y), np.asarray(scores)) for m in of}
-    draws: dict[str, list[float]] = {name: [] for name in bound}
+    values = _together(of, np.asarray(y), np.asarray(scores))
+    draws: dict[str, list[float]] = {m.name: [] for m in of}
     for weights in _resamples(len(y), groups, resamples, seed):
-        for name, value in bound.items():
-            draws[name].append(value(weights))
-    ones = np.ones(len(y))
-    return {name: _interval(value(ones), draws[name], len(y)) for name, value in bound.items()}
+        for name, value in values(weights).items():
+            draws[name].append(value)
+    return {name: _interval(value, draws[name], len(y)) for name, value in values(np.ones(len(y))).items()}
+
+
+def _together(of: Sequence[Metric], y: Array, scores: Array) -> Callable[[Floats], dict[str, float]]:
+    """Bind several metrics. Those of the confusion matrix share it, because it is most of their work."""
+    bound = {m.name: m.bind(y, scores) for m in of if m.confused is None}
+    decisions = {m.name: m.confused for m in of if m.confused is not None}
+    matrix = confusion(y, scores) if decisions else None
+
+    def values(weights: Floats) -> dict[str, float]:
+        found = {name: value(weights) for name, value in bound.items()}
+        confused = None if matrix is None else matrix(weights)
+        found |= {name: value(confused) for name, value in decisions.items() if confused is not None}
+        return {m.name: found[m.name] for m in of}
+
+    return values
 
 
 def difference(

@@ -8,6 +8,7 @@ from mainstem.models.metrics.base import Array, Floats, Weighted, dot, mean, reg
 from mainstem.nodes.models import Task
 
 TINY = 1e-15
+BINS = 15
 
 
 def row_loss(task: Task, y: Array, scores: Array) -> Floats:
@@ -27,9 +28,32 @@ def _log_loss(y: Array, scores: Array) -> Weighted:
     return mean(row_loss("binary" if np.ndim(scores) == 1 else "multiclass", y, scores))
 
 
-@register("brier", "binary", higher_is_better=False)
+@register("brier", "binary", "multiclass", higher_is_better=False)
 def _brier(y: Array, scores: Array) -> Weighted:
-    return mean(np.square(np.asarray(y, float) - scores))
+    """The squared error of the probability; of several classes, summed over the classes (0 to 2)."""
+    if np.ndim(scores) == 1:
+        return mean(np.square(np.asarray(y, float) - scores))
+    truth = np.eye(np.shape(scores)[1])[np.asarray(y, int)]
+    return mean(np.square(truth - scores).sum(1))
+
+
+@register("ece", "binary", "multiclass", higher_is_better=False)
+def _ece(y: Array, scores: Array) -> Weighted:
+    """The expected calibration error: how far probabilities are from frequencies, in `BINS` bins of equal width.
+
+    Of several classes, the probability of the likeliest class is compared with how often it is right.
+    """
+    given, right = np.asarray(scores, float), np.asarray(y, float)
+    if given.ndim == 2:
+        given, right = given.max(1), (given.argmax(1) == np.asarray(y, int)).astype(float)
+    bins = np.clip((given * BINS).astype(int), 0, BINS - 1)
+
+    def value(weights: Floats) -> float:
+        away = np.bincount(bins, weights * (given - right), minlength=BINS)
+        total = float(weights.sum())
+        return float(np.abs(away).sum()) / total if total > 0 else float("nan")
+
+    return value
 
 
 @register("mae", "regression", higher_is_better=False)
@@ -41,6 +65,43 @@ def _mae(y: Array, scores: Array) -> Weighted:
 def _rmse(y: Array, scores: Array) -> Weighted:
     squared = mean(row_loss("regression", y, scores))
     return lambda weights: float(np.sqrt(squared(weights)))
+
+
+@register("mse", "regression", higher_is_better=False, usual=False)
+def _mse(y: Array, scores: Array) -> Weighted:
+    return mean(row_loss("regression", y, scores))
+
+
+@register("mape", "regression", higher_is_better=False)
+def _mape(y: Array, scores: Array) -> Weighted:
+    """The mean absolute error as a share of the target. A target of 0 makes it undefined."""
+    truth = np.asarray(y, float)
+    if not truth.all():
+        return _undefined
+    return mean(np.abs(truth - scores) / np.abs(truth))
+
+
+@register("poisson_deviance", "regression", higher_is_better=False, usual=False)
+def _poisson(y: Array, scores: Array) -> Weighted:
+    """Twice the logarithmic loss beside the best, for counts. A negative target or a score of 0 makes it undefined."""
+    truth, guess = np.asarray(y, float), np.asarray(scores, float)
+    if (truth < 0).any() or (guess <= 0).any():
+        return _undefined
+    ratio = np.divide(truth, guess, out=np.ones(len(truth)), where=truth > 0)
+    return mean(2 * (truth * np.log(ratio) - truth + guess))
+
+
+@register("gamma_deviance", "regression", higher_is_better=False, usual=False)
+def _gamma(y: Array, scores: Array) -> Weighted:
+    """The same for amounts above 0, where the error grows with the amount."""
+    truth, guess = np.asarray(y, float), np.asarray(scores, float)
+    if (truth <= 0).any() or (guess <= 0).any():
+        return _undefined
+    return mean(2 * (np.log(guess / truth) + truth / guess - 1))
+
+
+def _undefined(weights: Floats) -> float:
+    return float("nan")
 
 
 @register("r2", "regression", higher_is_better=True)

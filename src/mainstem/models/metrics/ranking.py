@@ -39,6 +39,14 @@ def _roc_auc(y: Array, scores: Array) -> Weighted:
     return value
 
 
+@register("macro_roc_auc", "multiclass", higher_is_better=True, usual=False)
+def _macro_roc_auc(y: Array, scores: Array) -> Weighted:
+    """The mean over classes of the area of one class against the rest. A class without rows makes it undefined."""
+    truth = np.asarray(y, int)
+    each = [_roc_auc(truth == k, scores[:, k]) for k in range(np.shape(scores)[1])]
+    return lambda weights: float(np.mean([value(weights) for value in each]))
+
+
 def average_precision(y: Array, scores: Array, weights: Array | None = None) -> float:
     """Return the sum over thresholds of the gain in recall times the precision there; NaN for rows of one class."""
     return METRICS["average_precision"].value(y, scores, weights)

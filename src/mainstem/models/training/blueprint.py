@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from mainstem.errors import ModelError
+from mainstem.errors import ModelError, SchemaError
+from mainstem.models.data.labels import infer
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.expressions import names_in
-from mainstem.nodes.models import Model
+from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
 if TYPE_CHECKING:
@@ -48,6 +49,22 @@ def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
     key = tuple(getattr(graph[retrieval.examples].node, "key", ()))
     return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key)
+
+
+def task_at_load(graph: Graph, name: str) -> Task:
+    """Return a model's declared task, or that of its target's type. Raises `SchemaError` for another type."""
+    import ibis
+
+    from mainstem.nodes.expressions import resolve_column
+
+    node: Any = graph[name].node
+    examples = graph[graph.name_of(node.examples)]
+    table = ibis.table(dict(examples.schema or {}), name=examples.name)
+    target = resolve_column(table, node.target, graph[name].where)
+    try:
+        return node.task or infer(target.type())
+    except ModelError as problem:
+        raise SchemaError(problem.what, got=problem.got, expected=problem.expected, hint=problem.hint) from None
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:

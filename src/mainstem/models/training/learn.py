@@ -17,7 +17,7 @@ from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
-from mainstem.models.metrics import Metric
+from mainstem.models.metrics import Metric, confusion
 from mainstem.models.splits import is_timed
 from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.prepared import Prepared
@@ -65,8 +65,8 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
     """Compare, measure exported artifacts on rows that they have not seen, and export a fit on all rows."""
     model = blueprint.model
     judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report)
-    metrics = evaluation.measured(prepared.test, judged.scores)
-    baseline = evaluation.measured(prepared.test, judged.naive)
+    metrics = evaluation.measured(prepared.test, judged.scores, judge)
+    baseline = evaluation.measured(prepared.test, judged.naive, judge)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
     report(f"{judged.compared.chosen} on all {len(learned):,} rows …")
@@ -85,6 +85,7 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
         folds=judged.compared.scores,
         settings=final.estimator.settings,
         evaluation=_evaluation(model, prepared, judged.compared),
+        confusion=_confusion(prepared.test, judged.scores),
         importances=_importances(blueprint, final.estimator),
         rows=prepared.rows | {"compared_on": judged.compared.rows, "learned": len(learned)},
         trained_until=_latest(learned),
@@ -138,6 +139,14 @@ def _fit(examples: Examples, compared: Comparison, rows: Rows, seed: int) -> _Fi
     widths = rows.floats.shape[1], rows.strings.shape[1]
     onnx = export.graph(fitted, *widths, examples.task, examples.classes)
     return _Fitted(fitted, onnx, gate.check(fitted, onnx, rows, seed=seed))
+
+
+def _confusion(test: Examples, scores: Scores) -> tuple[tuple[int, ...], ...]:
+    """Return how many test rows of each class (rows) were decided for each class (columns)."""
+    if test.task == "regression":
+        return ()
+    matrix = confusion(test.y, scores)(np.ones(len(test)))
+    return tuple(tuple(int(cell) for cell in row) for row in matrix)
 
 
 def _latest(examples: Examples) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from mainstem.models.artifact.manifest import Manifest, read
 from mainstem.nodes.records import Measure, ModelVersion
 
 TOP = 10
+CORNER = "true \\ decided"
+MOST_SHOWN = 12
+"""Classes beyond which the confusion matrix is left to JSON."""
 
 
 def card(version: ModelVersion, root: Path) -> dict[str, Any]:
@@ -24,11 +27,15 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
         "headline": headline(version),
         "task": manifest.task,
         "algorithm": manifest.algorithm,
+        "created_at": builtins["created_at"],
+        "erased_at": None if version.erased_at is None else version.erased_at.isoformat(),
         "settings": builtins["settings"],
         "metrics": {
             name: {**builtins["metrics"][name], "baseline": builtins["baseline"][name]["value"]}
             for name in _metric_first(manifest)
         },
+        "classes": builtins["classes"],
+        "confusion": builtins["confusion"],
         "folds": builtins["folds"],
         "top_inputs": [
             {"input": name, "share": round(share, 4), "sources": list(_sources(manifest, name))}
@@ -45,13 +52,13 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
 
 def text(version: ModelVersion, root: Path) -> str:
     """Return the card as plain text."""
-    return "\n".join(_lines(version, read(root / version.artifact)))
+    return "\n".join(lines(card(version, root)))
 
 
 def headline(version: ModelVersion) -> str:
     """Return a summary: `lightgbm: average precision 0.501 (0.472–0.529); naive 0.234`."""
     ours, naive = version.metrics[version.metric], version.baseline[version.metric]
-    return f"{version.algorithm}: {spoken(version.metric)} {interval(ours)}; naive {naive.value:.3g}"
+    return f"{version.algorithm}: {spoken(version.metric)} {interval(ours)}; naive {number(naive.value)}"
 
 
 def spoken(metric: str) -> str:
@@ -60,31 +67,71 @@ def spoken(metric: str) -> str:
 
 def interval(measure: Measure) -> str:
     """Return an interval: `0.501 (0.472–0.529)`."""
-    digits = 3 if abs(measure.value) < 10 else 1
-    value, low, high = (f"{number:.{digits}f}" for number in (measure.value, measure.low, measure.high))
+    digits = 3 if abs(measure.value) < 10 else 1 if abs(measure.value) < 1_000 else 0
+    value, low, high = (f"{each:,.{digits}f}" for each in (measure.value, measure.low, measure.high))
     return f"{value} ({low}–{high})"
 
 
-def _lines(version: ModelVersion, manifest: Manifest) -> Iterator[str]:
-    yield f"{version.id}   {manifest.task}, {manifest.algorithm}, {version.created_at:%Y-%m-%d %H:%M} UTC"
-    if version.erased_at is not None:
-        yield f"  not reproducible: some of its rows were erased on {version.erased_at:%Y-%m-%d}"
-    rows = manifest.rows
-    yield f"  {rows['train']:,} rows to train, {rows['test']:,} to test, {rows['unlabelled']:,} unlabelled"
+def lines(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a card as lines of plain text."""
+    yield f"{card['id']}   {card['task']}, {card['algorithm']}, {card['created_at'][:16].replace('T', ' ')} UTC"
+    if card["erased_at"]:
+        yield f"  not reproducible: some of its rows were erased on {card['erased_at'][:10]}"
+    yield f"  {_rows(card['rows'])}"
     yield ""
-    yield f"  {'metric':<20} {'on the test rows':<24} naive"
-    for name in _metric_first(manifest):
-        yield f"  {spoken(name):<20} {interval(manifest.metrics[name]):<24} {manifest.baseline[name].value:.3f}"
+    yield f"  {'metric':<20} {'value (95 % interval)':<26} naive"
+    for name, found in card["metrics"].items():
+        yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {number(found['baseline'])}"
+    yield from _confused(card["classes"], card["confusion"])
     yield ""
-    for name, scores in manifest.folds.items():
-        yield f"  folds, {name:<13} {'  '.join(f'{score:.3f}' for score in scores)}"
+    yield f"  {'candidate':<20} {'mean':<12} folds"
+    for name, scores in card["folds"].items():
+        mean = number(sum(scores) / len(scores)) if scores else "undefined"
+        yield f"  {name:<20} {mean:<12} {'  '.join(map(number, scores))}"
     yield ""
-    yield f"  {'input':<28} {'share':>6}   from"
-    for name, share in list(manifest.importances.items())[:TOP]:
-        yield f"  {name:<28} {share:>6.1%}   {', '.join(_sources(manifest, name))}"
+    width = max((len(each["input"]) for each in card["top_inputs"]), default=5)
+    yield f"  {'input':<{width}} {'share':>6}   from"
+    for each in card["top_inputs"]:
+        yield f"  {each['input']:<{width}} {each['share']:>6.1%}   {', '.join(each['sources'])}"
     yield ""
-    for name, words in manifest.evaluation.items():
-        yield f"  {name}: {words}"
+    width = max(map(len, [*card["evaluation"], "settings"]))
+    for name, words in card["evaluation"].items():
+        yield f"  {name:<{width}}  {words}"
+    if card["settings"]:
+        said = ", ".join(f"{name} {value:g}" for name, value in card["settings"].items())
+        yield f"  {'settings':<{width}}  {said}"
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, and thousands apart: `0.5012`, `50,547`."""
+    if abs(value) < 1e-12:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def _rows(rows: Mapping[str, int]) -> str:
+    if "cross-validated" in rows:
+        measured = f"{rows['cross-validated']:,} rows, cross-validated"
+    else:
+        measured = f"{rows['train']:,} rows to train, {rows['test']:,} to test"
+    return f"{measured}, {rows['unlabelled']:,} unlabelled"
+
+
+def _confused(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Iterator[str]:
+    """Yield the confusion matrix: a line for each true class, a column for each decision."""
+    if not matrix or len(matrix) > MOST_SHOWN:
+        return
+    width = max(len(f"{cell:,}") for row in matrix for cell in row)
+    width = max([width, *(min(len(name), 12) for name in classes)])
+    label = max(len(CORNER), *(min(len(name), 20) for name in classes))
+    yield ""
+    yield f"  {CORNER:<{label}} " + " ".join(f"{name[:12]:>{width}}" for name in classes)
+    for name, row in zip(classes, matrix, strict=True):
+        yield f"  {name[:20]:<{label}} " + " ".join(f"{cell:>{width},}" for cell in row)
+
+
+def _measure(found: Mapping[str, Any]) -> Measure:
+    return Measure(found["value"], found["low"], found["high"], found["rows"])
 
 
 def _metric_first(manifest: Manifest) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mainstem.errors import SchemaError
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.records import predictions_of
 from mainstem.models.metrics import metric
@@ -40,6 +40,7 @@ class EndpointKind(NodeKind[Endpoint]):
 
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
+            _check_task(graph, name, node, model)
             request = sent(graph, model, example_key(graph, model))
             for column, type in {**request.key, **request.fields}.items():
                 try:
@@ -58,6 +59,26 @@ class EndpointKind(NodeKind[Endpoint]):
 
     def log(self, name: str) -> Log:
         return Log(predictions_of(name), f"predictions.{name}")
+
+
+def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
+    """Refuse a threshold that no score reaches, and a metric of another task. Raises `DefinitionError`."""
+    from mainstem.models.training.blueprint import task_at_load
+
+    task = task_at_load(graph, model)
+    if node.threshold is not None and task != "regression" and not 0 < node.threshold < 1:
+        raise DefinitionError(
+            "`threshold` must be a probability",
+            where=graph[name].where,
+            got=f"{node.threshold:g}, and {model!r} is {task}",
+            expected="a number above 0 and below 1",
+        )
+    try:
+        for rule in node.monitors:
+            if isinstance(rule, Performance) and rule.metric is not None:
+                metric(rule.metric, task)
+    except UnknownName as problem:
+        raise problem.at(graph[name].where) from None
 
 
 def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:

@@ -47,13 +47,15 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.keys import check_keys
         from mainstem.models.algorithms import check_name
         from mainstem.models.metrics import metric
+        from mainstem.models.training.blueprint import task_at_load
 
         for name, node in graph.of(Model).items():
             try:
                 for candidate in node.candidates:
                     check_name(candidate)
+                task = task_at_load(graph, name)
                 if node.metric is not None:
-                    metric(node.metric, node.task)
+                    metric(node.metric, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
