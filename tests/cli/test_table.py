@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -121,3 +126,33 @@ def test_a_row_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
         capsys.readouterr()
         assert run(["predict", "-C", "churn", "left_model", *fields]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_the_server_answers_for_a_table(here: Path, free_port: Callable[[], int]) -> None:
+    write(here / "churn.csv", HEADER, customers())
+    assert run(["init", "table", "--csv", "churn.csv", "--target", "left"]) == 0
+    assert run(["run", "-C", "churn"]) == 0
+    assert run(["promote", "-C", "churn", "left_model"]) == 0
+    url, command = (
+        f"http://127.0.0.1:{free_port()}",
+        [sys.executable, "-m", "mainstem", "serve", "-C", "churn", "--port"],
+    )
+    with subprocess.Popen([*command, url.rsplit(":")[-1]], stdout=subprocess.DEVNULL) as server:
+        try:
+            while not answers(f"{url}/ready"):
+                assert server.poll() is None
+                time.sleep(0.05)
+            asked = json.dumps({"rows": [{"customer_id": "c1", "age": 25, "plan": "basic"}]}).encode()
+            with urlopen(Request(f"{url}/predict/left", asked, {"Content-Type": "application/json"})) as answer:
+                (prediction,) = json.loads(answer.read())["predictions"]
+        finally:
+            server.terminate()
+    assert 0.5 < prediction["score"] < 1
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(url):
+            return True
+    except OSError:
+        return False

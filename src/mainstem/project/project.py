@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from mainstem.project.suggest import Suggestions
 
 SPLITS = ("train", "gap", "test", "unlabelled")
+FOLD = re.compile(r"fold [1-9]\d?")
+"""Further splits, of a model that is cross-validated."""
+
 SIGHTS = ("arrived", "known")
 
 
@@ -277,7 +281,8 @@ class Project(Storing, Answering):
         example's time, as training does; `"known"` uses those that had become known by then, even if they arrived
         later. Raises `UnknownName` for a model without a dataset, an unknown split or an unknown `as_of`.
         """
-        _one_of("split", split, SPLITS)
+        if not FOLD.fullmatch(split or ""):
+            _one_of("split", split, SPLITS)
         _one_of("as_of", as_of, SIGHTS)
         context = self.reading("read")
         if as_of is None:

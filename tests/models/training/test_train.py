@@ -185,8 +185,9 @@ def test_the_card(trained):
     assert shown["top_inputs"][0]["sources"] in (["trips.origin"], ["trips.distance"])
     printed = text(made, project.adapters.lake_root)
     assert f"{headline(made)}; 50 unlabelled" in [step.message for step in run.steps]
-    for part in ("50 unlabelled", "average precision", "folds, linear", "trip__origin", "gap: 1d"):
+    for part in ("50 unlabelled", "average precision", "true \\ decided", "trip__origin", "1d"):
         assert part in printed
+    assert sum(map(sum, shown["confusion"])) == 230 and shown["classes"] == ["false", "true"]
 
 
 def test_rows_that_stand_in_training_too_are_counted():
@@ -356,7 +357,7 @@ def test_other_tasks(target, task, metric):
         (trips(60, unlabelled=10), {}, "too few labelled rows"),
         (trips(200, unlabelled=0), {"gap": "30d"}, "too few labelled rows"),
         (trips(200), {"metric": "rmse"}, "unknown binary metric 'rmse'"),
-        (trips(200), {"metric": "aucc"}, "unknown metric 'aucc'"),
+        (trips(200), {"metric": "aucc"}, "unknown binary metric 'aucc'"),
         (trips(200), {"candidates": ("lihgtgbm",)}, "did you mean 'lightgbm'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

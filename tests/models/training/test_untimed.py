@@ -87,12 +87,22 @@ def test_a_small_table_is_cross_validated_and_the_card_says_so():
         scores, inputs = np.empty(len(rows)), rows_of(rows, made.inputs)
         folds = np.array(rows["_split"].to_pylist())
         assert set(folds) == {f"fold {n}" for n in range(1, 6)}
+        assert len(project.dataset("price", "fold 2").to_pyarrow()) == (folds == "fold 2").sum()
         for fold in set(folds):
             some = np.flatnonzero(folds == fold)
             scorer = Scorer.load(directory, f"fold-{fold[-1]}.onnx")
             scores[some] = scorer.score_rows(inputs.take(some))
         y = np.asarray(rows["_target"].to_pylist())
         assert oracle.root_mean_squared_error(y, scores) == pytest.approx(made.metrics["rmse"].value)
+
+
+def test_rows_that_are_alike_in_several_folds_are_counted():
+    rows = [{**row, "id": f"{copy}{row['id']}"} for row in houses(60) for copy in "ab"]
+    with project_of(rows) as project:
+        project.run()
+        said = card(newest(project), project.adapters.lake_root)["evaluation"]
+        count = int(said["rows alike in several folds"].split(",")[0])
+        assert 50 < count <= 116
 
 
 def test_fifty_rows_are_enough_for_every_task():

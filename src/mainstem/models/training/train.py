@@ -19,6 +19,7 @@ from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.metrics import Metric, metric
+from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import Prepared, prepare, task_of
@@ -124,7 +125,8 @@ def _dataset(blueprint: Blueprint, task: Task, context: Context) -> _Dataset:
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
-        doubts = _shared(table, blueprint, opened) | _contradicted(blueprint, context, opened)
+        doubts = _shared(table, blueprint, opened) | _alike(table, blueprint, opened)
+        doubts |= _contradicted(blueprint, context, opened)
         return _Dataset(prepared, _store(table, opened, context), doubts)
 
 
@@ -143,6 +145,16 @@ def _shared(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[st
     twice = test.semi_join(train, [test[c].identical_to(train[c]) for c in alike])
     (counts,) = opened.fetch(twice.aggregate(shared=twice.count())).to_pylist()
     return {"rows in training and test": f"{counts['shared']:,}, inputs and target alike"} if counts["shared"] else {}
+
+
+def _alike(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[str, str]:
+    """Return the warning about rows of several folds that are equal in inputs and target."""
+    columns = [*(column.name for column in blueprint.inputs), TARGET]
+    folds = table.filter(table[SPLIT].startswith(FOLD))
+    each = folds.group_by(columns).agg(rows=folds.count(), parts=folds[SPLIT].nunique())
+    several = each.filter(each["parts"] > 1)
+    (counts,) = opened.fetch(several.aggregate(rows=several["rows"].sum().fill_null(0))).to_pylist()
+    return {"rows alike in several folds": f"{counts['rows']:,}, inputs and target"} if counts["rows"] else {}
 
 
 def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> dict[str, str]:
