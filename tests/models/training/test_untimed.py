@@ -17,6 +17,7 @@ from mainstem.errors import DefinitionError, LeakError, ModelError, RunFailed
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
 from mainstem.models.training import train
+from mainstem.models.training.parts import parts_of
 from mainstem.models.versions import comparing, registry
 from mainstem.models.versions.report import card
 from mainstem.planning.execution import Context
@@ -144,6 +145,17 @@ def test_groups_stay_on_one_side():
         assert all(len(found) == 1 for found in parts.values())
         said = card(newest(project), project.adapters.lake_root)["evaluation"]
         assert said["split"] == "by `groups`" and said["intervals"] == "95 %, bootstrap of whole groups"
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "crossed"),
+    [(999, 999, True), (1_000, 1_000, False), (5_000, 49, True), (5_000, 50, False), (20_000, 49, False)],
+)
+def test_what_is_affordable_is_cross_validated(rows, groups, crossed):
+    y, group = np.arange(rows) % 2, np.arange(rows) % groups
+    model = ms.model("houses", target="price", features=["area"], groups="shop")
+    found = parts_of(model, np.zeros(rows, np.int64), y, groups=group, given=None, enough=True)
+    assert (len(found.folds), found.holdout is None) == ((5, True) if crossed else (0, False))
 
 
 def test_the_user_says_which_rows_test():

@@ -18,6 +18,9 @@ SMALL = 1_000
 """Tables without time and with fewer labelled rows are measured by cross-validation: a test of 200 rows says little."""
 
 FEW_GROUPS = 50
+AFFORDABLE = 20_000
+"""Tables with few groups are cross-validated too, up to this number of rows: each fold compares all candidates."""
+
 CROSSED = 5
 
 
@@ -104,7 +107,7 @@ def _crossed(
 
 def _small(y: NDArray[Any], groups: NDArray[np.int64] | None) -> bool:
     few = groups is not None and splits.repeated(groups) and len(np.unique(groups)) < FEW_GROUPS
-    return len(y) < SMALL or few
+    return len(y) < SMALL or (few and len(y) < AFFORDABLE)
 
 
 def _kind(times: NDArray[np.int64], groups: NDArray[np.int64] | None, *, declared: bool) -> str:
