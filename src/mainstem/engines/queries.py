@@ -67,7 +67,7 @@ def read_by(query: Any) -> list[sge.Table]:
 
 def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
     """Return the query with each input in the place of its name. Ibis' compilers call this for a `SqlQuery`."""
-    parsed = sg.parse_one(query, read=DIALECT)
+    parsed: Any = sg.parse_one(query, read=DIALECT)
     given = dict(zip(names, inputs, strict=True))
     for table in read_by(parsed):
         alias = sg.to_identifier(table.alias or table.name, quoted=True)
