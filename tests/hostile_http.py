@@ -158,7 +158,6 @@ BAD = {
     "nothing": (b"Content-Length: 0\r\n\r\n", "not valid JSON"),
     "HTML": (b"\r\n<html>", "not valid JSON"),
     "null": (b"\r\nnull", "a record is not a JSON object"),
-    "an integer that does not fit": (b'\r\n[{"n": 99999999999999999999}]', "'n' has a value"),
     "half a surrogate pair": (b'\r\n[{"n": "\\ud800"}]', "'n' has a value"),
     "too many headers": (b"X: y\r\n" * 200 + b"\r\n[]", "cannot be reached"),
     "a long header": (b"X: " + b"y" * 100_000 + b"\r\n\r\n[]", "cannot be reached"),

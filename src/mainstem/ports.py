@@ -109,12 +109,18 @@ class Scan:
 
 @dataclass(frozen=True)
 class RawFiles:
-    """Files as a source offers them. `columns` maps names to the Ibis types of the source's schema."""
+    """Files as a source offers them. `columns` maps names to the Ibis types of the source's schema.
+
+    `names` are those of the columns of CSV files, in their order, instead of the header's. `origin` is the name of a
+    further column with the path of each row's file.
+    """
 
     paths: tuple[str, ...]
     format: Literal["csv", "parquet", "json"]
     columns: Mapping[str, str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+    origin: str | None = None
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ checks then test the rows to publish.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +29,12 @@ QUARANTINE = "quarantine."
 """Prefix of the relation that holds a table's quarantined rows."""
 
 
-def subject_of(context: Context, name: str, checks: Sequence[Check]) -> Subject:
-    """Return the stored relation `name` as the subject of checks."""
+def subject_of(context: Context, name: str, checks: Sequence[Check], types: Mapping[str, str] | None = None) -> Subject:
+    """Return the stored relation `name` as the subject of checks, with other columns than defined if `types` are
+    given."""
     definition = context.graph[name]
     node: Any = definition.node
-    table = ibis.table(dict(definition.schema or {}), name=name)
+    table = ibis.table(dict(types or definition.schema or {}), name=name)
     references: dict[Check, ibis.Table] = {
         check: table if context.graph.name_of(check.to) == name else context.graph[context.graph.name_of(check.to)].read
         for check in checks
@@ -58,11 +59,17 @@ def current(context: Context, subject: Subject) -> Subject:
 
 
 def set_aside(
-    context: Context, subject: Subject, files: Sequence[DataFile], target: Target, earlier: Sequence[str] = ()
+    context: Context,
+    subject: Subject,
+    files: Sequence[DataFile],
+    target: Target,
+    earlier: Sequence[str] = (),
+    aside: Target | None = None,
 ) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...], tuple[CheckResult, ...]]:
     """Run the quarantine checks on new files. Return the files to publish, the files to set aside, and the results.
 
-    `earlier` are paths of files with earlier rows of the same relation.
+    `earlier` are paths of files with earlier rows of the same relation. `aside` is where to write the rows that are set
+    aside; its further columns are null.
     """
     doubts = (c for c in subject.checks if c.severity == "quarantine")
     doubtful = replace(subject, checks=(*calendar(files, _types(target)), *doubts))
@@ -79,7 +86,9 @@ def set_aside(
         if all(result.passed for result in results):
             return tuple(files), (), results
         good, bad = split(doubtful, run=context.run, at=now())
-        return session.write(good, target), session.write(bad, aside_of(context, name)), results
+        aside = aside or aside_of(context, name)
+        more = {field.name: ibis.null(field.type) for field in aside.fields if field.name not in bad.columns}
+        return session.write(good, target), session.write(bad.mutate(**more), aside), results
 
 
 def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.commands import branch, demo, describe, finding, init, keep, key, look, predict, ship, work
+from mainstem.cli.commands import branch, demo, describe, finding, init, keep, key, look, predict, ship, source, work
 
 app = typer.Typer(
     name="mainstem",
@@ -22,6 +22,7 @@ for module in (init, work, look, predict, describe, ship, keep, demo):
 app.add_typer(branch.app, name="branch")
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
+app.add_typer(source.app, name="source")
 
 
 def _version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ def raw_sql(raw: RawFiles) -> str:
         if raw.columns is None:
             raise SourceError("no file to read", expected=f"at least one {raw.format} file")
         return _nothing(raw.columns)
+    if raw.origin is not None:
+        raw = replace(raw, options={**raw.options, "filename": raw.origin})
     if raw.format == "parquet":
-        return _select(raw.columns, f"read_parquet({_paths(raw.paths)}{_options(raw.options)})")
+        return _select(raw.columns, f"read_parquet({_paths(raw.paths)}{_options(raw.options)})", raw.origin)
     if raw.format == "json":
         return _json(raw)
     if raw.columns is None:
         return f"SELECT * FROM read_csv({_paths(raw.paths)}, header=true{_options(raw.options, 'header')})"
-    groups = groupby(raw.paths, key=lambda path: _header(path, raw))
+    groups = groupby(raw.paths, key=lambda path: raw.names or _header(path, raw))
     return " UNION ALL ".join(_csv(tuple(paths), header, raw) for header, paths in groups)
 
 
@@ -54,7 +57,7 @@ def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
     fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(raw.options)
     fixed["delim"] = fixed.pop("sep", fixed["delim"])
     fixed |= {"columns": types, "auto_detect": False, "strict_mode": True}
-    return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})")
+    return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})", raw.origin)
 
 
 def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
@@ -99,16 +102,16 @@ def _json(raw: RawFiles) -> str:
     if columns is None:
         return f"SELECT * FROM read_json({_paths(raw.paths)}{_options(raw.options)})"
     types = literal({name: to_duckdb(dtype) for name, dtype in columns.items()})
-    return _select(columns, f"read_json({_paths(raw.paths)}, columns={types}{_options(raw.options)})")
+    return _select(columns, f"read_json({_paths(raw.paths)}, columns={types}{_options(raw.options)})", raw.origin)
 
 
-def _select(columns: Mapping[str, str] | None, reader: str) -> str:
+def _select(columns: Mapping[str, str] | None, reader: str, origin: str | None = None) -> str:
     if columns is None:
         return f"SELECT * FROM {reader}"
-    chosen = ", ".join(
+    chosen = [
         f"CAST({identifier(name)} AS {to_duckdb(dtype)}) AS {identifier(name)}" for name, dtype in columns.items()
-    )
-    return f"SELECT {chosen} FROM {reader}"
+    ]
+    return f"SELECT {', '.join([*chosen, *([identifier(origin)] if origin else [])])} FROM {reader}"
 
 
 def _paths(paths: Sequence[str]) -> str:

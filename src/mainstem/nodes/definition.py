@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Node)
 
+EVOLVED = "mainstem.evolved"
+"""The snapshot property with the columns that runs added to a source, or widened, since schemas.lock was written."""
+
+Evolved = Mapping[str, tuple[str | None, str]]
+"""Such columns: the type in schemas.lock, None for a new column, and the present type."""
+
 
 @dataclass(frozen=True, eq=False)
 class Definition:
@@ -44,6 +50,7 @@ class Definition:
     `joins` are the joins that the table's function declares, over the stored relations. `opens` are the stored
     relations that `read` is over; if it is None, the expression tells. `build`, `raw` and `read` may be given as
     `Later`: they are then made when they are first needed.
+    `evolved` are the columns of a source that runs added or widened.
 
     `fingerprint` identifies what is stored. `read_fingerprint` identifies what other nodes read, so it also changes
     with a remedy. `own` is that of the node's declaration alone, without its inputs.
@@ -73,6 +80,7 @@ class Definition:
     clean: tuple[Verb, ...] = ()
     joins: tuple[Join, ...] = ()
     opens: frozenset[str] | None = None
+    evolved: Evolved = field(default_factory=dict)
 
     @property
     def is_relation(self) -> bool:

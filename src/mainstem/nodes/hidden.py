@@ -24,10 +24,16 @@ GONE = "_gone"
 STREAM = {SEQ: "int64", ARRIVED: INSTANT, DELETED: "boolean"}
 """The types of the columns that a stream adds."""
 
+FILE = "_file"
+"""The path of the file that a row came from, for a source of files; relative to the project. String."""
+
 CHECK, RUN, SET_ASIDE_AT = "_check", "_run", "_at"
 
 QUARANTINE = {CHECK: "string", RUN: "string", SET_ASIDE_AT: INSTANT}
 """The columns of `quarantine.TABLE`: the labels of the violated checks, the run, and when the row was set aside."""
+
+ORIGIN, RAW = "_origin", "_raw"
+"""In `quarantine.SOURCE`: where a row came from that does not fit the schema, and the row as it came, as JSON."""
 
 RESERVED = ("dataset.", "judged.", "predictions.", "quarantine.", "statistics.", "unreadable.")
 """Prefixes of the relations that Mainstem stores beside the declared ones. No node may have such a name."""

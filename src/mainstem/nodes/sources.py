@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mainstem.nodes.base import Deferred, Node, NodeRef, check_column, names, refused
 from mainstem.nodes.checks import Check
@@ -33,10 +33,18 @@ KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 these, with `"*"` for all other columns. None means at `time`; without a `time` it means unknown."""
 
 
+Policy = Literal["evolve", "freeze", "quarantine"]
+"""What happens when a source no longer has the known schema: the schema changes with it, the run fails, or rows that do
+not fit are set aside."""
+
+Contract = Policy | Mapping[str, Policy]
+"""The policy of a source, or of its columns, with `"*"` for all other columns, also new ones."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source(Node):
     """External data. `schema` maps columns to Ibis types. It is introspected unless declared. `retries` is how often a
-    run collects it again after an error that may pass; None: as mainstem.toml says."""
+    run collects it again after an error that may pass; None: as mainstem.toml says. `contract` says what may change."""
 
     key: tuple[str, ...] = ()
     time: str | None = None
@@ -45,9 +53,16 @@ class Source(Node):
     cursor: str | None = None
     checks: tuple[Check, ...] = ()
     retries: int | None = None
+    contract: Contract = "evolve"
 
     def __post_init__(self) -> None:
         check_column(self.time)
+
+    def policy(self, column: str) -> Policy:
+        """Return the policy of a column."""
+        if isinstance(self.contract, str):
+            return self.contract
+        return self.contract.get(column, self.contract.get("*", "evolve"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,10 +123,21 @@ _KEY = columns()
 _SCHEMA = mapping(text, at_least=1)
 _CHECKS = values_of(Check, expected='ms.not_null("origin")')
 _EVERY: dict[str, Any] = {"known": known_kind, "checks": _CHECKS, "key": _KEY, "meta": META}
+_POLICY = word(*get_args(Policy))
+
+
+def _contract(name: str, value: Any) -> None:
+    """Require a policy, or a mapping from columns to policies."""
+    if isinstance(value, Mapping):
+        mapping(_POLICY, at_least=1)(name, value)
+    else:
+        _POLICY(name, value)
+
+
 _COLLECTED: dict[str, Any] = {
     **_EVERY,
     "schema": optional(_SCHEMA),
-    "meta": {**META, "retries": optional(integer(0))},
+    "meta": {**META, "retries": optional(integer(0)), "contract": _contract},
 }
 _TIME: Kind = optional(column)
 _NAMED = {said: kind for said, kind in META.items() if said != "name"}

@@ -18,7 +18,7 @@ from mainstem.settings import variables
 
 _LONGEST = 50_000
 """Characters of a definition that are kept."""
-_UNSAID = frozenset({"name", "origin", "description", "owner", "function", "sql", "inputs", "retries"})
+_UNSAID = frozenset({"name", "origin", "description", "owner", "function", "sql", "inputs", "retries", "contract"})
 _SECRET = frozenset({"headers", "params"})
 """Arguments whose values are shown only if they name a variable."""
 

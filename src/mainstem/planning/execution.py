@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,10 +13,11 @@ from typing import Any, Protocol
 from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.records import Binding, CheckResult, Release
 from mainstem.nodes.sources import Stream
 from mainstem.planning.drafts import Drafts
-from mainstem.planning.plan import Step
+from mainstem.planning.plan import Plan, Step
 from mainstem.ports import Engine, Lake, Record, Scan, Session, Snapshot, State
 
 
@@ -47,12 +48,17 @@ class StepResult:
         return tuple(record.id for record in self.records if isinstance(record, Finding))
 
 
+Replan = Callable[[Release], tuple[Graph, Plan]]
+"""Returns the definitions, and the plan of what is left to do, as of the release in the making."""
+
+
 @dataclass
 class Context:
     """A run as its executors see it. `release` is the release in the making. Reads use it.
 
     Executors read records through `records`, which includes those of the run's earlier steps. `damaged` are the
     names of data files that must not be read. `note` gives the records of a node's definition that a run keeps.
+    `replan` is called when a step changed the schema of a source.
     """
 
     run: str
@@ -65,6 +71,7 @@ class Context:
     report: Callable[[str], None] = lambda _: None
     damaged: frozenset[str] = frozenset()
     note: Callable[[str], Iterable[Record]] = lambda node: ()
+    replan: Replan | None = None
 
     def __post_init__(self) -> None:
         self.records = Drafts(self.state)
@@ -87,6 +94,19 @@ class Context:
         if step.kind != "promote":
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
+
+    def has_evolved(self, node: str) -> bool:
+        """Return whether a source is stored with other columns or types than it is defined with."""
+        stored = visible({field.name: field.type for field in self.release.tables[node].fields})
+        return stored != visible(self.graph[node].schema or {})
+
+    def adopt(self, graph: Graph, made: Collection[str]) -> None:
+        """Go on with other definitions, which those that this run `made` already fit."""
+        self.graph = graph
+        fingerprints = {name: graph[name].made_by for name in made if name in graph}
+        self.release = replace(self.release, fingerprints={**self.release.fingerprints, **fingerprints})
+        for name in fingerprints:
+            self.records.add(*self.note(name))
 
     def is_current(self, step: Step) -> bool:
         """Return whether the step was last run on the same snapshots that it would read now."""

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any, Literal
 
 from mainstem.errors import MainstemError, RunFailed
+from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import RunRecord, RunStatus, StepRecord, new_id, now
 from mainstem.planning.execution import Context, Executor, StepResult
 from mainstem.planning.offering import offer
 from mainstem.planning.plan import Plan, Step, StepKind
 from mainstem.planning.process import here
 from mainstem.planning.retries import Retries, tried
-from mainstem.planning.schedule import SIDE_BY_SIDE, Schedule, width
+from mainstem.planning.schedule import OF_SOURCES, SIDE_BY_SIDE, Schedule, width
 from mainstem.planning.workers import Workers
 from mainstem.ports import Divisible, Engine
 
@@ -65,6 +66,9 @@ class Runner:
         work = _Execution(self.executors, plan, context, listen, self.retries)
         try:
             work.all(_workers(self.workers, plan, context.engine))
+            while work.has_evolved and context.replan and not work.causes:
+                rest = work.adapted(*context.replan(context.release))
+                work.all(_workers(self.workers, rest, context.engine))
             if not work.causes:
                 self._publish(context, parent, record, work.records)
         except BaseException as problem:
@@ -124,12 +128,24 @@ class _Execution:
         self._plan, self._context, self._listen = plan, context, listen
         self._records: dict[str, StepRecord] = {}
         self._trouble: dict[str, str] = {}
+        self._before, self._ended = list[StepRecord](), set[str]()
         self.causes: list[MainstemError] = []
+        self.has_evolved = False
 
     @property
     def records(self) -> list[StepRecord]:
         """The records of the steps that have ended, in the order of the plan."""
-        return [self._records[step.key] for step in self._plan.steps if step.key in self._records]
+        return [*self._before, *(self._records[step.key] for step in self._plan.steps if step.key in self._records)]
+
+    def adapted(self, graph: Graph, plan: Plan) -> Plan:
+        """Go on with the steps of another plan that have not ended, after the schema of a source changed. Return
+        them."""
+        self._context.adopt(graph, {step.node for step in self._plan.steps if step.key in self._records})
+        ended = {step.key for step in self._plan.steps if step.key in self._records} | self._ended
+        self._before, self._ended = self.records, ended
+        self._plan = replace(plan, steps=tuple(step for step in plan.steps if step.key not in ended))
+        self.has_evolved = False
+        return self._plan
 
     def all(self, workers: int) -> None:
         """Execute every step. Raises what is not a `MainstemError`, after the running steps have ended or stopped."""
@@ -164,6 +180,8 @@ class _Execution:
         self._records[step.key] = record
         if record.status != "done":
             self._trouble[step.key] = record.status
+        if self.has_evolved:  # the other steps may have to be planned again
+            schedule.only(OF_SOURCES)
         schedule.end(step)
         self._listen(Event("ended", step, record=record))
 
@@ -196,6 +214,8 @@ class _Execution:
 
     def _absorbed(self, step: Step, outcome: StepResult, seconds: float, attempts: int) -> StepRecord:
         self._context.absorb(step, outcome)
+        if step.kind == "collect" and self._context.replan and self._context.has_evolved(step.node):
+            self.has_evolved = True
         return _done(step, outcome, seconds, attempts)
 
     def _failed(self, step: Step, problem: MainstemError, seconds: float, attempts: int) -> StepRecord:

@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from mainstem.nodes.definition import Graph
 from mainstem.planning.plan import Plan, Step
 
+OF_SOURCES = frozenset({"collect", "drain"})
+"""Kinds of steps that bring data in. They do not depend on the schemas of each other."""
+
 SIDE_BY_SIDE = frozenset({"collect", "build"})
 """Kinds of steps that only write snapshots of their own tables. Every other step runs alone: it writes to the online
 store, or uses all cores."""
@@ -43,6 +46,7 @@ class Schedule:
         self._running: dict[int, Step] = {}
         self._beside: list[int] = []
         self._alone: list[int] = []
+        self._only: frozenset[str] | None = None
         for number, count in enumerate(self._open):
             if not count:
                 self._add(number)
@@ -64,7 +68,15 @@ class Schedule:
             if not self._open[user]:
                 self._add(user)
 
+    def only(self, kinds: frozenset[str]) -> None:
+        """Start only steps of these kinds from now on."""
+        self._only = kinds
+        for waiting in (self._beside, self._alone):
+            waiting[:] = [number for number in waiting if self._steps[number].kind in kinds]
+
     def _add(self, number: int) -> None:
+        if self._only is not None and self._steps[number].kind not in self._only:
+            return
         insort(self._beside if self._steps[number].kind in SIDE_BY_SIDE else self._alone, number)
 
     def _next(self) -> int | None:

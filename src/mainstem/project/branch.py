@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final, Literal, Self
 
 from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.declared import declared
-from mainstem.nodes.definition import Graph
+from mainstem.nodes.definition import Evolved, Graph
 from mainstem.nodes.findings import Finding, Remedy, Rule
 from mainstem.nodes.kinds import a, anything, mapping, optional, text
 from mainstem.nodes.notebook import html, line
@@ -125,16 +124,16 @@ class Branch:
 
         Raises `DefinitionError` for a source or a table.
         """
-        return self._definitions.graph(self.release.cutovers)
+        return self._definitions.graph(self.release)
 
     def graph_of(self, release: Release) -> Graph:
         """Return the project as of the release. It is loaded again if it has changed since. Raises
         `DefinitionError`."""
-        graph = self._definitions.graph(release.cutovers).whole()
+        graph = self._definitions.graph(release).whole()
         if self._read is None or is_of(graph, release):
             return graph
         again = Definitions(self.settings, self._read(), {}, self.adapters)
-        graph = again.graph(release.cutovers).whole()
+        graph = again.graph(release).whole()
         self._definitions = again
         return graph
 
@@ -155,10 +154,15 @@ class Branch:
         in_force = [*(remedy.rule for remedy in self.remedies), *rules]
         return self._definitions.with_rules(
             in_force,
-            self.release.cutovers,
+            self.release,
             {rule.node for rule in rules},
             lambda table: kept(self.reading("replay"), table),
         )
+
+    def lock(self) -> dict[str, Evolved]:
+        """Write the schemas that sources have now to schemas.lock. Return the columns that changed there, by source:
+        the type before, None for a new column, and the present one."""
+        return self._definitions.lock(self.release)
 
     # ── what it publishes ────────────────────────────────────────────────────────────────────────────
 
@@ -204,7 +208,36 @@ class Branch:
         default what it works on now. Raises `UnknownName`, and
         `DefinitionError` or `NotFound` for a span without intervals.
         """
-        graph, release = self.sound, self.release
+        return self._planned(self.sound, self.release, select, look, full_refresh, start, end, explain, sample)
+
+    def replanned(
+        self,
+        release: Release,
+        select: str | None,
+        full_refresh: bool,
+        start: Moment | None,
+        end: Moment | None,
+        sample: Sample | None,
+    ) -> tuple[Graph, Plan]:
+        """Return the definitions and the plan as of a release in the making: a run changed the schema of a source.
+
+        Raises `DefinitionError` if the definitions do not fit the new schema.
+        """
+        graph = self._definitions.graph(release)
+        return graph, self._planned(graph, release, select, False, full_refresh, start, end, False, sample)
+
+    def _planned(
+        self,
+        graph: Graph,
+        release: Release,
+        select: str | None,
+        look: bool,
+        full_refresh: bool,
+        start: Moment | None,
+        end: Moment | None,
+        explain: bool,
+        sample: Sample | Literal["keep"] | None,
+    ) -> Plan:
         between = span_of(graph, start, end, select, full_refresh)
         for name in [term.strip("+") for term in (select or "").replace(",", " ").split()]:
             if name in graph.broken:
@@ -226,8 +259,9 @@ class Branch:
         a = self.adapters
         bad = damaged_files(a.state)
         of = graph or self.sound
-        note = partial(notes, of)
-        return Context(run, self.branch, of, release, a.engine, a.lake, a.state, damaged=bad, note=note)
+        made = Context(run, self.branch, of, release, a.engine, a.lake, a.state, damaged=bad)
+        made.note = lambda node: notes(made.graph, node)
+        return made
 
     def table(self, name: str) -> Relation:
         """Return a published relation: a source, a table, or `quarantine.NAME`. Raises `UnknownName`."""
@@ -253,4 +287,4 @@ class Branch:
     def _past(self, table: str, when: When) -> Context:
         """Return how to read a relation as published at a point: the release, and the remedies accepted by then."""
         release = self._releases.as_of(when, table)
-        return self.context("read", release, self._definitions.graph(release.cutovers, until=release.created_at))
+        return self.context("read", release, self._definitions.graph(release, until=release.created_at))

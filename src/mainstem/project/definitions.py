@@ -9,18 +9,17 @@ from typing import Any
 
 from mainstem.errors import MainstemError
 from mainstem.nodes.base import Node
-from mainstem.nodes.definition import Graph
+from mainstem.nodes.definition import Evolved, Graph
 from mainstem.nodes.findings import Remedy, Rule
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
+from mainstem.project.evolved import evolved_in
 from mainstem.project.kinds.scope import Schemas
 from mainstem.project.resolve import resolve
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 from mainstem.tables.fitting import Fitted
 from mainstem.tables.memory import Memory
-
-Cutovers = Mapping[str, datetime]
 
 
 def is_of(graph: Graph, release: Release) -> bool:
@@ -45,23 +44,24 @@ class Definitions:
         self._graphs: list[tuple[Any, Graph]] = []
         self._introspected: dict[str, Mapping[str, str]] = {}
 
-    def graph(self, cutovers: Cutovers, until: datetime | None = None) -> Graph:
-        """Return the graph with the remedies in force, or with those accepted `until` then. The latest few are cached.
+    def graph(self, release: Release, until: datetime | None = None) -> Graph:
+        """Return the graph as of a release, with the remedies in force, or with those accepted `until` then. The latest
+        few are cached.
 
         What is broken in views, models and endpoints is left out of it. Raises `DefinitionError`.
         """
         rules = [remedy.rule for remedy in self.remedies if until is None or remedy.accepted_at <= until]
-        key = (rules, dict(cutovers))
+        key = (rules, dict(release.cutovers), evolved_in(release))
         found = next((graph for known, graph in self._graphs if known == key), None)
         if found is None:
-            found = self.with_rules(rules, cutovers)
+            found = self.with_rules(rules, release)
             self._graphs = [(key, found), *self._graphs[: REMEMBERED - 1]]
         return found
 
     def with_rules(
         self,
         rules: Sequence[Rule],
-        cutovers: Cutovers,
+        release: Release,
         recomputed: Collection[str] = (),
         statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
     ) -> Graph:
@@ -69,11 +69,14 @@ class Definitions:
 
         Tables over `recomputed` are read as they would be built now, with the `statistics` that were fitted.
         """
+        schemas = self._schemas()
+        evolved = self._evolved(release)
         return resolve(
             self.nodes,
-            self._schemas(),
+            {n: {**schema, **{c: now for c, (_, now) in evolved.get(n, {}).items()}} for n, schema in schemas.items()},
+            evolved=evolved,
             rules=rules,
-            cutovers=cutovers,
+            cutovers=release.cutovers,
             aliases=self.aliases,
             memory=self._memory,
             recomputed=recomputed,
@@ -89,6 +92,30 @@ class Definitions:
             write_lock(self.settings.root / "schemas.lock", self._locked())
             self._introspected.clear()
         self._memory.save()
+
+    def lock(self, release: Release) -> dict[str, Evolved]:
+        """Write the schemas that sources have in a release to schemas.lock. Return what changed there, by source."""
+        from mainstem.sources.lock import write_lock
+
+        locked, evolved = self._locked(), self._evolved(release)
+        more = {name: {**locked.get(name, {}), **{c: now for c, (_, now) in e.items()}} for name, e in evolved.items()}
+        if more or self._introspected:
+            write_lock(self.settings.root / "schemas.lock", {**locked, **more})
+            self._introspected.clear()
+            self._graphs.clear()
+        return evolved
+
+    def _evolved(self, release: Release) -> dict[str, Evolved]:
+        """Return the columns of sources that runs added or widened, as far as schemas.lock still says what it said
+        before, and the source does not declare them."""
+        locked, found = self._locked(), dict[str, Evolved]()
+        for name, columns in evolved_in(release).items():
+            node = self.nodes.get(name)
+            declared = (node.schema or {}) if isinstance(node, Source) else columns
+            known = locked.get(name, {})
+            still = {c: pair for c, pair in columns.items() if known.get(c) == pair[0] and c not in declared}
+            found |= {name: still} if still else {}
+        return found
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:

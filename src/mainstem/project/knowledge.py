@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import SchemaError, UnknownName
@@ -18,18 +18,23 @@ if TYPE_CHECKING:
     import ibis
 
 
-def known_of_source(node: Source, table: ibis.Table) -> dict[str, Known]:
+def known_of_source(node: Source, table: ibis.Table, unlocked: Collection[str] = ()) -> dict[str, Known]:
     """Return for each column of a source when it becomes known. Raises `SchemaError` for an invalid `known`.
 
     A column that tells when other columns become known is an event, not a plan. Unless `known` lists it, it becomes
     known at its own instant. It is a plan if the other columns (`*`) are known before it: they say when it will be.
+    `unlocked` are the columns that a run found, and that no one has looked at yet.
     """
     spec = node.known if isinstance(node.known, Mapping) else {"*": node.known}
     unlisted = [column for column in spec if column != "*" and column not in table.columns]
     if unlisted:
         raise UnknownName.among("column", unlisted[0], table.columns)
     rest = _known(spec.get("*"), node, table)
-    known = {column: _known(spec[column], node, table) if column in spec else rest for column in table.columns}
+    new = Known.never_said("the column is new; known= says when it becomes known, mainstem source lock accepts it")
+    known = {
+        column: _known(spec[column], node, table) if column in spec else new if column in unlocked else rest
+        for column in table.columns
+    }
     for moment in (m for column in spec for m in _known(spec[column], node, table).moments):
         planned = any(other.column == moment.column and other.offset < 0 for other in rest.moments)
         if moment.offset >= 0 and moment.column not in spec and not planned:

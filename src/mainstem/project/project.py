@@ -20,6 +20,7 @@ from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult, Release, RunRecord, Sample, new_id, now
 from mainstem.nodes.spans import Span
 from mainstem.nodes.status import Details, ProjectStatus
+from mainstem.planning.execution import Replan
 from mainstem.planning.judging import judging
 from mainstem.planning.materialising import materialising
 from mainstem.planning.offering import catch_up
@@ -173,7 +174,13 @@ class Project(Storing, Answering):
                 refuse_after_rollback(work)
             try:
                 record = self._carry_out(
-                    work, report, refresh=full_refresh, between=between, workers=workers, sample=wanted
+                    work,
+                    report,
+                    refresh=full_refresh,
+                    between=between,
+                    workers=workers,
+                    sample=wanted,
+                    replan=lambda release: self.replanned(release, select, full_refresh, start, end, wanted),
                 )
             except RunFailed as failure:
                 failure.judged = self._judge_live(work, failure, report)
@@ -221,11 +228,13 @@ class Project(Storing, Answering):
         workers: int | None = None,
         sample: Sample | Literal["keep"] | None = KEEP,
         between: Span | None = None,
+        replan: Replan | None = None,
     ) -> RunRecord:
         if not work:
             return self._unchanged(work)
         release = self.claim()
         context = self.context(new_id("run"), release if sample == KEEP else replace(release, sample=sample))
+        context.replan = replan
         executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh, between=between)
         return runner(self.settings, executors, workers).run(work, context, report or (lambda _: None))
 

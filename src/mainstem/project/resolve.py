@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import CycleError, DefinitionError
 from mainstem.graph.dag import Dag
 from mainstem.nodes.base import Node
-from mainstem.nodes.definition import Graph
+from mainstem.nodes.definition import Evolved, Graph
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.hidden import RESERVED
 from mainstem.project.kinds import KINDS, NodeKinds
@@ -39,6 +39,7 @@ def resolve(
     kinds: NodeKinds = KINDS,
     recomputed: Collection[str] = (),
     statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {},
+    evolved: Mapping[str, Evolved] | None = None,
     lenient: bool = False,
 ) -> Graph:
     """Resolve declarations, given the locked schemas of the sources that declare none.
@@ -46,14 +47,15 @@ def resolve(
     `rules` are the remedies in force, `cutovers` the instants from which streams' events count, `aliases` the names of
     nodes that others stand in for, `memory` what is remembered of SQL tables, `kinds` what each type of node is.
     A table over any of `recomputed` is read as its definition computes it, not as it is stored: so a replay sees what
-    a remedy would change in it; `statistics` gives those that its verbs are fitted to. With `lenient` an error of a
+    a remedy would change in it; `statistics` gives those that its verbs are fitted to. `evolved` are the columns in
+    `schemas` that runs added or widened. With `lenient` an error of a
     view, a model or an endpoint leaves out only what depends on it: the graph has it in `broken`.
     Raises `DefinitionError` and its kinds, each naming the node and its line.
     """
     _check_names(nodes)
     check_rules(rules, nodes)
     names = {**(aliases or {}), **{node: name for name, node in nodes.items()}}
-    scope = Scope(nodes, names, schemas, rules, cutovers or {}, memory, set(recomputed), statistics)
+    scope = Scope(nodes, names, schemas, rules, cutovers or {}, memory, set(recomputed), statistics, evolved or {})
     broken: dict[str, DefinitionError] = {}
 
     def spare(name: str, problem: DefinitionError) -> None:

@@ -7,36 +7,36 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ibis
-
-from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.audit import judge, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
 from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import Subject, declared
-from mainstem.errors import EngineError, SourceError
+from mainstem.errors import SourceError
+from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.checks import Unique
-from mainstem.nodes.hidden import SEQ, visible
+from mainstem.nodes.hidden import FILE, SEQ, visible
 from mainstem.nodes.sources import Source
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
-from mainstem.planning.sampling import SAMPLED, columns_of, told
-from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
+from mainstem.planning.sampling import SAMPLED, told
+from mainstem.ports import Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
+from mainstem.sources.carrying import carried, origins_of, without
+from mainstem.sources.evolution import Shape, evolved_to
+from mainstem.sources.extraction import Extraction, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
-from mainstem.sources.sampled import kept
+from mainstem.sources.writing import PREFIX, Batch, Layout, Writer, Written
 from mainstem.statistics.keeping import Counting
-from mainstem.statistics.sampling import draw
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mainstem.nodes.records import CheckResult
-    from mainstem.sources.extraction import Extraction, Part
 
 NEXT = "mainstem.next_seq"
 PLACE = "mainstem.place"
 """The snapshot property with the identity of the place that was read. A cursor is invalid for another place."""
+CHECKED = "mainstem.checks"
+"""The snapshot property with a digest of the checks that the rows were held to."""
 
 
 class Collect:
@@ -51,15 +51,25 @@ class Collect:
 
 
 @dataclass
-class _Written:
-    """The files and counts of an extraction, as far as it is written. `drawn` is a sample of an only part."""
+class _Stored:
+    """What is published of the source, as this collection keeps it: `kept` are data files of the base that stay,
+    `gone` are those that do not, and `made` are new ones with the rows of some that are gone."""
 
-    next_seq: int
-    rows: int = 0
-    drawn: pa.Table | None = None
+    kept: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    made: list[DataFile] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[str]:
+        return [*self.kept, *(file.path for file in self.made)]
+
+
+@dataclass
+class _Audited:
+    """The files of new rows after the quarantine checks."""
+
     good: list[DataFile] = field(default_factory=list)
     aside: list[DataFile] = field(default_factory=list)
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     results: list[tuple[CheckResult, ...]] = field(default_factory=list)
 
 
@@ -72,124 +82,198 @@ class _Collection:
         self.context = context
         self.definition = context.graph[name]
         self.node: Source = self.definition.node  # type: ignore[assignment]
-        self.target: Target = context.lake.target(name, dict(self.definition.schema or {}))
         self.place = place(self.node)
         self.sample = told(context.graph, context.release.sample, name)
         self.before = context.release.tables.get(name)
         self.damaged = None if self.before is None else context.damaged_file(self.before)
         self.base = self.before if self.before and self._continues(self.before) else None
+        self.checks = self._checks()
+        self.checked = digest(canonical([str(check) for check in self.checks]))
+        self.known = self._known()
+        self.shape = Shape(self.node, dict(self.known), self.definition.where)
 
     def outcome(self) -> StepResult:
-        from mainstem.sources.extraction import Request
-
         observed = settled(self.node, self.root)
         cursor = self.base.cursor if self.base else None
-        schema = visible(self.definition.schema or {})
-        request = Request(self.name, self.node, self.root, cursor, schema, self.context.report)
+        request = Request(self.name, self.node, self.root, cursor, self.shape, self.context.engine, self.context.report)
         extraction = kind_of(self.node).extract(request)
-        subject = subject_of(self.context, self.name, self._checks())
-        written = self._write(extraction, subject)
-        reached = extraction.cursor(written.names)
-        properties = {PLACE: self.place, NEXT: str(written.next_seq), **({OBSERVED: observed} if observed else {})}
+        layout = Layout(self.context, self.name, self._hidden(extraction))
+        written = self._write(extraction, layout)
+        self.shape.end()
+        reached = extraction.cursor()
+        properties = {PLACE: self.place, NEXT: str(written.next_seq), CHECKED: self.checked}
+        properties |= {OBSERVED: observed} if observed else {}
         properties |= {SAMPLED: self.sample} if self.sample else {}
-        if self.base is not None and self._nothing_new(extraction, written, reached):
-            return self._unchanged(reached, properties, extraction.message)
-        return self._commit(extraction, subject, written, reached, properties)
+        properties |= evolved_to(self.definition.evolved, visible(self.definition.schema or {}), self.shape.schema)
+        message = "; ".join(filter(None, (extraction.message, self.shape.message())))
+        target = layout.target(self.shape.schema)
+        if self.base is not None and self._nothing_new(extraction, written, reached, target):
+            return self._unchanged(reached, properties, message)
+        return self._commit(extraction, layout, target, written, reached, properties, message)
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, extraction: Extraction, subject: Subject) -> _Written:
+    def _write(self, extraction: Extraction, layout: Layout) -> Written:
         start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.change != ReplaceAll() else 0
-        written, kept = _Written(start), self._kept(extraction.change)
+        writer = Writer(layout, start, bool(self.sample))
         for part in extraction.parts:
-            files, drawn = self._write_part(part, written.next_seq)
-            rows = sum(file.rows for file in files)
-            earlier = [*kept, *(file.path for file in written.good)]
-            good, aside, results = set_aside(self.context, subject, files, self.target, earlier)
-            written.next_seq += rows
-            written.rows += rows
-            written.drawn = drawn if not written.names and not aside else None
-            written.good += good
-            written.aside += aside
-            written.results.append(results)
-            written.names[part.name] = tuple(Path(file.path).name for file in (*good, *aside))
-            if part.name:
-                self.context.report(f"{written.rows:,} rows, {Path(part.name).name}")
-        return written
+            writer.write(part)
+        writer.keep(self.shape.unfit, self.shape.schema)
+        return writer.written
 
-    def _kept(self, change: Change) -> list[str]:
-        """Return the data files whose rows stay next to the new ones."""
-        if self.base is None or change == ReplaceAll():
-            return []
-        return [path for path in self.context.lake.scan(self.base).files if Path(path).name not in _replaced(change)]
+    def _hidden(self, extraction: Extraction) -> dict[str, str]:
+        """Return the hidden columns that are stored, with their types."""
+        numbered = {SEQ: "int64"} if SEQ in (self.definition.schema or {}) else {}
+        return numbered | ({FILE: "string"} if isinstance(extraction.change, ReplaceOrigins) else {})
 
-    def _write_part(self, part: Part, seq: int) -> tuple[tuple[DataFile, ...], pa.Table | None]:
-        """Write the rows of a part. Return the files, and a sample of them unless they are few."""
-        columns = {f.name: f.type for f in self.target.fields if f.name != SEQ}
-        incoming = self._sampled(ibis.table(columns, name="incoming"))
-        if any(f.name == SEQ for f in self.target.fields):
-            incoming = incoming.mutate(**{SEQ: ibis.row_number() + seq})
-        try:
-            with self.context.engine.session({"incoming": part.relation}) as session:
-                files = session.write(incoming, self.target)
-                return files, draw(session, self.target, files)
-        except (EngineError, SourceError) as error:
-            if part.feed is not None and part.feed.error is not None:
-                raise part.feed.error from error
-            raise
+    def _in(self, batches: Sequence[Batch], target: Target) -> list[DataFile]:
+        """Return the files of batches in the target's schema. Those that were written in another one are written
+        again."""
+        found = list[DataFile]()
+        for files, fields in batches:
+            if fields == target.fields:
+                found.extend(files)
+            else:
+                paths = [file.path for file in files]
+                found += carried(self.context, paths, fields, target, self.definition.where)
+        return found
 
-    def _sampled(self, rows: ibis.Table) -> ibis.Table:
-        sample = self.context.release.sample
-        if sample is None or not self.sample:
-            return rows
-        return kept(rows, columns_of(self.context.graph, sample, self.name), sample.fraction)
+    def _stored(self, snapshot: Snapshot | None, extraction: Extraction, target: Target) -> _Stored:
+        """Return what stays of a snapshot next to the new rows, in the target's schema."""
+        if snapshot is None or extraction.change == ReplaceAll():
+            return _Stored()
+        held = _Stored(kept=list(self.context.lake.scan(snapshot).files))
+        if snapshot.fields != target.fields:
+            where, origins = self.definition.where, origins_of(self.base) if self.base else {}
+            made = carried(self.context, held.kept, snapshot.fields, target, where, origins)
+            held = _Stored(gone=held.kept, made=list(made))
+        paths = extraction.change.paths if isinstance(extraction.change, ReplaceOrigins) else ()
+        if paths:
+            gone, left = without(self.context, held.paths, target, paths)
+            kept = [path for path in held.kept if path not in gone]
+            stay = [file for file in held.made if file.path not in gone]
+            held = _Stored(kept, [*held.gone, *(path for path in gone if path in held.kept)], [*stay, *left])
+        return held
 
     # ── committing ────────────────────────────────────────────────────────────────────────────────────
 
     def _commit(
         self,
         extraction: Extraction,
-        subject: Subject,
-        written: _Written,
+        layout: Layout,
+        target: Target,
+        written: Written,
         cursor: str | None,
         properties: dict[str, str],
+        message: str,
     ) -> StepResult:
+        subject = subject_of(self.context, self.name, self.checks, {f.name: f.type for f in target.fields})
+        aside = layout.aside(self.shape.schema)
+        stored = self._stored(self.base, extraction, target)
+        audited = _Audited()
+        if stored.paths and self._is_new_to_checks():
+            stored = self._audit_stored(subject, stored, target, aside, audited)
+        fresh = self._audit(subject, written, stored, target, aside, audited)
+        delivered = sum(file.rows for file in fresh)
+        self._check_mended(extraction, delivered)
         everything = self.base is None or extraction.change == ReplaceAll()
-        self._check_mended(extraction, written)
-        base = None if everything else self.base
-        kept = self._kept(extraction.change) if isinstance(extraction.change, ReplaceFiles) else None
-        counting = Counting(self.context, self.target, written.good, written.drawn, base, kept)
+        is_other = not everything and self.base is not None and self.base.fields != target.fields
+        good = [*stored.made, *fresh]
+        change: Change = ReplaceAll() if everything or is_other else ReplaceFiles(tuple(stored.gone))
+        base = None if everything or is_other else self.base
+        drawn = written.drawn if not stored.made and not audited.aside else None
+        counting = Counting(
+            self.context,
+            target,
+            good,
+            drawn,
+            base,
+            stored.kept if isinstance(change, ReplaceFiles) and stored.gone else None,
+        )
         snapshot = self.context.lake.commit(
             self.name,
-            self.target,
-            written.good,
+            target,
+            good,
             base=base,
             run=self.context.run,
-            change=self._change(extraction.change),
+            change=change,
             cursor=cursor,
             properties=properties,
         )
         counted = counting.of(snapshot)
         judged = (*judge(self.context, subject, snapshot), *unusual(self.context, subject, counted))
-        results = ordered(subject.checks, _summed(written.results), judged)
+        results = ordered(subject.checks, _summed(audited.results), judged)
         refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
-        aside = keep_aside(
-            self.context, self.name, written.aside, replaced="all" if everything else _replaced(extraction.change)
-        )
-        set_apart = sum(file.rows for file in written.aside)
+        set_apart = sum(file.rows for file in audited.aside) + written.unfit
+        held = self._keep_aside(extraction, aside, [*audited.aside, *self._in(written.aside, aside)])
+        said = f"{written.unfit:,} do not fit the schema" if written.unfit else ""
         return StepResult(
-            tables={self.name: snapshot, **aside},
+            tables={self.name: snapshot, **held},
             rows_in=written.rows,
-            published=written.rows - set_apart,
+            published=delivered,
             quarantined=set_apart,
             checks=results,
-            message=extraction.message,
+            message="; ".join(filter(None, (message, said))),
             records=(counted,),
         )
 
-    def _check_mended(self, extraction: Extraction, written: _Written) -> None:
+    def _audit(
+        self, subject: Subject, written: Written, stored: _Stored, target: Target, aside: Target, audited: _Audited
+    ) -> list[DataFile]:
+        """Set aside the new rows that violate a quarantine check. Return the files of the others."""
+        fresh = list[DataFile]()
+        for file in self._in(written.batches, target):
+            earlier = [*stored.paths, *(each.path for each in fresh)]
+            good, bad, results = set_aside(self.context, subject, [file], target, earlier, aside)
+            fresh += good
+            audited.aside += bad
+            audited.results.append(results)
+        return fresh
+
+    def _audit_stored(
+        self, subject: Subject, stored: _Stored, target: Target, aside: Target, audited: _Audited
+    ) -> _Stored:
+        """Hold what is stored to checks that are new. Rows that violate one are set aside."""
+        files = {file.path: file for file in stored.made}
+        kept, gone, made = list[str](), list(stored.gone), list[DataFile]()
+        for path in stored.paths:
+            file = files.get(path) or DataFile(path, _rows(path))
+            earlier = [*kept, *(each.path for each in made)]
+            good, bad, results = set_aside(self.context, subject, [file], target, earlier, aside)
+            audited.aside += bad
+            audited.results.append(results)
+            if path in files:
+                made += good
+            elif bad:
+                gone.append(path)
+                made += good
+            else:
+                kept.append(path)
+        return _Stored(kept, gone, made)
+
+    def _keep_aside(self, extraction: Extraction, target: Target, files: Sequence[DataFile]) -> dict[str, Snapshot]:
+        """Commit the rows set aside, beside those of earlier runs that are not replaced."""
+        relation = PREFIX + self.name
+        base = self.context.release.tables.get(relation)
+        stored = self._stored(base if self.base is not None else None, extraction, target)
+        held = base is not None and bool(self.context.lake.scan(base).files)
+        is_same = base is not None and base.fields == target.fields
+        if not files and (not held or (is_same and not stored.gone and self.base is not None)):
+            return {}
+        change: Change = ReplaceFiles(tuple(stored.gone)) if is_same and stored.kept else ReplaceAll()
+        return {
+            relation: self.context.lake.commit(
+                relation,
+                target,
+                [*stored.made, *files],
+                base=base if isinstance(change, ReplaceFiles) else None,
+                run=self.context.run,
+                change=change,
+            )
+        }
+
+    def _check_mended(self, extraction: Extraction, delivered: int) -> None:
         """Refuse to replace a damaged snapshot that grew with a cursor by fewer rows than it had."""
-        delivered = sum(file.rows for file in written.good)
         if self.damaged and self.before and extraction.change != ReplaceAll() and delivered < self.before.rows:
             raise SourceError(
                 f"a stored file of {self.name!r} is damaged, and the source no longer delivers all rows",
@@ -207,29 +291,35 @@ class _Collection:
         said = "; ".join(filter(None, ("nothing new", message)))
         return StepResult(tables={self.name: snapshot}, rows_in=0, published=0, quarantined=0, message=said)
 
-    def _nothing_new(self, extraction: Extraction, written: _Written, cursor: str | None) -> bool:
+    def _nothing_new(self, extraction: Extraction, written: Written, cursor: str | None, target: Target) -> bool:
         assert self.base is not None
+        if self.base.fields != target.fields or self._is_new_to_checks():
+            return False
         if extraction.change == ReplaceAll():
             return cursor is not None and cursor == self.base.cursor
-        return not written.rows and extraction.change == Append()
-
-    def _change(self, change: Change) -> Change:
-        """Return the change of the commit. The cursor has file names only, since a project may move; the lake needs
-        paths."""
-        if self.base is None:
-            return ReplaceAll()
-        if not isinstance(change, ReplaceFiles):
-            return change
-        files = self.context.lake.scan(self.base).files
-        return ReplaceFiles(tuple(path for path in files if Path(path).name in change.files))
+        replaced = extraction.change.paths if isinstance(extraction.change, ReplaceOrigins) else ()
+        return not written.rows and not replaced
 
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 
     def _continues(self, before: Snapshot) -> bool:
-        """Return whether the cursor of the last snapshot is valid: same rows, same place, same schema, all sound."""
-        same = before.fields == self.target.fields and before.properties.get(PLACE) == self.place
-        same = same and before.properties.get(SAMPLED) == self.sample
+        """Return whether the cursor of the last snapshot is valid: same rows, same place, all sound."""
+        same = before.properties.get(PLACE) == self.place and before.properties.get(SAMPLED) == self.sample
         return same and self.damaged is None
+
+    def _known(self) -> dict[str, str]:
+        """Return the columns of the definition, and those that are stored besides."""
+        defined = visible(self.definition.schema or {})
+        stored = {f.name: f.type for f in self.base.fields} if self.base else {}
+        return {**defined, **{name: type for name, type in visible(stored).items() if name not in defined}}
+
+    def _is_new_to_checks(self) -> bool:
+        """Return whether what is stored was not held to the present checks."""
+        assert self.base is not None
+        before = self.base.properties.get(CHECKED)
+        if before is None:  # it was stored before this was noted
+            return self.context.release.fingerprints.get(self.name) != self.definition.made_by
+        return before != self.checked
 
     def _checks(self) -> tuple[Any, ...]:
         """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not
@@ -241,8 +331,10 @@ class _Collection:
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
 
 
-def _replaced(change: Change) -> frozenset[str]:
-    return frozenset(change.files) if isinstance(change, ReplaceFiles) else frozenset()
+def _rows(path: str) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
 
 
 def _summed(parts: Sequence[tuple[CheckResult, ...]]) -> tuple[CheckResult, ...]:

@@ -49,7 +49,10 @@ class Watermark:
 
     def _unseen(self, batch: pa.RecordBatch, last: pa.Scalar) -> list[bool]:
         at_last = pc.equal(batch.column(self.column), last).to_pylist()
-        return [not at or digest(batch.slice(row, 1)) not in self._seen for row, at in enumerate(at_last)]
+        return [not at or not self._is_seen(batch.slice(row, 1)) for row, at in enumerate(at_last)]
+
+    def _is_seen(self, row: pa.RecordBatch) -> bool:
+        return digest(row) in self._seen or _earlier_digest(row) in self._seen
 
     def _advance(self, batch: pa.RecordBatch) -> None:
         column = batch.column(self.column)
@@ -63,7 +66,22 @@ class Watermark:
 
 
 def digest(row: pa.RecordBatch) -> str:
-    """Return a short hash of one row."""
+    """Return a short hash of one row. A new column without a value, or a wider type, does not change it."""
+    (values,) = row.to_pylist()
+    told = {name: _told(value) for name, value in values.items() if value is not None}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _told(value: Any) -> Any:
+    """Return a value as the same text for all types that it may widen to."""
+    value = plain(value)
+    if isinstance(value, str):
+        return value.removesuffix("T00:00:00Z")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else json.dumps(value, default=str)
+
+
+def _earlier_digest(row: pa.RecordBatch) -> str:
+    """Return the hash that cursors held before schemas could change."""
     return hashlib.sha256(json.dumps(row.to_pylist(), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

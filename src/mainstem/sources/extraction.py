@@ -9,26 +9,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.ports import Append, Relation, ReplaceAll, ReplaceFiles
+from mainstem.ports import Append, Engine, Relation, ReplaceAll
 from mainstem.sources.feed import Feed
 
 if TYPE_CHECKING:
+    import ibis
     import pyarrow as pa
 
-Written = Mapping[str, tuple[str, ...]]
-"""The names of the data files of each part."""
+    from mainstem.sources.evolution import Shape
+
+Values = Mapping[str, Any]
+"""Ibis expressions over the relation of a part, by column."""
+
+
+@dataclass(frozen=True)
+class ReplaceOrigins:
+    """Replace the rows that came from these files of the source, by their paths in `_file`; without any, only append.
+
+    The parts have the column `_file`.
+    """
+
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: a source below the project's `root`, from its last `cursor` on, in the columns of `schema`."""
+    """What to read: a source below the project's `root`, from its last `cursor` on, with the run's `engine`.
+
+    `shape` has the columns and types that are known. It grows with the batches that meet it.
+    """
 
     name: str
     node: Any
     root: Path
     cursor: str | None
-    schema: Mapping[str, str]
+    shape: Shape
+    engine: Engine
     report: Callable[[str], None] = lambda _: None
+
+    @property
+    def schema(self) -> Mapping[str, str]:
+        """The columns and Ibis types that are known now."""
+        return self.shape.schema
 
     @property
     def where(self) -> str:
@@ -37,35 +59,43 @@ class Request:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that are written together: one file of a source, or all rows. `name` is unique in an extraction."""
+    """Rows that are written together, with the `columns` of their relation.
+
+    `schema` is that of the source when the rows were met. `values` computes its columns from the relation; without it
+    they are those of the same name. A column that neither has is null. `again` is called if the values do not fit: it
+    returns the part with a wider schema, or raises what is wrong. `doubt` is a text that is not null for rows to be
+    set aside.
+    """
 
     name: str
     relation: Relation
+    columns: Mapping[str, str]
+    schema: Mapping[str, str]
+    values: Callable[[ibis.Table], Values] | None = None
+    doubt: Callable[[ibis.Table], Any] | None = None
+    again: Callable[[], Part] | None = None
     feed: Feed | None = None
-
-    @classmethod
-    def fed(cls, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Part:
-        feed = Feed(batches, schema)
-        return cls(name, feed, feed)
 
 
 @dataclass(frozen=True)
 class Extraction:
     """New rows and what they replace. `cursor` is called after the parts are written, because it is known only then.
 
-    `change` says what the rows do to those of the base; `ReplaceFiles` gives the names of data files, not their paths.
     Nothing is new where no row is written and none removed, or where all rows are replaced and the cursor, which holds
     their digest then, is the same as before.
     """
 
     parts: Iterable[Part]
-    cursor: Callable[[Written], str | None]
-    change: Append | ReplaceAll | ReplaceFiles = Append()  # noqa: RUF009
+    cursor: Callable[[], str | None]
+    change: Append | ReplaceAll | ReplaceOrigins = Append()  # noqa: RUF009
     message: str = ""
 
     @classmethod
     def replacing(cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Extraction:
-        """Return an extraction that replaces all rows. The cursor is their digest, so unchanged rows are detected."""
+        """Return an extraction that replaces all rows. The cursor is their digest, so unchanged rows are detected.
+
+        `schema` is that of the first batch, or of all batches.
+        """
         hasher = hashlib.sha256()
 
         def hashed() -> Iterator[pa.RecordBatch]:
@@ -74,14 +104,25 @@ class Extraction:
                     _hash(hasher, column)
                 yield batch
 
-        return cls([Part.fed("", hashed(), schema)], lambda _: json.dumps({"sha256": hasher.hexdigest()}), ReplaceAll())
+        return cls(fed(hashed(), schema), lambda: json.dumps({"sha256": hasher.hexdigest()}), ReplaceAll())
 
     @classmethod
     def appending(
         cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema, cursor: Callable[[], str | None]
     ) -> Extraction:
         """Return an extraction that appends rows."""
-        return cls([Part.fed("", batches, schema)], lambda _: cursor())
+        return cls(fed(batches, schema), cursor)
+
+
+def fed(batches: Iterable[pa.RecordBatch], schema: pa.Schema, name: str = "") -> Iterator[Part]:
+    """Yield the batches as parts, one for each run of batches with the same columns and types, `schema` at first."""
+    from mainstem.sources.arrow import types_of
+
+    feed, upcoming = Feed(batches, schema), schema
+    while upcoming is not None:
+        types = types_of(upcoming)
+        yield Part(name, feed.expecting(upcoming), types, types, feed=feed)
+        upcoming = feed.upcoming()
 
 
 def _hash(hasher: Any, column: pa.Array) -> None:

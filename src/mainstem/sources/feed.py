@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from traceback import clear_frames
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +27,10 @@ class Cancelled(Exception):
 class Feed:
     """Batches that its own thread reads, so that Ctrl-C does not wait for a server that does not answer.
 
-    An engine passes on only the text of a source's exception, so the feed keeps it as `error`. The thread of a
-    cancelled feed ends on its own, at the latest after the source's timeout.
+    The schema of the batches may change. A reader ends before a batch of another schema; `upcoming` is the schema of
+    the next one, which `expecting` sets for the next reader. An engine passes on only the text of a source's exception,
+    so the feed keeps it as `error`. The thread of a cancelled feed ends on its own, at the latest after the source's
+    timeout.
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -37,26 +39,49 @@ class Feed:
         self._schema = schema
         self._drawn: queue.Queue[object] = queue.Queue(AHEAD)
         self._done = threading.Event()
+        self._first: Any = None
+        self._began = False
+
+    def upcoming(self) -> pa.Schema | None:
+        """Wait for the next batch, and return its schema; None at the end. Raises what the source raised."""
+        if self._first is None:
+            self._first = self._next()
+        if self._first is not _END:
+            return self._first.schema
+        self._done.set()
+        if self.error is not None:
+            raise self.error
+        return None
 
     def reader(self) -> pa.RecordBatchReader:
+        """Return a reader of the batches of the expected schema, up to the first one of another schema."""
         import pyarrow as pa
 
-        return pa.RecordBatchReader.from_batches(self._schema, self._received())
+        return pa.RecordBatchReader.from_batches(self._schema, self._received(self._schema))
+
+    def expecting(self, schema: pa.Schema) -> Self:
+        """Set the schema of the next reader."""
+        self._schema = schema
+        return self
 
     def cancel(self) -> None:
         self._done.set()
 
-    def _received(self) -> Iterator[pa.RecordBatch]:
-        threading.Thread(target=self._draw, name="mainstem-feed", daemon=True).start()
+    def _received(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        is_whole = False
         try:
-            while (batch := self._next()) is not _END:
+            while self.upcoming() == schema:
+                batch, self._first = self._first, None
                 yield batch
-            if self.error is not None:
-                raise self.error
+            is_whole = True
         finally:
-            self._done.set()
+            if not is_whole:
+                self._done.set()
 
     def _next(self) -> object:
+        if not self._began:
+            self._began = True
+            threading.Thread(target=self._draw, name="mainstem-feed", daemon=True).start()
         while not self._done.is_set():
             with suppress(queue.Empty):
                 return self._drawn.get(timeout=BEAT)

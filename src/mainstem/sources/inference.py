@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import ibis
 
 from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.storable import is_storable
 from mainstem.ports import Session
+from mainstem.sources.texts import EXACT, NARROW, fits, narrow
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
 
-def types_of_text(session: Session, relation: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the narrowest type that all texts of each column have.
+def types_of_text(
+    session: Session,
+    relation: str,
+    names: Sequence[str],
+    known: Mapping[str, str] | None = None,
+    declared: Collection[str] = (),
+) -> dict[str, str]:
+    """Return the type of each column of texts: the `known` one if all texts fit it, else the narrowest that they have.
 
-    Codes such as `007` and digits beyond int64 stay text.
+    Codes such as `007` and digits beyond int64 stay text. A column without texts is of type `null`.
     """
     table = ibis.table(dict.fromkeys(names, "string"), name=relation)
+    still = _still(session, table, known or {}, declared)
+    return {**_narrowest(session, table, [name for name in names if name not in still]), **still}
+
+
+def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declared: Collection[str]) -> dict[str, str]:
+    """Return the columns whose texts fit their known type."""
+    names = [name for name in table.columns if name in known]
+    found: dict[str, int] = {}
+    for begin in range(0, len(names), AT_ONCE):
+        some = names[begin : begin + AT_ONCE]
+        rows = table.select(*some)
+        tests = [rows[name].notnull() & ~fits(rows[name], known[name], declared=name in declared) for name in some]
+        counts = {f"_{n}": rows.count(where=test) for n, test in enumerate(tests)}
+        found |= dict(zip(some, session.fetch(rows.aggregate(**counts)).to_pylist()[0].values(), strict=True))
+    return {name: known[name] for name, misfits in found.items() if not misfits}
+
+
+def _narrowest(session: Session, table: ibis.Table, names: Collection[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    table = table.select(*names)
     first = _first_kinds(session, table)
     # The first rows usually tell the type. Then one test over all rows is enough.
     kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
     lost = {name: first[name] for name in names if first[name] and not kinds[name]}
     kinds |= _narrowed(session, table, lost) if lost else {}
-    return {name: kinds[name][0] if 0 < len(kinds[name]) < len(_FITS) else "string" for name in names}
+    return {
+        name: "null" if len(kinds[name]) == len(NARROW) else kinds[name][0] if kinds[name] else "string"
+        for name in names
+    }
 
 
 def _first_kinds(session: Session, table: ibis.Table) -> dict[str, tuple[str, ...]]:
@@ -40,10 +72,10 @@ def _first_kinds(session: Session, table: ibis.Table) -> dict[str, tuple[str, ..
     texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
     session.add(FIRST, pa.table({"place": places, "text": texts}))
     below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)
-    counted = below.group_by("place").agg(**{kind: _misfits(below["text"], kind) for kind in _FITS})
+    counted = below.group_by("place").agg(**{kind: _misfits(below["text"], kind) for kind in NARROW})
     found = {row["place"]: row for row in session.fetch(counted).to_pylist()}
     return {
-        name: tuple(kind for kind in _FITS if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
+        name: tuple(kind for kind in NARROW if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
     }
 
 
@@ -61,23 +93,8 @@ def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str
 
 
 def _misfits(text: Any, kind: str) -> Any:
-    return text.count(where=text.notnull() & ~_FITS[kind](text))
+    return text.count(where=text.notnull() & ~narrow(text, kind))
 
-
-def _float(text: Any) -> Any:
-    """Return whether texts are numbers that float64 holds exactly. `007.5` and long digits are not."""
-    code = text.startswith("0") & (text.length() > 1) & ~text.startswith("0.")
-    return text.try_cast("float64").notnull() & ~code & ((text.length() < 19) | text.contains("."))
-
-
-_FITS: dict[str, Callable[[Any], Any]] = {
-    "boolean": lambda text: text.lower().isin(["true", "false"]),
-    "int64": lambda text: (text.try_cast("int64").cast("string") == text).fill_null(False),
-    "float64": _float,
-    "date": lambda text: (text.length() == 10) & text.try_cast("date").notnull(),
-    INSTANT: lambda text: (text.length() >= 16) & text.try_cast(INSTANT).notnull(),
-}
-"""The inferred types, narrowest first, with a test for their texts."""
 
 SAMPLE = 2_000
 """The number of rows that are tested before all rows are; of wide files fewer, so that `CELLS` texts are in memory."""
@@ -85,18 +102,32 @@ SAMPLE = 2_000
 CELLS = 5_000_000
 FIRST = "first rows"
 
+_LONGEST = 2**63 - 1
+
 AT_ONCE = 125
 """The number of tests in one query. The time to plan a query grows faster than its columns."""
 
 
-def type_of(values: Sequence[Any]) -> str:
-    """Return the Ibis type of JSON values: ISO 8601 texts are instants or dates, objects stay JSON text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {int, float}:
+def type_of(values: Sequence[Any], known: str | None = None) -> str:
+    """Return the Ibis type of JSON values: ISO 8601 texts are instants or dates, objects stay JSON text.
+
+    Without values it is `null`. `known` is the type of the column so far: if it is text, texts are not looked into.
+    Integers that no number type holds beside the others are text.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:
+        return "null"
+    if kinds <= {int, float}:
+        whole = [value for value in values if type(value) is int]
+        greatest = max(max(whole), -min(whole)) if whole else 0
+        if greatest > (EXACT if float in kinds else _LONGEST):
+            return "string"
         return "int64" if kinds == {int} else "float64"
     if kinds == {bool}:
         return "boolean"
     if kinds == {str}:
+        if known == "string":
+            return known
         texts = [value for value in values if value is not None]
         if all(_is_date(text) for text in texts):
             return "date"
@@ -121,9 +152,9 @@ def _parses(kind: type[date], text: str) -> bool:
 
 
 def kept(type: dt.DataType) -> str:
-    """Return the stored type of a column: instants are in UTC and microseconds, a column without a type is text."""
+    """Return the stored type of a column: instants are in UTC and microseconds, what has no type of its own is text."""
     if type.is_timestamp():
         return INSTANT
-    if type.is_null() or type.is_json():
+    if type.is_null() or type.is_json() or not is_storable(type):
         return "string"
     return "int64" if type.is_integer() else "float64" if type.is_floating() else str(type.copy(nullable=True))

@@ -25,7 +25,9 @@ def introspect(source: Source, root: Path, engine: Engine) -> dict[str, str]:
 
     Raises `SourceError`.
     """
-    found = {**kind_of(source).introspect(source, root, engine), **(source.schema or {})}
+    looked = kind_of(source).introspect(source, root, engine)
+    named = {name: "string" if type == "null" else type for name, type in looked.items()}
+    found = {**named, **(source.schema or {})}
     if not found:
         raise DefinitionError("the source has no columns", expected="at least one", hint="schema={…}")
     return found

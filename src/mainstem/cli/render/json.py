@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
@@ -104,6 +105,10 @@ class JsonOutput:
 
     def keys(self, keys: Sequence[Any]) -> None:
         _print(keys)
+
+    def locked(self, found: Mapping[str, Evolved]) -> None:
+        columns = ((name, evolved.items()) for name, evolved in found.items())
+        _print({name: {c: {"before": was, "now": now} for c, (was, now) in changed} for name, changed in columns})
 
     def said(self, text: str, hint: str | None = None, **facts: Any) -> None:
         _print(facts)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
@@ -132,6 +133,11 @@ class TextOutput:
     def keys(self, keys: Sequence[Any]) -> None:
         rows = [(k.name, ", ".join(k.scopes), instant(k.created_at)) for k in keys]
         self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
+
+    def locked(self, found: Mapping[str, Evolved]) -> None:
+        rows = [(name, c, was or "new", now) for name, evolved in found.items() for c, (was, now) in evolved.items()]
+        columns = ("source", "column", "schemas.lock said", "says now")
+        self._show(tables.grid(columns, rows) if rows else "schemas.lock is up to date")
 
     def compacted(self, found: Sequence[Compacted]) -> None:
         self._show(*keeping.compacted(found))

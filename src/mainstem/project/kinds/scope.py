@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import DefinitionError, UnknownName
 from mainstem.graph.traces import Trace
 from mainstem.nodes.base import Node, shown
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Evolved
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.hidden import visible
 from mainstem.project.kinds.relations import unbound
@@ -32,7 +32,8 @@ class Scope:
     `names` knows every node, stand-ins' originals too; `rules` are the remedies in force, `cutovers` the instants from
     which streams' events count, `memory` what is remembered of SQL tables. `recomputed` names relations that are
     read otherwise than when the tables over them were built: such a table is read as it would be built now.
-    `statistics` gives those that a table's verbs are fitted to, by the definition of the verb.
+    `statistics` gives those that a table's verbs are fitted to, by the definition of the verb. `evolved` are the
+    columns of sources that runs added or widened; `schemas` has them.
     `done`, `seen` and `views` grow: they have the definitions before this one, in dependency order.
     """
 
@@ -44,6 +45,7 @@ class Scope:
     memory: Memory | None = None
     recomputed: set[str] = field(default_factory=set)
     statistics: Callable[[str], Mapping[str, Fitted]] = lambda table: {}
+    evolved: Mapping[str, Evolved] = field(default_factory=dict)
     done: dict[str, Definition] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     views: dict[str, CompiledView] = field(default_factory=dict)

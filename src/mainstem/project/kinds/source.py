@@ -36,8 +36,10 @@ class AnySource(NodeKind[S], Generic[S]):
             raise SchemaError("the source has no schema yet", hint="mainstem run, or schema={…}")
         check_columns(node, schema)
         stored = unbound(name, {**schema, **{column: STREAM[column] for column in self.hidden(node)}})
-        known = known_of_source(node, unbound(name, schema))
-        fingerprint = digest("source", plain(node, but=("known", "limits")), canonical(schema))
+        evolved = scope.evolved.get(name, {})
+        unlocked = [column for column, (was, _) in evolved.items() if was is None]
+        known = known_of_source(node, unbound(name, schema), unlocked)
+        fingerprint = digest("source", plain(node, but=("known", "limits", "contract")), canonical(schema))
         declared = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         read = [scope.done[each].read_fingerprint for each in inputs]
         rules = tuple(rule for rule in scope.rules if rule.node == name)
@@ -59,6 +61,7 @@ class AnySource(NodeKind[S], Generic[S]):
             rules=rules,
             declared=declared,
             own=declared,
+            evolved=evolved,
         )
 
     def check(self, graph: Graph) -> None:

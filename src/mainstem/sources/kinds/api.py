@@ -46,7 +46,7 @@ class ApiKind(SourceKind[Api]):
         from mainstem.sources.cursors import Watermark
 
         schema = arrow_schema(request.schema)
-        pages = _batches(request, schema)
+        pages = _batches(request)
         if request.node.cursor is None:
             return Extraction.replacing(pages, schema)
         mark = Watermark(request.node.cursor, request.cursor)
@@ -78,16 +78,16 @@ class ApiKind(SourceKind[Api]):
 # ── extraction ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _batches(request: Request, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     from mainstem.sources.arrow import from_records
 
     node: Api = request.node
     shown, rows = redact(node.url), 0
     for number, page in enumerate(_pages(request), 1):
-        where = f"{request.where}, {shown}, page {number}"
-        records = records_at(page, "$", where)
+        where = f"{shown}, page {number}"
+        records = records_at(page, "$", f"{request.where}, {where}")
         if records:
-            yield from_records(records, schema, where)
+            yield from_records(records, request.shape, where)
         rows += len(records)
         request.report(f"{rows:,} rows, {number} page{'s' if number > 1 else ''}")
 

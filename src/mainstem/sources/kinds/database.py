@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +32,23 @@ class DatabaseKind(SourceKind[Database]):
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.adbc import scheme
-        from mainstem.sources.arrow import arrow_schema, conformed
+        from mainstem.sources.arrow import arrow_schema, fit
         from mainstem.sources.cursors import Watermark
 
         node: Database = request.node
+        is_loose = scheme(node.url) == "sqlite"  # its values have types of their own, and an instant may be any text
+        found = None if is_loose else _found(request)
         schema, batches = arrow_schema(request.schema), _batches(request)
+
+        def fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
+            return fit(batch, request.shape, node.table or "", found=found, loose=True)
+
         if node.cursor is None:
-            return Extraction.replacing(conformed(batches, schema, request.where), schema)
+            return Extraction.replacing((fitted(batch) for batch in batches), schema)
         mark = Watermark(node.cursor, request.cursor)
-        if scheme(node.url) == "sqlite":  # SQLite compares values as stored, and an instant may be any text
-            fresh = (mark.fresh(batch) for batch in batches)
-            return Extraction.appending(conformed(fresh, schema, request.where), schema, mark.text)
-        typed = conformed(batches, schema, request.where)
-        return Extraction.appending((mark.fresh(batch) for batch in typed), schema, mark.text)
+        if is_loose:  # it compares values as they are stored
+            return Extraction.appending((fitted(mark.fresh(batch)) for batch in batches), schema, mark.text)
+        return Extraction.appending((mark.fresh(fitted(batch)) for batch in batches), schema, mark.text)
 
     def introspect(self, source: Database, root: Path, engine: Engine) -> Mapping[str, str]:
         from mainstem.sources.inference import kept
@@ -73,17 +77,16 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     from mainstem.sources.postgresql import finite
 
     node: Database = request.node
-    wanted = [*request.schema, *([node.cursor] if node.cursor else [])]
     rows = 0
-    with reading(node, request.root, *_query(request, wanted)) as reader:
-        require(wanted, reader.schema.names, request.where)
+    with reading(node, request.root, *_query(request)) as reader:
+        require([node.cursor] if node.cursor else [], reader.schema.names, request.where)
         for batch in reader:
             yield finite(batch, request.where)
             rows += batch.num_rows
             request.report(f"{rows:,} rows")
 
 
-def _query(request: Request, wanted: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+def _query(request: Request) -> tuple[str, tuple[Any, ...]]:
     from mainstem.sources.adbc import scheme, statement
     from mainstem.sources.arrow import require
 
@@ -92,10 +95,19 @@ def _query(request: Request, wanted: Sequence[str]) -> tuple[str, tuple[Any, ...
     if scheme(node.url) != "postgresql":
         return statement(node, last)
     found = _postgresql_columns(node, request.root)
-    require(wanted, [column.name for column in found], request.where)
-    chosen = [column.sql for column in found if column.name in wanted]
+    require([node.cursor] if node.cursor else [], [column.name for column in found], request.where)
     kind = next((column.kind for column in found if column.name == node.cursor), "text")
-    return statement(node, last, chosen, kind)
+    return statement(node, last, [column.sql for column in found], kind)
+
+
+def _found(request: Request) -> dict[str, str]:
+    """Return the columns that PostgreSQL has now, with their types."""
+    from mainstem.sources.inference import kept
+    from mainstem.sources.postgresql import types
+
+    known = request.node.schema or {}
+    found = types(_postgresql_columns(request.node, request.root), {**request.schema, **known})
+    return {name: known.get(name, kept(type)) for name, type in found.items()}
 
 
 # ── introspection ─────────────────────────────────────────────────────────────────────────────────────

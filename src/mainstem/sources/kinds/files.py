@@ -1,13 +1,12 @@
-"""Files: each new or changed file becomes one part. The old rows of a changed file are replaced.
+"""Files: those that are new or changed are read. The old rows of a changed file are replaced.
 
-The cursor maps each path to its size, time of change, digest, and the data files with its rows.
+The cursor maps each path to its size, time of change and digest. The column `_file` says which rows came from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,16 @@ from typing import Any
 from mainstem.errors import SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.sources import Files
-from mainstem.ports import Append, Engine, RawFiles, ReplaceFiles
-from mainstem.sources.extraction import Extraction, Part, Request, Written
+from mainstem.ports import Engine
+from mainstem.sources.extraction import Extraction, ReplaceOrigins, Request
+from mainstem.sources.formats import format_of
+from mainstem.sources.formats.base import Reading
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.listing import Stamp, listing, no_file, stamp
 
 
 class FilesKind(SourceKind[Files]):
-    """CSV, Parquet and JSON-lines files below the project."""
+    """Files below the project, in one of the formats of `sources.formats`."""
 
     node_type = Files
 
@@ -34,7 +35,7 @@ class FilesKind(SourceKind[Files]):
         paths = tuple(str(root / path) for path in listing(root, source.path))
         if not paths:
             raise no_file(source.path, root)
-        return _types_of_csv(source, paths, engine) if source.format == "csv" else _types(source, paths, engine)
+        return format_of(source).introspect(source, paths, engine)
 
     def observe(self, source: Files, root: Path, cursor: str | None) -> str:
         return digest(canonical(listing(root, source.path)))
@@ -54,19 +55,19 @@ def _extract(request: Request) -> Extraction:
         raise no_file(request.node.path, request.root)
     look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
     changed = [seen for seen in look if seen.changed]
-    replaced = [name for seen in changed for name in stored.get(seen.path, {}).get("data", ())]
-    parts = [_part(request, seen.path) for seen in changed]
     gone = [path for path in stored if path not in found]
+    reading = Reading(request.node, request.root, request.engine, request.shape, tuple(seen.path for seen in changed))
 
-    def cursor(written: Written) -> str:
+    def cursor() -> str:
         for seen in changed:
             _unchanged_meanwhile(request, seen)
             _whole(request, seen, stored.get(seen.path))
-        kept = {path: stored[path] for path in gone}
-        now = {s.path: s.entry(written.get(s.path, stored.get(s.path, {}).get("data", ()))) for s in look}
-        return json.dumps({**kept, **now}, sort_keys=True)
+        return json.dumps(
+            {**{path: stored[path] for path in gone}, **{s.path: s.entry() for s in look}}, sort_keys=True
+        )
 
-    change = ReplaceFiles(tuple(replaced)) if replaced else Append()
+    change = ReplaceOrigins(tuple(seen.path for seen in changed if seen.path in stored))
+    parts = format_of(request.node).parts(reading)
     return Extraction(parts, cursor, change, _message(request, changed, gone))
 
 
@@ -77,9 +78,9 @@ class _Seen:
     digest: str
     changed: bool
 
-    def entry(self, data: Any) -> dict[str, Any]:
+    def entry(self) -> dict[str, Any]:
         size, mtime = self.stamp
-        return {"size": size, "mtime": mtime, "sha256": self.digest, "data": list(data)}
+        return {"size": size, "mtime": mtime, "sha256": self.digest}
 
 
 def _look(file: Path, path: str, now: Stamp, before: dict[str, Any] | None) -> _Seen:
@@ -95,11 +96,6 @@ def _sha256(file: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise SourceError("a file cannot be read", where=str(file), got=error.strerror) from error
-
-
-def _part(request: Request, path: str) -> Part:
-    node = request.node
-    return Part(path, RawFiles((str(request.root / path),), node.format, dict(request.schema), dict(node.options)))
 
 
 def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None:
@@ -136,26 +132,3 @@ def _ends_within_a_line(file: Path) -> bool:
     with file.open("rb") as stream:
         stream.seek(-1, 2)
         return stream.read(1) not in b"\r\n"
-
-
-# ── introspection ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _types(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, str]:
-    from mainstem.sources.inference import kept
-
-    with engine.session({"files": RawFiles(paths, source.format, None, source.options)}) as session:
-        return {name: kept(type) for name, type in session.schema("SELECT * FROM files").items()}
-
-
-def _types_of_csv(source: Files, paths: tuple[str, ...], engine: Engine) -> dict[str, str]:
-    """Infer CSV types from the texts of all files: a column that is blank in one file gets its type from another."""
-    from mainstem.sources.inference import types_of_text
-
-    options = {"delim": ",", "quote": '"', "escape": '"', **source.options, "all_varchar": True, "union_by_name": True}
-    with engine.session({"files": RawFiles(paths, "csv", None, options)}) as session:
-        names = list(session.schema("SELECT * FROM files"))
-        if len(names) == 1 and re.search(r"[;\t|]", names[0]):
-            hint = "set another delimiter: options={'delim': ';'}"
-            raise SourceError("the CSV files have only one column", got=names[0], hint=hint)
-        return types_of_text(session, "files", names)

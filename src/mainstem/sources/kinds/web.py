@@ -60,14 +60,12 @@ class WebKind(SourceKind[Web]):
 def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    from mainstem.sources.arrow import arrow_schema, cast
+    from mainstem.sources.arrow import fit
 
     node: Web = request.node
-    schema = arrow_schema(request.schema)
     rows = selected(node, request.where)
-    texts = [pa.array([row.get(f.name) for row in rows], pa.string()) for f in schema]
-    columns = [cast(column, f, request.where) for column, f in zip(texts, schema, strict=True)]
-    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+    texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in node.fields}
+    yield fit(pa.RecordBatch.from_pydict(texts), request.shape, redact(node.url), loose=True)
 
 
 def selected(node: Web, where: str) -> list[dict[str, Any]]:

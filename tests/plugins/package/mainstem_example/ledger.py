@@ -38,7 +38,7 @@ class LedgerKind(SourceKind[Ledger]):
 
         entries = _entries(request.root / request.node.path)
         schema = arrow_schema(request.schema)
-        new = from_records(entries[int(request.cursor or 0) :], schema, request.where)
+        new = from_records(entries[int(request.cursor or 0) :], request.shape, request.node.path)
         return Extraction.appending([new], schema, lambda: str(len(entries)))
 
     def introspect(self, source: Ledger, root: Path, engine: Engine) -> Mapping[str, str]:

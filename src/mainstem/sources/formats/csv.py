@@ -1,0 +1,166 @@
+"""CSV: all columns are read as texts, which become values of the known types where they fit exactly."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mainstem.errors import EngineError, SourceError
+from mainstem.masking import brief
+from mainstem.nodes.hidden import FILE
+from mainstem.nodes.sources import Files
+from mainstem.ports import Engine, RawFiles
+from mainstem.sources.formats.base import Format, Reading, batched, doubts
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mainstem.sources.evolution import Change
+    from mainstem.sources.extraction import Part
+
+FORMATTED = {"dateformat": ("date",), "timestampformat": ("timestamp",), "decimal_separator": ("float", "decimal")}
+"""Options with which the reader itself makes values of these types."""
+
+
+class CsvFormat(Format):
+    name: ClassVar[str] = "csv"
+    suffixes: ClassVar[tuple[str, ...]] = ("csv",)
+
+    def parts(self, reading: Reading) -> Iterator[Part]:
+        for names, some in groupby(reading.paths, key=lambda path: header(reading.root / path, reading)):
+            for paths in batched(replace(reading, paths=tuple(some))):
+                yield _Batch(reading, paths, names).part()
+
+    def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
+        """Infer the types from the texts of all files: a column that is blank in one file gets its type from
+        another."""
+        from mainstem.sources.inference import types_of_text
+
+        options = {
+            "delim": ",",
+            "quote": '"',
+            "escape": '"',
+            **node.options,
+            "all_varchar": True,
+            "union_by_name": True,
+        }
+        with engine.session({"files": RawFiles(paths, "csv", None, options)}) as session:
+            names = list(session.schema("SELECT * FROM files"))
+            if len(names) == 1 and re.search(r"[;\t|]", names[0]):
+                hint = "set another delimiter: options={'delim': ';'}"
+                raise SourceError("the CSV files have only one column", got=names[0], hint=hint)
+            return types_of_text(session, "files", names)
+
+
+class _Batch:
+    """Files with the same header that are read together."""
+
+    def __init__(self, reading: Reading, paths: Sequence[str], names: tuple[str, ...]) -> None:
+        self.reading, self.paths, self.names = reading, tuple(paths), names
+        self.shape = reading.shape
+        self.declared = frozenset(reading.node.schema or {})
+
+    def part(self) -> Part:
+        """Return the rows in the known types. If a text does not fit, the part is asked for again."""
+        new = [name for name in self.names if name not in self.shape.schema]
+        found = {**self._known(), **(self._types(new) if new else {})}
+        doubtful = self.shape.meet(found, self.paths[0])
+        return self._part(doubtful, final=False)
+
+    def again(self) -> Part:
+        """Return the rows in the types that their texts have. Raises `SourceError` if the contract forbids it."""
+        doubtful = self.shape.meet(self._types(list(self.names)), self.paths[0], place=self._place)
+        return self._part(doubtful, final=True)
+
+    def _known(self) -> dict[str, str]:
+        return {name: self.shape.schema[name] for name in self.names if name in self.shape.schema}
+
+    def _part(self, doubtful: Sequence[Change], *, final: bool) -> Part:
+        from mainstem.sources.extraction import Part
+        from mainstem.sources.texts import value
+
+        schema = dict(self.shape.schema)
+        typed = self._formatted()
+        kept = [name for name in self.names if name in schema]
+
+        def values(table: ibis.Table) -> dict[str, Any]:
+            found = {
+                name: table[name] if name in typed else value(table[name], schema[name], declared=name in self.declared)
+                for name in kept
+            }
+            return {**found, FILE: self.reading.origin(table)}
+
+        columns = {**dict.fromkeys(self.names, "string"), **typed, FILE: "string"}
+        again = None if final else self.again
+        doubt = partial(doubts, doubtful, self._fits) if doubtful else None
+        return Part(self.paths[0], self._raw(self.paths), columns, schema, values, doubt, again)
+
+    def _raw(self, paths: Sequence[str]) -> RawFiles:
+        columns = {**dict.fromkeys(self.names, "string"), **self._formatted()}
+        options = dict(self.reading.node.options)
+        return RawFiles(self.reading.at(paths), "csv", columns, options, self.names, FILE)
+
+    def _formatted(self) -> dict[str, str]:
+        """Return the columns whose texts the reader itself converts, by its options."""
+        kinds = [kind for option in self.reading.node.options for kind in FORMATTED.get(option, ())]
+        return {name: type for name, type in self._known().items() if type.startswith(tuple(kinds))} if kinds else {}
+
+    def _types(self, names: Sequence[str]) -> dict[str, str]:
+        from mainstem.sources.inference import types_of_text
+
+        typed = self._formatted()
+        texts = [name for name in names if name not in typed]
+        with self.reading.engine.session({"files": self._raw(self.paths)}) as session:
+            return {**types_of_text(session, "files", texts, self._known(), self.declared), **typed}
+
+    def _fits(self, text: Any, type: str) -> Any:
+        from mainstem.sources.texts import fits
+
+        return fits(text, type, declared=text.get_name() in self.declared)
+
+    def _place(self, name: str) -> str:
+        """Return the file and the row of the first text that does not fit its known type."""
+        import ibis
+
+        for path in self.paths:
+            raw = self._raw([path])
+            with self.reading.engine.session({"files": raw}) as session:
+                rows = ibis.table({**(raw.columns or {}), FILE: "string"}, name="files").mutate(_row=ibis.row_number())
+                known = self.shape.schema[name]
+                unfit = rows[name].notnull() & ~self._fits(rows[name], known)
+                found = session.fetch(rows.filter(unfit).select(name, "_row").limit(1)).to_pylist()
+            if found:
+                return f"{path}, row {found[0]['_row'] + 1}: {brief(repr(found[0][name]))}"
+        raise EngineError("no text misfits its type", where=self.paths[0], got=name)
+
+
+def header(file: Path, reading: Reading) -> tuple[str, ...]:
+    """Return the names of the columns of a CSV file, from its first line. Raises `SourceError`."""
+    options = reading.node.options
+    if not options.get("header", True):
+        return tuple(reading.shape.schema)
+    try:
+        with _opened(file, str(options.get("encoding", "utf-8"))) as lines:
+            for _ in range(int(options.get("skip", 0))):
+                next(lines, None)
+            delimiter = str(options.get("delim", options.get("sep", ",")))
+            first = next(csv.reader(lines, delimiter=delimiter, quotechar=str(options.get("quote", '"')) or None), [])
+    except FileNotFoundError as error:
+        raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
+    return tuple(first)
+
+
+def _opened(file: Path, encoding: str) -> Any:
+    encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    if file.suffix == ".gz":
+        return gzip.open(file, "rt", encoding=encoding, errors="replace", newline="")
+    return file.open(encoding=encoding, errors="replace", newline="")

@@ -1,0 +1,147 @@
+"""Formats whose values have types of their own, as the engine reads them: Parquet and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mainstem.errors import EngineError, SourceError
+from mainstem.masking import brief
+from mainstem.nodes.hidden import FILE
+from mainstem.nodes.sources import Files
+from mainstem.ports import Engine, RawFiles
+from mainstem.sources.formats.base import Format, Reading, batched, doubts
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mainstem.sources.extraction import Part
+
+
+class ParquetFormat(Format):
+    name: ClassVar[str] = "parquet"
+    suffixes: ClassVar[tuple[str, ...]] = ("parquet",)
+
+    def parts(self, reading: Reading) -> Iterator[Part]:
+        for _, some in groupby(reading.paths, key=lambda path: _footer(reading.root / path)):
+            for paths in batched(replace(reading, paths=tuple(some))):
+                yield _Batch(reading, paths, "parquet", dict(reading.node.options)).part()
+
+    def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
+        return _kept(_types(paths, "parquet", {**node.options, "union_by_name": True}, engine))
+
+
+class JsonFormat(Format):
+    """JSON objects: one a line, or an array of them. An object may lack a key."""
+
+    name: ClassVar[str] = "json"
+    suffixes: ClassVar[tuple[str, ...]] = ("json", "jsonl", "ndjson")
+
+    def parts(self, reading: Reading) -> Iterator[Part]:
+        for paths in batched(reading):
+            yield _Batch(reading, paths, "json", self._options(reading.node)).part()
+
+    def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
+        return _kept(_types(paths, "json", self._options(node), engine))
+
+    def _options(self, node: Files) -> dict[str, Any]:
+        """Return options with which every object tells its keys and types."""
+        return {"sample_size": -1, "union_by_name": True, "map_inference_threshold": -1, **node.options}
+
+
+class _Batch:
+    """Files of the same columns that are read together."""
+
+    def __init__(
+        self, reading: Reading, paths: Sequence[str], format: Literal["parquet", "json"], options: dict[str, Any]
+    ) -> None:
+        self.reading, self.paths, self.format, self.options = reading, tuple(paths), format, options
+        self.shape = reading.shape
+        self.natural = _types(reading.at(paths), format, options, reading.engine)
+
+    def part(self) -> Part:
+        from mainstem.sources.conversion import converted, fits
+        from mainstem.sources.extraction import Part
+
+        before = dict(self.shape.schema)
+        doubtful = self.shape.meet(self._found(), self.paths[0], whole=self.format != "json")
+        schema, reads = dict(self.shape.schema), self._reads(before)
+
+        def values(table: ibis.Table) -> dict[str, Any]:
+            found = {name: converted(table[name], schema[name]) for name in reads if name in schema}
+            return {**found, FILE: self.reading.origin(table)}
+
+        doubt = partial(doubts, doubtful, fits) if doubtful else None
+        raw = self._raw(self.paths, reads)
+        return Part(self.paths[0], raw, {**reads, FILE: "string"}, schema, values, doubt, self._refuse)
+
+    def _found(self) -> dict[str, str]:
+        """Return the types to compare. Values are converted to a declared type where that loses nothing."""
+        node, found = self.reading.node, _kept(self.natural)
+        declared = {n: type for n, type in (node.schema or {}).items() if n in found and node.policy(n) != "quarantine"}
+        return {**found, **declared}
+
+    def _reads(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Return the types to read the columns in. Texts and nested values of JSON are read as the text they are."""
+        if self.format == "parquet":
+            return self.natural
+        kept = _kept(self.natural)
+        return {
+            name: "string" if kept[name] in ("string", "null") or self.shape.schema.get(name) == "string" else type
+            for name, type in self.natural.items()
+        }
+
+    def _raw(self, paths: Sequence[str], reads: Mapping[str, str]) -> RawFiles:
+        options = {n: v for n, v in self.options.items() if n not in ("sample_size", "map_inference_threshold")}
+        return RawFiles(self.reading.at(paths), self.format, reads, options, origin=FILE)
+
+    def _refuse(self) -> Part:
+        """Raise the error for the first value that would lose digits."""
+        import ibis
+
+        from mainstem.sources.conversion import fits
+        from mainstem.sources.evolution import lossy
+
+        reads = self._reads(self.shape.schema)
+        for path in self.paths:
+            with self.reading.engine.session({"files": self._raw([path], reads)}) as session:
+                rows = ibis.table({**reads, FILE: "string"}, name="files")
+                for name in (name for name in reads if name in self.shape.schema):
+                    unfit = rows[name].notnull() & ~fits(rows[name], self.shape.schema[name])
+                    found = session.fetch(rows.filter(unfit).select(name).limit(1)).to_pylist()
+                    if found:
+                        value = brief(str(found[0][name]))
+                        raise lossy(name, reads[name], self.shape.schema[name], value, f"{self.shape.where}: {path}")
+        raise EngineError("no value misfits its type", where=self.paths[0])
+
+
+def _types(paths: Sequence[str], format: Any, options: Mapping[str, Any], engine: Engine) -> dict[str, str]:
+    """Return the columns of files with the types that the engine reads."""
+    with engine.session({"files": RawFiles(tuple(paths), format, None, options)}) as session:
+        return {n: str(type.copy(nullable=True)) for n, type in session.schema("SELECT * FROM files").items()}
+
+
+def _kept(types: Mapping[str, str]) -> dict[str, str]:
+    """Return the types that the columns are stored in."""
+    import ibis
+
+    from mainstem.sources.inference import kept
+
+    return {name: kept(ibis.dtype(type)) for name, type in types.items()}
+
+
+def _footer(file: Path) -> str:
+    """Return the columns and types of a Parquet file as a text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return str(pq.read_schema(file).remove_metadata())
+    except FileNotFoundError as error:
+        raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError("a Parquet file cannot be read", where=str(file), got=str(error)) from error

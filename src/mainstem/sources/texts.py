@@ -1,0 +1,95 @@
+"""Texts as values: whether a text has a type, exactly, and the expression that reads it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from mainstem.nodes.instants import INSTANT
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
+NARROW = ("boolean", "int64", "float64", "date", INSTANT)
+"""The inferred types, narrowest first."""
+
+MISFIT = "a value that does not fit its column"
+"""What a query fails with that reads such a value."""
+
+EXACT = 2**53
+"""The greatest integer up to which float64 holds every one."""
+
+
+def fits(text: Any, type: str, *, declared: bool = False) -> Any:
+    """Return whether texts are values of an Ibis type, without loss. Codes such as `007` are not numbers.
+
+    A type that the source declares is a statement of the user: there `007` is the number 7, and `1` is true.
+    """
+    dtype = ibis.dtype(type)
+    if dtype.is_string():
+        return ibis.literal(True)
+    if dtype.is_boolean():
+        return text.try_cast(type).notnull() if declared else text.lower().isin(["true", "false"])
+    if dtype.is_integer():
+        value = text.try_cast(type)
+        if declared:
+            return text.re_search(r"^\s*[+-]?\d+\s*$") & value.notnull()
+        return (value.cast("string") == text).fill_null(False)
+    if dtype.is_floating():
+        return text.try_cast("float64").notnull() if declared else _is_float(text)
+    if dtype.is_decimal():
+        return _is_decimal(text, dtype)
+    if dtype.is_date():
+        return (text.length() == 10) & text.try_cast("date").notnull()
+    if dtype.is_timestamp():
+        return (text.length() >= 10) & text.try_cast(type).notnull()
+    return text.try_cast(type).notnull()
+
+
+def narrow(text: Any, type: str) -> Any:
+    """Return whether texts are values of one of the inferred types. A date is not an instant."""
+    return fits(text, type) & (text.length() >= 16) if type == INSTANT else fits(text, type)
+
+
+def value(text: Any, type: str, *, declared: bool = False) -> Any:
+    """Return texts as values of a type. A query over it fails with `MISFIT` if one does not fit."""
+    if ibis.dtype(type).is_string():
+        return text
+    fitting = text.isnull() | fits(text, type, declared=declared)
+    return ibis.ifelse(fitting, text.try_cast(type), failing(type, text))
+
+
+def failing(type: str, text: Any) -> Any:
+    """Return an expression of a type with which a query fails, with `MISFIT` and a text."""
+    return _error(type)(ibis.literal(f"{MISFIT}: ") + text)
+
+
+@cache
+def _error(type: str) -> Any:
+    """Return the engine's function that fails with a text, as an expression of a type."""
+
+    @ibis.udf.scalar.builtin(signature=(("string",), type), name="error")
+    def error(text): ...  # type: ignore[no-untyped-def]
+
+    return error
+
+
+def _is_float(text: Any) -> Any:
+    """Return whether texts are numbers that float64 holds. `007.5`, `+44` and integers beyond 2^53 are not."""
+    unsigned = text.re_replace("^-", "")
+    code = unsigned.startswith("0") & (unsigned.length() > 1) & ~unsigned.startswith("0.")
+    whole = text.try_cast("decimal(38, 0)")
+    is_whole = ~text.contains(".") & ~text.lower().contains("e")
+    exact = ~is_whole | whole.isnull() | ((whole >= -EXACT) & (whole <= EXACT))
+    return text.try_cast("float64").notnull() & ~code & ~text.startswith("+") & exact
+
+
+def _is_decimal(text: Any, dtype: dt.Decimal) -> Any:
+    """Return whether texts are numbers that a decimal holds with every digit."""
+    point = text.split(".")
+    fraction = ibis.ifelse(text.contains("."), point[1].re_replace("0+$", ""), "")
+    return (
+        text.re_search(r"^-?\d+(\.\d*)?$") & (fraction.length() <= (dtype.scale or 0)) & text.try_cast(dtype).notnull()
+    )

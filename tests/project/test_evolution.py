@@ -1,0 +1,176 @@
+"""A source whose schema changes, from the run that meets it to the lock: tables, branches, availability."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import mainstem as ms
+from mainstem.errors import DefinitionError, LeakError, MainstemError
+
+TOML = '[project]\nname = "shop"\nmodules = ["shop"]\n'
+ORDERS = 'orders = ms.files("data/*.csv", key="id", time="at")\n'
+BIG = '@ms.table(key="id")\ndef big(orders):\n    return orders.mutate(double=orders.x * 2)\n'
+LOCKED = '[orders]\nid = "int64"\nat = "timestamp(\'UTC\', 6)"\nx = "int64"\n'
+
+
+def write(root: Path, text: str) -> None:
+    (root / "mainstem.toml").write_text(TOML)
+    (root / "shop.py").write_text(f"import mainstem as ms\n\n{text}")
+
+
+def put(root: Path, name: str, text: str) -> Path:
+    path = root / "data" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    write(tmp_path, ORDERS + "\n\n" + BIG)
+    put(tmp_path, "1", "id,at,x\n1,2025-01-01T00:00:00Z,1\n2,2025-01-01T00:00:00Z,2\n")
+    with ms.load(tmp_path) as project:
+        project.run()
+    return tmp_path
+
+
+def widen(shop: Path) -> None:
+    put(shop, "2", "id,at,x,note\n3,2025-01-02T00:00:00Z,1.5,hello\n")
+
+
+def test_tables_of_the_same_run_see_the_new_schema(shop: Path) -> None:
+    widen(shop)
+    with ms.load(shop) as project:
+        record = project.run()
+        assert [(step.kind, step.node, step.status) for step in record.steps] == [
+            ("collect", "orders", "done"),
+            ("build", "big", "done"),
+        ]
+        assert "x: int64 → float64" in record.steps[0].message
+        rows = project.table("big").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["x"], row["note"], row["double"]) for row in rows] == [
+            (1, None, 2),
+            (2, None, 4),
+            (1.5, "hello", 3),
+        ]
+        assert dict(project.graph["big"].schema or {})["double"] == "float64"
+        assert not project.plan()
+    with ms.load(shop) as project:
+        assert not project.plan(), "another process sees the same schema"
+
+
+def test_the_lock_stays_until_it_is_written(shop: Path) -> None:
+    before = (shop / "schemas.lock").read_text()
+    widen(shop)
+    with ms.load(shop) as project:
+        project.run()
+        assert (shop / "schemas.lock").read_text() == before
+        assert project.lock() == {"orders": {"x": ("int64", "float64"), "note": (None, "string")}}
+        assert project.lock() == {}
+        steps = project.plan().steps
+        assert [step.reason for step in steps] == ["orders changed (definition)"], "note is known from now on"
+    after = (shop / "schemas.lock").read_text()
+    assert after.endswith(LOCKED.replace('x = "int64"\n', 'x = "float64"\nnote = "string"\n'))
+
+
+def test_another_branch_has_its_own_schema(shop: Path) -> None:
+    with ms.load(shop) as project:
+        project.create_branch("dev")
+    widen(shop)
+    with ms.load(shop, branch="dev") as dev:
+        dev.run()
+        assert "note" in (dev.graph["orders"].schema or {})
+    with ms.load(shop) as project:
+        assert "note" not in (project.graph["orders"].schema or {})
+        assert project.table("orders").to_pyarrow()["x"].to_pylist() == [1, 2]
+
+
+def test_a_rollback_takes_the_schema_back(shop: Path) -> None:
+    widen(shop)
+    with ms.load(shop) as project:
+        project.run()
+        project.rollback()
+        assert (project.graph["orders"].schema or {})["x"] == "int64"
+        assert project.table("big").to_pyarrow()["double"].to_pylist() == [2, 4]
+
+
+def test_a_table_that_does_not_fit_fails_the_run_at_its_line(shop: Path) -> None:
+    write(shop, ORDERS + "\n\n" + BIG.replace("orders.x * 2", "orders.x.sqrt()"))
+    with ms.load(shop) as project:
+        project.run()
+    put(shop, "2", "id,at,x\n3,2025-01-02T00:00:00Z,n/a\n")
+    with ms.load(shop) as project:
+        release = project.release.id
+        with pytest.raises(MainstemError) as error:
+            project.run()
+        assert isinstance(error.value, DefinitionError)
+        assert "shop.py" in str(error.value) and "orders" in str(error.value)
+        assert project.release.id == release and project.plan()
+
+
+def test_an_edited_lock_keeps_rows_whose_file_is_gone(shop: Path) -> None:
+    (shop / "data" / "1.csv").unlink()
+    put(shop, "2", "id,at,x\n3,2025-01-02T00:00:00Z,3\n")
+    lock = shop / "schemas.lock"
+    lock.write_text(lock.read_text().replace('x = "int64"', 'x = "float64"\nlater = "string"'))
+    with ms.load(shop) as project:
+        project.run()
+        found = project.table("orders").to_pyarrow().sort_by("id")
+        assert (found["x"].to_pylist(), found["later"].to_pylist()) == ([1.0, 2.0, 3.0], [None] * 3)
+        assert str(found["x"].type) == "double"
+        assert not project.plan()
+
+
+def test_a_wider_line_that_is_corrected_by_hand_counts(shop: Path) -> None:
+    widen(shop)
+    with ms.load(shop) as project:
+        project.run()
+    lock = shop / "schemas.lock"
+    lock.write_text(lock.read_text().replace('x = "int64"', 'x = "string"'))
+    write(shop, ORDERS)
+    with ms.load(shop) as project:
+        project.run()
+        assert project.table("orders").to_pyarrow().sort_by("id")["x"].to_pylist() == ["1.0", "2.0", "1.5"]
+
+
+MODEL = """
+
+@ms.table(key="id")
+def examples(orders):
+    return orders.mutate(y=orders.x > 1)
+
+late = ms.model(examples=examples, prediction_time=_.at + ibis.interval(hours=1), target=_.y, features=["id"FEATURE])
+"""
+
+
+@pytest.mark.parametrize("known", ["", ', known="at"', ', known={"*": "at"}'])
+def test_when_a_new_column_becomes_known_is_unknown(shop: Path, known: str) -> None:
+    head = "import ibis\nfrom ibis import _\n\n"
+
+    def declare(feature: str, known: str) -> None:
+        orders = ORDERS.replace(', time="at"', ', time="at"' + known)
+        write(shop, head + orders + MODEL.replace("FEATURE", feature))
+
+    declare("", known)
+    widen(shop)
+    with ms.load(shop) as project:
+        project.run("+examples")
+        assert project.release.tables["orders"].rows == 3
+        told = json.loads(project.release.tables["orders"].properties["mainstem.evolved"])
+        assert told == {"x": ["int64", "float64"], "note": [None, "string"]}
+        said = {column: str(when) for column, when in project.sound["orders"].known.items()}
+        assert "the column is new" in said["note"] and "new" not in said["x"]
+    declare(', "note"', known)
+    with ms.load(shop) as project, pytest.raises(LeakError, match=r"^'note'"):
+        _ = project.graph
+    declare(', "note"', ', known={"*": "at", "note": "at"}')
+    with ms.load(shop) as project:
+        assert "late" in project.graph
+    declare(', "note"', known)
+    with ms.load(shop) as project:
+        project.lock()
+    with ms.load(shop) as project:
+        assert "late" in project.graph
