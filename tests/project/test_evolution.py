@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mainstem as ms
-from mainstem.errors import DefinitionError, LeakError, MainstemError
+from mainstem.errors import DefinitionError, LeakError, MainstemError, NotFound, UnknownName
 
 TOML = '[project]\nname = "shop"\nmodules = ["shop"]\n'
 ORDERS = 'orders = ms.files("data/*.csv", key="id", time="at")\n'
@@ -174,3 +174,66 @@ def test_when_a_new_column_becomes_known_is_unknown(shop: Path, known: str) -> N
         project.lock()
     with ms.load(shop) as project:
         assert "late" in project.graph
+
+
+# ── rows that are set aside ───────────────────────────────────────────────────────────────────────────
+
+
+def aside(project: ms.Project) -> list[dict[str, str]]:
+    return [dict(row) for row in project.show("orders", quarantine=True).sample]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_rows_come_in_again_under_another_contract(shop: Path, is_gone: bool) -> None:
+    strict = ORDERS.replace(")", ', contract="quarantine")')
+    write(shop, strict + "\n\n" + BIG)
+    widen(shop)
+    put(shop, "3", "id,at,x\n4,2025-01-02T00:00:00Z,4\n5,2025-01-02T00:00:00Z,5.5\n")
+    with ms.load(shop) as project:
+        project.run()
+        assert project.table("orders").to_pyarrow()["id"].to_pylist() == [1, 2, 4]
+        assert {(row["reason"], row["from"], json.loads(row["row"])["id"]) for row in aside(project)} == {
+            ("unknown column note", "data/2.csv", "3"),
+            ("x=5.5 is not int64", "data/3.csv", "5"),
+        }
+    if is_gone:
+        (shop / "data" / "2.csv").unlink()
+    write(shop, ORDERS + "\n\n" + BIG)
+    with ms.load(shop) as project:
+        record = project.reingest("orders")
+        assert [step.node for step in record.steps] == ["orders", "big"]
+        rows = project.table("big").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["id"], row["double"], row["note"]) for row in rows] == [
+            (1, 2, None),
+            (2, 4, None),
+            (3, 3, "hello"),
+            (4, 8, None),
+            (5, 11, None),
+        ]
+        assert project.release.tables["quarantine.orders"].rows == 0
+        assert not project.plan()
+        with pytest.raises(NotFound, match="no row of 'orders' is set aside"):
+            project.reingest("orders")
+
+
+def test_rows_that_a_check_set_aside_come_in_again(shop: Path) -> None:
+    checked = ORDERS.replace(")", ', checks=[ms.between("x", 0, 1, severity="quarantine")])')
+    write(shop, checked)
+    with ms.load(shop) as project:
+        project.run()
+        assert [(row["reason"], json.loads(row["row"])["id"]) for row in aside(project)] == [("between(x, 0, 1)", 2)]
+    (shop / "data" / "1.csv").unlink()
+    write(shop, checked.replace("0, 1,", "0, 2,"))
+    with ms.load(shop) as project:
+        project.reingest("orders")
+        assert sorted(project.table("orders").to_pyarrow()["id"].to_pylist()) == [1, 2]
+
+
+def test_what_can_come_in_again(shop: Path) -> None:
+    with ms.load(shop) as project:
+        with pytest.raises(UnknownName):
+            project.reingest("big")
+        with pytest.raises(NotFound):
+            project.reingest("orders")
+        with pytest.raises(NotFound):
+            project.show("orders", quarantine=True)

@@ -117,11 +117,13 @@ class ProjectStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredDetails:
-    """A stored relation that is not a declared node, such as `quarantine.legs`."""
+    """A stored relation that is not a declared node, such as `quarantine.legs`, with the number of rows by the reason
+    why they are set aside."""
 
     name: str
     kind: str
     rows: int
+    reasons: Mapping[str, str] = field(default_factory=dict)
     schema: Mapping[str, str]
     sample: Sequence[Mapping[str, Any]] = ()
 

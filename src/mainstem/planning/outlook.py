@@ -29,7 +29,8 @@ class Situation:
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
     `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again, and with
     `between` the intervals of incremental tables in that span. `written` gives the definition of a node that had a
-    fingerprint; None if it was not kept. `sample` is what the branch is to work on.
+    fingerprint; None if it was not kept. `sample` is what the branch is to work on. `reingest` are the sources whose
+    rows that were set aside are to be taken in again.
     """
 
     release: Release
@@ -42,6 +43,7 @@ class Situation:
     written: Callable[[str, str], Written | None] = lambda name, made_by: None
     sample: Sample | None = None
     between: Span | None = None
+    reingest: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -198,17 +198,21 @@ class Branch:
         end: Moment | None = None,
         explain: bool = False,
         sample: Sample | Literal["keep"] | None = KEEP,
+        reingest: frozenset[str] = frozenset(),
     ) -> Plan:
         """Return what `run` would do, and why.
 
         With `look=False` no source is contacted: each counts as it was when the last run collected it. With
         `full_refresh` every selected table is built from all rows of its inputs, and with `start` the selected
         incremental tables build all intervals from then to before `end`. With `explain` the plan has the
-        `changed` definitions: their text diffs, and what they reach. `sample` is what the branch is to work on, by
+        `changed` definitions: their text diffs, and what they reach. `reingest` are sources whose rows that were set
+        aside are to come in again. `sample` is what the branch is to work on, by
         default what it works on now. Raises `UnknownName`, and
         `DefinitionError` or `NotFound` for a span without intervals.
         """
-        return self._planned(self.sound, self.release, select, look, full_refresh, start, end, explain, sample)
+        return self._planned(
+            self.sound, self.release, select, look, full_refresh, start, end, explain, sample, reingest
+        )
 
     def replanned(
         self,
@@ -237,6 +241,7 @@ class Branch:
         end: Moment | None,
         explain: bool,
         sample: Sample | Literal["keep"] | None,
+        reingest: frozenset[str] = frozenset(),
     ) -> Plan:
         between = span_of(graph, start, end, select, full_refresh)
         for name in [term.strip("+") for term in (select or "").replace(",", " ").split()]:
@@ -244,6 +249,7 @@ class Branch:
                 raise graph.broken[name]
         seen = situation(graph, release, self.settings.root, self.adapters, look=look)
         seen = replace(seen, refresh=full_refresh, between=between, sample=release.sample if sample == KEEP else sample)
+        seen = replace(seen, reingest=reingest)
         made = replace(plan(graph, seen, KINDS, select), branch=self.branch, sample=seen.sample)
         taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
         broken = () if select else tuple(dict.fromkeys(graph.broken.values()))

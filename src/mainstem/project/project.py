@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from mainstem import settings as settings_module
 from mainstem.errors import MainstemError, NotFound, RequestError, RunFailed, UnknownName
 from mainstem.nodes.declared import declared
-from mainstem.nodes.definition import Definition
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.findings import Finding, Remedy
 from mainstem.nodes.kinds import directory, optional, text
 from mainstem.nodes.models import Model
@@ -35,6 +35,7 @@ from mainstem.project.collect import from_project
 from mainstem.project.integrity import verify_due
 from mainstem.project.kinds import KINDS
 from mainstem.project.reading import Dataset, Relation
+from mainstem.project.reingesting import refuse_reingest
 from mainstem.project.releases import MAIN, refuse_after_rollback
 from mainstem.project.running import runner
 from mainstem.project.situation import situation
@@ -190,6 +191,23 @@ class Project(Storing, Answering):
             raise problem
         return record
 
+    def reingest(self, name: str, report: Listener | None = None) -> RunRecord:
+        """Take in again the rows of a source that were set aside, by its present contract, schema and checks, and build
+        what depends on it. Rows that do not fit yet stay set aside.
+
+        Raises `UnknownName` for a node that is not a collected source, `NotFound` without such rows, and `RunFailed`.
+        """
+        with self.adapters.state.hold(self.branch, me()):
+            refuse_reingest(self.sound, self.release, name)
+            select, names = f"{name}+", frozenset({name})
+            work = self.plan(select, reingest=names)
+            self.keep_definitions()
+
+            def again(release: Release) -> tuple[Graph, Plan]:
+                return self.replanned(release, select, False, None, None, release.sample)
+
+            return self._carry_out(work, report, replan=again, reingest=names)
+
     def _judge_live(self, work: Plan, failure: RunFailed, report: Listener | None) -> RunRecord | None:
         failed = {step.node for step in failure.run.steps if step.status == "failed"} if failure.run else set()
         rest = judging(work, self.sound, failed, self.release.endpoints)
@@ -229,13 +247,16 @@ class Project(Storing, Answering):
         sample: Sample | Literal["keep"] | None = KEEP,
         between: Span | None = None,
         replan: Replan | None = None,
+        reingest: frozenset[str] = frozenset(),
     ) -> RunRecord:
         if not work:
             return self._unchanged(work)
         release = self.claim()
         context = self.context(new_id("run"), release if sample == KEEP else replace(release, sample=sample))
         context.replan = replan
-        executors = self.adapters.executors(self.with_rules, rebuild=rebuild, refresh=refresh, between=between)
+        executors = self.adapters.executors(
+            self.with_rules, rebuild=rebuild, refresh=refresh, between=between, reingest=reingest
+        )
         return runner(self.settings, executors, workers).run(work, context, report or (lambda _: None))
 
     def _sample(self, fraction: float, source: str | None) -> Sample | None:
@@ -316,11 +337,14 @@ class Project(Storing, Answering):
 
         return status(self)
 
-    def show(self, name: str, limit: int = 10) -> Details:
-        """Return the details of one node, with some of its rows. Raises `UnknownName`."""
-        from mainstem.project.show import show
+    def show(self, name: str, limit: int = 10, *, quarantine: bool = False) -> Details:
+        """Return the details of one node, with some of its rows; with `quarantine`, of the rows that are set aside.
 
-        return show(self, name, limit)
+        Raises `UnknownName`, and `NotFound` if no row is set aside.
+        """
+        from mainstem.project.show import quarantined, show
+
+        return quarantined(self, name, limit) if quarantine else show(self, name, limit)
 
     def describe(self, name: str) -> Description:
         """Return what is in a relation: missing values, distributions, outliers, duplicates, inconsistent levels,

@@ -153,18 +153,25 @@ class Adapters:
         return factories.store(self.settings, self.branch)
 
     def executors(
-        self, regraph: Regraph, *, rebuild: bool = False, refresh: bool = False, between: Span | None = None
+        self,
+        regraph: Regraph,
+        *,
+        rebuild: bool = False,
+        refresh: bool = False,
+        between: Span | None = None,
+        reingest: frozenset[str] = frozenset(),
     ) -> Mapping[StepKind, Executor]:
         """Return an executor for every kind of step. Each is created at the first such step, because most runs need
         few.
 
         With `rebuild`, views are built from the lake, whatever their online state. With `refresh`, tables are built
-        from all rows of their inputs, and with `between` intervals of incremental tables.
+        from all rows of their inputs, and with `between` intervals of incremental tables. `reingest` are sources whose
+        rows that were set aside come in again.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
-            "collect": _late("mainstem.sources.collect:Collect", lambda: (root,)),
+            "collect": _late("mainstem.sources.collect:Collect", lambda: (root, reingest)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from mainstem.planning.sampling import SAMPLED, told
 from mainstem.ports import Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.sources.carrying import carried, origins_of, without
 from mainstem.sources.evolution import Shape, evolved_to
-from mainstem.sources.extraction import Extraction, ReplaceOrigins, Request
+from mainstem.sources.extraction import Extraction, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
+from mainstem.sources.reingesting import origins, parts
 from mainstem.sources.writing import PREFIX, Batch, Layout, Writer, Written
 from mainstem.statistics.keeping import Counting
 
@@ -42,12 +44,14 @@ CHECKED = "mainstem.checks"
 class Collect:
     """The executor of `collect` steps, for the project at `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reingest: frozenset[str] = frozenset()) -> None:
+        """Take in again what was set aside of the sources `reingest`."""
         self.root = root
+        self.reingest = reingest
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Read what is new. Raises `SourceError`, or `CheckFailed` for rows that must not be published."""
-        return _Collection(self.root, step.node, context).outcome()
+        return _Collection(self.root, step.node, context, step.node in self.reingest).outcome()
 
 
 @dataclass
@@ -76,7 +80,7 @@ class _Audited:
 class _Collection:
     """The collection of one source."""
 
-    def __init__(self, root: Path, name: str, context: Context) -> None:
+    def __init__(self, root: Path, name: str, context: Context, reingest: bool) -> None:
         self.root = root
         self.name = name
         self.context = context
@@ -87,6 +91,8 @@ class _Collection:
         self.before = context.release.tables.get(name)
         self.damaged = None if self.before is None else context.damaged_file(self.before)
         self.base = self.before if self.before and self._continues(self.before) else None
+        aside = context.release.tables.get(PREFIX + name)
+        self.retaken = aside if reingest and self.base is not None else None
         self.checks = self._checks()
         self.checked = digest(canonical([str(check) for check in self.checks]))
         self.known = self._known()
@@ -96,7 +102,8 @@ class _Collection:
         observed = settled(self.node, self.root)
         cursor = self.base.cursor if self.base else None
         request = Request(self.name, self.node, self.root, cursor, self.shape, self.context.engine, self.context.report)
-        extraction = kind_of(self.node).extract(request)
+        again = frozenset(origins(self.context, self.retaken)) if self.retaken else frozenset()
+        extraction = kind_of(self.node).extract(replace(request, again=again))
         layout = Layout(self.context, self.name, self._hidden(extraction))
         written = self._write(extraction, layout)
         self.shape.end()
@@ -116,10 +123,17 @@ class _Collection:
     def _write(self, extraction: Extraction, layout: Layout) -> Written:
         start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.change != ReplaceAll() else 0
         writer = Writer(layout, start, bool(self.sample))
-        for part in extraction.parts:
+        for part in chain(extraction.parts, self._set_aside_before(extraction)):
             writer.write(part)
         writer.keep(self.shape.unfit, self.shape.schema)
         return writer.written
+
+    def _set_aside_before(self, extraction: Extraction) -> Iterator[Part]:
+        """Yield the rows that were set aside and are to be taken in again, as far as they are not read again."""
+        if self.retaken is None or extraction.change == ReplaceAll():
+            return iter(())
+        read = extraction.change.paths if isinstance(extraction.change, ReplaceOrigins) else ()
+        return parts(self.context, self.retaken, self.shape, read)
 
     def _hidden(self, extraction: Extraction) -> dict[str, str]:
         """Return the hidden columns that are stored, with their types."""
@@ -206,7 +220,8 @@ class _Collection:
         refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
         set_apart = sum(file.rows for file in audited.aside) + written.unfit
         held = self._keep_aside(extraction, aside, [*audited.aside, *self._in(written.aside, aside)])
-        said = f"{written.unfit:,} do not fit the schema" if written.unfit else ""
+        many = "rows do" if written.unfit > 1 else "row does"
+        said = f"{written.unfit:,} {many} not fit the schema" if written.unfit else ""
         return StepResult(
             tables={self.name: snapshot, **held},
             rows_in=written.rows,
@@ -255,10 +270,11 @@ class _Collection:
         """Commit the rows set aside, beside those of earlier runs that are not replaced."""
         relation = PREFIX + self.name
         base = self.context.release.tables.get(relation)
-        stored = self._stored(base if self.base is not None else None, extraction, target)
+        stays = self.base is not None and self.retaken is None
+        stored = self._stored(base if stays else None, extraction, target)
         held = base is not None and bool(self.context.lake.scan(base).files)
         is_same = base is not None and base.fields == target.fields
-        if not files and (not held or (is_same and not stored.gone and self.base is not None)):
+        if not files and (not held or (is_same and not stored.gone and stays)):
             return {}
         change: Change = ReplaceFiles(tuple(stored.gone)) if is_same and stored.kept else ReplaceAll()
         return {
@@ -293,7 +309,7 @@ class _Collection:
 
     def _nothing_new(self, extraction: Extraction, written: Written, cursor: str | None, target: Target) -> bool:
         assert self.base is not None
-        if self.base.fields != target.fields or self._is_new_to_checks():
+        if self.base.fields != target.fields or self._is_new_to_checks() or self.retaken:
             return False
         if extraction.change == ReplaceAll():
             return cursor is not None and cursor == self.base.cursor

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstem.nodes.hidden import visible
 from mainstem.ports import Append, Engine, Relation, ReplaceAll
 from mainstem.sources.feed import Feed
 
@@ -36,7 +37,8 @@ class ReplaceOrigins:
 class Request:
     """What to read: a source below the project's `root`, from its last `cursor` on, with the run's `engine`.
 
-    `shape` has the columns and types that are known. It grows with the batches that meet it.
+    `shape` has the columns and types that are known. It grows with the batches that meet it. `again` are files of the
+    source to be read again.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Request:
     shape: Shape
     engine: Engine
     report: Callable[[str], None] = lambda _: None
+    again: frozenset[str] = frozenset()
 
     @property
     def schema(self) -> Mapping[str, str]:
@@ -121,7 +124,7 @@ def fed(batches: Iterable[pa.RecordBatch], schema: pa.Schema, name: str = "") ->
     feed, upcoming = Feed(batches, schema), schema
     while upcoming is not None:
         types = types_of(upcoming)
-        yield Part(name, feed.expecting(upcoming), types, types, feed=feed)
+        yield Part(name, feed.expecting(upcoming), types, visible(types), feed=feed)
         upcoming = feed.upcoming()
 
 

@@ -30,6 +30,9 @@ def status(directory: Directory = HERE, branch: Branch = "main", profile: Profil
 def show(
     name: Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")],
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, max=1000, help="How many rows.")] = 10,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Show the rows that are set aside, and why.")
+    ] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -37,7 +40,7 @@ def show(
 ) -> None:
     """Show one node: its schema, lineage, versions and some rows."""
     with opened(directory, profile, branch) as project:
-        output(json).shown(project.show(name, limit))
+        output(json).shown(project.show(name, limit, quarantine=quarantine))
 
 
 def query(

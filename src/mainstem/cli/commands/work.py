@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     command(app, 'mainstem plan -s "legs+"')(plan)
     command(app, 'mainstem run -s "legs+ airport" --branch dev', interrupted=INTERRUPTED)(run)
     command(app, "mainstem materialise airport --rebuild", interrupted=BEGUN)(materialise)
+    command(app, "mainstem reingest orders", interrupted=INTERRUPTED)(reingest)
     command(app, "mainstem check -s legs")(check)
     command(app, "mainstem test -- -k legs", context_settings={"ignore_unknown_options": True})(test)
 
@@ -127,6 +128,22 @@ def materialise(
     """
     with opened(directory, profile, branch) as project:
         running(project, lambda listener: project.materialise(views or (), rebuild=rebuild, report=listener), json)
+
+
+def reingest(
+    name: Annotated[str, typer.Argument(metavar="SOURCE", help="The source whose rows were set aside.")],
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Take in again the rows of a source that were set aside, and build what depends on it.
+
+    They are held to the source's present contract, schema and checks. Rows that do not fit yet stay set aside. Files
+    that still exist are read again.
+    """
+    with opened(directory, profile, branch) as project:
+        running(project, lambda listener: project.reingest(name, listener), json)
 
 
 def running(project: Project, work: Callable[[Listener], RunRecord], json: bool) -> None:

@@ -80,7 +80,8 @@ class CollectedKind(AnySource[Source]):
     node_type = Source
 
     def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
-        reason = outlook.unmade(name, "never collected") or _sampled(name, outlook) or _observed(name, outlook)
+        reason = outlook.unmade(name, "never collected") or _sampled(name, outlook)
+        reason = reason or _reingested(name, outlook) or _observed(name, outlook)
         return due("collect", reason, "data")
 
 
@@ -89,6 +90,10 @@ def _sampled(name: str, outlook: Outlook) -> Reason | None:
     if outlook.release.tables[name].properties.get(SAMPLED) == wanted:
         return None
     return Reason(f"a sample: {wanted}" if wanted else "all rows again, not a sample")
+
+
+def _reingested(name: str, outlook: Outlook) -> Reason | None:
+    return Reason("rows that were set aside come in again") if name in outlook.situation.reingest else None
 
 
 def _observed(name: str, outlook: Outlook) -> Reason | None:

@@ -54,7 +54,7 @@ def _extract(request: Request) -> Extraction:
     if not found and not stored:
         raise no_file(request.node.path, request.root)
     look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
-    changed = [seen for seen in look if seen.changed]
+    changed = [seen for seen in look if seen.changed or seen.path in request.again]
     gone = [path for path in stored if path not in found]
     reading = Reading(request.node, request.root, request.engine, request.shape, tuple(seen.path for seen in changed))
 

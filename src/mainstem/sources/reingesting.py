@@ -1,0 +1,91 @@
+"""Rows that were set aside, as rows that come in again: after a change of the contract, the schema or the checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from mainstem.nodes.hidden import FILE, ORIGIN, RAW
+from mainstem.nodes.sources import Api, Files
+from mainstem.planning.execution import Context
+from mainstem.ports import Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mainstem.sources.evolution import Shape
+    from mainstem.sources.extraction import Part
+
+ROWS = 10_000
+"""The most rows at a time."""
+
+
+def origins(context: Context, aside: Snapshot) -> set[str]:
+    """Return the files of the source that rows were set aside from."""
+    if not any(field.name == FILE for field in aside.fields):
+        return set()
+    table = _table(aside)
+    with context.engine.session({aside.table: context.scan(aside)}) as session:
+        return set(session.fetch(table.select(FILE).distinct())[FILE].to_pylist()) - {None}
+
+
+def parts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str]) -> Iterator[Part]:
+    """Yield the rows that were set aside, without those from the files `but`, which are read again."""
+    from mainstem.sources.arrow import arrow_schema
+    from mainstem.sources.extraction import fed
+
+    schema = arrow_schema(shape.schema)
+    return fed(_batches(context, aside, shape, but), schema, "rows set aside")
+
+
+def _batches(context: Context, aside: Snapshot, shape: Shape, but: Collection[str]) -> Iterator[pa.RecordBatch]:
+    from mainstem.sources.arrow import arrow_schema, conform
+
+    table = _table(aside)
+    has_file, has_raw = FILE in table.columns, RAW in table.columns
+    rows = table.filter(table[FILE].isnull() | ~table[FILE].isin(list(but))) if has_file and but else table
+    typed = rows.filter(rows[RAW].isnull()) if has_raw else rows
+    with context.engine.session({aside.table: context.scan(aside)}) as session:
+        for batch in session.batches(typed, ROWS):
+            yield _with_file(conform(batch, arrow_schema(shape.schema), shape.where), batch, has_file)
+        if has_raw:
+            raw = rows.filter(rows[RAW].notnull()).select(RAW, ORIGIN, *([FILE] if has_file else []))
+            for batch in session.batches(raw, ROWS):
+                found = groupby(batch.to_pylist(), key=lambda row: (row[ORIGIN], row.get(FILE)))
+                for (origin, file), some in found:
+                    yield from _again([json.loads(row[RAW]) for row in some], shape, origin or "", file, has_file)
+
+
+def _again(
+    records: list[dict[str, Any]], shape: Shape, origin: str, file: str | None, has_file: bool
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows as they came. Those of a format without types, such as CSV, came as texts."""
+    import pyarrow as pa
+
+    from mainstem.sources.arrow import fit, from_records
+
+    node = shape.node
+    has_types = isinstance(node, Api) or (isinstance(node, Files) and node.format == "json")
+    if has_types:
+        batch = from_records(records, shape, origin)
+    else:
+        batch = fit(pa.RecordBatch.from_pylist(records), shape, origin, loose=True)
+    files = pa.RecordBatch.from_pydict({FILE: pa.array([file] * batch.num_rows, pa.string())})
+    yield _with_file(batch, files, has_file)
+
+
+def _with_file(batch: pa.RecordBatch, of: pa.RecordBatch, has_file: bool) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    if not has_file:
+        return batch
+    fields = [*batch.schema, pa.field(FILE, pa.string())]
+    return pa.RecordBatch.from_arrays([*batch.columns, of.column(FILE).cast(pa.string())], schema=pa.schema(fields))
+
+
+def _table(aside: Snapshot) -> ibis.Table:
+    return ibis.table({field.name: field.type for field in aside.fields}, name=aside.table)
