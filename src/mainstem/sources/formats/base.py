@@ -55,12 +55,16 @@ class Format(ABC):
         """Return columns and Ibis types of all files; `null` for a column without values. Raises `SourceError`."""
 
 
-def batched(reading: Reading, most: int = 64 * 2**20, files: int = 2_000) -> Iterator[tuple[str, ...]]:
-    """Yield the paths in groups of about `most` bytes and at most so many files."""
+FILES = 250
+"""The most files that one session reads. The engine compares each with all that it may read."""
+
+
+def batched(reading: Reading, most: int = 64 * 2**20) -> Iterator[tuple[str, ...]]:
+    """Yield the paths in groups of about `most` bytes and at most `FILES` files."""
     group, size = list[str](), 0
     for path in reading.paths:
         bytes = (reading.root / path).stat().st_size
-        if group and (size + bytes > most or len(group) == files):
+        if group and (size + bytes > most or len(group) == FILES):
             yield tuple(group)
             group, size = [], 0
         group.append(path)

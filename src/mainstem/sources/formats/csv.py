@@ -17,7 +17,7 @@ from mainstem.masking import brief
 from mainstem.nodes.hidden import FILE
 from mainstem.nodes.sources import Files
 from mainstem.ports import Engine, RawFiles
-from mainstem.sources.formats.base import Format, Reading, batched, doubts
+from mainstem.sources.formats.base import FILES, Format, Reading, batched, doubts
 
 if TYPE_CHECKING:
     import ibis
@@ -29,34 +29,60 @@ FORMATTED = {"dateformat": ("date",), "timestampformat": ("timestamp",), "decima
 """Options with which the reader itself makes values of these types."""
 
 
+IN_MEMORY = 32 * 2**20
+"""The most bytes of files whose texts are kept in memory while their types are inferred."""
+
+
 class CsvFormat(Format):
     name: ClassVar[str] = "csv"
     suffixes: ClassVar[tuple[str, ...]] = ("csv",)
 
     def parts(self, reading: Reading) -> Iterator[Part]:
-        for names, some in groupby(reading.paths, key=lambda path: header(reading.root / path, reading)):
+        options, known = reading.node.options, tuple(reading.shape.schema)
+        for names, some in groupby(reading.paths, key=lambda path: header(reading.root / path, options, known)):
             for paths in batched(replace(reading, paths=tuple(some))):
                 yield _Batch(reading, paths, names).part()
 
     def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
         """Infer the types from the texts of all files: a column that is blank in one file gets its type from
         another."""
-        from mainstem.sources.inference import types_of_text
+        from mainstem.sources.widening import wider
 
-        options = {
-            "delim": ",",
-            "quote": '"',
-            "escape": '"',
-            **node.options,
-            "all_varchar": True,
-            "union_by_name": True,
-        }
-        with engine.session({"files": RawFiles(paths, "csv", None, options)}) as session:
-            names = list(session.schema("SELECT * FROM files"))
+        found: dict[str, str] = {}
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for path in paths:
+            groups.setdefault(header(Path(path), node.options), []).append(path)
+        for names, some in groups.items():
             if len(names) == 1 and re.search(r"[;\t|]", names[0]):
                 hint = "set another delimiter: options={'delim': ';'}"
                 raise SourceError("the CSV files have only one column", got=names[0], hint=hint)
-            return types_of_text(session, "files", names)
+            for name, type in _inferred(node, names, some, engine).items():
+                found[name] = wider(found.get(name, "null"), type)
+        return found
+
+
+def _inferred(node: Files, names: tuple[str, ...], paths: Sequence[str], engine: Engine) -> dict[str, str]:
+    """Return the types of the texts of files with the same columns. Small files are opened once."""
+    import pyarrow as pa
+
+    from mainstem.sources.inference import types_of_text
+
+    sniffed = {"delim": ",", "quote": '"', "escape": '"', **node.options, "all_varchar": True}
+    columns = dict.fromkeys(names, "string")
+
+    def raw(some: Sequence[str]) -> RawFiles:
+        return RawFiles(tuple(some), "csv", columns or None, node.options if names else sniffed, names or None)
+
+    if sum(Path(path).stat().st_size for path in paths) > IN_MEMORY:
+        with engine.session({"files": raw(paths)}) as session:
+            return types_of_text(session, "files", names or tuple(session.schema("SELECT * FROM files")))
+    found = []
+    for begin in range(0, len(paths), FILES):
+        with engine.session({"files": raw(paths[begin : begin + FILES])}) as session:
+            found.append(session.fetch("SELECT * FROM files"))
+    texts = pa.concat_tables(found)
+    with engine.session({"files": texts}) as session:
+        return types_of_text(session, "files", texts.column_names)
 
 
 class _Batch:
@@ -141,11 +167,11 @@ class _Batch:
         raise EngineError("no text misfits its type", where=self.paths[0], got=name)
 
 
-def header(file: Path, reading: Reading) -> tuple[str, ...]:
-    """Return the names of the columns of a CSV file, from its first line. Raises `SourceError`."""
-    options = reading.node.options
+def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the columns of a CSV file, from its first line; those that are `known` if it has no header.
+    Raises `SourceError`."""
     if not options.get("header", True):
-        return tuple(reading.shape.schema)
+        return tuple(known)
     try:
         with _opened(file, str(options.get("encoding", "utf-8"))) as lines:
             for _ in range(int(options.get("skip", 0))):
