@@ -237,3 +237,14 @@ def test_what_can_come_in_again(shop: Path) -> None:
             project.reingest("orders")
         with pytest.raises(NotFound):
             project.show("orders", quarantine=True)
+
+
+def test_a_file_is_replaced_after_its_rows_were_merged_with_others(shop: Path) -> None:
+    put(shop, "2", "id,at,x\n3,2025-01-02T00:00:00Z,3\n")
+    with ms.load(shop) as project:
+        project.run()
+        assert [(each.before, each.after) for each in project.compact("orders")] == [(2, 1)]
+        put(shop, "1", "id,at,x\n1,2025-01-01T00:00:00Z,10\n")
+        project.run()
+        rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["id"], row["x"]) for row in rows] == [(1, 10), (3, 3)]

@@ -95,6 +95,15 @@ def test_columns_may_come_in_another_order_and_more_of_them(bench):
     assert bench.rows()[0] | {"at": None} == found
 
 
+def test_tabs_and_an_array_of_objects(bench):
+    put(bench, "a.tsv", "1\ta,b", header="id\tname\n")
+    bench.collect(files("data/*.tsv"))
+    assert [(row["id"], row["name"]) for row in bench.rows()] == [(1, "a,b")]
+    put(bench, "a.json", '[{"id": 1, "tags": ["x"]}, {"id": 2, "deep": {"a": 1}}]', header="")
+    bench.collect(files("data/*.json"))
+    assert [(row["id"], row["tags"], row["deep"]) for row in bench.rows()] == [(1, ["x"], None), (2, None, '{"a":1}')]
+
+
 def test_gzip(bench):
     path = put(bench, "a.csv", row(1))
     (bench.root / "data" / "b.csv.gz").write_bytes(gzip.compress((HEADER + row(2) + "\n").encode()))

@@ -159,13 +159,16 @@ def files(
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Files:
-    """Declare CSV, Parquet or JSON-lines files that match the glob `path`, relative to the project.
+    """Declare CSV, TSV, Parquet or JSON files that match the glob `path`, relative to the project.
 
-    The suffix tells the format unless `format` is given. `options` are passed to the reader (`delim`, `nullstr`, …).
+    The suffix tells the format unless `format` is given; `.tsv` is CSV with tabs, and JSON is one object a line or an
+    array of objects. `options` are passed to the reader (`delim`, `nullstr`, …).
     Raises `DefinitionError` for an unknown suffix.
     """
     suffix = path.removesuffix(".gz").rsplit(".", 1)[-1]
     kind: Any = format or {"jsonl": "json", "ndjson": "json"}.get(suffix, suffix)
+    if kind == "tsv":
+        kind, options = "csv", {"delim": "\t", **(options or {})}
     if kind not in _FORMATS:
         raise refused("the format of the files is unknown", path, f'format="…", one of {", ".join(_FORMATS)}')
     return Files(
