@@ -95,6 +95,13 @@ def test_columns_may_come_in_another_order_and_more_of_them(bench):
     assert bench.rows()[0] | {"at": None} == found
 
 
+def test_a_header_without_a_name_with_spaces_and_with_repeats(bench):
+    put(bench, "a.csv", "0,x,1.5,2.5", header=", name , v,v\n")
+    bench.collect(files("data/*.csv"))
+    (row,) = bench.rows()
+    assert row == {"column0": 0, "name": "x", "v": 1.5, "v_1": 2.5, "_file": "data/a.csv"}
+
+
 def test_tabs_and_an_array_of_objects(bench):
     put(bench, "a.tsv", "1\ta,b", header="id\tname\n")
     bench.collect(files("data/*.tsv"))

@@ -182,7 +182,17 @@ def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) ->
         raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
     except (OSError, EOFError, csv.Error) as error:
         raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
-    return tuple(first)
+    return _named(first)
+
+
+def _named(first: Sequence[str]) -> tuple[str, ...]:
+    """Return names without spaces around them. A column without a name is `column0`, a second `a` is `a_1`."""
+    found: dict[str, None] = {}
+    for place, text in enumerate(first):
+        name = text.strip() or f"column{place}"
+        again = (f"{name}_{number}" for number in range(1, len(first) + 1))
+        found[name if name not in found else next(each for each in again if each not in found)] = None
+    return tuple(found)
 
 
 def _opened(file: Path, encoding: str) -> Any:
