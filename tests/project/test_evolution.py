@@ -248,3 +248,26 @@ def test_a_file_is_replaced_after_its_rows_were_merged_with_others(shop: Path) -
         project.run()
         rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
         assert [(row["id"], row["x"]) for row in rows] == [(1, 10), (3, 3)]
+
+
+@pytest.mark.parametrize("value", ["42", 'o"\\b.*', "ü x"])
+def test_an_erasure_finds_a_key_in_rows_that_were_set_aside_as_they_came(tmp_path: Path, value: str) -> None:
+    write(tmp_path, 'orders = ms.files("data/*.json", key="id", contract="quarantine")\n')
+    (tmp_path / "data").mkdir()
+
+    def put_json(name: str, *rows: dict[str, object]) -> None:
+        (tmp_path / "data" / f"{name}.json").write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+    put_json("1", {"id": 1, "who": "a", "x": 1}, {"id": 2, "who": value, "x": 2})
+    with ms.load(tmp_path) as project:
+        project.run()
+    kept = {"id": 5, "who": f"{value}0", "x": "many"}
+    put_json("2", {"id": 3, "who": value, "x": "many"}, {"id": 4, "who": value, "x": 4}, kept)
+    with ms.load(tmp_path) as project:
+        project.run()
+        assert project.table("quarantine.orders").to_pyarrow().num_rows == 2
+        found = project.erase("who", value)
+        assert found.rows == {"main: orders": 2, "main: quarantine.orders": 1}
+        (left,) = project.table("quarantine.orders").to_pyarrow().to_pylist()
+        assert json.loads(left["_raw"]) == kept
+        assert project.table("orders").to_pyarrow()["who"].to_pylist() == ["a"]

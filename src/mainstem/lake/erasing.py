@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterator
 from functools import reduce
 from operator import or_
@@ -13,6 +15,7 @@ from mainstem.lake.checksums import is_of
 from mainstem.lake.failures import explained
 from mainstem.lake.files import LakeFiles, relative
 from mainstem.lake.manifests import current, data_files, manifests
+from mainstem.nodes.hidden import RAW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 
 def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, int]:
     """Return the data files below a table's directory with rows where one of the columns has the value, and the number
-    of these rows.
+    of these rows. A row that was set aside as it came has its columns in a text.
 
     Raises `OSError` and `ValueError` for a damaged file.
     """
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     found = {}
@@ -33,9 +37,17 @@ def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, 
         rows = ds.dataset(path, format="parquet")
         wanted = {name: typed(value, rows.schema.field(name).type) for name in columns if name in rows.schema.names}
         tests = [ds.field(name) == each for name, each in wanted.items() if each is not None]
+        if RAW in rows.schema.names:
+            tests += [pc.match_substring_regex(ds.field(RAW), in_raw(name, value)) for name in columns]
         if tests and (count := rows.count_rows(filter=reduce(or_, tests))):
             found[str(path)] = count
     return found
+
+
+def in_raw(column: str, value: str) -> str:
+    """Return a regular expression that finds a value of a column, at any depth, in a row that is JSON."""
+    name, text = (re.escape(json.dumps(each, ensure_ascii=False)) for each in (column, value))
+    return rf"{name}: ?(?:{text}|{re.escape(value)}(?:\.0+)?)\s*[,}}\]]"
 
 
 def typed(value: str, type: pa.DataType) -> pa.Scalar | None:

@@ -334,7 +334,7 @@ class IcebergLake:
             except FileNotFoundError:
                 # The metadata file was deleted, but a pinned snapshot is still in the table's present metadata.
                 place = self._location(snapshot.physical)
-                current = load(self._catalog, (NAMESPACE, snapshot.physical), place, snapshot.id).metadata_location
+                current = load(self._catalog, (NAMESPACE, snapshot.physical), place).metadata_location
                 listed = manifest_list(self._io, current, snapshot.id)
             # Manifests are listed newest first.
             found = reversed(manifests(self._io, listed))

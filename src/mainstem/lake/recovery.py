@@ -32,8 +32,8 @@ class _Metadata(msgspec.Struct, rename="kebab"):
 def load(catalog: SqlCatalog, name: tuple[str, str], directory: Path, snapshot: int | None = None) -> Table:
     """Return a physical table that has a snapshot. `directory` is its own.
 
-    Raises `NoSuchTableError` if neither the catalog nor the directory knows the table. If only the snapshot is unknown
-    to both, the table is returned as the catalog knows it.
+    Raises `NoSuchTableError` if neither the catalog nor the directory knows the table. A snapshot that only earlier
+    metadata has was deleted: the table is then returned as the catalog knows it.
     """
     from pyiceberg.exceptions import NoSuchTableError
 
@@ -46,17 +46,19 @@ def load(catalog: SqlCatalog, name: tuple[str, str], directory: Path, snapshot: 
         return _pointed(catalog, name, metadata)
     if snapshot is None or any(each.snapshot_id == snapshot for each in table.metadata.snapshots):
         return table
-    metadata = _newest(directory, snapshot)
+    metadata = _newest(directory, snapshot, table.metadata.last_updated_ms)
     return table if metadata is None else _pointed(catalog, name, metadata)
 
 
-def _newest(directory: Path, snapshot: int | None) -> Path | None:
-    """Return the newest metadata file, of those that have the snapshot. Unreadable files are left out."""
+def _newest(directory: Path, snapshot: int | None, since: int = 0) -> Path | None:
+    """Return the newest metadata file, of those after `since` (ms) that have the snapshot. Unreadable files are left
+    out."""
     found: list[tuple[int, Path]] = []
     for path in directory.glob("metadata/*.metadata.json"):
         with suppress(OSError, msgspec.MsgspecError):
             known = msgspec.json.decode(path.read_bytes(), type=_Metadata)
-            if snapshot is None or any(each.snapshot_id == snapshot for each in known.snapshots):
+            has = snapshot is None or any(each.snapshot_id == snapshot for each in known.snapshots)
+            if has and known.last_updated_ms > since:
                 found.append((known.last_updated_ms, path))
     return max(found, default=(0, None))[1]
 

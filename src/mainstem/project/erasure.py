@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import ibis
 
 from mainstem.errors import RequestError, SnapshotGone, StorageError, UnknownName
-from mainstem.lake.erasing import typed
+from mainstem.lake.erasing import in_raw, typed
 from mainstem.lake.schema import readable_name
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.erasures import Erasure, Replaced
 from mainstem.nodes.features import FeatureView
+from mainstem.nodes.hidden import RAW
 from mainstem.nodes.records import CheckResult, ModelVersion, Release, RunRecord, StepRecord, new_id, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.statistics import Statistics
@@ -192,6 +193,8 @@ class Eraser:
         for column in self._columns(physical):
             if column in rows.columns and (found := typed(self._value, rows[column].type().to_pyarrow())) is not None:
                 yield rows[column].identical_to(ibis.literal(found.as_py(), type=rows[column].type()))
+            if RAW in rows.columns:
+                yield rows[RAW].re_search(in_raw(column, self._value)).fill_null(False)
 
     def _commit(self, snapshot: Snapshot, files: Sequence[DataFile], types: Mapping[str, str]) -> Snapshot:
         """Commit all files anew: an overwrite would keep the extremes of the deleted ones in its manifests."""
