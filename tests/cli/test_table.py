@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from mainstem.cli.app import run
+from mainstem.project.csv.look import look
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_project_is_written_that_runs_and_predicts(here: Path, capsys: pytest.
         'task: binary, predicts _["left"] == "yes"',
         "key: `customer_id`",
         "left out: `name` (differs in every row), `country` (constant)",
-        "missing values: NA, N/A, null and - in columns of numbers",
+        "missing values: NA in `age`",
     ]
     code = (here / "churn" / "left_model.py").read_text()
     assert '        "age",  # int64, ' in code and '        # "name": differs in every row' in code
@@ -156,3 +157,93 @@ def answers(url: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def project_of(here: Path, capsys: pytest.CaptureFixture[str], file: str, target: str) -> dict[str, object]:
+    """Write and run a project of a CSV file; what was found out about the file."""
+    assert run(["init", "table", "--csv", file, "--target", target, "--json"]) == 0
+    made = said(capsys)
+    assert run(["run", "-C", str(made["directory"])]) == 0
+    capsys.readouterr()
+    return made
+
+
+def scores(here: Path, made: dict[str, object], rows: str) -> list[dict[str, str]]:
+    out = here / "scored.csv"
+    assert run(["predict", "-C", str(made["directory"]), str(made["model"]), "--rows", rows, "--out", str(out)]) == 0
+    with out.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_text_that_looks_missing_is_a_category_beside_numbers_that_are_missing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(1)
+    effect = {"NA": 50.0, "EU": 0.0, "-": 20.0}
+    rows: list[list[object]] = []
+    for n in range(300):
+        region, size = draw.choice(list(effect)), draw.randint(0, 9)
+        rows.append([f"k{n}", "NA" if n % 10 == 0 else size, region, size + effect[region] + draw.random()])
+    write(here / "areas.csv", ["id", "size", "region", "y"], rows)
+    made = project_of(here, capsys, "areas.csv", "y")
+    assert "missing values: NA in `size`" in made["said"]  # type: ignore[operator]
+    off = [abs(float(row["score"]) - float(row["y"])) for row in scores(here, made, "areas.csv")]
+    assert sum(off) / len(off) < 3, "as good as in training"
+
+
+def test_rows_are_read_as_the_file_that_the_model_learned_from(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = random.Random(2)
+    rows: list[list[object]] = [
+        [f"2025-01-{1 + n % 28:02} 10:00:00", draw.randint(0, 9), n % 7, f"l{n % 3}", n % 3 == 0] for n in range(90)
+    ]
+    write(here / "calls [1].csv", ["last call", "n", "score", "note", "bought"], rows, delimiter=";")
+    made = project_of(here, capsys, "calls [1].csv", "bought")
+    assert any(str(each).startswith("key: `row`") for each in made["said"])  # type: ignore[attr-defined]
+    found = scores(here, made, "calls [1].csv")
+    assert [row["score"] for row in found] == [str(n % 7) for n in range(90)], "the user's own column"
+    assert all(0 <= float(row["predicted score"]) <= 1 for row in found)
+    predict = ["predict", "-C", str(made["directory"]), str(made["model"]), "--rows", "calls [1].csv"]
+    assert run([*predict, "n=3"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+    (here / "calls [1].csv").write_text("last call;n;score;note\n2025-01-01 10:00:00;1;2\n")
+    assert run(predict) == 2
+    assert "a row has other columns than the header" in capsys.readouterr().err
+    (here / "calls [1].csv").write_bytes("last call;n;score;note\n2025-01-01 10:00:00;1.0;2;ü\n".encode("cp1252"))
+    assert run(predict) == 2
+    assert "the rows cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "key"),
+    [
+        (["city_pop", "rain"], [7, 1, 9, 4], None),
+        (["number_of", "rain"], [1, 2, 3, 4], "number_of"),
+        (["rain", "PassengerId"], [5, 5, 1, 1], "PassengerId"),
+        (["rain", "Customer ID"], [5, 5, 1, 1], "Customer ID"),
+        (["rain", "paid"], [5, 5, 1, 1], None),
+    ],
+)
+def test_the_key_is_called_so_or_numbers_the_rows(here: Path, header: list[str], first: list[int], key: str) -> None:
+    write(here / "a.csv", header, [[one, 100 * n] for n, one in enumerate(first)])
+    assert look(here / "a.csv").key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("id;a desc, m2;c;y\n1;x, y;2;3\n2;z;2;3\n", ";"),
+        ("a,b\n1;5,2\n", ","),
+        ("a\tb\n1\t2\n", "\t"),
+        ("a;b\n1,5;2\n\n2,5;4\n", ";"),
+    ],
+)
+def test_the_delimiter_divides_all_lines_alike(here: Path, text: str, delimiter: str) -> None:
+    (here / "a.csv").write_text(text)
+    assert look(here / "a.csv").options.get("delim", ",") == delimiter
+
+
+def test_a_task_that_the_target_does_not_have_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "a.csv", ["x", "kind", "size"], [[n, f"k{n % 3}", n] for n in range(60)])
+    for task, target in (("binary", "kind"), ("regression", "kind")):
+        assert run(["init", "table", "--csv", "a.csv", "--target", target, "--task", task]) == 1
+        assert f"the target is not one of the task '{task}'" in capsys.readouterr().err

@@ -27,6 +27,10 @@ def scan_sql(scan: Scan) -> str:
     return f"SELECT * FROM read_parquet({_paths(scan.files)}, schema=MAP{{{columns}}}, hive_partitioning=false)"
 
 
+NULLS = "nulls"
+"""The option of CSV files with the texts of each column that mean a missing value: `{"area": ["NA", "-"]}`."""
+
+
 def raw_sql(raw: RawFiles) -> str:
     """Return SQL for the rows of source files, in the order of files and lines. Raises `SourceError`."""
     for name in raw.options:
@@ -43,7 +47,9 @@ def raw_sql(raw: RawFiles) -> str:
     if raw.format == "json":
         return _json(raw)
     if raw.columns is None:
-        return f"SELECT * FROM read_csv({_paths(raw.paths)}, header=true{_options(raw.options, 'header')})"
+        blank = ", ".join(f"{_known(name, texts)} AS {identifier(name)}" for name, texts in _nulls(raw).items())
+        every = f"* REPLACE ({blank})" if blank else "*"
+        return f"SELECT {every} FROM read_csv({_paths(raw.paths)}, header=true{_options(raw.options, 'header', NULLS)})"
     groups = groupby(raw.paths, key=lambda path: raw.names or _header(path, raw))
     return " UNION ALL ".join(_csv(tuple(paths), header, raw) for header, paths in groups)
 
@@ -54,10 +60,21 @@ def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
     columns = raw.columns or {}
     _require(paths[0], header, columns)
     types = {name: to_duckdb(columns.get(name, "string")) for name in header}
-    fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(raw.options)
+    fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(_except(raw.options, (NULLS,)))
     fixed["delim"] = fixed.pop("sep", fixed["delim"])
     fixed |= {"columns": types, "auto_detect": False, "strict_mode": True}
-    return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})", raw.origin)
+    return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})", raw.origin, _nulls(raw))
+
+
+def _nulls(raw: RawFiles) -> Mapping[str, Sequence[str]]:
+    found: Mapping[str, Sequence[str]] = raw.options.get(NULLS, {})
+    return found
+
+
+def _known(column: str, nulls: Sequence[str]) -> str:
+    """Return a column of texts without those that mean a missing value."""
+    name = identifier(column)
+    return f"CASE WHEN {name} NOT IN ({', '.join(map(literal, nulls))}) THEN {name} END" if nulls else name
 
 
 def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
@@ -105,11 +122,18 @@ def _json(raw: RawFiles) -> str:
     return _select(columns, f"read_json({_paths(raw.paths)}, columns={types}{_options(raw.options)})", raw.origin)
 
 
-def _select(columns: Mapping[str, str] | None, reader: str, origin: str | None = None) -> str:
+def _select(
+    columns: Mapping[str, str] | None,
+    reader: str,
+    origin: str | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     if columns is None:
         return f"SELECT * FROM {reader}"
+    blank = {name: texts for name, texts in (nulls or {}).items() if columns.get(name) == "string"}
     chosen = [
-        f"CAST({identifier(name)} AS {to_duckdb(dtype)}) AS {identifier(name)}" for name, dtype in columns.items()
+        f"CAST({_known(name, blank.get(name, ()))} AS {to_duckdb(dtype)}) AS {identifier(name)}"
+        for name, dtype in columns.items()
     ]
     return f"SELECT {', '.join([*chosen, *([identifier(origin)] if origin else [])])} FROM {reader}"
 

@@ -162,7 +162,8 @@ def files(
     """Declare CSV, TSV, Parquet or JSON files that match the glob `path`, relative to the project.
 
     The suffix tells the format unless `format` is given; `.tsv` is CSV with tabs, and JSON is one object a line or an
-    array of objects. `options` are passed to the reader (`delim`, `nullstr`, …).
+    array of objects. `options` are passed to the reader (`delim`, `nullstr`, …); of CSV, `nulls` maps
+    columns to their texts for missing values.
     Raises `DefinitionError` for an unknown suffix.
     """
     suffix = path.removesuffix(".gz").rsplit(".", 1)[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mainstem.project import live
@@ -35,6 +36,15 @@ class Answering(Branch):
         """Score rows as the server does, without logging them: by the champion of an endpoint, or by the newest version
         of a model. Return one answer per row. Raises `RequestError`."""
         return live.predict(self, name, rows, time)
+
+    def read_rows(self, name: str, file: str | Path) -> list[dict[str, str]]:
+        """Return the rows of a CSV file that is written as the source of a model's examples is, for `predict_texts`.
+
+        Raises `RequestError` for a file that cannot be read.
+        """
+        from mainstem.project.texts import read_rows
+
+        return read_rows(self, name, Path(file))
 
     def predict_texts(self, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
         """Score rows of texts, as a CSV file holds them, as `predict` does.

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import csv
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import RequestError, close_matches
+from mainstem.errors import RequestError, SourceError, close_matches
+from mainstem.nodes.sources import Files
+from mainstem.project.csv.look import MISSING
+from mainstem.sources.texts import EXACT
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
 
-MISSING = frozenset({"", "NA", "N/A", "n/a", "null", "NULL", "-"})
-"""Texts of a missing value, unless the field is a text itself: of a text, only the blank one is missing."""
+BLANK = frozenset({""})
+"""The texts of a missing value that is a text itself, unless its source says more."""
 
 
 def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
@@ -25,17 +32,63 @@ def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) 
     predictor = predictor_of(branch, name)
     types = {**predictor.schema.optional, **predictor.schema.columns}
     _known(predictor.schema.columns, rows)
-    asked = [{field: _value(row[field], kind) for field, kind in types.items() if field in row} for row in rows]
+    nulls = {field: _nulls(branch, predictor.retrieval.examples, field, kind) for field, kind in types.items()}
+    asked = [
+        {field: _value(row[field], kind, nulls[field]) for field, kind in types.items() if field in row} for row in rows
+    ]
     answers = predictor.predict(asked)
     found: dict[str, list[Any]] = {field: [row.get(field) for row in rows] for field in rows[0]} if rows else {}
-    found["score"] = [answer.score for answer in answers]
+    made = {"score": [answer.score for answer in answers]}
     for column in ("label", "decision"):
         values = [getattr(answer, column) for answer in answers]
         if any(value is not None for value in values):
-            found[column] = values
+            made[column] = values
     for label in answers[0].scores if answers else ():
-        found[f"score {label}"] = [answer.scores[label] for answer in answers]
-    return pa.table(found)
+        made[f"score {label}"] = [answer.scores[label] for answer in answers]
+    return pa.table({**found, **{_free(name, found): values for name, values in made.items()}})
+
+
+def read_rows(branch: Branch, name: str, file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that is written as the source of the model's examples is.
+
+    Raises `RequestError` for a file that cannot be read, and for a row with other columns than the header.
+    """
+    from mainstem.project.live import predictor_of
+    from mainstem.sources.formats.csv import header
+
+    node: Any = branch.graph[predictor_of(branch, name).retrieval.examples].node
+    options = dict(node.options) if isinstance(node, Files) else {}
+    try:
+        names = header(file, options)
+        with file.open(newline="", encoding=str(options.get("encoding", "utf-8-sig"))) as stream:
+            quote, delimiter = str(options.get("quote", '"')), str(options.get("delim", options.get("sep", ",")))
+            lines = [row for row in csv.reader(stream, delimiter=delimiter, quotechar=quote) if row]
+    except (OSError, UnicodeDecodeError, SourceError) as problem:
+        raise RequestError("the rows cannot be read", where=str(file), got=str(problem)) from problem
+    for number, row in enumerate(lines[1:], start=1):
+        if len(row) != len(names):
+            raise RequestError(
+                "a row has other columns than the header",
+                where=f"{file}, row {number}",
+                got=f"{len(row)} columns",
+                expected=f"{len(names)}, divided by {delimiter!r}",
+            )
+    return [dict(zip(names, row, strict=True)) for row in lines[1:]]
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a column's name that the rows do not have."""
+    names = chain((name, f"predicted {name}"), (f"predicted {name} {n}" for n in count(2)))
+    return next(each for each in names if each not in taken)
+
+
+def _nulls(branch: Branch, examples: str, field: str, kind: str) -> Collection[str]:
+    """Return the texts of a field that mean a missing value, as its source reads them."""
+    node: Any = branch.graph[examples].node
+    options = node.options if isinstance(node, Files) else {}
+    said = options.get("nullstr", ())
+    own = {*([said] if isinstance(said, str) else said), *options.get("nulls", {}).get(field, ())}
+    return BLANK | own | (set(MISSING) if kind != "string" else set())
 
 
 def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -51,9 +104,9 @@ def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None
                 )
 
 
-def _value(text: str | None, kind: str) -> Any:
+def _value(text: str | None, kind: str, nulls: Collection[str]) -> Any:
     """Return the value of a text; the text itself if it is not of the type, so that the request is refused by name."""
-    if text is None or (text in MISSING if kind != "string" else text == ""):
+    if text is None or text in nulls:
         return None
     convert = next((each for start, each in _CONVERTERS.items() if kind.startswith(start)), str)
     try:
@@ -68,4 +121,22 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-_CONVERTERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "boolean": _truth}
+def _whole(text: str) -> int:
+    number = float(text)
+    if not number.is_integer() or abs(number) > EXACT:
+        return int(text)
+    return int(number)
+
+
+def _instant(text: str) -> str:
+    """Return an instant with its time zone: one without is in UTC, as the reader of files takes it."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "int": _whole,
+    "float": float,
+    "boolean": _truth,
+    "timestamp('UTC'": _instant,
+}

@@ -75,3 +75,14 @@ def test_a_text_of_its_own_in_every_row_says_nothing():
 def test_few_rows_cannot_tell():
     y = np.arange(100) % 2
     assert named(examples("binary", y.astype(float), y)) == {}
+
+
+def test_what_tells_a_group_is_judged_on_other_groups():
+    """A value that never changes within a patient tells the target of the patient's other rows, and nothing else."""
+    rng = np.random.default_rng(6)
+    patient = np.repeat(np.arange(60), 20)
+    weight, sick = rng.normal(70, 10, 60)[patient], rng.integers(0, 2, 60)[patient]
+    found = examples("binary", weight, sick)
+    assert named(found)["disguised"] > 0.99
+    assert named(replace(found, groups=patient))["disguised"] < 0.8
+    assert named(replace(examples("binary", sick + 1, sick), groups=patient))["disguised"] == 1.0

@@ -35,8 +35,10 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict for one row, or for each row of a CSV file. Nothing is logged."""
-    asked = _read(rows) if rows is not None else [dict(map(_pair, fields or ()))]
+    if rows is not None and fields:
+        raise RequestError("--rows and FIELD=VALUE exclude each other", got=" ".join(fields))
     with opened(directory, profile, branch) as project:
+        asked = [dict(map(_pair, fields or ()))] if rows is None else project.read_rows(name, rows)
         found = project.predict_texts(name, asked)
     if out is None:
         output(json).table(found, limit)
@@ -53,8 +55,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise RequestError("a field requires a value", got=text, expected="FIELD=VALUE, such as area=80")
     return field, value
-
-
-def _read(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        return list(csv.DictReader(stream))

@@ -41,10 +41,13 @@ def strengths(
     train: Examples, asked: Sequence[InputColumn], inputs: Sequence[InputColumn]
 ) -> Iterator[tuple[str, float]]:
     """Yield how well each input alone predicts: the mean target per bin on every other row ranks the
-    remaining rows."""
+    remaining rows. Rows of a group stay together: what tells the group would tell the target of its other rows."""
     if len(train) < FEWEST_ROWS:
         return
-    fitted, judged = np.arange(0, len(train), 2), np.arange(1, len(train), 2)
+    place = np.arange(len(train)) if train.groups is None else np.unique(train.groups, return_inverse=True)[1]
+    fitted, judged = np.flatnonzero(place % 2 == 0), np.flatnonzero(place % 2 == 1)
+    if not len(judged):
+        return
     targets, wanted = train.targets, {column.name for column in asked}
     for name, codes in _coded(train, inputs, fitted):
         if name in wanted:

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import ibis
@@ -16,10 +17,16 @@ from mainstem.nodes.models import Task
 from mainstem.ports import RawFiles, Session
 from mainstem.sources.inference import types_of_text
 
-MISSING = ("NA", "N/A", "n/a", "null", "NULL", "-")
-"""Texts that mean a missing value where the other values of a column are numbers."""
+MISSING = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "nan", "NaN", "-", "?", ".")
+"""Texts that mean a missing value where the other values of a column are numbers, and in the target."""
 
-KEY = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number|code)$", re.IGNORECASE)
+_KEY = "id|key|uuid|guid|no|nr|number|code"
+KEY = re.compile(rf"(?i:(?:^|[\W_])(?:{_KEY})$)|(?<=[a-z])(?:Id|ID|Key|No|Nr|Number|Code)$")
+COMMA = re.compile(r"-?\d+(?:\.\d{3})*,\d+")
+"""A number with a decimal comma."""
+
+LINES = 50
+"""The number of lines that tell the delimiter."""
 FEW = 20
 """A whole number with more distinct values is a quantity, not a class."""
 
@@ -28,13 +35,16 @@ YES = ("yes", "y", "true", "t", "1", "positive")
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its Ibis type, its distinct values, its missing ones, and the values themselves if there are two."""
+    """A column: its Ibis type, its distinct values, its missing ones, the values themselves if there are two, and
+    whether they number the rows."""
 
     name: str
     type: str
     distinct: int
     missing: int
     values: tuple[str, ...] = ()
+    numbers_rows: bool = False
+    commas: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,25 +63,46 @@ class Look:
 
     @property
     def key(self) -> str | None:
-        """The column that tells rows apart: one that is called so, or the first; None without one."""
+        """The column that tells rows apart: one that is called so, or the first one if it is text or numbers the rows;
+        None without one."""
         unique = [c for c in self.columns if c.distinct == self.rows and c.type in ("string", "int64")]
         named = [c.name for c in unique if KEY.search(c.name)]
-        first = [c.name for c in unique if c is self.columns[0]]
+        first = [c.name for c in unique if c is self.columns[0] and (c.type == "string" or c.numbers_rows)]
         return next(iter([*named, *first]), None)
 
 
-def look(file: Path) -> Look:
-    """Return what a CSV file holds. Raises `SourceError` if it has no row, or one column."""
+def look(file: Path, target: str | None = None) -> Look:
+    """Return what a CSV file holds. Raises `SourceError` if it has no row, or one column.
+
+    Texts for missing values are looked for in columns that are numbers without them, and in the `target`.
+    """
     options: dict[str, object] = {"delim": delim} if (delim := _delimiter(file)) != "," else {}
     engine = DuckdbEngine()
     plain = _types(engine, file, options)
-    lenient = _types(engine, file, {**options, "nullstr": ["", *MISSING]})
-    words = [name for name, kind in lenient.items() if kind != plain[name] and plain[name] == "string"]
-    if words:
-        options["nullstr"] = ["", *MISSING]
-    types = lenient if words else plain
+    lenient = _types(engine, file, {**options, "nulls": dict.fromkeys(plain, MISSING)})
+    words = [n for n, kind in plain.items() if kind == "string" and (lenient[n] != kind or n == target)]
+    nulls = _missing(engine, file, options, list(plain), words)
+    if nulls:
+        options["nulls"] = nulls
+    types = {name: lenient[name] if name in nulls else kind for name, kind in plain.items()}
     with engine.session({"rows": _raw(file, options)}) as session:
         return Look(*_counted(session, types), options)
+
+
+def _missing(
+    engine: DuckdbEngine, file: Path, options: Mapping[str, object], every: Sequence[str], names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the texts of `MISSING` that the columns `names` have. `every` are all columns of the file."""
+    found: dict[str, list[str]] = {}
+    if not names:
+        return found
+    with engine.session({"rows": _raw(file, options)}) as session:
+        table = ibis.table(dict.fromkeys(every, "string"), name="rows")
+        for name in names:
+            texts = session.fetch(table.filter(table[name].isin(MISSING)).select(name).distinct())[name].to_pylist()
+            if texts:
+                found[name] = sorted(texts)
+    return found
 
 
 def task_of(column: Column) -> Task:
@@ -87,17 +118,18 @@ def positive(column: Column) -> str:
 
 
 def _delimiter(file: Path) -> str:
+    """Return the delimiter that divides the first lines into equally many columns, more than any other one."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            head = stream.readline()
+            lines = list(islice(stream, LINES))
     except FileNotFoundError:
         raise SourceError("the file does not exist", where=str(file)) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise SourceError("the file cannot be read as CSV", where=str(file), got=str(problem)) from problem
-    try:
-        return csv.Sniffer().sniff(head, ",;\t|").delimiter
-    except csv.Error:
-        return ","
+    counts = {each: [len(row) for row in csv.reader(lines, delimiter=each) if row] for each in ",;\t|"}
+    even = {each: found[0] for each, found in counts.items() if found and len(set(found[:-1] or found)) == 1}
+    best = max(even, key=even.__getitem__, default=",")
+    return best if even.get(best, 1) > 1 else ","
 
 
 def _raw(file: Path, options: Mapping[str, object]) -> RawFiles:
@@ -121,14 +153,30 @@ def _counted(session: Session, types: Mapping[str, str]) -> tuple[int, tuple[Col
     rows = int(found["rows"])
     if not rows:
         raise SourceError("the CSV file has no row")
-    columns = []
+    columns: list[Column] = []
     for n, (name, kind) in enumerate(types.items()):
         distinct = int(found[f"distinct_{n}"])
         values = _values(session, table, name) if distinct == 2 else ()
-        columns.append(Column(name, kind, distinct, rows - int(found[f"known_{n}"]), values))
+        numbers = not columns and kind == "int64" and distinct == rows and _numbers_rows(session, table, name, rows)
+        commas = kind == "string" and _has_commas(session, table, name)
+        columns.append(Column(name, kind, distinct, rows - int(found[f"known_{n}"]), values, numbers, commas))
     return rows, tuple(columns)
 
 
 def _values(session: Session, table: ibis.Table, name: str) -> tuple[str, ...]:
     distinct: Sequence[str] = session.fetch(table.select(name).distinct())[name].drop_null().to_pylist()
     return tuple(sorted(distinct))
+
+
+def _numbers_rows(session: Session, table: ibis.Table, name: str, rows: int) -> bool:
+    """Return whether whole numbers without repeats are a sequence from 0 or 1 on."""
+    numbers = table[name].cast("int64")
+    (found,) = session.fetch(table.aggregate(low=numbers.min(), high=numbers.max())).to_pylist()
+    return found["low"] in (0, 1) and found["high"] - found["low"] == rows - 1
+
+
+def _has_commas(session: Session, table: ibis.Table, name: str) -> bool:
+    """Return whether the texts of a column are numbers with a decimal comma."""
+    some = session.fetch(table.filter(table[name].notnull()).select(name).limit(100))[name].to_pylist()
+    numbers = [text for text in some if COMMA.fullmatch(text.strip())]
+    return len(numbers) > len(some) / 2

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from mainstem.errors import ModelError, UnknownName
 from mainstem.nodes.models import Task
@@ -35,14 +35,15 @@ def write(file: Path, target: str, directory: Path, task: Task | None = None) ->
     Raises `UnknownName` for a target that is not a column, `SourceError` for a file that cannot be read, and
     `ModelError` for a target that does not vary.
     """
-    found = look(file)
+    found = look(file, target)
     wanted = found[target]
     if wanted.distinct < 2:
         raise ModelError("the target is constant", where=str(file), got=f"{wanted.distinct} distinct value")
+    _refuse_task(file, wanted, task)
     project = _Project(file, found, wanted, task or task_of(wanted))
     for path in (directory / "data", directory):
         path.mkdir(parents=True, exist_ok=True)
-    project.copy(directory / "data" / file.name)
+    project.copy(directory / "data" / project.name)
     texts = {
         "mainstem.toml": f'[project]\nname = "{project.endpoint}"\nmodules = ["{project.module}"]\n',
         f"{project.module}.py": project.code(),
@@ -51,8 +52,25 @@ def write(file: Path, target: str, directory: Path, task: Task | None = None) ->
     }
     for name, text in texts.items():
         (directory / name).write_text(text)
-    files = (*texts, f"data/{file.name}")
+    files = (*texts, f"data/{project.name}")
     return Written(files, project.endpoint, project.model, tuple(project.said()))
+
+
+def _refuse_task(file: Path, target: Column, task: Task | None) -> None:
+    """Refuse a task that the target does not have. Raises `ModelError`."""
+    got = expected = ""
+    if task == "binary" and target.distinct != 2 and target.type != "boolean":
+        got, expected = f"{target.distinct:,} distinct values", "two"
+    if task == "regression" and target.type not in ("int64", "float64"):
+        got, expected = target.type, "numbers"
+    if expected:
+        raise ModelError(
+            f"the target is not one of the task {task!r}",
+            where=f"{file}, {target.name}",
+            got=got,
+            expected=expected,
+            hint=f"without --task it is {task_of(target)}",
+        )
 
 
 def task_named(name: str | None) -> Task | None:
@@ -68,6 +86,7 @@ def task_named(name: str | None) -> Task | None:
 class _Project:
     def __init__(self, file: Path, found: Look, target: Column, task: Task) -> None:
         self.file, self.found, self.target, self.task = file, found, target, task
+        self.name = re.sub(r"[\[\]*?{}]", "_", file.name)  # a path of a source is a pattern
         self.endpoint = _identifier(target.name)
         self.model, self.module = f"{self.endpoint}_model", f"{self.endpoint}_model"
         source = _identifier(file.stem)
@@ -94,19 +113,19 @@ class _Project:
         delimiter = str(self.found.options.get("delim", ","))
         with self.file.open(newline="", encoding="utf-8-sig") as given, target.open("w", newline="") as copied:
             rows, writer = csv.reader(given, delimiter=delimiter), csv.writer(copied, delimiter=delimiter)
-            for number, row in enumerate(rows):
+            for number, row in enumerate(row for row in rows if row):
                 writer.writerow([ROW if number == 0 else number, *row])
 
     def code(self) -> str:
         options = f", options={dict(self.found.options)!r}" if self.found.options else ""
         target, uses = self._target()
         lines = [
-            f'"""What decides `{self.target.name}`? A model of the rows of data/{self.file.name}."""',
+            f'"""What decides `{self.target.name}`? A model of the rows of data/{self.name}."""',
             "",
             *(["from ibis import _", ""] if uses else []),
             "import mainstem as ms",
             "",
-            f'{self.source} = ms.files("data/{self.file.name}", key="{self.key or ROW}"{options})',
+            f'{self.source} = ms.files("data/{self.name}", key="{self.key or ROW}"{options})',
             "",
             f"{self.model} = ms.model(",
             f"    {self.source},",
@@ -145,14 +164,14 @@ class _Project:
         more = " …" if len(self.used) > 3 else ""
         return f"""# {self.target.name}
 
-    mainstem run                      # reads data/{self.file.name}, compares algorithms, trains a challenger
+    mainstem run                      # reads data/{self.name}, compares algorithms, trains a challenger
     mainstem show {self.model}        # how good it is, and what it learned from
     mainstem promote {self.model}     # ships it
     mainstem predict {self.endpoint} {example}{more}
     mainstem serve                    # answers POST /predict/{self.endpoint}
 
-Change `{self.module}.py`: the target, the task, the features. New rows go to data/{self.file.name}. The next run reads
-them.
+Change `{self.module}.py`: the target, the task, the features. New rows go to data/{self.name}. The next run reads
+them.{"" if self.key else f" Its first column, `{ROW}`, numbers the rows: give each new row the next number."}
 """
 
     def said(self) -> Iterator[str]:
@@ -162,8 +181,12 @@ them.
         left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
         if left:
             yield f"left out: {', '.join(left)}"
-        if "nullstr" in self.found.options:
-            yield "missing values: NA, N/A, null and - in columns of numbers"
+        nulls: Any = self.found.options.get("nulls", {})
+        if nulls:
+            yield "missing values: " + "; ".join(f"{', '.join(texts)} in `{name}`" for name, texts in nulls.items())
+        for column in self.found.columns:
+            if column.commas and column.name != self.key:
+                yield f"`{column.name}` is read as text: its numbers have a decimal comma; write them with a point"
         if self.target.missing:
             yield f"{self.target.missing:,} rows have no {self.target.name}: they are unlabelled"
 
