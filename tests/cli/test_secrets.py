@@ -229,7 +229,7 @@ def test_no_exit_shows_a_secret(secrets: Any) -> None:
         assert leaks(ended.out + ended.err) == [], arguments
         said.append(ended.out + ended.err)
     text = "\n".join(said)
-    for what in ("the server answered 403", "cannot be reached", "is not int64", "another origin", "no web page"):
+    for what in ("the server answered 403", "cannot be reached", "n: int64 → string", "another origin", "no web page"):
         assert what in text, f"the run failed for its reason: {what}"
     assert "HTTP does not allow" in text and "***" in text
     assert stored(secrets) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import ibis
@@ -115,7 +116,7 @@ def test_parity_of_a_view_compares_each_endpoint_that_has_reads(monkeypatch: pyt
     asked = []
     monkeypatch.setattr("mainstem.parity.compare.compare", lambda _, e, **more: asked.append((e, more["view"])))
     with ms.testing.project(nodes(3), NO_FLIGHT) as project:
-        logs = {f"predictions.endpoint{n}": "-" for n in (0, 2)}
+        logs = {f"predictions.endpoint{n}": SimpleNamespace(properties={}) for n in (0, 2)}
         release = replace(project.release, tables={**project.release.tables, **logs})
         monkeypatch.setattr(type(project), "release", release)
         project.parity("leg")

@@ -280,7 +280,7 @@ def test_a_remedy_changes_what_is_read_and_all_below_but_not_what_is_stored() ->
     ("changed", "what"),
     [
         ({"candidates": ["lightgmb"]}, "unknown algorithm 'lightgmb'"),
-        ({"metric": "acuracy"}, "unknown metric 'acuracy'"),
+        ({"metric": "acuracy"}, "unknown binary metric 'acuracy'"),
         ({"metric": "rmse", "task": "binary"}, "unknown binary metric 'rmse'"),
     ],
 )

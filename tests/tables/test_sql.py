@@ -1,6 +1,7 @@
 import ibis
 import pytest
 
+from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import of_expression
 from mainstem.nodes.checks import Between, NotNull
@@ -92,7 +93,9 @@ def test_recursion_and_pivots(shop, text, rows):
     given = [(1, None, "a", 3), (2, 1, "a", 4), (3, 2, "b", 5)]
     shop.store("people", PEOPLE, [dict(zip(PEOPLE, row, strict=True)) for row in given])
     bound = bind(text, {"people": ibis.table(PEOPLE, name="people")})
-    with shop.engine.session({"people": shop.lake.scan(shop.tables["people"])}) as session:
+    # With one thread DuckDB 2.0 never ends a recursion over Parquet files whose columns are read by field id.
+    engine = DuckdbEngine(threads=2)
+    with engine.session({"people": shop.lake.scan(shop.tables["people"])}) as session:
         assert session.fetch(bound).to_pylist() == rows
         assert session.fetch(bound.mutate(more=1)).to_pylist() == [row | {"more": 1} for row in rows]
 

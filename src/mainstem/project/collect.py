@@ -94,7 +94,9 @@ def _forget(root: Path, modules: Sequence[str]) -> None:
     Another project may have modules of the same names. A running script of the project stays imported.
     """
     running = sys.modules.get("__main__")
-    for name in [n for n, m in sys.modules.items() if m is not running and (n in modules or _lives_below(m, root))]:
+    for name in [
+        n for n, m in list(sys.modules.items()) if m is not running and (n in modules or _lives_below(m, root))
+    ]:
         del sys.modules[name]
 
 

@@ -122,7 +122,13 @@ class _Batch:
 def _types(paths: Sequence[str], format: Any, options: Mapping[str, Any], engine: Engine) -> dict[str, str]:
     """Return the columns of files with the types that the engine reads."""
     with engine.session({"files": RawFiles(tuple(paths), format, None, options)}) as session:
-        return {n: str(type.copy(nullable=True)) for n, type in session.schema("SELECT * FROM files").items()}
+        return {name: _named(type) for name, type in session.schema("SELECT * FROM files").items()}
+
+
+def _named(type: Any) -> str:
+    """Return the name of a type. Ibis does not know the nanoseconds of a time of day, which is stored in
+    microseconds."""
+    return "time" if "TIME_NS" in str(type) else str(type.copy(nullable=True))
 
 
 def _kept(types: Mapping[str, str]) -> dict[str, str]:
