@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,33 @@ def test_rows_come_in_again_under_another_contract(shop: Path, is_gone: bool) ->
         assert not project.plan()
         with pytest.raises(NotFound, match="no row of 'orders' is set aside"):
             project.reingest("orders")
+
+
+def test_rows_with_other_columns_come_in_again_with_all_of_them(tmp_path: Path) -> None:
+    def execute(*statements: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    strict = 'orders = ms.database("sqlite:///shop.db", table="o", key="id", cursor="id", contract="quarantine")\n'
+    write(tmp_path, strict)
+    execute("CREATE TABLE o (id INTEGER, x INTEGER)", "INSERT INTO o VALUES (1, 1)")
+    for column, row in (("note", "(2, 2, 'n')"), ("late", "(3, 3, 'n', 'z')")):
+        with ms.load(tmp_path) as project:
+            project.run()
+        execute(f"ALTER TABLE o ADD COLUMN {column} TEXT", f"INSERT INTO o VALUES {row}")
+    with ms.load(tmp_path) as project:
+        project.run()
+        assert len(aside(project)) == 2
+    write(tmp_path, strict.replace("quarantine", "evolve"))
+    with ms.load(tmp_path) as project:
+        project.reingest("orders")
+        rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["id"], row["note"], row["late"]) for row in rows] == [
+            (1, None, None),
+            (2, "n", None),
+            (3, "n", "z"),
+        ]
 
 
 def test_rows_that_a_check_set_aside_come_in_again(shop: Path) -> None:

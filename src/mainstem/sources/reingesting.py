@@ -71,11 +71,13 @@ def _again(
     node = shape.node
     has_types = isinstance(node, Api) or (isinstance(node, Files) and node.format == "json")
     if has_types:
-        batch = from_records(records, shape, origin)
-    else:
-        batch = fit(pa.RecordBatch.from_pylist(records), shape, origin, loose=True)
-    files = pa.RecordBatch.from_pydict({FILE: pa.array([file] * batch.num_rows, pa.string())})
-    yield _with_file(batch, files, has_file)
+        batches = [from_records(records, shape, origin)]
+    else:  # a batch has the columns of its first row
+        alike = (list(some) for _, some in groupby(records, key=tuple))
+        batches = [fit(pa.RecordBatch.from_pylist(some), shape, origin, loose=True) for some in alike]
+    for batch in batches:
+        files = pa.RecordBatch.from_pydict({FILE: pa.array([file] * batch.num_rows, pa.string())})
+        yield _with_file(batch, files, has_file)
 
 
 def _with_file(batch: pa.RecordBatch, of: pa.RecordBatch, has_file: bool) -> pa.RecordBatch:
