@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+from contextlib import closing
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -120,6 +122,41 @@ def test_codes_come_to_a_number_column(bench):
     put(bench, "2.csv", "zip\n01067\n-007\n+4420\n")
     collect(bench, node)
     assert bench.column("zip") == ["+4420", "-007", "01067", "10115"]
+
+
+VALUES = [date(2025, 1, 5), datetime(2025, 1, 5, 9, tzinfo=UTC), True, 1, 1.5, "a", [1]]
+
+
+@pytest.mark.parametrize("contract", ["evolve", "freeze"])
+@pytest.mark.parametrize("value", VALUES, ids=str)
+def test_a_column_of_a_file_without_values_has_no_type(bench, value, contract):
+    node = files("data/*.parquet", contract=contract)
+    for name, found in (("1", None), ("2", value)):
+        write(bench, "parquet", name, [{"id": int(name), "x": found}])
+    bench.collect(node)
+    known = types(bench)
+    write(bench, "parquet", "3", [{"id": 3, "x": None}])
+    assert "→" not in collect(bench, node).message
+    assert types(bench) == known and known["x"] != "int32"
+    assert sorted(map(str, bench.column("x"))) == sorted(map(str, [None, value, None]))
+
+
+def test_a_column_of_a_table_without_values_has_no_type(bench):
+    def insert(*statements):
+        with closing(sqlite3.connect(bench.root / "shop.db")) as db, db:
+            for statement in statements:
+                db.execute(statement)
+
+    insert("CREATE TABLE t (id INTEGER, at DATETIME, day DATE, x REAL)")
+    insert("INSERT INTO t VALUES (1, '2025-01-05T09:00:00Z', '2025-01-05', 1.5)")
+    node = database("sqlite:///shop.db", table="t", cursor="id", contract="freeze")
+    bench.collect(node)
+    known = types(bench)
+    assert known == {"id": "int64", "at": INSTANT, "day": "date", "x": "float64"}
+    insert("INSERT INTO t VALUES (2, NULL, NULL, NULL)")
+    collect(bench, node)
+    assert types(bench) == known
+    assert [row["day"] for row in bench.rows()] == [date(2025, 1, 5), None]
 
 
 @KINDS

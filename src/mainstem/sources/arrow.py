@@ -30,9 +30,10 @@ def types_of(schema: pa.Schema) -> dict[str, str]:
     return {f.name: str(dt.DataType.from_pyarrow(f.type).copy(nullable=True)) for f in schema}
 
 
-def found_in(schema: pa.Schema) -> dict[str, str]:
+def found_in(batch: pa.RecordBatch) -> dict[str, str]:
     """Return the columns of a batch with the types that they would be stored in; `null` for one without values."""
-    return {f.name: "null" if pa.types.is_null(f.type) else kept(dt.DataType.from_pyarrow(f.type)) for f in schema}
+    empty = {name for name, column in zip(batch.schema.names, batch.columns, strict=True) if _is_empty(column)}
+    return {f.name: "null" if f.name in empty else kept(dt.DataType.from_pyarrow(f.type)) for f in batch.schema}
 
 
 def fit(
@@ -48,7 +49,7 @@ def fit(
     `found` are the batch's types where Arrow does not know them. With `loose` texts are values of another type if all
     of them are. Rows that do not fit and are to be set aside go to `shape.unfit`. Raises `SourceError`.
     """
-    types = dict(found or found_in(batch.schema))
+    types = dict(found or found_in(batch))
     if loose:
         types |= _read_as(batch, shape, types)
 
@@ -175,6 +176,8 @@ def cast(column: pa.Array, field: pa.Field, where: str) -> pa.Array:
 def _cast(column: pa.Array, type: pa.DataType) -> pa.Array:
     if column.type == type:
         return column
+    if _is_empty(column):
+        return pa.nulls(len(column), type)
     if pa.types.is_timestamp(type) and type.tz and pa.types.is_string(column.type):
         return _instants(column, type)
     if pa.types.is_string(type) and pa.types.is_timestamp(column.type):
@@ -182,6 +185,11 @@ def _cast(column: pa.Array, type: pa.DataType) -> pa.Array:
     if pa.types.is_string(type) and pa.types.is_nested(column.type):
         return pa.array([_text(value) for value in column.to_pylist()], pa.string())
     return pc.cast(column, type)
+
+
+def _is_empty(column: pa.Array) -> bool:
+    """Return whether a column has no value, whatever type its source says."""
+    return bool(column.null_count == len(column))
 
 
 def _instants(texts: pa.Array, type: pa.DataType) -> pa.Array:

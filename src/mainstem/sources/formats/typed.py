@@ -18,6 +18,7 @@ from mainstem.sources.formats.base import Format, Reading, batched, doubts
 
 if TYPE_CHECKING:
     import ibis
+    import pyarrow as pa
 
     from mainstem.sources.extraction import Part
 
@@ -32,7 +33,17 @@ class ParquetFormat(Format):
                 yield _Batch(reading, paths, "parquet", dict(reading.node.options)).part()
 
     def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
-        return _kept(_types(paths, "parquet", {**node.options, "union_by_name": True}, engine))
+        from mainstem.sources.widening import wider
+
+        found: dict[str, str] = {}
+        alike: dict[str, list[str]] = {}
+        for path in paths:
+            alike.setdefault(_footer(Path(path)), []).append(path)
+        for some in alike.values():
+            empty = dict.fromkeys(_without_values(Path(some[0])), "null")
+            for name, type in (_kept(_types(some, "parquet", node.options, engine)) | empty).items():
+                found[name] = wider(found.get(name, "null"), type)
+        return found
 
 
 class JsonFormat(Format):
@@ -62,6 +73,8 @@ class _Batch:
         self.reading, self.paths, self.format, self.options = reading, tuple(paths), format, options
         self.shape = reading.shape
         self.natural = _types(reading.at(paths), format, options, reading.engine)
+        first = reading.root / paths[0]
+        self.empty = _without_values(first) if format == "parquet" else frozenset[str]()
 
     def part(self) -> Part:
         from mainstem.sources.conversion import converted, fits
@@ -72,7 +85,7 @@ class _Batch:
         schema, reads = dict(self.shape.schema), self._reads(before)
 
         def values(table: ibis.Table) -> dict[str, Any]:
-            found = {name: converted(table[name], schema[name]) for name in reads if name in schema}
+            found = {n: converted(table[n], schema[n]) for n in reads if n in schema and n not in self.empty}
             return {**found, FILE: self.reading.origin(table)}
 
         doubt = partial(doubts, doubtful, fits) if doubtful else None
@@ -81,7 +94,7 @@ class _Batch:
 
     def _found(self) -> dict[str, str]:
         """Return the types to compare. Values are converted to a declared type where that loses nothing."""
-        node, found = self.reading.node, _kept(self.natural)
+        node, found = self.reading.node, _kept(self.natural) | dict.fromkeys(self.empty, "null")
         declared = {n: type for n, type in (node.schema or {}).items() if n in found and node.policy(n) != "quarantine"}
         return {**found, **declared}
 
@@ -110,7 +123,7 @@ class _Batch:
         for path in self.paths:
             with self.reading.engine.session({"files": self._raw([path], reads)}) as session:
                 rows = ibis.table({**reads, FILE: "string"}, name="files")
-                for name in (name for name in reads if name in self.shape.schema):
+                for name in (name for name in reads if name in self.shape.schema and name not in self.empty):
                     unfit = rows[name].notnull() & ~fits(rows[name], self.shape.schema[name])
                     found = session.fetch(rows.filter(unfit).select(name).limit(1)).to_pylist()
                     if found:
@@ -142,11 +155,23 @@ def _kept(types: Mapping[str, str]) -> dict[str, str]:
 
 def _footer(file: Path) -> str:
     """Return the columns and types of a Parquet file as a text."""
+    return str(_schema(file))
+
+
+def _without_values(file: Path) -> frozenset[str]:
+    """Return the columns of a Parquet file that have no type, because they have no value. The engine reads them as
+    integers."""
+    import pyarrow as pa
+
+    return frozenset(field.name for field in _schema(file) if pa.types.is_null(field.type))
+
+
+def _schema(file: Path) -> pa.Schema:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return str(pq.read_schema(file).remove_metadata())
+        return pq.read_schema(file).remove_metadata()
     except FileNotFoundError as error:
         raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
     except (OSError, pa.ArrowException) as error:
