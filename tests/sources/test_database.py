@@ -109,6 +109,30 @@ def test_names_are_quoted():
     assert parameters == ("3",)
 
 
+def test_every_value_of_sqlite_is_stored_exactly(bench):
+    run(bench, ("CREATE TABLE t (id INTEGER, n, paid BOOLEAN)",), ("INSERT INTO t VALUES (1, 9007199254740993, 1)",))
+    node = database(URL, table="t", cursor="id", key="id")
+    known = introspect(node, bench.root, bench.engine)
+    assert known == {"id": "int64", "n": "int64", "paid": "boolean"}
+    bench.collect(node, known)
+    assert bench.rows() == [{"id": 1, "n": 9007199254740993, "paid": True}]
+    run(bench, ("INSERT INTO t VALUES (2, 1.5, 0)",), ("INSERT INTO t VALUES (3, 'n/a', NULL)",))
+    assert bench.collect(node, known).rows_in == 2, "the row at the last value is recognised"
+    assert [(r["n"], r["paid"]) for r in bench.rows()] == [("9007199254740993", True), ("1.5", False), ("n/a", None)]
+    assert bench.collect(node, known | {"n": "string"}).rows_in == 0
+
+
+@pytest.mark.parametrize("rows", [[(1, 9007199254740993), (2, 1.5)], [(1, 1.5), (2, 9007199254740993)]])
+def test_an_integer_of_sqlite_that_no_float_holds_beside_one(bench, rows):
+    run(bench, ("CREATE TABLE t (id INTEGER, n)",), *(("INSERT INTO t VALUES (?, ?)", row) for row in rows))
+    with pytest.raises(SourceError, match="'n' cannot become float64") as error:
+        bench.collect(database(URL, table="t"), {"id": "int64", "n": "float64"})
+    assert error.value.got == "9007199254740993 (int64)"
+    declared = {"n": "decimal(38, 6)"}
+    bench.collect(database(URL, table="t", schema=declared), {"id": "int64", **declared})
+    assert sorted(map(str, bench.column("n"))) == ["1.500000", "9007199254740993.000000"]
+
+
 # ── bad input ─────────────────────────────────────────────────────────────────────────────────────────
 
 

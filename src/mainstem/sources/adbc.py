@@ -1,10 +1,9 @@
-"""Queries to databases through ADBC: Arrow data from the driver to the file."""
+"""Queries to databases. PostgreSQL answers through ADBC: Arrow data from the driver to the file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,10 +13,6 @@ from mainstem.masking import harmless
 from mainstem.nodes.sources import Database
 from mainstem.sources.postgresql import address, quoted, reason
 from mainstem.sources.secrets import expand_url, redact
-from mainstem.sources.sqlite import read_only
-
-BATCH = 65_536
-"""Rows per batch. SQLite's driver also infers the types from the first batch."""
 
 
 def scheme(url: str) -> str:
@@ -39,24 +34,22 @@ def statement(
 
 
 @contextmanager
-def reading(node: Database, root: Path, sql: str, parameters: tuple[Any, ...]) -> Iterator[pa.RecordBatchReader]:
+def reading(node: Database, sql: str, parameters: tuple[Any, ...]) -> Iterator[pa.RecordBatchReader]:
     """Provide the answer to a query as batches.
 
     Raises `SourceUnreachable` and `SourceError`, both without a password.
     """
     adbc = _adbc()
     try:
-        connection = _connect(node, root)
+        connection = _connect(node)
     except adbc.Error as error:
         raise _shut_out(node, reason(error)) from harmless(error)
     try:
         with closing(connection), closing(connection.cursor()) as cursor:
-            if scheme(node.url) == "sqlite":
-                cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH)})
             cursor.execute(sql, parameters or None)
             yield cursor.fetch_record_batch()
     except (adbc.Error, pa.ArrowException, OSError) as error:
-        raise _refused(node, reason(error), sql) from harmless(error)
+        raise refused(node, reason(error), sql) from harmless(error)
 
 
 def _shut_out(node: Database, said: str) -> SourceUnreachable:
@@ -70,7 +63,8 @@ def _shut_out(node: Database, said: str) -> SourceUnreachable:
     ).passing(not credentials)
 
 
-def _refused(node: Database, said: str, sql: str) -> SourceError:
+def refused(node: Database, said: str, sql: str) -> SourceError:
+    """Return the error for a query that a database refused with a text."""
     unknown = "no such table" in said or ("relation" in said and "does not exist" in said)
     hint = 'check the table\'s name: table="SCHEMA.TABLE"' if unknown else "try it in the database's own client"
     return SourceError(
@@ -90,17 +84,13 @@ def _adbc() -> Any:
     return adbc_driver_manager
 
 
-def _connect(node: Database, root: Path) -> Any:
+def _connect(node: Database) -> Any:
     kind = scheme(node.url)
+    if kind != "postgresql":
+        said = f"unsupported kind of database {kind!r}"
+        raise SourceError(said, where=redact(node.url), expected="sqlite or postgresql")
     try:
-        if kind == "sqlite":
-            import adbc_driver_sqlite.dbapi as sqlite
-
-            return sqlite.connect(read_only(node.url, root))
-        if kind == "postgresql":
-            import adbc_driver_postgresql.dbapi as postgresql
-
-            return postgresql.connect(address(expand_url(node.url)))
+        import adbc_driver_postgresql.dbapi as postgresql
     except ImportError as error:
         raise MissingExtra.named("database", f"adbc-driver-{kind}") from error
-    raise SourceError(f"unsupported kind of database {kind!r}", where=redact(node.url), expected="sqlite or postgresql")
+    return postgresql.connect(address(expand_url(node.url)))

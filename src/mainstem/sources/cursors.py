@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -40,6 +41,21 @@ class Watermark:
         self._advance(batch)
         return batch
 
+    def unread(self, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows that were not read before, of rows at or beyond the last value; with the order of SQLite."""
+        place, found = names.index(self.column), list[tuple[Any, ...]]()
+        for row in rows:
+            value, told = row[place], dict(zip(names, row, strict=True))
+            if self._last is not None and value == self._last and self._is_seen(told):
+                continue
+            found.append(row)
+            if value is None or (self._greatest is not None and _rank(value) < _rank(self._greatest)):
+                continue
+            if value != self._greatest:
+                self._greatest, self._there = value, set()
+            self._there.add(digest(told))
+        return found
+
     def text(self) -> str | None:
         """Return the cursor to save, after all batches; None if there was no value."""
         last, there = self._last, set(self._seen)
@@ -49,9 +65,9 @@ class Watermark:
 
     def _unseen(self, batch: pa.RecordBatch, last: pa.Scalar) -> list[bool]:
         at_last = pc.equal(batch.column(self.column), last).to_pylist()
-        return [not at or not self._is_seen(batch.slice(row, 1)) for row, at in enumerate(at_last)]
+        return [not at or not self._is_seen(batch.slice(row, 1).to_pylist()[0]) for row, at in enumerate(at_last)]
 
-    def _is_seen(self, row: pa.RecordBatch) -> bool:
+    def _is_seen(self, row: Mapping[str, Any]) -> bool:
         return digest(row) in self._seen or _earlier_digest(row) in self._seen
 
     def _advance(self, batch: pa.RecordBatch) -> None:
@@ -62,13 +78,12 @@ class Watermark:
         if greatest != self._greatest:
             self._greatest, self._there = greatest, set()
         there = batch.filter(pc.fill_null(pc.equal(column, _parsed(plain(greatest), column.type)), False))
-        self._there |= {digest(there.slice(row, 1)) for row in range(there.num_rows)}
+        self._there |= {digest(row) for row in there.to_pylist()}
 
 
-def digest(row: pa.RecordBatch) -> str:
+def digest(row: Mapping[str, Any]) -> str:
     """Return a short hash of one row. A new column without a value, or a wider type, does not change it."""
-    (values,) = row.to_pylist()
-    told = {name: _told(value) for name, value in values.items() if value is not None}
+    told = {name: _told(value) for name, value in row.items() if value is not None}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -80,9 +95,14 @@ def _told(value: Any) -> Any:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else json.dumps(value, default=str)
 
 
-def _earlier_digest(row: pa.RecordBatch) -> str:
+def _rank(value: Any) -> tuple[int, Any]:
+    """Return the place of a value in SQLite's order: numbers, texts, blobs."""
+    return (2 if isinstance(value, bytes) else 1 if isinstance(value, str) else 0), value
+
+
+def _earlier_digest(row: Mapping[str, Any]) -> str:
     """Return the hash that cursors held before schemas could change."""
-    return hashlib.sha256(json.dumps(row.to_pylist(), sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([row], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def plain(value: Any) -> Any:

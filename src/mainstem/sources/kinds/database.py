@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import pyarrow as pa
 
+    from mainstem.sources.cursors import Watermark
     from mainstem.sources.postgresql import Column
 
 SAMPLE = 1_000
-"""The number of rows from which SQLite's driver infers the types of columns that declare none."""
+"""The number of rows that tell the types of SQLite's columns that declare none."""
 
 
 class DatabaseKind(SourceKind[Database]):
@@ -36,9 +37,12 @@ class DatabaseKind(SourceKind[Database]):
         from mainstem.sources.cursors import Watermark
 
         node: Database = request.node
-        is_loose = scheme(node.url) == "sqlite"  # its values have types of their own, and an instant may be any text
-        found = None if is_loose else _found(request)
-        schema, batches = arrow_schema(request.schema), _batches(request)
+        schema = arrow_schema(request.schema)
+        if scheme(node.url) == "sqlite":
+            mark = Watermark(node.cursor, request.cursor) if node.cursor else None
+            exact = (fit(batch, request.shape, node.table or "", loose=True) for batch in _exact(request, mark))
+            return Extraction.appending(exact, schema, mark.text) if mark else Extraction.replacing(exact, schema)
+        found, batches = _found(request), _batches(request)
 
         def fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
             return fit(batch, request.shape, node.table or "", found=found, loose=True)
@@ -46,8 +50,6 @@ class DatabaseKind(SourceKind[Database]):
         if node.cursor is None:
             return Extraction.replacing((fitted(batch) for batch in batches), schema)
         mark = Watermark(node.cursor, request.cursor)
-        if is_loose:  # it compares values as they are stored
-            return Extraction.appending((fitted(mark.fresh(batch)) for batch in batches), schema, mark.text)
         return Extraction.appending((mark.fresh(fitted(batch)) for batch in batches), schema, mark.text)
 
     def introspect(self, source: Database, root: Path, engine: Engine) -> Mapping[str, str]:
@@ -71,6 +73,26 @@ class DatabaseKind(SourceKind[Database]):
 # ── extraction ────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _exact(request: Request, mark: Watermark | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of SQLite that were not read before. They are compared as they are stored."""
+    from mainstem.sources.adbc import statement
+    from mainstem.sources.arrow import require
+    from mainstem.sources.inference import kept
+    from mainstem.sources.sqlite import answered, batch_of
+
+    node: Database = request.node
+    count, where = 0, f"{request.where}, {node.table}" if node.table else request.where
+    with answered(node, request.root, *statement(node, last_of(request.cursor))) as (names, groups):
+        require([node.cursor] if node.cursor else [], names, request.where)
+        declared = declared_types(node.url, request.root, node.table) if node.table else {}
+        kinds = {name: kept(type) for name, type in declared.items()}
+        for rows in groups:
+            unread = mark.unread(names, rows) if mark else rows
+            yield batch_of(names, unread, {**kinds, **request.schema}, where)
+            count += len(rows)
+            request.report(f"{count:,} rows")
+
+
 def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     from mainstem.sources.adbc import reading
     from mainstem.sources.arrow import require
@@ -78,7 +100,7 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
 
     node: Database = request.node
     rows = 0
-    with reading(node, request.root, *_query(request)) as reader:
+    with reading(node, *_query(request)) as reader:
         require([node.cursor] if node.cursor else [], reader.schema.names, request.where)
         for batch in reader:
             yield finite(batch, request.where)
@@ -87,14 +109,12 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
 
 
 def _query(request: Request) -> tuple[str, tuple[Any, ...]]:
-    from mainstem.sources.adbc import scheme, statement
+    from mainstem.sources.adbc import statement
     from mainstem.sources.arrow import require
 
     node: Database = request.node
     last = last_of(request.cursor)
-    if scheme(node.url) != "postgresql":
-        return statement(node, last)
-    found = _postgresql_columns(node, request.root)
+    found = _postgresql_columns(node)
     require([node.cursor] if node.cursor else [], [column.name for column in found], request.where)
     kind = next((column.kind for column in found if column.name == node.cursor), "text")
     return statement(node, last, [column.sql for column in found], kind)
@@ -106,7 +126,7 @@ def _found(request: Request) -> dict[str, str]:
     from mainstem.sources.postgresql import types
 
     known = request.node.schema or {}
-    found = types(_postgresql_columns(request.node, request.root), {**request.schema, **known})
+    found = types(_postgresql_columns(request.node), {**request.schema, **known})
     return {name: known.get(name, kept(type)) for name, type in found.items()}
 
 
@@ -117,21 +137,23 @@ def _columns(node: Database, root: Path) -> dict[str, dt.DataType]:
     """Return columns and types. Raises `SourceError` for an ambiguous type of PostgreSQL."""
     import ibis.expr.datatypes as dt
 
-    from mainstem.sources.adbc import reading, scheme, statement
+    from mainstem.sources.adbc import scheme, statement
     from mainstem.sources.postgresql import types
+    from mainstem.sources.sqlite import answered, batch_of
 
-    if scheme(node.url) == "postgresql":
-        return types(_postgresql_columns(node, root), node.schema or {})
-    with reading(node, root, f"{statement(node, None)[0]} LIMIT {SAMPLE}", ()) as reader:
-        found = {f.name: dt.DataType.from_pyarrow(f.type) for f in reader.read_all().schema}
+    if scheme(node.url) != "sqlite":
+        return types(_postgresql_columns(node), node.schema or {})
+    with answered(node, root, f"{statement(node, None)[0]} LIMIT {SAMPLE}", ()) as (names, groups):
+        first = batch_of(names, next(groups), node.schema or {}, node.table or node.url)
+    found = {f.name: dt.DataType.from_pyarrow(f.type) for f in first.schema}
     declared = declared_types(node.url, root, node.table) if node.table else {}
     return {name: declared.get(name, type) for name, type in found.items()}
 
 
-def _postgresql_columns(node: Database, root: Path) -> list[Column]:
+def _postgresql_columns(node: Database) -> list[Column]:
     """Return PostgreSQL's columns, from a query without rows."""
     from mainstem.sources.adbc import reading, statement
     from mainstem.sources.postgresql import described
 
-    with reading(node, root, f"{statement(node, None)[0]} LIMIT 0", ()) as reader:
+    with reading(node, f"{statement(node, None)[0]} LIMIT 0", ()) as reader:
         return described(reader.schema)
