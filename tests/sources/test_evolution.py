@@ -124,6 +124,29 @@ def test_codes_come_to_a_number_column(bench):
     assert bench.column("zip") == ["+4420", "-007", "01067", "10115"]
 
 
+CODES = [" 007", "12E3", "1_000", "nan", "inf", "9007199254740993.0", "0x1A", "1.", ".5", "+1.5", "1" * 40]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_is_no_plain_number_makes_a_text_of_a_number_column(bench, code):
+    put(bench, "1.csv", "x\n1\n")
+    node = files("data/*.csv", options={"quote": '"'})
+    collect(bench, node)
+    put(bench, "2.csv", f'x\n2.5\n"{code}"\n')
+    assert "x: int64 → string" in collect(bench, node).message
+    assert sorted(bench.column("x")) == sorted(["1", "2.5", code])
+
+
+@pytest.mark.parametrize(("text", "number"), [("12E3", 12000.0), ("-0.5e-3", -0.0005), ("9007199254740992.0", 2.0**53)])
+def test_plain_numbers_come_to_a_float_column(bench, text, number):
+    put(bench, "1.csv", "x\n1.5\n")
+    node = files("data/*.csv")
+    collect(bench, node)
+    put(bench, "2.csv", f"x\n{text}\n")
+    collect(bench, node)
+    assert (types(bench), sorted(bench.column("x"))) == ({"x": "float64"}, sorted([1.5, number]))
+
+
 VALUES = [date(2025, 1, 5), datetime(2025, 1, 5, 9, tzinfo=UTC), True, 1, 1.5, "a", [1]]
 
 

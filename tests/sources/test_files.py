@@ -218,7 +218,7 @@ def test_a_key_that_comes_twice_blocks(bench):
 
 
 def test_rows_set_aside_go_when_their_file_is_replaced(bench):
-    node = source(checks=[ms.between("delay", 0, 60, severity="quarantine")])
+    node = source(checks=[ms.between("delay", 0, 60, severity="quarantine")], schema={"delay": "float64"})
     put(bench, "a.csv", row(1), row(2, delay="900"), row(3, delay="nan"))
     put(bench, "b.csv", row(4, delay="-1"))
     outcome = bench.collect(node)

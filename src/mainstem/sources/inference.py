@@ -27,11 +27,26 @@ def types_of_text(
 ) -> dict[str, str]:
     """Return the type of each column of texts: the `known` one if all texts fit it, else the narrowest that they have.
 
-    Codes such as `007` and digits beyond int64 stay text. A column without texts is of type `null`.
+    Codes such as `007` and digits beyond int64 stay text, and `12E3` beside integers. A column without texts is of type
+    `null`.
     """
     table = ibis.table(dict.fromkeys(names, "string"), name=relation)
     still = _still(session, table, known or {}, declared)
-    return {**_narrowest(session, table, [name for name in names if name not in still]), **still}
+    found = _narrowest(session, table, [name for name in names if name not in still])
+    widened = [name for name, type in found.items() if type == "float64" and (known or {}).get(name) == "int64"]
+    return {**found, **_with_exponent(session, table, widened), **still}
+
+
+def _with_exponent(session: Session, table: ibis.Table, names: Sequence[str]) -> dict[str, str]:
+    """Return the columns of numbers of which one has an exponent, as texts: beside integers it is a code."""
+    found: dict[str, str] = {}
+    for begin in range(0, len(names), AT_ONCE):
+        some = names[begin : begin + AT_ONCE]
+        rows = table.select(*some)
+        counts = {f"_{n}": rows.count(where=rows[name].re_search("[eE]")) for n, name in enumerate(some)}
+        counted = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
+        found |= {name: "string" for name, count in zip(some, counted.values(), strict=True) if count}
+    return found
 
 
 def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declared: Collection[str]) -> dict[str, str]:

@@ -18,6 +18,9 @@ NARROW = ("boolean", "int64", "float64", "date", INSTANT)
 MISFIT = "a value that does not fit its column"
 """What a query fails with that reads such a value."""
 
+NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
+"""A number as a text. What else the engine reads as one, such as `1_000`, is a code."""
+
 EXACT = 2**53
 """The greatest integer up to which float64 holds every one."""
 
@@ -77,13 +80,10 @@ def _error(type: str) -> Any:
 
 
 def _is_float(text: Any) -> Any:
-    """Return whether texts are numbers that float64 holds. `007.5`, `+44` and integers beyond 2^53 are not."""
-    unsigned = text.re_replace("^-", "")
-    code = unsigned.startswith("0") & (unsigned.length() > 1) & ~unsigned.startswith("0.")
-    whole = text.try_cast("decimal(38, 0)")
-    is_whole = ~text.contains(".") & ~text.lower().contains("e")
-    exact = ~is_whole | whole.isnull() | ((whole >= -EXACT) & (whole <= EXACT))
-    return text.try_cast("float64").notnull() & ~code & ~text.startswith("+") & exact
+    """Return whether texts are numbers that float64 holds. `007.5`, `+44`, ` 7`, `nan`, and those beyond 2^53 are
+    not."""
+    whole = text.re_extract(r"^-?(\d+)", 1).try_cast("decimal(38, 0)")
+    return text.re_search(NUMBER) & (whole <= EXACT).fill_null(False) & text.try_cast("float64").notnull()
 
 
 def _is_decimal(text: Any, dtype: dt.Decimal) -> Any:
