@@ -147,6 +147,21 @@ def test_plain_numbers_come_to_a_float_column(bench, text, number):
     assert (types(bench), sorted(bench.column("x"))) == ({"x": "float64"}, sorted([1.5, number]))
 
 
+def test_an_integer_that_no_float_holds_is_named_or_set_aside(bench):
+    put(bench, "1.csv", "id,x\n1,1.5\n")
+    collect(bench, files("data/*.csv", key="id"))
+    put(bench, "2.csv", "id,x\n2,7\n3,9007199254740993\n")
+    before = dict(bench.tables)
+    with pytest.raises(SourceError, match="'x' cannot become float64") as error:
+        collect(bench, files("data/*.csv", key="id"))
+    assert error.value.where.endswith("data/2.csv, row 2") and error.value.got == "9007199254740993 (int64)"
+    assert bench.tables == before
+    collect(bench, files("data/*.csv", key="id", contract="quarantine"))
+    assert [(row["id"], row["x"]) for row in bench.rows()] == [(1, 1.5), (2, 7.0)]
+    (row,) = bench.rows("quarantine.source")
+    assert row["_check"] == "x=9007199254740993 is not float64" and json.loads(row["_raw"])["id"] == "3"
+
+
 VALUES = [date(2025, 1, 5), datetime(2025, 1, 5, 9, tzinfo=UTC), True, 1, 1.5, "a", [1]]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ibis
 
 from mainstem.errors import EngineError, SourceError
+from mainstem.masking import brief
 from mainstem.nodes.hidden import CHECK, FILE, ORIGIN, QUARANTINE, RAW, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import now
@@ -104,8 +105,13 @@ class Writer:
         try:
             return (part, *self._write(part))
         except EngineError as error:
-            if part.again is None or MISFIT not in str(error):
+            if MISFIT not in str(error):
                 raise
+            if part.again is None:
+                got = brief(str(error).partition(f"{MISFIT}: ")[2].partition("\n")[0])
+                hint = 'declare a type that holds it: schema={…}, or contract="quarantine"'
+                where = f"{self.layout.name}: {part.name}" if part.name else self.layout.name
+                raise SourceError(MISFIT, where=where, got=got, hint=hint) from error
         return self._settled(part.again())
 
     def _write(self, part: Part) -> tuple[Target, tuple[DataFile, ...], pa.Table | None, tuple[DataFile, ...]]:

@@ -102,8 +102,21 @@ class _Batch:
 
     def again(self) -> Part:
         """Return the rows in the types that their texts have. Raises `SourceError` if the contract forbids it."""
-        doubtful = self.shape.meet(self._types(list(self.names)), self.paths[0], place=self._place)
-        return self._part(doubtful, final=True)
+        found = self._types(list(self.names))
+        doubtful = self.shape.meet(found, self.paths[0], place=self._place)
+        return self._part((*doubtful, *self._beyond(found)), final=True)
+
+    def _beyond(self, found: Mapping[str, str]) -> list[Change]:
+        """Return the columns of floats with integers that no float holds, if their rows are to be set aside. Raises
+        `SourceError` if not."""
+        from mainstem.sources.evolution import Change, lossy
+
+        names = [n for n, type in found.items() if type == "int64" and self.shape.schema.get(n) == "float64"]
+        for name in names:
+            if self.reading.node.policy(name) != "quarantine":
+                place, text = self._misfit(name)
+                raise lossy(name, "int64", "float64", text, f"{self.shape.where}: {place}")
+        return [Change(name, "float64", "string", self.paths[0]) for name in names]
 
     def _known(self) -> dict[str, str]:
         return {name: self.shape.schema[name] for name in self.names if name in self.shape.schema}
@@ -152,7 +165,12 @@ class _Batch:
         return fits(text, type, declared=text.get_name() in self.declared)
 
     def _place(self, name: str) -> str:
-        """Return the file and the row of the first text that does not fit its known type."""
+        """Return the file, the row and the first text that does not fit its known type."""
+        place, text = self._misfit(name)
+        return f"{place}: {brief(repr(text))}"
+
+    def _misfit(self, name: str) -> tuple[str, str]:
+        """Return the file and the row of the first text that does not fit its known type, and the text."""
         import ibis
 
         for path in self.paths:
@@ -163,7 +181,7 @@ class _Batch:
                 unfit = rows[name].notnull() & ~self._fits(rows[name], known)
                 found = session.fetch(rows.filter(unfit).select(name, "_row").limit(1)).to_pylist()
             if found:
-                return f"{path}, row {found[0]['_row'] + 1}: {brief(repr(found[0][name]))}"
+                return f"{path}, row {found[0]['_row'] + 1}", found[0][name]
         raise EngineError("no text misfits its type", where=self.paths[0], got=name)
 
 
