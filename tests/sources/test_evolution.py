@@ -106,6 +106,28 @@ def test_an_instant_comes_to_a_date_column(bench, kind):
     assert list(map(str, bench.column("x"))) == ["2025-01-05 00:00:00+00:00", "2025-01-06 10:00:00+00:00"]
 
 
+MIXED = ["2025-01-06", "2025-01-07T10:00:00Z"]
+MOMENTS = ["2025-01-05 00:00:00+00:00", "2025-01-06 00:00:00+00:00", "2025-01-07 10:00:00+00:00"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("first", ["2025-01-05", "2025-01-05T00:00:00Z"])
+def test_dates_and_instants_beside_each_other_are_instants(bench, first, order):
+    write(bench, "csv", "1", [{"x": first}])
+    node = files("data/*.csv", time="x")
+    collect(bench, node)
+    write(bench, "csv", "2", [{"x": text} for text in MIXED[::order]])
+    collect(bench, node)
+    assert (types(bench), list(map(str, bench.column("x")))) == ({"x": INSTANT}, MOMENTS)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_dates_and_instants_of_an_api_are_instants(bench, site, order):
+    site.json("/rows", [{"x": text} for text in ["2025-01-05", *MIXED][::order]])
+    collect(bench, api(f"{site.url}/rows", paging="none"))
+    assert (types(bench), sorted(map(str, bench.column("x")))) == ({"x": INSTANT}, MOMENTS)
+
+
 def test_instants_become_iso_texts(bench):
     put(bench, "1.csv", "x\n2025-01-05T09:00:00Z\n")
     node = files("data/*.csv")

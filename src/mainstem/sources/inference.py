@@ -124,7 +124,7 @@ AT_ONCE = 125
 
 
 def type_of(values: Sequence[Any], known: str | None = None) -> str:
-    """Return the Ibis type of JSON values: ISO 8601 texts are instants or dates, objects stay JSON text.
+    """Return the Ibis type of JSON values: ISO 8601 texts are dates, or instants if one is, objects stay JSON text.
 
     Without values it is `null`. `known` is the type of the column so far: if it is text, texts are not looked into.
     Integers that no number type holds beside the others are text.
@@ -146,7 +146,7 @@ def type_of(values: Sequence[Any], known: str | None = None) -> str:
         texts = [value for value in values if value is not None]
         if all(_is_date(text) for text in texts):
             return "date"
-        return INSTANT if all(_is_instant(text) for text in texts) else "string"
+        return INSTANT if all(_is_instant(text) or _is_date(text) for text in texts) else "string"
     return "string"
 
 

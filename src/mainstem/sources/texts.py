@@ -52,8 +52,9 @@ def fits(text: Any, type: str, *, declared: bool = False) -> Any:
 
 
 def narrow(text: Any, type: str) -> Any:
-    """Return whether texts are values of one of the inferred types. A date is not an instant."""
-    return fits(text, type) & (text.length() >= 16) if type == INSTANT else fits(text, type)
+    """Return whether texts are values of one of the inferred types. Beside instants, a date is its midnight in UTC."""
+    is_whole = (text.length() >= 16) | fits(text, "date")
+    return fits(text, type) & is_whole if type == INSTANT else fits(text, type)
 
 
 def value(text: Any, type: str, *, declared: bool = False) -> Any:
