@@ -245,6 +245,43 @@ def test_rows_with_other_columns_come_in_again_with_all_of_them(tmp_path: Path) 
         ]
 
 
+def test_texts_come_in_again_as_a_file_is_read(tmp_path: Path) -> None:
+    strict = 'orders = ms.files("data/*.csv", key="id", contract="quarantine")\n'
+    write(tmp_path, strict)
+    put(tmp_path, "1", "id,x,b\n1,20,true\n")
+    with ms.load(tmp_path) as project:
+        project.run()
+    gone = put(tmp_path, "2", "id,x,b,y\n2,007,true,\n3,3,1,\n4,4,false,12.5\n5,5,true,\n")
+    with ms.load(tmp_path) as project:
+        project.run()
+        assert len(aside(project)) == 3
+    gone.unlink()
+    write(tmp_path, strict.replace('"quarantine"', '{"x": "quarantine", "b": "quarantine"}'))
+    with ms.load(tmp_path) as project:
+        project.reingest("orders")
+        rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["id"], row["x"], row["b"], row["y"]) for row in rows] == [
+            (1, 20, True, None),
+            (4, 4, False, 12.5),
+            (5, 5, True, None),
+        ]
+        assert {(row["reason"], row["from"]) for row in aside(project)} == {
+            ("x=007 is not int64", "data/2.csv"),
+            ("b=1 is not boolean", "data/2.csv"),
+        }
+    write(tmp_path, strict.replace("quarantine", "evolve"))
+    with ms.load(tmp_path) as project:
+        project.reingest("orders")
+        rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["x"], row["b"]) for row in rows] == [
+            ("20", "true"),
+            ("007", "true"),
+            ("3", "1"),
+            ("4", "false"),
+            ("5", "true"),
+        ]
+
+
 def test_rows_that_a_check_set_aside_come_in_again(shop: Path) -> None:
     checked = ORDERS.replace(")", ', checks=[ms.between("x", 0, 1, severity="quarantine")])')
     write(shop, checked)

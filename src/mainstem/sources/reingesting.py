@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import ibis
 
@@ -38,8 +39,35 @@ def parts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str])
     from mainstem.sources.arrow import arrow_schema
     from mainstem.sources.extraction import fed
 
-    schema = arrow_schema(shape.schema)
-    return fed(_batches(context, aside, shape, but), schema, "rows set aside")
+    yield from fed(_batches(context, aside, shape, but), arrow_schema(shape.schema), "rows set aside")
+    if _is_csv(shape.node):
+        yield from _texts(context, aside, shape, but, shape.node)
+
+
+def _is_csv(node: Any) -> TypeGuard[Files]:
+    return isinstance(node, Files) and node.format == "csv"
+
+
+def _texts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str], node: Files) -> Iterator[Part]:
+    """Yield the rows of CSV files as they came: their texts become values as those of a file do."""
+    from mainstem.sources.formats.base import Reading
+    from mainstem.sources.formats.csv import Retaken
+
+    table = _table(aside)
+    if RAW not in table.columns:
+        return
+    reading = Reading(node, Path(), context.engine, shape, ())
+    with context.engine.session({aside.table: context.scan(aside)}) as session:
+        raw = _but(table, but).filter(table[RAW].notnull()).select(RAW, ORIGIN, FILE)
+        for batch in session.batches(raw, ROWS):
+            rows = [(row[FILE] or row[ORIGIN] or "", json.loads(row[RAW])) for row in batch.to_pylist()]
+            for (file, _), some in groupby(rows, key=lambda row: (row[0], tuple(row[1]))):
+                yield Retaken(reading, [row for _, row in some], file).part()
+
+
+def _but(table: ibis.Table, but: Collection[str]) -> ibis.Table:
+    """Return the rows that are not from these files."""
+    return table.filter(table[FILE].isnull() | ~table[FILE].isin(list(but))) if FILE in table.columns and but else table
 
 
 def _batches(context: Context, aside: Snapshot, shape: Shape, but: Collection[str]) -> Iterator[pa.RecordBatch]:
@@ -47,12 +75,12 @@ def _batches(context: Context, aside: Snapshot, shape: Shape, but: Collection[st
 
     table = _table(aside)
     has_file, has_raw = FILE in table.columns, RAW in table.columns
-    rows = table.filter(table[FILE].isnull() | ~table[FILE].isin(list(but))) if has_file and but else table
+    rows = _but(table, but)
     typed = rows.filter(rows[RAW].isnull()) if has_raw else rows
     with context.engine.session({aside.table: context.scan(aside)}) as session:
         for batch in session.batches(typed, ROWS):
             yield _with_file(conform(batch, arrow_schema(shape.schema), shape.where), batch, has_file)
-        if has_raw:
+        if has_raw and not _is_csv(shape.node):
             raw = rows.filter(rows[RAW].notnull()).select(RAW, ORIGIN, *([FILE] if has_file else []))
             for batch in session.batches(raw, ROWS):
                 found = groupby(batch.to_pylist(), key=lambda row: (row[ORIGIN], row.get(FILE)))
@@ -63,7 +91,7 @@ def _batches(context: Context, aside: Snapshot, shape: Shape, but: Collection[st
 def _again(
     records: list[dict[str, Any]], shape: Shape, origin: str, file: str | None, has_file: bool
 ) -> Iterator[pa.RecordBatch]:
-    """Yield rows as they came. Those of a format without types, such as CSV, came as texts."""
+    """Yield rows as they came. Those of a web page came as texts."""
     import pyarrow as pa
 
     from mainstem.sources.arrow import fit, from_records

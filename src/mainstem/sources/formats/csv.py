@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from mainstem.errors import EngineError, SourceError
 from mainstem.masking import brief
 from mainstem.nodes.hidden import FILE
 from mainstem.nodes.sources import Files
-from mainstem.ports import Engine, RawFiles
+from mainstem.ports import Engine, RawFiles, Relation
 from mainstem.sources.formats.base import FILES, Format, Reading, batched, doubts
 
 if TYPE_CHECKING:
@@ -134,14 +135,17 @@ class _Batch:
                 name: table[name] if name in typed else value(table[name], schema[name], declared=name in self.declared)
                 for name in kept
             }
-            return {**found, FILE: self.reading.origin(table)}
+            return {**found, FILE: self._origin(table)}
 
         columns = {**dict.fromkeys(self.names, "string"), **typed, FILE: "string"}
         again = None if final else self.again
         doubt = partial(doubts, doubtful, self._fits) if doubtful else None
         return Part(self.paths[0], self._raw(self.paths), columns, schema, values, doubt, again)
 
-    def _raw(self, paths: Sequence[str]) -> RawFiles:
+    def _origin(self, table: ibis.Table) -> Any:
+        return self.reading.origin(table)
+
+    def _raw(self, paths: Sequence[str]) -> Relation:
         columns = {**dict.fromkeys(self.names, "string"), **self._formatted()}
         options = dict(self.reading.node.options)
         return RawFiles(self.reading.at(paths), "csv", columns, options, self.names, FILE)
@@ -176,13 +180,40 @@ class _Batch:
         for path in self.paths:
             raw = self._raw([path])
             with self.reading.engine.session({"files": raw}) as session:
-                rows = ibis.table({**(raw.columns or {}), FILE: "string"}, name="files").mutate(_row=ibis.row_number())
+                columns = {**dict.fromkeys(self.names, "string"), **self._formatted(), FILE: "string"}
+                rows = ibis.table(columns, name="files").mutate(_row=ibis.row_number())
                 known = self.shape.schema[name]
                 unfit = rows[name].notnull() & ~self._fits(rows[name], known)
                 found = session.fetch(rows.filter(unfit).select(name, "_row").limit(1)).to_pylist()
             if found:
                 return f"{path}, row {found[0]['_row'] + 1}", found[0][name]
         raise EngineError("no text misfits its type", where=self.paths[0], got=name)
+
+
+class Retaken(_Batch):
+    """Rows of a CSV file that were set aside as texts. They are read as the file was."""
+
+    def __init__(self, reading: Reading, rows: Sequence[Mapping[str, Any]], file: str) -> None:
+        super().__init__(reading, [file], tuple(rows[0]))
+        self.rows = rows
+
+    def _origin(self, table: ibis.Table) -> Any:
+        return table[FILE]
+
+    def _raw(self, paths: Sequence[str]) -> Relation:
+        import pyarrow as pa
+
+        columns: dict[str, list[Any]] = {name: [_as_text(row[name]) for row in self.rows] for name in self.names}
+        columns[FILE] = list(paths) * len(self.rows)
+        return pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
+
+    def _formatted(self) -> dict[str, str]:
+        return {}
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a value of a row that was set aside as a text. Options of the reader may have made a number of it."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
