@@ -184,6 +184,21 @@ def test_an_integer_that_no_float_holds_is_named_or_set_aside(bench):
     assert row["_check"] == "x=9007199254740993 is not float64" and json.loads(row["_raw"])["id"] == "3"
 
 
+@pytest.mark.parametrize("known", [1, 1.5])
+def test_an_integer_of_json_beside_floats_is_never_rounded(bench, known):
+    write(bench, "json", "1", [{"x": known}])
+    node = files("data/*.json")
+    collect(bench, node)
+    write(bench, "json", "2", [{"x": 2.5}, {"x": 2**53 + 1}])
+    with pytest.raises(SourceError, match="'x' cannot become float64") as error:
+        collect(bench, node)
+    assert error.value.got == "9007199254740993 (number)" and error.value.where.endswith("data/2.json")
+    numbers = [2.5, 0.1, -1e-9, 1e300, 9.1e15, 2**53, None, 7]
+    write(bench, "json", "2", [{"x": each} for each in numbers])
+    collect(bench, node)
+    assert sorted(map(str, bench.column("x"))) == sorted(str(n and float(n)) for n in [known, *numbers])
+
+
 VALUES = [date(2025, 1, 5), datetime(2025, 1, 5, 9, tzinfo=UTC), True, 1, 1.5, "a", [1]]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 
-from mainstem.sources.texts import failing, value
+from mainstem.sources.texts import EXACT, failing, value
 from mainstem.sources.texts import fits as is_of
 
 
@@ -20,6 +20,22 @@ def fits(column: Any, type: str) -> Any:
         return is_of(column, type, declared=True)
     there = column.try_cast(type)
     return (there.notnull() & (there.try_cast(own) == column)).fill_null(False)
+
+
+def fits_number(text: Any, type: str) -> Any:
+    """Return whether the digits of numbers, as texts, are values of an Ibis type, without loss."""
+    wanted = ibis.dtype(type)
+    float64 = text.try_cast("float64")
+    is_exact = text.re_search("[.eE]") | (text.try_cast("decimal(38, 0)").abs() <= EXACT).fill_null(False)
+    if wanted.is_floating():
+        return float64.notnull() & is_exact
+    return is_of(text, type) | (is_exact & fits(float64, type))
+
+
+def number(text: Any, type: str) -> Any:
+    """Return the digits of numbers as values. A query over it fails with `texts.MISFIT` if a value would lose
+    something."""
+    return ibis.ifelse(text.isnull() | fits_number(text, type), text.try_cast(type), failing(type, text))
 
 
 def converted(column: Any, type: str) -> Any:

@@ -77,7 +77,6 @@ class _Batch:
         self.empty = _without_values(first) if format == "parquet" else frozenset[str]()
 
     def part(self) -> Part:
-        from mainstem.sources.conversion import converted, fits
         from mainstem.sources.extraction import Part
 
         before = dict(self.shape.schema)
@@ -85,12 +84,26 @@ class _Batch:
         schema, reads = dict(self.shape.schema), self._reads(before)
 
         def values(table: ibis.Table) -> dict[str, Any]:
-            found = {n: converted(table[n], schema[n]) for n in reads if n in schema and n not in self.empty}
+            found = {n: self._value(table[n], schema[n]) for n in reads if n in schema and n not in self.empty}
             return {**found, FILE: self.reading.origin(table)}
 
-        doubt = partial(doubts, doubtful, fits) if doubtful else None
+        doubt = partial(doubts, doubtful, self._fits) if doubtful else None
         raw = self._raw(self.paths, reads)
         return Part(self.paths[0], raw, {**reads, FILE: "string"}, schema, values, doubt, self._refuse)
+
+    def _is_digits(self, column: Any) -> bool:
+        """Return whether a column has numbers of JSON with their digits: a float does not hold all integers."""
+        return bool(column.type().is_json())
+
+    def _value(self, column: Any, type: str) -> Any:
+        from mainstem.sources.conversion import converted, number
+
+        return number(column.cast("string"), type) if self._is_digits(column) else converted(column, type)
+
+    def _fits(self, column: Any, type: str) -> Any:
+        from mainstem.sources.conversion import fits, fits_number
+
+        return fits_number(column.cast("string"), type) if self._is_digits(column) else fits(column, type)
 
     def _found(self) -> dict[str, str]:
         """Return the types to compare. Values are converted to a declared type where that loses nothing."""
@@ -99,12 +112,17 @@ class _Batch:
         return {**found, **declared}
 
     def _reads(self, known: Mapping[str, str]) -> dict[str, str]:
-        """Return the types to read the columns in. Texts and nested values of JSON are read as the text they are."""
+        """Return the types to read the columns in. Texts and nested values of JSON are read as the text they are, and
+        floats as JSON, which keeps the digits of integers beside them."""
         if self.format == "parquet":
             return self.natural
         kept = _kept(self.natural)
         return {
-            name: "string" if kept[name] in ("string", "null") or self.shape.schema.get(name) == "string" else type
+            name: "string"
+            if kept[name] in ("string", "null") or self.shape.schema.get(name) == "string"
+            else "json"
+            if kept[name] == "float64"
+            else type
             for name, type in self.natural.items()
         }
 
@@ -116,7 +134,6 @@ class _Batch:
         """Raise the error for the first value that would lose digits."""
         import ibis
 
-        from mainstem.sources.conversion import fits
         from mainstem.sources.evolution import lossy
 
         reads = self._reads(self.shape.schema)
@@ -124,11 +141,13 @@ class _Batch:
             with self.reading.engine.session({"files": self._raw([path], reads)}) as session:
                 rows = ibis.table({**reads, FILE: "string"}, name="files")
                 for name in (name for name in reads if name in self.shape.schema and name not in self.empty):
-                    unfit = rows[name].notnull() & ~fits(rows[name], self.shape.schema[name])
-                    found = session.fetch(rows.filter(unfit).select(name).limit(1)).to_pylist()
+                    unfit = rows[name].notnull() & ~self._fits(rows[name], self.shape.schema[name])
+                    value = rows[name].cast("string") if self._is_digits(rows[name]) else rows[name]
+                    found = session.fetch(rows.filter(unfit).select(**{name: value}).limit(1)).to_pylist()
                     if found:
                         value = brief(str(found[0][name]))
-                        raise lossy(name, reads[name], self.shape.schema[name], value, f"{self.shape.where}: {path}")
+                        own = "number" if reads[name] == "json" else reads[name]
+                        raise lossy(name, own, self.shape.schema[name], value, f"{self.shape.where}: {path}")
         raise EngineError("no value misfits its type", where=self.paths[0])
 
 
