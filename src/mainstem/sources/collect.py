@@ -330,7 +330,7 @@ class _Collection:
         return {**defined, **{name: type for name, type in visible(stored).items() if name not in defined}}
 
     def _is_new_to_checks(self) -> bool:
-        """Return whether what is stored was not held to the present checks."""
+        """Return whether the checks changed since the rows were stored."""
         assert self.base is not None
         before = self.base.properties.get(CHECKED)
         if before is None:  # it was stored before this was noted

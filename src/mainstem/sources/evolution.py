@@ -1,7 +1,7 @@
 """How a source's schema changes while it is read, under its contract. All kinds of sources share this module.
 
-A batch of rows has columns and types of its own. `Shape.meet` compares them with those that are known. What the
-contract allows is taken over; what it freezes is an error with both schemas; what it sets aside is returned.
+A batch of rows has columns and types of its own. `Shape.meet` compares them with the known ones. It takes over the
+changes that the contract allows, and returns those whose rows are set aside. A frozen change is an error.
 """
 
 from __future__ import annotations
