@@ -44,6 +44,13 @@ def explain(message: str, query: str, kind: str) -> MainstemError:
         return _bad_row(message)
     if cut := _CUT.search(message):
         return SourceError("a compressed file is truncated or damaged", where=cut[1] or cut[2], hint="fetch it again")
+    if "CSV Parser state machine reached an invalid state" in message:
+        file = _FILE.search(message)
+        return SourceError(
+            "a CSV file has line ends of two kinds, or lines that are not those of its delimiter and quotes",
+            where=file[1].strip() if file else None,
+            hint="write it with one kind of line end, and uncompressed: then Mainstem reads both kinds",
+        )
     if full := next((words for words in _FULL if words in message), None):
         file = _WRITTEN.search(message)
         return StorageError.full(file[1] if file else None, full if file else _first(message))
@@ -68,7 +75,7 @@ def _bad_row(message: str) -> SourceError:
             where=where,
             got=got,
             expected=f"{count[1]} columns",
-            hint="if it is the last line, the file is truncated: fetch it again",
+            hint=_columns_hint(int(count[1]), int(count[2])),
         )
     if value := _VALUE.search(message):
         return SourceError(
@@ -82,9 +89,22 @@ def _bad_row(message: str) -> SourceError:
         hint = "if it is the last line, the file is truncated: fetch it again"
         return SourceError("a quoted value is not closed", where=where, got=got, expected="a closing quote", hint=hint)
     if "not utf-8" in message:
-        hint = 'options={"encoding": "latin-1"}'
+        encoding = "utf-16" if (got and "\\0" in got) or (got and "\0" in got) else "latin-1"
+        hint = f'options={{"encoding": "{encoding}"}}'
         return SourceError("a row is not UTF-8 text", where=where, got=got, expected="utf-8", hint=hint)
     return SourceError("a row cannot be read", where=where, got=_reason(message))
+
+
+def _columns_hint(expected: int, found: int) -> str:
+    """Return what may be done about a row with more or fewer columns than the header."""
+    if found < expected:
+        other = 'options={"null_padding": True} reads what is missing as null'
+    else:
+        other = 'options={"skip": N} leaves out N lines above the header'
+    return (
+        f"if it is the last line, the file is truncated: fetch it again; {other}; "
+        'contract="quarantine" sets such lines aside, options={"ignore_errors": True} leaves them out'
+    )
 
 
 def _reason(message: str) -> str:

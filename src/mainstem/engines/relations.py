@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from mainstem.engines.types import identifier, literal, literals, pattern, to_duckdb
@@ -63,6 +62,10 @@ def _csv(paths: tuple[str, ...], header: tuple[str, ...], raw: RawFiles) -> str:
     fixed = {"delim": ",", "quote": '"', "escape": '"', "header": True} | dict(_except(raw.options, (NULLS,)))
     fixed["delim"] = fixed.pop("sep", fixed["delim"])
     fixed |= {"columns": types, "auto_detect": False, "strict_mode": True}
+    if fixed.get("ignore_errors"):
+        fixed["store_rejects"] = (
+            True  # without it a quote that is not closed takes the rows after it along (DuckDB 2.0)
+        )
     return _select(columns, f"read_csv({_paths(paths)}{_options(fixed)})", raw.origin, _nulls(raw))
 
 
@@ -96,10 +99,10 @@ def _header(path: str, raw: RawFiles) -> tuple[str, ...]:
 
 
 def _text(path: str, encoding: str) -> Any:
+    import pyarrow as pa
+
     encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    if path.endswith(".gz"):
-        return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
-    return Path(path).open(encoding=encoding, errors="replace", newline="")
+    return io.TextIOWrapper(pa.input_stream(path), encoding=encoding, errors="replace", newline="")
 
 
 def _require(path: str, header: tuple[str, ...], columns: Mapping[str, str]) -> None:

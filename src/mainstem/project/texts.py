@@ -54,7 +54,7 @@ def read_rows(branch: Branch, name: str, file: Path) -> list[dict[str, str]]:
     Raises `RequestError` for a file that cannot be read, and for a row with other columns than the header.
     """
     from mainstem.project.live import predictor_of
-    from mainstem.sources.formats.csv import header
+    from mainstem.sources.formats.header import header
 
     node: Any = branch.graph[predictor_of(branch, name).retrieval.examples].node
     options = dict(node.options) if isinstance(node, Files) else {}

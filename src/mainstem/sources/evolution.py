@@ -52,8 +52,8 @@ class Unfit(NamedTuple):
 class Shape:
     """The columns and Ibis types of a source so far. `schema` grows with the batches that it meets.
 
-    `changes` are those of this collection, `unfit` the rows to set aside. Types that the source declares in `schema=`
-    do not change.
+    `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells.
+    Types that the source declares in `schema=` do not change.
     """
 
     node: Source
@@ -62,6 +62,7 @@ class Shape:
     changes: list[Change] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     unfit: list[Unfit] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
 
     def meet(
@@ -125,8 +126,8 @@ class Shape:
         )
 
     def message(self) -> str:
-        """Return the changes as one text for the run."""
-        return "; ".join(dict.fromkeys(map(str, self.changes)))
+        """Return the changes and notes as one text for the run."""
+        return "; ".join(dict.fromkeys([*map(str, self.changes), *self.notes]))
 
     def _new(self, found: Mapping[str, str], origin: str) -> list[Change]:
         """Return the new columns. One without values has no type yet, and waits for a value."""

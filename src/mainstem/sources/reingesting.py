@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import ibis
 
-from mainstem.nodes.hidden import FILE, ORIGIN, RAW
+from mainstem.nodes.hidden import CHECK, FILE, ORIGIN, RAW
 from mainstem.nodes.sources import Api, Files
 from mainstem.planning.execution import Context
 from mainstem.ports import Snapshot
@@ -50,6 +50,7 @@ def _is_csv(node: Any) -> TypeGuard[Files]:
 
 def _texts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str], node: Files) -> Iterator[Part]:
     """Yield the rows of CSV files as they came: their texts become values as those of a file do."""
+    from mainstem.sources.evolution import Unfit
     from mainstem.sources.formats.base import Reading
     from mainstem.sources.formats.csv import Retaken
 
@@ -58,9 +59,15 @@ def _texts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str]
         return
     reading = Reading(node, Path(), context.engine, shape, ())
     with context.engine.session({aside.table: context.scan(aside)}) as session:
-        raw = _but(table, but).filter(table[RAW].notnull()).select(RAW, ORIGIN, FILE)
+        raw = _but(table, but).filter(table[RAW].notnull()).select(CHECK, RAW, ORIGIN, FILE)
         for batch in session.batches(raw, ROWS):
-            rows = [(row[FILE] or row[ORIGIN] or "", json.loads(row[RAW])) for row in batch.to_pylist()]
+            rows = []
+            for row in batch.to_pylist():
+                found = json.loads(row[RAW])
+                if isinstance(found, str):  # a line that is no row stays aside
+                    shape.unfit.append(Unfit(row[CHECK], row[ORIGIN], row[RAW]))
+                else:
+                    rows.append((row[FILE] or row[ORIGIN] or "", found))
             for (file, _), some in groupby(rows, key=lambda row: (row[0], tuple(row[1]))):
                 yield Retaken(reading, [row for _, row in some], file).part()
 

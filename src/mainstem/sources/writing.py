@@ -98,6 +98,7 @@ class Writer:
         held = pa.table({name: [getattr(each, name) for each in unfit] for name in ("reason", "origin", "raw")})
         table = ibis.table({"reason": "string", "origin": "string", "raw": "string"}, name=INCOMING)
         own = {CHECK: table.reason, ORIGIN: table.origin, RAW: table.raw}
+        own |= {FILE: table.origin} if FILE in self.layout.hidden else {}
         with self.context.engine.session({INCOMING: held}) as session:
             self._set_aside(Batch(self._aside(session, table, target, own), target.fields))
 

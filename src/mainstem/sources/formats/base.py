@@ -21,22 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """Files of a source that are read in one collection: paths relative to the project's `root`, in order."""
+    """Files of a source that are read in one collection: paths below `root`, in order.
+
+    `prefix` stands before a path where it is told. With `packed` the files are members of the archives that they lie
+    in.
+    """
 
     node: Files
     root: Path
     engine: Engine
     shape: Shape
     paths: tuple[str, ...]
+    prefix: str = ""
+    packed: bool = False
 
     def at(self, paths: Sequence[str]) -> tuple[str, ...]:
         """Return paths as the engine opens them."""
         return tuple(str(self.root / path) for path in paths)
 
+    def told(self, file: str) -> str:
+        """Return a path that the engine has opened, as the cursor has it."""
+        told = file[len(f"{str(self.root).rstrip('/')}/") :]
+        return self.prefix + (told.rsplit("/", 1)[0] if self.packed else told)
+
     def origin(self, table: Any) -> Any:
-        """Return the paths of `_file`, relative to the project as the cursor has them."""
-        below = f"{self.root}/"
-        return table[FILE].replace(below, "") if not Path(self.node.path).is_absolute() else table[FILE]
+        """Return the paths of `_file`, as the cursor has them."""
+        import ibis
+
+        below = f"{str(self.root).rstrip('/')}/"
+        told = table[FILE].substr(len(below))
+        if self.packed:
+            told = told.re_replace(r"/[^/]*$", "")
+        return ibis.literal(self.prefix) + told if self.prefix else told
 
 
 class Format(ABC):
@@ -44,6 +60,10 @@ class Format(ABC):
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+
+    def convert(self, source: Path, target: Path, node: Files) -> bool:
+        """Write a file in another format that the engine reads; False if it reads the file itself."""
+        return False
 
     @abstractmethod
     def parts(self, reading: Reading) -> Iterator[Part]:

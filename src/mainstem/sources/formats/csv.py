@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,8 @@ from mainstem.nodes.hidden import FILE
 from mainstem.nodes.sources import Files
 from mainstem.ports import Engine, RawFiles, Relation
 from mainstem.sources.formats.base import FILES, Format, Reading, batched, doubts
+from mainstem.sources.formats.header import header
+from mainstem.sources.formats.lines import skipped, skips
 
 if TYPE_CHECKING:
     import ibis
@@ -71,8 +71,11 @@ def _inferred(node: Files, names: tuple[str, ...], paths: Sequence[str], engine:
     sniffed = {"delim": ",", "quote": '"', "escape": '"', **node.options, "all_varchar": True}
     columns = dict.fromkeys(names, "string")
 
+    left_out = {"ignore_errors": True} if skips(node) else {}
+
     def raw(some: Sequence[str]) -> RawFiles:
-        return RawFiles(tuple(some), "csv", columns or None, node.options if names else sniffed, names or None)
+        options = {**(node.options if names else sniffed), **left_out}
+        return RawFiles(tuple(some), "csv", columns or None, options, names or None)
 
     if sum(Path(path).stat().st_size for path in paths) > IN_MEMORY:
         with engine.session({"files": raw(paths)}) as session:
@@ -96,6 +99,8 @@ class _Batch:
 
     def part(self) -> Part:
         """Return the rows in the known types. If a text does not fit, the part is asked for again."""
+        if self._skips():
+            skipped(self.reading, self._raw(self.paths))
         new = [name for name in self.names if name not in self.shape.schema]
         found = {**self._known(), **(self._types(new) if new else {})}
         doubtful = self.shape.meet(found, self.paths[0])
@@ -147,8 +152,11 @@ class _Batch:
 
     def _raw(self, paths: Sequence[str]) -> Relation:
         columns = {**dict.fromkeys(self.names, "string"), **self._formatted()}
-        options = dict(self.reading.node.options)
+        options = dict(self.reading.node.options) | ({"ignore_errors": True} if self._skips() else {})
         return RawFiles(self.reading.at(paths), "csv", columns, options, self.names, FILE)
+
+    def _skips(self) -> bool:
+        return skips(self.reading.node)
 
     def _formatted(self) -> dict[str, str]:
         """Return the columns whose texts the reader itself converts, by its options."""
@@ -210,42 +218,10 @@ class Retaken(_Batch):
     def _formatted(self) -> dict[str, str]:
         return {}
 
+    def _skips(self) -> bool:
+        return False
+
 
 def _as_text(value: Any) -> str | None:
     """Return a value of a row that was set aside as a text. Options of the reader may have made a number of it."""
     return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
-def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of the columns of a CSV file, from its first line; those that are `known` if it has no header.
-    Raises `SourceError`."""
-    if not options.get("header", True):
-        return tuple(known)
-    try:
-        with _opened(file, str(options.get("encoding", "utf-8"))) as lines:
-            for _ in range(int(options.get("skip", 0))):
-                next(lines, None)
-            delimiter = str(options.get("delim", options.get("sep", ",")))
-            first = next(csv.reader(lines, delimiter=delimiter, quotechar=str(options.get("quote", '"')) or None), [])
-    except FileNotFoundError as error:
-        raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
-    except (OSError, EOFError, csv.Error) as error:
-        raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
-    return _named(first)
-
-
-def _named(first: Sequence[str]) -> tuple[str, ...]:
-    """Return names without spaces around them. A column without a name is `column0`, a second `a` is `a_1`."""
-    found: dict[str, None] = {}
-    for place, text in enumerate(first):
-        name = text.strip() or f"column{place}"
-        again = (f"{name}_{number}" for number in range(1, len(first) + 1))
-        found[name if name not in found else next(each for each in again if each not in found)] = None
-    return tuple(found)
-
-
-def _opened(file: Path, encoding: str) -> Any:
-    encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    if file.suffix == ".gz":
-        return gzip.open(file, "rt", encoding=encoding, errors="replace", newline="")
-    return file.open(encoding=encoding, errors="replace", newline="")

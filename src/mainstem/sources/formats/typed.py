@@ -30,7 +30,7 @@ class ParquetFormat(Format):
     def parts(self, reading: Reading) -> Iterator[Part]:
         for _, some in groupby(reading.paths, key=lambda path: _footer(reading.root / path)):
             for paths in batched(replace(reading, paths=tuple(some))):
-                yield _Batch(reading, paths, "parquet", dict(reading.node.options)).part()
+                yield _Batch(reading, paths, "parquet", self.options(reading.node)).part()
 
     def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
         from mainstem.sources.widening import wider
@@ -41,9 +41,13 @@ class ParquetFormat(Format):
             alike.setdefault(_footer(Path(path)), []).append(path)
         for some in alike.values():
             empty = dict.fromkeys(_without_values(Path(some[0])), "null")
-            for name, type in (_kept(_types(some, "parquet", node.options, engine)) | empty).items():
+            for name, type in (_kept(_types(some, "parquet", self.options(node), engine)) | empty).items():
                 found[name] = wider(found.get(name, "null"), type)
         return found
+
+    def options(self, node: Files) -> dict[str, Any]:
+        """Return the options of the reader."""
+        return dict(node.options)
 
 
 class JsonFormat(Format):

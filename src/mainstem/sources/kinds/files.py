@@ -5,10 +5,9 @@ The cursor maps each path to its size, time of change and digest. The column `_f
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,119 +15,145 @@ from mainstem.errors import SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.sources import Files
 from mainstem.ports import Engine
-from mainstem.sources.extraction import Extraction, ReplaceOrigins, Request
+from mainstem.sources.extraction import Extraction, Part, ReplaceOrigins, Request
 from mainstem.sources.formats import format_of
 from mainstem.sources.formats.base import Reading
 from mainstem.sources.kind import SourceKind
-from mainstem.sources.listing import Stamp, listing, no_file, stamp
+from mainstem.sources.listing import Stamp
+from mainstem.sources.places import Place, place_of
+from mainstem.sources.staging import ARCHIVE, Facts, Stage, chunks, facts, is_in_lines
 
 
 class FilesKind(SourceKind[Files]):
-    """Files below the project, in one of the formats of `sources.formats`."""
+    """Files below the project or at an object store, in one of the formats of `sources.formats`."""
 
     node_type = Files
 
     def extract(self, request: Request) -> Extraction:
-        return _extract(request)
+        return _Files(request).extraction()
 
     def introspect(self, source: Files, root: Path, engine: Engine) -> Mapping[str, str]:
-        paths = tuple(str(root / path) for path in listing(root, source.path))
-        if not paths:
-            raise no_file(source.path, root)
-        return format_of(source).introspect(source, paths, engine)
+        place = place_of(source, root)
+        found = place.listing()
+        if not found:
+            raise place.nothing()
+        format = format_of(source)
+        mixed = (path for path in found if (file := _text(source, place, path)) and facts(file, lines=True).mixed)
+        stage = Stage(place, source, format, frozenset(mixed))
+        plain = tuple(str(place.local(path)) for path in found if not stage.is_needed(path))
+        staged = next(chunks([p for p in found if stage.is_needed(p)], lambda path: found[path][0]), ())
+        with ExitStack() as stack:
+            below, names = stack.enter_context(stage.set(staged)) if staged else (root, ())
+            return format.introspect(source, (*plain, *(str(below / name) for name in names)), engine)
 
     def observe(self, source: Files, root: Path, cursor: str | None) -> str:
-        return digest(canonical(listing(root, source.path)))
+        return digest(canonical(place_of(source, root).listing()))
 
     def identity(self, source: Files) -> Mapping[str, Any]:
-        return {name: getattr(source, name) for name in ("path", "format", "options", "cursor")}
+        # An endpoint is a place; a password is not.
+        storage = {name: source.storage[name] for name in ("endpoint", "account") if name in source.storage}
+        own = {name: getattr(source, name) for name in ("path", "format", "options", "cursor")}
+        return {**own, "storage": storage} if storage else own
 
 
-# ── extraction ────────────────────────────────────────────────────────────────────────────────────────
+def _text(node: Files, place: Place, path: str) -> Path | None:
+    """Return a file of this machine whose bytes are lines of text; else None."""
+    return place.local(path) if is_in_lines(node, path) else None
 
 
-def _extract(request: Request) -> Extraction:
-    """Return the files that changed since the cursor. Raises `SourceError` if no file matches."""
-    stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
-    found = listing(request.root, request.node.path)
-    if not found and not stored:
-        raise no_file(request.node.path, request.root)
-    look = [_look(request.root / path, path, now, stored.get(path)) for path, now in found.items()]
-    changed = [seen for seen in look if seen.changed or seen.path in request.again]
-    gone = [path for path in stored if path not in found]
-    reading = Reading(request.node, request.root, request.engine, request.shape, tuple(seen.path for seen in changed))
+class _Files:
+    """The files that changed since the cursor. Raises `SourceError` if no file matches."""
 
-    def cursor() -> str:
-        for seen in changed:
-            _unchanged_meanwhile(request, seen)
-            _whole(request, seen, stored.get(seen.path))
-        return json.dumps(
-            {**{path: stored[path] for path in gone}, **{s.path: s.entry() for s in look}}, sort_keys=True
-        )
+    def __init__(self, request: Request) -> None:
+        self.request, self.node = request, request.node
+        self.place = place_of(request.node, request.root)
+        self.stored: dict[str, dict[str, Any]] = json.loads(request.cursor) if request.cursor else {}
+        self.found = self.place.listing()
+        if not self.found and not self.stored:
+            raise self.place.nothing()
+        self.facts: dict[str, Facts] = {}
+        self.changed = [path for path, stamp in self.found.items() if self._is_changed(path, stamp)]
+        self.gone = [told for told in self.stored if not self._is_there(told)]
 
-    change = ReplaceOrigins(tuple(seen.path for seen in changed if seen.path in stored))
-    parts = format_of(request.node).parts(reading)
-    return Extraction(parts, cursor, change, _message(request, changed, gone))
+    def extraction(self) -> Extraction:
+        told = map(self._told, self.changed)
+        change = ReplaceOrigins(tuple(path for path in told if path in self.stored))
+        return Extraction(self._parts(), self._cursor, change, self._message())
 
+    def _told(self, path: str) -> str:
+        return self.place.prefix + path
 
-@dataclass(frozen=True)
-class _Seen:
-    path: str
-    stamp: Stamp
-    digest: str
-    changed: bool
+    def _is_there(self, told: str) -> bool:
+        return told.startswith(self.place.prefix) and told.removeprefix(self.place.prefix) in self.found
 
-    def entry(self) -> dict[str, Any]:
-        size, mtime = self.stamp
-        return {"size": size, "mtime": mtime, "sha256": self.digest}
+    def _is_changed(self, path: str, stamp: Stamp) -> bool:
+        """Return whether a file is to be read. One of this machine is told by its digest, another by its stamp."""
+        before, again = self.stored.get(self._told(path)), self._told(path) in self.request.again
+        if before and (before["size"], before["mtime"]) == stamp and not again:
+            return False
+        file = self.place.local(path)
+        if file is None:
+            return True
+        self.facts[path] = facts(file, lines=is_in_lines(self.node, path))
+        return again or not before or before["sha256"] != self.facts[path].sha256
 
+    def _parts(self) -> Iterator[Part]:
+        """Yield the rows of the files. Those that the engine cannot read where they are go over a stage."""
+        format, mixed = format_of(self.node), {path for path, told in self.facts.items() if told.mixed}
+        stage = Stage(self.place, self.node, format, frozenset(mixed), self.facts.__setitem__)
+        plain = [path for path in self.changed if not stage.is_needed(path)]
+        if plain:
+            yield from format.parts(self._reading(self.request.root, tuple(plain)))
+        for some in chunks([path for path in self.changed if stage.is_needed(path)], lambda path: self.found[path][0]):
+            absolute = Path(self.node.path).is_absolute()
+            for packed in (False, True):
+                paths = [path for path in some if path.endswith(ARCHIVE) == packed]
+                if paths:
+                    with stage.set(paths) as (root, staged):
+                        prefix = "/" if absolute else self.place.prefix
+                        yield from format.parts(self._reading(root, staged, prefix, packed))
 
-def _look(file: Path, path: str, now: Stamp, before: dict[str, Any] | None) -> _Seen:
-    if before and (before["size"], before["mtime"]) == now:
-        return _Seen(path, now, before["sha256"], changed=False)
-    digest = _sha256(file)
-    return _Seen(path, now, digest, changed=not before or before["sha256"] != digest)
+    def _reading(self, root: Path, paths: tuple[str, ...], prefix: str = "", packed: bool = False) -> Reading:
+        if Path(self.node.path).is_absolute() and not prefix:
+            root, paths, prefix = Path("/"), tuple(path.lstrip("/") for path in paths), "/"
+        return Reading(self.node, root, self.request.engine, self.request.shape, paths, prefix, packed)
 
+    def _cursor(self) -> str:
+        for path in self.changed:
+            self._unchanged_meanwhile(path)
+            self._whole(path)
+        entries = {told: self.stored[told] for told in self.gone}
+        for path, (size, mtime) in self.found.items():
+            told = self._told(path)
+            sha256 = self.facts[path].sha256 if path in self.facts else self.stored[told]["sha256"]
+            entries[told] = {"size": size, "mtime": mtime, "sha256": sha256}
+        return json.dumps(entries, sort_keys=True)
 
-def _sha256(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise SourceError("a file cannot be read", where=str(file), got=error.strerror) from error
+    def _whole(self, path: str) -> None:
+        """Refuse a CSV file that became shorter and ends within a line: its last value may be incomplete."""
+        before, size = self.stored.get(self._told(path)), self.found[path][0]
+        if before and size < before["size"] and self.facts[path].cut:
+            raise SourceError(
+                "a file is shorter than before and ends within a line",
+                where=self._where(path),
+                got=f"{size:,} bytes, the last not a line break",
+                expected=f"{before['size']:,} bytes or more, or a line break at the end",
+                hint="if it is truncated, fetch it again; if it is complete, end it with a line break",
+            )
 
+    def _unchanged_meanwhile(self, path: str) -> None:
+        if self.place.stamp(path) != self.found[path]:
+            raise SourceError("a file changed while it was read", where=self._where(path), hint="run again")
 
-def _whole(request: Request, seen: _Seen, before: dict[str, Any] | None) -> None:
-    """Refuse a CSV file that became shorter and ends within a line: its last value may be incomplete."""
-    file, size = request.root / seen.path, seen.stamp[0]
-    if before and size < before["size"] and request.node.format == "csv" and _ends_within_a_line(file):
-        raise SourceError(
-            "a file is shorter than before and ends within a line",
-            where=str(file),
-            got=f"{size:,} bytes, the last not a line break",
-            expected=f"{before['size']:,} bytes or more, or a line break at the end",
-            hint="if it is truncated, fetch it again; if it is complete, end it with a line break",
-        )
+    def _where(self, path: str) -> str:
+        return str(self.place.local(path) or self._told(path))
 
-
-def _unchanged_meanwhile(request: Request, seen: _Seen) -> None:
-    if stamp(request.root / seen.path) != seen.stamp:
-        raise SourceError("a file changed while it was read", where=str(request.root / seen.path), hint="run again")
-
-
-def _message(request: Request, changed: list[_Seen], gone: list[str]) -> str:
-    said = [f"{len(changed)} file{'s' if len(changed) != 1 else ''}"] if changed else []
-    if gone:
-        said.append(f"{len(gone)} no longer exist, their rows stay: {', '.join(sorted(gone)[:3])}")
-    cut = [s.path for s in changed if request.node.format == "csv" and _ends_within_a_line(request.root / s.path)]
-    if cut:
-        said.append(f"no line break at the end, perhaps truncated: {', '.join(cut[:3])}")
-    return "; ".join(said)
-
-
-def _ends_within_a_line(file: Path) -> bool:
-    if file.suffix == ".gz" or file.stat().st_size == 0:
-        return False
-    with file.open("rb") as stream:
-        stream.seek(-1, 2)
-        return stream.read(1) not in b"\r\n"
+    def _message(self) -> str:
+        many = len(self.changed)
+        said = [f"{many} file{'s' if many != 1 else ''}"] if many else []
+        if self.gone:
+            said.append(f"{len(self.gone)} no longer exist, their rows stay: {', '.join(sorted(self.gone)[:3])}")
+        cut = [path for path in self.changed if path in self.facts and self.facts[path].cut]
+        if cut:
+            said.append(f"no line break at the end, perhaps truncated: {', '.join(cut[:3])}")
+        return "; ".join(said)

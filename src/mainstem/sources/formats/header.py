@@ -1,0 +1,47 @@
+"""The header of a file: the names of its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mainstem.errors import SourceError
+
+
+def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the columns of a CSV file, from its first line; those that are `known` if it has no header.
+    Raises `SourceError`."""
+    if not options.get("header", True):
+        return tuple(known)
+    try:
+        with lines(file, str(options.get("encoding", "utf-8"))) as text:
+            for _ in range(int(options.get("skip", 0))):
+                next(text, None)
+            delimiter = str(options.get("delim", options.get("sep", ",")))
+            first = next(csv.reader(text, delimiter=delimiter, quotechar=str(options.get("quote", '"')) or None), [])
+    except FileNotFoundError as error:
+        raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
+    return named(first)
+
+
+def named(first: Sequence[str]) -> tuple[str, ...]:
+    """Return names without spaces around them. A column without a name is `column0`, a second `a` is `a_1`."""
+    found: dict[str, None] = {}
+    for place, text in enumerate(first):
+        name = text.strip() or f"column{place}"
+        again = (f"{name}_{number}" for number in range(1, len(first) + 1))
+        found[name if name not in found else next(each for each in again if each not in found)] = None
+    return tuple(found)
+
+
+def lines(file: Path, encoding: str) -> Any:
+    """Return the text of a file, which may be compressed, as a stream of lines."""
+    import pyarrow as pa
+
+    encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    return io.TextIOWrapper(pa.input_stream(str(file)), encoding=encoding, errors="replace", newline="")
