@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HEAVY = {
-    *("duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx"),
+    *("duckdb", "pyiceberg", "pandas", "sklearn", "lightgbm", "onnx", "xgboost", "catboost", "skl2onnx"),
     *("onnxruntime", "dlt", "parsel", "protego", "redis", "scipy", "uvicorn"),
 }
 

@@ -53,6 +53,20 @@ _HOMES = {
         "windowed",
     ),
     "mainstem.nodes.models": ("model",),
+    "mainstem.models.algorithms.naive": ("naive",),
+    "mainstem.models.algorithms.linear": ("linear",),
+    "mainstem.models.algorithms.elastic_net": ("elastic_net",),
+    "mainstem.models.algorithms.knn": ("knn",),
+    "mainstem.models.algorithms.naive_bayes": ("naive_bayes",),
+    "mainstem.models.algorithms.decision_tree": ("decision_tree",),
+    "mainstem.models.algorithms.random_forest": ("random_forest",),
+    "mainstem.models.algorithms.extra_trees": ("extra_trees",),
+    "mainstem.models.algorithms.hist_boosting": ("hist_boosting",),
+    "mainstem.models.algorithms.lightgbm": ("lightgbm",),
+    "mainstem.models.algorithms.xgboost": ("xgboost",),
+    "mainstem.models.algorithms.catboost": ("catboost",),
+    "mainstem.models.algorithms.mlp": ("mlp",),
+    "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -68,32 +82,45 @@ __all__ = [
     "between",
     "bottom_k",
     "by",
+    "catboost",
     "clean",
     "database",
+    "decision_tree",
     "drift",
+    "elastic_net",
     "endpoint",
     "errors",
     "ewma",
     "expression",
+    "extra_trees",
     "feature_view",
     "files",
     "first_k",
     "foreign_key",
     "fresh",
+    "hist_boosting",
     "histogram",
     "join",
+    "knn",
     "last_k",
+    "lightgbm",
     "limits",
+    "linear",
     "load",
+    "mlp",
     "model",
+    "naive",
+    "naive_bayes",
     "not_null",
     "on_demand",
     "performance",
+    "random_forest",
     "rate",
     "row_count",
     "share",
     "similar",
     "skew",
+    "sklearn",
     "slope",
     "stream",
     "table",
@@ -104,10 +131,25 @@ __all__ = [
     "unique",
     "web",
     "windowed",
+    "xgboost",
 ]
 
 if TYPE_CHECKING:
     from mainstem import errors, testing
+    from mainstem.models.algorithms.catboost import catboost
+    from mainstem.models.algorithms.decision_tree import decision_tree
+    from mainstem.models.algorithms.elastic_net import elastic_net
+    from mainstem.models.algorithms.estimators import sklearn
+    from mainstem.models.algorithms.extra_trees import extra_trees
+    from mainstem.models.algorithms.hist_boosting import hist_boosting
+    from mainstem.models.algorithms.knn import knn
+    from mainstem.models.algorithms.lightgbm import lightgbm
+    from mainstem.models.algorithms.linear import linear
+    from mainstem.models.algorithms.mlp import mlp
+    from mainstem.models.algorithms.naive import naive
+    from mainstem.models.algorithms.naive_bayes import naive_bayes
+    from mainstem.models.algorithms.random_forest import random_forest
+    from mainstem.models.algorithms.xgboost import xgboost
     from mainstem.nodes import clean
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique

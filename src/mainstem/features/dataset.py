@@ -13,7 +13,7 @@ from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import GROUP, PART, TARGET, T
+from mainstem.nodes.hidden import GROUP, PART, TARGET, WEIGHT, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -25,8 +25,8 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
     `_target`, which is null if the outcome is not known yet. `_t` is null for a model without a prediction time. A
-    model with `groups=` or `split=` has their values as `_group` and `_part`. `examples`, with the same columns, can
-    replace the node's rows.
+    model with `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`. `examples`, with
+    the same columns, can replace the node's rows.
     """
     retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
@@ -36,12 +36,12 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     kept = list(dict.fromkeys((*key, *retrieval.request)))
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
-    given = {TARGET: node.target, GROUP: node.groups, PART: node.split}
+    given = {TARGET: node.target, GROUP: node.groups, PART: node.split, WEIGHT: node.weight}
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
     found = with_features(chosen, retrieval, as_of)
     features = (c for c in retrieval.columns if c not in kept)
-    more = (name for name in (GROUP, PART) if name in own)
+    more = (name for name in (GROUP, PART, WEIGHT) if name in own)
     return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
 
 

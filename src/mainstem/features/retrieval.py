@@ -161,7 +161,7 @@ class _Finder:
         """Return the columns of the examples but the key, and those that the model reads for something else."""
         node: Any = self.graph[self.model].node
         table = ibis.table(visible(self.examples.schema or {}), name=self.examples.name)
-        given = [value for value in (node.target, node.groups, node.split) if value is not None]
+        given = [value for value in (node.target, node.groups, node.split, node.weight) if value is not None]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
         return [name for name in table.columns if name not in {*read, *getattr(self.examples.node, "key", ())}]
 

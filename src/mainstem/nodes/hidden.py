@@ -45,8 +45,8 @@ TARGET, SPLIT = "_target", "_split"
 """In a dataset: the label; and the split: `train`, `gap`, `test` or `unlabelled`; `fold 1`, … if
 models are measured by cross-validation."""
 
-GROUP, PART = "_group", "_part"
-"""In a dataset: the value of the model's `groups=`, and of its `split=`."""
+GROUP, PART, WEIGHT = "_group", "_part", "_weight"
+"""In a dataset: the value of the model's `groups=`, of its `split=`, and of its `weight=`."""
 
 PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags"
 """In a prediction log: the prediction's id, when it was logged, the model version, and the flags of the answer."""

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from mainstem.nodes.base import Deferred, Node, NodeRef, names, reasons
+from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused
+from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.kinds import (
     anything,
-    columns,
     duration,
     expression,
     integer,
+    mapping,
     node,
     number,
     optional,
@@ -36,7 +37,9 @@ class Model(Node):
     Without `prediction_time`, rows have no order, and no leak is found by time. `test` is the share of the latest
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
     rows. `gap` is the time until outcomes are known; it is left out between training and test. `groups` are values
-    whose rows stay together. `split` says of each row where it belongs. `window` limits how far back each fold learns.
+    whose rows stay together. `split` says of each row where it belongs, `weight` how much it counts in a fit. `window`
+    limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
+    usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
     """
 
     examples: NodeRef
@@ -45,14 +48,16 @@ class Model(Node):
     prediction_time: Deferred | None = None
     groups: Deferred | None = None
     split: Deferred | None = None
+    weight: Deferred | None = None
     metric: str | None = None
     task: Task | None = None
-    candidates: tuple[str, ...] = ("linear", "lightgbm")
+    candidates: tuple[Any, ...] | None = None
     test: float | str | None = None
     gap: str = "1d"
     window: str | None = None
     folds: int = 3
     seed: int = 0
+    monotone: Mapping[str, int] = field(default_factory=dict)
     assume_known: Mapping[str, str] = field(default_factory=dict)
     retrain: Literal["definition", "data"] = "definition"
 
@@ -62,6 +67,12 @@ def _share_or_duration(name: str, value: Any) -> None:
     (positive_duration if isinstance(value, str) else number(0, 1))(name, value)
 
 
+def _direction(name: str, value: Any) -> None:
+    """Require how scores follow an input: 1 if they rise with it, −1 if they fall."""
+    if isinstance(value, bool) or value not in (1, -1):
+        raise refused(f"`{name}` has an invalid value", value, "1 if scores rise with the input, -1 if they fall")
+
+
 @declared(
     examples=node,
     target=expression(),
@@ -69,14 +80,16 @@ def _share_or_duration(name: str, value: Any) -> None:
     prediction_time=optional(expression()),
     groups=optional(expression()),
     split=optional(expression()),
+    weight=optional(expression()),
     metric=optional(text),
     task=optional(word(*get_args(Task))),
-    candidates=columns(at_least=1, of="candidates"),
+    candidates=optional(some_candidates),
     test=optional(_share_or_duration),
     gap=duration,
     window=optional(positive_duration),
     folds=integer(1),
     seed=integer(0),
+    monotone=optional(mapping(_direction)),
     assume_known=anything,
     retrain=word("definition", "data"),
     meta=META,
@@ -89,14 +102,16 @@ def model(
     prediction_time: Deferred | None = None,
     groups: Deferred | None = None,
     split: Deferred | None = None,
+    weight: Deferred | None = None,
     metric: str | None = None,
     task: Task | None = None,
-    candidates: Sequence[str] = ("linear", "lightgbm"),
+    candidates: Sequence[Any] | Any | None = None,
     test: float | str | None = None,
     gap: str = "1d",
     window: str | None = None,
     folds: int = 3,
     seed: int = 0,
+    monotone: Mapping[str, int] | None = None,
     assume_known: Mapping[str, str] | None = None,
     retrain: Literal["definition", "data"] = "definition",
     **meta: Any,
@@ -104,8 +119,9 @@ def model(
     """Declare a model.
 
     The task is inferred from the target's type unless given: boolean → binary, text → multiclass, number → regression.
-    `features="all"` are all columns of the examples but the key, and those of `target`, `groups` and `split`.
-    `retrain="data"` trains a new challenger when the examples change.
+    `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
+    scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
+    and `weight`. `retrain="data"` trains a new challenger when the examples change.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
     without a reason.
@@ -117,14 +133,16 @@ def model(
         prediction_time=prediction_time,
         groups=groups,
         split=split,
+        weight=weight,
         metric=metric,
         task=task,
-        candidates=names(candidates, "candidates"),
+        candidates=candidates_of(candidates),
         test=test,
         gap=gap,
         window=window,
         folds=folds,
         seed=seed,
+        monotone=dict(monotone or {}),
         assume_known=reasons(assume_known),
         retrain=retrain,
         **meta,

@@ -7,47 +7,40 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import mainstem as ms
 from mainstem.errors import DefinitionError, ModelError, UnknownName
 from mainstem.models.algorithms import ALGORITHMS, algorithm, register
 from mainstem.models.algorithms.base import linked
 from mainstem.models.algorithms.linear import Linear
 from mainstem.models.algorithms.naive import Naive
-from mainstem.models.artifact import export, gate
-from mainstem.models.artifact.scorer import run, session
-from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation.comparison import compare
 from mainstem.models.metrics import metric
 from mainstem.models.preprocessing import ForLinear
+from mainstem.testing.contracts.algorithm import AlgorithmContract
+
+SMALL = {
+    "random_forest": ms.random_forest(n_estimators=25),
+    "extra_trees": ms.extra_trees(n_estimators=25),
+    "hist_boosting": ms.hist_boosting(rounds=60, few_rounds=30),
+    "catboost": ms.catboost(rounds=60, few_rounds=30),
+    "xgboost": ms.xgboost(rounds=100, few_rounds=30),
+}
+"""Algorithms with fewer trees, so that the suite is quick."""
 
 
-@pytest.mark.parametrize("widths", [{}, {"strings": 0}, {"floats": 0}], ids=["both", "floats only", "strings only"])
-def test_exports_through_the_gate(name, task, widths, worlds):
-    examples = worlds.examples(task, **widths)
-    estimator = algorithm(name).fit(examples)
-    held_out = worlds.rows(400, seed=9, **widths)
-    floats, strings = held_out.floats.shape[1], held_out.strings.shape[1]
-    model = export.graph(estimator, floats, strings, task, examples.classes)
-    agreement = gate.check(estimator, model, held_out)
-    assert agreement.rows > 800 and agreement.largest <= 1
-    scores = run(session(model), held_out)
-    assert scores.shape == ((400, 3) if task == "multiclass" else (400,)) and scores.dtype == np.float64
-    if task != "regression":
-        assert ((scores >= 0) & (scores <= 1)).all()
+@pytest.mark.parametrize(
+    "algorithm", [SMALL.get(n, a) for n, a in ALGORITHMS.items() if n != "naive"], ids=lambda a: a.name
+)
+class TestAlgorithms(AlgorithmContract):
+    """Every algorithm that learns."""
 
 
-@pytest.mark.parametrize("name", ["linear", "lightgbm"])
-def test_learns_more_than_the_naive_one(name, task, worlds):
-    train, test = worlds.examples(task, 3000, seed=0), worlds.examples(task, 1000, seed=5)
-    judge = metric(DEFAULT_METRIC[task])
-    naive = judge.value(test.y, algorithm("naive").fit(train).scores(test.rows))
-    found = judge.value(test.y, algorithm(name).fit(train).scores(test.rows))
-    assert judge.sign * (found - naive) > 0.1 * abs(naive)
+class TestNaive(AlgorithmContract):
+    learns = False
 
-
-def test_the_same_twice(name, task, worlds):
-    examples = worlds.examples(task, 800)
-    first, second = (algorithm(name).fit(examples).scores(examples.rows) for _ in range(2))
-    assert (first == second).all()
+    @pytest.fixture
+    def algorithm(self):
+        return Naive()
 
 
 @pytest.mark.parametrize("name", ["linear", "lightgbm"])
@@ -74,18 +67,6 @@ def test_linear_is_scikit_learns(worlds):
         assert scores == pytest.approx(expected[:, 1] if task == "binary" else expected, abs=2e-3)
 
 
-def test_a_class_that_a_fold_lacks_gets_a_small_probability(worlds):
-    for name in ("linear", "lightgbm"):
-        for seen in ([0, 1, 2, 4], [1, 3]):
-            examples = worlds.examples("multiclass", 600)
-            y = np.array(seen)[np.arange(600) % len(seen)]
-            part = type(examples)(examples.rows, y, examples.times, "multiclass", 5)
-            scores = algorithm(name).fit(part).scores(part.rows)
-            absent = [k for k in range(5) if k not in seen]
-            assert scores.shape == (600, 5) and (scores[:, absent] < 0.01).all()
-            assert scores.sum(1) == pytest.approx(np.ones(600))
-
-
 def test_early_stopping_settles_the_rounds(worlds):
     lightgbm = algorithm("lightgbm")
     found = lightgbm.fit(worlds.examples("binary", 2000))
@@ -93,7 +74,7 @@ def test_early_stopping_settles_the_rounds(worlds):
     settled = lightgbm.settle([{"rounds": 10.0}, {"rounds": 30.0}])
     assert settled == {"rounds": 20.0}
     final = lightgbm.fit(worlds.examples("binary", 2000), settled)
-    assert final.booster.num_trees() == 20
+    assert len(final.trees()) == 20 and final.settings == settled
 
 
 def test_inputs_that_say_nothing_are_refused(worlds):
@@ -139,10 +120,13 @@ def test_what_is_not_an_algorithm_is_refused_when_it_is_registered(offered):
         (lambda examples: object(), "does not give an estimator", "object without 'scores'"),
         (lambda examples: estimator(lambda rows: rows.nothing), "cannot score", "AttributeError: 'Rows' object has no"),
         (lambda examples: estimator(lambda rows: np.zeros((len(rows), 2))), "have the wrong shape", "(100, 2)"),
+        (lambda examples: estimator(lambda rows: np.full(len(rows), 0.5)), "cannot settle", "AttributeError: 'list'"),
     ],
 )
 def test_an_algorithm_that_fails_is_named(worlds, made, what, got):
-    register("mine", SimpleNamespace(fit=lambda examples, settings=None: made(examples), settle=lambda found: {}))
+    register(
+        "mine", SimpleNamespace(fit=lambda examples, settings=None: made(examples), settle=lambda found: found.none)
+    )
     try:
         examples = worlds.examples("binary", 400)
         with pytest.raises(ModelError, match="'mine'") as error:

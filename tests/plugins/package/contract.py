@@ -1,4 +1,4 @@
-"""The package's own tests of its source and its store: run where the package is installed."""
+"""The package's own tests of its source, its algorithm and its store: run where the package is installed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from mainstem_example.ledger import ledger
+from mainstem_example.median import Median
 from mainstem_example.shelf import ShelfStore
 
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+from mainstem.testing.contracts.algorithm import AlgorithmContract
 from mainstem.testing.contracts.branch_store import BranchStoreContract
 from mainstem.testing.contracts.source import SourceContract, World
 from mainstem.testing.contracts.store import StoreContract
@@ -24,6 +26,14 @@ class TestLedger(SourceContract):
         add(1, "a")
         add(2, "b")
         return World(tmp_path, ledger("ledger.jsonl"), ledger("absent.jsonl"), add)
+
+
+class TestMedian(AlgorithmContract):
+    learns = weighs = False
+
+    @pytest.fixture
+    def algorithm(self) -> Median:
+        return Median()
 
 
 @pytest.fixture

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import Any
 
 from mainstem.errors import MissingExtra
+
+MANY_ROWS = 20_000
+"""Rows from which a second thread saves more than it costs."""
 
 
 def lightgbm() -> Any:
     return _library("lightgbm", "lightgbm")
 
 
+def xgboost() -> Any:
+    return _library("xgboost", "xgboost", "xgboost")
+
+
+def catboost() -> Any:
+    return _library("catboost", "catboost", "catboost")
+
+
 def sklearn(module: str) -> Any:
     return _library(f"sklearn.{module}", "scikit-learn")
+
+
+def skl2onnx(module: str = "") -> Any:
+    return _library(f"skl2onnx{module}", "skl2onnx", "sklearn")
+
+
+def pandas() -> Any:
+    return _library("pandas", "pandas", "sklearn")
+
+
+def check(module: str, name: str, extra: str) -> None:
+    """Refuse a library that is not installed, without importing it. Raises `MissingExtra`."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra.named(extra, name)
+
+
+def threads(rows: int) -> int:
+    """Return how many threads a fit on so many rows uses. The result does not depend on it."""
+    return 2 if rows > MANY_ROWS else 1
+
+
+def limited(rows: int) -> Any:
+    """Return a context in which linear algebra and OpenMP use as many threads as a fit on so many rows."""
+    return _library("threadpoolctl", "scikit-learn").threadpool_limits(threads(rows))
 
 
 def one_thread() -> Any:
@@ -26,11 +62,11 @@ def one_thread() -> Any:
     return _library("threadpoolctl", "scikit-learn").threadpool_limits(1)
 
 
-def _library(module: str, name: str) -> Any:
+def _library(module: str, name: str, extra: str = "learn") -> Any:
     # OpenMP's threads wait by spinning. On a busy machine this made LightGBM seven
     # times slower. Its runtime reads this once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise MissingExtra.named("learn", name) from None
+        raise MissingExtra.named(extra, name) from None

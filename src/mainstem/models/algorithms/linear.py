@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares, usable
+from mainstem.models.algorithms.settings import Declared, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.preprocessing import Fitted, ForLinear
+from mainstem.nodes.kinds import number
 from mainstem.nodes.models import Task
 
 
@@ -44,19 +46,19 @@ class LinearScore:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Declared):
     """Logistic regression, or ridge regression for values: standardised, one-hot, `penalty` on squared weights."""
 
-    penalty: float = 1.0
+    name = "linear"
+
+    penalty: float = setting(1.0, number(0), Range(1e-3, 1e3, log=True))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> LinearScore:
         fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
         solve = self._ridge if examples.task == "regression" else self._logistic
         weights, intercept = solve(usable(matrix), examples)
-        # The spread of each column's contribution to the score, over the training rows.
-        spread = matrix.std(0, dtype=np.float64) * np.abs(weights).max(1)
-        return LinearScore(examples.task, fitted, weights, intercept, spread)
+        return LinearScore(examples.task, fitted, weights, intercept, spread_of(matrix, weights))
 
     def settle(self, found: Sequence[Settings]) -> Settings:
         return {}
@@ -64,7 +66,7 @@ class Linear:
     def _ridge(self, matrix: Matrix, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         linear_model = libraries.sklearn("linear_model")
         with libraries.one_thread():
-            found = linear_model.Ridge(alpha=self.penalty, solver="cholesky").fit(matrix, examples.y)
+            found = linear_model.Ridge(alpha=self.penalty, solver="cholesky").fit(matrix, examples.y, examples.weights)
         return np.asarray(found.coef_, float).reshape(-1, 1), np.asarray([found.intercept_], float).reshape(1)
 
     def _logistic(self, matrix: Matrix, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -75,11 +77,21 @@ class Linear:
         model = linear_model.LogisticRegression(C=1 / self.penalty, solver=solver, max_iter=300)
         with warnings.catch_warnings(), libraries.one_thread():
             warnings.simplefilter("ignore")  # a fit that did not converge is judged by its score
-            found = model.fit(matrix, examples.y)
-        coefficients, intercept = np.asarray(found.coef_, float), np.asarray(found.intercept_, float)
-        if examples.task == "binary":
-            return coefficients.T.copy(), intercept
-        return _all_classes(coefficients, intercept, found.classes_, examples.classes)
+            found = model.fit(matrix, examples.y, examples.weights)
+        return logistic_weights(found, examples)
+
+
+def logistic_weights(model: Any, examples: Examples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights [p, T] and the intercept [T] of a fitted logistic regression."""
+    coefficients, intercept = np.asarray(model.coef_, float), np.asarray(model.intercept_, float)
+    if examples.task == "binary":
+        return coefficients.T.copy(), intercept
+    return _all_classes(coefficients, intercept, model.classes_, examples.classes)
+
+
+def spread_of(matrix: Matrix, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the spread of each column's contribution to the score."""
+    return np.asarray(matrix.std(0, dtype=np.float64) * np.abs(weights).max(1))
 
 
 def _all_classes(
@@ -91,3 +103,6 @@ def _all_classes(
     weights, bias = np.zeros((coefficients.shape[1], classes)), np.full(classes, intercept.min() - 10)
     weights[:, seen], bias[seen] = coefficients.T, intercept
     return weights, bias
+
+
+linear = maker(Linear)

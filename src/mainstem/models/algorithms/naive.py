@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms.base import Settings
+from mainstem.models.algorithms.settings import ALL, Declared, maker
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.nodes.models import Task
+
+FEWEST = 0.5
+"""The rows that a class counts at least, when its rate becomes a logarithm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +42,35 @@ class Constant:
         return np.zeros(inputs)
 
 
-class Naive:
+@dataclass(frozen=True)
+class Naive(Declared):
     """A constant prediction from the past: the rate, the rates of the classes, or the mean."""
 
+    name = "naive"
+    monotone = ALL
+
     def fit(self, examples: Examples, settings: Settings | None = None) -> Constant:
-        return Constant(examples.task, examples.targets.mean(0), not examples.rows.floats.shape[1])
+        return Constant(examples.task, rates(examples), not examples.rows.floats.shape[1])
 
     def settle(self, found: Sequence[Settings]) -> Settings:
         return {}
+
+
+def rates(examples: Examples) -> NDArray[np.float64]:
+    """Return the rate, the rates of the classes or the mean."""
+    return np.asarray(np.average(examples.targets, axis=0, weights=examples.weights))
+
+
+def prior(examples: Examples) -> NDArray[np.float64]:
+    """Return the raw scores of the naive prediction, from which a boosted ensemble starts."""
+    found = rates(examples)
+    if examples.task == "regression":
+        return found
+    least = FEWEST / len(examples)
+    if examples.task == "binary":
+        rate = np.clip(found, least, 1 - least)
+        return np.asarray(np.log(rate / (1 - rate)))
+    return np.asarray(np.log(np.maximum(found, least)))
+
+
+naive = maker(Naive)

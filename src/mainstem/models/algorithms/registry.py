@@ -5,20 +5,55 @@ A package adds its own by an entry point in the group `mainstem.algorithms`: `fo
 
 from __future__ import annotations
 
+from typing import Any
+
 from mainstem import plugins
 from mainstem.errors import DefinitionError, UnknownName
 from mainstem.models.algorithms.base import Algorithm
-from mainstem.models.algorithms.boosting import LightGBM
+from mainstem.models.algorithms.catboost import CatBoost
+from mainstem.models.algorithms.decision_tree import DecisionTree
+from mainstem.models.algorithms.elastic_net import ElasticNet
+from mainstem.models.algorithms.extra_trees import ExtraTrees
+from mainstem.models.algorithms.hist_boosting import HistBoosting
+from mainstem.models.algorithms.knn import NearestNeighbors
+from mainstem.models.algorithms.lightgbm import LightGBM
 from mainstem.models.algorithms.linear import Linear
+from mainstem.models.algorithms.mlp import Network
 from mainstem.models.algorithms.naive import Naive
+from mainstem.models.algorithms.naive_bayes import NaiveBayes
+from mainstem.models.algorithms.random_forest import RandomForest
+from mainstem.models.algorithms.settings import Declared
+from mainstem.models.algorithms.xgboost import XGBoost
 
 PARTS = ("fit", "settle")
 GROUP = "mainstem.algorithms"
 ALGORITHMS: dict[str, Algorithm] = {}
 
+BUILT_IN: tuple[type[Declared], ...] = (
+    Naive,
+    Linear,
+    ElasticNet,
+    NearestNeighbors,
+    NaiveBayes,
+    DecisionTree,
+    RandomForest,
+    ExtraTrees,
+    HistBoosting,
+    LightGBM,
+    XGBoost,
+    CatBoost,
+    Network,
+)
+
 
 def register(name: str, algorithm: Algorithm) -> None:
     """Register an algorithm for `ms.model(candidates=[…])`. Raises `DefinitionError` for an object that is not one."""
+    check_parts(name, algorithm)
+    ALGORITHMS[name] = algorithm
+
+
+def check_parts(name: str, algorithm: Any) -> None:
+    """Refuse an object that lacks a method of an algorithm. Raises `DefinitionError`."""
     missing = [part for part in PARTS if not callable(getattr(algorithm, part, None))]
     if missing or isinstance(algorithm, type):
         raise DefinitionError(
@@ -26,7 +61,6 @@ def register(name: str, algorithm: Algorithm) -> None:
             got=f"the class {algorithm.__name__}" if isinstance(algorithm, type) else f"no method {missing[0]!r}",
             expected=f"an object with {' and '.join(PARTS)}: mainstem.models.algorithms.base.Algorithm",
         )
-    ALGORITHMS[name] = algorithm
 
 
 def check_name(name: str) -> None:
@@ -45,6 +79,5 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-register("naive", Naive())
-register("linear", Linear())
-register("lightgbm", LightGBM())
+for _kind in BUILT_IN:
+    register(_kind.name, _kind())  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -62,7 +63,7 @@ class Manifest:
     baseline: Mapping[str, Measure] = field(default_factory=dict)
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
-    settings: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, str] = field(default_factory=dict)
     importances: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -104,7 +105,18 @@ def encode(manifest: Manifest) -> bytes:
 def versions() -> dict[str, str]:
     """Return the installed versions of Python and of the libraries that a model depends on."""
     found = {"python": platform.python_version()}
-    for library in ("mainstem", "numpy", "scikit-learn", "lightgbm", "onnx", "onnxruntime"):
+    for library in (
+        "mainstem",
+        "numpy",
+        "scikit-learn",
+        "lightgbm",
+        "xgboost",
+        "xgboost-cpu",
+        "catboost",
+        "skl2onnx",
+        "onnx",
+        "onnxruntime",
+    ):
         try:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +38,9 @@ class Examples:
     """Labelled rows of a task with `classes` classes: `y` as in `labels.Labels`, `times` in microseconds.
 
     Without a prediction time all `times` are 0. `groups` [n] are numbers whose rows stay together in splits.
-    `validation` [n] are the rows that candidates are compared on, if the user says which.
+    `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
+    row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
+    fall (−1) with it.
     """
 
     rows: Rows
@@ -48,6 +51,9 @@ class Examples:
     seed: int = 0
     groups: NDArray[np.int64] | None = None
     validation: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float64] | None = None
+    names: tuple[str, ...] = ()
+    monotone: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,7 +66,12 @@ class Examples:
             times=self.times[rows],
             groups=None if self.groups is None else self.groups[rows],
             validation=None if self.validation is None else self.validation[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
+
+    def constraints(self, origins: Sequence[int]) -> list[int]:
+        """Return the monotone constraint of each matrix column, given the input that it comes from: 1, −1 or 0."""
+        return [self.monotone[origin] if self.monotone else 0 for origin in origins]
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -3,18 +3,19 @@ once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
 from mainstem.models import splits
-from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms import Candidate, candidates
 from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Scores
-from mainstem.models.evaluation.fitting import fitted, scored
+from mainstem.models.evaluation.fitting import fitted, scored, settled
 from mainstem.models.metrics import METRICS, Metric, measured_for, measures
 from mainstem.nodes.records import Measure
 
@@ -27,19 +28,32 @@ FEWEST_DAYS = 20
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """Each candidate's score per fold (where defined), the candidate with the best mean, and its settings."""
+    """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit."""
 
-    chosen: str
+    ranked: tuple[Candidate, ...]
     scores: Mapping[str, tuple[float, ...]]
-    settings: Settings
+    settings: Mapping[str, Settings]
     rows: int
+
+    @property
+    def chosen(self) -> str:
+        """The name of the best candidate."""
+        return self.ranked[0].name
+
+    def only(self) -> Comparison:
+        """Return the comparison with the best candidate alone to choose from."""
+        return replace(self, ranked=self.ranked[:1])
+
+    def without(self, names: Collection[str]) -> Comparison:
+        """Return the comparison with other candidates to choose from. Their scores stay."""
+        return replace(self, ranked=tuple(each for each in self.ranked if each.name not in names))
 
 
 def compare(
     train: Examples,
-    candidates: Sequence[str],
+    asked: Sequence[Any],
     judge: Metric,
     *,
     folds: int,
@@ -51,26 +65,28 @@ def compare(
     on the rows that the user set apart for it. Raises `ModelError` if no fold is usable."""
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
     parts = _parts(sample, folds, gap, window)
-    scores: dict[str, list[float]] = {name: [] for name in candidates}
-    settings: dict[str, list[Settings]] = {name: [] for name in candidates}
+    tried = candidates(asked)
+    scores: dict[str, list[float]] = {each.name: [] for each in tried}
+    settings: dict[str, list[Settings]] = {each.name: [] for each in tried}
     for number, part in enumerate(parts, 1):
         past, future = sample.take(part.train), sample.take(part.test)
         has_classes(past, number, len(parts))
-        for name in candidates:
+        for each in tried:
+            name = each.name
             report(f"fold {number}/{len(parts)} {name} …")
-            found = fitted(name, past)
+            found = fitted(each, past)
             scores[name].append(judge.value(future.y, scored(name, found, future.rows, past)))
             settings[name].append(found.settings)
             report(f"fold {number}/{len(parts)} {name} {scores[name][-1]:.3f}")
-    chosen = _best(scores, judge)
-    settled = algorithm(chosen).settle(settings[chosen])
+    best = _ranked(scores, judge)
     defined = {name: tuple(score for score in found if score == score) for name, found in scores.items()}
-    return Comparison(chosen, defined, settled, len(sample))
+    final = {each.name: settled(each, settings[each.name], sample) for each in tried}
+    return Comparison(tuple(sorted(tried, key=lambda each: best.index(each.name))), defined, final, len(sample))
 
 
 def fit(train: Examples, comparison: Comparison) -> Estimator:
     """Return the chosen candidate, fitted on all training rows."""
-    return fitted(comparison.chosen, train, comparison.settings or None)
+    return fitted(comparison.ranked[0], train, comparison.settings[comparison.chosen] or None)
 
 
 def measured(examples: Examples, scores: Scores, judge: Metric) -> dict[str, Measure]:
@@ -126,7 +142,8 @@ def means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: float(np.mean(found)) if found else float("nan") for name, found in defined.items()}
 
 
-def _best(scores: Mapping[str, Sequence[float]], judge: Metric) -> str:
+def _ranked(scores: Mapping[str, Sequence[float]], judge: Metric) -> list[str]:
+    """Return the names of the candidates, the best mean first."""
     found = means(scores)
     if any(np.isnan(mean) for mean in found.values()):
         raise ModelError(
@@ -134,4 +151,4 @@ def _best(scores: Mapping[str, Sequence[float]], judge: Metric) -> str:
             got=", ".join(f"{name}: {list(each)}" for name, each in scores.items()),
             hint="fewer folds, or another metric",
         )
-    return max(found, key=lambda name: judge.sign * found[name])
+    return sorted(found, key=lambda name: -judge.sign * found[name])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mainstem.errors import MainstemError, ModelError
-from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Rows, Scores
 
 PARTS = ("scores", "onnx", "importances", "settings")
 
 
-def fitted(name: str, examples: Examples, settings: Settings | None = None) -> Estimator:
+def fitted(candidate: Candidate, examples: Examples, settings: Settings | None = None) -> Estimator:
     """Return a fitted candidate. Raises `ModelError` if the algorithm fails, or gives something else."""
-    try:
-        found = algorithm(name).fit(examples, settings)
-    except MainstemError:
-        raise
-    except Exception as problem:
-        raise _failed(name, "cannot be fitted", problem, examples) from problem
+    name = candidate.name
+    with blamed(name, "cannot be fitted", examples):
+        found = candidate.algorithm.fit(examples, settings)
     missing = [part for part in PARTS if not hasattr(found, part)]
     if missing:
         raise ModelError(
@@ -32,12 +33,8 @@ def fitted(name: str, examples: Examples, settings: Settings | None = None) -> E
 
 def scored(name: str, estimator: Estimator, rows: Rows, examples: Examples) -> Scores:
     """Return the scores of rows. Raises `ModelError` if the estimator fails, or if they have another shape."""
-    try:
+    with blamed(name, "cannot score", examples):
         scores = np.asarray(estimator.scores(rows), float)
-    except MainstemError:
-        raise
-    except Exception as problem:
-        raise _failed(name, "cannot score", problem, examples) from problem
     expected = (len(rows), examples.classes) if examples.task == "multiclass" else (len(rows),)
     if scores.shape != expected:
         raise ModelError(
@@ -46,6 +43,44 @@ def scored(name: str, estimator: Estimator, rows: Rows, examples: Examples) -> S
             expected=f"{expected}: {_MEANING[examples.task]}",
         )
     return scores
+
+
+def settled(candidate: Candidate, found: Sequence[Settings], examples: Examples) -> Settings:
+    """Return the settings of the final fit. Raises `ModelError` if the algorithm fails, or gives something else."""
+    with blamed(candidate.name, "cannot settle", examples):
+        settings = candidate.algorithm.settle(found)
+    if not isinstance(settings, Mapping):
+        raise ModelError(
+            f"the algorithm {candidate.name!r} does not settle",
+            got=repr(settings),
+            expected="settings by name, {} for none",
+        )
+    return settings
+
+
+def important(name: str, estimator: Estimator, examples: Examples) -> NDArray[np.float64]:
+    """Return the importance of each input. Raises `ModelError` if the estimator fails, or tells another number."""
+    inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
+    with blamed(name, "cannot tell what is important", examples):
+        found = np.asarray(estimator.importances(inputs), float)
+    if found.shape != (inputs,):
+        raise ModelError(
+            f"the importances of the algorithm {name!r} have the wrong shape",
+            got=str(found.shape),
+            expected=f"({inputs},): a share for each input, zeros if unknown",
+        )
+    return found
+
+
+@contextmanager
+def blamed(name: str, what: str, examples: Examples) -> Iterator[None]:
+    """Turn an exception that Mainstem does not raise on purpose into a `ModelError` that names the algorithm."""
+    try:
+        yield
+    except MainstemError:
+        raise
+    except Exception as problem:
+        raise _failed(name, what, problem, examples) from problem
 
 
 _MEANING = {"binary": "P(true)", "multiclass": "the probability of each class", "regression": "values"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import MissingExtra
@@ -28,12 +29,34 @@ class Builder:
         self._onnx = onnx
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
+        self._domains: dict[str, int] = {}
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with a single output."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
+
+    def top(self, tensor: str, count: int) -> str:
+        """Add the places [rows, count] of the smallest values of each row. Of equal values, the first comes first."""
+        values, places = (f"topk_{kind}_{len(self._nodes)}" for kind in ("values", "places"))
+        given = [tensor, self.constant(np.array([count], np.int64))]
+        self._nodes.append(self._onnx.helper.make_node("TopK", given, [values, places], axis=1, largest=0, sorted=1))
+        return places
+
+    def include(self, model: Any, inputs: Mapping[str, str]) -> list[str]:
+        """Add the nodes of a model whose inputs are tensors of this graph. Return the names of its outputs."""
+        prefix = f"part_{len(self._nodes)}_"
+        own = [each.name for each in model.graph.input]
+        part = self._onnx.compose.add_prefix(model, prefix)
+        for name in own:
+            self._nodes.append(self._onnx.helper.make_node("Identity", [inputs[name]], [prefix + name]))
+        self._nodes += part.graph.node
+        self._constants += part.graph.initializer
+        for opset in part.opset_import:
+            if opset.domain not in ("", "ai.onnx", ML):
+                self._domains[opset.domain] = opset.version
+        return [each.name for each in part.graph.output]
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add a constant tensor of numbers."""
@@ -66,7 +89,8 @@ class Builder:
             [helper.make_tensor_value_info("score", types.DOUBLE, list(shape))],
             self._constants,
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)]
+        domains = {"": OPSET, ML: ML_OPSET, **self._domains}
+        opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="mainstem")
         self._onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())

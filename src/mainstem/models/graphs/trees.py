@@ -1,83 +1,57 @@
-"""LightGBM's trees as an ONNX subgraph, exact to the float64 threshold.
+"""Ensembles of decision trees as an ONNX subgraph, exact to the float64 threshold.
 
-The converter of onnxmltools rounds thresholds to float32 and sums leaves in float32. It sent 2 of 20,000 rows down the
-wrong branch (a difference of 3.7e-4). ONNX has float64 trees since ai.onnx.ml 3, so they are written directly.
+The usual converters round thresholds to float32 and sum leaves in float32. That of LightGBM sent 2 of 20,000 rows down
+the wrong branch (a difference of 3.7e-4); those of decision trees and extra trees ignore where a missing value goes
+(1.0 and 0.46). ONNX has float64 trees since ai.onnx.ml 3, so they are written directly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mainstem.models.graphs.builder import ML, Builder
 
-
-@dataclass
-class _Nodes:
-    """The attributes of TreeEnsembleRegressor as parallel lists: one entry per tree node, and per leaf."""
-
-    tree: list[int] = field(default_factory=list)
-    node: list[int] = field(default_factory=list)
-    feature: list[int] = field(default_factory=list)
-    mode: list[str] = field(default_factory=list)
-    threshold: list[float] = field(default_factory=list)
-    yes: list[int] = field(default_factory=list)
-    no: list[int] = field(default_factory=list)
-    missing_is_yes: list[int] = field(default_factory=list)
-    leaf_tree: list[int] = field(default_factory=list)
-    leaf_node: list[int] = field(default_factory=list)
-    leaf_target: list[int] = field(default_factory=list)
-    leaf_value: list[float] = field(default_factory=list)
-
-    def add_tree(self, number: int, structure: dict[str, Any], target: int) -> None:
-        waiting: list[tuple[dict[str, Any], int, str]] = [(structure, -1, "")]
-        count = 0
-        while waiting:
-            part, parent, branch = waiting.pop()
-            position = self._add_node(number, count, part, target)
-            if parent >= 0:
-                getattr(self, branch)[parent] = count
-            count += 1
-            if "split_index" in part:
-                waiting += [(part["right_child"], position, "no"), (part["left_child"], position, "yes")]
-
-    def _add_node(self, tree: int, node: int, part: dict[str, Any], target: int) -> int:
-        splits = "split_index" in part
-        threshold = _bound(float(part["threshold"])) if splits else 0.0
-        self.tree.append(tree)
-        self.node.append(node)
-        self.feature.append(part["split_feature"] if splits else 0)
-        self.mode.append("BRANCH_LEQ" if splits else "LEAF")
-        self.threshold.append(threshold)
-        self.yes.append(0)
-        self.no.append(0)
-        self.missing_is_yes.append(int(splits and _missing_goes_left(part, threshold)))
-        if not splits:
-            self.leaf_tree.append(tree)
-            self.leaf_node.append(node)
-            self.leaf_target.append(target)
-            self.leaf_value.append(float(part["leaf_value"]))
-        return len(self.tree) - 1
+LEAF = -1
 
 
-def _bound(threshold: float) -> float:
-    # A missing-value split has the threshold 1e300. LightGBM sends +inf to the same side.
-    return np.inf if threshold >= 1e300 else threshold
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A binary tree: one entry per node in each array, the root first.
+
+    `feature` is the matrix column that a node compares, `LEAF` for a leaf. A row goes to `yes` if its value is at most
+    the `threshold`, else to `no`; a missing value goes to `yes` where `missing_yes`. `values` [nodes, targets] are what
+    a leaf adds to each target.
+    """
+
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    yes: NDArray[np.int64]
+    no: NDArray[np.int64]
+    missing_yes: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    targets: tuple[int, ...] = (0,)
 
 
-def _missing_goes_left(part: dict[str, Any], threshold: float) -> bool:
-    # LightGBM reads NaN as 0 if a feature had no NaN in training.
-    return bool(part["default_left"]) if part["missing_type"] == "NaN" else threshold >= 0.0
+def constant(values: Sequence[float] | NDArray[np.float64]) -> Tree:
+    """Return a tree that is one leaf. It adds a value to each target before the sum is rounded."""
+    zero, found = np.zeros(1, np.int64), np.asarray(values, float)[None]
+    return Tree(np.array([LEAF]), np.zeros(1), zero, zero, np.zeros(1, bool), found, tuple(range(found.shape[1])))
 
 
-def ensemble(builder: Builder, matrix: str, dump: dict[str, Any]) -> str:
-    """Add the raw scores [n, trees per iteration], float64, of a model from `Booster.dump_model()`."""
-    targets = int(dump["num_tree_per_iteration"])
-    nodes = _Nodes()
-    for number, tree in enumerate(dump["tree_info"]):
-        nodes.add_tree(number, tree["tree_structure"], number % targets)
+def ensemble(builder: Builder, matrix: str, trees: Sequence[Tree], targets: int, *, below: bool = False) -> str:
+    """Add the sums [n, targets] of the trees' leaves, float64. If `below`, a row goes to `yes` only if its value is
+    less than the threshold."""
+    branch = "BRANCH_LT" if below else "BRANCH_LEQ"
+    sizes = [len(tree.feature) for tree in trees]
+    leaves = [tree.feature == LEAF for tree in trees]
+    numbers = [np.full(size, number) for number, size in enumerate(sizes)]
+    split = ~np.concatenate(leaves)
     raw = builder.add(
         "TreeEnsembleRegressor",
         builder.cast(matrix, "DOUBLE"),
@@ -85,17 +59,33 @@ def ensemble(builder: Builder, matrix: str, dump: dict[str, Any]) -> str:
         n_targets=targets,
         aggregate_function="SUM",
         post_transform="NONE",
-        nodes_treeids=nodes.tree,
-        nodes_nodeids=nodes.node,
-        nodes_featureids=nodes.feature,
-        nodes_modes=nodes.mode,
-        nodes_values_as_tensor=builder.tensor(np.array(nodes.threshold)),
-        nodes_truenodeids=nodes.yes,
-        nodes_falsenodeids=nodes.no,
-        nodes_missing_value_tracks_true=nodes.missing_is_yes,
-        target_treeids=nodes.leaf_tree,
-        target_nodeids=nodes.leaf_node,
-        target_ids=nodes.leaf_target,
-        target_weights_as_tensor=builder.tensor(np.array(nodes.leaf_value)),
+        nodes_treeids=_joined(numbers),
+        nodes_nodeids=_joined(np.arange(size) for size in sizes),
+        nodes_featureids=_joined(np.maximum(tree.feature, 0) for tree in trees),
+        nodes_modes=[branch if splits else "LEAF" for splits in split],
+        nodes_values_as_tensor=builder.tensor(np.where(split, np.concatenate([tree.threshold for tree in trees]), 0.0)),
+        nodes_truenodeids=_joined(np.where(leaf, 0, tree.yes) for tree, leaf in zip(trees, leaves, strict=True)),
+        nodes_falsenodeids=_joined(np.where(leaf, 0, tree.no) for tree, leaf in zip(trees, leaves, strict=True)),
+        nodes_missing_value_tracks_true=(np.concatenate([tree.missing_yes for tree in trees]) & split)
+        .astype(int)
+        .tolist(),
+        **_leaves(builder, trees, leaves),
     )
     return builder.cast(raw, "DOUBLE")
+
+
+def _leaves(builder: Builder, trees: Sequence[Tree], leaves: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:
+    """Return the attributes of the leaves: one entry per leaf and target."""
+    found = [np.flatnonzero(leaf) for leaf in leaves]
+    widths = [len(tree.targets) for tree in trees]
+    values = [tree.values[leaf].ravel() for tree, leaf in zip(trees, found, strict=True)]
+    return {
+        "target_treeids": _joined(np.full(len(each), number) for number, each in enumerate(values)),
+        "target_nodeids": _joined(np.repeat(leaf, width) for leaf, width in zip(found, widths, strict=True)),
+        "target_ids": _joined(np.tile(tree.targets, len(leaf)) for tree, leaf in zip(trees, found, strict=True)),
+        "target_weights_as_tensor": builder.tensor(np.concatenate(values).astype(float)),
+    }
+
+
+def _joined(parts: Sequence[NDArray[Any]] | Iterator[NDArray[Any]]) -> list[int]:
+    return list(chain.from_iterable(part.tolist() for part in parts))

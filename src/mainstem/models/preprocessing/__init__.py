@@ -6,13 +6,15 @@ ONNX subgraphs are built here and not converted, because converted encoders can 
 
 from mainstem.models.preprocessing.base import Fitted, Preprocessor
 from mainstem.models.preprocessing.both import Both, ForLinear, ForTrees
-from mainstem.models.preprocessing.numbers import FAR, Filled, Scaled
+from mainstem.models.preprocessing.columns import Bounded
+from mainstem.models.preprocessing.numbers import FAR, Filled, Scaled, finite
 from mainstem.models.preprocessing.texts import FEWEST_ROWS, Levels, OneHot, Ordinal, fewest
 
 __all__ = [
     "FAR",
     "FEWEST_ROWS",
     "Both",
+    "Bounded",
     "Filled",
     "Fitted",
     "ForLinear",
@@ -23,4 +25,5 @@ __all__ = [
     "Preprocessor",
     "Scaled",
     "fewest",
+    "finite",
 ]

@@ -14,6 +14,15 @@ FAR = 20.0
 """Standardised values are clipped at this value, so that no single input dominates a linear score."""
 
 
+LARGEST = np.finfo(np.float32).max
+
+
+def finite(matrix: Matrix) -> Matrix:
+    """Return a matrix with the largest numbers for infinite ones, which some libraries refuse. No tree tells the two
+    apart."""
+    return np.clip(matrix, -LARGEST, LARGEST)
+
+
 @dataclass(frozen=True, eq=False)
 class Filled:
     """Unchanged floats, for trees. NaN stays in columns that had NaN in training, else it becomes the median."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from mainstem.errors import ModelError
-from mainstem.models.algorithms import algorithm
-from mainstem.models.algorithms.base import Estimator
-from mainstem.models.artifact import export, gate
-from mainstem.models.artifact.manifest import EARLIER, Agreement, Manifest, versions
+from mainstem.models.algorithms import algorithm, usual
+from mainstem.models.artifact import export
+from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
-from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
+from mainstem.models.evaluation.fitting import important
 from mainstem.models.metrics import Metric, confusion
 from mainstem.models.splits import is_timed
 from mainstem.models.training.blueprint import Blueprint
+from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.prepared import Prepared
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model, Task
@@ -43,15 +45,6 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
-    """A fitted candidate, as Python and as its gated artifact."""
-
-    estimator: Estimator
-    onnx: bytes
-    agreement: Agreement
-
-
-@dataclass(frozen=True, eq=False)
 class _Judged:
     """Scores of the measured artifacts and of the naive baseline, for the test rows in order."""
 
@@ -64,30 +57,31 @@ class _Judged:
 def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
     """Compare, measure exported artifacts on rows that they have not seen, and export a fit on all rows."""
     model = blueprint.model
-    judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report)
+    kept = Kept()
+    judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report, kept)
     metrics = evaluation.measured(prepared.test, judged.scores, judge)
     baseline = evaluation.measured(prepared.test, judged.naive, judge)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
     report(f"{judged.compared.chosen} on all {len(learned):,} rows …")
-    final = _fit(learned, judged.compared, prepared.test.rows, model.seed)
+    final = offered(learned, judged.compared, prepared.test.rows, kept)
     manifest = Manifest(
         model=blueprint.name,
         number=0,
         task=task,
-        algorithm=judged.compared.chosen,
+        algorithm=final.compared.chosen,
         metric=judge.name,
         inputs=blueprint.inputs,
         sha256=export.digest(final.onnx),
         classes=prepared.classes,
         metrics=metrics,
         baseline=baseline,
-        folds=judged.compared.scores,
-        settings=final.estimator.settings,
-        evaluation=_evaluation(model, prepared, judged.compared),
+        folds=final.compared.scores,
+        settings=_settings(final),
+        evaluation=_evaluation(model, prepared, final.compared) | kept.told(final.compared),
         confusion=_confusion(prepared.test, judged.scores),
-        importances=_importances(blueprint, final.estimator),
-        rows=prepared.rows | {"compared_on": judged.compared.rows, "learned": len(learned)},
+        importances=_importances(blueprint, final, learned),
+        rows=prepared.rows | {"compared_on": final.compared.rows, "learned": len(learned)},
         trained_until=_latest(learned),
         measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
         earlier={name: export.digest(onnx) for name, onnx in judged.earlier.items()},
@@ -97,17 +91,17 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
     return Made(manifest, final.onnx, judged.earlier)
 
 
-def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report) -> _Judged:
+def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
     train, test = prepared.train, prepared.test
     compared = _compare(train, model, judge, report)
     report(f"{compared.chosen} on {len(train):,} rows …")
-    fitted = _fit(train, compared, test.rows, model.seed)
+    found = offered(train, compared, test.rows, kept)
     report("measured on the test rows …")
     naive = algorithm(BASELINE).fit(train).scores(test.rows)
-    return _Judged(compared, {EARLIER[0]: fitted.onnx}, run(session(fitted.onnx), test.rows), naive)
+    return _Judged(found.compared.only(), {EARLIER[0]: found.onnx}, run(session(found.onnx), test.rows), naive)
 
 
-def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report) -> _Judged:
+def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
     """Measure by cross-validation. Each fold chooses its candidate anew, without its test rows."""
     examples, parts = prepared.examples, prepared.parts
     scores, naive, earlier = [], [], {}
@@ -115,12 +109,12 @@ def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report) ->
         past, future = examples.take(fold.train), examples.take(fold.test)
         evaluation.has_classes(past, number, len(parts.folds))
         compared = _compare(past, model, judge, _numbered(report, number))
-        fitted = _fit(past, compared, future.rows, model.seed)
-        earlier[f"fold-{number}.onnx"] = fitted.onnx
-        scores.append(run(session(fitted.onnx), future.rows))
+        found = offered(past, compared, future.rows, kept)
+        earlier[f"fold-{number}.onnx"] = found.onnx
+        scores.append(run(session(found.onnx), future.rows))
         naive.append(algorithm(BASELINE).fit(past).scores(future.rows))
     order = np.argsort(np.concatenate([fold.test for fold in parts.folds]))
-    compared = _compare(prepared.learned, model, judge, report)
+    compared = _compare(prepared.learned, model, judge, report).without(kept.reasons)
     return _Judged(compared, earlier, np.concatenate(scores)[order], np.concatenate(naive)[order])
 
 
@@ -129,16 +123,16 @@ def _numbered(report: Report, number: int) -> Report:
 
 
 def _compare(examples: Examples, model: Model, judge: Metric, report: Report) -> Comparison:
+    inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
+    asked = model.candidates or usual(len(examples), inputs, monotone=bool(model.monotone))
     return evaluation.compare(
-        examples, model.candidates, judge, folds=model.folds, gap=model.gap, window=model.window, report=report
+        examples, asked, judge, folds=model.folds, gap=model.gap, window=model.window, report=report
     )
 
 
-def _fit(examples: Examples, compared: Comparison, rows: Rows, seed: int) -> _Fitted:
-    fitted = evaluation.fit(examples, compared)
-    widths = rows.floats.shape[1], rows.strings.shape[1]
-    onnx = export.graph(fitted, *widths, examples.task, examples.classes)
-    return _Fitted(fitted, onnx, gate.check(fitted, onnx, rows, seed=seed))
+def _settings(final: Offered) -> dict[str, Any]:
+    """Return the settings of the version: those that were declared, and those that were found."""
+    return {**getattr(final.compared.ranked[0].algorithm, "chosen", {}), **final.estimator.settings}
 
 
 def _confusion(test: Examples, scores: Scores) -> tuple[tuple[int, ...], ...]:
@@ -162,10 +156,11 @@ def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Pre
         )
 
 
-def _importances(blueprint: Blueprint, fitted: Estimator) -> dict[str, float]:
+def _importances(blueprint: Blueprint, final: Offered, learned: Examples) -> dict[str, float]:
     """Return importances by input, largest first. The blocks are floats, then strings."""
     order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
-    shares = dict(zip((column.name for column in order), fitted.importances(len(order)).tolist(), strict=True))
+    found = important(final.compared.chosen, final.estimator, learned)
+    shares = dict(zip((column.name for column in order), found.tolist(), strict=True))
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 

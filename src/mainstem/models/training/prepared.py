@@ -17,7 +17,7 @@ from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import suspects
 from mainstem.models.training.parts import Parts, parts_of
-from mainstem.nodes.hidden import GROUP, PART, SPLIT, TARGET, T
+from mainstem.nodes.hidden import GROUP, PART, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -81,6 +81,9 @@ def prepare(
         model.seed,
         parts.groups,
         parts.validation,
+        _weights(model, table, known),
+        names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
+        monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
@@ -118,6 +121,23 @@ def _parted(
         model, own, found.y, groups=None if groups is None else groups[found.known], given=given, enough=enough
     )
     return times, found, parts
+
+
+def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """Return the weights of the labelled rows, of mean 1. Raises `ModelError` for a weight that is not one."""
+    import pyarrow as pa
+
+    if model.weight is None:
+        return None
+    found = np.asarray(table[WEIGHT].cast(pa.float64()).to_numpy(), float)[known]
+    wrong = ~(np.isfinite(found) & (found >= 0))
+    if wrong.any() or not found.any():
+        raise ModelError(
+            "`weight` must be a number of at least 0 in each labelled row, and above 0 in some",
+            got=f"{int(wrong.sum()):,} of {len(found):,} rows are null, negative or infinite",
+            hint="weight=_.amount.fill_null(0)" if wrong.any() else None,
+        )
+    return np.asarray(found / found.mean())
 
 
 def _counted(named: NDArray[np.object_]) -> dict[str, int]:

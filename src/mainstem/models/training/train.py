@@ -13,7 +13,7 @@ from mainstem.errors import ModelError
 from mainstem.features.leaks import assumed, check_rows
 from mainstem.features.retrieval import meanings
 from mainstem.graph.lineage import leaves
-from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
@@ -103,8 +103,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
 def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
-    for candidate in blueprint.model.candidates:
-        algorithm(candidate)
+    candidates(blueprint.model.candidates or ())
     return task, metric(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 

@@ -98,8 +98,12 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name, words in card["evaluation"].items():
         yield f"  {name:<{width}}  {words}"
     if card["settings"]:
-        said = ", ".join(f"{name} {value:g}" for name, value in card["settings"].items())
+        said = ", ".join(f"{name} {_setting(value)}" for name, value in card["settings"].items())
         yield f"  {'settings':<{width}}  {said}"
+
+
+def _setting(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def number(value: float) -> str:

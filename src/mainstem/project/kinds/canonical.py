@@ -66,8 +66,19 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     """Return a model's settings. Those that came later are left out at their default, so that fingerprints last."""
     later = {"window": node.window} if node.window is not None else {}
     untimed = node.prediction_time is None
+    later |= {"monotone": _value(node.monotone)} if node.monotone else {}
     test = node.test if node.test is not None or untimed else USUAL_TEST
-    return canonical({**settings(node, but), "test": test, **later})
+    return canonical({**settings(node, but), "candidates": _candidates(node), "test": test, **later})
+
+
+def _candidates(node: Model) -> list[Any]:
+    """Return a model's candidates. None are the usual ones, which were written out before there were others."""
+    found = ("linear", "lightgbm") if node.candidates is None else node.candidates
+    if all(isinstance(each, str) for each in found):
+        return list(found)
+    from mainstem.models.algorithms import plain
+
+    return [plain(each) for each in found]
 
 
 def resolved(node: Model, examples: ibis.Table) -> list[str]:
@@ -75,6 +86,7 @@ def resolved(node: Model, examples: ibis.Table) -> list[str]:
     from mainstem.nodes.expressions import resolve_column
 
     values = [("", node.prediction_time), ("", node.target), ("groups ", node.groups), ("split ", node.split)]
+    values.append(("weight ", node.weight))
     return [name + of_expression(resolve_column(examples, value)) for name, value in values if value is not None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import DefinitionError, LeakError, SchemaError, UnknownName
+from mainstem.errors import DefinitionError, MissingExtra, PluginError, SchemaError
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import ibis
 
 # The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
-WRITTEN = ("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test")
+WRITTEN = (
+    *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
+    *("candidates", "monotone", "weight"),
+)
 
 
 class ModelKind(NodeKind[Model]):
@@ -45,21 +48,22 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
-        from mainstem.models.algorithms import check_name
         from mainstem.models.metrics import metric
         from mainstem.models.training.blueprint import task_at_load
+        from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
 
         for name, node in graph.of(Model).items():
             try:
-                for candidate in node.candidates:
-                    check_name(candidate)
                 task = task_at_load(graph, name)
+                check_candidates(node, task)
+                check_monotone(graph, name)
+                check_weight(graph, name)
                 if node.metric is not None:
                     metric(node.metric, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
-            except (LeakError, SchemaError, UnknownName) as problem:
+            except (DefinitionError, MissingExtra, PluginError) as problem:
                 raise problem.at(graph[name].where) from None
         check_fallbacks(graph)
 

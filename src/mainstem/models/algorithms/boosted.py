@@ -1,0 +1,105 @@
+"""What the boosted ensembles share: how many rounds they have, and their sum of trees as an estimator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models import splits
+from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares
+from mainstem.models.algorithms.settings import Declared, setting
+from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
+from mainstem.models.graphs.builder import Builder
+from mainstem.models.graphs.trees import Tree, ensemble
+from mainstem.models.preprocessing import Fitted
+from mainstem.nodes.kinds import integer, number
+from mainstem.nodes.models import Task
+
+FEWEST_WATCHED = 30
+"""Rows below which early stopping stops by chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoostedScore:
+    """A boosted ensemble over the matrix: `raw` is the library's own sum [n, T], `trees` gives what is written."""
+
+    task: Task
+    fitted: Fitted
+    raw: Callable[[Matrix], NDArray[np.float64]]
+    trees: Callable[[], Sequence[Tree]]
+    targets: int
+    gains: NDArray[np.float64]
+    settings: Settings
+    below: bool = False
+
+    def scores(self, rows: Rows) -> Scores:
+        matrix = self.fitted.transform(rows.floats, rows.strings)
+        return linked(self.raw(matrix).reshape(len(matrix), self.targets), self.task)
+
+    def onnx(self, builder: Builder) -> str:
+        matrix = self.fitted.onnx(builder, builder.floats, builder.strings)
+        raw = ensemble(builder, matrix, self.trees(), self.targets, below=self.below)
+        return linked_onnx(builder, raw, self.task)
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        return shares(self.gains, self.fitted.origins, inputs)
+
+
+@dataclass(frozen=True)
+class Boosted(Declared):
+    """Boosted trees.
+
+    Without settings, early stopping on the latest `held_out` share of the rows finds the number of rounds, with
+    encoders fitted on the earlier rows. If that share has too few rows to tell, there are `few_rounds`. With settings,
+    all rows are fitted with that number of rounds.
+    """
+
+    monotone = ("binary", "regression")
+
+    rounds: int = setting(600, integer(1))
+    few_rounds: int = setting(50, integer(1))
+    patience: int = setting(20, integer(1))
+    held_out: float = setting(0.15, number(0, 1))
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> BoostedScore:
+        if settings:
+            return self.boost(examples, None, int(settings["rounds"]))
+        if len(examples) * self.held_out < FEWEST_WATCHED:
+            return self.boost(examples, None, min(self.rounds, self.few_rounds))
+        early, late = latest_part(examples, self.held_out)
+        if len(np.unique(early.y)) < 2:
+            return self.boost(examples, None, min(self.rounds, self.few_rounds))
+        return self.boost(early, late, self.rounds)
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        rounds = [s["rounds"] for s in found]
+        return {"rounds": float(max(1, round(sum(rounds) / len(rounds))))} if rounds else {}
+
+    @abstractmethod
+    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+        """Fit `rounds` on `examples`, or as many of them as `watched` finds best."""
+
+
+def usual_leaf(examples: Examples) -> int:
+    """Return how many rows a leaf of a boosted tree has, unless it is declared."""
+    return max(5, min(100, len(examples) // 200))
+
+
+def targets_of(examples: Examples) -> int:
+    return examples.classes if examples.task == "multiclass" else 1
+
+
+def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
+    """Return all rows but the latest `share`, and the latest. If all have one time, the share is of whole groups, or
+    stratified."""
+    if examples.times.min() < examples.times.max():
+        found = splits.by_time(examples.times, splits.cut_of(examples.times, share), 0)
+    elif splits.repeated(examples.groups):
+        found = splits.by_group(examples.groups, share, examples.seed)
+    else:
+        found = splits.stratified(examples.y, share, examples.seed)
+    return examples.take(found.train), examples.take(found.test)

@@ -1,0 +1,111 @@
+"""Candidates as users give them: a name, an algorithm with settings, an estimator of scikit-learn, or one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mainstem.errors import DefinitionError
+from mainstem.models.algorithms import libraries
+from mainstem.models.algorithms.base import Algorithm
+from mainstem.models.algorithms.estimators import SklearnEstimator, is_estimator, sklearn
+from mainstem.models.algorithms.identity import identity
+from mainstem.models.algorithms.registry import ALGORITHMS, algorithm, check_name, check_parts
+from mainstem.models.algorithms.settings import Declared
+from mainstem.nodes.models import Task
+
+USUAL = ("linear", "lightgbm")
+"""The candidates of a model that declares none."""
+
+WIDE = 5
+"""Rows for each input below which a sparse linear model is tried too."""
+
+MANY = 20
+"""Inputs from which a table counts as wide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An algorithm under the name that leaderboards show."""
+
+    name: str
+    algorithm: Algorithm
+
+
+def candidate(value: Any) -> Candidate:
+    """Return a candidate. Raises `UnknownName`, `PluginError`, and `DefinitionError` for an object that is not one."""
+    if isinstance(value, Candidate):
+        return value
+    if isinstance(value, str):
+        return Candidate(value, algorithm(value))
+    made = sklearn(value) if is_estimator(value) and not isinstance(value, Declared) else value
+    check_parts(type(value).__name__, made)
+    return Candidate(_label(made), made)
+
+
+def candidates(values: Sequence[Any]) -> tuple[Candidate, ...]:
+    """Return candidates with distinct names: of equal ones, the second and later are numbered."""
+    found: dict[str, Candidate] = {}
+    for each in map(candidate, values):
+        name, number = each.name, 1
+        while name in found:
+            number += 1
+            name = f"{each.name} {number}"
+        found[name] = Candidate(name, each.algorithm)
+    return tuple(found.values())
+
+
+def usual(rows: int, inputs: int, *, monotone: bool) -> tuple[str, ...]:
+    """Return the candidates of a model that declares none, given its rows to learn from and its inputs."""
+    if monotone:
+        return ("lightgbm",)
+    wide = inputs >= MANY and rows < WIDE * inputs
+    return ("linear", "elastic_net", "lightgbm") if wide else USUAL
+
+
+def check(value: Any, task: Task, *, monotone: bool = False) -> None:
+    """Refuse a candidate that is unknown or does not learn the task, without importing a package of others.
+
+    Raises `UnknownName`, `DefinitionError`, `MissingExtra`.
+    """
+    if isinstance(value, str):
+        check_name(value)
+        if value not in ALGORITHMS:
+            return
+    found = candidate(value)
+    if isinstance(found.algorithm, SklearnEstimator):
+        libraries.check("skl2onnx", "skl2onnx", "sklearn")
+        found.algorithm.check(task)
+    if extra := getattr(found.algorithm, "extra", None):
+        libraries.check(extra, extra, extra)
+    tasks = getattr(found.algorithm, "tasks", None)
+    if tasks is not None and task not in tasks:
+        raise DefinitionError(
+            f"{found.name} does not learn the task {task!r}", got=task, expected=" or ".join(map(repr, tasks))
+        )
+    if monotone and task not in getattr(found.algorithm, "monotone", ()):
+        able = [name for name, each in ALGORITHMS.items() if task in getattr(each, "monotone", ()) and name != "naive"]
+        raise DefinitionError(
+            f"{found.name} keeps no monotone constraint",
+            got=f"`monotone`, and the task {task!r}",
+            expected=f"candidates among {', '.join(able)}" if able else "a binary target or a number",
+        )
+
+
+def plain(value: Any) -> Any:
+    """Return a candidate as plain data. A name is itself, and so is an algorithm without settings of its own."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Declared):
+        return {"algorithm": value.name, **identity(value.chosen)} if value.chosen else value.name
+    if isinstance(value, SklearnEstimator) or is_estimator(value):
+        found = value if isinstance(value, SklearnEstimator) else sklearn(value)
+        return {"estimator": identity(found.estimator), "inputs": found.inputs}
+    return identity(value)
+
+
+def _label(made: Any) -> str:
+    if isinstance(made, Declared):
+        return f"{made.name}({', '.join(f'{k}={v!r}' for k, v in made.chosen.items())})" if made.chosen else made.name
+    return str(getattr(made, "label", None) or type(made).__name__)

@@ -1,0 +1,221 @@
+"""Estimators and pipelines of scikit-learn as candidates. skl2onnx converts them, and the gate checks the result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import DefinitionError
+from mainstem.models.algorithms import libraries
+from mainstem.models.algorithms.base import Settings, shares, usable
+from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.graphs.builder import ML, ML_OPSET, OPSET, Builder
+from mainstem.models.preprocessing import Bounded, Fitted, ForLinear, ForTrees
+from mainstem.nodes.base import Origin, refused
+from mainstem.nodes.models import Task
+
+Inputs = Literal["scaled", "codes", "columns"]
+"""What an estimator gets: the matrix of linear models, the matrix of trees, or a data frame of the inputs by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What an estimator gets of rows: a matrix, or a data frame."""
+
+    names: tuple[str, ...]
+    matrix: Fitted | None = None
+    bounded: Bounded | None = None
+
+    @classmethod
+    def fit(cls, examples: Examples, inputs: Inputs) -> Prepared:
+        rows = examples.rows
+        if inputs == "columns":
+            return cls(examples.names, bounded=Bounded.fit(rows.floats))
+        kind = ForLinear() if inputs == "scaled" else ForTrees()
+        fitted = kind.fit(rows.floats, rows.strings, examples.targets)
+        usable(fitted.transform(rows.floats[:1], rows.strings[:1]))
+        return cls(examples.names, matrix=fitted)
+
+    def of(self, rows: Rows) -> Any:
+        """Return float64 numbers, which every scikit-learn estimator takes, or a data frame of them and of texts."""
+        if self.matrix is not None:
+            found = self.matrix.transform(rows.floats, rows.strings).astype(np.float64)
+            return np.clip(found, -_LARGEST, _LARGEST)
+        assert self.bounded is not None
+        floats = self.bounded.transform(rows.floats).astype(np.float64)
+        columns: list[NDArray[Any]] = [*floats.T, *rows.strings.T]
+        return libraries.pandas().DataFrame(dict(zip(self.names, columns, strict=True)))
+
+    def onnx(self, builder: Builder, double: bool) -> tuple[list[tuple[str, Any]], dict[str, str]]:
+        """Add the same to a graph. Return the types that a converter asks for, and the tensors, by name."""
+        types = libraries.skl2onnx(".common.data_types")
+        number = types.DoubleTensorType if double else types.FloatTensorType
+        to = "DOUBLE" if double else "FLOAT"
+        if self.matrix is not None:
+            matrix = builder.cast(self.matrix.onnx(builder, builder.floats, builder.strings), to)
+            return [("matrix", number([None, len(self.matrix.origins)]))], {"matrix": matrix}
+        assert self.bounded is not None
+        wide = len(self.bounded.low)
+        floats = builder.cast(self.bounded.onnx(builder, builder.floats), to) if wide else ""
+        asked, tensors = [], {}
+        for place, name in enumerate(self.names):
+            block, column = (floats, place) if place < wide else (builder.strings, place - wide)
+            asked.append((name, number([None, 1]) if place < wide else types.StringTensorType([None, 1])))
+            tensors[name] = builder.add("Gather", block, builder.constant(np.array([column], np.int64)), axis=1)
+        return asked, tensors
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatorScore:
+    """A fitted estimator. `places` are its classes, of `classes`. `double` says in which numbers it is converted."""
+
+    task: Task
+    prepared: Prepared
+    model: Any
+    places: NDArray[np.int64]
+    classes: int
+    double: bool = True
+    settings: Settings = field(default_factory=dict)
+
+    @property
+    def conversions(self) -> Sequence[EstimatorScore]:
+        """The estimator, to be converted in float64 and in float32: not all converters know both."""
+        return self, replace(self, double=False)
+
+    def scores(self, rows: Rows) -> Scores:
+        given = self.prepared.of(rows)
+        with warnings.catch_warnings(), libraries.one_thread():
+            warnings.simplefilter("ignore")
+            if self.task == "regression":
+                return np.asarray(self.model.predict(given), float).reshape(-1)
+            found = np.asarray(self.model.predict_proba(given), float)
+        if self.task == "binary":
+            return found[:, 1]
+        full = np.zeros((len(found), self.classes))
+        full[:, self.places] = found
+        return full
+
+    def onnx(self, builder: Builder) -> str:
+        asked, tensors = self.prepared.onnx(builder, self.double)
+        options = None if self.task == "regression" else {id(self.model): {"zipmap": False}}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            converted = libraries.skl2onnx().convert_sklearn(
+                self.model, initial_types=asked, options=options, target_opset={"": OPSET, ML: ML_OPSET}
+            )
+        outputs = builder.include(converted, tensors)
+        found = builder.cast(outputs[-1], "DOUBLE")
+        if self.task == "multiclass":
+            if len(self.places) == self.classes:
+                return found
+            return builder.add("MatMul", found, builder.constant(np.eye(self.classes)[self.places]))
+        if self.task == "binary":
+            found = builder.add("Gather", found, builder.constant(np.array([1], np.int64)), axis=1)
+        return builder.add("Reshape", found, builder.constant(np.array([-1], np.int64)))
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        """Return what the estimator says of the columns of its matrix; zeros if it says nothing."""
+        last = self.model[-1] if hasattr(self.model, "steps") else self.model
+        found = getattr(last, "feature_importances_", None)
+        if found is None and getattr(last, "coef_", None) is not None:
+            found = np.abs(np.atleast_2d(np.asarray(last.coef_))).max(0)
+        origins = self.prepared.matrix.origins if self.prepared.matrix is not None else ()
+        if found is None or len(found) != len(origins):
+            return np.zeros(inputs)
+        return shares(found, origins, inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class SklearnEstimator:
+    """An estimator or pipeline of scikit-learn. Each fit clones it; a `random_state` of None becomes the seed."""
+
+    estimator: Any
+    inputs: Inputs
+
+    @property
+    def label(self) -> str:
+        steps = getattr(self.estimator, "steps", None)
+        if not steps:
+            return type(self.estimator).__name__
+        return f"{type(self.estimator).__name__}({', '.join(type(step).__name__ for _, step in steps)})"
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> EstimatorScore:
+        model = libraries.sklearn("base").clone(self.estimator)
+        loose = [name for name, value in model.get_params().items() if name.endswith("random_state") and value is None]
+        model.set_params(**dict.fromkeys(loose, examples.seed))
+        prepared = Prepared.fit(examples, self.inputs)
+        with warnings.catch_warnings(), libraries.one_thread():
+            warnings.simplefilter("ignore")
+            model.fit(prepared.of(examples.rows), examples.y, **_weighed(model, examples))
+        places = np.asarray(getattr(model, "classes_", [0]), np.int64)
+        return EstimatorScore(examples.task, prepared, model, places, examples.classes)
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        return {}
+
+    def check(self, task: Task) -> None:
+        """Refuse an estimator that does not learn the task. Raises `DefinitionError`."""
+        base = libraries.sklearn("base")
+        fits = base.is_regressor(self.estimator) if task == "regression" else base.is_classifier(self.estimator)
+        if not fits:
+            kind = "regressor" if task == "regression" else "classifier"
+            raise DefinitionError(f"{self.label} does not learn the task {task!r}", expected=f"a {kind}")
+        if task != "regression" and not hasattr(self.estimator, "predict_proba"):
+            raise DefinitionError(
+                f"{self.label} gives no probabilities",
+                got="an estimator without `predict_proba`",
+                hint=f"CalibratedClassifierCV({self.label}()), or another classifier",
+            )
+
+
+def _weighed(model: Any, examples: Examples) -> Mapping[str, Any]:
+    """Return the weights as the estimator takes them: a pipeline hands them to its last step."""
+    if examples.weights is None:
+        return {}
+    steps = getattr(model, "steps", None)
+    return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": examples.weights}
+
+
+def is_estimator(value: Any) -> bool:
+    """Return whether a value has the methods of scikit-learn's estimators."""
+    return all(callable(getattr(value, part, None)) for part in ("fit", "predict", "get_params", "set_params"))
+
+
+def sklearn(estimator: Any, *, inputs: Inputs | None = None) -> SklearnEstimator:
+    """Return an estimator or a pipeline of scikit-learn as a candidate.
+
+    `inputs` is what it gets: `"scaled"`, the matrix of linear models (standardised numbers, indicators of texts, no
+    missing value); `"codes"`, the matrix of trees (numbers as they are, codes of texts); or `"columns"`, a data frame
+    of the model's inputs by name. By default a pipeline that begins with a `ColumnTransformer` gets columns, else the
+    estimator gets the scaled matrix. Raises `DefinitionError` for another object.
+    """
+    if isinstance(estimator, type) or not is_estimator(estimator):
+        name = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        raise refused(
+            "`estimator` is not an estimator of scikit-learn",
+            estimator,
+            "an object with fit, predict, get_params and set_params",
+            f"an object, not its class: {name}()" if isinstance(estimator, type) else None,
+        )
+    if inputs is not None and inputs not in get_args(Inputs):
+        raise DefinitionError(
+            "`inputs` has an invalid value",
+            where=str(Origin.of_caller()),
+            got=repr(inputs),
+            expected=" or ".join(f'"{each}"' for each in get_args(Inputs)),
+        )
+    return SklearnEstimator(estimator, inputs or _usual(estimator))
+
+
+def _usual(estimator: Any) -> Inputs:
+    steps = getattr(estimator, "steps", None)
+    first = steps[0][1] if steps else estimator
+    return "columns" if type(first).__name__ == "ColumnTransformer" else "scaled"

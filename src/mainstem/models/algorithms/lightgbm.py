@@ -1,0 +1,142 @@
+"""Gradient-boosted trees: LightGBM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.algorithms import libraries
+from mainstem.models.algorithms.base import usable
+from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
+from mainstem.models.algorithms.settings import Range, maker, setting
+from mainstem.models.data.rows import Examples, Matrix
+from mainstem.models.graphs.trees import LEAF, Tree
+from mainstem.models.preprocessing import Fitted, ForTrees
+from mainstem.nodes.kinds import fraction, integer, number, optional
+from mainstem.nodes.models import Task
+
+_OBJECTIVE: dict[Task, str] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+
+
+@dataclass(frozen=True)
+class LightGBM(Boosted):
+    """Gradient-boosted trees of LightGBM, with the names of its parameters. `rounds` are the most that early stopping
+    tries."""
+
+    name = "lightgbm"
+
+    learning_rate: float = setting(0.1, number(0), Range(0.01, 0.3, log=True))
+    num_leaves: int = setting(31, integer(2), Range(4, 255, log=True, whole=True))
+    max_depth: int | None = setting(None, optional(integer(1)))
+    min_data_in_leaf: int | None = setting(None, optional(integer(1)), Range(2, 200, log=True, whole=True))
+    feature_fraction: float = setting(0.7, fraction, Range(0.3, 1.0))
+    bagging_fraction: float = setting(0.8, fraction, Range(0.5, 1.0))
+    lambda_l1: float = setting(0.0, number(-1e-9), Range(1e-3, 10, log=True))
+    lambda_l2: float = setting(1.0, number(-1e-9), Range(1e-3, 100, log=True))
+
+    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+        library = libraries.lightgbm()
+        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+        train = _dataset(library, fitted, examples)
+        valid, calls = [], []
+        if watched is not None:
+            valid = [_dataset(library, fitted, watched, train)]
+            calls = [library.early_stopping(self.patience, verbose=False)]
+        parameters = self._parameters(examples, fitted)
+        booster = library.train(parameters, train, rounds, valid_sets=valid, callbacks=calls)
+        best = int(booster.best_iteration if watched is not None else booster.current_iteration())
+        return BoostedScore(
+            examples.task,
+            fitted,
+            partial(_raw, booster),
+            partial(_trees, booster),
+            targets_of(examples),
+            booster.feature_importance("gain"),
+            {"rounds": float(max(best, 1))},
+        )
+
+    def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
+        constraints = examples.constraints(fitted.origins)
+        return {
+            "objective": _OBJECTIVE[examples.task],
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "max_depth": self.max_depth or -1,
+            "min_data_in_leaf": self.min_data_in_leaf or usual_leaf(examples),
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l1": self.lambda_l1,
+            "lambda_l2": self.lambda_l2,
+            # All rows make the bins. Otherwise a rare NaN may be missed and read as 0.
+            "bin_construct_sample_cnt": max(len(examples), 1),
+            "num_threads": libraries.threads(len(examples)),
+            "deterministic": True,
+            "force_row_wise": True,
+            "seed": examples.seed,
+            "verbosity": -1,
+            **({"num_class": examples.classes} if examples.task == "multiclass" else {}),
+            **({"monotone_constraints": constraints} if any(constraints) else {}),
+        }
+
+
+def _dataset(library: Any, fitted: Fitted, examples: Examples, reference: Any = None) -> Any:
+    matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
+    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, reference=reference)
+
+
+def _raw(booster: Any, matrix: Matrix) -> NDArray[np.float64]:
+    return np.asarray(booster.predict(matrix, raw_score=True), float)
+
+
+def _trees(booster: Any) -> list[Tree]:
+    dump = booster.dump_model()
+    targets = int(dump["num_tree_per_iteration"])
+    return [_tree(each["tree_structure"], number % targets) for number, each in enumerate(dump["tree_info"])]
+
+
+def _tree(structure: dict[str, Any], target: int) -> Tree:
+    parts, yes, no = _numbered(structure)
+    splits = ["split_index" in part for part in parts]
+    return Tree(
+        feature=np.array([part["split_feature"] if split else LEAF for part, split in zip(parts, splits, strict=True)]),
+        threshold=np.array([_bound(float(part.get("threshold", 0))) for part in parts]),
+        yes=np.array(yes),
+        no=np.array(no),
+        missing_yes=np.array([split and _missing_goes_left(part) for part, split in zip(parts, splits, strict=True)]),
+        values=np.array([[float(part.get("leaf_value", 0))] for part in parts]),
+        targets=(target,),
+    )
+
+
+def _numbered(structure: dict[str, Any]) -> tuple[list[dict[str, Any]], list[int], list[int]]:
+    """Return the nodes, each before its children, and the places of their children."""
+    parts: list[dict[str, Any]] = [structure]
+    yes, no = [0], [0]
+    place = 0
+    while place < len(parts):
+        part = parts[place]
+        if "split_index" in part:
+            yes[place], no[place] = len(parts), len(parts) + 1
+            parts += [part["left_child"], part["right_child"]]
+            yes += [0, 0]
+            no += [0, 0]
+        place += 1
+    return parts, yes, no
+
+
+def _bound(threshold: float) -> float:
+    # A missing-value split has the threshold 1e300. LightGBM sends +inf to the same side.
+    return np.inf if threshold >= 1e300 else threshold
+
+
+def _missing_goes_left(part: dict[str, Any]) -> bool:
+    # LightGBM reads NaN as 0 if a feature had no NaN in training.
+    return bool(part["default_left"]) if part["missing_type"] == "NaN" else float(part["threshold"]) >= 0.0
+
+
+lightgbm = maker(LightGBM)

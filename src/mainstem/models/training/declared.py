@@ -1,0 +1,52 @@
+"""What a model declares about its algorithms, checked when the project loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.models.algorithms import check, usual
+from mainstem.models.training.blueprint import inputs_of
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.models import Model, Task
+
+
+def check_candidates(model: Model, task: Task) -> None:
+    """Refuse a candidate that is unknown, or does not learn what is declared. Raises `DefinitionError`."""
+    monotone = bool(model.monotone)
+    for each in model.candidates or usual(0, 0, monotone=monotone):
+        check(each, task, monotone=monotone)
+
+
+def check_monotone(graph: Graph, name: str) -> None:
+    """Refuse a monotone constraint of something that is not a number among the inputs. Raises `DefinitionError`."""
+    from mainstem.features.dataset import retrieval_of
+
+    model = graph[name].node
+    if not isinstance(model, Model) or not model.monotone:
+        return
+    inputs = {column.name: column.type for column in inputs_of(retrieval_of(graph, name).columns, {})}
+    numbers = [column for column, kind in inputs.items() if kind == "float"]
+    for column in model.monotone:
+        if column not in inputs:
+            raise UnknownName.among("input", column, numbers, of="`monotone`")
+        if column not in numbers:
+            raise DefinitionError(
+                f"`monotone` requires a number, and {column!r} is a text", expected=f"one of {', '.join(numbers)}"
+            )
+
+
+def check_weight(graph: Graph, name: str) -> None:
+    """Refuse a weight that is not a number. Raises `SchemaError`."""
+    import ibis
+
+    from mainstem.nodes.expressions import resolve_column
+
+    model: Any = graph[name].node
+    if model.weight is None:
+        return
+    examples = graph[graph.name_of(model.examples)]
+    table = ibis.table(dict(examples.schema or {}), name=examples.name)
+    kind = resolve_column(table, model.weight, graph[name].where).type()
+    if not (kind.is_numeric() or kind.is_boolean()):
+        raise SchemaError("`weight` is not a number", got=str(kind), expected="a number of at least 0")

@@ -1,0 +1,116 @@
+"""What the algorithms of our own graphs compute is what scikit-learn computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mainstem as ms
+from mainstem.models.data.rows import Examples, Rows
+from mainstem.models.preprocessing import ForLinear
+
+
+def matrix_of(examples):
+    fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+    return fitted.transform(examples.rows.floats, examples.rows.strings)
+
+
+def wide(task: str, rows: int = 240, inputs: int = 240) -> Examples:
+    """Examples of more inputs than rows can tell apart, of which five matter."""
+    random = np.random.default_rng(0)
+    floats = random.normal(size=(rows, inputs)).astype(np.float32)
+    signal = floats[:, :5] @ np.array([3, -2, 2, 1, -1]) + random.normal(0, 1, rows)
+    y = signal if task == "regression" else (signal > 0).astype(np.int64)
+    return Examples(Rows(floats, np.empty((rows, 0), object)), y, np.zeros(rows, np.int64), task)
+
+
+def test_neighbours_are_scikit_learns(worlds):
+    from sklearn.neighbors import KNeighborsRegressor
+
+    examples, others = worlds.examples("regression", 500), worlds.examples("regression", 100, seed=4)
+    estimator = ms.knn(n_neighbors=7).fit(examples)
+    model = KNeighborsRegressor(7).fit(matrix_of(examples), examples.y)
+    asked = estimator.fitted.transform(others.rows.floats, others.rows.strings)
+    assert np.mean(np.isclose(estimator.scores(others.rows), model.predict(asked))) > 0.95
+
+
+def test_neighbours_are_the_earlier_of_equally_near_rows():
+    rows = Rows(np.zeros((50, 1), np.float32), np.empty((50, 0), object))
+    rows.floats[0] = 1
+    examples = Examples(rows, np.arange(50.0), np.zeros(50, np.int64), "regression")
+    estimator = ms.knn(n_neighbors=3).fit(examples)
+    assert estimator.scores(rows)[1:].tolist() == [2.0] * 49
+
+
+def test_naive_bayes_is_scikit_learns(worlds):
+    from sklearn.naive_bayes import GaussianNB
+
+    examples = worlds.examples("multiclass", 900, floats=1, strings=0)
+    model = GaussianNB().fit(examples.rows.floats, examples.y)
+    estimator = ms.naive_bayes(var_smoothing=1e-4).fit(examples)
+    assert estimator.scores(examples.rows) == pytest.approx(model.predict_proba(examples.rows.floats), abs=0.02)
+
+
+def test_a_missing_number_says_nothing_to_naive_bayes(worlds):
+    examples = worlds.examples("binary", 900, floats=2, strings=0)
+    estimator = ms.naive_bayes().fit(examples)
+    blank = Rows(np.full((1, 2), np.nan, np.float32), np.empty((1, 0), object))
+    assert estimator.scores(blank) == pytest.approx([examples.y.mean()], abs=0.01)
+
+
+def test_a_network_is_scikit_learns(worlds):
+    from sklearn.neural_network import MLPClassifier
+
+    examples = worlds.examples("multiclass", 700)
+    estimator = ms.mlp(hidden_layer_sizes=(16,), max_iter=30).fit(examples)
+    model = MLPClassifier((16,), alpha=1e-2, learning_rate_init=3e-3, max_iter=30, early_stopping=True, random_state=0)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = model.fit(matrix_of(examples).astype(float), examples.y).predict_proba(matrix_of(examples))
+    assert estimator.scores(examples.rows) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_sparse_model_learns_a_wide_table(task):
+    """Of 240 inputs, five matter. A ridge spreads its weights over all; an elastic net finds the five."""
+    examples = wide(task)
+    train, test = examples.take(np.arange(160)), examples.take(np.arange(160, 240))
+    sparse, dense = ms.elastic_net().fit(train), ms.linear().fit(train)
+    assert set(np.argsort(-sparse.importances(240))[:3]) == {0, 1, 2}
+    assert (sparse.weights == 0).sum() > 100
+
+    def loss(estimator) -> float:
+        return float(np.mean((estimator.scores(test.rows) - test.y) ** 2))
+
+    assert loss(sparse) < 0.75 * loss(dense)
+
+
+def test_wide_tables_try_a_sparse_model():
+    from mainstem.models.algorithms import usual
+
+    assert usual(300, 300, monotone=False) == ("linear", "elastic_net", "lightgbm")
+    assert usual(3000, 10, monotone=False) == ("linear", "lightgbm")
+    assert usual(3000, 10, monotone=True) == ("lightgbm",)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "hist_boosting", "xgboost", "catboost"])
+def test_early_stopping_leaves_small_tables_alone(worlds, name):
+    small = worlds.examples("binary", 150)
+    assert getattr(ms, name)().fit(small).settings == {"rounds": 50.0}
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "hist_boosting", "xgboost", "catboost"])
+def test_early_stopping_watches_the_latest_rows_whole_groups_of_untimed_ones(worlds, name):
+    from mainstem.models.algorithms.boosted import latest_part
+
+    examples = worlds.examples("binary", 600)
+    early, late = latest_part(examples, 0.15)
+    assert early.times.max() < late.times.min()
+    groups = np.arange(600) % 30
+    early, late = latest_part(replace(examples, times=np.zeros(600, np.int64), groups=groups), 0.15)
+    assert not set(early.groups) & set(late.groups)
+    assert 1 <= getattr(ms, name)().fit(examples).settings["rounds"] < 600
