@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainstem.checks.audit import judge, ordered, set_aside, subject_of
+from mainstem.checks.audit import judge, ordered, subject_of
 from mainstem.checks.examine import refuse
 from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import Subject, declared
@@ -22,17 +22,21 @@ from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
 from mainstem.planning.sampling import SAMPLED, told
 from mainstem.ports import Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
-from mainstem.sources.carrying import carried, origins_of, without
+from mainstem.sources.auditing import Audit
 from mainstem.sources.evolution import Shape, evolved_to
 from mainstem.sources.extraction import Extraction, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
 from mainstem.sources.reingesting import origins, parts
-from mainstem.sources.writing import PREFIX, Batch, Layout, Writer, Written
+from mainstem.sources.stored import Stored, in_schema, stored
+from mainstem.sources.writing import PREFIX, Layout, Writer, Written
 from mainstem.statistics.keeping import Counting
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mainstem.nodes.records import CheckResult
+    from mainstem.nodes.statistics import Statistics
 
 NEXT = "mainstem.next_seq"
 PLACE = "mainstem.place"
@@ -52,29 +56,6 @@ class Collect:
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Read what is new. Raises `SourceError`, or `CheckFailed` for rows that must not be published."""
         return _Collection(self.root, step.node, context, step.node in self.reingest).outcome()
-
-
-@dataclass
-class _Stored:
-    """What is published of the source, as this collection keeps it: `kept` are data files of the base that stay,
-    `gone` are those that do not, and `made` are new ones with the rows of some that are gone."""
-
-    kept: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    made: list[DataFile] = field(default_factory=list)
-
-    @property
-    def paths(self) -> list[str]:
-        return [*self.kept, *(file.path for file in self.made)]
-
-
-@dataclass
-class _Audited:
-    """The files of new rows after the quarantine checks."""
-
-    good: list[DataFile] = field(default_factory=list)
-    aside: list[DataFile] = field(default_factory=list)
-    results: list[tuple[CheckResult, ...]] = field(default_factory=list)
 
 
 class _Collection:
@@ -140,35 +121,6 @@ class _Collection:
         numbered = {SEQ: "int64"} if SEQ in (self.definition.schema or {}) else {}
         return numbered | ({FILE: "string"} if isinstance(extraction.change, ReplaceOrigins) else {})
 
-    def _in(self, batches: Sequence[Batch], target: Target) -> list[DataFile]:
-        """Return the files of batches in the target's schema. Those that were written in another one are written
-        again."""
-        found = list[DataFile]()
-        for files, fields in batches:
-            if fields == target.fields:
-                found.extend(files)
-            else:
-                paths = [file.path for file in files]
-                found += carried(self.context, paths, fields, target, self.definition.where)
-        return found
-
-    def _stored(self, snapshot: Snapshot | None, extraction: Extraction, target: Target) -> _Stored:
-        """Return what stays of a snapshot next to the new rows, in the target's schema."""
-        if snapshot is None or extraction.change == ReplaceAll():
-            return _Stored()
-        held = _Stored(kept=list(self.context.lake.scan(snapshot).files))
-        if snapshot.fields != target.fields:
-            where, origins = self.definition.where, origins_of(self.base) if self.base else {}
-            made = carried(self.context, held.kept, snapshot.fields, target, where, origins)
-            held = _Stored(gone=held.kept, made=list(made))
-        paths = extraction.change.paths if isinstance(extraction.change, ReplaceOrigins) else ()
-        if paths:
-            gone, left = without(self.context, held.paths, target, paths)
-            kept = [path for path in held.kept if path not in gone]
-            stay = [file for file in held.made if file.path not in gone]
-            held = _Stored(kept, [*held.gone, *(path for path in gone if path in held.kept)], [*stay, *left])
-        return held
-
     # ── committing ────────────────────────────────────────────────────────────────────────────────────
 
     def _commit(
@@ -181,107 +133,75 @@ class _Collection:
         properties: dict[str, str],
         message: str,
     ) -> StepResult:
-        subject = subject_of(self.context, self.name, self.checks, {f.name: f.type for f in target.fields})
+        context, where = self.context, self.definition.where
+        subject = subject_of(context, self.name, self.checks, {f.name: f.type for f in target.fields})
         aside = layout.aside(self.shape.schema)
-        stored = self._stored(self.base, extraction, target)
-        audited = _Audited()
-        if stored.paths and self._is_new_to_checks():
-            stored = self._audit_stored(subject, stored, target, aside, audited)
-        fresh = self._audit(subject, written, stored, target, aside, audited)
+        audit = Audit(context, subject, target, aside)
+        held = stored(context, self.base, extraction.change, target, where, self.base)
+        if held.paths and self._is_new_to_checks():
+            held = audit.stored(held)
+        fresh = audit.fresh(in_schema(context, written.batches, target, where), held.paths)
         delivered = sum(file.rows for file in fresh)
         self._check_mended(extraction, delivered)
-        everything = self.base is None or extraction.change == ReplaceAll()
-        is_other = not everything and self.base is not None and self.base.fields != target.fields
-        good = [*stored.made, *fresh]
-        change: Change = ReplaceAll() if everything or is_other else ReplaceFiles(tuple(stored.gone))
-        base = None if everything or is_other else self.base
-        drawn = written.drawn if not stored.made and not audited.aside else None
-        counting = Counting(
-            self.context,
-            target,
-            good,
-            drawn,
-            base,
-            stored.kept if isinstance(change, ReplaceFiles) and stored.gone else None,
-        )
-        snapshot = self.context.lake.commit(
-            self.name,
-            target,
-            good,
-            base=base,
-            run=self.context.run,
-            change=change,
-            cursor=cursor,
-            properties=properties,
-        )
-        counted = counting.of(snapshot)
-        judged = (*judge(self.context, subject, snapshot), *unusual(self.context, subject, counted))
-        results = ordered(subject.checks, _summed(audited.results), judged)
-        refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
-        set_apart = sum(file.rows for file in audited.aside) + written.unfit
-        held = self._keep_aside(extraction, aside, [*audited.aside, *self._in(written.aside, aside)])
-        many = "rows do" if written.unfit > 1 else "row does"
-        said = f"{written.unfit:,} {many} not fit the schema" if written.unfit else ""
+        drawn = written.drawn if not held.made and not audit.aside else None
+        new = _New(target, held, fresh, drawn, cursor, properties)
+        snapshot, counted, results = self._publish(extraction, new, subject, audit)
+        set_apart = sum(file.rows for file in audit.aside) + written.unfit
+        kept = self._keep_aside(extraction, aside, [*audit.aside, *in_schema(context, written.aside, aside, where)])
         return StepResult(
-            tables={self.name: snapshot, **held},
+            tables={self.name: snapshot, **kept},
             rows_in=written.rows,
             published=delivered,
             quarantined=set_apart,
             checks=results,
-            message="; ".join(filter(None, (message, said))),
+            message="; ".join(filter(None, (message, _unfit(written.unfit)))),
             records=(counted,),
         )
 
-    def _audit(
-        self, subject: Subject, written: Written, stored: _Stored, target: Target, aside: Target, audited: _Audited
-    ) -> list[DataFile]:
-        """Set aside the new rows that violate a quarantine check. Return the files of the others."""
-        fresh = list[DataFile]()
-        for file in self._in(written.batches, target):
-            earlier = [*stored.paths, *(each.path for each in fresh)]
-            good, bad, results = set_aside(self.context, subject, [file], target, earlier, aside)
-            fresh += good
-            audited.aside += bad
-            audited.results.append(results)
-        return fresh
-
-    def _audit_stored(
-        self, subject: Subject, stored: _Stored, target: Target, aside: Target, audited: _Audited
-    ) -> _Stored:
-        """Hold what is stored to checks that are new. Rows that violate one are set aside."""
-        files = {file.path: file for file in stored.made}
-        kept, gone, made = list[str](), list(stored.gone), list[DataFile]()
-        for path in stored.paths:
-            file = files.get(path) or DataFile(path, _rows(path))
-            earlier = [*kept, *(each.path for each in made)]
-            good, bad, results = set_aside(self.context, subject, [file], target, earlier, aside)
-            audited.aside += bad
-            audited.results.append(results)
-            if path in files:
-                made += good
-            elif bad:
-                gone.append(path)
-                made += good
-            else:
-                kept.append(path)
-        return _Stored(kept, gone, made)
+    def _publish(
+        self, extraction: Extraction, new: _New, subject: Subject, audit: Audit
+    ) -> tuple[Snapshot, Statistics, tuple[CheckResult, ...]]:
+        """Commit the rows, count them, and judge them by the other checks. Raises `CheckFailed`."""
+        context, held = self.context, new.held
+        is_same = self.base is not None and self.base.fields == new.target.fields
+        goes_on = is_same and extraction.change != ReplaceAll()
+        base = self.base if goes_on else None
+        good = [*held.made, *new.fresh]
+        stay = held.kept if goes_on and held.gone else None
+        counting = Counting(context, new.target, good, new.drawn, base, stay)
+        snapshot = context.lake.commit(
+            self.name,
+            new.target,
+            good,
+            base=base,
+            run=context.run,
+            change=ReplaceFiles(tuple(held.gone)) if goes_on else ReplaceAll(),
+            cursor=new.cursor,
+            properties=new.properties,
+        )
+        counted = counting.of(snapshot)
+        judged = (*judge(context, subject, snapshot), *unusual(context, subject, counted))
+        results = ordered(subject.checks, audit.results(), judged)
+        refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
+        return snapshot, counted, results
 
     def _keep_aside(self, extraction: Extraction, target: Target, files: Sequence[DataFile]) -> dict[str, Snapshot]:
         """Commit the rows set aside, beside those of earlier runs that are not replaced."""
         relation = PREFIX + self.name
         base = self.context.release.tables.get(relation)
         stays = self.base is not None and self.retaken is None
-        stored = self._stored(base if stays else None, extraction, target)
-        held = base is not None and bool(self.context.lake.scan(base).files)
+        where = self.definition.where
+        held = stored(self.context, base if stays else None, extraction.change, target, where, self.base)
+        has_rows = base is not None and bool(self.context.lake.scan(base).files)
         is_same = base is not None and base.fields == target.fields
-        if not files and (not held or (is_same and not stored.gone and stays)):
+        if not files and (not has_rows or (is_same and not held.gone and stays)):
             return {}
-        change: Change = ReplaceFiles(tuple(stored.gone)) if is_same and stored.kept else ReplaceAll()
+        change: Change = ReplaceFiles(tuple(held.gone)) if is_same and held.kept else ReplaceAll()
         return {
             relation: self.context.lake.commit(
                 relation,
                 target,
-                [*stored.made, *files],
+                [*held.made, *files],
                 base=base if isinstance(change, ReplaceFiles) else None,
                 run=self.context.run,
                 change=change,
@@ -347,21 +267,18 @@ class _Collection:
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
 
 
-def _rows(path: str) -> int:
-    import pyarrow.parquet as pq
+class _New(NamedTuple):
+    """What a collection publishes: rows that stay, new rows, perhaps a sample of them, and how far the source was
+    read."""
 
-    return int(pq.read_metadata(path).num_rows)
+    target: Target
+    held: Stored
+    fresh: Sequence[DataFile]
+    drawn: pa.Table | None
+    cursor: str | None
+    properties: Mapping[str, str]
 
 
-def _summed(parts: Sequence[tuple[CheckResult, ...]]) -> tuple[CheckResult, ...]:
-    """Return the sums of the quarantine results of all parts."""
-    found: dict[str, CheckResult] = {}
-    for result in (r for results in parts for r in results):
-        sofar = found.get(result.label, replace(result, violations=0, rows=0, sample=()))
-        found[result.label] = replace(
-            sofar,
-            violations=sofar.violations + result.violations,
-            rows=sofar.rows + result.rows,
-            sample=(*sofar.sample, *result.sample)[:5],
-        )
-    return tuple(found.values())
+def _unfit(count: int) -> str:
+    """Return how many rows do not fit the schema, as text."""
+    return f"{count:,} {'rows do' if count > 1 else 'row does'} not fit the schema" if count else ""

@@ -33,6 +33,10 @@ class ReplaceOrigins:
     paths: tuple[str, ...] = ()
 
 
+Replacement = Append | ReplaceAll | ReplaceOrigins
+"""What new rows of a source replace."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to read: a source below the project's `root`, from its last `cursor` on, with the run's `engine`.
@@ -90,7 +94,7 @@ class Extraction:
 
     parts: Iterable[Part]
     cursor: Callable[[], str | None]
-    change: Append | ReplaceAll | ReplaceOrigins = Append()  # noqa: RUF009
+    change: Replacement = Append()  # noqa: RUF009
     message: str = ""
 
     @classmethod
