@@ -19,8 +19,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "mainstem.nodes.limits": ("limits",),
-    "mainstem.nodes.sources": ("files", "database", "api", "web", "stream"),
+    "mainstem.nodes.databases": ("database",),
+    "mainstem.nodes.sources": ("files", "api", "web", "stream"),
     "mainstem.nodes.tables": ("table",),
+    "mainstem.nodes.tls": ("tls",),
     "mainstem.tables.joins": ("join",),
     "mainstem.tables.similarity": ("similar",),
     "mainstem.tables.unions": ("union",),
@@ -126,6 +128,7 @@ __all__ = [
     "table",
     "testing",
     "time_since_last",
+    "tls",
     "top_k",
     "union",
     "unique",
@@ -153,6 +156,7 @@ if TYPE_CHECKING:
     from mainstem.nodes import clean
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
+    from mainstem.nodes.databases import database
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.limits import limits
@@ -173,8 +177,9 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
-    from mainstem.nodes.sources import api, database, files, stream, web
+    from mainstem.nodes.sources import api, files, stream, web
     from mainstem.nodes.tables import table
+    from mainstem.nodes.tls import tls
     from mainstem.project.project import Project, load
     from mainstem.tables.joins import join
     from mainstem.tables.similarity import similar

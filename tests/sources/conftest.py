@@ -48,8 +48,8 @@ class Bench:
         graph = Graph({"source": definition}, Dag({"source": ()}))
         return Context(f"run-{self.runs}", "main", graph, release, self.engine, self.lake, self.state)
 
-    def collect(self, node, schema=None):
-        outcome = Collect(self.root)(Step("collect", "source", "test"), self.context(node, schema))
+    def collect(self, node, schema=None, **how):
+        outcome = Collect(self.root, **how)(Step("collect", "source", "test"), self.context(node, schema))
         self.tables = {**self.tables, **outcome.tables}
         self.state.save(*outcome.records)
         return outcome
@@ -129,3 +129,18 @@ def _shared(name):
 
 
 postgresql = _shared("postgresql").postgresql
+mariadb = _shared("mariadb").mariadb
+
+
+@pytest.fixture
+def cut():
+    """Makes a proxy that loses connections."""
+    made = []
+
+    def make(port):
+        made.append(_shared("cut").Cut(port))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -6,7 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from mainstem.nodes.sources import api, database, files, web
+from mainstem.nodes.databases import database
+from mainstem.nodes.sources import api, files, web
 from mainstem.testing.contracts.source import SourceContract, World
 
 FIRST = ((1, "a"), (2, "b"))

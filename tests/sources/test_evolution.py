@@ -12,7 +12,8 @@ import pytest
 
 import mainstem.nodes.checks as ms
 from mainstem.errors import CheckFailed, SourceError
-from mainstem.nodes.sources import api, database, files, web
+from mainstem.nodes.databases import database
+from mainstem.nodes.sources import api, files, web
 
 INSTANT = "timestamp('UTC', 6)"
 

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from mainstem.nodes.sources import api, database, files, web
+from mainstem.nodes.databases import database
+from mainstem.nodes.sources import api, files, web
 from mainstem.sources.inspection import observe, place, settled
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from mainstem.errors import SourceError, SourceUnreachable
-from mainstem.nodes.sources import database
+from mainstem.nodes.databases import database
+from mainstem.nodes.tls import tls
+from mainstem.sources.databases.postgresql import address, reason
 from mainstem.sources.inspection import introspect, observe
-from mainstem.sources.postgresql import reason
 
 INSTANT = "timestamp('UTC', 6)"
 DIGITS = "123456789012345678901234567890.5"
@@ -326,3 +327,57 @@ def test_a_database_that_is_not_there(bench, postgresql):
 def test_what_the_driver_says_first_is_left_out():
     said = 'NOT_FOUND: Failed to prepare query: ERROR:  relation "x" does not exist\nLINE 1: SELECT\n'
     assert reason(Exception(said)) == 'relation "x" does not exist'
+
+
+def test_rows_are_merged_by_key(bench, server):
+    url, run = server
+    run(
+        "CREATE TABLE orders (id text PRIMARY KEY, at timestamptz, gone boolean)",
+        "INSERT INTO orders VALUES ('a', '2013-01-01Z', false), ('b', '2013-01-01Z', false)",
+    )
+    node = database(url, table="orders", key="id", cursor="at", lag="1h", deleted="gone")
+    bench.collect(node)
+    assert bench.collect(node).message == "nothing new"
+    run("UPDATE orders SET at = '2013-01-02Z', gone = id = 'a'")
+    assert bench.collect(node).message == "1 merged by id, 1 removed"
+    assert bench.column("id") == ["b"]
+
+
+def test_a_cursor_of_texts_compares_their_bytes(bench, server):
+    url, run = server
+    run('CREATE TABLE log (id int, n text COLLATE "und-x-icu")', "INSERT INTO log VALUES (1, 'B')")
+    node = database(url, table="log", cursor="n")
+    bench.collect(node)
+    run("INSERT INTO log VALUES (2, 'a')", "INSERT INTO log VALUES (3, 'A')")
+    assert bench.collect(node).rows_in == 1
+    assert bench.column("id") == [1, 2]
+
+
+def test_a_server_that_goes_away_in_the_middle(bench, server, cut):
+    url, run = server
+    run("CREATE TABLE t AS SELECT n AS id, repeat('x', 90) AS s FROM generate_series(1, 200000) n")
+    port = urlsplit(url).port
+    proxy = cut(port)
+    node = database(url.replace(str(port), str(proxy.own)), table="t", key="id", write="merge", cursor="id")
+    types = introspect(node, bench.root, bench.engine)
+    proxy.after = 5_000_000
+    with pytest.raises(SourceUnreachable, match="the connection to the database was lost") as error:
+        bench.collect(node, types)
+    assert error.value.transient and proxy.cuts == 1 and not bench.tables
+    bench.collect(node, types)
+    assert bench.tables["source"].rows == 200_000
+
+
+def test_tls_settings_are_those_of_libpq(tmp_path):
+    said = address("postgresql://h/d", tls(ca="ca.pem", cert="me.pem", key="me.key"), tmp_path)
+    place = quote(str(tmp_path), safe="")
+    wanted = f"sslmode=verify-full&sslrootcert={place}%2Fca.pem&sslcert={place}%2Fme.pem&sslkey={place}%2Fme.key"
+    assert said == f"postgresql://h/d?connect_timeout=10&{wanted}"
+    assert address("postgresql://h/d", tls()).endswith("sslmode=verify-full&sslrootcert=system")
+    assert address("postgresql://h/d", tls(verify=False)).endswith("&sslmode=require")
+
+
+def test_a_server_without_tls_is_refused_if_it_is_asked_for(bench, postgresql):
+    with pytest.raises(SourceUnreachable) as error:
+        bench.collect(database(f"{postgresql}/postgres", table="t", tls=tls(verify=False)), {"a": "int64"})
+    assert "SSL" in error.value.got

@@ -69,6 +69,10 @@ class Source(Node):
             return self.contract
         return self.contract.get(column, self.contract.get("*", "evolve"))
 
+    def sets_aside(self, column: str) -> bool:
+        """Return whether rows are set aside whose value does not fit a column."""
+        return self.policy(column) == "quarantine"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Files(Source):
@@ -79,15 +83,6 @@ class Files(Source):
     format: FileFormat
     options: Mapping[str, Any] = field(default_factory=dict)
     storage: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Database(Source):
-    """A table of a database, or a query. With a `cursor` column, only rows beyond its last value are read."""
-
-    url: str
-    table: str | None = None
-    query: str | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -155,12 +150,12 @@ def _contract(name: str, value: Any) -> None:
         _POLICY(name, value)
 
 
-_COLLECTED: dict[str, Any] = {
+COLLECTED: dict[str, Any] = {
     **_EVERY,
     "schema": optional(_SCHEMA),
     "meta": {**META, "retries": optional(integer(0)), "contract": _contract},
 }
-_TIME: Kind = optional(column)
+TIME: Kind = optional(column)
 _NAMED = {said: kind for said, kind in META.items() if said != "name"}
 
 
@@ -169,11 +164,11 @@ _LIMITS = a(Limits, "limits, as in limits=ms.limits(seconds=600)")
 
 @declared(
     path=text,
-    time=_TIME,
+    time=TIME,
     format=optional(word(*_FORMATS)),
     options=optional(mapping(anything)),
     storage=optional(mapping(text)),
-    **_COLLECTED,
+    **COLLECTED,
 )
 def files(
     path: str,
@@ -222,51 +217,17 @@ def files(
     )
 
 
-@declared(url=text, table=optional(text), query=optional(text), time=_TIME, cursor=optional(column), **_COLLECTED)
-def database(
-    url: str,
-    *,
-    table: str | None = None,
-    query: str | None = None,
-    key: str | Sequence[str] | None = None,
-    time: str | None = None,
-    known: KnownSpec = None,
-    schema: Mapping[str, str] | None = None,
-    cursor: str | None = None,
-    checks: Sequence[Check] = (),
-    **meta: Any,
-) -> Database:
-    """Declare a `table` or a `query` of the database at `url` (`sqlite:///…`, `postgresql://…`).
-
-    Raises `DefinitionError` unless one of them is given.
-    """
-    if (table is None) == (query is None):
-        raise refused("a database requires a table or a query", [table, query], 'table="…" or query="…", one of them')
-    return Database(
-        url=url,
-        table=table,
-        query=query,
-        key=names(key),
-        time=time,
-        known=known,
-        schema=schema,
-        cursor=cursor,
-        checks=tuple(checks),
-        **meta,
-    )
-
-
 @declared(
     limits=_LIMITS,
     url=text,
     records=text,
-    time=_TIME,
+    time=TIME,
     cursor=optional(column),
     cursor_param=optional(text),
     params=optional(mapping(text)),
     headers=optional(mapping(text)),
     paging=word("auto", "page", "offset", "link", "none"),
-    **_COLLECTED,
+    **COLLECTED,
 )
 def api(
     url: str,
@@ -309,7 +270,7 @@ def api(
     )
 
 
-@declared(url=text, rows=text, fields=mapping(text, at_least=1), limits=_LIMITS, **_COLLECTED)
+@declared(url=text, rows=text, fields=mapping(text, at_least=1), limits=_LIMITS, **COLLECTED)
 def web(
     url: str,
     *,

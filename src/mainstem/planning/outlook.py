@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mainstem.nodes.definition import Graph
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.records import Release, Sample
+from mainstem.nodes.sources import Source
 from mainstem.nodes.spans import Span
 from mainstem.nodes.tables import Table
 from mainstem.nodes.written import Written
@@ -27,10 +28,11 @@ class Situation:
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
     views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
-    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again, and with
-    `between` the intervals of incremental tables in that span. `written` gives the definition of a node that had a
-    fingerprint; None if it was not kept. `sample` is what the branch is to work on. `reingest` are the sources whose
-    rows that were set aside are to be taken in again.
+    `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again and every
+    source with a cursor to be read again, and with `between` the intervals of incremental tables and the rows of
+    sources in that span. `written` gives the definition of a node that had a fingerprint; None if it was not kept.
+    `sample` is what the branch is to work on. `reingest` are the sources whose rows that were set aside are to be taken
+    in again.
     """
 
     release: Release
@@ -44,6 +46,13 @@ class Situation:
     sample: Sample | None = None
     between: Span | None = None
     reingest: frozenset[str] = frozenset()
+
+
+def is_by_time(definition: Definition) -> bool:
+    """Return whether a node can be made again for a span of time: an incremental table, or a source with a key whose
+    cursor is an instant or a date."""
+    column = getattr(definition.node, "intervals", None)
+    return column is not None and (definition.schema or {}).get(column, "").startswith(("timestamp", "date"))
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,16 @@ class Outlook:
         held = self.release.tables.get(name)
         if held is not None and held.id in self.situation.damaged:
             return Reason("a stored file is damaged")
-        if self.situation.refresh and isinstance(self.graph[name].node, Table):
+        if self.situation.refresh and self._is_refreshed(name):
             return Reason("a full refresh")
         if self.redefined(name):
             return Reason(self.redefinition(name))
-        is_backfilled = self.situation.between and getattr(self.graph[name].node, "intervals", None)
-        return Reason("a backfill") if is_backfilled else None
+        return Reason("a backfill") if self.situation.between and is_by_time(self.graph[name]) else None
+
+    def _is_refreshed(self, name: str) -> bool:
+        """Return whether a full refresh makes a node again: tables, and sources that are read by a cursor."""
+        node = self.graph[name].node
+        return isinstance(node, Table) or (isinstance(node, Source) and node.cursor is not None)
 
     def redefinition(self, name: str) -> str:
         """Return why a node's fingerprint changed: its own definition, or those of nodes that it depends on."""

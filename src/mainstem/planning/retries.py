@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mainstem.errors import MainstemError
 from mainstem.nodes.definition import Graph
@@ -34,6 +34,24 @@ class Tried(NamedTuple):
 
     outcome: StepResult | MainstemError
     attempts: int
+
+
+T = TypeVar("T")
+
+
+def repeated(call: Callable[[], T], count: int, wait: float, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Return the result of a call that is made again, up to `count` times, while its error may pass.
+
+    Raises the last error.
+    """
+    for attempt in range(count + 1):
+        try:
+            return call()
+        except MainstemError as problem:
+            if not problem.transient or attempt == count:
+                raise
+        sleep(min(wait * 2**attempt, LONGEST))
+    raise AssertionError(count)
 
 
 def tried(

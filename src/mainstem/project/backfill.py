@@ -9,6 +9,7 @@ from mainstem.graph.selection import select as selected
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.spans import LAST, Span, second_of
 from mainstem.nodes.tables import Table
+from mainstem.planning.outlook import is_by_time
 
 Moment = str | date | datetime
 """A date or an instant, or its ISO 8601 text. Without a time zone it is UTC."""
@@ -34,10 +35,11 @@ def span_of(
             got=f"--start {start} --end {end}",
             expected="an end after the start; the end itself is not included",
         )
-    tables = {name: node for name, node in graph.of(Table).items() if name in selected(graph.dag, select)}
-    if not any(node.intervals for node in tables.values()):
+    chosen = selected(graph.dag, select)
+    if not any(is_by_time(graph[name]) for name in chosen if name in graph):
+        tables = [name for name in graph.of(Table) if name in chosen]
         raise NotFound(
-            "no selected table is incremental",
+            "no selected table is incremental, and no selected source has a key and a cursor of time",
             got=", ".join(tables) or "no table",
             expected='a table with @ms.table(incremental="sold_at")',
             hint="mainstem run --full-refresh builds all rows of the other tables",

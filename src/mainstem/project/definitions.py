@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from mainstem.errors import MainstemError
@@ -13,9 +13,11 @@ from mainstem.nodes.definition import Evolved, Graph
 from mainstem.nodes.findings import Remedy, Rule
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Source, Stream
+from mainstem.planning.retries import repeated
 from mainstem.project.evolved import evolved_in
 from mainstem.project.kinds.scope import Schemas
 from mainstem.project.resolve import resolve
+from mainstem.project.running import retries_of
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 from mainstem.tables.fitting import Fitted
@@ -142,7 +144,9 @@ class Definitions:
         missing = [n for n, node in sources.items() if n not in locked and not isinstance(node, Stream)]
         for name in missing:
             try:
-                schema = introspect(sources[name], self.settings.root, self._adapters.engine)
+                retries, node = retries_of(self.settings), sources[name]
+                look = partial(introspect, node, self.settings.root, self._adapters.engine)
+                schema = repeated(look, retries.count if node.retries is None else node.retries, retries.wait)
                 locked[name] = self._introspected[name] = schema
             except MainstemError as problem:
                 raise problem.within(f"{name} ({sources[name].origin})") from None

@@ -15,6 +15,11 @@ from mainstem.settings import FILE, Settings
 
 def runner(settings: Settings, executors: Mapping[StepKind, Executor], workers: int | None = None) -> Runner:
     """Return what executes plans, with up to `workers` steps at once if given. Raises `SettingsError`."""
+    return Runner(executors, workers or settings.run.workers, retries_of(settings))
+
+
+def retries_of(settings: Settings) -> Retries:
+    """Return how often steps are tried again. Raises `SettingsError`."""
     run = settings.run
     for name, value, least in (("workers", run.workers, 1), ("retries", run.retries, 0)):
         if value is not None and value < least:
@@ -25,4 +30,4 @@ def runner(settings: Settings, executors: Mapping[StepKind, Executor], workers: 
     except DefinitionError as problem:
         where = f"{FILE}, [run] wait"
         raise SettingsError("the setting is no duration", where=where, got=run.wait, expected='"1s"') from problem
-    return Runner(executors, workers or run.workers, Retries(run.retries, wait))
+    return Retries(run.retries, wait)

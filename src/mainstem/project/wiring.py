@@ -165,13 +165,14 @@ class Adapters:
         few.
 
         With `rebuild`, views are built from the lake, whatever their online state. With `refresh`, tables are built
-        from all rows of their inputs, and with `between` intervals of incremental tables. `reingest` are sources whose
-        rows that were set aside come in again.
+        from all rows of their inputs and sources are read from the beginning, and with `between` intervals of
+        incremental tables and spans of sources are. `reingest` are sources whose rows that were set aside come in
+        again.
         """
         root = self.settings.root
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
-            "collect": _late("mainstem.sources.collect:Collect", lambda: (root, reingest)),
+            "collect": _late("mainstem.sources.collect:Collect", lambda: (root, reingest, refresh, between)),
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),

@@ -127,7 +127,16 @@ def _read_as(batch: pa.RecordBatch, shape: Shape, found: Mapping[str, str]) -> d
     free = {f.name for f in batch.schema if pa.types.is_string(f.type) or f.name in (shape.node.schema or {})}
     names = [name for name in found if name in free and known.get(name, "string") not in ("string", found[name])]
     fields = {f.name: f for f in arrow_schema({name: known[name] for name in names})}
-    return {name: known[name] for name in names if not _fails(batch.column(name), fields[name])}
+    declared = shape.node.schema or {}
+    held = [name for name in names if not _fails(batch.column(name), fields[name])]
+    return {name: known[name] for name in held if name in declared or not _has_code(batch.column(name), known[name])}
+
+
+def _has_code(column: pa.Array, type: str) -> bool:
+    """Return whether a text of a column of numbers is a code, such as `007`, that a number would not keep."""
+    if not pa.types.is_string(column.type) or not ibis.dtype(type).is_numeric():
+        return False
+    return bool(pc.any(pc.match_substring_regex(column, r"^\s*[+-]?0\d|^\s|\s$|^\+")).as_py())
 
 
 def _parted(batch: pa.RecordBatch, shape: Shape, doubtful: Sequence[Change], origin: str) -> pa.RecordBatch:
@@ -178,6 +187,7 @@ def _cast(column: pa.Array, type: pa.DataType) -> pa.Array:
         return column
     if _is_empty(column):
         return pa.nulls(len(column), type)
+    _refuse_loss(column, type)
     if pa.types.is_timestamp(type) and type.tz and pa.types.is_string(column.type):
         return _instants(column, type)
     if pa.types.is_string(type) and pa.types.is_timestamp(column.type):
@@ -185,6 +195,21 @@ def _cast(column: pa.Array, type: pa.DataType) -> pa.Array:
     if pa.types.is_string(type) and pa.types.is_nested(column.type):
         return pa.array([_text(value) for value in column.to_pylist()], pa.string())
     return pc.cast(column, type)
+
+
+def _refuse_loss(column: pa.Array, type: pa.DataType) -> None:
+    """Refuse casts that Arrow makes although a value may become another one. Raises `ArrowInvalid`."""
+    own = column.type
+    is_number = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
+    if is_number and pa.types.is_temporal(type):
+        raise pa.ArrowInvalid("a number is not an instant: it may count seconds, milliseconds or days")
+    if is_number and pa.types.is_boolean(type) and not pc.all(pc.is_in(column, pa.array([0, 1, None], own))).as_py():
+        raise pa.ArrowInvalid("a number other than 0 and 1 is not a boolean")
+    if pa.types.is_string(own) and pa.types.is_floating(type):
+        long = pc.fill_null(pc.match_substring_regex(column, r"^\s*[+-]?\d{16,}\.?0*\s*$"), False)
+        for text in pc.filter(column, long).to_pylist():
+            if Decimal(float(text)) != Decimal(text):
+                raise pa.ArrowInvalid("a float does not hold every digit")
 
 
 def _is_empty(column: pa.Array) -> bool:

@@ -17,17 +17,19 @@ from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.checks import Unique
 from mainstem.nodes.hidden import FILE, SEQ, visible
 from mainstem.nodes.sources import Source
+from mainstem.nodes.spans import Span
 from mainstem.planning.execution import Context, StepResult
-from mainstem.planning.outlook import OBSERVED
+from mainstem.planning.outlook import OBSERVED, is_by_time
 from mainstem.planning.plan import Step
 from mainstem.planning.sampling import SAMPLED, told
-from mainstem.ports import Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
+from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
 from mainstem.sources.auditing import Audit
 from mainstem.sources.evolution import Shape, evolved_to
-from mainstem.sources.extraction import Extraction, Part, ReplaceOrigins, Request
+from mainstem.sources.extraction import Extraction, Merge, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
 from mainstem.sources.reingesting import origins, parts
+from mainstem.sources.replacing import FILE_BYTES, Replacing, superseded
 from mainstem.sources.stored import Stored, in_schema, stored
 from mainstem.sources.writing import PREFIX, Layout, Writer, Written
 from mainstem.statistics.keeping import Counting
@@ -48,14 +50,23 @@ CHECKED = "mainstem.checks"
 class Collect:
     """The executor of `collect` steps, for the project at `root`."""
 
-    def __init__(self, root: Path, reingest: frozenset[str] = frozenset()) -> None:
-        """Take in again what was set aside of the sources `reingest`."""
+    def __init__(
+        self,
+        root: Path,
+        reingest: frozenset[str] = frozenset(),
+        refresh: bool = False,
+        between: Span | None = None,
+    ) -> None:
+        """Take in again what was set aside of the sources `reingest`. With `refresh` sources with a cursor are read
+        from the beginning, and with `between` the rows with a cursor in that span are."""
         self.root = root
         self.reingest = reingest
+        self.refresh, self.between = refresh, between
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Read what is new. Raises `SourceError`, or `CheckFailed` for rows that must not be published."""
-        return _Collection(self.root, step.node, context, step.node in self.reingest).outcome()
+        collection = _Collection(self.root, step.node, context, step.node in self.reingest)
+        return collection.outcome(self.refresh, self.between)
 
 
 class _Collection:
@@ -76,15 +87,11 @@ class _Collection:
         self.retaken = aside if reingest and self.base is not None else None
         self.checks = self._checks()
         self.checked = digest(canonical([str(check) for check in self.checks]))
-        self.known = self._known()
-        self.shape = Shape(self.node, dict(self.known), self.definition.where)
+        self.shape = Shape(self.node, self._known(), self.definition.where)
 
-    def outcome(self) -> StepResult:
+    def outcome(self, refresh: bool = False, between: Span | None = None) -> StepResult:
         observed = settled(self.node, self.root)
-        cursor = self.base.cursor if self.base else None
-        request = Request(self.name, self.node, self.root, cursor, self.shape, self.context.engine, self.context.report)
-        again = frozenset(origins(self.context, self.retaken)) if self.retaken else frozenset()
-        extraction = kind_of(self.node).extract(replace(request, again=again))
+        extraction = self._extracted(refresh, between)
         layout = Layout(self.context, self.name, self._hidden(extraction))
         written = self._write(extraction, layout)
         self.shape.end()
@@ -93,17 +100,41 @@ class _Collection:
         properties |= {OBSERVED: observed} if observed else {}
         properties |= {SAMPLED: self.sample} if self.sample else {}
         properties |= evolved_to(self.definition.evolved, visible(self.definition.schema or {}), self.shape.schema)
-        message = "; ".join(filter(None, (extraction.message, self.shape.message())))
+        message = "; ".join(filter(None, (extraction.message, self.shape.message(), extraction.told())))
         target = layout.target(self.shape.schema)
         if self.base is not None and self._nothing_new(extraction, written, reached, target):
             return self._unchanged(reached, properties, message)
         return self._commit(extraction, layout, target, written, reached, properties, message)
 
+    def _extracted(self, refresh: bool, between: Span | None) -> Extraction:
+        """Return what is new of the source, or all of it, or what is in a span."""
+        is_by_cursor = self.node.cursor is not None and self.base is not None
+        refresh = refresh and is_by_cursor
+        cursor = self.base.cursor if self.base and not refresh else None
+        again = frozenset(origins(self.context, self.retaken)) if self.retaken else frozenset()
+        extraction = kind_of(self.node).extract(
+            Request(
+                self.name,
+                self.node,
+                self.root,
+                cursor,
+                self.shape,
+                self.context.engine,
+                self.context.report,
+                again,
+                between if is_by_cursor and is_by_time(self.definition) else None,
+            )
+        )
+        if refresh and extraction.change == Append():
+            return replace(extraction, change=ReplaceAll())
+        return extraction
+
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────
 
     def _write(self, extraction: Extraction, layout: Layout) -> Written:
+        merges = isinstance(extraction.change, Merge)
         start = int(self.base.properties.get(NEXT, 0)) if self.base and extraction.change != ReplaceAll() else 0
-        writer = Writer(layout, start, bool(self.sample))
+        writer = Writer(layout, start, bool(self.sample), FILE_BYTES if merges else None)
         for part in chain(extraction.parts, self._set_aside_before(extraction)):
             writer.write(part)
         writer.keep(self.shape.unfit, self.shape.schema)
@@ -140,23 +171,36 @@ class _Collection:
         held = stored(context, self.base, extraction.change, target, where, self.base)
         if held.paths and self._is_new_to_checks():
             held = audit.stored(held)
-        fresh = audit.fresh(in_schema(context, written.batches, target, where), held.paths)
+        earlier = [] if isinstance(extraction.change, Merge) else held.paths  # a row that is replaced is no other row
+        came = fresh = audit.fresh(in_schema(context, written.batches, target, where), earlier)
+        bad = [*audit.aside, *in_schema(context, written.aside, aside, where)]
+        rows, set_apart, said = written.rows, sum(file.rows for file in bad), ""
+        drawn = written.drawn if not held.made and not bad else None
+        if isinstance(extraction.change, Merge):
+            stays = held
+            fresh, held, said = Replacing(context, self.node, extraction.change, target).of(came, stays)
+            drawn = drawn if fresh == came and not stays.paths else None
+            rows = sum(file.rows for file in fresh) + set_apart
+            if self._is_as_before(target, fresh, held):
+                kept = self._keep_aside(extraction, aside, bad, came)
+                return self._unchanged(cursor, properties, message, kept, set_apart, audit.results())
         delivered = sum(file.rows for file in fresh)
         self._check_mended(extraction, delivered)
-        drawn = written.drawn if not held.made and not audit.aside else None
         new = _New(target, held, fresh, drawn, cursor, properties)
         snapshot, counted, results = self._publish(extraction, new, subject, audit)
-        set_apart = sum(file.rows for file in audit.aside) + written.unfit
-        kept = self._keep_aside(extraction, aside, [*audit.aside, *in_schema(context, written.aside, aside, where)])
         return StepResult(
-            tables={self.name: snapshot, **kept},
-            rows_in=written.rows,
+            tables={self.name: snapshot, **self._keep_aside(extraction, aside, bad, came)},
+            rows_in=rows,
             published=delivered,
             quarantined=set_apart,
             checks=results,
-            message="; ".join(filter(None, (message, _unfit(written.unfit)))),
+            message="; ".join(filter(None, (message, said, _unfit(written.unfit)))),
             records=(counted,),
         )
+
+    def _is_as_before(self, target: Target, fresh: Sequence[DataFile], held: Stored) -> bool:
+        """Return whether a merge changes no row that is stored."""
+        return self.base is not None and self.base.fields == target.fields and not (fresh or held.gone or held.made)
 
     def _publish(
         self, extraction: Extraction, new: _New, subject: Subject, audit: Audit
@@ -185,13 +229,17 @@ class _Collection:
         refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
         return snapshot, counted, results
 
-    def _keep_aside(self, extraction: Extraction, target: Target, files: Sequence[DataFile]) -> dict[str, Snapshot]:
-        """Commit the rows set aside, beside those of earlier runs that are not replaced."""
+    def _keep_aside(
+        self, extraction: Extraction, target: Target, files: Sequence[DataFile], fresh: Sequence[DataFile]
+    ) -> dict[str, Snapshot]:
+        """Commit the rows set aside, beside those of earlier runs that are not replaced. `fresh` are the other rows."""
         relation = PREFIX + self.name
         base = self.context.release.tables.get(relation)
         stays = self.base is not None and self.retaken is None
         where = self.definition.where
         held = stored(self.context, base if stays else None, extraction.change, target, where, self.base)
+        if isinstance(extraction.change, Merge) and held.paths:
+            held = held.without(*superseded(self.context, held.paths, target, extraction.change, fresh, files))
         has_rows = base is not None and bool(self.context.lake.scan(base).files)
         is_same = base is not None and base.fields == target.fields
         if not files and (not has_rows or (is_same and not held.gone and stays)):
@@ -219,22 +267,42 @@ class _Collection:
                 hint="mainstem restore, or put back a copy of the file, and then mainstem check --files",
             )
 
-    def _unchanged(self, cursor: str | None, properties: dict[str, str], message: str) -> StepResult:
-        """Keep the snapshot. The release only saves how the source looked."""
+    def _unchanged(
+        self,
+        cursor: str | None,
+        properties: dict[str, str],
+        message: str,
+        aside: Mapping[str, Snapshot] | None = None,
+        set_apart: int = 0,
+        results: tuple[CheckResult, ...] = (),
+    ) -> StepResult:
+        """Keep the snapshot. The release only saves how the source looked, and what was set aside."""
         assert self.base is not None
         kept = {**properties, NEXT: self.base.properties.get(NEXT, "0")}
         snapshot = replace(self.base, cursor=cursor if cursor is not None else self.base.cursor, properties=kept)
-        said = "; ".join(filter(None, ("nothing new", message)))
-        return StepResult(tables={self.name: snapshot}, rows_in=0, published=0, quarantined=0, message=said)
+        said = "; ".join(filter(None, ("" if set_apart else "nothing new", message)))
+        return StepResult(
+            tables={self.name: snapshot, **(aside or {})},
+            rows_in=set_apart,
+            published=0,
+            quarantined=set_apart,
+            checks=results,
+            message=said,
+        )
 
     def _nothing_new(self, extraction: Extraction, written: Written, cursor: str | None, target: Target) -> bool:
         assert self.base is not None
         if self.base.fields != target.fields or self._is_new_to_checks() or self.retaken:
             return False
-        if extraction.change == ReplaceAll():
+        if extraction.is_digest:
             return cursor is not None and cursor == self.base.cursor
-        replaced = extraction.change.paths if isinstance(extraction.change, ReplaceOrigins) else ()
-        return not written.rows and not replaced
+        match extraction.change:
+            case ReplaceOrigins(paths):
+                return not written.rows and not paths
+            case Merge(scope=scope):
+                return not written.rows and scope is None
+            case change:
+                return not written.rows and change != ReplaceAll()
 
     # ── what applies ──────────────────────────────────────────────────────────────────────────────────
 
@@ -261,7 +329,7 @@ class _Collection:
         """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not
         block."""
         checks = declared(self.node)
-        if not self.node.cursor:
+        if not self.node.cursor or getattr(self.node, "merges", False):
             return checks
         own = set(self.node.checks)
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)

@@ -8,70 +8,71 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.errors import SourceError
+from mainstem.nodes.durations import microseconds
+
 
 class Watermark:
-    """Passes only rows that were not read before, and records how far it got."""
+    """Passes only rows that were not read before, and records how far it got. With `again` it passes all rows, because
+    those that were read before replace themselves."""
 
-    def __init__(self, column: str, cursor: str | None) -> None:
+    def __init__(self, column: str, cursor: str | None, again: bool = False) -> None:
         self.column = column
+        self._again = again
         state = json.loads(cursor) if cursor else {}
         self._last: Any = state.get("last")
         self._seen = frozenset(state.get("seen", ()))
         self._greatest: Any = None
+        self._type: Any = None
         self._there: set[str] = set()
 
-    def fresh(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def fresh(self, batch: pa.RecordBatch, values: pa.Array | None = None) -> pa.RecordBatch:
         """Return the rows of a batch beyond the last value, and the unseen rows at it.
 
-        Once there is a last value, rows with null in the cursor column are dropped.
+        `values` are those of the cursor, if the batch has them in another type. Once there is a last value, rows with
+        null in the cursor column are dropped.
         """
-        column = batch.column(self.column)
-        if self._last is not None:
+        column = batch.column(self.column) if values is None else values
+        if self._last is not None and not self._again:
             last = _parsed(self._last, column.type)
-            batch = batch.filter(pc.fill_null(pc.greater_equal(column, last), False))
-            batch = batch.filter(pa.array(self._unseen(batch, last), pa.bool_()))
-        self._advance(batch)
+            beyond = pc.fill_null(pc.greater_equal(column, last), False)
+            batch, column = batch.filter(beyond), column.filter(beyond)
+            unseen = self._unseen(batch, column, last)
+            batch, column = batch.filter(unseen), column.filter(unseen)
+        self._advance(batch, column)
         return batch
-
-    def unread(self, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Return the rows that were not read before, of rows at or beyond the last value; with the order of SQLite."""
-        place, found = names.index(self.column), list[tuple[Any, ...]]()
-        for row in rows:
-            value, told = row[place], dict(zip(names, row, strict=True))
-            if self._last is not None and value == self._last and self._is_seen(told):
-                continue
-            found.append(row)
-            if value is None or (self._greatest is not None and _rank(value) < _rank(self._greatest)):
-                continue
-            if value != self._greatest:
-                self._greatest, self._there = value, set()
-            self._there.add(digest(told))
-        return found
 
     def text(self) -> str | None:
         """Return the cursor to save, after all batches; None if there was no value."""
         last, there = self._last, set(self._seen)
-        if self._greatest is not None and plain(self._greatest) != self._last:
+        if self._greatest is not None and self._is_later():
             last, there = plain(self._greatest), set()
         return None if last is None else json.dumps({"last": last, "seen": sorted(there | self._there)})
 
-    def _unseen(self, batch: pa.RecordBatch, last: pa.Scalar) -> list[bool]:
-        at_last = pc.equal(batch.column(self.column), last).to_pylist()
-        return [not at or not self._is_seen(batch.slice(row, 1).to_pylist()[0]) for row, at in enumerate(at_last)]
+    def _is_later(self) -> bool:
+        """Return whether the greatest value of this time is beyond the last one."""
+        if self._last is None or not self._again:
+            return bool(plain(self._greatest) != self._last)
+        return bool(self._greatest > _parsed(self._last, self._type).as_py())
+
+    def _unseen(self, batch: pa.RecordBatch, column: pa.Array, last: pa.Scalar) -> pa.Array:
+        at_last = pc.equal(column, last).to_pylist()
+        unseen = (not at or not self._is_seen(batch.slice(row, 1).to_pylist()[0]) for row, at in enumerate(at_last))
+        return pa.array(unseen, pa.bool_())
 
     def _is_seen(self, row: Mapping[str, Any]) -> bool:
         return digest(row) in self._seen or _earlier_digest(row) in self._seen
 
-    def _advance(self, batch: pa.RecordBatch) -> None:
-        column = batch.column(self.column)
+    def _advance(self, batch: pa.RecordBatch, column: pa.Array) -> None:
+        self._type = column.type
         greatest = pc.max(column).as_py()
         if greatest is None or (self._greatest is not None and greatest < self._greatest):
             return
@@ -79,6 +80,35 @@ class Watermark:
             self._greatest, self._there = greatest, set()
         there = batch.filter(pc.fill_null(pc.equal(column, _parsed(plain(greatest), column.type)), False))
         self._there |= {digest(row) for row in there.to_pylist()}
+
+
+def earlier(last: Any, lag: str | int | None, type: str, where: str) -> Any:
+    """Return the value of a cursor that is `lag` before the last one, as JSON. Raises `SourceError` for a lag that does
+    not fit the type of the cursor."""
+    if lag is None or last is None:
+        return last
+    is_time = type.startswith(("timestamp", "date"))
+    if is_time != isinstance(lag, str):
+        raise SourceError(
+            "the lag does not fit the cursor",
+            where=where,
+            got=f"lag={lag!r} of a cursor of type {type}",
+            expected='a duration, lag="1h"' if is_time else "a whole number, lag=1000",
+        )
+    if not isinstance(lag, str):
+        return str(Decimal(last) - lag) if isinstance(last, str) else last - lag
+    length = timedelta(microseconds=microseconds(lag))
+    if type.startswith("date"):
+        return (date.fromisoformat(last[:10]) - max(length, timedelta(days=1))).isoformat()
+    return plain(datetime.fromisoformat(last) - length)
+
+
+def inside(column: pa.Array, since: Any, until: Any) -> pa.Array:
+    """Return whether values of a cursor are from `since` on and before `until`, as JSON; None for no end."""
+    kept = pc.greater_equal(column, _parsed(since, column.type))
+    if until is not None:
+        kept = pc.and_(kept, pc.less(column, _parsed(until, column.type)))
+    return pc.fill_null(kept, False)
 
 
 def digest(row: Mapping[str, Any]) -> str:
@@ -93,11 +123,6 @@ def _told(value: Any) -> Any:
     if isinstance(value, str):
         return value.removesuffix("T00:00:00Z")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else json.dumps(value, default=str)
-
-
-def _rank(value: Any) -> tuple[int, Any]:
-    """Return the place of a value in SQLite's order: numbers, texts, blobs."""
-    return (2 if isinstance(value, bytes) else 1 if isinstance(value, str) else 0), value
 
 
 def _earlier_digest(row: Mapping[str, Any]) -> str:

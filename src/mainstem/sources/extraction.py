@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mainstem.nodes.hidden import visible
+from mainstem.nodes.spans import Span
 from mainstem.ports import Append, Engine, Relation, ReplaceAll
 from mainstem.sources.feed import Feed
 
@@ -33,7 +34,20 @@ class ReplaceOrigins:
     paths: tuple[str, ...] = ()
 
 
-Replacement = Append | ReplaceAll | ReplaceOrigins
+@dataclass(frozen=True)
+class Merge:
+    """Replace the rows with the same key. Of new rows with one key, the latest by `column` counts.
+
+    Stored rows whose key does not come are removed if they are in the `scope`: all of them, those with the column in a
+    span, or none.
+    """
+
+    key: tuple[str, ...]
+    column: str | None = None
+    scope: Literal["all"] | Span | None = None
+
+
+Replacement = Append | ReplaceAll | ReplaceOrigins | Merge
 """What new rows of a source replace."""
 
 
@@ -42,7 +56,7 @@ class Request:
     """What to read: a source below the project's `root`, from its last `cursor` on, with the run's `engine`.
 
     `shape` has the columns and types that are known. It grows with the batches that meet it. `again` are files of the
-    source to be read again.
+    source to be read again. With `between` the rows with a cursor in this span are to be read again, and no others.
     """
 
     name: str
@@ -53,6 +67,7 @@ class Request:
     engine: Engine
     report: Callable[[str], None] = lambda _: None
     again: frozenset[str] = frozenset()
+    between: Span | None = None
 
     @property
     def schema(self) -> Mapping[str, str]:
@@ -86,20 +101,24 @@ class Part:
 
 @dataclass(frozen=True)
 class Extraction:
-    """New rows and what they replace. `cursor` is called after the parts are written, because it is known only then.
+    """New rows and what they replace. `cursor` and `told`, a message, are called after the parts are written, because
+    they are known only then.
 
-    Nothing is new where no row is written and none removed, or where all rows are replaced and the cursor, which holds
-    their digest then, is the same as before.
+    Nothing is new where no row is written and none removed. With `is_digest` the cursor is a digest of all rows, and
+    nothing is new if it is the same as before.
     """
 
     parts: Iterable[Part]
     cursor: Callable[[], str | None]
     change: Replacement = Append()  # noqa: RUF009
     message: str = ""
+    is_digest: bool = False
+    told: Callable[[], str] = lambda: ""
 
     @classmethod
-    def replacing(cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Extraction:
-        """Return an extraction that replaces all rows. The cursor is their digest, so unchanged rows are detected.
+    def replacing(cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema, change: Merge | None = None) -> Extraction:
+        """Return an extraction that replaces all rows, or makes another change of them. The cursor is their digest, so
+        unchanged rows are detected.
 
         `schema` is that of the first batch, or of all batches.
         """
@@ -111,14 +130,33 @@ class Extraction:
                     _hash(hasher, column)
                 yield batch
 
-        return cls(fed(hashed(), schema), lambda: json.dumps({"sha256": hasher.hexdigest()}), ReplaceAll())
+        def digest() -> str:
+            return json.dumps({"sha256": hasher.hexdigest()})
+
+        return cls(fed(hashed(), schema), digest, change or ReplaceAll(), is_digest=True)
 
     @classmethod
     def appending(
-        cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema, cursor: Callable[[], str | None]
+        cls,
+        batches: Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        cursor: Callable[[], str | None],
+        told: Callable[[], str] = lambda: "",
     ) -> Extraction:
         """Return an extraction that appends rows."""
-        return cls(fed(batches, schema), cursor)
+        return cls(fed(batches, schema), cursor, told=told)
+
+    @classmethod
+    def merging(
+        cls,
+        batches: Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        change: Merge,
+        cursor: Callable[[], str | None],
+        told: Callable[[], str] = lambda: "",
+    ) -> Extraction:
+        """Return an extraction whose rows replace those of the same key."""
+        return cls(fed(batches, schema), cursor, change, told=told)
 
 
 def fed(batches: Iterable[pa.RecordBatch], schema: pa.Schema, name: str = "") -> Iterator[Part]:

@@ -173,3 +173,8 @@ def kept(type: dt.DataType) -> str:
     if type.is_null() or type.is_json() or not is_storable(type):
         return "string"
     return "int64" if type.is_integer() else "float64" if type.is_floating() else str(type.copy(nullable=True))
+
+
+def kept_types(types: Mapping[str, dt.DataType | str]) -> dict[str, str]:
+    """Return the stored types of columns."""
+    return {name: kept(ibis.dtype(type)) for name, type in types.items()}

@@ -109,10 +109,18 @@ def _again(
         batches = [from_records(records, shape, origin)]
     else:  # a batch has the columns of its first row
         alike = (list(some) for _, some in groupby(records, key=tuple))
-        batches = [fit(pa.RecordBatch.from_pylist(some), shape, origin, loose=True) for some in alike]
+        batches = [fit(_batch(some, shape, origin), shape, origin, loose=True) for some in alike]
     for batch in batches:
         files = pa.RecordBatch.from_pydict({FILE: pa.array([file] * batch.num_rows, pa.string())})
         yield _with_file(batch, files, has_file)
+
+
+def _batch(records: list[dict[str, Any]], shape: Shape, origin: str) -> pa.RecordBatch:
+    """Return rows of the same columns as a batch, also if the values of a column have several types."""
+    from mainstem.sources.databases.values import batch_of
+
+    names = list(records[0])
+    return batch_of(names, [list(record.values()) for record in records], shape.schema, origin, shape.node.sets_aside)
 
 
 def _with_file(batch: pa.RecordBatch, of: pa.RecordBatch, has_file: bool) -> pa.RecordBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,10 +72,10 @@ class Layout:
 
 class Writer:
     """Writes parts of the source `name`, the rows numbered from `next_seq` on. `sampled` says that only a sample is
-    taken."""
+    taken. `file_bytes` splits the rows into files of about this size."""
 
-    def __init__(self, layout: Layout, next_seq: int, sampled: bool) -> None:
-        self.layout, self.context, self.sampled = layout, layout.context, sampled
+    def __init__(self, layout: Layout, next_seq: int, sampled: bool, file_bytes: int | None = None) -> None:
+        self.layout, self.context, self.sampled, self.file_bytes = layout, layout.context, sampled, file_bytes
         self.written = Written(next_seq)
 
     def write(self, part: Part) -> None:
@@ -116,7 +116,7 @@ class Writer:
         return self._settled(part.again())
 
     def _write(self, part: Part) -> tuple[Target, tuple[DataFile, ...], pa.Table | None, tuple[DataFile, ...]]:
-        target = self.layout.target(part.schema)
+        target = replace(self.layout.target(part.schema), file_bytes=self.file_bytes)
         incoming = ibis.table(dict(part.columns), name=INCOMING)
         doubt = None if part.doubt is None else part.doubt(incoming)
         try:

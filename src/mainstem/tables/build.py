@@ -19,6 +19,7 @@ from mainstem.nodes.statistics import Statistics
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, DataFile, ReplaceAll, ReplaceFiles, Scan, Snapshot, Target
+from mainstem.sources.merging import Rules, merged, newest
 from mainstem.statistics.keeping import Counting
 from mainstem.tables.intervals import (
     FILE_BYTES,
@@ -34,7 +35,6 @@ from mainstem.tables.intervals import (
     within,
 )
 from mainstem.tables.join_checks import check_joins
-from mainstem.tables.merging import merged, newest
 from mainstem.tables.needed import needed
 from mainstem.tables.new_part import Part, made_before, made_of, new_parts
 from mainstem.tables.versions import refuse_lost, versioned
@@ -142,7 +142,8 @@ class _Work:
         """Replace the rows whose key comes again, and keep the others."""
         wrote = self._written(parts) if parts else Written(())
         good, bad, doubts = set_aside(self.context, self.subject, wrote.valid, self.target)
-        merge = merged(self.context, base, self.target, good, self.node.key, self.node.incremental)
+        rules = Rules(self.node.key, self.node.incremental, keeps_later=True)
+        merge = merged(self.context, self.context.scan(base).files, self.target, good, rules)
         if not merge.new and not wrote.aside and not bad:
             return _unchanged(base, self.made)
         others = Rest(merge.stay, merge.gone, merge.kept)

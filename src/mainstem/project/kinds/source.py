@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mainstem.errors import SchemaError
-from mainstem.graph.fingerprint import canonical, digest
+from mainstem.graph.fingerprint import canonical, digest, of_expression
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.hidden import GONE, SEQ, STREAM
 from mainstem.nodes.sources import Source
@@ -39,7 +39,8 @@ class AnySource(NodeKind[S], Generic[S]):
         evolved = scope.evolved.get(name, {})
         unlocked = [column for column, (was, _) in evolved.items() if was is None]
         known = known_of_source(node, unbound(name, schema), unlocked)
-        fingerprint = digest("source", plain(node, but=("known", "limits", "contract")), canonical(schema))
+        later = _later(node, unbound(name, schema))
+        fingerprint = digest("source", plain(node, but=_ASIDE), canonical(schema), *later)
         declared = digest(fingerprint, canonical({c: str(k) for c, k in known.items()}))
         read = [scope.done[each].read_fingerprint for each in inputs]
         rules = tuple(rule for rule in scope.rules if rule.node == name)
@@ -74,6 +75,20 @@ class AnySource(NodeKind[S], Generic[S]):
     def events(self, name: str, node: S, inputs: tuple[str, ...], stored: ibis.Table, scope: Scope) -> ibis.Table:
         """Return all rows that ever existed, before remedies; with `_gone` if they can be retracted."""
         return stored
+
+
+_ASIDE = ("known", "limits", "contract", "write", "lag", "deleted", "tls")
+"""What is not part of a fingerprint as it is declared."""
+
+
+def _later(node: Source, table: ibis.Table) -> list[str]:
+    """Return settings that came later, so that fingerprints of sources without them last. Raises `SchemaError` for a
+    mark of deleted rows that is not a condition."""
+    from mainstem.nodes.expressions import resolve_boolean
+
+    deleted = getattr(node, "deleted", None)
+    marks = [] if deleted is None else [of_expression(resolve_boolean(table, deleted))]
+    return (["merge"] if getattr(node, "merges", False) else []) + marks
 
 
 class CollectedKind(AnySource[Source]):

@@ -1,159 +1,160 @@
-"""Databases: tables and queries of SQLite and PostgreSQL."""
+"""Databases: tables and queries, read as a whole, by a cursor, or merged by key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstem.graph.fingerprint import digest
-from mainstem.nodes.sources import Database
+from mainstem.errors import SourceError
+from mainstem.nodes.databases import Database
 from mainstem.ports import Engine
-from mainstem.sources.extraction import Extraction, Request
+from mainstem.sources.databases import dialect_of, scheme
+from mainstem.sources.databases.files import observed
+from mainstem.sources.extraction import Extraction, Merge, Request
 from mainstem.sources.kind import SourceKind
-from mainstem.sources.listing import stamp
 from mainstem.sources.progress import last_of
-from mainstem.sources.sqlite import declared_types, file_of
 
 if TYPE_CHECKING:
-    import ibis.expr.datatypes as dt
     import pyarrow as pa
 
     from mainstem.sources.cursors import Watermark
-    from mainstem.sources.postgresql import Column
-
-SAMPLE = 1_000
-"""The number of rows that tell the types of SQLite's columns that declare none."""
+    from mainstem.sources.databases.base import Column, Dialect, Window
 
 
 class DatabaseKind(SourceKind[Database]):
-    """Unstored rows at or beyond the cursor's last value, or all rows without a cursor."""
+    """All rows, or those at or beyond the cursor's last value, or those of a span. See `sources.databases`."""
 
     node_type = Database
 
     def extract(self, request: Request) -> Extraction:
-        from mainstem.sources.adbc import scheme
-        from mainstem.sources.arrow import arrow_schema, fit
+        from mainstem.sources.arrow import arrow_schema
         from mainstem.sources.cursors import Watermark
 
         node: Database = request.node
+        reading = _Reading(request)
         schema = arrow_schema(request.schema)
-        if scheme(node.url) == "sqlite":
-            mark = Watermark(node.cursor, request.cursor) if node.cursor else None
-            exact = (fit(batch, request.shape, node.table or "", loose=True) for batch in _exact(request, mark))
-            return Extraction.appending(exact, schema, mark.text) if mark else Extraction.replacing(exact, schema)
-        found, batches = _found(request), _batches(request)
-
-        def fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
-            return fit(batch, request.shape, node.table or "", found=found, loose=True)
-
+        scope: Any = request.between or ("all" if last_of(request.cursor) is None else None)
+        change = Merge(node.key, node.cursor, scope)
         if node.cursor is None:
-            return Extraction.replacing((fitted(batch) for batch in batches), schema)
-        mark = Watermark(node.cursor, request.cursor)
-        return Extraction.appending((mark.fresh(fitted(batch)) for batch in batches), schema, mark.text)
+            return Extraction.replacing(reading.fitted(None), schema, change if node.merges else None)
+        merges = node.merges or request.between is not None
+        mark = Watermark(node.cursor, request.cursor, again=merges)
+        if merges:
+            return Extraction.merging(reading.fitted(mark), schema, change, mark.text, reading.told)
+        return Extraction.appending(reading.fitted(mark), schema, mark.text, reading.told)
 
     def introspect(self, source: Database, root: Path, engine: Engine) -> Mapping[str, str]:
-        from mainstem.sources.inference import kept
+        from mainstem.sources.arrow import types_of
+        from mainstem.sources.databases.base import types
+        from mainstem.sources.inference import kept_types
 
-        return {name: kept(type) for name, type in _columns(source, root).items()}
+        dialect = dialect_of(source.url)
+        columns = dialect.columns(source, root)
+        found = kept_types(types(columns, source.schema or {}))
+        if len(found) < len(columns):  # their values tell their types
+            with closing(dialect.batches(source, root, dialect.query(source, columns), source.schema)) as batches:
+                first = next(batches, None)
+            seen = {} if first is None else kept_types(types_of(first.schema))
+            found = {column.name: found.get(column.name) or seen.get(column.name, "string") for column in columns}
+        return found
 
     def observe(self, source: Database, root: Path, cursor: str | None) -> str | None:
-        if not source.url.startswith("sqlite:///"):
-            return None  # other databases do not report when they changed
-        file = file_of(source.url, root)
-        wal = file.with_name(f"{file.name}-wal")
-        if stamp(file) is None:
-            raise FileNotFoundError(file)
-        return digest(repr(stamp(file)), repr(stamp(wal)))
+        return observed(scheme(source.url), source.url, root)
 
     def identity(self, source: Database) -> Mapping[str, Any]:
         return {name: getattr(source, name) for name in ("url", "table", "query", "cursor")}
 
 
-# ── extraction ────────────────────────────────────────────────────────────────────────────────────────
+class _Reading:
+    """Reads the rows of a request."""
 
+    def __init__(self, request: Request) -> None:
+        self.request, self.node = request, request.node
+        self.dialect: Dialect = dialect_of(self.node.url)
+        self.uncertain = 0
 
-def _exact(request: Request, mark: Watermark | None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of SQLite that were not read before. They are compared as they are stored."""
-    from mainstem.sources.adbc import statement
-    from mainstem.sources.arrow import require
-    from mainstem.sources.inference import kept
-    from mainstem.sources.sqlite import answered, batch_of
+    def fitted(self, mark: Watermark | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in the columns and types of the source, which may grow by them. `mark` passes those that were
+        not read before, also of those that will be set aside."""
+        from mainstem.sources.arrow import fit, require
+        from mainstem.sources.databases.base import types
+        from mainstem.sources.inference import kept_types
 
-    node: Database = request.node
-    count, where = 0, f"{request.where}, {node.table}" if node.table else request.where
-    with answered(node, request.root, *statement(node, last_of(request.cursor))) as (names, groups):
-        require([node.cursor] if node.cursor else [], names, request.where)
-        declared = declared_types(node.url, request.root, node.table) if node.table else {}
-        kinds = {name: kept(type) for name, type in declared.items()}
-        for rows in groups:
-            unread = mark.unread(names, rows) if mark else rows
-            yield batch_of(names, unread, {**kinds, **request.schema}, where)
-            count += len(rows)
-            request.report(f"{count:,} rows")
-
-
-def _batches(request: Request) -> Iterator[pa.RecordBatch]:
-    from mainstem.sources.adbc import reading
-    from mainstem.sources.arrow import require
-    from mainstem.sources.postgresql import finite
-
-    node: Database = request.node
-    rows = 0
-    with reading(node, *_query(request)) as reader:
-        require([node.cursor] if node.cursor else [], reader.schema.names, request.where)
-        for batch in reader:
-            yield finite(batch, request.where)
+        request, node, shape = self.request, self.node, self.request.shape
+        columns = self.dialect.columns(node, request.root)
+        require([node.cursor] if node.cursor else [], [column.name for column in columns], request.where)
+        declared = node.schema or {}
+        named = kept_types(types(columns, {**request.schema, **declared}))
+        is_typed = len(named) == len(columns) and self.dialect.is_typed
+        found = {name: declared.get(name, type) for name, type in named.items()} if is_typed else None
+        rows = 0
+        window = self._window()
+        query = self.dialect.query(node, self._with_types(columns), window)
+        for batch in self.dialect.batches(node, request.root, query, {**named, **request.schema}):
+            fresh = batch if mark is None else self._fresh(batch, mark, window)
+            yield fit(fresh, shape, node.table or "", found=self.dialect.found(fresh, found), loose=True)
             rows += batch.num_rows
             request.report(f"{rows:,} rows")
+        self._count_nulls(columns)
 
+    def _fresh(self, batch: pa.RecordBatch, mark: Watermark, window: Window) -> pa.RecordBatch:
+        """Return the rows that are wanted, by their cursor as a value of its type."""
+        from mainstem.sources.arrow import arrow_schema, cast
+        from mainstem.sources.cursors import inside
 
-def _query(request: Request) -> tuple[str, tuple[Any, ...]]:
-    from mainstem.sources.adbc import statement
-    from mainstem.sources.arrow import require
+        known = self.request.schema.get(self.node.cursor)
+        values = batch.column(self.node.cursor)
+        if known is not None:
+            try:
+                values = cast(values, arrow_schema({self.node.cursor: known}).field(0), self.request.where)
+            except SourceError:
+                return batch  # a cursor that is none: the contract decides
+        if self.request.between is not None:
+            kept = inside(values, window.since, window.until)
+            batch, values = batch.filter(kept), values.filter(kept)
+        return mark.fresh(batch, values)
 
-    node: Database = request.node
-    last = last_of(request.cursor)
-    found = _postgresql_columns(node)
-    require([node.cursor] if node.cursor else [], [column.name for column in found], request.where)
-    kind = next((column.kind for column in found if column.name == node.cursor), "text")
-    return statement(node, last, [column.sql for column in found], kind)
+    def told(self) -> str:
+        """Return how many rows the cursor does not reach, as text."""
+        if not self.uncertain:
+            return ""
+        what = f"{self.uncertain:,} row{' has' if self.uncertain == 1 else 's have'} no {self.node.cursor}"
+        again = "read again each time" if self.node.merges else "not read again: mainstem run --full-refresh reads them"
+        return f"{what}, and {'is' if self.uncertain == 1 else 'are'} {again}"
 
+    def _with_types(self, columns: list[Column]) -> list[Column]:
+        """Return the columns with the types that are known, so that a cursor is compared as what it means."""
+        import ibis
 
-def _found(request: Request) -> dict[str, str]:
-    """Return the columns that PostgreSQL has now, with their types."""
-    from mainstem.sources.inference import kept
-    from mainstem.sources.postgresql import types
+        known = self.request.schema
+        if self.dialect.is_typed:
+            return columns
+        return [replace(each, type=ibis.dtype(known[each.name])) if each.name in known else each for each in columns]
 
-    known = request.node.schema or {}
-    found = types(_postgresql_columns(request.node), {**request.schema, **known})
-    return {name: known.get(name, kept(type)) for name, type in found.items()}
+    def _window(self) -> Window:
+        from mainstem.nodes.spans import LAST, moment_of
+        from mainstem.sources.cursors import earlier, plain
+        from mainstem.sources.databases.base import ALL, Window
 
+        request, node = self.request, self.node
+        if node.cursor is None:
+            return ALL
+        type = request.schema.get(node.cursor, "string")
+        if request.between is None:
+            since = earlier(last_of(request.cursor), node.lag, type, request.where)
+            return Window(since, nulls=node.merges)
+        start, end = request.between
+        as_value: Callable[[int], Any] = lambda second: plain(  # noqa: E731
+            moment_of(second).date() if type.startswith("date") else moment_of(second)
+        )
+        return Window(as_value(start), None if end == LAST else as_value(end))
 
-# ── introspection ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _columns(node: Database, root: Path) -> dict[str, dt.DataType]:
-    """Return columns and types. Raises `SourceError` for an ambiguous type of PostgreSQL."""
-    import ibis.expr.datatypes as dt
-
-    from mainstem.sources.adbc import scheme, statement
-    from mainstem.sources.postgresql import types
-    from mainstem.sources.sqlite import answered, batch_of
-
-    if scheme(node.url) != "sqlite":
-        return types(_postgresql_columns(node), node.schema or {})
-    with answered(node, root, f"{statement(node, None)[0]} LIMIT {SAMPLE}", ()) as (names, groups):
-        first = batch_of(names, next(groups), node.schema or {}, node.table or node.url)
-    found = {f.name: dt.DataType.from_pyarrow(f.type) for f in first.schema}
-    declared = declared_types(node.url, root, node.table) if node.table else {}
-    return {name: declared.get(name, type) for name, type in found.items()}
-
-
-def _postgresql_columns(node: Database) -> list[Column]:
-    """Return PostgreSQL's columns, from a query without rows."""
-    from mainstem.sources.adbc import reading, statement
-    from mainstem.sources.postgresql import described
-
-    with reading(node, f"{statement(node, None)[0]} LIMIT 0", ()) as reader:
-        return described(reader.schema)
+    def _count_nulls(self, columns: list[Column]) -> None:
+        node = self.node
+        if node.cursor is None or self.request.between is not None:
+            return
+        for batch in self.dialect.batches(node, self.request.root, self.dialect.nulls(node)):
+            self.uncertain += int(batch.column(0)[0].as_py())
