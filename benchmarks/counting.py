@@ -40,7 +40,7 @@ class Nothing:
 @contextmanager
 def without() -> Iterator[None]:
     """Runs count nothing."""
-    with patch("mainstem.sources.collect.Counting", Nothing), patch("mainstem.tables.build.Counting", Nothing):
+    with patch("mainstem.sources.publishing.Counting", Nothing), patch("mainstem.tables.build.Counting", Nothing):
         yield
 
 

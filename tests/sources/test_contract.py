@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 
+import duckdb
 import pytest
 
 from mainstem.nodes.databases import database
@@ -53,6 +54,30 @@ class TestDatabaseFromACursor(SourceContract):
             database(url, table="t", cursor="id") for url in ("sqlite:///registry.db", "sqlite:///absent.db")
         )
         return World(tmp_path, source, absent, registry)
+
+
+class TestDatabaseThatIsMerged(SourceContract):
+    @pytest.fixture(params=[{}, {"cursor": "id", "lag": 1}])
+    def world(self, tmp_path, registry, request):
+        source, absent = (
+            database(url, table="t", key="id", write="merge", **request.param)
+            for url in ("sqlite:///registry.db", "sqlite:///absent.db")
+        )
+        return World(tmp_path, source, absent, registry)
+
+
+class TestDuckdb(SourceContract):
+    @pytest.fixture
+    def world(self, tmp_path):
+        def add(id, name):
+            with duckdb.connect(tmp_path / "registry.duckdb") as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS t (id BIGINT, name VARCHAR)")
+                connection.execute("INSERT INTO t VALUES (?, ?)", [id, name])
+
+        for row in FIRST:
+            add(*row)
+        here, absent = "duckdb:///registry.duckdb", "duckdb:///absent.duckdb"
+        return World(tmp_path, database(here, table="t"), database(absent, table="t"), add)
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mainstem.checks.audit import judge, ordered, subject_of
-from mainstem.checks.examine import refuse
-from mainstem.checks.unusual import unusual
-from mainstem.checks.violations import Subject, declared
+from mainstem.checks.audit import subject_of
+from mainstem.checks.violations import declared
 from mainstem.errors import SourceError
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.nodes.checks import Unique
@@ -22,23 +20,20 @@ from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED, is_by_time
 from mainstem.planning.plan import Step
 from mainstem.planning.sampling import SAMPLED, told
-from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles, Snapshot, Target
+from mainstem.ports import Append, DataFile, ReplaceAll, Snapshot, Target
 from mainstem.sources.auditing import Audit
 from mainstem.sources.evolution import Shape, evolved_to
 from mainstem.sources.extraction import Extraction, Merge, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
 from mainstem.sources.kinds import kind_of
+from mainstem.sources.publishing import New, Publishing
 from mainstem.sources.reingesting import origins, parts
-from mainstem.sources.replacing import FILE_BYTES, Replacing, superseded
+from mainstem.sources.replacing import FILE_BYTES, Replacing
 from mainstem.sources.stored import Stored, in_schema, stored
 from mainstem.sources.writing import PREFIX, Layout, Writer, Written
-from mainstem.statistics.keeping import Counting
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mainstem.nodes.records import CheckResult
-    from mainstem.nodes.statistics import Statistics
 
 NEXT = "mainstem.next_seq"
 PLACE = "mainstem.place"
@@ -168,6 +163,7 @@ class _Collection:
         subject = subject_of(context, self.name, self.checks, {f.name: f.type for f in target.fields})
         aside = layout.aside(self.shape.schema)
         audit = Audit(context, subject, target, aside)
+        publishing = Publishing(context, self.name, self.base, self.retaken is not None)
         held = stored(context, self.base, extraction.change, target, where, self.base)
         if held.paths and self._is_new_to_checks():
             held = audit.stored(held)
@@ -182,14 +178,14 @@ class _Collection:
             drawn = drawn if fresh == came and not stays.paths else None
             rows = sum(file.rows for file in fresh) + set_apart
             if self._is_as_before(target, fresh, held):
-                kept = self._keep_aside(extraction, aside, bad, came)
+                kept = publishing.keep_aside(extraction.change, aside, bad, came)
                 return self._unchanged(cursor, properties, message, kept, set_apart, audit.results())
         delivered = sum(file.rows for file in fresh)
         self._check_mended(extraction, delivered)
-        new = _New(target, held, fresh, drawn, cursor, properties)
-        snapshot, counted, results = self._publish(extraction, new, subject, audit)
+        new = New(target, held, fresh, drawn, cursor, properties)
+        snapshot, counted, results = publishing.publish(extraction.change, new, audit)
         return StepResult(
-            tables={self.name: snapshot, **self._keep_aside(extraction, aside, bad, came)},
+            tables={self.name: snapshot, **publishing.keep_aside(extraction.change, aside, bad, came)},
             rows_in=rows,
             published=delivered,
             quarantined=set_apart,
@@ -201,60 +197,6 @@ class _Collection:
     def _is_as_before(self, target: Target, fresh: Sequence[DataFile], held: Stored) -> bool:
         """Return whether a merge changes no row that is stored."""
         return self.base is not None and self.base.fields == target.fields and not (fresh or held.gone or held.made)
-
-    def _publish(
-        self, extraction: Extraction, new: _New, subject: Subject, audit: Audit
-    ) -> tuple[Snapshot, Statistics, tuple[CheckResult, ...]]:
-        """Commit the rows, count them, and judge them by the other checks. Raises `CheckFailed`."""
-        context, held = self.context, new.held
-        is_same = self.base is not None and self.base.fields == new.target.fields
-        goes_on = is_same and extraction.change != ReplaceAll()
-        base = self.base if goes_on else None
-        good = [*held.made, *new.fresh]
-        stay = held.kept if goes_on and held.gone else None
-        counting = Counting(context, new.target, good, new.drawn, base, stay)
-        snapshot = context.lake.commit(
-            self.name,
-            new.target,
-            good,
-            base=base,
-            run=context.run,
-            change=ReplaceFiles(tuple(held.gone)) if goes_on else ReplaceAll(),
-            cursor=new.cursor,
-            properties=new.properties,
-        )
-        counted = counting.of(snapshot)
-        judged = (*judge(context, subject, snapshot), *unusual(context, subject, counted))
-        results = ordered(subject.checks, audit.results(), judged)
-        refuse(self.name, results, where=self.definition.where, kept=snapshot.id)
-        return snapshot, counted, results
-
-    def _keep_aside(
-        self, extraction: Extraction, target: Target, files: Sequence[DataFile], fresh: Sequence[DataFile]
-    ) -> dict[str, Snapshot]:
-        """Commit the rows set aside, beside those of earlier runs that are not replaced. `fresh` are the other rows."""
-        relation = PREFIX + self.name
-        base = self.context.release.tables.get(relation)
-        stays = self.base is not None and self.retaken is None
-        where = self.definition.where
-        held = stored(self.context, base if stays else None, extraction.change, target, where, self.base)
-        if isinstance(extraction.change, Merge) and held.paths:
-            held = held.without(*superseded(self.context, held.paths, target, extraction.change, fresh, files))
-        has_rows = base is not None and bool(self.context.lake.scan(base).files)
-        is_same = base is not None and base.fields == target.fields
-        if not files and (not has_rows or (is_same and not held.gone and stays)):
-            return {}
-        change: Change = ReplaceFiles(tuple(held.gone)) if is_same and held.kept else ReplaceAll()
-        return {
-            relation: self.context.lake.commit(
-                relation,
-                target,
-                [*held.made, *files],
-                base=base if isinstance(change, ReplaceFiles) else None,
-                run=self.context.run,
-                change=change,
-            )
-        }
 
     def _check_mended(self, extraction: Extraction, delivered: int) -> None:
         """Refuse to replace a damaged snapshot that grew with a cursor by fewer rows than it had."""
@@ -333,18 +275,6 @@ class _Collection:
             return checks
         own = set(self.node.checks)
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)
-
-
-class _New(NamedTuple):
-    """What a collection publishes: rows that stay, new rows, perhaps a sample of them, and how far the source was
-    read."""
-
-    target: Target
-    held: Stored
-    fresh: Sequence[DataFile]
-    drawn: pa.Table | None
-    cursor: str | None
-    properties: Mapping[str, str]
 
 
 def _unfit(count: int) -> str:
