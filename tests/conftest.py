@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from kafka_broker import broker, broker_files, mortal  # noqa: F401 - fixtures
 from mainstem import masking
 
 Missing = Callable[[str], NoReturn]
