@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 
 @contextmanager
@@ -21,14 +22,8 @@ def redis(directory: Path) -> Iterator[str | None]:
     if program is None:
         yield None
         return
-    spec = importlib.util.spec_from_file_location("shared", Path(__file__).parent.parent / "tests" / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    shared = importlib.util.module_from_spec(spec)
-    sys.modules["shared"] = shared
-    spec.loader.exec_module(shared)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = shared.RedisServer(program, directory, port, {"appendonly": "yes", "appendfsync": "always"})
+    shared = _shared("conftest")
+    server = shared.RedisServer(program, directory, free_port(), {"appendonly": "yes", "appendfsync": "always"})
     server.start()
     try:
         yield server.url
@@ -62,3 +57,42 @@ def postgresql(directory: Path) -> Iterator[str | None]:
         yield f"postgresql://mainstem@127.0.0.1:{port}/postgres"
     finally:
         call("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+@contextmanager
+def kafka(directory: Path) -> Iterator[Any]:
+    """A Kafka broker of our own, started as the tests start theirs; None where Java or Maven is missing."""
+    shared = _shared("kafka_broker")
+    if shutil.which("java") is None or shutil.which("mvn") is None:
+        yield None
+        return
+    ports = {name: free_port() for name in ("plain", "secure", "controller")}
+    broker = shared.Broker(shared.jars(_failed), directory, ports)
+    broker.prepare()
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _failed(reason: str) -> NoReturn:
+    raise SystemExit(reason)
+
+
+def _shared(name: str) -> Any:
+    """A module of the tests, with what it imports from there."""
+    tests = Path(__file__).parent.parent / "tests"
+    sys.path.append(str(tests))
+    spec = importlib.util.spec_from_file_location(f"shared_{name}", tests / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    shared = importlib.util.module_from_spec(spec)
+    sys.modules[f"shared_{name}"] = shared
+    spec.loader.exec_module(shared)
+    return shared

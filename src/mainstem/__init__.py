@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "mainstem.nodes.kafka": ("kafka",),
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.databases": ("database",),
     "mainstem.nodes.sources": ("files", "api", "web", "stream"),
@@ -103,6 +104,7 @@ __all__ = [
     "hist_boosting",
     "histogram",
     "join",
+    "kafka",
     "knn",
     "last_k",
     "lightgbm",
@@ -159,6 +161,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.databases import database
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
+    from mainstem.nodes.kafka import kafka
     from mainstem.nodes.limits import limits
     from mainstem.nodes.models import model
     from mainstem.nodes.reductions import (

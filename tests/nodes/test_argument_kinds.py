@@ -45,6 +45,7 @@ VALID: dict[str, dict[str, Any]] = {
     "fresh": {"column": "a", "within": "1d"},
     "histogram": {"argument": _.x, "edges": [1, 2]},
     "join": {"left": JOINED, "right": JOINED, "on": "a"},
+    "kafka": {"servers": "a:9092", "topic": "t"},
     "last_k": {"argument": _.x, "k": 1},
     "limits": {},
     "load": {},

@@ -1,4 +1,7 @@
-"""A server as a process of its own, for tests that kill it: `process.py ROOT [BYTES that a file may have]`."""
+"""A server as a process of its own, for tests that kill it: `process.py ROOT [BYTES that a file may have]`.
+
+With SERVERS and TOPIC in the environment its stream is fed from that topic.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,16 @@ sys.modules["mainstem_test_world"] = worlds
 spec.loader.exec_module(worlds)
 
 from mainstem.serving.app import create_app  # noqa: E402
+from mainstem.serving.feeders import Feeders  # noqa: E402
 from mainstem.serving.limits import Limits  # noqa: E402
 from mainstem.serving.server import listen, run  # noqa: E402
 
 world = worlds.open_world(Path(sys.argv[1]))
-app = create_app(world.service(Limits(poll=0.05, drain=float(os.environ.get("DRAIN", "30")))))
+service = world.service(Limits(poll=0.05, drain=float(os.environ.get("DRAIN", "30"))))
+if "TOPIC" in os.environ:
+    quick = {"session.timeout.ms": "1500", "heartbeat.interval.ms": "300"}
+    world.feed(os.environ["SERVERS"], os.environ["TOPIC"], settings=quick)
+app = create_app(service, feeders=Feeders(service, world.root))
 if len(sys.argv) > 2:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

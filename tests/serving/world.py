@@ -23,6 +23,7 @@ from mainstem.models.artifact import manifest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.kafka import kafka
 from mainstem.nodes.models import model
 from mainstem.nodes.records import Binding, InputColumn, ModelVersion, Release, new_id
 from mainstem.nodes.reductions import last_k
@@ -196,6 +197,10 @@ class World:
             written = session.write(ibis.table(schema, name="rows"), target)
         snapshot = self.lake.commit(name, target, written, base=None, run="run")
         self.publish(tables={**self.release.tables, name: snapshot})
+
+    def feed(self, servers: str, topic: str, **settings: Any) -> None:
+        """Feed the stream from a topic, as its declaration could say."""
+        object.__setattr__(self.graph["departures"].node, "from_", kafka(servers, topic, **settings))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         snapshot = self.release.tables[name]

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from mainstem.nodes.databases import database
+from mainstem.nodes.kafka import kafka
 from mainstem.nodes.sources import api, files, web
 from mainstem.testing.contracts.source import SourceContract, World
 
@@ -126,3 +127,16 @@ class TestWeb(SourceContract):
         fields = {"id": "td.id", "name": "td.name"}
         source, absent = (web(f"{url}/page", rows="tr", fields=fields) for url in (site.url, NOWHERE))
         return World(tmp_path, source, absent, add)
+
+
+class TestKafka(SourceContract):
+    @pytest.fixture
+    def world(self, tmp_path, broker):
+        topic = broker.topic(partitions=2)
+
+        def add(id, name):
+            broker.send(topic, json.dumps({"id": id, "name": name}), partition=id % 2)
+
+        for row in FIRST:
+            add(*row)
+        return World(tmp_path, kafka(broker.servers, topic), kafka(broker.servers, f"{topic}-absent"), add)

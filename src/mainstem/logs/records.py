@@ -28,17 +28,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+SOURCE = "_source"
+"""The key of an event's partition and offset in its row. It is not stored."""
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """An acknowledged event: its time of arrival and its row. Instants are int µs.
 
     A `deleted` event retracts a row: `retracts`, the row of the same event that landed last, or its own row if None.
-    A correction is two events: the deleted old row and the new row.
+    A correction is two events: the deleted old row and the new row. `source` are partition and offset of the message of
+    a topic that the event came in.
     """
 
     arrived: int
     row: dict[str, Any]
     deleted: bool = False
     retracts: dict[str, Any] | None = None
+    source: tuple[int, int] | None = None
 
     @property
     def subject(self) -> dict[str, Any]:
@@ -101,9 +107,9 @@ def predictions_of(endpoint: str) -> str:
 
 
 def event_row(offset: int, payload: bytes) -> Mapping[str, Any]:
-    """Return a payload of `events/NAME` as a row of the stream's stored relation."""
+    """Return a payload of `events/NAME` as a row of the stream's stored relation, with its `SOURCE`, if it has one."""
     event = decode_event(payload)
-    return {**event.row, SEQ: offset, ARRIVED: event.arrived, DELETED: event.deleted}
+    return {**event.row, SEQ: offset, ARRIVED: event.arrived, DELETED: event.deleted, SOURCE: event.source}
 
 
 def event_columns(logged: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:

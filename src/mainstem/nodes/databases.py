@@ -38,6 +38,10 @@ class Database(Source):
         return self.write == "merge" or self.lag is not None
 
     @property
+    def repeats(self) -> bool:
+        return self.cursor is not None and not self.merges
+
+    @property
     def intervals(self) -> str | None:
         """The column by whose spans the rows can be read again."""
         return self.cursor if self.key else None

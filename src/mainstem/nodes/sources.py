@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from mainstem.nodes.base import Deferred, Node, NodeRef, check_column, names, refused
 from mainstem.nodes.checks import Check
@@ -49,7 +49,10 @@ FileFormat = Literal["csv", "parquet", "json", "excel", "avro"]
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source(Node):
     """External data. `schema` maps columns to Ibis types. It is introspected unless declared. `retries` is how often a
-    run collects it again after an error that may pass; None: as mainstem.toml says. `contract` says what may change."""
+    run collects it again after an error that may pass; None: as mainstem.toml says. `contract` says what may change.
+    `feeds` says whether a stream may take its events from sources of this type."""
+
+    feeds: ClassVar[bool] = False
 
     key: tuple[str, ...] = ()
     time: str | None = None
@@ -62,6 +65,11 @@ class Source(Node):
 
     def __post_init__(self) -> None:
         check_column(self.time)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a key may be delivered again: what is new is appended to what is stored."""
+        return self.cursor is not None
 
     def policy(self, column: str) -> Policy:
         """Return the policy of a column."""
@@ -113,11 +121,13 @@ class Stream(Source):
     """Events that are pushed to Mainstem. `history` is the table of events before the stream began.
 
     With `changes`, each message is a change of an event: its row `before` and `after`. `before` is null for a new
-    event, `after` for a deleted one.
+    event, `after` for a deleted one. `from_` is a source that the server takes events from, beside those that are
+    pushed.
     """
 
     history: NodeRef | None = None
     changes: bool = False
+    from_: Source | None = None
 
 
 _SUFFIXES: Mapping[str, FileFormat] = {
@@ -298,7 +308,21 @@ def web(
     )
 
 
-@declared(name=text, schema=_SCHEMA, time=column, history=optional(node), changes=boolean, **{**_EVERY, "meta": _NAMED})
+def _feeding(name: str, value: Any) -> None:
+    """Require a source that can feed a stream."""
+    if not isinstance(value, Source) or not value.feeds:
+        raise refused(f"`{name}` is not a source of events", value, "ms.kafka(servers, topic)")
+
+
+@declared(
+    name=text,
+    schema=_SCHEMA,
+    time=column,
+    history=optional(node),
+    changes=boolean,
+    from_=optional(_feeding),
+    **{**_EVERY, "meta": _NAMED},
+)
 def stream(
     name: str,
     *,
@@ -308,11 +332,12 @@ def stream(
     known: KnownSpec = None,
     history: NodeRef | None = None,
     changes: bool = False,
+    from_: Source | None = None,
     checks: Sequence[Check] = (),
     **meta: Any,
 ) -> Stream:
     """Declare a stream of events posted to `/events/NAME`. `schema` maps fields to Ibis types; `time` names the event
-    time.
+    time. `from_=ms.kafka(…)` is a topic that the server takes events from, each once.
 
     With `changes=True` events can be corrected and deleted. Each message is then `{"before": row, "after": row}`, one
     of which may be null. `key` identifies the event. Raises `DefinitionError` for changes without a key.
@@ -328,6 +353,7 @@ def stream(
         known=known,
         history=history,
         changes=changes,
+        from_=from_,
         checks=tuple(checks),
         **meta,
     )

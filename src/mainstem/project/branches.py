@@ -188,7 +188,7 @@ def _refuse_loss(source: Branch, head: Release, to: str) -> None:
 def _logged(graph: Graph) -> frozenset[str]:
     """Return the stored relations that come from the logs of a branch's own online store."""
     logs = [KINDS.of(definition.node).log(definition.name) for definition in graph]
-    tables = [log.table for log in logs if log is not None]
+    tables = [each.table for log in logs if log is not None for each in (log, *log.beside)]
     return frozenset([*tables, *(f"quarantine.{table}" for table in tables)])
 
 

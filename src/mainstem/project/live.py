@@ -66,11 +66,14 @@ def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[
     """
     from mainstem.project.status import status
     from mainstem.serving.app import create_app
+    from mainstem.serving.feeders import Feeders
     from mainstem.serving.server import check_binding, listen, run
 
     check_binding(host, branch.adapters.state)
     branch.claim()
-    app = create_app(service(branch), pages(lambda: status(branch)), _journal(branch))
+    served = service(branch)
+    feeders = Feeders(served, branch.settings.root)
+    app = create_app(served, pages(lambda: status(branch)), _journal(branch), feeders)
     run(app, listen(host, port), started)
 
 

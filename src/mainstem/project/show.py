@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
-from mainstem.checks.audit import QUARANTINE
-from mainstem.errors import NotFound
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
-from mainstem.nodes.hidden import CHECK, FILE, ORIGIN, RAW, RUN, SET_ASIDE_AT, is_hidden, visible
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import ModelVersion
 from mainstem.nodes.sources import Stream
@@ -31,9 +27,6 @@ from mainstem.project.branch import Branch
 from mainstem.project.kinds import KINDS
 from mainstem.project.knowledge import tells_known
 
-REASONS = 10
-"""The most reasons that are shown."""
-
 
 def show(branch: Branch, name: str, limit: int = 10) -> Details:
     """Return the details of a node, with up to `limit` of its rows. Raises `UnknownName`."""
@@ -51,37 +44,6 @@ def show(branch: Branch, name: str, limit: int = 10) -> Details:
         case Stream():
             return _stream(branch, definition, limit)
     return _relation(branch, definition, limit)
-
-
-def quarantined(branch: Branch, name: str, limit: int = 10) -> StoredDetails:
-    """Return the rows of a source or a table that are set aside: the number of each reason, and up to `limit` rows with
-    the reason, where each came from, and the row. Raises `UnknownName`, and `NotFound` without such rows."""
-    relation = QUARANTINE + branch.sound[name].name
-    snapshot = branch.release.tables.get(relation)
-    if snapshot is None or not snapshot.rows:
-        raise NotFound(f"no row of {name!r} is set aside", hint=f"mainstem show {name}")
-    with branch.reading("show").session([relation]) as session:
-        reasons = session.fetch(f'SELECT "{CHECK}" AS r, count(*) AS n FROM "{relation}" GROUP BY 1 ORDER BY 2 DESC')
-        newest = f'SELECT * FROM "{relation}" ORDER BY "{SET_ASIDE_AT}" DESC LIMIT {limit}'
-        rows = session.fetch(newest).to_pylist()
-    return StoredDetails(
-        name=relation,
-        kind="rows set aside",
-        rows=snapshot.rows,
-        reasons={str(row["r"]): f"{row['n']:,}" for row in reasons.slice(0, REASONS).to_pylist()},
-        schema={},
-        sample=[_set_aside(row) for row in rows],
-    )
-
-
-def _set_aside(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = {column: value for column, value in row.items() if not is_hidden(column) and value is not None}
-    return {
-        "reason": row[CHECK],
-        "from": row.get(ORIGIN) or row.get(FILE),
-        "row": row.get(RAW) or json.dumps(values, default=str, ensure_ascii=False),
-        "run": row[RUN],
-    }
 
 
 def _head(branch: Branch, definition: Definition) -> dict[str, Any]:

@@ -60,10 +60,17 @@ def _seen(name: str, release: Release) -> str | None:
 def _pending(graph: Graph, release: Release, store: Store | None) -> dict[str, int]:
     pending = {}
     for name, log in _logs(graph).items():
-        snapshot = release.tables.get(log.table)
-        drained = int(snapshot.cursor or 0) if snapshot else 0
-        pending[name] = (store.end(log.name) if store else 0) - drained
+        pending[name] = _waiting(log, release, store)
+        if pending[name] >= 0:
+            pending[name] += sum(max(0, _waiting(each, release, store)) for each in log.beside)
     return pending
+
+
+def _waiting(log: Log, release: Release, store: Store | None) -> int:
+    """Return how many entries of a log are not in the lake; a negative number if the log was lost."""
+    snapshot = release.tables.get(log.table)
+    drained = int(snapshot.cursor or 0) if snapshot else 0
+    return (store.end(log.name) if store else 0) - drained
 
 
 def _gone(graph: Graph, release: Release, store: Store | None) -> frozenset[str]:

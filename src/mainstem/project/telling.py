@@ -87,7 +87,8 @@ class Telling(Branch):
 
         Raises `UnknownName`, and `NotFound` if no row is set aside.
         """
-        from mainstem.project.show import quarantined, show
+        from mainstem.project.aside import quarantined
+        from mainstem.project.show import show
 
         return quarantined(self, name, limit) if quarantine else show(self, name, limit)
 

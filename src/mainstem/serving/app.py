@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from mainstem.errors import Unavailable
+from mainstem.serving.feeders import Feeders
 from mainstem.serving.http import docs, events, features, guard, health, metrics, openapi, predict
 from mainstem.serving.http.errors import answer
 from mainstem.serving.http.messages import Receive, Request, Response, Scope, Send
@@ -20,10 +21,12 @@ NO_ROUTE = "none"
 """What logs and metrics call the route of a request that has none."""
 
 
-def create_app(service: Service, extra: Iterable[Route] = (), journal: Journal | None = None) -> App:
+def create_app(
+    service: Service, extra: Iterable[Route] = (), journal: Journal | None = None, feeders: Feeders | None = None
+) -> App:
     """Return the application over a service. `extra` are additional routes, such as those of the web page. Requests are
-    logged to `journal`."""
-    return App(service, [*_routes(service), *extra], journal or Journal())
+    logged to `journal`. `feeders` read topics into streams while it runs."""
+    return App(service, [*_routes(service), *extra], journal or Journal(), feeders)
 
 
 def _routes(service: Service) -> list[Route]:
@@ -34,8 +37,11 @@ def _routes(service: Service) -> list[Route]:
 class App:
     """Dispatches requests. See `create_app`."""
 
-    def __init__(self, service: Service, routes: Iterable[Route], journal: Journal) -> None:
+    def __init__(
+        self, service: Service, routes: Iterable[Route], journal: Journal, feeders: Feeders | None = None
+    ) -> None:
         self.service = service
+        self.feeders = feeders
         self.routes = Routes(routes)
         self.journal = journal
         self.stopping = False
@@ -107,6 +113,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await asyncio.to_thread(self.service.start)
+                self._feed()
                 watching = asyncio.create_task(self._watch())
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
@@ -114,6 +121,8 @@ class App:
                     watching.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await watching
+                if self.feeders is not None:
+                    await asyncio.to_thread(self.feeders.close)
                 await asyncio.to_thread(self.service.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -123,3 +132,10 @@ class App:
         while True:
             await asyncio.sleep(self.service.limits.poll)
             await asyncio.to_thread(self.service.refresh)
+            self._feed()
+
+    def _feed(self) -> None:
+        """Read the topics of streams that the live release has."""
+        if self.feeders is not None:
+            self.feeders.refresh()
+            self.service.feeding = self.feeders.troubles

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
 
 from mainstem.errors import MissingExtra
 from mainstem.nodes.parity import ParityReport
@@ -41,6 +43,7 @@ class Metrics:
             registry=own,
         )
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
+        self._topics = TopicMetrics(own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
 
@@ -79,6 +82,22 @@ class Metrics:
     def ingested(self, stream: str, rows: int) -> None:
         self._events.labels(stream).inc(rows)
 
+    def topic_up(self, stream: str, up: bool) -> None:
+        self._topics.up.labels(stream).set(up)
+
+    def topic_lag(self, stream: str, topic: str, partition: int, lag: int) -> None:
+        self._topics.lag.labels(stream, topic, str(partition)).set(lag)
+
+    def topic_left(self, stream: str, topic: str, partition: int) -> None:
+        """Forget the lag of a partition that another server reads now."""
+        with suppress(KeyError):
+            self._topics.lag.remove(stream, topic, str(partition))
+
+    def topic_taken(self, stream: str, events: int, unreadable: int, skipped: int) -> None:
+        self._events.labels(stream).inc(events)
+        for result, count in (("event", events), ("unreadable", unreadable), ("skipped", skipped)):
+            self._topics.messages.labels(stream, result).inc(count)
+
     def loaded(self, at: float) -> None:
         self._release.set(at)
 
@@ -90,6 +109,26 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
+
+
+class TopicMetrics:
+    """The metrics of topics that feed streams."""
+
+    def __init__(self, registry: Any) -> None:
+        from prometheus_client import Counter, Gauge
+
+        self.up = Gauge(
+            "mainstem_topic_up", "Whether the topic of a stream can be read.", ["stream"], registry=registry
+        )
+        self.lag = Gauge(
+            "mainstem_topic_lag",
+            "Messages of a topic that are not taken yet.",
+            ["stream", "topic", "partition"],
+            registry=registry,
+        )
+        self.messages = Counter(
+            "mainstem_topic_messages", "Messages taken from topics, by result.", ["stream", "result"], registry=registry
+        )
 
 
 def known_method(method: str) -> str:

@@ -14,12 +14,14 @@ from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, 
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import Event
+from mainstem.logs.sent import Keys, Sent
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.instants import micros_of
 from mainstem.nodes.parity import ParityReport
-from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
@@ -106,11 +108,15 @@ class Service:
         self._keyless = keyless
         self.trouble: MainstemError | None = None
         self.lost: Mapping[str, MainstemError] = {}
+        self.feeding: Mapping[str, MainstemError] = {}
+        """Why topics that feed streams cannot be read, by stream."""
         self._load, self._head = load, head
+        self.store = store
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
         self._retry_at = 0.0
         self._committer: Committer | None = None
+        self._keys: dict[str, Keys] = {}
 
     def start(self) -> None:
         """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
@@ -150,6 +156,23 @@ class Service:
             if coming is not None and stream in coming.ingests:
                 coming.ingests[stream].take(writer, resolved, first)
             return first
+
+        return write
+
+    def once(self, stream: str, events: Sequence[Event], key: str, body: bytes) -> Callable[[Writer], tuple[int, bool]]:
+        """Return a function as `ingesting` does, for a request with an idempotency key and the hash of its body.
+
+        It returns whether the request was taken before, too. Then it changes nothing.
+        """
+        take, keys, at = self.ingesting(stream, events), self._keys.setdefault(stream, Keys(stream)), micros_of(now())
+
+        def write(writer: Writer) -> tuple[int, bool]:
+            held = keys.taken(writer, key, body, at)
+            if held is not None:
+                return held.first, True
+            first = take(writer)
+            keys.note(writer, key, Sent(at, first, len(events), body))
+            return first, False
 
         return write
 

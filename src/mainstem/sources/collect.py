@@ -95,7 +95,7 @@ class _Collection:
         properties |= {OBSERVED: observed} if observed else {}
         properties |= {SAMPLED: self.sample} if self.sample else {}
         properties |= evolved_to(self.definition.evolved, visible(self.definition.schema or {}), self.shape.schema)
-        message = "; ".join(filter(None, (extraction.message, self.shape.message(), extraction.told())))
+        message = "; ".join(filter(None, (extraction.told, self.shape.message())))
         target = layout.target(self.shape.schema)
         if self.base is not None and self._nothing_new(extraction, written, reached, target):
             return self._unchanged(reached, properties, message)
@@ -268,10 +268,10 @@ class _Collection:
         return before != self.checked
 
     def _checks(self) -> tuple[Any, ...]:
-        """Return the source's checks. A source with a cursor may deliver a key again; this is reported and does not
+        """Return the source's checks. A source that appends may deliver a key again; this is reported and does not
         block."""
         checks = declared(self.node)
-        if not self.node.cursor or getattr(self.node, "merges", False):
+        if not self.node.repeats:
             return checks
         own = set(self.node.checks)
         return tuple(replace(c, severity="warn") if isinstance(c, Unique) and c not in own else c for c in checks)

@@ -101,8 +101,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Extraction:
-    """New rows and what they replace. `cursor` and `told`, a message, are called after the parts are written, because
-    they are known only then.
+    """New rows and what they replace. `cursor` and a callable `message` are called after the parts are
+    written, because they are known only then.
 
     Nothing is new where no row is written and none removed. With `is_digest` the cursor is a digest of all rows, and
     nothing is new if it is the same as before.
@@ -111,9 +111,13 @@ class Extraction:
     parts: Iterable[Part]
     cursor: Callable[[], str | None]
     change: Replacement = Append()  # noqa: RUF009
-    message: str = ""
+    message: str | Callable[[], str] = ""
     is_digest: bool = False
-    told: Callable[[], str] = lambda: ""
+
+    @property
+    def told(self) -> str:
+        """What the run says of the extraction, after the parts are written."""
+        return self.message if isinstance(self.message, str) else self.message()
 
     @classmethod
     def replacing(cls, batches: Iterable[pa.RecordBatch], schema: pa.Schema, change: Merge | None = None) -> Extraction:
@@ -141,10 +145,10 @@ class Extraction:
         batches: Iterable[pa.RecordBatch],
         schema: pa.Schema,
         cursor: Callable[[], str | None],
-        told: Callable[[], str] = lambda: "",
+        message: Callable[[], str] = lambda: "",
     ) -> Extraction:
         """Return an extraction that appends rows."""
-        return cls(fed(batches, schema), cursor, told=told)
+        return cls(fed(batches, schema), cursor, message=message)
 
     @classmethod
     def merging(
@@ -153,10 +157,10 @@ class Extraction:
         schema: pa.Schema,
         change: Merge,
         cursor: Callable[[], str | None],
-        told: Callable[[], str] = lambda: "",
+        message: Callable[[], str] = lambda: "",
     ) -> Extraction:
         """Return an extraction whose rows replace those of the same key."""
-        return cls(fed(batches, schema), cursor, change, told=told)
+        return cls(fed(batches, schema), cursor, change, message)
 
 
 def fed(batches: Iterable[pa.RecordBatch], schema: pa.Schema, name: str = "") -> Iterator[Part]:

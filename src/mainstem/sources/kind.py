@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from mainstem.nodes.sources import Source
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mainstem.ports import Engine
+    from mainstem.sources.evolution import Shape
     from mainstem.sources.extraction import Extraction, Request
 
 S = TypeVar("S", bound=Source, contravariant=True)
 
 
 class SourceKind(Protocol[S]):
-    """Reads sources whose declaration is a `node_type`. Subclass it. `observe` and `settled` have defaults.
+    """Reads sources whose declaration is a `node_type`. Subclass it. `observe`, `settled` and `again` have defaults.
 
     A plan imports the kind and calls `observe`, so heavy libraries must be imported inside the other methods. Contract:
     `mainstem.testing.contracts.source`.
@@ -50,3 +53,7 @@ class SourceKind(Protocol[S]):
     def settled(self, source: S, root: Path) -> str | None:
         """Return the text of `observe` after a collection that begins now, if nothing changes; None if unknown."""
         return self.observe(source, root, None)
+
+    def again(self, records: Sequence[Mapping[str, Any]], shape: Shape) -> Iterator[pa.RecordBatch] | None:
+        """Return rows that were set aside, as they came, in the columns of `shape`; None if they are plain records."""
+        return None

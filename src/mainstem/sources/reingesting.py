@@ -102,10 +102,14 @@ def _again(
     import pyarrow as pa
 
     from mainstem.sources.arrow import fit, from_records
+    from mainstem.sources.kinds import kind_of
 
     node = shape.node
+    messages = kind_of(node).again(records, shape)
     has_types = isinstance(node, Api) or (isinstance(node, Files) and node.format == "json")
-    if has_types:
+    if messages is not None:
+        batches = list(messages)
+    elif has_types:
         batches = [from_records(records, shape, origin)]
     else:  # a batch has the columns of its first row
         alike = (list(some) for _, some in groupby(records, key=tuple))

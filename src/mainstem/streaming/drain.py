@@ -6,6 +6,7 @@ the end of the *published* snapshot, so after a failed run or a crash all entrie
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,22 +24,27 @@ from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
-from mainstem.logs.records import event_row, events_of, prediction_row, predictions_of, to_arrow
+from mainstem.logs import reached
+from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import DataFile, EventLog, Snapshot, Target
+from mainstem.ports import DataFile, Snapshot, Store, Target
+from mainstem.sources.kafka.positions import Positions
 from mainstem.statistics.keeping import Counting
 from mainstem.streaming.predictions import BEFORE, prediction_schema
-from mainstem.streaming.unreadable import PREFIX, Unreadable, keep
+from mainstem.streaming.unreadable import PREFIX, Unreadable, dead_letters, keep
 
 logger = logging.getLogger(__name__)
 
 BATCH = 50_000
 """The number of rows in memory at a time."""
+
+TOPIC = "mainstem.topic"
+"""The snapshot property with the topic that a stream is fed from, and how far its messages are in the lake."""
 
 Columns = Callable[[int, bytes], Mapping[str, Any]]
 
@@ -46,7 +52,7 @@ Columns = Callable[[int, bytes], Mapping[str, Any]]
 class Drain:
     """The executor of `drain` steps: a stream's events, or an endpoint's predictions."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Store) -> None:
         self.log = log
 
     def __call__(self, step: Step, context: Context) -> StepResult:
@@ -77,6 +83,7 @@ class Drain:
     def _events(self, name: str, node: Stream, context: Context) -> StepResult:
         schema = context.graph[name].schema or {}
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
+        draft.topic = getattr(node.from_, "topic", None)
         subject = subject_of(context, name, _checks(node))
         good, aside, results = set_aside(context, subject, draft.write(), draft.target)
         counting = Counting(context, draft.target, good, base=draft.kept)
@@ -86,15 +93,16 @@ class Drain:
         results = ordered(subject.checks, results, judged)
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
+        letters = dead_letters(context, name, self.log)
         quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
         return StepResult(
-            tables={name: snapshot, **apart, **keep(context, name, draft.unreadable)},
+            tables={name: snapshot, **apart, **keep(context, name, [*draft.unreadable, *letters.found], letters.end)},
             cutovers=_cutover(name, node, context),
-            rows_in=draft.rows,
+            rows_in=draft.rows + len(letters.found),
             published=draft.rows - quarantined,
-            quarantined=quarantined,
+            quarantined=quarantined + len(letters.found),
             checks=results,
-            message=draft.message,
+            message="; ".join(filter(None, (draft.message, letters.message))),
             records=(counted,),
         )
 
@@ -107,11 +115,15 @@ class _Draft:
     name: str
     schema: Mapping[str, str]
     columns: Columns
-    log: EventLog
+    log: Store
     context: Context
     before: Mapping[str, str] = field(default_factory=dict)
+    topic: str | None = None
+    """The topic that the log's stream is fed from."""
 
     def __post_init__(self) -> None:
+        self.reached: dict[int, int] = {}
+        """The next offset of each partition of the topic, behind the events that are written."""
         self.base = self._base()
         if self.base is not None:
             self.context.refuse_damaged(self.base)
@@ -137,8 +149,24 @@ class _Draft:
 
     def commit(self, files: tuple[DataFile, ...]) -> Snapshot:
         return self.context.lake.commit(
-            self.table, self.target, files, base=self.kept, run=self.context.run, cursor=str(self.end)
+            self.table,
+            self.target,
+            files,
+            base=self.kept,
+            run=self.context.run,
+            cursor=str(self.end),
+            properties=self._properties(),
         )
+
+    def _properties(self) -> dict[str, str]:
+        """Return how far the topic is in the lake, so that its reader finds it without the online store."""
+        before = dict(self.base.properties) if self.base else {}
+        if self.topic is None or not self.reached:
+            return {TOPIC: before[TOPIC]} if TOPIC in before else {}
+        held = topic_positions(self.base, self.topic)
+        cluster = reached.cluster_of(self.log, self.table, self.topic) or held.cluster
+        positions = Positions(cluster, {**held.offsets, **self.reached})
+        return {TOPIC: json.dumps({"topic": self.topic, "positions": positions.text()})}
 
     @property
     def kept(self) -> Snapshot | None:
@@ -220,6 +248,8 @@ class _Draft:
     def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()
         rows = [self.columns(offset, payload) for offset, payload in batch]
+        for partition, offset in filter(None, (row.get(SOURCE) for row in rows)):
+            self.reached[partition] = max(offset + 1, self.reached.get(partition, 0))
         return pa.table([self._column(field, rows) for field in schema], schema=schema)
 
     def _column(self, field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
@@ -246,6 +276,12 @@ class _Draft:
         }
         with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
             return session.write(old.select(**values), self.target)
+
+
+def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:
+    """Return how far the events of a stream's topic are in the lake; none if it was fed from another topic."""
+    told = json.loads(snapshot.properties.get(TOPIC, "{}")) if snapshot else {}
+    return Positions.parse(told["positions"]) if told.get("topic") == topic else Positions()
 
 
 def _offset(snapshot: Snapshot | None) -> int:

@@ -1,4 +1,7 @@
-"""Log entries that are no row: kept as they are, with the reason, in `unreadable.RELATION`. The drain goes on."""
+"""What is no row, kept as it came, with the reason, in `unreadable.RELATION`: log entries and dead letters of a topic.
+
+The drain goes on. The snapshot's cursor is the next offset in the log of dead letters.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from typing import NamedTuple
 import ibis
 import pyarrow as pa
 
-from mainstem.nodes.hidden import RUN, SEQ, SET_ASIDE_AT
+from mainstem.logs.letters import decode_letter, letters_of
+from mainstem.nodes.hidden import ORIGIN, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.records import now
+from mainstem.nodes.records import Release, now
 from mainstem.planning.execution import Context
-from mainstem.ports import Append, Snapshot
+from mainstem.ports import Append, Change, DataFile, EventLog, ReplaceAll, Snapshot, Target
 
 PREFIX = "unreadable."
 REASON, PAYLOAD = "reason", "payload"
-SCHEMA = {SEQ: "int64", REASON: "string", PAYLOAD: "string", RUN: "string", SET_ASIDE_AT: INSTANT}
-"""The offset in the log, why the entry is no row, its bytes in base64, the run, and when it was set aside."""
+SCHEMA = {SEQ: "int64", REASON: "string", PAYLOAD: "string", RUN: "string", SET_ASIDE_AT: INSTANT, ORIGIN: "string"}
+"""The offset in the log, why the entry is no row, its bytes in base64, the run, when it was set aside, and where a dead
+letter came from, whose bytes are the message in JSON."""
 
 
 class Unreadable(NamedTuple):
@@ -27,22 +32,80 @@ class Unreadable(NamedTuple):
     offset: int
     payload: bytes
     reason: str
+    origin: str | None = None
 
 
-def keep(context: Context, relation: str, found: Sequence[Unreadable]) -> dict[str, Snapshot]:
+class Letters(NamedTuple):
+    """Dead letters that are not in the lake yet, and the next offset in their log; None without a log."""
+
+    found: Sequence[Unreadable]
+    end: int | None
+
+    @property
+    def message(self) -> str:
+        """What a run says of dead letters."""
+        count = len(self.found)
+        return f"{count:,} message{'s are' if count > 1 else ' is'} no event: kept with the reason" if count else ""
+
+
+def dead_letters(context: Context, stream: str, log: EventLog) -> Letters:
+    """Return the dead letters of a stream that are not in the lake yet. Those that a release has leave the log."""
+    name, base = letters_of(stream), _newest(context, PREFIX + stream)
+    start = int(base.cursor or 0) if base else 0
+    if not log.end(name) and start:
+        log.begin(name, start)  # the store was lost
+    end = log.end(name)
+    if not end:
+        return Letters((), None)
+    head = context.state.get(Release, context.state.head(context.branch) or "")
+    released = head.tables.get(PREFIX + stream) if head else None
+    if base is not None and released is not None and base.id == released.id:
+        log.trim(name, start)
+    found = list[Unreadable]()
+    for offset, payload in log.entries(name, start):
+        letter = decode_letter(payload)
+        found.append(Unreadable(offset, letter.raw.encode(), letter.reason, letter.origin))
+        end = offset + 1
+    return Letters(found, end)
+
+
+def keep(
+    context: Context, relation: str, found: Sequence[Unreadable], cursor: int | None = None
+) -> dict[str, Snapshot]:
     """Commit entries beside those of earlier runs. Return an empty mapping without entries."""
     if not found:
         return {}
     name, moment = PREFIX + relation, now()
-    target, base = context.lake.target(name, SCHEMA), context.release.tables.get(name)
+    target, base = context.lake.target(name, SCHEMA), _newest(context, name)
     rows = {
         SEQ: [each.offset for each in found],
         REASON: [each.reason for each in found],
         PAYLOAD: [base64.b64encode(each.payload).decode() for each in found],
         RUN: [context.run] * len(found),
         SET_ASIDE_AT: [moment] * len(found),
+        ORIGIN: [each.origin for each in found],
     }
     schema = ibis.schema(SCHEMA).to_pyarrow()
     with context.engine.session({"unreadable": pa.table(rows, schema=schema)}) as session:
         files = session.write(ibis.table(SCHEMA, name="unreadable"), target)
-    return {name: context.lake.commit(name, target, files, base=base, run=context.run, change=Append())}
+    change: Change = Append()
+    if base is not None and base.fields != target.fields:
+        files, change = (*files, *_moved(context, base, target)), ReplaceAll()
+    reached = None if cursor is None else str(cursor)
+    kept = context.lake.commit(name, target, files, base=base, run=context.run, change=change, cursor=reached)
+    return {name: kept}
+
+
+def _newest(context: Context, name: str) -> Snapshot | None:
+    """Return the snapshot with the most entries: a rollback does not bring them back to the log."""
+    releases = [context.release, *context.state.find(Release, branch=context.branch)]
+    held = [release.tables[name] for release in releases if name in release.tables]
+    return max(held, key=lambda snapshot: snapshot.rows, default=None)
+
+
+def _moved(context: Context, base: Snapshot, target: Target) -> tuple[DataFile, ...]:
+    """Write the entries of a snapshot from before entries had an origin."""
+    old = ibis.table({field.name: field.type for field in base.fields}, name="before")
+    values = {name: old[name] if name in old.columns else ibis.null(type) for name, type in SCHEMA.items()}
+    with context.engine.session({"before": context.scan(base)}) as session:
+        return session.write(old.select(**values), target)

@@ -19,10 +19,11 @@ N = TypeVar("N", bound=Node)
 
 
 class Log(NamedTuple):
-    """A log of the online store, and the stored relation that a run drains it to."""
+    """A log of the online store, and the stored relation that a run drains it to. A drain takes `beside` too."""
 
     name: str
     table: str
+    beside: tuple[Log, ...] = ()
 
 
 class NodeKind(ABC, Generic[N]):

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Source)
 
+_ASIDE = (
+    *("known", "limits", "contract", "write", "lag", "deleted", "tls", "storage"),
+    *("from_", "servers", "settings", "registry", "start", "expired"),
+)
+"""What is not part of a fingerprint as it is declared: how a source is reached or judged, not what its rows are."""
+
 
 class AnySource(NodeKind[S], Generic[S]):
     """The common part of collected sources and streams."""
@@ -75,10 +81,6 @@ class AnySource(NodeKind[S], Generic[S]):
     def events(self, name: str, node: S, inputs: tuple[str, ...], stored: ibis.Table, scope: Scope) -> ibis.Table:
         """Return all rows that ever existed, before remedies; with `_gone` if they can be retracted."""
         return stored
-
-
-_ASIDE = ("known", "limits", "contract", "write", "lag", "deleted", "tls")
-"""What is not part of a fingerprint as it is declared."""
 
 
 def _later(node: Source, table: ibis.Table) -> list[str]:

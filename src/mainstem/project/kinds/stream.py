@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mainstem.errors import SchemaError
+from mainstem.logs.letters import letters_of
 from mainstem.logs.records import events_of
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition
@@ -50,7 +51,7 @@ class StreamKind(AnySource[Stream]):
         return due("drain", outlook.pending(name) or outlook.unmade(name, "never drained"), "data")
 
     def log(self, name: str) -> Log:
-        return Log(events_of(name), name)
+        return Log(events_of(name), name, (Log(letters_of(name), f"unreadable.{name}"),))
 
 
 def _check_type(column: str, kind: str) -> None:

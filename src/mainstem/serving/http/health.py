@@ -17,7 +17,7 @@ def routes(service: Service) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         live = service.live
-        broken = service.broken()
+        broken, feeding = service.broken(), service.feeding
         trouble = next(iter(service.lost.values()), None) or service.trouble or next(iter(broken.values()), None)
         answers = bool(live.release.id) and not service.lost and not broken
         state = {
@@ -29,6 +29,7 @@ def routes(service: Service) -> list[Route]:
             },
             "streams": sorted(live.ingests),
             **({"trouble": described(trouble)} if trouble else {}),
+            **({"topics": {name: described(error) for name, error in feeding.items()}} if feeding else {}),
             **({"broken": {name: described(error) for name, error in broken.items()}} if broken else {}),
         }
         return Response(encode(state), status=200 if answers else 503)

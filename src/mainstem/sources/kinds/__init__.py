@@ -15,6 +15,7 @@ from mainstem.sources.kind import SourceKind
 from mainstem.sources.kinds.api import ApiKind
 from mainstem.sources.kinds.database import DatabaseKind
 from mainstem.sources.kinds.files import FilesKind
+from mainstem.sources.kinds.kafka import KafkaKind
 from mainstem.sources.kinds.web import WebKind
 
 GROUP = "mainstem.sources"
@@ -53,3 +54,4 @@ register(FilesKind())
 register(DatabaseKind())
 register(ApiKind())
 register(WebKind())
+register(KafkaKind())

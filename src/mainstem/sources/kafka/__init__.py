@@ -1,0 +1,1 @@
+"""What reads Kafka topics, for runs and for the server: the client, positions, and messages as records."""

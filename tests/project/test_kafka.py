@@ -1,0 +1,108 @@
+"""A project with a topic in it, from its text to its rows: collected by runs, and fed to a stream by the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mainstem as ms
+from kafka_broker import until
+from mainstem.errors import RunFailed
+from mainstem.project.live import service
+from mainstem.serving.feeders import Feeders
+
+PROJECT = """
+import mainstem as ms
+from ibis import _
+
+SCHEMA = {{"id": "int64", "card": "string", "amount": "float64", "at": "timestamp('UTC', 6)"}}
+topic = ms.kafka("{servers}", "{topic}", schema=SCHEMA, key="id", time="at")
+payments = ms.stream("payments", schema=SCHEMA, key="id", time="at", from_=topic)
+card = ms.feature_view(payments, key="card", windows=["1h"], n=_.count(), total=_.amount.sum())
+
+
+@ms.table(key="card")
+def cards(topic):
+    return topic.group_by("card").agg(n=topic.count())
+"""
+
+
+def payment(number: int) -> str:
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    return json.dumps({"id": number, "card": f"c{number % 2}", "amount": 1.5, "at": at.isoformat()})
+
+
+@pytest.fixture
+def topic(broker: Any) -> str:
+    name: str = broker.topic(partitions=2)
+    return name
+
+
+@pytest.fixture
+def project(tmp_path: Path, broker: Any, topic: str) -> Iterator[ms.Project]:
+    (tmp_path / "mainstem.toml").write_text('[project]\nname = "shop"\nmodules = ["shop"]\n')
+    (tmp_path / "shop.py").write_text(PROJECT.format(servers=broker.servers, topic=topic))
+    with ms.load(tmp_path) as made:
+        yield made
+
+
+def test_runs_collect_what_is_new_and_build_what_depends_on_it(project: ms.Project, broker: Any, topic: str) -> None:
+    broker.send(topic, payment(0), payment(1), b"no json")
+    broker.send(topic, payment(2), partition=1)
+    project.run()
+    assert project.table("topic").to_pyarrow().num_rows == 3
+    assert {row["card"]: row["n"] for row in project.table("cards").to_pyarrow().to_pylist()} == {"c0": 2, "c1": 1}
+    aside: Any = project.show("topic", quarantine=True)
+    assert aside.rows == 1 and aside.sample[0]["from"] == f"{topic}, partition 0, offset 2"
+    assert not project.plan().steps
+    broker.send(topic, payment(3), payment(3))
+    assert [step.key for step in project.plan().steps][:1] == ["collect topic"]
+    run = project.run()
+    assert run.steps[0].rows_in == 2
+    unique = next(check for check in run.steps[0].checks if check.label == "unique(id)")
+    assert (unique.severity, unique.violations) == ("warn", 1)
+
+
+def test_a_run_that_fails_reads_the_same_messages_again(project: ms.Project, broker: Any, topic: str) -> None:
+    broker.send(topic, payment(0))
+    project.run()
+    broker.send(topic, payment(1))
+    module = project.settings.root / "shop.py"
+    text = module.read_text()
+    module.write_text(text.replace('key="id", time="at")\npay', 'key="id", time="at", checks=[ms.row_count(9)])\npay'))
+    with ms.load(project.settings.root) as failing, pytest.raises(RunFailed):
+        failing.run()
+    module.write_text(text)
+    with ms.load(project.settings.root) as again:
+        again.run()
+        assert sorted(again.table("topic").to_pyarrow()["id"].to_pylist()) == [0, 1]
+
+
+def test_a_stream_is_fed_by_the_server_and_its_dead_letters_are_shown(
+    project: ms.Project, broker: Any, topic: str
+) -> None:
+    project.run()
+    broker.send(topic, payment(0), payment(2), b"no json")
+    served = service(project)
+    served.start()
+    feeders = Feeders(served, project.settings.root)
+    feeders.refresh()
+    try:
+        until(lambda: served.store.end("events/payments") == 2 and served.store.end("unreadable/payments") == 1)
+    finally:
+        feeders.close()
+        served.close()
+    [read] = project.online("card").get([{"card": "c0"}])
+    assert read["features"] == {"n_1h": 2, "total_1h": 3.0}
+    assert "drain payments" in [step.key for step in project.plan().steps]
+    project.run()
+    assert project.table("payments").to_pyarrow().num_rows == 2
+    aside: Any = project.show("payments", quarantine=True)
+    assert aside.rows == 1 and aside.sample[0]["from"] == f"{topic}, partition 0, offset 2"
+    assert json.loads(aside.sample[0]["row"])["value"] == "no json"
+    assert not project.plan().steps
