@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,3 +110,36 @@ def test_a_stream_is_fed_by_the_server_and_its_dead_letters_are_shown(
     assert aside.rows == 1 and aside.sample[0]["from"] == f"{topic}, partition 0, offset 2"
     assert json.loads(aside.sample[0]["row"])["value"] == "no json"
     assert not project.plan().steps
+
+
+def killed(root: Path, broker: Any, topic: str, kills: int, seed: int) -> None:
+    """Kill runs at random moments, while messages come; the last run has every message once."""
+    moments, sent = random.Random(seed), 0
+    for _ in range(kills):
+        broker.send(topic, *map(payment, range(sent, sent + 40)), partition=0)
+        broker.send(topic, *map(payment, range(sent + 40, sent + 60)), b"no json", partition=1)
+        sent += 60
+        process = subprocess.Popen([sys.executable, "-m", "mainstem", "run"], cwd=root, stdout=subprocess.DEVNULL)
+        # Importing takes the first second; what is left of the run is short.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1.0 + 2 * moments.random())
+        process.kill()
+        process.wait(60)
+    with ms.load(root) as project:
+        project.run()
+        assert sorted(project.table("topic").to_pyarrow()["id"].to_pylist()) == list(range(sent))
+        aside: Any = project.show("topic", limit=100, quarantine=True)
+        origins = [row["from"] for row in aside.sample]
+        assert len(origins) == len(set(origins)) == kills
+
+
+def test_runs_that_are_killed_lose_and_repeat_no_message(
+    project: ms.Project, tmp_path: Path, broker: Any, topic: str
+) -> None:
+    killed(tmp_path, broker, topic, kills=2, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_runs_that_are_killed_at_twenty_moments(project: ms.Project, tmp_path: Path, broker: Any, topic: str) -> None:
+    killed(tmp_path, broker, topic, kills=20, seed=2)
