@@ -18,7 +18,7 @@ from mainstem.features.views.view import Lookup
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view
-from mainstem.nodes.sources import files
+from mainstem.nodes.files import files
 
 INSTANT = "timestamp('UTC', 6)"
 BEGIN, YEAR = 1_356_998_400_000_000, 31_536_000_000_000

@@ -27,8 +27,9 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.dataset import dataset
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.files import files
 from mainstem.nodes.models import model
-from mainstem.nodes.sources import files, stream
+from mainstem.nodes.sources import stream
 from mainstem.project.resolve import resolve
 
 INSTANT = "timestamp('UTC', 6)"

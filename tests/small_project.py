@@ -20,9 +20,10 @@ from mainstem.lake.iceberg import IcebergLake
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.files import files
 from mainstem.nodes.models import model
 from mainstem.nodes.records import Release
-from mainstem.nodes.sources import files, stream
+from mainstem.nodes.sources import stream
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 from mainstem.project.resolve import resolve

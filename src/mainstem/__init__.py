@@ -21,7 +21,8 @@ _HOMES = {
     "mainstem.nodes.kafka": ("kafka",),
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.databases": ("database",),
-    "mainstem.nodes.sources": ("files", "api", "web", "stream"),
+    "mainstem.nodes.files": ("files",),
+    "mainstem.nodes.sources": ("api", "web", "stream"),
     "mainstem.nodes.tables": ("table",),
     "mainstem.nodes.tls": ("tls",),
     "mainstem.tables.joins": ("join",),
@@ -161,6 +162,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.databases import database
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
+    from mainstem.nodes.files import files
     from mainstem.nodes.kafka import kafka
     from mainstem.nodes.limits import limits
     from mainstem.nodes.models import model
@@ -180,7 +182,7 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
-    from mainstem.nodes.sources import api, files, stream, web
+    from mainstem.nodes.sources import api, stream, web
     from mainstem.nodes.tables import table
     from mainstem.nodes.tls import tls
     from mainstem.project.project import Project, load

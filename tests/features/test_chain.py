@@ -18,8 +18,9 @@ from mainstem.features.online.view import online_view
 from mainstem.features.retrieval import compiled
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.files import files
 from mainstem.nodes.instants import INSTANT, micros_of
-from mainstem.nodes.sources import files, stream
+from mainstem.nodes.sources import stream
 
 
 def chained(small: Any, **inner: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from ibis import _
 from mainstem.errors import LeakError
 from mainstem.features.leaks import check_rows
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.files import files
 from mainstem.nodes.models import model
-from mainstem.nodes.sources import files
 from mainstem.project.resolve import resolve
 
 NOON = datetime(2013, 12, 1, 12, tzinfo=UTC)

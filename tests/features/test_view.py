@@ -22,8 +22,9 @@ from mainstem.graph.known import ALWAYS as ALWAYS_KNOWN
 from mainstem.graph.known import Known
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.files import files
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.sources import files, stream
+from mainstem.nodes.sources import stream
 from mainstem.testing.features import example_view
 from mainstem.testing.interpreters import _arrow
 

@@ -23,11 +23,12 @@ from mainstem.models.artifact import manifest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
+from mainstem.nodes.files import files
 from mainstem.nodes.kafka import kafka
 from mainstem.nodes.models import model
 from mainstem.nodes.records import Binding, InputColumn, ModelVersion, Release, new_id
 from mainstem.nodes.reductions import last_k
-from mainstem.nodes.sources import files, stream
+from mainstem.nodes.sources import stream
 from mainstem.planning.execution import Context
 from mainstem.planning.plan import Step
 from mainstem.project.resolve import resolve

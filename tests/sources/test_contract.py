@@ -8,8 +8,9 @@ import duckdb
 import pytest
 
 from mainstem.nodes.databases import database
+from mainstem.nodes.files import files
 from mainstem.nodes.kafka import kafka
-from mainstem.nodes.sources import api, files, web
+from mainstem.nodes.sources import api, web
 from mainstem.testing.contracts.source import SourceContract, World
 
 FIRST = ((1, "a"), (2, "b"))

@@ -13,7 +13,8 @@ import pytest
 import mainstem.nodes.checks as ms
 from mainstem.errors import CheckFailed, SourceError
 from mainstem.nodes.databases import database
-from mainstem.nodes.sources import api, files, web
+from mainstem.nodes.files import files
+from mainstem.nodes.sources import api, web
 
 INSTANT = "timestamp('UTC', 6)"
 

@@ -6,7 +6,7 @@ import pytest
 
 import mainstem.nodes.checks as ms
 from mainstem.errors import CheckFailed, SourceError
-from mainstem.nodes.sources import files
+from mainstem.nodes.files import files
 from mainstem.sources.inspection import observe
 
 HEADER = "id,at,delay\n"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mainstem.errors import DefinitionError, SourceError
-from mainstem.nodes.sources import files
+from mainstem.nodes.files import files
 
 
 def put(bench, name, content):

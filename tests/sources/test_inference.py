@@ -3,7 +3,8 @@ import pytest
 
 from mainstem.engines.duckdb import DuckdbSession
 from mainstem.errors import SourceError
-from mainstem.nodes.sources import files, web
+from mainstem.nodes.files import files
+from mainstem.nodes.sources import web
 from mainstem.sources import inference
 from mainstem.sources.inspection import introspect
 

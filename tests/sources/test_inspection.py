@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from mainstem.nodes.databases import database
-from mainstem.nodes.sources import api, files, web
+from mainstem.nodes.files import files
+from mainstem.nodes.sources import api, web
 from mainstem.sources.inspection import observe, place, settled
 
 

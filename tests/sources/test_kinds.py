@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from mainstem.errors import SourceError
-from mainstem.nodes.sources import Files, Source, Web, files, web
+from mainstem.nodes.files import Files, files
+from mainstem.nodes.sources import Source, Web, web
 from mainstem.sources.kinds import KINDS, kind_of, register
 from mainstem.sources.kinds.files import FilesKind
 

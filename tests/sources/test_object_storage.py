@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mainstem.errors import SourceError
-from mainstem.nodes.sources import files
+from mainstem.nodes.files import files
 from mainstem.sources.inspection import UNREACHABLE, observe
 from s3 import s3_server
 

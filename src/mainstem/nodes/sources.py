@@ -13,7 +13,6 @@ from mainstem.nodes.declared import META, declared
 from mainstem.nodes.kinds import (
     Kind,
     a,
-    anything,
     boolean,
     column,
     columns,
@@ -27,7 +26,6 @@ from mainstem.nodes.kinds import (
 )
 from mainstem.nodes.kinds import known as known_kind
 from mainstem.nodes.limits import Limits
-from mainstem.nodes.storage import check_storage
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 """When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
@@ -40,10 +38,6 @@ not fit are set aside."""
 
 Contract = Policy | Mapping[str, Policy]
 """The policy of a source, or of its columns, with `"*"` for all other columns, also new ones."""
-
-
-FileFormat = Literal["csv", "parquet", "json", "excel", "avro"]
-"""The format of files."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,17 +77,6 @@ class Source(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Files(Source):
-    """Files that match a glob below the project or at an object store. If a file changes, its new rows replace its old
-    rows. `storage` are the settings of the object store."""
-
-    path: str
-    format: FileFormat
-    options: Mapping[str, Any] = field(default_factory=dict)
-    storage: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Api(Source):
     """A JSON API that is read page by page. `records` is the JSON path of the rows within a page."""
 
@@ -130,21 +113,6 @@ class Stream(Source):
     from_: Source | None = None
 
 
-_SUFFIXES: Mapping[str, FileFormat] = {
-    "csv": "csv",
-    "tsv": "csv",
-    "parquet": "parquet",
-    "json": "json",
-    "jsonl": "json",
-    "ndjson": "json",
-    "xlsx": "excel",
-    "xlsm": "excel",
-    "xls": "excel",
-    "ods": "excel",
-    "avro": "avro",
-}
-_FORMATS = get_args(FileFormat)
-_PACKED = (".gz", ".zst", ".zip")
 _KEY = columns()
 _SCHEMA = mapping(text, at_least=1)
 _CHECKS = values_of(Check, expected='ms.not_null("origin")')
@@ -170,61 +138,6 @@ _NAMED = {said: kind for said, kind in META.items() if said != "name"}
 
 
 _LIMITS = a(Limits, "limits, as in limits=ms.limits(seconds=600)")
-
-
-@declared(
-    path=text,
-    time=TIME,
-    format=optional(word(*_FORMATS)),
-    options=optional(mapping(anything)),
-    storage=optional(mapping(text)),
-    **COLLECTED,
-)
-def files(
-    path: str,
-    *,
-    key: str | Sequence[str] | None = None,
-    time: str | None = None,
-    known: KnownSpec = None,
-    schema: Mapping[str, str] | None = None,
-    format: FileFormat | None = None,
-    options: Mapping[str, Any] | None = None,
-    storage: Mapping[str, str] | None = None,
-    checks: Sequence[Check] = (),
-    **meta: Any,
-) -> Files:
-    """Declare CSV, TSV, Parquet, JSON, Excel or Avro files that match the glob `path`.
-
-    The path is relative to the project, or a URL of an object store (`s3://bucket/sales/*.parquet`, `gs://…`,
-    `abfs://…`), whose settings are `storage`: `{"endpoint": …, "access_key": "${env:KEY}", …}`. A path that is a file's
-    own name is that file. Files may be compressed (`.gz`, `.zst`) or packed (`.zip`).
-    The suffix tells the format unless `format` is given; `.tsv` is CSV with tabs, and JSON is one object a line or an
-    array of objects. `options` are passed to the reader (`delim`, `nullstr`, …); of CSV, `nulls` maps
-    columns to their texts for missing values; of Excel, `sheet` is a sheet's name and `skip` the rows above the header.
-    Raises `DefinitionError` for an unknown suffix, option of Excel, or setting of an object store.
-    """
-    name = path
-    for packed in _PACKED:
-        name = name.removesuffix(packed)
-    suffix = name.rsplit(".", 1)[-1].lower()
-    kind: Any = format or _SUFFIXES.get(suffix)
-    if suffix == "tsv" and not format:
-        options = {"delim": "\t", **(options or {})}
-    if kind not in _FORMATS:
-        raise refused("the format of the files is unknown", path, f'format="…", one of {", ".join(_FORMATS)}')
-    check_storage(path, storage or {})
-    return Files(
-        path=path,
-        format=kind,
-        key=names(key),
-        time=time,
-        known=known,
-        schema=schema,
-        options=dict(options or {}),
-        storage=dict(storage or {}),
-        checks=tuple(checks),
-        **meta,
-    )
 
 
 @declared(

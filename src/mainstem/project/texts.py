@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import RequestError, SourceError, close_matches
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.project.csv.look import MISSING
 from mainstem.sources.texts import EXACT
 

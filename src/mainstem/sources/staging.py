@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mainstem.errors import SourceError
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.sources.formats.base import Format
 from mainstem.sources.places.base import Place
 

@@ -12,10 +12,11 @@ from mainstem import settings as settings_module
 from mainstem.errors import NotFound, RequestError, RunFailed, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.notebook import line
 from mainstem.nodes.records import CheckResult
-from mainstem.nodes.sources import Files, Source
+from mainstem.nodes.sources import Source
 from mainstem.nodes.tables import Table
 from mainstem.project.collect import from_project
 from mainstem.project.kinds import KINDS

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import UnknownName
 from mainstem.nodes.base import Node
-from mainstem.nodes.sources import Files, Source, Stream
+from mainstem.nodes.files import Files
+from mainstem.nodes.sources import Source, Stream
 from mainstem.project.project import Project
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 

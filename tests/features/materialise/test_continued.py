@@ -17,8 +17,8 @@ from mainstem.features.online.loading import Loading
 from mainstem.features.online.view import OnlineView
 from mainstem.features.retrieval import compiled
 from mainstem.nodes.features import feature_view
+from mainstem.nodes.files import files
 from mainstem.nodes.instants import micros_of
-from mainstem.nodes.sources import files
 from mainstem.planning.plan import Step
 from mainstem.ports import Append, ReplaceFiles
 

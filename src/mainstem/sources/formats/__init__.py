@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.sources.formats.avro import AvroFormat
 from mainstem.sources.formats.base import Format
 from mainstem.sources.formats.csv import CsvFormat

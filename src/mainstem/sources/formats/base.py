@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
-from mainstem.nodes.sources import Files
 from mainstem.ports import Engine
 
 if TYPE_CHECKING:

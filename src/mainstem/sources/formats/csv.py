@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mainstem.errors import EngineError, SourceError
 from mainstem.masking import brief
+from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
-from mainstem.nodes.sources import Files
 from mainstem.ports import Engine, RawFiles, Relation
 from mainstem.sources.formats.base import FILES, Format, Reading, batched, doubts
 from mainstem.sources.formats.header import header

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mainstem.errors import MissingExtra, SourceError, close_matches
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.sources.formats.header import named
 from mainstem.sources.formats.typed import ParquetFormat
 

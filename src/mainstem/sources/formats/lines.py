@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mainstem.masking import brief
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.ports import Relation
 from mainstem.sources.evolution import Unfit
 

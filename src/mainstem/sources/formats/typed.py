@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mainstem.errors import EngineError, SourceError
 from mainstem.masking import brief
+from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
-from mainstem.nodes.sources import Files
 from mainstem.ports import Engine, RawFiles
 from mainstem.sources.formats.base import Format, Reading, batched, doubts
 

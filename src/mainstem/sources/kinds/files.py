@@ -13,7 +13,7 @@ from typing import Any
 
 from mainstem.errors import SourceError
 from mainstem.graph.fingerprint import canonical, digest
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.ports import Engine
 from mainstem.sources.extraction import Extraction, Part, ReplaceOrigins, Request
 from mainstem.sources.formats import format_of

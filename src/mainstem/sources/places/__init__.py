@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mainstem.nodes.sources import Files
+from mainstem.nodes.files import Files
 from mainstem.sources.places.base import Place
 from mainstem.sources.places.local import Local
 
