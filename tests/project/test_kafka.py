@@ -103,13 +103,36 @@ def test_a_stream_is_fed_by_the_server_and_its_dead_letters_are_shown(
         served.close()
     [read] = project.online("card").get([{"card": "c0"}])
     assert dict(read) == {"n_1h": 2, "total_1h": 3.0}
-    assert "drain payments" in [step.key for step in project.plan().steps]
     project.run()
     assert project.table("payments").to_pyarrow().num_rows == 2
     aside: Any = project.show("payments", quarantine=True)
     assert aside.rows == 1 and aside.sample[0]["from"] == f"{topic}, partition 0, offset 2"
     assert json.loads(aside.sample[0]["row"])["value"] == "no json"
     assert not project.plan().steps
+
+
+def test_without_a_server_runs_take_the_topic_of_a_stream(project: ms.Project, broker: Any, topic: str) -> None:
+    project.run()
+    broker.send(topic, payment(0), payment(2), b"no json")
+    assert "drain payments" in [step.key for step in project.plan().steps]
+    project.run()
+    assert sorted(project.table("payments").to_pyarrow()["id"].to_pylist()) == [0, 2]
+    [read] = project.online("card").get([{"card": "c0"}])
+    assert dict(read) == {"n_1h": 2, "total_1h": 3.0}
+    assert not project.plan().steps
+    broker.send(topic, payment(4))
+    served = service(project)
+    served.start()
+    feeders = Feeders(served, project.settings.root)
+    feeders.refresh()
+    until(lambda: served.store.end("events/payments") == 3)
+    broker.send(topic, payment(6))
+    project.run()
+    feeders.close()
+    served.close()
+    assert sorted(project.table("payments").to_pyarrow()["id"].to_pylist()) == [0, 2, 4, 6]
+    aside: Any = project.show("payments", quarantine=True)
+    assert aside.rows == 1
 
 
 def killed(root: Path, broker: Any, topic: str, kills: int, seed: int) -> None:

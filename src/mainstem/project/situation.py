@@ -45,10 +45,11 @@ def uses_store(graph: Graph, release: Release) -> bool:
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:
     from mainstem.sources.inspection import observe
 
-    if isinstance(node, Stream) or name not in release.tables:
+    source = node.from_ if isinstance(node, Stream) else node
+    if source is None or name not in release.tables:
         return None
     try:
-        return observe(node, root, release.tables[name].cursor)
+        return observe(source, root, release.tables[name].cursor)
     except MainstemError as problem:  # such as a kind of source that is no longer installed
         raise problem.within(f"{name} ({node.origin})") from None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem import private
 from mainstem.errors import StorageError
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.records import LakeRecord
 from mainstem.nodes.spans import Span
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mainstem.lake.identity import Identity
     from mainstem.state.sql import SqlState
     from mainstem.stores.lmdb import LmdbStore
+    from mainstem.streaming.taking import Taking
 
 Regraph = Callable[[Sequence[Rule]], Graph]
 """Resolves the project again, with these remedies in addition to its own."""
@@ -173,7 +175,7 @@ class Adapters:
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root, reingest, refresh, between)),
-            "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store,)),
+            "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store, self._taking())),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root,)),
@@ -181,6 +183,11 @@ class Adapters:
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
             "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
         }
+
+    def _taking(self) -> Taking:
+        from mainstem.streaming.taking import Taking
+
+        return Taking(self.settings.root, microseconds(self.settings.serve.ahead, "mainstem.toml, [serve] ahead"))
 
     def close(self) -> None:
         """Close everything that was opened."""

@@ -20,10 +20,10 @@ from mainstem.nodes.kafka import Kafka
 from mainstem.ports import Writer
 from mainstem.serving.service import Service
 from mainstem.sources.kafka.client import Client
-from mainstem.sources.kafka.messages import Decode, Message, json_object
+from mainstem.sources.kafka.messages import Decode, Message
 from mainstem.sources.kafka.positions import Positions, expired, spans
 from mainstem.streaming.drain import topic_positions
-from mainstem.streaming.topics import Landing, Result, Taken, taken
+from mainstem.streaming.topics import Landing, Result, Taken, decoder, taken
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Feeder:
     def _consume(self) -> None:
         """Read until the feeder is stopped. Raises whatever ends the read; no message is lost or repeated then."""
         self._service.live.ingest(self._name)
-        decode = _decoder(self.node)
+        decode = decoder(self.node)
         branch = self._service.live.release.branch
         group = f"mainstem-{self._service.project}-{branch}-{self._name}"
         with Client.open(self.node, self._root, self._where, group=group) as client:
@@ -251,14 +251,6 @@ class Feeder:
 def access(node: Kafka) -> dict[str, Any]:
     """Return what a reader of a topic goes by."""
     return {f.name: getattr(node, f.name) for f in fields(node) if f.name != "origin"}
-
-
-def _decoder(node: Kafka) -> Decode:
-    if node.format == "json":
-        return json_object
-    from mainstem.sources.kafka.avro import Schemas
-
-    return Schemas(node).decode
 
 
 _PASSING = (-195, -187, -193, -185)

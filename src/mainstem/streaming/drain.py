@@ -28,14 +28,18 @@ from mainstem.logs import reached
 from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, StepResult
+from mainstem.planning.outlook import OBSERVED
 from mainstem.planning.plan import Step
 from mainstem.ports import DataFile, Snapshot, Store, Target
+from mainstem.sources.inspection import settled
 from mainstem.sources.kafka.positions import Positions
 from mainstem.statistics.keeping import Counting
 from mainstem.streaming.predictions import BEFORE, prediction_schema
+from mainstem.streaming.taking import Taking
 from mainstem.streaming.unreadable import PREFIX, Unreadable, dead_letters, keep
 
 logger = logging.getLogger(__name__)
@@ -52,8 +56,9 @@ Columns = Callable[[int, bytes], Mapping[str, Any]]
 class Drain:
     """The executor of `drain` steps: a stream's events, or an endpoint's predictions."""
 
-    def __init__(self, log: Store) -> None:
-        self.log = log
+    def __init__(self, log: Store, taking: Taking | None = None) -> None:
+        """With `taking`, topics that feed streams are taken first."""
+        self.log, self.taking = log, taking
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Commit the entries of the log that are not in the lake yet. Raises `StorageError`.
@@ -83,7 +88,7 @@ class Drain:
     def _events(self, name: str, node: Stream, context: Context) -> StepResult:
         schema = context.graph[name].schema or {}
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
-        draft.topic = getattr(node.from_, "topic", None)
+        lost = self._take(draft, name, node, context)
         subject = subject_of(context, name, _checks(node))
         good, aside, results = set_aside(context, subject, draft.write(), draft.target)
         counting = Counting(context, draft.target, good, base=draft.kept)
@@ -102,9 +107,19 @@ class Drain:
             published=draft.rows - quarantined,
             quarantined=quarantined + len(letters.found),
             checks=results,
-            message="; ".join(filter(None, (draft.message, letters.message))),
+            message="; ".join(filter(None, (lost, draft.message, letters.message))),
             records=(counted,),
         )
+
+    def _take(self, draft: _Draft, name: str, node: Stream, context: Context) -> str:
+        """Take what is new in the topic that feeds a stream. Return a text about messages that are lost."""
+        if not isinstance(node.from_, Kafka):
+            return ""
+        draft.topic = node.from_.topic
+        if self.taking is None:
+            return ""
+        draft.observed = settled(node.from_, self.taking.root)
+        return self.taking(context, name, node.from_, self.log, topic_positions(draft.base, draft.topic))
 
 
 @dataclass
@@ -120,6 +135,8 @@ class _Draft:
     before: Mapping[str, str] = field(default_factory=dict)
     topic: str | None = None
     """The topic that the log's stream is fed from."""
+    observed: str | None = None
+    """How the topic looked before it was read."""
 
     def __post_init__(self) -> None:
         self.reached: dict[int, int] = {}
@@ -161,12 +178,13 @@ class _Draft:
     def _properties(self) -> dict[str, str]:
         """Return how far the topic is in the lake, so that its reader finds it without the online store."""
         before = dict(self.base.properties) if self.base else {}
+        looked = {OBSERVED: self.observed} if self.observed else {}
         if self.topic is None or not self.reached:
-            return {TOPIC: before[TOPIC]} if TOPIC in before else {}
+            return {TOPIC: before[TOPIC], **looked} if TOPIC in before else looked
         held = topic_positions(self.base, self.topic)
         cluster = reached.cluster_of(self.log, self.table, self.topic) or held.cluster
         positions = Positions(cluster, {**held.offsets, **self.reached})
-        return {TOPIC: json.dumps({"topic": self.topic, "positions": positions.text()})}
+        return {TOPIC: json.dumps({"topic": self.topic, "positions": positions.text()}), **looked}
 
     @property
     def kept(self) -> Snapshot | None:

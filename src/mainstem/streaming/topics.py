@@ -18,7 +18,7 @@ from mainstem.nodes.instants import micros_of
 from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
-from mainstem.sources.kafka.messages import Decode, Message, Undecodable, record_of
+from mainstem.sources.kafka.messages import Decode, Message, Undecodable, json_object, record_of
 from mainstem.streaming.changes import FIELDS
 from mainstem.streaming.ingest import Ingest
 
@@ -59,6 +59,15 @@ def taken(messages: Sequence[Message], ingest: Ingest, node: Kafka, decode: Deco
         return accepted
     order = {(message.partition, message.offset): number for number, message in enumerate(messages)}
     return sorted([*found, *accepted], key=lambda each: order[each.message.partition, each.message.offset])
+
+
+def decoder(node: Kafka) -> Decode:
+    """Return the function that reads values of a topic. Raises `MissingExtra`."""
+    if node.format == "json":
+        return json_object
+    from mainstem.sources.kafka.avro import Schemas
+
+    return Schemas(node).decode
 
 
 def _accepted(rows: Sequence[tuple[Message, Any]], ingest: Ingest) -> list[Taken]:

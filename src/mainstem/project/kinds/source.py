@@ -98,7 +98,7 @@ class CollectedKind(AnySource[Source]):
 
     def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
         reason = outlook.unmade(name, "never collected") or _sampled(name, outlook)
-        reason = reason or _reingested(name, outlook) or _observed(name, outlook)
+        reason = reason or _reingested(name, outlook) or observed(name, outlook)
         return due("collect", reason, "data")
 
 
@@ -113,7 +113,8 @@ def _reingested(name: str, outlook: Outlook) -> Reason | None:
     return Reason("rows that were set aside come in again") if name in outlook.situation.reingest else None
 
 
-def _observed(name: str, outlook: Outlook) -> Reason | None:
+def observed(name: str, outlook: Outlook) -> Reason | None:
+    """Return the reason to read a source again: it may have changed since it was read."""
     seen = outlook.situation.observed.get(name)
     if seen is None:
         return Reason(UNTOLD)

@@ -31,6 +31,7 @@ def document(live: Live, title: str) -> dict[str, Any]:
     for name, ingest in live.ingests.items():
         schema = _rows(ingest.schema, "events", {"backfill": {"type": "boolean", "default": False}})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
+        paths[f"/events/{name}"]["post"]["parameters"] = [_IDEMPOTENCY]
     for name, view, keys in views_of(live):
         schema = _rows(keys, "rows", {"time": _instant()})
         paths[f"/features/{name}"] = _post(view_says(view), schema, 200)
@@ -76,6 +77,14 @@ _SEVERAL = {
         "time": {"type": ["string", "null"], "format": "date-time"},
     },
     "additionalProperties": False,
+}
+
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A request that is sent again with the same key and body counts once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
 _ERROR = {
