@@ -213,6 +213,20 @@ def test_expired_messages_stop_the_reader_and_are_told(served: Any, broker: Any,
     assert logged(world.store) == named([0, 1, 4, 5])
 
 
+def test_another_topic_of_the_same_stream_is_followed(served: Any, broker: Any, topic: str) -> None:
+    world, service = served
+    broker.send(topic, departure(0))
+    with feeding(world, service) as feeders:
+        until(lambda: ends(world) == 1)
+        other = broker.topic()
+        world.feed(broker.servers, other)
+        feeders.refresh()
+        broker.send(other, departure(1))
+        until(lambda: ends(world) == 2)
+    assert logged(world.store) == named([0, 1])
+    assert read(world.store, "departures", topic, [0]) == read(world.store, "departures", other, [0]) == {0: 1}
+
+
 def test_lag_and_results_are_metrics(served: Any, worlds: Any, broker: Any, topic: str) -> None:
     world, service = served
     broker.send(topic, departure(0), b"no json")

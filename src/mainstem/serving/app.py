@@ -113,7 +113,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await asyncio.to_thread(self.service.start)
-                self._feed()
+                await asyncio.to_thread(self._feed)
                 watching = asyncio.create_task(self._watch())
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
@@ -132,7 +132,7 @@ class App:
         while True:
             await asyncio.sleep(self.service.limits.poll)
             await asyncio.to_thread(self.service.refresh)
-            self._feed()
+            await asyncio.to_thread(self._feed)
 
     def _feed(self) -> None:
         """Read the topics of streams that the live release has."""

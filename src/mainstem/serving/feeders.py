@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,12 @@ class Feeders:
     def __init__(self, service: Service, root: Path) -> None:
         self._service, self._root = service, root
         self._running: dict[str, Feeder] = {}
+        self._turn, self._closed = threading.Lock(), False
 
     @property
     def troubles(self) -> Mapping[str, MainstemError]:
         """Why topics cannot be read now, by stream."""
-        return {name: each.trouble for name, each in self._running.items() if each.trouble is not None}
+        return {name: each.trouble for name, each in dict(self._running).items() if each.trouble is not None}
 
     def refresh(self) -> None:
         """Begin to read the topics of streams that the live release has. Those of other declarations end."""
@@ -55,21 +56,25 @@ class Feeders:
             return
         found = {name: ingest.stream.from_ for name, ingest in self._service.live.ingests.items()}
         wanted = {name: node for name, node in found.items() if isinstance(node, Kafka)}
-        for name, feeder in list(self._running.items()):
-            if name not in wanted or access(wanted[name]) != access(feeder.node):
-                feeder.stop()
-                feeder.join()
-                del self._running[name]
-        for name, node in wanted.items():
-            if name not in self._running:
-                self._running[name] = Feeder(self._service, self._root, name, node)
+        with self._turn:
+            feeders = self._running.items()
+            self._end(n for n, each in feeders if n not in wanted or access(wanted[n]) != access(each.node))
+            for name, node in wanted.items():
+                if name not in self._running and not self._closed:
+                    self._running[name] = Feeder(self._service, self._root, name, node)
 
     def close(self) -> None:
         """Finish the transactions under way, and leave the groups."""
-        for feeder in self._running.values():
-            feeder.stop()
-        for feeder in self._running.values():
-            feeder.join()
+        with self._turn:
+            self._closed = True
+            self._end(self._running)
+
+    def _end(self, names: Iterable[str]) -> None:
+        ended = list(names)
+        for name in ended:
+            self._running[name].stop()
+        for name in ended:
+            self._running.pop(name).join()
 
 
 class Feeder:
