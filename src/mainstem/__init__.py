@@ -56,6 +56,7 @@ _HOMES = {
         "top_k",
         "windowed",
     ),
+    "mainstem.nodes.metrics": ("metric",),
     "mainstem.nodes.models": ("model",),
     "mainstem.models.algorithms.naive": ("naive",),
     "mainstem.models.algorithms.linear": ("linear",),
@@ -71,6 +72,7 @@ _HOMES = {
     "mainstem.models.algorithms.catboost": ("catboost",),
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
+    "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -112,6 +114,7 @@ __all__ = [
     "limits",
     "linear",
     "load",
+    "metric",
     "mlp",
     "model",
     "naive",
@@ -130,6 +133,7 @@ __all__ = [
     "stream",
     "table",
     "testing",
+    "threshold",
     "time_since_last",
     "tls",
     "top_k",
@@ -165,6 +169,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.files import files
     from mainstem.nodes.kafka import kafka
     from mainstem.nodes.limits import limits
+    from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
     from mainstem.nodes.reductions import (
         aggregate,
@@ -184,6 +189,7 @@ if TYPE_CHECKING:
     )
     from mainstem.nodes.sources import api, stream, web
     from mainstem.nodes.tables import table
+    from mainstem.nodes.thresholds import threshold
     from mainstem.nodes.tls import tls
     from mainstem.project.project import Project, load
     from mainstem.tables.joins import join

@@ -73,6 +73,31 @@ def test_a_project_is_written_that_runs_and_predicts(here: Path, capsys: pytest.
     assert len(scored) == 120 and list(scored[0]) == [*HEADER, "score"], "what is not read is kept"
 
 
+def test_a_version_is_reported_and_its_predictions_explained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "churn.csv", HEADER, customers())
+    assert run(["init", "table", "--csv", "churn.csv", "--target", "left"]) == 0
+    assert run(["run", "-C", "churn"]) == 0
+    capsys.readouterr()
+    assert run(["show", "-C", "churn", "left_model", "--html", "a.html", "--markdown", "a.md"]) == 0
+    assert capsys.readouterr().out == "wrote a.html\nwrote a.md\n"
+    assert (here / "a.html").read_text().startswith("<!doctype html>")
+    assert (here / "a.md").read_text().startswith("# left_model-1\n")
+    assert run(["show", "-C", "churn", "left_model-1", "--json"]) == 0
+    assert said(capsys)["card"]["evaluated"]["rows"] == 120  # type: ignore[index]
+    assert run(["show", "-C", "churn", "churn", "--html", "b.html"]) == 2
+    assert "unknown model or version 'churn'" in capsys.readouterr().err and not (here / "b.html").exists()
+    assert run(["explain", "-C", "churn", "left_model", "age=25", "plan=basic"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("left_model-1  score 0.") and "plan" in text and "█" in text
+    assert run(["explain", "-C", "churn", "left_model", "--row", '{"age": 25, "plan": "basic"}', "--json"]) == 0
+    found = said(capsys)
+    total = found["base"] + sum(each["effect"] for each in found["contributions"])  # type: ignore[attr-defined, operator]
+    assert total == pytest.approx(found["score"]) and f"{found['score']:.4g}" in text.splitlines()[0]
+    for row in ("[1]", "{", '{"age": "old", "plan": "basic"}'):
+        assert run(["explain", "-C", "churn", "left_model", "--row", row]) == 2
+    assert run(["explain", "-C", "churn", "left_model", "age=25", "--row", "{}"]) == 2
+
+
 def test_an_endpoint_predicts_with_its_champion(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(here / "churn.csv", HEADER, customers())
     assert run(["init", "table", "mine", "--csv", "churn.csv", "--target", "left"]) == 0

@@ -59,6 +59,7 @@ FIRST = (
     "findings",
     "joins",
     "models",
+    "reading-the-report",
     "serving",
     "sources",
     "only-data",

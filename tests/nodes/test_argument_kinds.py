@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 import pytest
 from ibis import _
+from sklearn.linear_model import LogisticRegression
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, MainstemError
@@ -24,6 +25,11 @@ FARE = ms.model(examples=RIDES, prediction_time=_.at, target=_.fare, features=[P
 def legs(rides: Any) -> Any:
     return rides
 
+
+ALGORITHMS = (
+    *("catboost", "decision_tree", "elastic_net", "extra_trees", "hist_boosting", "knn", "lightgbm", "linear", "mlp"),
+    *("naive", "naive_bayes", "random_forest", "xgboost"),
+)
 
 VALID: dict[str, dict[str, Any]] = {
     "accepted": {"column": "a", "values": ["x"]},
@@ -49,6 +55,7 @@ VALID: dict[str, dict[str, Any]] = {
     "last_k": {"argument": _.x, "k": 1},
     "limits": {},
     "load": {},
+    "metric": {"higher_is_better": True},
     "model": {"examples": RIDES, "prediction_time": _.at, "target": _.fare, "features": [PLACE]},
     "not_null": {"columns": ("a",)},
     "on_demand": {"features": {"a": _.x}},
@@ -61,12 +68,16 @@ VALID: dict[str, dict[str, Any]] = {
     "slope": {"argument": _.x},
     "stream": {"name": "s", "schema": {"a": "string"}, "time": "at"},
     "table": {"function": legs},
+    "threshold": {"constraint": "recall >= 0.9"},
     "time_since_last": {},
     "top_k": {"argument": _.x, "k": 1},
     "union": {"tables": (JOINED, JOINED)},
     "unique": {"columns": ("a",)},
     "web": {"url": "http://a", "rows": "tr", "fields": {"a": "td"}},
     "windowed": {"reduction": _.count(), "windows": ("1h",)},
+    "sklearn": {"estimator": LogisticRegression()},
+    "tls": {},
+    **dict.fromkeys(ALGORITHMS, {}),
 }
 """Arguments that each constructor takes, by parameter: one of its own is made wrong at a time."""
 

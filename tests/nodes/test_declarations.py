@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str | None]] = {
         "'not_null'",
     ),
     "a path": (lambda: ms.files(5), "`path` must be a text", "5"),  # type: ignore[arg-type]
-    "a suffix": (lambda: ms.files("a.xls"), "the format of the files is unknown", "'a.xls'"),
+    "a suffix": (lambda: ms.files("a.dat"), "the format of the files is unknown", "'a.dat'"),
     "a format": (lambda: ms.files("a", format="xls"), "`format` has an invalid value", "'xls'"),  # type: ignore[arg-type]
     "a schema": (lambda: ms.files("a.csv", schema={"a": 5}), "`schema['a']` must be a text", "5"),  # type: ignore[dict-item]
     "key twice": (lambda: ms.files("a.csv", key=["a", "a"]), "`key` repeats 'a'", "('a', 'a')"),

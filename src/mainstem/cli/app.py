@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.commands import branch, demo, describe, finding, init, keep, key, look, predict, ship, source, work
+from mainstem.cli.commands import (
+    branch,
+    demo,
+    describe,
+    explain,
+    finding,
+    init,
+    keep,
+    key,
+    look,
+    predict,
+    ship,
+    source,
+    work,
+)
 
 app = typer.Typer(
     name="mainstem",
@@ -17,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (init, work, look, predict, describe, ship, keep, demo):
+for module in (init, work, look, predict, explain, describe, ship, keep, demo):
     module.register(app)
 app.add_typer(branch.app, name="branch")
 app.add_typer(finding.app, name="finding")

@@ -92,9 +92,10 @@ def endpoint(
     """Declare an endpoint that answers `POST /predict/NAME`.
 
     `promote="gate"` promotes a challenger automatically if it is measurably better. `threshold` turns a score into a
-    decision (`score >= threshold`). `latency="5ms"` limits the time between reading a request and answering it: the
-    project does not load if a feature needs the engine, and `/metrics` counts the answers within the limit. Raises
-    `DefinitionError` if `model` is not a model or `latency` is not a positive duration.
+    decision (`score >= threshold`); without it, the champion's threshold does, if its model declares one.
+    `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
+    needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
+    model or `latency` is not a positive duration.
     """
     return Endpoint(
         model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, latency=latency, **meta

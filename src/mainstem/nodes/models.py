@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused
+from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused, several
 from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.kinds import (
+    a,
     anything,
+    columns,
+    distinct,
     duration,
     expression,
     integer,
+    is_number,
     mapping,
     node,
     number,
@@ -23,6 +27,8 @@ from mainstem.nodes.kinds import (
     text,
     word,
 )
+from mainstem.nodes.metrics import OwnMetric
+from mainstem.nodes.thresholds import Threshold
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -40,6 +46,8 @@ class Model(Node):
     whose rows stay together. `split` says of each row where it belongs, `weight` how much it counts in a fit. `window`
     limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
     usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
+    `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
+    `own_metric` is what `metric` names, if the user wrote it.
     """
 
     examples: NodeRef
@@ -60,6 +68,9 @@ class Model(Node):
     monotone: Mapping[str, int] = field(default_factory=dict)
     assume_known: Mapping[str, str] = field(default_factory=dict)
     retrain: Literal["definition", "data"] = "definition"
+    own_metric: OwnMetric | None = None
+    threshold: Threshold | float | None = None
+    slices: tuple[tuple[str, ...], ...] = ()
 
 
 def _share_or_duration(name: str, value: Any) -> None:
@@ -73,6 +84,41 @@ def _direction(name: str, value: Any) -> None:
         raise refused(f"`{name}` has an invalid value", value, "1 if scores rise with the input, -1 if they fall")
 
 
+def _name_or_own(name: str, value: Any) -> None:
+    """Require the name of a metric, or one's own."""
+    if callable(value) and not isinstance(value, OwnMetric):
+        hint = "@ms.metric(higher_is_better=…) above the function"
+        raise refused(f"`{name}` is a function that does not say whether higher is better", value, "ms.metric", hint)
+    if not isinstance(value, OwnMetric):
+        text(name, value)
+
+
+def _score_or_rule(name: str, value: Any) -> None:
+    """Require a threshold: a probability, or a rule that sets it."""
+    if not isinstance(value, Threshold):
+        (number(0, 1) if is_number(value) else a(Threshold, 'ms.threshold("precision >= 0.8"), or a probability'))(
+            name, value
+        )
+
+
+def _crossings(name: str, value: Any) -> None:
+    """Require names of inputs, or tuples of names."""
+    found = _listed(value)
+    if found is None or isinstance(value, Mapping):
+        raise refused(f"`{name}` must be a list", value, f'{name}=["country", ("country", "channel")]')
+    for each in found:
+        columns(at_least=1, of="slices")(name, each)
+    distinct(name, tuple(_crossing(each) for each in found))
+
+
+def _listed(value: Any) -> tuple[Any, ...] | None:
+    return (value,) if isinstance(value, str) else several(value)
+
+
+def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
+    return (each,) if isinstance(each, str) else tuple(each)
+
+
 @declared(
     examples=node,
     target=expression(),
@@ -81,7 +127,7 @@ def _direction(name: str, value: Any) -> None:
     groups=optional(expression()),
     split=optional(expression()),
     weight=optional(expression()),
-    metric=optional(text),
+    metric=optional(_name_or_own),
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),
     test=optional(_share_or_duration),
@@ -92,6 +138,8 @@ def _direction(name: str, value: Any) -> None:
     monotone=optional(mapping(_direction)),
     assume_known=anything,
     retrain=word("definition", "data"),
+    threshold=optional(_score_or_rule),
+    slices=_crossings,
     meta=META,
 )
 def model(
@@ -103,7 +151,7 @@ def model(
     groups: Deferred | None = None,
     split: Deferred | None = None,
     weight: Deferred | None = None,
-    metric: str | None = None,
+    metric: str | OwnMetric | None = None,
     task: Task | None = None,
     candidates: Sequence[Any] | Any | None = None,
     test: float | str | None = None,
@@ -114,6 +162,8 @@ def model(
     monotone: Mapping[str, int] | None = None,
     assume_known: Mapping[str, str] | None = None,
     retrain: Literal["definition", "data"] = "definition",
+    threshold: Threshold | float | None = None,
+    slices: str | Sequence[str | Sequence[str]] = (),
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -122,6 +172,8 @@ def model(
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
+    `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
+    unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
     without a reason.
@@ -134,7 +186,8 @@ def model(
         groups=groups,
         split=split,
         weight=weight,
-        metric=metric,
+        metric=metric.name if isinstance(metric, OwnMetric) else metric,
+        own_metric=metric if isinstance(metric, OwnMetric) else None,
         task=task,
         candidates=candidates_of(candidates),
         test=test,
@@ -145,5 +198,7 @@ def model(
         monotone=dict(monotone or {}),
         assume_known=reasons(assume_known),
         retrain=retrain,
+        threshold=threshold,
+        slices=tuple(_crossing(each) for each in _listed(slices) or ()),
         **meta,
     )

@@ -14,6 +14,7 @@ from mainstem.project.live import Pages, Rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.parity import ParityReport
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
@@ -36,6 +37,25 @@ class Answering(Branch):
         """Score rows as the server does, without logging them: by the champion of an endpoint, or by the newest version
         of a model. Return one answer per row. Raises `RequestError`."""
         return live.predict(self, name, rows, time)
+
+    def explain(self, name: str, rows: Rows, time: datetime | None = None) -> list[Explanation]:
+        """Explain the predictions of rows, as `predict` makes them: how much each input moves the score away from the
+        mean score of rows that the version learned from.
+
+        Contributions are Shapley values in the unit of the score, sampled with a fixed seed over the served ONNX file
+        beside 100 rows of the version's dataset. They add up to the score. Raises `RequestError`, and `NotFound` if
+        that dataset is gone.
+        """
+        from mainstem.project.contributions import explain
+
+        return explain(self, name, rows, time)
+
+    def explain_texts(self, name: str, rows: Sequence[Mapping[str, str]]) -> list[Explanation]:
+        """Explain the predictions of rows of texts, as `predict_texts` makes them."""
+        from mainstem.project.contributions import explain
+        from mainstem.project.texts import typed
+
+        return explain(self, name, typed(self, name, rows))
 
     def read_rows(self, name: str, file: str | Path) -> list[dict[str, str]]:
         """Return the rows of a CSV file that is written as the source of a model's examples is, for `predict_texts`.

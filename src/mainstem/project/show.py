@@ -29,9 +29,13 @@ from mainstem.project.knowledge import tells_known
 
 
 def show(branch: Branch, name: str, limit: int = 10) -> Details:
-    """Return the details of a node, with up to `limit` of its rows. Raises `UnknownName`."""
+    """Return the details of a node, with up to `limit` of its rows; of a model version, by its id, its model's with its
+    card. Raises `UnknownName`."""
     if name not in branch.sound and name in branch.release.tables:
         return _stored(branch, name, limit)
+    version = branch.adapters.state.get(ModelVersion, name) if name not in branch.sound else None
+    if version is not None and version.model in branch.sound:
+        return _model(branch, branch.sound[version.model], version)
     definition = branch.sound[name]
     node = definition.node
     match node:
@@ -155,12 +159,13 @@ def _sizes(branch: Branch) -> Sizes:
     return branch.adapters.store.sizes() if branch.adapters.has_store else Sizes({}, {})
 
 
-def _model(branch: Branch, definition: Definition) -> ModelDetails:
+def _model(branch: Branch, definition: Definition, version: ModelVersion | None = None) -> ModelDetails:
+    """Return the details of a model, with the card of a version; of the newest one unless it is given."""
     from mainstem.features.fallbacks import fallbacks
     from mainstem.models.versions.report import card
 
     versions = branch.adapters.state.find(ModelVersion, model=definition.name)
-    newest = versions[-1] if versions else None
+    newest = version or (versions[-1] if versions else None)
     slow = fallbacks(branch.sound, definition.name)
     return ModelDetails(
         **_head(branch, definition),

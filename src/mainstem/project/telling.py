@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.features.offline.join import AsOf
+    from mainstem.models.report import Report
     from mainstem.nodes.descriptions import Description
     from mainstem.project.suggest import Suggestions
 
@@ -98,6 +99,13 @@ class Telling(Branch):
         from mainstem.project.describe import describe
 
         return describe(self, name)
+
+    def report(self, name: str) -> Report:
+        """Return the report of a model's newest version, of an endpoint's champion, or of a version by its id: with
+        `.html()`, `.markdown()` and `.to_dict()`. Raises `UnknownName`, `NotFound`."""
+        from mainstem.project.report import report
+
+        return report(self, name)
 
     def suggest(self, name: str) -> Suggestions:
         """Return cleaning verbs and checks for a relation: as code, with reasons. All checks hold for its rows.

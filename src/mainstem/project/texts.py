@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
+    from mainstem.serving.predictor import Predictor
 
 BLANK = frozenset({""})
 """The texts of a missing value that is a text itself, unless its source says more."""
@@ -30,13 +31,7 @@ def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) 
     from mainstem.project.live import predictor_of
 
     predictor = predictor_of(branch, name)
-    types = {**predictor.schema.optional, **predictor.schema.columns}
-    _known(predictor.schema.columns, rows)
-    nulls = {field: _nulls(branch, predictor.retrieval.examples, field, kind) for field, kind in types.items()}
-    asked = [
-        {field: _value(row[field], kind, nulls[field]) for field, kind in types.items() if field in row} for row in rows
-    ]
-    answers = predictor.predict(asked)
+    answers = predictor.predict(_typed(branch, predictor, rows))
     found: dict[str, list[Any]] = {field: [row.get(field) for row in rows] for field in rows[0]} if rows else {}
     made = {"score": [answer.score for answer in answers]}
     for column in ("label", "decision"):
@@ -46,6 +41,22 @@ def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) 
     for label in answers[0].scores if answers else ():
         made[f"score {label}"] = [answer.scores[label] for answer in answers]
     return pa.table({**found, **{_free(name, found): values for name, values in made.items()}})
+
+
+def typed(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return rows of texts as the request to an endpoint or a model."""
+    from mainstem.project.live import predictor_of
+
+    return _typed(branch, predictor_of(branch, name), rows)
+
+
+def _typed(branch: Branch, predictor: Predictor, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    types = {**predictor.schema.optional, **predictor.schema.columns}
+    _known(predictor.schema.columns, rows)
+    nulls = {field: _nulls(branch, predictor.retrieval.examples, field, kind) for field, kind in types.items()}
+    return [
+        {field: _value(row[field], kind, nulls[field]) for field, kind in types.items() if field in row} for row in rows
+    ]
 
 
 def read_rows(branch: Branch, name: str, file: Path) -> list[dict[str, str]]:

@@ -66,7 +66,8 @@ class Predictor:
         redefined: Sequence[str] = (),
     ) -> None:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
-        self.threshold, self.description = endpoint.threshold, endpoint.description
+        self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
+        self.description = endpoint.description
         self.budget, self._floor = endpoint.budget, floor
         self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)

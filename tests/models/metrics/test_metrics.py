@@ -296,3 +296,21 @@ def test_a_bootstrap_does_not_sort_again():
     finally:
         np.argsort = original
     assert len(sorts) == 1 and time.process_time() - started < 30
+
+
+def test_the_interval_of_ece_contains_its_value():
+    """Resamples are less calibrated than their sample, so their percentiles would lie above the value."""
+    rng = np.random.default_rng(3)
+    for n in (60, 300, 2_000):
+        scores = rng.random(n)
+        y = (rng.random(n) < scores).astype(int)
+        found = measure(metric("ece"), y, scores)
+        assert 0 <= found.low < found.value < found.high
+
+
+@given(ranked(negatives=1))
+def test_pinball_is_sklearns(case):
+    y, scores, weights = case
+    for name, share in (("pinball_10", 0.1), ("pinball_50", 0.5), ("pinball_90", 0.9)):
+        expected = sk.mean_pinball_loss(y, scores, sample_weight=weights, alpha=share)
+        assert metric(name, "regression").value(y, scores, weights) == pytest.approx(expected, abs=1e-12)

@@ -155,6 +155,7 @@ def test_the_artifact_describes_itself(trained):
     assert made.artifact == "models/late/1" and {p.name for p in directory.iterdir()} == {
         "model.onnx",
         "earlier.onnx",
+        "evaluation.json",
         "manifest.json",
     }
     manifest = json.loads((directory / "manifest.json").read_text())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, command, opened
 from mainstem.cli.render import output
+
+if TYPE_CHECKING:
+    from mainstem.models.report import Report
 
 WATCHED = 1_000
 """The default number of compared reads per release."""
@@ -33,14 +37,30 @@ def show(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Show the rows that are set aside, and why.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a model's report as a page with pictures.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a model's report as Markdown.")
+    ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """Show one node: its schema, lineage, versions and some rows."""
+    """Show one node: its schema, lineage, versions and some rows. Of a model: the card of its newest version."""
     with opened(directory, profile, branch) as project:
+        if html or markdown:
+            _write(project.report(name), html, markdown, json)
+            return
         output(json).shown(project.show(name, limit, quarantine=quarantine))
+
+
+def _write(report: Report, html: Path | None, markdown: Path | None, json: bool) -> None:
+    for file, write in ((html, report.html), (markdown, report.markdown)):
+        if file is not None:
+            file.write_text(write(), encoding="utf-8")
+            output(json).said(f"wrote {file}", file=str(file))
 
 
 def query(

@@ -38,7 +38,7 @@ def predict(
     if rows is not None and fields:
         raise RequestError("--rows and FIELD=VALUE exclude each other", got=" ".join(fields))
     with opened(directory, profile, branch) as project:
-        asked = [dict(map(_pair, fields or ()))] if rows is None else project.read_rows(name, rows)
+        asked = [dict(map(pair, fields or ()))] if rows is None else project.read_rows(name, rows)
         found = project.predict_texts(name, asked)
     if out is None:
         output(json).table(found, limit)
@@ -50,7 +50,8 @@ def predict(
     output(json).said(f"{found.num_rows:,} rows with scores in {out}", rows=found.num_rows, file=str(out))
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """Return field and value of `FIELD=VALUE`. Raises `RequestError`."""
     field, equals, value = text.partition("=")
     if not equals:
         raise RequestError("a field requires a value", got=text, expected="FIELD=VALUE, such as area=80")

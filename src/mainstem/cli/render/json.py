@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
+    from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
@@ -70,6 +71,9 @@ class JsonOutput:
 
     def described(self, found: Description) -> None:
         _print({**_plain(found), "sampled": found.sampled})
+
+    def explained(self, found: Explanation) -> None:
+        _print(found)
 
     def suggested(self, found: Suggestions) -> None:
         clean = [{"code": each.code, "reason": each.reason} for each in found.clean]

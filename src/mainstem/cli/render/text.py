@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import changes, descriptions, differences, keeping, nodes, runs, tables
+from mainstem.cli.render import changes, descriptions, differences, explanations, keeping, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant, named
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
     from mainstem.nodes.erasures import Erasure
+    from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
@@ -86,6 +87,9 @@ class TextOutput:
 
     def described(self, found: Description) -> None:
         self._show(*descriptions.description(found))
+
+    def explained(self, found: Explanation) -> None:
+        self._show(*explanations.explanation(found))
 
     def suggested(self, found: Suggestions) -> None:
         """Print code. It is not folded, so that it can be pasted."""

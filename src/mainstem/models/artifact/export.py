@@ -27,12 +27,12 @@ def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: 
     return builder.model({builder.floats: floats, builder.strings: strings}, score, shape)
 
 
-def digest(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def save(root: Path, manifest: Manifest, model: bytes, earlier: Mapping[str, bytes] | None = None) -> Path | None:
-    """Write `models/NAME/NUMBER` below `root` atomically, with the `earlier` artifacts by file name.
+def save(root: Path, manifest: Manifest, model: bytes, beside: Mapping[str, bytes] | None = None) -> Path | None:
+    """Write `models/NAME/NUMBER` below `root` atomically, with the files `beside` the model by name.
 
     Returns the path relative to `root`; None if another run has taken the number. Raises `StorageError` if the write
     fails.
@@ -43,8 +43,8 @@ def save(root: Path, manifest: Manifest, model: bytes, earlier: Mapping[str, byt
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
         try:
-            for name, onnx in {MODEL: model, **(earlier or {})}.items():
-                _write(draft / name, onnx)
+            for name, content in {MODEL: model, **(beside or {})}.items():
+                _write(draft / name, content)
             _write(draft / FILE, encode(manifest))
             draft.chmod(0o755)
             draft.rename(target)

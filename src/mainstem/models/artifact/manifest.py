@@ -44,7 +44,9 @@ class Manifest:
     compared with these, on rows that they have not seen.
 
     `confusion` counts the test rows of each class, in the order of `classes`, by the class that was decided for.
-    `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured.
+    `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured, and
+    `evaluated` is the hash of the file with all that was kept of it. `threshold` turns the score of a binary model into
+    a decision.
     """
 
     model: str
@@ -65,6 +67,8 @@ class Manifest:
     confusion: tuple[tuple[int, ...], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, str] = field(default_factory=dict)
+    evaluated: str = ""
+    threshold: float | None = None
     importances: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     trained_until: datetime | None = None

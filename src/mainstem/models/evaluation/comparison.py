@@ -4,7 +4,8 @@ once."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,27 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
+class Fold:
+    """A fold's rows, and what each candidate scored them."""
+
+    past: Examples
+    future: Examples
+    scores: Mapping[str, Scores]
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit."""
+    """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit.
+
+    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits.
+    """
 
     ranked: tuple[Candidate, ...]
     scores: Mapping[str, tuple[float, ...]]
     settings: Mapping[str, Settings]
     rows: int
+    folds: tuple[Fold, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def chosen(self) -> str:
@@ -68,20 +83,28 @@ def compare(
     tried = candidates(asked)
     scores: dict[str, list[float]] = {each.name: [] for each in tried}
     settings: dict[str, list[Settings]] = {each.name: [] for each in tried}
+    seconds = {each.name: 0.0 for each in tried}
+    compared = []
     for number, part in enumerate(parts, 1):
         past, future = sample.take(part.train), sample.take(part.test)
         has_classes(past, number, len(parts))
+        given = {}
         for each in tried:
             name = each.name
             report(f"fold {number}/{len(parts)} {name} …")
+            began = perf_counter()
             found = fitted(each, past)
-            scores[name].append(judge.value(future.y, scored(name, found, future.rows, past)))
+            seconds[name] += perf_counter() - began
+            given[name] = scored(name, found, future.rows, past)
+            scores[name].append(judge.value(future.y, given[name]))
             settings[name].append(found.settings)
             report(f"fold {number}/{len(parts)} {name} {scores[name][-1]:.3f}")
+        compared.append(Fold(past, future, given))
     best = _ranked(scores, judge)
+    ranked = tuple(sorted(tried, key=lambda each: best.index(each.name)))
     defined = {name: tuple(score for score in found if score == score) for name, found in scores.items()}
     final = {each.name: settled(each, settings[each.name], sample) for each in tried}
-    return Comparison(tuple(sorted(tried, key=lambda each: best.index(each.name))), defined, final, len(sample))
+    return Comparison(ranked, defined, final, len(sample), tuple(compared), seconds)
 
 
 def fit(train: Examples, comparison: Comparison) -> Estimator:
@@ -95,7 +118,7 @@ def measured(examples: Examples, scores: Scores, judge: Metric) -> dict[str, Mea
     Whole days are resampled if possible, else whole groups if there are any.
     """
     judges = [METRICS[name] for name in measured_for(examples.task, judge.name)]
-    found = measures(judges, examples.y, scores, groups=_units(examples), seed=examples.seed)
+    found = measures(judges, examples.y, scores, groups=units(examples), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
 
 
@@ -106,7 +129,8 @@ def resampled(examples: Examples) -> str:
     return "whole groups" if splits.repeated(examples.groups) else "rows"
 
 
-def _units(examples: Examples) -> NDArray[np.int64] | None:
+def units(examples: Examples) -> NDArray[np.int64] | None:
+    """Return the day or the group of each row, which the bootstrap resamples as wholes; None if it resamples rows."""
     found = days(examples.times)
     return found if found is not None else examples.groups if splits.repeated(examples.groups) else None
 

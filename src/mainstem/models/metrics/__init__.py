@@ -19,6 +19,7 @@ from mainstem.models.metrics.base import (
 from mainstem.models.metrics.decisions import confusion, decided
 from mainstem.models.metrics.intervals import difference, measure, measures
 from mainstem.models.metrics.losses import row_loss
+from mainstem.models.metrics.own import own
 from mainstem.models.metrics.ranking import average_precision
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "measured_for",
     "measures",
     "metric",
+    "own",
     "register",
     "row_loss",
 ]

@@ -23,7 +23,7 @@ class Metric:
     """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`.
 
     `confused` is the metric as a function of a confusion matrix, if it is one. A metric that is not `usual` is measured
-    only where it is asked for.
+    only where it is asked for. One that is `biased` is larger in resamples than in the rows that they are drawn from.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Metric:
     bind: Callable[[Array, Array], Weighted]
     confused: Callable[[Floats], float] | None = None
     usual: bool = True
+    biased: bool = False
 
     @property
     def sign(self) -> int:
@@ -46,11 +47,13 @@ class Metric:
 METRICS: dict[str, Metric] = {}
 
 
-def register(name: str, *tasks: Task, higher_is_better: bool, usual: bool = True) -> Callable[[Any], Any]:
+def register(
+    name: str, *tasks: Task, higher_is_better: bool, usual: bool = True, biased: bool = False
+) -> Callable[[Any], Any]:
     """Register the decorated `bind(y, scores) -> (weights -> value)` as a metric."""
 
     def add(bind: Callable[[Array, Array], Weighted]) -> Callable[[Array, Array], Weighted]:
-        METRICS[name] = Metric(name, frozenset(tasks), higher_is_better, bind, usual=usual)
+        METRICS[name] = Metric(name, frozenset(tasks), higher_is_better, bind, usual=usual, biased=biased)
         return bind
 
     return add

@@ -37,10 +37,11 @@ def measures(
     """Return several metrics on the same rows, by name, from the same resamples."""
     values = _together(of, np.asarray(y), np.asarray(scores))
     draws: dict[str, list[float]] = {m.name: [] for m in of}
-    for weights in _resamples(len(y), groups, resamples, seed):
+    for weights in resampled(len(y), groups, resamples, seed):
         for name, value in values(weights).items():
             draws[name].append(value)
-    return {name: _interval(value, draws[name], len(y)) for name, value in values(np.ones(len(y))).items()}
+    whole = values(np.ones(len(y)))
+    return {m.name: interval_of(whole[m.name], draws[m.name], len(y), biased=m.biased) for m in of}
 
 
 def _together(of: Sequence[Metric], y: Array, scores: Array) -> Callable[[Floats], dict[str, float]]:
@@ -78,11 +79,11 @@ def difference(
     def gain(weights: Floats) -> float:
         return of.sign * (first(weights) - second(weights))
 
-    draws = [gain(w) for w in _resamples(len(truth), groups, resamples, seed)]
-    return _interval(gain(np.ones(len(truth))), draws, len(truth))
+    draws = [gain(w) for w in resampled(len(truth), groups, resamples, seed)]
+    return interval_of(gain(np.ones(len(truth))), draws, len(truth))
 
 
-def _resamples(rows: int, groups: Array | None, resamples: int, seed: int) -> Iterator[Floats]:
+def resampled(rows: int, groups: Array | None, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield the row weights of each resample: how often the row, or its group, was drawn."""
     random = np.random.default_rng(seed)
     units, of_row = (rows, None) if groups is None else _numbered(groups)
@@ -96,9 +97,14 @@ def _numbered(groups: Array) -> tuple[int, NDArray[np.intp]]:
     return len(distinct), of_row
 
 
-def _interval(value: float, draws: list[float], rows: int) -> Measure:
-    defined = [d for d in draws if d == d]
-    if not defined:
+def interval_of(value: float, draws: Sequence[float], rows: int, *, biased: bool = False) -> Measure:
+    """Return a value with the interval of its resamples.
+
+    A mean of distances, such as ECE, is larger in a resample than in its sample, so that its interval would lie beside
+    the value. If `biased`, the resamples are moved by the distance of their mean from the value, but not below 0.
+    """
+    defined = np.array([d for d in draws if d == d])
+    if not len(defined):
         return Measure(value, float("nan"), float("nan"), rows)
-    low, high = np.percentile(defined, INTERVAL)
+    low, high = np.percentile(np.maximum(defined + value - defined.mean(), 0) if biased else defined, INTERVAL)
     return Measure(value, float(low), float(high), rows)

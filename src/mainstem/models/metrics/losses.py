@@ -37,7 +37,7 @@ def _brier(y: Array, scores: Array) -> Weighted:
     return mean(np.square(truth - scores).sum(1))
 
 
-@register("ece", "binary", "multiclass", higher_is_better=False)
+@register("ece", "binary", "multiclass", higher_is_better=False, biased=True)
 def _ece(y: Array, scores: Array) -> Weighted:
     """The expected calibration error: how far probabilities are from frequencies, in `BINS` bins of equal width.
 
@@ -98,6 +98,18 @@ def _gamma(y: Array, scores: Array) -> Weighted:
     if (truth <= 0).any() or (guess <= 0).any():
         return _undefined
     return mean(2 * (np.log(guess / truth) + truth / guess - 1))
+
+
+def _pinball(share: float) -> None:
+    @register(f"pinball_{share:.0%}".removesuffix("%"), "regression", higher_is_better=False, usual=False)
+    def pinball(y: Array, scores: Array) -> Weighted:
+        """The loss of a quantile (Koenker and Bassett 1978): too low a score costs `share`, too high a one the rest."""
+        away = np.asarray(y, float) - np.asarray(scores, float)
+        return mean(np.maximum(share * away, (share - 1) * away))
+
+
+for _share in (0.1, 0.5, 0.9):
+    _pinball(_share)
 
 
 def _undefined(weights: Floats) -> float:

@@ -8,19 +8,24 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
 from mainstem.models.algorithms import algorithm, usual
 from mainstem.models.artifact import export
+from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
 from mainstem.models.evaluation.fitting import important
+from mainstem.models.evaluation.outofsample import OutOfSample
+from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
 from mainstem.models.splits import is_timed
 from mainstem.models.training.blueprint import Blueprint
+from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.prepared import Prepared
 from mainstem.nodes.instants import instant_of
@@ -37,21 +42,31 @@ class Made:
     """A gated, measured artifact that is not saved yet. Its manifest has no number and no lineage.
 
     `earlier` are the artifacts that were measured, by file name. They were fitted without the rows that measured them.
+    `evaluation` is what was kept of the measurement.
     """
 
     manifest: Manifest
     onnx: bytes
     earlier: Mapping[str, bytes] = field(default_factory=dict)
+    evaluation: bytes = b""
+
+    @property
+    def beside(self) -> dict[str, bytes]:
+        """The files beside the model, by name."""
+        return {**self.earlier, EVALUATION: self.evaluation}
 
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Scores of the measured artifacts and of the naive baseline, for the test rows in order."""
+    """Scores of the measured artifacts and of the naive baseline, for the test rows in order.
+
+    `decided` are the threshold and the decisions by it, if the model declares one.
+    """
 
     compared: Comparison
     earlier: Mapping[str, bytes]
-    scores: Scores
-    naive: Scores
+    measured: OutOfSample
+    decided: tuple[Settled, NDArray[np.bool_]] | None = None
 
 
 def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
@@ -59,12 +74,17 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
     model = blueprint.model
     kept = Kept()
     judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report, kept)
-    metrics = evaluation.measured(prepared.test, judged.scores, judge)
-    baseline = evaluation.measured(prepared.test, judged.naive, judge)
+    metrics = evaluation.measured(prepared.test, judged.measured.scores, judge)
+    baseline = evaluation.measured(prepared.test, judged.measured.naive, judge)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
     report(f"{judged.compared.chosen} on all {len(learned):,} rows …")
     final = offered(learned, judged.compared, prepared.test.rows, kept)
+    shares = _importances(blueprint, final, learned)
+    report("evaluated …")
+    found = encode(
+        evaluation_of(blueprint, judge, prepared, final.compared, judged.measured, judged.decided, shares, final.onnx)
+    )
     manifest = Manifest(
         model=blueprint.name,
         number=0,
@@ -78,9 +98,11 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
         baseline=baseline,
         folds=final.compared.scores,
         settings=_settings(final),
-        evaluation=_evaluation(model, prepared, final.compared) | kept.told(final.compared),
-        confusion=_confusion(prepared.test, judged.scores),
-        importances=_importances(blueprint, final, learned),
+        evaluation=_evaluation(model, prepared, final.compared, judged.decided) | kept.told(final.compared),
+        evaluated=export.digest(found),
+        threshold=judged.decided[0].value if judged.decided is not None else None,
+        confusion=_confusion(prepared.test, judged.measured.scores),
+        importances=shares,
         rows=prepared.rows | {"compared_on": final.compared.rows, "learned": len(learned)},
         trained_until=_latest(learned),
         measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
@@ -88,7 +110,7 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
         gate=final.agreement,
         versions=versions(),
     )
-    return Made(manifest, final.onnx, judged.earlier)
+    return Made(manifest, final.onnx, judged.earlier, found)
 
 
 def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
@@ -98,24 +120,33 @@ def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report, k
     found = offered(train, compared, test.rows, kept)
     report("measured on the test rows …")
     naive = algorithm(BASELINE).fit(train).scores(test.rows)
-    return _Judged(found.compared.only(), {EARLIER[0]: found.onnx}, run(session(found.onnx), test.rows), naive)
+    loaded = session(found.onnx)
+    scores = run(loaded, test.rows)
+    chosen = threshold_of(model, found.compared)
+    decided = None if chosen is None else (chosen, scores >= chosen.value)
+    measured = held_out(test, scores, naive, loaded)
+    return _Judged(found.compared.only(), {EARLIER[0]: found.onnx}, measured, decided)
 
 
 def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
-    """Measure by cross-validation. Each fold chooses its candidate anew, without its test rows."""
+    """Measure by cross-validation. Each fold chooses its candidate and its threshold anew, without its test rows."""
     examples, parts = prepared.examples, prepared.parts
-    scores, naive, earlier = [], [], {}
+    scores, naive, decided, sessions, earlier = [], [], [], [], {}
     for number, fold in enumerate(parts.folds, 1):
         past, future = examples.take(fold.train), examples.take(fold.test)
         evaluation.has_classes(past, number, len(parts.folds))
         compared = _compare(past, model, judge, _numbered(report, number))
         found = offered(past, compared, future.rows, kept)
         earlier[f"fold-{number}.onnx"] = found.onnx
-        scores.append(run(session(found.onnx), future.rows))
+        sessions.append(session(found.onnx))
+        scores.append(run(sessions[-1], future.rows))
         naive.append(algorithm(BASELINE).fit(past).scores(future.rows))
-    order = np.argsort(np.concatenate([fold.test for fold in parts.folds]))
+        if (chosen := threshold_of(model, found.compared)) is not None:
+            decided.append(scores[-1] >= chosen.value)
     compared = _compare(prepared.learned, model, judge, report).without(kept.reasons)
-    return _Judged(compared, earlier, np.concatenate(scores)[order], np.concatenate(naive)[order])
+    chosen, measured = threshold_of(model, compared), pooled(prepared, scores, naive, sessions)
+    whole = None if chosen is None else (chosen, np.concatenate(decided)[in_order(prepared)])
+    return _Judged(compared, earlier, measured, whole)
 
 
 def _numbered(report: Report, number: int) -> Report:
@@ -164,11 +195,13 @@ def _importances(blueprint: Blueprint, final: Offered, learned: Examples) -> dic
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[str, str]:
+def _evaluation(
+    model: Model, prepared: Prepared, compared: Comparison, decided: tuple[Settled, NDArray[np.bool_]] | None
+) -> dict[str, str]:
     """Return how the version was measured, in words."""
     parts, learned = prepared.parts, len(prepared.learned)
-    judged = len(prepared.train) if parts.holdout is not None else learned
-    rows = f"{compared.rows:,} of {judged:,} training rows"
+    train = len(prepared.train) if parts.holdout is not None else learned
+    rows = f"{compared.rows:,} of {train:,} training rows"
     timed = is_timed(prepared.examples.times)
     folds = f"{model.folds}, each from all before it" if timed else f"{model.folds}"
     said = {"split": parts.kind}
@@ -178,9 +211,12 @@ def _evaluation(model: Model, prepared: Prepared, compared: Comparison) -> dict[
         said["test"] = f"from {instant_of(parts.cut):%Y-%m-%d %H:%M} on" if parts.cut is not None else parts.kind
     if timed:
         said["gap"] = model.gap
-    said["compared on"] = rows if compared.rows == judged else f"{rows}, later ones likelier"
+    said["compared on"] = rows if compared.rows == train else f"{rows}, later ones likelier"
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    if decided is not None:
+        chosen = decided[0]
+        said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
     said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
     if model.prediction_time is None:
         said["leaks"] = "not checked by time: the model has no `prediction_time`"

@@ -68,7 +68,7 @@ class Train:
         last = max((version.number for version in known), default=0)
         for _ in range(100):
             numbered = replace(manifest, number=export.next_number(self.root, manifest.model, last))
-            path = export.save(self.root, numbered, made.onnx, made.earlier)
+            path = export.save(self.root, numbered, made.onnx, made.beside)
             if path is not None:
                 return version_of(numbered, path)
         raise ModelError("no version number is free", where=str(self.root / "models" / manifest.model))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mainstem.models.artifact import evaluation
 from mainstem.models.artifact.manifest import Manifest, read
 from mainstem.nodes.records import Measure, ModelVersion
 
@@ -19,8 +20,12 @@ MOST_SHOWN = 12
 
 def card(version: ModelVersion, root: Path) -> dict[str, Any]:
     """Return plain data for `mainstem show`, ready for JSON. Raises `ModelError` if the artifact is
-    missing or damaged."""
-    manifest = read(root / version.artifact)
+    missing or damaged.
+
+    `evaluated` is all that was kept of the measurement; None for a version that was made before it was kept.
+    """
+    directory = root / version.artifact
+    manifest = read(directory)
     builtins: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
     return {
         "id": version.id,
@@ -43,6 +48,7 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
         ],
         "rows": builtins["rows"],
         "evaluation": builtins["evaluation"],
+        "evaluated": msgspec.json.decode(msgspec.json.encode(evaluation.read(directory, manifest))),
         "trained_until": builtins["trained_until"],
         "snapshots": builtins["snapshots"],
         "gate": builtins["gate"],
@@ -82,7 +88,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'metric':<20} {'value (95 % interval)':<26} naive"
     for name, found in card["metrics"].items():
         yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {number(found['baseline'])}"
-    yield from _confused(card["classes"], card["confusion"])
+    yield from _decided(card)
     yield ""
     yield f"  {'candidate':<20} {'mean':<12} folds"
     for name, scores in card["folds"].items():
@@ -97,6 +103,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     width = max(map(len, [*card["evaluation"], "settings"]))
     for name, words in card["evaluation"].items():
         yield f"  {name:<{width}}  {words}"
+    yield from _slices(card["evaluated"] or {}, width)
     if card["settings"]:
         said = ", ".join(f"{name} {_setting(value)}" for name, value in card["settings"].items())
         yield f"  {'settings':<{width}}  {said}"
@@ -104,6 +111,28 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
 
 def _setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _decided(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the decisions by a threshold are worth, if the model has one, and the confusion matrix."""
+    decisions = (card["evaluated"] or {}).get("decisions")
+    if decisions is None:
+        yield from _confused(card["classes"], card["confusion"])
+        return
+    yield ""
+    yield f"  {'at threshold ' + number(decisions['threshold']):<20} value (95 % interval)"
+    for name, found in decisions["measured"].items():
+        yield f"  {spoken(name):<20} {interval(_measure(found))}"
+    yield from _confused(card["classes"], decisions["confusion"])
+
+
+def _slices(evaluated: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yield the slices that were found, in words."""
+    for found in evaluated.get("slices", {}).get("found", ()):
+        measure = f", {interval(_measure(found['measure']))}" if found["measure"] else ""
+        worse = {"loss": "higher loss", "bias": "biased"}
+        why = " and ".join(worse[kind] for kind in found["found"])
+        yield f"  {'slice':<{width}}  {found['where']}: {why}{measure} on {found['rows']:,} rows"
 
 
 def number(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from mainstem.graph.fingerprint import canonical, of_expression
+from mainstem.graph.fingerprint import canonical, of_expression, of_function
 from mainstem.nodes.base import Node
 from mainstem.nodes.checks import Check
 from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse
@@ -64,7 +64,10 @@ def plain_feature(feature: FeatureUse, names: Mapping[Node, str]) -> str:
 
 def plain_model(node: Model, but: Sequence[str]) -> str:
     """Return a model's settings. Those that came later are left out at their default, so that fingerprints last."""
-    later = {"window": node.window} if node.window is not None else {}
+    later: dict[str, Any] = {"window": node.window} if node.window is not None else {}
+    later |= {"own_metric": of_function(node.own_metric.function)} if node.own_metric is not None else {}
+    later |= {"threshold": str(node.threshold)} if node.threshold is not None else {}
+    later |= {"slices": _value(node.slices)} if node.slices else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}
     test = node.test if node.test is not None or untimed else USUAL_TEST

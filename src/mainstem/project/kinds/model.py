@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mainstem.errors import DefinitionError, MissingExtra, PluginError, SchemaError
+from mainstem.errors import DefinitionError, LeakError, MissingExtra, PluginError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.features import FeatureView, ViewUse, use
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.models import Model
+from mainstem.nodes.models import Model, Task
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
 WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
-    *("candidates", "monotone", "weight"),
+    *("candidates", "monotone", "weight", "threshold", "slices", "own_metric"),
 )
 
 
@@ -48,7 +48,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
-        from mainstem.models.metrics import metric
+        from mainstem.models.metrics import metric, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
 
@@ -58,17 +58,39 @@ class ModelKind(NodeKind[Model]):
                 check_candidates(node, task)
                 check_monotone(graph, name)
                 check_weight(graph, name)
-                if node.metric is not None:
+                if node.own_metric is not None:
+                    own(node.own_metric, task)
+                elif node.metric is not None:
                     metric(node.metric, task)
+                _check_report(graph, name, node, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
-            except (DefinitionError, MissingExtra, PluginError) as problem:
+            except (DefinitionError, LeakError, MissingExtra, PluginError, SchemaError, UnknownName) as problem:
                 raise problem.at(graph[name].where) from None
         check_fallbacks(graph)
 
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
         return due("train", _reason(name, node, outlook), "model")
+
+
+def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
+    """Refuse a threshold of another task, and slices by columns that are not inputs."""
+    from mainstem.features.dataset import retrieval_of
+    from mainstem.models.training.blueprint import inputs_of
+
+    if node.threshold is not None and task != "binary":
+        raise DefinitionError(
+            "`threshold` of a model requires a binary task",
+            got=f"{name!r} is {task}",
+            expected="a target that is true or false",
+            hint="an endpoint's `threshold` decides by a value" if task == "regression" else None,
+        )
+    if node.slices:
+        inputs = [column.name for column in inputs_of(retrieval_of(graph, name).columns, {})]
+        for each in (column for crossing in node.slices for column in crossing):
+            if each not in inputs:
+                raise UnknownName.among("input of the model in `slices`", each, inputs)
 
 
 def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:

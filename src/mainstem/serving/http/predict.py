@@ -48,7 +48,8 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
 
 
 def shown(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint has a threshold."""
+    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint or the version has a
+    threshold."""
     found: dict[str, Any] = {
         "id": answer.id,
         "time": iso(instant_of(answer.time)),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mainstem.masking import brief
 from mainstem.nodes.files import Files
 from mainstem.ports import Relation
-from mainstem.sources.evolution import Unfit
 
 if TYPE_CHECKING:
     from mainstem.sources.formats.base import Reading
@@ -24,6 +23,8 @@ def skips(node: Files) -> bool:
 
 def skipped(reading: Reading, raw: Relation) -> None:
     """Note the lines of files that cannot be read as rows. With the contract `quarantine` they are set aside."""
+    from mainstem.sources.evolution import Unfit
+
     with reading.engine.session({"files": raw}) as session:
         session.fetch("SELECT count(*) FROM files")
         found = session.fetch(REJECTED).to_pylist()

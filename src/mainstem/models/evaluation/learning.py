@@ -1,0 +1,56 @@
+"""The learning curve: what the chosen candidate scores when it learns from fewer rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models import splits
+from mainstem.models.data.rows import Examples
+from mainstem.models.evaluation.comparison import Comparison, units
+from mainstem.models.evaluation.fitting import fitted, scored
+from mainstem.models.metrics import Metric, measure
+from mainstem.nodes.evaluations import LearningPoint
+from mainstem.nodes.records import Measure
+
+MOST_CELLS, FEWEST_ROWS = 500_000, 40
+"""A fold with more cells (rows times inputs) costs too much to fit again."""
+
+SHARES = (0.125, 0.25, 0.5)
+DRAWS = 100
+
+
+def learning_curve(compared: Comparison, judge: Metric) -> tuple[LearningPoint, ...]:
+    """Return the metric on the validation rows of the last fold, by the number of rows that were learned from.
+
+    Of rows in time the latest are learned from, of others a random part. The test rows are not used.
+    """
+    fold = compared.folds[-1]
+    if len(fold.past) * (fold.past.rows.floats.shape[1] + fold.past.rows.strings.shape[1]) > MOST_CELLS:
+        return ()
+    found = []
+    for share in SHARES:
+        some = fold.past.take(_part(fold.past, int(len(fold.past) * share)))
+        if len(some) < FEWEST_ROWS:
+            continue
+        try:
+            estimator = fitted(compared.ranked[0], some)
+            scores = scored(compared.chosen, estimator, fold.future.rows, some)
+        except ModelError:  # too few rows of a class, or of a text
+            continue
+        found.append((len(some), scores))
+    found.append((len(fold.past), fold.scores[compared.chosen]))
+    points = [LearningPoint(rows, _measured(fold.future, scores, judge)) for rows, scores in found]
+    defined = [p for p in points if np.isfinite([p.measure.value, p.measure.low, p.measure.high]).all()]
+    return tuple(defined) if len(defined) > 1 else ()
+
+
+def _part(past: Examples, rows: int) -> NDArray[np.intp]:
+    if splits.is_timed(past.times):
+        return np.sort(np.argsort(past.times, kind="stable")[len(past) - rows :])
+    return np.sort(np.random.default_rng(past.seed).permutation(len(past))[:rows])
+
+
+def _measured(future: Examples, scores: NDArray[np.float64], judge: Metric) -> Measure:
+    return measure(judge, future.y, scores, groups=units(future), resamples=DRAWS, seed=future.seed)

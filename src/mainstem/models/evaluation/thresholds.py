@@ -1,0 +1,119 @@
+"""Set a threshold on validation rows, and measure decisions by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError
+from mainstem.models.data.rows import Examples, Scores
+from mainstem.models.metrics import METRICS, measures
+from mainstem.nodes.evaluations import Decisions
+from mainstem.nodes.thresholds import AT_LEAST, Threshold
+
+Floats = NDArray[np.float64]
+DECIDED = ("precision", "recall", "f1", "accuracy", "balanced_accuracy", "mcc")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A threshold, the rule that set it, the number of validation rows, and the measures there."""
+
+    value: float
+    rule: str
+    rows: int
+    expected: Mapping[str, float]
+
+
+def settled(rule: Threshold | float, y: NDArray[np.int64], scores: Scores) -> Settled:
+    """Return the threshold that a rule sets on validation rows. Raises `ModelError` if no threshold keeps the bound."""
+    if not isinstance(rule, Threshold):
+        at = _counted(y, scores, np.array([float(rule)]))
+        return Settled(float(rule), "as declared", len(y), _at(at, 0, None))
+    tried = _between(scores)
+    at = _counted(y, scores, tried)
+    best = _cheapest(rule, at) if rule.cost else _bounded(rule, at)
+    return Settled(float(tried[best]), str(rule), len(y), _at(at, best, rule if rule.cost else None))
+
+
+def decisions(
+    chosen: Settled, examples: Examples, decided: NDArray[np.bool_], units: NDArray[np.int64] | None
+) -> Decisions:
+    """Return what the decisions on the test rows are worth."""
+    of = [METRICS[name] for name in DECIDED]
+    found = measures(of, examples.y, decided.astype(float), groups=units, seed=examples.seed)
+    kept = {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
+    cells = np.bincount(examples.y.astype(int) * 2 + decided, minlength=4).reshape(2, 2)
+    return Decisions(
+        chosen.value, chosen.rule, chosen.rows, chosen.expected, kept, tuple(tuple(map(int, row)) for row in cells)
+    )
+
+
+def _between(scores: Scores) -> Floats:
+    """Return thresholds between neighbouring scores, from the lowest; they decide every distinct way but "none"."""
+    distinct = np.unique(scores)
+    middle = (distinct[1:] + distinct[:-1]) / 2
+    # In float64 the middle of two neighbours may be the lower one, which would flag it.
+    return np.concatenate([distinct[:1], np.where(middle > distinct[:-1], middle, distinct[1:])])
+
+
+def _counted(y: NDArray[np.int64], scores: Scores, thresholds: Floats) -> dict[str, Floats]:
+    """Return the four counts at each threshold, and the number of rows."""
+    positive, negative = np.sort(scores[y > 0.5]), np.sort(scores[y <= 0.5])
+    hits = len(positive) - np.searchsorted(positive, thresholds, side="left")
+    alarms = len(negative) - np.searchsorted(negative, thresholds, side="left")
+    return {
+        "true_positive": hits.astype(float),
+        "false_positive": alarms.astype(float),
+        "false_negative": len(positive) - hits.astype(float),
+        "true_negative": len(negative) - alarms.astype(float),
+    }
+
+
+def _measured(at: Mapping[str, Floats]) -> dict[str, Floats]:
+    hits, alarms, missed, calm = (
+        at[name] for name in ("true_positive", "false_positive", "false_negative", "true_negative")
+    )
+    rows = hits + alarms + missed + calm
+    return {
+        "precision": np.divide(hits, hits + alarms, out=np.zeros(len(hits)), where=hits + alarms > 0),
+        "recall": np.divide(hits, hits + missed, out=np.zeros(len(hits)), where=hits + missed > 0),
+        "fallout": np.divide(alarms, alarms + calm, out=np.zeros(len(hits)), where=alarms + calm > 0),
+        "flagged": (hits + alarms) / rows,
+    }
+
+
+def _cost(rule: Threshold, at: Mapping[str, Floats]) -> Floats:
+    total = sum((price * at[name] for name, price in rule.cost), np.zeros(len(at["true_positive"])))
+    rows = sum(float(each[0]) for each in at.values())
+    return np.asarray(total / rows)
+
+
+def _cheapest(rule: Threshold, at: Mapping[str, Floats]) -> int:
+    return int(np.argmin(_cost(rule, at)))
+
+
+def _bounded(rule: Threshold, at: Mapping[str, Floats]) -> int:
+    found = _measured(at)
+    bounded, aim = found[rule.measure], found["precision" if rule.measure == "recall" else "recall"]
+    kept = bounded >= rule.bound if rule.measure in AT_LEAST else bounded <= rule.bound
+    kept &= at["true_positive"] > 0
+    if not kept.any():
+        best = bounded[at["true_positive"] > 0]
+        reached = (best.max() if rule.measure in AT_LEAST else best.min()) if len(best) else float("nan")
+        raise ModelError(
+            f"no threshold keeps {rule} on the validation rows",
+            got=f"{rule.measure} {reached:.3f} at best, on {int(sum(v[0] for v in at.values())):,} rows",
+            hint="a bound that the model can keep, or better features",
+        )
+    # Of equal ones, the highest threshold: it flags the fewest rows.
+    allowed = np.flatnonzero(kept)
+    return int(allowed[np.lexsort((allowed, aim[allowed]))[-1]])
+
+
+def _at(at: Mapping[str, Floats], place: int, priced: Threshold | None) -> dict[str, float]:
+    found = {name: float(values[place]) for name, values in _measured(at).items()}
+    return found | ({"cost": float(_cost(priced, at)[place])} if priced else {})

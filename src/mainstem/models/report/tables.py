@@ -1,0 +1,132 @@
+"""The tables of a report as rows of texts, for HTML and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mainstem.models.report.record import Record
+from mainstem.models.versions.report import interval, number, spoken
+from mainstem.nodes.evaluations import Decisions, Slice, Standing
+from mainstem.nodes.records import Measure
+
+MOST_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `numbers` are the columns that are aligned to the right, and `first` tells whether row 1 stands out."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    numbers: frozenset[int] = frozenset()
+    first: bool = False
+
+
+def metrics(report: Record) -> Table:
+    rows = [
+        (spoken(name), interval(_measure(found)), number(found["baseline"]))
+        for name, found in report.card["metrics"].items()
+    ]
+    return Table(("metric", "value (95 % interval)", "naive"), rows, frozenset({1, 2}), first=True)
+
+
+def leaderboard(found: Sequence[Standing], metric: str) -> Table:
+    rows = [
+        (
+            each.candidate,
+            interval(each.mean) if each.mean else "undefined",
+            "  ".join(f"{value:,.3g}" if abs(value) < 1_000 else number(value) for value in each.folds),
+            f"{each.seconds:.2f} s",
+        )
+        for each in found
+    ]
+    columns = ("candidate", f"mean {spoken(metric)} (95 % interval)", "folds", "fitted in")
+    return Table(columns, rows, frozenset({1, 2, 3}), first=True)
+
+
+def decisions(found: Decisions) -> Table:
+    rows = [(spoken(name), interval(measure)) for name, measure in found.measured.items()]
+    return Table((f"at threshold {number(found.threshold)}", "on the test rows (95 % interval)"), rows, frozenset({1}))
+
+
+def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table | None:
+    """Return the confusion matrix with the recall of each class; None for too many classes."""
+    if not matrix or len(matrix) > MOST_CLASSES:
+        return None
+    rows = [
+        (name, *(f"{cell:,}" for cell in row), f"{row[i] / sum(row):.1%}" if sum(row) else "–")
+        for i, (name, row) in enumerate(zip(classes, matrix, strict=True))
+    ]
+    columns = ("true \\ decided", *classes, "recall")
+    return Table(columns, rows, frozenset(range(1, len(columns))))
+
+
+def slices(found: Sequence[Slice], metric: str) -> Table:
+    biased = any(each.bias is not None for each in found)
+    rows = [
+        (
+            each.where,
+            f"{each.rows:,}",
+            interval(each.measure) if each.measure else "undefined",
+            number(each.rest) if each.rest is not None else "undefined",
+            *([f"{each.bias:+.3g}" if each.bias is not None else "–"] if biased else []),
+            _verdict(each),
+        )
+        for each in found
+    ]
+    columns = ("slice", "rows", spoken(metric), "elsewhere", *(["target − score"] if biased else []), "found")
+    return Table(columns, rows, frozenset(range(1, len(columns) - 1)))
+
+
+def _verdict(slice: Slice) -> str:
+    words = {"loss": f"higher loss (p {_p(slice.loss_p)})", "bias": f"biased (p {_p(slice.bias_p or 0.0)})"}
+    return ", ".join(words[kind] for kind in slice.found) or "no difference that chance does not explain"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def inputs(report: Record) -> Table:
+    lost = {each.input: interval(each.loss) for each in report.evaluation.importances} if report.evaluation else {}
+    rows = [
+        (each["input"], f"{each['share']:.1%}", lost.get(each["input"], "–"), ", ".join(each["sources"]))
+        for each in report.card["top_inputs"]
+    ]
+    return Table(("input", "share", "loss when shuffled (95 % interval)", "from"), rows, frozenset({1, 2}))
+
+
+def data(report: Record) -> Table:
+    rows = [(each.name, str(each.snapshot), "–" if each.rows is None else f"{each.rows:,}") for each in report.data]
+    return Table(("relation", "snapshot", "rows"), rows, frozenset({1, 2}))
+
+
+def facts(report: Record) -> Iterator[tuple[str, str]]:
+    """Yield what the version is and how it was measured, as pairs."""
+    card = report.card
+    yield "algorithm", card["algorithm"]
+    if card["settings"]:
+        yield "settings", ", ".join(f"{name} {value:g}" for name, value in card["settings"].items())
+    yield from (
+        (name, words) for name, words in card["evaluation"].items() if not name.startswith(("leaks", "assume_"))
+    )
+    if report.evaluation and report.evaluation.cost:
+        cost = report.evaluation.cost
+        yield (
+            "one prediction",
+            f"{cost.single:,.0f} µs alone, {cost.batch:,.3g} µs a row in batches, on the training machine",
+        )
+        yield "model file", f"{cost.bytes / 1024:,.0f} KiB ONNX"
+    gate: Mapping[str, Any] | None = card["gate"]
+    if gate:
+        yield (
+            "gate",
+            f"the file scores like the fitted model on {gate['rows']:,} rows ({gate['largest']:.2g} of the tolerance)",
+        )
+    yield "run", report.version.run
+
+
+def _measure(found: Mapping[str, Any]) -> Measure:
+    return Measure(found["value"], found["low"], found["high"], found["rows"])

@@ -1,0 +1,57 @@
+"""Metrics of one's own: `@ms.metric(higher_is_better=False)` above a function of targets and scores."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from mainstem.errors import DefinitionError
+from mainstem.nodes.base import Origin
+from mainstem.nodes.declared import declared
+from mainstem.nodes.kinds import boolean
+
+Measured = Callable[[Any, Any], float]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnMetric:
+    """A metric that the user wrote. It stays callable: `function(y, scores)` returns a number.
+
+    `y` [n] is 0/1, a class number, or a value. `scores` are P(true) [n], probabilities [n, K], or values [n].
+    """
+
+    name: str
+    function: FunctionType
+    higher_is_better: bool
+    where: str
+
+    def __call__(self, y: Any, scores: Any) -> float:
+        return float(self.function(y, scores))
+
+
+@declared(higher_is_better=boolean)
+def metric(*, higher_is_better: bool) -> Callable[[Measured], OwnMetric]:
+    """Make a metric of the decorated function, for `ms.model(metric=…)`. Its name is that of the function.
+
+    The function gets numpy arrays: targets [n] and scores [n] or [n, K]. It is tried when the project loads. Raises
+    `DefinitionError` for an object that is not a function of two arguments.
+    """
+    where = str(Origin.of_caller())
+
+    def made(function: Measured) -> OwnMetric:
+        if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
+            raise DefinitionError("a metric must be a function with a name", where=where, got=repr(function))
+        try:
+            inspect.signature(function).bind("y", "scores")
+        except TypeError as problem:
+            expected = f"def {function.__name__}(y, scores): …"
+            name = function.__name__
+            raise DefinitionError(
+                f"the metric {name!r} {problem}", where=where, got=str(inspect.signature(function)), expected=expected
+            ) from None
+        return OwnMetric(function.__name__, function, higher_is_better, where)
+
+    return made
