@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from mainstem.project.project import Project
 
 FullRefresh = Annotated[
-    bool, typer.Option("--full-refresh", help="Build the selected tables from all rows of their inputs.")
+    bool,
+    typer.Option(
+        "--full-refresh", help="Build tables from all rows of their inputs, and read sources from the beginning."
+    ),
 ]
 Start = Annotated[
-    str | None, typer.Option("--start", help="Build the intervals of incremental tables from this date on again.")
+    str | None,
+    typer.Option("--start", help="Build intervals of tables, and read rows of sources, from this date on again."),
 ]
 End = Annotated[str | None, typer.Option("--end", help="The first date after them; default: no end.")]
 DUE = 3
