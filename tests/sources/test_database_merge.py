@@ -33,6 +33,10 @@ def put(id, status, hour, gone=0):
     return ["INSERT INTO orders VALUES (?, ?, ?, ?)", id, status, gone, at]
 
 
+def at(hour):
+    return f"2026-01-01 {hour:02}:00:00"
+
+
 def update(id, status, hour, gone=0):
     return [
         "UPDATE orders SET status = ?, at = ?, gone = ? WHERE id = ?",
@@ -245,6 +249,18 @@ def test_a_row_that_was_corrected_leaves_the_quarantine(bench, run):
     assert (outcome.published, outcome.quarantined) == (1, 0)
     assert bench.rows("quarantine.source") == []
     assert found(bench) == {1: "new", 2: "new"}
+
+
+def test_a_new_column_and_a_wider_type_keep_what_is_stored(bench, run):
+    types = {"id": "int64", "status": "string", "gone": "boolean", "at": INSTANT}
+    run(put(1, "new", 1), put(2, "new", 2))
+    bench.collect(orders(), types)
+    run(["ALTER TABLE orders ADD COLUMN amount INTEGER"], ["UPDATE orders SET amount = 5, at = ?", at(3)])
+    assert "new column amount (int64)" in bench.collect(orders(), types).message
+    run(["UPDATE orders SET amount = 1.5, at = ? WHERE id = 1", at(4)])
+    outcome = balanced(bench.collect(orders(), types))
+    assert "amount: int64 → float64" in outcome.message and "1 merged by id" in outcome.message
+    assert [(row["id"], row["amount"]) for row in bench.rows()] == [(1, 1.5), (2, 5.0)]
 
 
 # ── whatever happens ──────────────────────────────────────────────────────────────────────────────────

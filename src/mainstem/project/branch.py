@@ -203,8 +203,9 @@ class Branch:
         """Return what `run` would do, and why.
 
         With `look=False` no source is contacted: each counts as it was when the last run collected it. With
-        `full_refresh` every selected table is built from all rows of its inputs, and with `start` the selected
-        incremental tables build all intervals from then to before `end`. With `explain` the plan has the
+        `full_refresh` every selected table is built from all rows of its inputs and sources with a cursor are read from
+        the beginning, and with `start` the selected incremental tables build all intervals from then to before `end`,
+        and sources read the rows of that span. With `explain` the plan has the
         `changed` definitions: their text diffs, and what they reach. `reingest` are sources whose rows that were set
         aside are to come in again. `sample` is what the branch is to work on, by
         default what it works on now. Raises `UnknownName`, and

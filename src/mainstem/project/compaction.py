@@ -100,7 +100,9 @@ def _groups(branch: Branch, snapshot: Snapshot) -> list[list[str]]:
 
 def _replaces_parts(branch: Branch, name: str) -> bool:
     node = branch.graph[name].node if name in branch.graph else None
-    return isinstance(node, Table) and bool(node.incremental or node.write or node.versions)
+    if isinstance(node, Table):
+        return bool(node.incremental or node.write or node.versions)
+    return bool(getattr(node, "merges", False))
 
 
 def _behind(branch: Branch, release: Release, name: str) -> list[str]:

@@ -135,8 +135,9 @@ class Project(Storing, Telling, Answering):
 
         With nothing to do the record's status is `unchanged`; it is written only after a failed run. First some of the
         stored files that are due are verified. With `full_refresh` every selected table is built from all rows of its
-        inputs, also where only a part of them is new. With `start` the selected incremental tables build all intervals
-        from then to before `end` again. After a rollback `forward` allows to go on from what was rolled back to. Up to
+        inputs, also where only a part of them is new, and sources with a cursor are read from the beginning. With
+        `start` the selected incremental tables build all intervals from then to before `end` again, and sources read
+        the rows of that span. After a rollback `forward` allows to go on from what was rolled back to. Up to
         `workers` independent steps run at once, by default as mainstem.toml says.
 
         With `sample` a branch other than main works on this fraction of the source `sample_by` (default: the largest

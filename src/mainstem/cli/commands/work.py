@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 
 FullRefresh = Annotated[
     bool,
-    typer.Option(
-        "--full-refresh", help="Build tables from all rows of their inputs, and read sources from the beginning."
-    ),
+    typer.Option("--full-refresh", help="Build tables from all rows of their inputs, and read all rows of sources."),
 ]
 Start = Annotated[
     str | None,
-    typer.Option("--start", help="Build intervals of tables, and read rows of sources, from this date on again."),
+    typer.Option("--start", help="Build intervals, and read rows of sources, from this date on again."),
 ]
 End = Annotated[str | None, typer.Option("--end", help="The first date after them; default: no end.")]
 DUE = 3
