@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ibis import _
 
 import mainstem as ms
 from mainstem.errors import NotFound, RunFailed, SchemaError, SourceUnreachable
@@ -156,7 +157,7 @@ def test_after_a_kill_at_any_moment_every_row_is_there_once(root: Path, moments:
     script, chance, hour = textwrap.dedent(RUN.format(tests=str(Path(__file__).parent))), random.Random(moments), 30
     with opened(root) as project:
         project.run("orders")
-    for _ in range(moments):
+    for _moment in range(moments):
         hour += 1
         new = f"INSERT INTO orders SELECT max(id) + 1, 'new', 0, '{at(hour)}' FROM orders"
         change(root, f"UPDATE orders SET amount = amount + 1, updated_at = '{at(hour)}' WHERE id % 3 = 0", new)
@@ -183,3 +184,14 @@ def test_a_run_that_fails_is_continued_by_the_next_one(root: Path) -> None:
         change(root, "UPDATE orders SET amount = 7 WHERE id = 77")
         project.run()
         assert amounts(project)[77] == 7
+
+
+def test_a_marked_row_leaves_the_tables_and_the_plan_is_empty_afterwards(root: Path) -> None:
+    with opened(root, deleted=_.amount > 90, lag="2h") as project:
+        project.run()
+        change(root, f"UPDATE orders SET amount = 99, updated_at = '{at(20)}' WHERE id = 3")
+        project.run()
+        assert sorted(amounts(project)) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+        assert sum(row["orders"] for row in project.table("cities").to_pyarrow().to_pylist()) == 9
+        assert not project.plan().steps
+        assert project.plan(explain=True).changed == ()
