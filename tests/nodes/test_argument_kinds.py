@@ -77,7 +77,7 @@ VALID: dict[str, dict[str, Any]] = {
     "windowed": {"reduction": _.count(), "windows": ("1h",)},
     "sklearn": {"estimator": LogisticRegression()},
     "tls": {},
-    **dict.fromkeys(ALGORITHMS, {}),
+    **{name: {} for name in ALGORITHMS},
 }
 """Arguments that each constructor takes, by parameter: one of its own is made wrong at a time."""
 

@@ -9,8 +9,7 @@ from typing import Any, Literal
 from mainstem.nodes.base import names, refused
 from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import declared
-from mainstem.nodes.durations import microseconds
-from mainstem.nodes.kinds import a, column, expression, optional, text, word
+from mainstem.nodes.kinds import a, column, expression, optional, positive_duration, text, word
 from mainstem.nodes.sources import COLLECTED, TIME, KnownSpec, Source
 from mainstem.nodes.tls import Tls
 
@@ -51,8 +50,8 @@ def _lag(name: str, value: Any) -> None:
     """Require a duration, or a whole number above zero."""
     if isinstance(value, bool) or not isinstance(value, str | int) or (isinstance(value, int) and value <= 0):
         raise refused(f"`{name}` has an invalid value", value, 'a duration, lag="1h", or of numbers lag=1000')
-    if isinstance(value, str) and microseconds(value) == 0:
-        raise refused(f"`{name}` must be positive", value, 'lag="1h"')
+    if isinstance(value, str):
+        positive_duration(name, value)
 
 
 @declared(

@@ -16,7 +16,9 @@ from mainstem.models.algorithms.base import Settings, shares, usable
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import ML, ML_OPSET, OPSET, Builder
 from mainstem.models.preprocessing import Bounded, Fitted, ForLinear, ForTrees
-from mainstem.nodes.base import Origin, refused
+from mainstem.nodes.base import refused
+from mainstem.nodes.declared import declared
+from mainstem.nodes.kinds import optional, word
 from mainstem.nodes.models import Task
 
 Inputs = Literal["scaled", "codes", "columns"]
@@ -186,9 +188,22 @@ def _weighed(model: Any, examples: Examples) -> Mapping[str, Any]:
 
 def is_estimator(value: Any) -> bool:
     """Return whether a value has the methods of scikit-learn's estimators."""
-    return all(callable(getattr(value, part, None)) for part in ("fit", "predict", "get_params", "set_params"))
+    return all(callable(getattr(type(value), part, None)) for part in ("fit", "predict", "get_params", "set_params"))
 
 
+def _estimator(name: str, value: Any) -> None:
+    """Require an estimator, not its class."""
+    if isinstance(value, type) or not is_estimator(value):
+        named = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise refused(
+            f"`{name}` is not an estimator of scikit-learn",
+            value,
+            "an object with fit, predict, get_params and set_params",
+            f"an object, not its class: {named}()" if isinstance(value, type) else None,
+        )
+
+
+@declared(estimator=_estimator, inputs=optional(word(*get_args(Inputs))))
 def sklearn(estimator: Any, *, inputs: Inputs | None = None) -> SklearnEstimator:
     """Return an estimator or a pipeline of scikit-learn as a candidate.
 
@@ -197,21 +212,6 @@ def sklearn(estimator: Any, *, inputs: Inputs | None = None) -> SklearnEstimator
     of the model's inputs by name. By default a pipeline that begins with a `ColumnTransformer` gets columns, else the
     estimator gets the scaled matrix. Raises `DefinitionError` for another object.
     """
-    if isinstance(estimator, type) or not is_estimator(estimator):
-        name = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
-        raise refused(
-            "`estimator` is not an estimator of scikit-learn",
-            estimator,
-            "an object with fit, predict, get_params and set_params",
-            f"an object, not its class: {name}()" if isinstance(estimator, type) else None,
-        )
-    if inputs is not None and inputs not in get_args(Inputs):
-        raise DefinitionError(
-            "`inputs` has an invalid value",
-            where=str(Origin.of_caller()),
-            got=repr(inputs),
-            expected=" or ".join(f'"{each}"' for each in get_args(Inputs)),
-        )
     return SklearnEstimator(estimator, inputs or _usual(estimator))
 
 
