@@ -14,6 +14,8 @@ from mainstem.models.data.rows import Examples
 class Median:
     """The same score for every row."""
 
+    tasks = ("regression",)
+
     def fit(self, examples: Examples, settings: Settings | None = None) -> Constant:
         middle = np.median(examples.targets, axis=0)
         return Constant(examples.task, middle, not examples.rows.floats.shape[1])
