@@ -18,7 +18,7 @@ from mainstem.models.metrics import metric
 from mainstem.nodes.models import Task
 from mainstem.testing import learning
 
-WIDTHS = {"both": (5, 2), "numbers only": (5, 0), "texts only": (0, 2)}
+WIDTHS = {"both": (5, 2), "numbers": (5, 0), "texts": (0, 2)}
 
 
 class AlgorithmContract:
