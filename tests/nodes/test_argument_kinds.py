@@ -93,10 +93,7 @@ FREE = {("aggregate", "parameters"), ("files", "options")}
 
 
 def constructors() -> Iterator[str]:
-    """Name the functions that declare; the settings of algorithms have tests of their own."""
-    found = {n: getattr(ms, n) for n in ms.__all__}
-    algorithms = "mainstem.models.algorithms"
-    return (n for n, f in found.items() if inspect.isfunction(f) and not f.__module__.startswith(algorithms))
+    return (n for n in ms.__all__ if inspect.isfunction(getattr(ms, n)))
 
 
 def call(name: str, arguments: dict[str, Any]) -> Any:
