@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
+from pyiceberg.exceptions import ResolveError
 
 from mainstem.errors import StorageError
 from mainstem.lake.failures import explained as in_the_lake
@@ -18,6 +19,7 @@ CAUSES: list[Exception] = [
     AssertionError(),
     zlib.error("invalid literal/lengths set"),
     EOFError("read 3 of 9 bytes"),
+    ResolveError("File/read schema are not aligned for map, got None"),
 ]
 
 

@@ -275,3 +275,13 @@ def test_lines_that_are_no_rows_are_set_aside_and_replaced_with_their_file(bench
     bench.collect(source)
     assert [row["a"] for row in rows(bench)] == [1, 4]
     assert bench.rows("quarantine.source") == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"n\x00,t\n1,a\n", "prix,\u00e9\n1,a\n".encode("latin-1"), b"PAR1\x15\x04\x15\x10\n1\n"]
+)
+def test_a_header_that_is_no_text_is_refused(bench, content):
+    put(bench, "a.csv", content)
+    with pytest.raises(SourceError, match="header of a CSV file is not text") as error:
+        bench.collect(files("data/*.csv"))
+    assert "encoding" in str(error.value)

@@ -101,10 +101,8 @@ def _columns_hint(expected: int, found: int) -> str:
         other = 'options={"null_padding": True} reads what is missing as null'
     else:
         other = 'options={"skip": N} leaves out N lines above the header'
-    return (
-        f"if it is the last line, the file is truncated: fetch it again; {other}; "
-        'contract="quarantine" sets such lines aside, options={"ignore_errors": True} leaves them out'
-    )
+    aside = 'contract="quarantine" sets such lines aside'
+    return f"if it is the last line, the file is truncated: fetch it again; {other}; {aside}"
 
 
 def _reason(message: str) -> str:

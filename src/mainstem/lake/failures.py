@@ -48,7 +48,7 @@ def _full(error: Exception) -> bool:
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise exceptions of PyIceberg, its catalog and the file system as `StorageError`."""
-    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ResolveError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -77,6 +77,6 @@ def explained(where: str) -> Iterator[None]:
             raise StorageError.full(where, got) from error
         locked = "locked" in got or "connection" in got
         raise StorageError("the lake's catalog cannot be used", where=where, got=got).passing(locked) from error
-    except _DAMAGED as error:
+    except (*_DAMAGED, ResolveError) as error:
         got = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
         raise StorageError("the lake is damaged, or it refused a file", where=where, got=got) from error

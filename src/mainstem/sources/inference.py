@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ def _with_exponent(session: Session, table: ibis.Table, names: Sequence[str]) ->
     found: dict[str, str] = {}
     for begin in range(0, len(names), AT_ONCE):
         some = names[begin : begin + AT_ONCE]
-        rows = table.select(*some)
+        rows = _only(table, some)
         counts = {f"_{n}": rows.count(where=rows[name].re_search("[eE]")) for n, name in enumerate(some)}
         counted = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
         found |= {name: "string" for name, count in zip(some, counted.values(), strict=True) if count}
@@ -55,7 +55,7 @@ def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declar
     found: dict[str, int] = {}
     for begin in range(0, len(names), AT_ONCE):
         some = names[begin : begin + AT_ONCE]
-        rows = table.select(*some)
+        rows = _only(table, some)
         tests = [rows[name].notnull() & ~fits(rows[name], known[name], declared=name in declared) for name in some]
         counts = {f"_{n}": rows.count(where=test) for n, test in enumerate(tests)}
         found |= dict(zip(some, session.fetch(rows.aggregate(**counts)).to_pylist()[0].values(), strict=True))
@@ -65,7 +65,7 @@ def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declar
 def _narrowest(session: Session, table: ibis.Table, names: Collection[str]) -> dict[str, str]:
     if not names:
         return {}
-    table = table.select(*names)
+    table = _only(table, names)
     first = _first_kinds(session, table)
     # The first rows usually tell the type. Then one test over all rows is enough.
     kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
@@ -100,11 +100,16 @@ def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str
     misfits: dict[tuple[str, str], int] = {}
     for begin in range(0, len(tests), AT_ONCE):
         some = tests[begin : begin + AT_ONCE]
-        columns = dict.fromkeys(name for name, _ in some)
-        counts = {f"_{n}": _misfits(table[name], kind) for n, (name, kind) in enumerate(some)}
-        found = session.fetch(table.select(*columns).aggregate(**counts)).to_pylist()[0]
+        rows = _only(table, dict.fromkeys(name for name, _ in some))
+        counts = {f"_{n}": _misfits(rows[name], kind) for n, (name, kind) in enumerate(some)}
+        found = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
         misfits |= dict(zip(some, found.values(), strict=True))
     return {name: tuple(kind for kind in found if not misfits[name, kind]) for name, found in kinds.items()}
+
+
+def _only(table: ibis.Table, names: Iterable[str]) -> ibis.Table:
+    """Return the relation with a part of its columns. Ibis compiles all columns of a table, however few are used."""
+    return ibis.table(dict.fromkeys(names, "string"), name=table.get_name())
 
 
 def _misfits(text: Any, kind: str) -> Any:

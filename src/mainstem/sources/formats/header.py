@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.errors import SourceError
+from mainstem.masking import brief
 
 
 def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
@@ -26,7 +27,21 @@ def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) ->
         raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
     except (OSError, EOFError, csv.Error) as error:
         raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
+    unclear = next((name for name in first if not _is_text(name)), None)
+    if unclear is not None:
+        raise SourceError(
+            "the header of a CSV file is not text",
+            where=str(file),
+            got=brief(repr(unclear)),
+            expected="names of columns",
+            hint='check that it is CSV; options={"encoding": "latin-1"} or "utf-16" reads other encodings',
+        )
     return named(first)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name has no control character but white space, and none that its encoding does not know."""
+    return all(sign in "\t\r\n" or (sign >= " " and sign != "\ufffd") for sign in name)
 
 
 def named(first: Sequence[str]) -> tuple[str, ...]:
