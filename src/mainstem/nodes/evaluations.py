@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from mainstem.nodes.descriptions import Histogram
 from mainstem.nodes.records import Measure
@@ -168,6 +168,34 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """Settings that a search tried: the metric's mean over the folds that were fitted, and the seconds of fitting.
+
+    `state` is `complete`, `stopped` (clearly behind after its first folds) or `failed`.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    state: Literal["complete", "stopped", "failed"]
+    value: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for settings. `budget` is as declared, `seconds` is what the search took, `ended` says why it ended.
+
+    `trials` are in the order in which they were tried.
+    """
+
+    budget: str
+    seconds: float
+    ended: str
+    trials: tuple[Trial, ...]
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
 class LearningPoint:
     """The metric on the validation rows of the last fold when so many `rows` are learned from."""
 
@@ -203,6 +231,7 @@ class Evaluation:
     resampled: str
     timeline: tuple[Span, ...] = ()
     leaderboard: tuple[Standing, ...] = ()
+    search: Search | None = None
     learning: tuple[LearningPoint, ...] = ()
     curves: tuple[Curve, ...] = ()
     calibration: tuple[Calibration, ...] = ()

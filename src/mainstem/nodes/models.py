@@ -13,6 +13,7 @@ from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.kinds import (
     a,
     anything,
+    boolean,
     columns,
     distinct,
     duration,
@@ -32,6 +33,8 @@ from mainstem.nodes.thresholds import Threshold
 
 Task = Literal["binary", "multiclass", "regression"]
 
+Calibrate = Literal["auto", "none", "isotonic", "sigmoid", "temperature"]
+
 USUAL_TEST = 0.2
 """The share of the test, unless it is declared."""
 
@@ -47,7 +50,8 @@ class Model(Node):
     limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
     usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
     `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
-    `own_metric` is what `metric` names, if the user wrote it.
+    `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
+    of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
     """
 
     examples: NodeRef
@@ -71,6 +75,19 @@ class Model(Node):
     own_metric: OwnMetric | None = None
     threshold: Threshold | float | None = None
     slices: tuple[tuple[str, ...], ...] = ()
+    tune: int | str | None = None
+    ensemble: bool = True
+    calibrate: Calibrate = "auto"
+
+
+def _trials_or_duration(name: str, value: Any) -> None:
+    """Require the budget of a search: a number of trials, or a duration."""
+    if isinstance(value, str):
+        positive_duration(name, value)
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise refused(
+            f"`{name}` has an invalid value", value, 'a duration ("10min"), or a number of trials of at least 1'
+        )
 
 
 def _share_or_duration(name: str, value: Any) -> None:
@@ -140,6 +157,9 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     retrain=word("definition", "data"),
     threshold=optional(_score_or_rule),
     slices=_crossings,
+    tune=optional(_trials_or_duration),
+    ensemble=boolean,
+    calibrate=word(*get_args(Calibrate)),
     meta=META,
 )
 def model(
@@ -164,6 +184,9 @@ def model(
     retrain: Literal["definition", "data"] = "definition",
     threshold: Threshold | float | None = None,
     slices: str | Sequence[str | Sequence[str]] = (),
+    tune: int | str | None = None,
+    ensemble: bool = True,
+    calibrate: Calibrate = "auto",
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -174,6 +197,8 @@ def model(
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
+    `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
+    better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
     without a reason.
@@ -200,5 +225,8 @@ def model(
         retrain=retrain,
         threshold=threshold,
         slices=tuple(_crossing(each) for each in _listed(slices) or ()),
+        tune=tune,
+        ensemble=ensemble,
+        calibrate=calibrate,
         **meta,
     )

@@ -178,7 +178,7 @@ class Adapters:
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store, self._taking())),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
-            "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root,)),
+            "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root, root / SEARCHES)),
             "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.lake_root,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
             "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
@@ -195,6 +195,10 @@ class Adapters:
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()
+
+
+SEARCHES = Path(".mainstem/search")
+"""Where searches keep what they have tried, so that one that was killed goes on."""
 
 
 def _imported() -> None:

@@ -117,6 +117,7 @@ def versions() -> dict[str, str]:
         "xgboost",
         "xgboost-cpu",
         "catboost",
+        "optuna",
         "skl2onnx",
         "onnx",
         "onnxruntime",

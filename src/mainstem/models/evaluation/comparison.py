@@ -18,6 +18,7 @@ from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation.fitting import fitted, scored, settled
 from mainstem.models.metrics import METRICS, Metric, measured_for, measures
+from mainstem.nodes.evaluations import Search
 from mainstem.nodes.records import Measure
 
 COMPARED_ON = 100_000
@@ -39,10 +40,21 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
+class Outcome:
+    """A candidate in a fold: the metric, its scores of the fold's future, what the fit found, and how long it took."""
+
+    value: float
+    scores: Scores
+    settings: Settings
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit.
 
-    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits.
+    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits. `search` is what was
+    searched, and `said` is what the card says about how the candidate was made.
     """
 
     ranked: tuple[Candidate, ...]
@@ -51,11 +63,31 @@ class Comparison:
     rows: int
     folds: tuple[Fold, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    search: Search | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def chosen(self) -> str:
         """The name of the best candidate."""
         return self.ranked[0].name
+
+    def led_by(
+        self, first: Candidate, outcomes: Sequence[Outcome], said: Mapping[str, str], settings: Settings | None = None
+    ) -> Comparison:
+        """Return the comparison with another candidate that is preferred to the rest."""
+        name = first.name
+        return replace(
+            self,
+            ranked=(first, *(each for each in self.ranked if each.name != name)),
+            scores={**self.scores, name: defined_of([one.value for one in outcomes])},
+            settings={**self.settings, name: settings or {}},
+            folds=tuple(
+                replace(fold, scores={**fold.scores, name: one.scores})
+                for fold, one in zip(self.folds, outcomes, strict=True)
+            ),
+            seconds={**self.seconds, name: sum(one.seconds for one in outcomes)},
+            said={**self.said, **said},
+        )
 
     def only(self) -> Comparison:
         """Return the comparison with the best candidate alone to choose from."""
@@ -78,33 +110,59 @@ def compare(
 ) -> Comparison:
     """Cross-validate the candidates, on folds of the same kind as the test: expanding by time, by group, stratified; or
     on the rows that the user set apart for it. Raises `ModelError` if no fold is usable."""
+    sample, parts = divided(train, folds=folds, gap=gap, window=window)
+    tried = candidates(asked)
+    found: dict[str, list[Outcome]] = {each.name: [] for each in tried}
+    for number, part in enumerate(parts, 1):
+        for each in tried:
+            report(f"fold {number}/{len(parts)} {each.name} …")
+            found[each.name].append(outcome(each, part, judge))
+            report(f"fold {number}/{len(parts)} {each.name} {found[each.name][-1].value:.3f}")
+    return compared([(each, found[each.name]) for each in tried], sample, parts, judge)
+
+
+def divided(train: Examples, *, folds: int, gap: str, window: str | None = None) -> tuple[Examples, tuple[Fold, ...]]:
+    """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable."""
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
     parts = _parts(sample, folds, gap, window)
-    tried = candidates(asked)
-    scores: dict[str, list[float]] = {each.name: [] for each in tried}
-    settings: dict[str, list[Settings]] = {each.name: [] for each in tried}
-    seconds = {each.name: 0.0 for each in tried}
-    compared = []
+    found = []
     for number, part in enumerate(parts, 1):
-        past, future = sample.take(part.train), sample.take(part.test)
-        has_classes(past, number, len(parts))
-        given = {}
-        for each in tried:
-            name = each.name
-            report(f"fold {number}/{len(parts)} {name} …")
-            began = perf_counter()
-            found = fitted(each, past)
-            seconds[name] += perf_counter() - began
-            given[name] = scored(name, found, future.rows, past)
-            scores[name].append(judge.value(future.y, given[name]))
-            settings[name].append(found.settings)
-            report(f"fold {number}/{len(parts)} {name} {scores[name][-1]:.3f}")
-        compared.append(Fold(past, future, given))
+        found.append(Fold(sample.take(part.train), sample.take(part.test), {}))
+        has_classes(found[-1].past, number, len(parts))
+    return sample, tuple(found)
+
+
+def outcome(candidate: Candidate, fold: Fold, judge: Metric, clock: Callable[[], float] = perf_counter) -> Outcome:
+    """Fit a candidate on a fold's past, and score its future."""
+    began = clock()
+    found = fitted(candidate, fold.past)
+    seconds = clock() - began
+    scores = scored(candidate.name, found, fold.future.rows, fold.past)
+    return Outcome(judge.value(fold.future.y, scores), scores, found.settings, seconds)
+
+
+def compared(
+    found: Sequence[tuple[Candidate, Sequence[Outcome]]], sample: Examples, folds: Sequence[Fold], judge: Metric
+) -> Comparison:
+    """Return the comparison of candidates by their outcomes in each fold, the best mean first."""
+    scores = {each.name: [one.value for one in outcomes] for each, outcomes in found}
     best = _ranked(scores, judge)
-    ranked = tuple(sorted(tried, key=lambda each: best.index(each.name)))
-    defined = {name: tuple(score for score in found if score == score) for name, found in scores.items()}
-    final = {each.name: settled(each, settings[each.name], sample) for each in tried}
-    return Comparison(ranked, defined, final, len(sample), tuple(compared), seconds)
+    return Comparison(
+        tuple(sorted((each for each, _ in found), key=lambda each: best.index(each.name))),
+        {name: defined_of(values) for name, values in scores.items()},
+        {each.name: settled(each, [one.settings for one in outcomes], sample) for each, outcomes in found},
+        len(sample),
+        tuple(
+            replace(fold, scores={each.name: outcomes[number].scores for each, outcomes in found})
+            for number, fold in enumerate(folds)
+        ),
+        {each.name: sum(one.seconds for one in outcomes) for each, outcomes in found},
+    )
+
+
+def defined_of(values: Sequence[float]) -> tuple[float, ...]:
+    """Return the values of the folds in which the metric is defined."""
+    return tuple(value for value in values if value == value)
 
 
 def fit(train: Examples, comparison: Comparison) -> Estimator:

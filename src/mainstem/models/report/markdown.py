@@ -38,6 +38,10 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     if found.leaderboard:
         yield "## Leaderboard"
         yield _table(tables.leaderboard(found.leaderboard, metric))
+    if found.search:
+        yield "## Search"
+        yield f"{len(found.search.trials):,} trials in {found.search.seconds:.1f} s."
+        yield _table(tables.trials(found.search, metric))
     if found.learning:
         yield "## Learning curve"
         points = [(f"{p.rows:,}", interval(p.measure)) for p in found.learning]

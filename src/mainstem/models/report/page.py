@@ -68,6 +68,10 @@ def _sections(report: Record) -> Iterator[str]:
     if found.leaderboard:
         said = "Candidates are compared inside the training rows. The chosen one is measured on the test rows, once."
         yield _section("Leaderboard", _table(tables.leaderboard(found.leaderboard, metric)), said)
+    if found.search:
+        tried = found.search
+        said = f"{len(tried.trials):,} trials in {tried.seconds:.1f} s (tune: {tried.budget}). The best are shown."
+        yield _section("Search", _table(tables.trials(tried, metric)), said)
     if found.learning:
         said = "The chosen candidate on the validation rows of the last fold, when it learns from fewer rows before it."
         yield _section("Learning curve", charts.learning(found.learning, spoken(metric)), said)

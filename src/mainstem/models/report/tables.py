@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstem.models.report.record import Record
-from mainstem.models.versions.report import interval, number, spoken
-from mainstem.nodes.evaluations import Decisions, Slice, Standing
+from mainstem.models.versions.report import interval, number, setting, spoken
+from mainstem.nodes.evaluations import Decisions, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
 
 MOST_CLASSES = 12
@@ -44,6 +44,29 @@ def leaderboard(found: Sequence[Standing], metric: str) -> Table:
     ]
     columns = ("candidate", f"mean {spoken(metric)} (95 % interval)", "folds", "fitted in")
     return Table(columns, rows, frozenset({1, 2, 3}), first=True)
+
+
+MOST_TRIALS = 15
+
+
+def trials(found: Search, metric: str) -> Table:
+    """Return the best trials of a search: those that ran on all folds first."""
+    best = sorted(found.trials, key=lambda each: _place(each, 1 if found.higher_is_better else -1))
+    rows = [
+        (
+            each.name,
+            ", ".join(f"{name} {setting(value)}" for name, value in each.settings.items()) or "defaults",
+            each.state,
+            "undefined" if each.value is None else number(each.value),
+            f"{each.seconds:.2f} s",
+        )
+        for each in best[:MOST_TRIALS]
+    ]
+    return Table(("trial", "settings", "state", f"mean {spoken(metric)}", "fitted in"), rows, frozenset({3, 4}))
+
+
+def _place(trial: Trial, sign: int) -> tuple[bool, float]:
+    return trial.state != "complete", float("inf") if trial.value is None else -sign * trial.value
 
 
 def decisions(found: Decisions) -> Table:
@@ -108,7 +131,7 @@ def facts(report: Record) -> Iterator[tuple[str, str]]:
     card = report.card
     yield "algorithm", card["algorithm"]
     if card["settings"]:
-        yield "settings", ", ".join(f"{name} {value:g}" for name, value in card["settings"].items())
+        yield "settings", ", ".join(f"{name} {setting(value)}" for name, value in card["settings"].items())
     yield from (
         (name, words) for name, words in card["evaluation"].items() if not name.startswith(("leaks", "assume_"))
     )

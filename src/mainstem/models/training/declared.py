@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
-from mainstem.models.algorithms import check, usual
+from mainstem.models.algorithms import check, libraries, usual
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.models import Model, Task
@@ -13,6 +13,8 @@ from mainstem.nodes.models import Model, Task
 
 def check_candidates(model: Model, task: Task) -> None:
     """Refuse a candidate that is unknown, or does not learn what is declared. Raises `DefinitionError`."""
+    if model.tune is not None:
+        libraries.check("optuna", "optuna", "tune")
     monotone = bool(model.monotone)
     for each in model.candidates or usual(0, 0, monotone=monotone):
         check(each, task, monotone=monotone)

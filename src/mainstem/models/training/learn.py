@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
-from mainstem.models.algorithms import algorithm, usual
+from mainstem.models.algorithms import algorithm
 from mainstem.models.artifact import export
 from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
@@ -23,8 +23,10 @@ from mainstem.models.evaluation.fitting import important
 from mainstem.models.evaluation.outofsample import OutOfSample
 from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
+from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
 from mainstem.models.training.blueprint import Blueprint
+from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.prepared import Prepared
@@ -69,11 +71,22 @@ class _Judged:
     decided: tuple[Settled, NDArray[np.bool_]] | None = None
 
 
-def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, report: Report) -> Made:
-    """Compare, measure exported artifacts on rows that they have not seen, and export a fit on all rows."""
+def learn(
+    blueprint: Blueprint,
+    task: Task,
+    judge: Metric,
+    prepared: Prepared,
+    memory: Memory,
+    report: Report,
+) -> Made:
+    """Compare or search, measure exported artifacts on rows that they have not seen, and export a fit on all rows.
+
+    `memory` has the outcomes of a search that was killed.
+    """
     model = blueprint.model
     kept = Kept()
-    judged = (_held_out if prepared.parts.holdout is not None else _crossed)(model, judge, prepared, report, kept)
+    choosing = Choosing(model, judge, report, allowance_of(model, len(prepared.parts.folds)), memory)
+    judged = (_held_out if prepared.parts.holdout is not None else _crossed)(choosing, prepared, kept)
     metrics = evaluation.measured(prepared.test, judged.measured.scores, judge)
     baseline = evaluation.measured(prepared.test, judged.measured.naive, judge)
     _defined(judge, metrics, baseline, prepared)
@@ -113,52 +126,40 @@ def learn(blueprint: Blueprint, task: Task, judge: Metric, prepared: Prepared, r
     return Made(manifest, final.onnx, judged.earlier, found)
 
 
-def _held_out(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
-    train, test = prepared.train, prepared.test
-    compared = _compare(train, model, judge, report)
+def _held_out(choosing: Choosing, prepared: Prepared, kept: Kept) -> _Judged:
+    train, test, report = prepared.train, prepared.test, choosing.report
+    compared = choosing.chosen(train)
     report(f"{compared.chosen} on {len(train):,} rows …")
     found = offered(train, compared, test.rows, kept)
     report("measured on the test rows …")
     naive = algorithm(BASELINE).fit(train).scores(test.rows)
     loaded = session(found.onnx)
     scores = run(loaded, test.rows)
-    chosen = threshold_of(model, found.compared)
+    chosen = threshold_of(choosing.model, found.compared)
     decided = None if chosen is None else (chosen, scores >= chosen.value)
     measured = held_out(test, scores, naive, loaded)
     return _Judged(found.compared.only(), {EARLIER[0]: found.onnx}, measured, decided)
 
 
-def _crossed(model: Model, judge: Metric, prepared: Prepared, report: Report, kept: Kept) -> _Judged:
+def _crossed(choosing: Choosing, prepared: Prepared, kept: Kept) -> _Judged:
     """Measure by cross-validation. Each fold chooses its candidate and its threshold anew, without its test rows."""
     examples, parts = prepared.examples, prepared.parts
     scores, naive, decided, sessions, earlier = [], [], [], [], {}
     for number, fold in enumerate(parts.folds, 1):
         past, future = examples.take(fold.train), examples.take(fold.test)
         evaluation.has_classes(past, number, len(parts.folds))
-        compared = _compare(past, model, judge, _numbered(report, number))
+        compared = choosing.part(number).chosen(past)
         found = offered(past, compared, future.rows, kept)
         earlier[f"fold-{number}.onnx"] = found.onnx
         sessions.append(session(found.onnx))
         scores.append(run(sessions[-1], future.rows))
         naive.append(algorithm(BASELINE).fit(past).scores(future.rows))
-        if (chosen := threshold_of(model, found.compared)) is not None:
+        if (chosen := threshold_of(choosing.model, found.compared)) is not None:
             decided.append(scores[-1] >= chosen.value)
-    compared = _compare(prepared.learned, model, judge, report).without(kept.reasons)
-    chosen, measured = threshold_of(model, compared), pooled(prepared, scores, naive, sessions)
+    compared = choosing.chosen(prepared.learned).without(kept.reasons)
+    chosen, measured = threshold_of(choosing.model, compared), pooled(prepared, scores, naive, sessions)
     whole = None if chosen is None else (chosen, np.concatenate(decided)[in_order(prepared)])
     return _Judged(compared, earlier, measured, whole)
-
-
-def _numbered(report: Report, number: int) -> Report:
-    return lambda told: report(f"part {number}: {told}")
-
-
-def _compare(examples: Examples, model: Model, judge: Metric, report: Report) -> Comparison:
-    inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
-    asked = model.candidates or usual(len(examples), inputs, monotone=bool(model.monotone))
-    return evaluation.compare(
-        examples, asked, judge, folds=model.folds, gap=model.gap, window=model.window, report=report
-    )
 
 
 def _settings(final: Offered) -> dict[str, Any]:
@@ -213,6 +214,7 @@ def _evaluation(
         said["gap"] = model.gap
     said["compared on"] = rows if compared.rows == train else f"{rows}, later ones likelier"
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
+    said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
     if decided is not None:
         chosen = decided[0]

@@ -12,6 +12,7 @@ import ibis
 from mainstem.errors import ModelError
 from mainstem.features.leaks import assumed, check_rows
 from mainstem.features.retrieval import meanings
+from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
 from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
@@ -19,8 +20,10 @@ from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.metrics import Metric, metric
+from mainstem.models.search.memory import Memory
 from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
+from mainstem.models.training.choosing import remembered
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import Prepared, prepare, task_of
 from mainstem.models.versions.report import headline
@@ -37,9 +40,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Train:
-    """Trains a model of the graph. Artifacts are saved to `models/NAME/NUMBER` below `root`."""
+    """Trains a model of the graph. Artifacts are saved to `models/NAME/NUMBER` below `root`.
+
+    Searches keep what they have tried below `searches`, so that one that was killed goes on; None keeps nothing.
+    """
 
     root: Path
+    searches: Path | None = None
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Train a new version. Raises `ModelError`, and `GateError` if the artifact does not score like the fitted
@@ -48,10 +55,12 @@ class Train:
         task, judge = _asked(blueprint)
         found = _dataset(blueprint, task, context)
         prepared, stored = found.prepared, found.stored
-        made = learn(blueprint, task, judge, prepared, context.report)
+        memory = self._memory(blueprint, prepared, context)
+        made = learn(blueprint, task, judge, prepared, memory, context.report)
         manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
         version = self._save(_traced(manifest, blueprint, stored, context), made, context)
         context.lake.pin(stored, version.id)
+        memory.forget()
         rows = len(prepared.table)
         return StepResult(
             tables={stored.table: stored},
@@ -61,6 +70,12 @@ class Train:
             published=rows,
             message="; ".join([headline(version), *_unlabelled(prepared)]),
         )
+
+    def _memory(self, blueprint: Blueprint, prepared: Prepared, context: Context) -> Memory:
+        """Return what a search of this model on this branch has tried before it was killed."""
+        name = blueprint.name
+        home = None if self.searches is None else self.searches / f"{name}-{digest(context.branch)}"
+        return remembered(blueprint.model, home, context.graph[name].fingerprint, prepared.examples)
 
     def _save(self, manifest: Manifest, made: Made, context: Context) -> ModelVersion:
         """Save under the next free number. The directory is created atomically, so only one run gets a number."""

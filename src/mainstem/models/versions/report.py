@@ -105,11 +105,14 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name:<{width}}  {words}"
     yield from _slices(card["evaluated"] or {}, width)
     if card["settings"]:
-        said = ", ".join(f"{name} {_setting(value)}" for name, value in card["settings"].items())
+        said = ", ".join(f"{name} {setting(value)}" for name, value in card["settings"].items())
         yield f"  {'settings':<{width}}  {said}"
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
+    """Return the value of a setting in words."""
+    if isinstance(value, Mapping):  # of a member of an ensemble
+        return "(" + ", ".join(f"{name} {setting(each)}" for name, each in value.items()) + ")"
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 

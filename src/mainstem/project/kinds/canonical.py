@@ -68,6 +68,9 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"own_metric": of_function(node.own_metric.function)} if node.own_metric is not None else {}
     later |= {"threshold": str(node.threshold)} if node.threshold is not None else {}
     later |= {"slices": _value(node.slices)} if node.slices else {}
+    later |= {"tune": node.tune} if node.tune is not None else {}
+    later |= {"ensemble": node.ensemble} if not node.ensemble else {}
+    later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}
     test = node.test if node.test is not None or untimed else USUAL_TEST

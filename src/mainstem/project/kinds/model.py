@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
 WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
-    *("candidates", "monotone", "weight", "threshold", "slices", "own_metric"),
+    *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
 )
 
 

@@ -1,0 +1,1 @@
+"""Search for better candidates: settings, an ensemble of what was tried, and calibration."""

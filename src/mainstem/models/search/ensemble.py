@@ -1,0 +1,143 @@
+"""Greedy ensemble selection: a weighted mean of what a search tried, as one estimator and one graph.
+
+Method: Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models" (ICML 2004), with
+replacement, from the best candidate on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.algorithms import Candidate
+from mainstem.models.algorithms.base import Estimator, Settings
+from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.evaluation.comparison import Fold, Outcome
+from mainstem.models.evaluation.fitting import fitted
+from mainstem.models.graphs.builder import Builder
+from mainstem.models.metrics import Metric
+
+NAME = "ensemble"
+
+MEMBERS = 5
+"""The most members: a prediction costs the sum of theirs."""
+
+ROUNDS = 15
+POOL = 20
+"""The candidates to choose from: the best ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleScore:
+    """The weighted mean of the members' scores."""
+
+    members: tuple[tuple[float, Estimator], ...]
+    settings: Settings = field(default_factory=dict)
+
+    def scores(self, rows: Rows) -> Scores:
+        return _mean([weight for weight, _ in self.members], [each.scores(rows) for _, each in self.members])
+
+    def onnx(self, builder: Builder) -> str:
+        parts = [
+            builder.add("Mul", each.onnx(builder), builder.constant(np.array(weight, np.float64)))
+            for weight, each in self.members
+        ]
+        return reduce(lambda left, right: builder.add("Add", left, right), parts)
+
+    def importances(self, inputs: int) -> NDArray[np.float64]:
+        return np.asarray(sum(weight * each.importances(inputs) for weight, each in self.members))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A candidate with its weight, and the settings of its final fit."""
+
+    weight: float
+    candidate: Candidate
+    settings: Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several algorithms whose scores are combined. Each is fitted with the settings that its folds found."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The members with their weights and settings, as a card has them."""
+        return {
+            each.candidate.name: {
+                "weight": each.weight,
+                "algorithm": getattr(each.candidate.algorithm, "name", type(each.candidate.algorithm).__name__),
+                **getattr(each.candidate.algorithm, "chosen", {}),
+                **each.settings,
+            }
+            for each in self.members
+        }
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> EnsembleScore:
+        return EnsembleScore(
+            tuple((each.weight, fitted(each.candidate, examples, each.settings or None)) for each in self.members)
+        )
+
+    def settle(self, found: Sequence[Settings]) -> Settings:
+        return {}
+
+
+def selected(
+    pool: Sequence[tuple[str, Sequence[Outcome]]], folds: Sequence[Fold], judge: Metric
+) -> Mapping[str, float] | None:
+    """Return the weights of at most `MEMBERS` of the pool whose mean is best out of fold; None for a single one.
+
+    The pool is best first. Each round adds the candidate, again or anew, that makes the mean best, until none does.
+    """
+    outcomes = dict(pool)
+    counts = Counter([pool[0][0]])
+    total = [one.scores for one in pool[0][1]]
+    best = judge.sign * _value(total, 1, folds, judge)
+    for size in range(2, ROUNDS + 1):
+        allowed = [name for name in outcomes if name in counts or len(counts) < MEMBERS]
+        found = {}
+        for name in allowed:
+            sums = [have + one.scores for have, one in zip(total, outcomes[name], strict=True)]
+            found[name] = judge.sign * _value(sums, size, folds, judge)
+        name = max(found, key=lambda each: found[each])
+        if not found[name] > best:
+            break
+        best = found[name]
+        counts[name] += 1
+        total = [have + one.scores for have, one in zip(total, outcomes[name], strict=True)]
+    if len(counts) < 2:
+        return None
+    rounds = counts.total()
+    return {name: count / rounds for name, count in counts.items()}
+
+
+def combined(
+    weights: Mapping[str, float], pool: Sequence[tuple[str, Sequence[Outcome]]], folds: Sequence[Fold], judge: Metric
+) -> tuple[Outcome, ...]:
+    """Return the outcome of an ensemble in each fold."""
+    outcomes = dict(pool)
+    found = []
+    for number, fold in enumerate(folds):
+        each = [outcomes[name][number] for name in weights]
+        scores = _mean(list(weights.values()), [one.scores for one in each])
+        found.append(Outcome(judge.value(fold.future.y, scores), scores, {}, sum(one.seconds for one in each)))
+    return tuple(found)
+
+
+def _mean(weights: Sequence[float], scores: Sequence[Scores]) -> Scores:
+    return np.asarray(sum(weight * each for weight, each in zip(weights, scores, strict=True)))
+
+
+def _value(sums: Sequence[Scores], size: int, folds: Sequence[Fold], judge: Metric) -> float:
+    values = [judge.value(fold.future.y, each / size) for fold, each in zip(folds, sums, strict=True)]
+    defined = [value for value in values if value == value]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,266 @@
+"""Search for settings: defaults, a portfolio, then what Optuna suggests, each on the folds of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mainstem.errors import ModelError
+from mainstem.graph.fingerprint import digest
+from mainstem.models.algorithms import Candidate
+from mainstem.models.algorithms.identity import identity
+from mainstem.models.evaluation.comparison import Fold, Outcome, outcome
+from mainstem.models.metrics import Metric
+from mainstem.models.search.budget import Budget
+from mainstem.models.search.memory import Memory
+from mainstem.models.search.portfolio import Values, portfolio
+from mainstem.models.search.suggesting import Suggestions
+from mainstem.nodes.evaluations import Trial
+
+Report = Callable[[str], None]
+
+FEWEST_COMPLETE = 4
+"""Complete trials before one is stopped: the median of fewer says little."""
+
+SLACK = 1.25
+"""How much longer than the longest fit of its kind the next one may take, for a budget of time."""
+
+MISFITS = 3
+"""Trials in a row that no longer fit into the time, after which the search ends."""
+
+REPEATS = 25
+"""Trials in a row that were tried before, after which the search ends."""
+
+KEPT_TRIALS, KEPT_BYTES = 25, 256 * 2**20
+"""The best trials whose scores stay in memory: so many, or so many bytes of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A complete trial: the candidate with its settings, what it was made from, and its outcome in each fold."""
+
+    candidate: Candidate
+    base: str
+    values: Values
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the metric over the folds in which it is defined; NaN without such a fold."""
+        return _mean([each.value for each in self.outcomes])
+
+
+@dataclass(eq=False)
+class Trials:
+    """The trials of one search, in order. `complete` are those that ran on all folds and are still worth combining."""
+
+    candidates: Sequence[Candidate]
+    folds: Sequence[Fold]
+    judge: Metric
+    budget: Budget
+    memory: Memory
+    report: Report
+    clock: Callable[[], float] = perf_counter
+    defaults: list[Tried] = field(default_factory=list)
+    complete: list[Tried] = field(default_factory=list)
+    told: list[Trial] = field(default_factory=list)
+    ended: str = ""
+    interrupted: bool = False
+    _means: list[list[float]] = field(default_factory=list)
+    _fits: dict[str, list[float]] = field(default_factory=dict)
+    _seen: dict[str, list[float]] = field(default_factory=dict)
+    _recalled: float = 0.0
+    _began: float = 0.0
+
+    def run(self, *, stopped: bool = False) -> None:
+        """Try the defaults, whatever the budget, and then more until the budget is used.
+
+        An interrupt ends the search and keeps what was found, once the defaults are done. If `stopped`, only the
+        defaults are tried.
+        """
+        self._began = self.clock()
+        for each in self.candidates:
+            self._default(each)
+        if stopped:
+            self.ended = "it was interrupted"
+            return
+        try:
+            self._more()
+        except KeyboardInterrupt:
+            self.interrupted, self.ended = True, "it was interrupted"
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that the search has used, with those of outcomes that an earlier run left."""
+        return self.clock() - self._began + self._recalled
+
+    @property
+    def best(self) -> Tried:
+        """The complete trial with the best mean; of equal ones, the earliest."""
+        return max(self.complete, key=self._rank)
+
+    def _default(self, candidate: Candidate) -> None:
+        name = candidate.name
+        outcomes = []
+        for number, fold in enumerate(self.folds, 1):
+            self.report(f"fold {number}/{len(self.folds)} {name} …")
+            outcomes.append(self._outcome(candidate, name, number, fold))
+            self.report(f"fold {number}/{len(self.folds)} {name} {outcomes[-1].value:.3f}")
+        tried = Tried(candidate, name, {}, tuple(outcomes))
+        self.defaults.append(tried)
+        self._completed(tried, [_mean([one.value for one in outcomes[:n]]) for n in range(1, len(outcomes) + 1)])
+
+    def _more(self) -> None:
+        self.ended = "its budget was used"
+        suggestions = Suggestions(self.candidates, maximize=self.judge.sign > 0, seed=self.folds[0].past.seed)
+        for each in self.defaults:
+            suggestions.add(each.candidate, {}, each.mean)
+        for candidate, values in portfolio(self.candidates):
+            if not self._has_budget():
+                return
+            running, _ = self._trial(candidate, values)
+            if len(running) == len(self.folds):
+                suggestions.add(candidate, values, running[-1])
+        if not suggestions.has_any:
+            self.ended = "no candidate has settings to search for"
+            return
+        misfits = repeats = 0
+        while self._has_budget() and misfits < MISFITS and repeats < REPEATS:
+            candidate, values = suggestions.ask()
+            repeats = repeats + 1 if _key(candidate, values) in self._seen else 0
+            running, fits = self._trial(candidate, values)
+            misfits = 0 if fits else misfits + 1
+            suggestions.told(running, complete=len(running) == len(self.folds))
+        if repeats == REPEATS:
+            self.ended = "all settings were tried"
+
+    def _has_budget(self) -> bool:
+        if self.budget.trials is not None:
+            return len(self.told) < self.budget.trials
+        return self.budget.seconds is not None and self.seconds < self.budget.seconds
+
+    def _trial(self, base: Candidate, values: Values) -> tuple[list[float], bool]:
+        """Try settings. Return the running means of the metric, one for each fold that was fitted, and whether the
+        trial fits into the time."""
+        key = _key(base, values)
+        if key in self._seen:
+            self.told.append(Trial(f"{base.name} #{len(self.told) + 1}", dict(values), *_repeated(self._seen[key])))
+            return self._seen[key], True
+        candidate = Candidate(f"{base.name} #{len(self.told) + 1}", _with(base, values))
+        outcomes: list[Outcome] = []
+        running: list[float] = []
+        fits = True
+        for number, fold in enumerate(self.folds, 1):
+            self.report(self._progress(candidate, number))
+            try:
+                found = self._outcome(candidate, base.name, number, fold)
+            except _TooLong:
+                fits = False
+                break
+            except ModelError:
+                running = []
+                break
+            outcomes.append(found)
+            running.append(_mean([one.value for one in outcomes]))
+            if self._is_behind(running):
+                break
+        seconds = sum(one.seconds for one in outcomes)
+        if fits:
+            self._seen[key] = running
+        if len(running) == len(self.folds):
+            self._completed(Tried(candidate, base.name, values, tuple(outcomes)), running)
+        elif fits:
+            state: Any = "stopped" if running else "failed"
+            self.told.append(
+                Trial(candidate.name, dict(values), state, running[-1] if running else None, round(seconds, 3))
+            )
+        return running, fits
+
+    def _outcome(self, candidate: Candidate, base: str, number: int, fold: Fold) -> Outcome:
+        key = (digest(_plain(candidate)), str(number))
+        found = self.memory.recall(key)
+        if found is not None:
+            self._recalled += found.seconds
+        else:
+            self._refuse_long(base)
+            found = outcome(candidate, fold, self.judge, self.clock)
+            self.memory.keep(key, found)
+        self._fits.setdefault(base, []).append(found.seconds)
+        return found
+
+    def _refuse_long(self, base: str) -> None:
+        """Raise `_TooLong` if a fit like the longest of its kind would end after the budget. Defaults always run."""
+        if self.budget.seconds is None or len(self.defaults) < len(self.candidates):
+            return
+        # The first fit of a kind also imports its library.
+        earlier = self._fits[base][1:] or self._fits[base]
+        if self.seconds + SLACK * max(earlier) > self.budget.seconds:
+            raise _TooLong
+
+    def _is_behind(self, running: Sequence[float]) -> bool:
+        """Return whether a trial is worse after its first folds than half of the complete ones were."""
+        if len(running) == len(self.folds) or len(self._means) < FEWEST_COMPLETE:
+            return False
+        others = [value for each in self._means if (value := each[len(running) - 1]) == value]
+        return bool(others) and self.judge.sign * running[-1] < self.judge.sign * float(np.median(others))
+
+    def _completed(self, tried: Tried, running: Sequence[float]) -> None:
+        self._means.append(list(running))
+        self.told.append(
+            Trial(
+                tried.candidate.name,
+                dict(tried.values),
+                "complete",
+                None if np.isnan(tried.mean) else tried.mean,
+                round(sum(one.seconds for one in tried.outcomes), 3),
+            )
+        )
+        self.complete.append(tried)
+        each = max(1, sum(one.scores.nbytes for one in tried.outcomes))
+        most = max(5, min(KEPT_TRIALS, KEPT_BYTES // each)) + len(self.candidates)
+        if len(self.complete) > most:
+            kept = {id(one) for one in [*sorted(self.complete, key=self._rank)[-most:], *self.defaults]}
+            self.complete = [one for one in self.complete if id(one) in kept]
+
+    def _rank(self, tried: Tried) -> float:
+        return -np.inf if np.isnan(tried.mean) else self.judge.sign * tried.mean
+
+    def _progress(self, candidate: Candidate, fold: int) -> str:
+        if self.budget.trials is not None:
+            where = f"trial {len(self.told) + 1}/{self.budget.trials}"
+        else:
+            where = f"trial {len(self.told) + 1}, {self.seconds:.0f} of {self.budget.seconds:.0f} s"
+        best = self.best
+        return (
+            f"{where}, fold {fold}/{len(self.folds)}: {candidate.name} … best {best.mean:.4g} ({best.candidate.name})"
+        )
+
+
+class _TooLong(Exception):
+    """A fit would probably end after the budget."""
+
+
+def _with(base: Candidate, values: Values) -> Any:
+    algorithm: Any = base.algorithm
+    return algorithm.with_settings(**values)
+
+
+def _key(base: Candidate, values: Values) -> str:
+    return repr((base.name, sorted(values.items())))
+
+
+def _plain(candidate: Candidate) -> str:
+    return repr(identity(candidate.algorithm))
+
+
+def _repeated(running: Sequence[float]) -> tuple[Any, float | None, float]:
+    return ("stopped" if running else "failed", running[-1] if running else None, 0.0)
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if value == value]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,206 @@
+"""The search for settings: its budget, its order, what it leaves when it ends early, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from mainstem.models.algorithms.naive import Constant
+from mainstem.models.algorithms.settings import Declared, Range, setting
+from mainstem.models.metrics import metric
+from mainstem.models.search.budget import Allowance
+from mainstem.models.search.memory import Memory, memory_of
+from mainstem.models.search.searching import search
+from mainstem.nodes.kinds import number
+from mainstem.testing import learning
+
+
+class World:
+    """A clock that only fits move, and the fits that were made."""
+
+    now = 0.0
+    fits = 0
+
+    @classmethod
+    def clock(cls) -> float:
+        return cls.now
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[type[World]]:
+    World.now, World.fits = 0.0, 0
+    yield World
+
+
+@dataclass(frozen=True)
+class Shifted(Declared):
+    """The mean of the past, and a shift that a search should bring near to 0."""
+
+    name = "shifted"
+
+    shift: float = setting(9.0, number(-100), Range(-20, 20))
+
+    def fit(self, examples, settings=None):
+        World.fits += 1
+        World.now += 0.5 + abs(self.shift) / 20
+        values = np.array([examples.y.mean() + self.shift])
+        return Constant(examples.task, values, strings_only=False)
+
+    def settle(self, found):
+        return {}
+
+
+def searched(
+    tune, *, memory=None, report=lambda told: None, asked=None, allowance=None, combine=False, task="regression"
+):
+    allowance = allowance or Allowance(tune, clock=World.clock)
+    return search(
+        learning.examples(task, 240),
+        asked or [Shifted(), "naive"],
+        metric("rmse" if task == "regression" else "log_loss", task),
+        folds=2,
+        gap="0s",
+        window=None,
+        allowance=allowance,
+        combine=combine,
+        memory=memory or Memory(),
+        report=report,
+        clock=World.clock,
+    )
+
+
+def shown(found):
+    return [(each.name, dict(each.settings), each.state, each.value) for each in found.search.trials]
+
+
+def test_a_search_finds_better_settings_and_says_what_it_tried():
+    found = searched(25)
+    assert len(found.search.trials) == 25 and found.search.budget == "25 trials"
+    assert found.search.trials[0].name == "shifted" and found.search.trials[1].name == "naive"
+    tuned = min(each.value for each in found.search.trials if each.name.startswith("shifted") and each.value)
+    assert tuned < found.search.trials[0].value
+    assert "25 trials" in found.said["search"]
+    assert {"shifted", "naive"} <= set(found.scores)
+
+
+def test_a_number_of_trials_gives_the_same_result_again():
+    assert shown(searched(15)) == shown(searched(15))
+
+
+def test_trials_that_are_behind_after_a_fold_stop():
+    states = [each.state for each in searched(25).search.trials]
+    assert "stopped" in states and "complete" in states
+    # `naive` has two fits too, which are not counted.
+    assert World.fits == sum(1 if state == "stopped" else 2 for state in states) - 2
+
+
+def test_a_declared_setting_is_not_searched():
+    found = searched(8, asked=[Shifted(shift=3.0), "naive"])
+    assert {each.name for each in found.search.trials} == {"shifted(shift=3.0)", "naive"}
+    assert found.search.ended == "no candidate has settings to search for"
+
+
+def test_the_time_is_kept_and_used():
+    found = searched("20s")
+    assert 15 < World.now <= 20 * 1.05
+    assert found.search.ended == "its budget was used"
+
+
+def test_the_defaults_are_tried_whatever_the_budget():
+    found = searched("1s")
+    assert [each.name for each in found.search.trials] == ["shifted", "naive"]
+
+
+def test_a_time_is_divided_among_the_searches_that_are_left():
+    allowance = Allowance("30s", searches=3, clock=World.clock)
+    for _ in range(3):
+        searched("", allowance=allowance)
+    assert World.now <= 30 * 1.05
+
+
+class Killed(Exception):
+    """What ends a process, as far as a search can see it."""
+
+
+def ending(at: str, problem: type[BaseException]):
+    def report(told: str) -> None:
+        if told.startswith(at):
+            raise problem
+
+    return report
+
+
+def test_a_search_that_was_killed_goes_on_and_gives_the_same(tmp_path):
+    whole, fits = searched(15), World.fits
+    World.fits = 0
+    with pytest.raises(Killed):
+        searched(15, memory=Memory(tmp_path), report=ending("trial 9/15", Killed))
+    done = World.fits
+    assert shown(searched(15, memory=Memory(tmp_path))) == shown(whole)
+    assert 0 < done < fits and World.fits == fits
+
+
+def test_a_time_that_was_used_before_a_kill_is_counted(tmp_path):
+    with pytest.raises(Killed):
+        searched("20s", memory=Memory(tmp_path), report=ending("trial 8", Killed))
+    searched("20s", memory=Memory(tmp_path))
+    assert World.now <= 20 * 1.05
+
+
+def test_a_damaged_outcome_is_made_again(tmp_path):
+    whole = searched(6, memory=Memory(tmp_path))
+    for path in tmp_path.glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:40])
+    assert shown(searched(6, memory=Memory(tmp_path))) == shown(whole)
+
+
+def test_another_definition_or_other_rows_begin_anew(tmp_path):
+    first = memory_of(tmp_path, "definition", "rows")
+    searched(4, memory=first)
+    assert list(tmp_path.rglob("*.npz"))
+    assert memory_of(tmp_path, "definition", "rows").directory == first.directory and list(tmp_path.rglob("*.npz"))
+    memory_of(tmp_path, "definition", "other rows")
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_an_interrupt_keeps_the_best_so_far():
+    allowance = Allowance(30, searches=2)
+    found = searched(30, allowance=allowance, report=ending("trial 9/30", KeyboardInterrupt))
+    assert len(found.search.trials) == 8 and found.search.ended == "it was interrupted"
+    assert found.ranked and allowance.stopped
+    after = searched(30, allowance=allowance)
+    assert [each.name for each in after.search.trials] == ["shifted", "naive"]
+
+
+def test_progress_shows_the_best_so_far():
+    told: list[str] = []
+    searched(6, report=told.append)
+    assert any(each.startswith("trial 6/6") and "best" in each for each in told)
+
+
+@dataclass(frozen=True)
+class Fails(Shifted):
+    """Settings that cannot be fitted."""
+
+    name = "fails"
+
+    def fit(self, examples, settings=None):
+        if self.shift != 9.0:
+            raise ValueError("no such shift")
+        return super().fit(examples, settings)
+
+
+def test_settings_that_fail_are_counted():
+    found = searched(6, asked=[Fails()])
+    assert [each.state for each in found.search.trials] == ["complete", *["failed"] * 5]
+    assert found.chosen == "fails"
+
+
+def test_real_algorithms_are_searched_alike_twice():
+    found = [searched(8, asked=["linear", "lightgbm"], task="binary", combine=True) for _ in range(2)]
+    assert shown(found[0]) == shown(found[1]) and found[0].chosen == found[1].chosen
+    for one, other in zip(found[0].folds, found[1].folds, strict=True):
+        assert all(np.array_equal(one.scores[name], other.scores[name]) for name in one.scores)

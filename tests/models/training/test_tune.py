@@ -1,0 +1,89 @@
+"""`tune=` in a project: the plan, the card, the report, and the artifact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mainstem as ms
+import mainstem.testing
+from mainstem.errors import DefinitionError, MissingExtra
+from mainstem.project.resolve import resolve
+
+SCHEMA = {"id": "string", "area": "float64", "city": "string", "price": "float64"}
+
+
+def houses(n: int) -> list[dict]:
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(n):
+        area, city = float(random.uniform(30, 200)), str(random.choice(["Berlin", "Paris", "Rome"]))
+        price = 3_000 * area + 60_000 * np.sin(area / 9) + float(random.normal(0, 20_000))
+        rows.append({"id": f"h{i}", "area": area, "city": city, "price": price})
+    return rows
+
+
+def nodes(**options):
+    source = ms.files("houses.parquet", key="id", schema=SCHEMA)
+    usual = {"target": "price", "features": ["area", "city"], "folds": 2, "candidates": ["knn", "linear"]}
+    return {"houses": source, "price": ms.model(source, **{**usual, **options})}
+
+
+def fingerprint(**options) -> str:
+    return resolve(nodes(**options), {})["price"].fingerprint
+
+
+def test_a_search_is_part_of_the_plan():
+    found = {fingerprint(), fingerprint(tune=5), fingerprint(tune="5s"), fingerprint(tune=5, ensemble=False)}
+    assert len(found) == 4
+    assert fingerprint() == fingerprint(tune=None, ensemble=True, calibrate="auto")
+
+
+@pytest.mark.parametrize("tune", [0, -1, True, 2.5, "10", "soon", "0s", [5]])
+def test_an_invalid_budget_is_refused(tune):
+    with pytest.raises(DefinitionError):
+        nodes(tune=tune)
+
+
+def test_a_search_needs_optuna(monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "optuna" else find(name, *more)
+    )
+    with pytest.raises(MissingExtra) as error:
+        resolve(nodes(tune=5), {})
+    assert "mainstem[tune]" in str(error.value)
+
+
+def test_what_was_found_is_on_the_card_and_in_the_report():
+    with mainstem.testing.project(nodes(tune=8, test=0.25), data={"houses": houses(240)}) as project:
+        project.run()
+        card = project.show("price").card
+        found = card["evaluated"]["search"]
+        assert len(found["trials"]) == 8 and found["budget"] == "8 trials" and not found["higher_is_better"]
+        assert card["evaluation"]["search"].startswith("8 trials (")
+        assert "ensemble" in card["evaluation"] or card["algorithm"] in card["folds"]
+        assert card["gate"]["largest"] <= 1
+        made = project.report("price")
+        assert "## Search" in made.markdown() and "knn #3" in made.markdown() and "knn #3" in made.html()
+        first = _sha(project)
+        assert not list((Path(project.settings.root) / ".mainstem/search").rglob("*.npz"))
+    with mainstem.testing.project(nodes(tune=8, test=0.25), data={"houses": houses(240)}) as project:
+        project.run()
+        assert _sha(project) == first
+
+
+def _sha(project) -> str:
+    found = Path(project.settings.root) / ".mainstem/lake/models/price/1/manifest.json"
+    return json.loads(found.read_text())["sha256"]
+
+
+def test_a_cross_validated_model_searches_in_each_fold():
+    with mainstem.testing.project(nodes(tune=4, candidates=["knn"]), data={"houses": houses(90)}) as project:
+        project.run()
+        assert "cross-validation" in project.show("price").card["evaluation"]["measured by"]
