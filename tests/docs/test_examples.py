@@ -57,6 +57,7 @@ FIRST = (
     "csv-and-target",
     "features-and-time",
     "findings",
+    "how-a-model-is-chosen",
     "joins",
     "models",
     "reading-the-report",

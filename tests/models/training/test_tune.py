@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ibis import _
 
 import mainstem as ms
 import mainstem.testing
@@ -39,6 +40,8 @@ def fingerprint(**options) -> str:
 def test_a_search_is_part_of_the_plan():
     found = {fingerprint(), fingerprint(tune=5), fingerprint(tune="5s"), fingerprint(tune=5, ensemble=False)}
     assert len(found) == 4
+    sold = {"candidates": ["linear"], "target": _.price > 300_000}
+    assert fingerprint(**sold) != fingerprint(**sold, calibrate="none")
     assert fingerprint() == fingerprint(tune=None, ensemble=True, calibrate="auto")
 
 
@@ -87,3 +90,21 @@ def test_a_cross_validated_model_searches_in_each_fold():
     with mainstem.testing.project(nodes(tune=4, candidates=["knn"]), data={"houses": houses(90)}) as project:
         project.run()
         assert "cross-validation" in project.show("price").card["evaluation"]["measured by"]
+
+
+def test_a_calibration_of_another_task_is_refused():
+    with pytest.raises(DefinitionError) as error:
+        resolve(nodes(calibrate="isotonic"), {})
+    assert "regression" in str(error.value)
+    with pytest.raises(DefinitionError):
+        nodes(calibrate="platt")
+
+
+def test_a_declared_calibration_is_on_the_card_and_passes_the_gate():
+    options = {"candidates": ["linear"], "target": _.price > 300_000, "test": 0.25, "calibrate": "isotonic"}
+    with mainstem.testing.project(nodes(**options), data={"houses": houses(300)}) as project:
+        project.run()
+        card = project.show("price").card
+        assert card["algorithm"] == "linear, isotonic" and card["gate"]["largest"] <= 1
+        assert card["evaluation"]["calibration"].startswith("isotonic: log loss out of fold")
+        assert {"linear", "linear, isotonic"} == set(card["folds"])

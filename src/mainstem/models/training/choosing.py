@@ -13,6 +13,7 @@ from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
 from mainstem.models.metrics import Metric
 from mainstem.models.search.budget import Allowance
+from mainstem.models.search.calibrating import calibrating
 from mainstem.models.search.memory import Memory, memory_of
 from mainstem.models.search.searching import search
 from mainstem.nodes.models import Model
@@ -37,7 +38,11 @@ class Choosing:
         )
 
     def chosen(self, examples: Examples) -> Comparison:
-        """Return the comparison of the candidates on these rows, the one that is chosen first."""
+        """Return the comparison of the candidates on these rows, the one that is chosen first, calibrated if that is
+        better."""
+        return calibrating(self._found(examples), self.judge, self.model.calibrate)
+
+    def _found(self, examples: Examples) -> Comparison:
         model = self.model
         inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
         asked = model.candidates or usual(len(examples), inputs, monotone=bool(model.monotone))

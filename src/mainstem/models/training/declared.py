@@ -6,6 +6,7 @@ from typing import Any
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.models.algorithms import check, libraries, usual
+from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.models import Model, Task
@@ -15,6 +16,12 @@ def check_candidates(model: Model, task: Task) -> None:
     """Refuse a candidate that is unknown, or does not learn what is declared. Raises `DefinitionError`."""
     if model.tune is not None:
         libraries.check("optuna", "optuna", "tune")
+    if model.calibrate not in ("auto", "none", *OF_TASK[task]):
+        raise DefinitionError(
+            f"`calibrate` has no kind {model.calibrate!r} for a {task} model",
+            got=f"calibrate={model.calibrate!r}",
+            expected=" or ".join(map(repr, OF_TASK[task])) or "a model of classes",
+        )
     monotone = bool(model.monotone)
     for each in model.candidates or usual(0, 0, monotone=monotone):
         check(each, task, monotone=monotone)

@@ -13,6 +13,7 @@ from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison
 from mainstem.models.evaluation.fitting import blamed
+from mainstem.models.search.calibration import inner
 
 LONGEST = 300
 """Characters of a reason on a card."""
@@ -51,7 +52,7 @@ def offered(examples: Examples, compared: Comparison, rows: Rows, kept: Kept) ->
         try:
             onnx, agreement = _artifact(compared, fitted, examples, rows)
         except ModelError as problem:
-            if not isinstance(compared.ranked[0].algorithm, SklearnEstimator):
+            if not isinstance(inner(compared.ranked[0].algorithm), SklearnEstimator):
                 raise
             kept.reasons[compared.chosen] = _reason(problem)
             compared = compared.without(kept.reasons)

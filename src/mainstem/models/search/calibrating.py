@@ -1,0 +1,95 @@
+"""Choose a calibration out of fold: by the log loss of rows that neither the model nor the calibration has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.models.data.rows import Scores
+from mainstem.models.evaluation.comparison import Comparison, Outcome
+from mainstem.models.metrics import METRICS, Metric
+from mainstem.models.search.calibration import KINDS, OF_TASK, calibrated, losses
+from mainstem.models.search.evidence import confidence
+from mainstem.nodes.models import Calibrate
+
+FEWEST_ROWS = 1_000
+"""Rows out of fold below which nothing is calibrated unless it is declared."""
+
+FEWEST_EACH = 100
+"""The same for the rows of the rarest class."""
+
+SURE = 0.95
+"""The share of resamples in which the log loss must be better than without calibration."""
+
+
+def calibrating(compared: Comparison, judge: Metric, asked: Calibrate) -> Comparison:
+    """Return the comparison led by the calibrated candidate, if that is better out of fold or declared."""
+    task = compared.folds[0].future.task
+    kinds = OF_TASK[task] if asked == "auto" else (asked,)
+    y = np.concatenate([fold.future.y for fold in compared.folds])
+    if asked == "none" or task == "regression" or (asked == "auto" and not _has_enough(y)):
+        return compared
+    first = compared.ranked[0]
+    own = [fold.scores[first.name] for fold in compared.folds]
+    found = {kind: crossed for kind in kinds if (crossed := _crossed(kind, compared, own)) is not None}
+    if not found:
+        return _told(compared, "none: no function that rises fits the rows out of fold")
+    targets = [fold.future.y for fold in compared.folds]
+    best = min(found, key=lambda kind: _loss(targets, found[kind]))
+    before, after = _loss(targets, own), _loss(targets, found[best])
+    said = f"log loss out of fold {before:.4f} without, {after:.4f} with {best}"
+    if asked == "auto":
+        sure = confidence(METRICS["log_loss"], compared.folds, found[best], own)
+        if sure < SURE or _mean(judge, compared, found[best]) < _mean(judge, compared, own):
+            return _told(compared, f"none: {said}, better in {sure:.0%} of resamples, needed {SURE:.0%}")
+    by = KINDS[best](y, np.concatenate(own))
+    if by is None:
+        return _told(compared, "none: no function that rises fits the rows out of fold")
+    outcomes = [
+        Outcome(judge.value(fold.future.y, scores), scores, {}, 0.0)
+        for fold, scores in zip(compared.folds, found[best], strict=True)
+    ]
+    led = compared.led_by(calibrated(first, best, by), outcomes, {}, compared.settings[first.name])
+    return _told(led, f"{best}: {said}")
+
+
+def _told(compared: Comparison, said: str) -> Comparison:
+    return replace(compared, said={**compared.said, "calibration": said})
+
+
+def _has_enough(y: NDArray[Any]) -> bool:
+    return len(y) >= FEWEST_ROWS and int(np.unique(y, return_counts=True)[1].min()) >= FEWEST_EACH
+
+
+def _crossed(kind: str, compared: Comparison, own: Sequence[Scores]) -> list[Scores] | None:
+    """Return each fold's scores, corrected by what the other rows show: other folds, or the other half of one."""
+    targets = [fold.future.y for fold in compared.folds]
+    part = np.concatenate([np.full(len(each), number) for number, each in enumerate(targets)])
+    if len(targets) == 1:
+        part = np.arange(len(targets[0])) % 2
+    y, scores = np.concatenate(targets), np.concatenate(own)
+    found = np.empty_like(scores)
+    for number in np.unique(part):
+        others = part != number
+        if len(np.unique(y[others])) < 2:
+            return None
+        by = KINDS[kind](y[others], scores[others])
+        if by is None:
+            return None
+        found[~others] = by.scores(scores[~others])
+    return np.split(found, np.cumsum([len(each) for each in targets])[:-1])
+
+
+def _loss(targets: Sequence[NDArray[Any]], scores: Sequence[Scores]) -> float:
+    return float(np.concatenate([losses(y, each) for y, each in zip(targets, scores, strict=True)]).mean())
+
+
+def _mean(judge: Metric, compared: Comparison, scores: Sequence[Scores]) -> float:
+    values = [judge.value(fold.future.y, each) for fold, each in zip(compared.folds, scores, strict=True)]
+    defined = [value for value in values if value == value]
+    # Calibration keeps the order within a fold; a hundredth of a thousandth is rounding.
+    return round(judge.sign * float(np.mean(defined)), 5) if defined else 0.0

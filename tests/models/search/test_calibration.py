@@ -1,0 +1,99 @@
+"""Calibration: out of fold, rising, and the same in the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mainstem.models.algorithms import candidates
+from mainstem.models.artifact import export, gate
+from mainstem.models.evaluation.comparison import Fold, Outcome, compared
+from mainstem.models.metrics import metric
+from mainstem.models.search.calibrating import calibrating
+from mainstem.models.search.calibration import KINDS, Calibrated, calibrated, losses
+from mainstem.testing import learning
+
+
+def overconfident(n: int, seed: int = 0):
+    """Return labels, and scores whose log-odds are three times too large."""
+    random = np.random.default_rng(seed)
+    odds = random.normal(0, 1, n)
+    y = (random.random(n) < 1 / (1 + np.exp(-odds))).astype(np.int64)
+    return y, 1 / (1 + np.exp(-3 * odds)), 1 / (1 + np.exp(-odds))
+
+
+def comparison_of(n: int, *, honest: bool = False, folds: int = 3):
+    rows, found, parts = learning.examples("binary", n), [], []
+    for number in range(folds):
+        y, scores, right = overconfident(n, number)
+        parts.append(Fold(rows, replace(rows, y=y), {}))
+        scores = right if honest else scores
+        found.append(Outcome(metric("log_loss").value(y, scores), scores, {}, 1.0))
+    return compared([(candidates(["linear"])[0], found)], rows, parts, metric("log_loss"))
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "sigmoid"])
+def test_overconfident_scores_are_corrected(kind):
+    y, scores, right = overconfident(4_000)
+    by = KINDS[kind](y, scores)
+    later, given, truth = overconfident(4_000, 7)
+    assert losses(later, by.scores(given)).mean() < losses(later, given).mean() - 0.05
+    assert losses(later, by.scores(given)).mean() < losses(later, truth).mean() + 0.01
+    assert abs(by.scores(scores) - right).max() < 0.12
+    assert (np.diff(by.scores(np.linspace(0, 1, 500))) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "sigmoid", "temperature"])
+def test_the_graph_of_a_calibrated_estimator_scores_like_it(kind):
+    task = "multiclass" if kind == "temperature" else "binary"
+    rows = learning.examples(task, 400)
+    found = candidates(["lightgbm"])[0]
+    by = KINDS[kind](rows.y, found.algorithm.fit(rows, {"rounds": 5.0}).scores(rows.rows))
+    made = calibrated(found, kind, by)
+    assert made.name == f"lightgbm, {kind}"
+    estimator = made.algorithm.fit(rows, {"rounds": 5.0})
+    onnx = export.graph(estimator, rows.rows.floats.shape[1], rows.rows.strings.shape[1], task, rows.classes)
+    assert gate.check(estimator, onnx, learning.rows(100, seed=5)).largest <= 1
+
+
+def test_probabilities_of_classes_are_made_softer():
+    random = np.random.default_rng(0)
+    raw = random.normal(0, 1.5, (3_000, 3))
+    right = np.exp(raw) / np.exp(raw).sum(1, keepdims=True)
+    y = np.array([random.choice(3, p=each) for each in right])
+    sharp = right**3 / (right**3).sum(1, keepdims=True)
+    by = KINDS["temperature"](y, sharp)
+    assert 2.5 < by.degrees < 3.5
+    np.testing.assert_allclose(by.scores(sharp).sum(1), 1)
+
+
+def test_it_is_used_where_it_is_better_out_of_fold():
+    found = calibrating(comparison_of(600), metric("log_loss"), "auto")
+    assert isinstance(found.ranked[0].algorithm, Calibrated) and found.said["calibration"].startswith(
+        "sigmoid: log loss"
+    )
+    assert np.mean(found.scores[found.chosen]) < np.mean(found.scores["linear"])
+    assert set(found.folds[0].scores) == {"linear", found.chosen}
+
+
+def test_it_is_not_used_where_it_is_not_better():
+    found = calibrating(comparison_of(600, honest=True), metric("log_loss"), "auto")
+    assert found.chosen == "linear" and found.said["calibration"].startswith("none: log loss")
+
+
+def test_few_rows_are_calibrated_only_if_it_is_declared():
+    few = comparison_of(100)
+    assert calibrating(few, metric("log_loss"), "auto") is few
+    assert calibrating(few, metric("log_loss"), "isotonic").chosen == "linear, isotonic"
+    assert calibrating(comparison_of(600), metric("log_loss"), "none").chosen == "linear"
+
+
+def test_one_fold_is_judged_by_its_halves():
+    assert calibrating(comparison_of(1_500, folds=1), metric("log_loss"), "auto").chosen == "linear, sigmoid"
+
+
+def test_a_score_that_falls_with_the_target_is_not_turned_round():
+    y, scores, _ = overconfident(500)
+    assert KINDS["sigmoid"](y, 1 - scores) is None
