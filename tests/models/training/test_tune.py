@@ -12,6 +12,8 @@ from ibis import _
 import mainstem as ms
 import mainstem.testing
 from mainstem.errors import DefinitionError, MissingExtra
+from mainstem.models.search import trials
+from mainstem.models.training import train
 from mainstem.project.resolve import resolve
 
 SCHEMA = {"id": "string", "area": "float64", "city": "string", "price": "float64"}
@@ -108,3 +110,38 @@ def test_a_declared_calibration_is_on_the_card_and_passes_the_gate():
         assert card["algorithm"] == "linear, isotonic" and card["gate"]["largest"] <= 1
         assert card["evaluation"]["calibration"].startswith("isotonic: log loss out of fold")
         assert {"linear", "linear, isotonic"} == set(card["folds"])
+
+
+def ending(monkeypatch, at: str, problem: BaseException) -> None:
+    """Raise a problem when the training reports `at`, once."""
+    learn, left = train.learn, [problem]
+
+    def report(told: str) -> None:
+        if told.startswith(at) and left:
+            raise left.pop()
+
+    monkeypatch.setattr(train, "learn", lambda *args: learn(*args[:-1], report))
+
+
+def test_an_interrupted_search_trains_the_best_so_far(monkeypatch):
+    with mainstem.testing.project(nodes(tune=40, test=0.25), data={"houses": houses(240)}) as project:
+        ending(monkeypatch, "trial 6/40", KeyboardInterrupt())
+        project.run()
+        found = project.show("price").card["evaluated"]["search"]
+        assert len(found["trials"]) == 5 and found["ended"] == "it was interrupted"
+
+
+def test_a_killed_run_goes_on(monkeypatch):
+    with mainstem.testing.project(nodes(tune=7, test=0.25), data={"houses": houses(240)}) as project:
+        ending(monkeypatch, "trial 6/7", SystemExit())
+        with pytest.raises(SystemExit):
+            project.run()
+        kept = list((Path(project.settings.root) / ".mainstem/search").rglob("*.npz"))
+        assert len(kept) >= 5 * 2 - 2
+        fitted: list[str] = []
+        outcome = trials.outcome
+        monkeypatch.setattr(trials, "outcome", lambda each, *more: fitted.append(each.name) or outcome(each, *more))
+        project.run()
+        assert {name.partition("#")[2] for name in fitted} <= {"6", "7"}
+        assert len(project.show("price").card["evaluated"]["search"]["trials"]) == 7
+        assert not list((Path(project.settings.root) / ".mainstem/search").rglob("*.npz"))

@@ -7,7 +7,7 @@ replacement, from the best candidate on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -92,17 +92,23 @@ class Ensemble:
 
 
 def selected(
-    pool: Sequence[tuple[str, Sequence[Outcome]]], folds: Sequence[Fold], judge: Metric
+    pool: Sequence[tuple[str, Sequence[Outcome]]],
+    folds: Sequence[Fold],
+    judge: Metric,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Mapping[str, float] | None:
     """Return the weights of at most `MEMBERS` of the pool whose mean is best out of fold; None for a single one.
 
-    The pool is best first. Each round adds the candidate, again or anew, that makes the mean best, until none does.
+    The pool is best first. Each round adds the candidate, again or anew, that makes the mean best, until none does or
+    no time is left.
     """
     outcomes = dict(pool)
     counts = Counter([pool[0][0]])
     total = [one.scores for one in pool[0][1]]
     best = judge.sign * _value(total, 1, folds, judge)
     for size in range(2, ROUNDS + 1):
+        if not has_time():
+            break
         allowed = [name for name in outcomes if name in counts or len(counts) < MEMBERS]
         found = {}
         for name in allowed:

@@ -63,7 +63,7 @@ def _compared(trials: Trials, sample: Examples, folds: Sequence[Fold], judge: Me
     ordered = sorted(trials.complete, key=lambda each: _order(each, judge))
     winner = _winner(ordered, trials.defaults, folds, judge)
     pool = _pool(ordered)
-    weights = ensemble.selected(pool, folds, judge) if combine and len(pool) > 1 else None
+    weights = ensemble.selected(pool, folds, judge, trials.has_time) if combine and len(pool) > 1 else None
     members = set(weights or ())
     best: dict[str, Tried] = {}
     for each in ordered:

@@ -29,6 +29,9 @@ FEWEST_COMPLETE = 4
 SLACK = 1.25
 """How much longer than the longest fit of its kind the next one may take, for a budget of time."""
 
+FITTING = 0.95
+"""The share of a time for fits. The rest is for the ensemble, and for what decides between trials."""
+
 MISFITS = 3
 """Trials in a row that no longer fit into the time, after which the search ends."""
 
@@ -98,6 +101,10 @@ class Trials:
         """The seconds that the search has used, with those of outcomes that an earlier run left."""
         return self.clock() - self._began + self._recalled
 
+    def has_time(self) -> bool:
+        """Return whether the time, if there is one, is not used up."""
+        return self.budget.seconds is None or self.seconds < self.budget.seconds
+
     @property
     def best(self) -> Tried:
         """The complete trial with the best mean; of equal ones, the earliest."""
@@ -141,7 +148,7 @@ class Trials:
     def _has_budget(self) -> bool:
         if self.budget.trials is not None:
             return len(self.told) < self.budget.trials
-        return self.budget.seconds is not None and self.seconds < self.budget.seconds
+        return self.budget.seconds is not None and self.seconds < FITTING * self.budget.seconds
 
     def _trial(self, base: Candidate, values: Values) -> tuple[list[float], bool]:
         """Try settings. Return the running means of the metric, one for each fold that was fitted, and whether the
@@ -198,7 +205,7 @@ class Trials:
             return
         # The first fit of a kind also imports its library.
         earlier = self._fits[base][1:] or self._fits[base]
-        if self.seconds + SLACK * max(earlier) > self.budget.seconds:
+        if self.seconds + SLACK * max(earlier) > FITTING * self.budget.seconds:
             raise _TooLong
 
     def _is_behind(self, running: Sequence[float]) -> bool:
