@@ -204,3 +204,9 @@ def test_real_algorithms_are_searched_alike_twice():
     assert shown(found[0]) == shown(found[1]) and found[0].chosen == found[1].chosen
     for one, other in zip(found[0].folds, found[1].folds, strict=True):
         assert all(np.array_equal(one.scores[name], other.scores[name]) for name in one.scores)
+
+
+def test_every_candidate_with_settings_has_its_turn():
+    found = searched(20, asked=["linear", "lightgbm"], task="binary")
+    counts = [sum(each.name.startswith(name) for each in found.search.trials) for name in ("linear", "lightgbm")]
+    assert counts[1] > counts[0] >= 4

@@ -1,4 +1,4 @@
-"""Optuna asks what to try next: a candidate and its settings, by TPE with a fixed seed."""
+"""What to try next: a candidate in its turn, and its settings by Optuna's TPE with a fixed seed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.settings import Choice, Range
 from mainstem.models.search.portfolio import Values, space_of
 
-WHICH = "candidate"
+LEADING = 2
+"""How many times as many trials the candidate with the best trial has."""
 
 
 class Suggestions:
-    """A study in memory over several candidates. What was tried is told to it, in order."""
+    """A study in memory for each candidate. What was tried is told to it, in order."""
 
     def __init__(self, candidates: Sequence[Candidate], *, maximize: bool, seed: int) -> None:
         try:
@@ -24,10 +25,15 @@ class Suggestions:
         self._optuna = optuna
         self._candidates = {each.name: each for each in candidates if space_of(each)}
         optuna.logging.disable_default_handler()  # it writes a line for each trial
-        self._study = optuna.create_study(
-            direction="maximize" if maximize else "minimize",
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8),
-        )
+        self._studies = {
+            name: optuna.create_study(
+                direction="maximize" if maximize else "minimize",
+                sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
+            )
+            for name in self._candidates
+        }
+        self._counts = dict.fromkeys(self._candidates, 0)
+        self._study: Any = None
         self._asked: Any = None
 
     @property
@@ -35,11 +41,21 @@ class Suggestions:
         """Whether there is a setting to search for."""
         return bool(self._candidates)
 
-    def ask(self) -> tuple[Candidate, Values]:
-        """Return a candidate and settings to try."""
+    def ask(self, leader: str) -> tuple[Candidate, Values]:
+        """Return a candidate and settings to try. Candidates take turns by their number of settings; the `leader`,
+        which has the best trial so far, has twice as many.
+
+        One study in which the candidate is a setting soon tries only the leader, which is often the one whose defaults
+        are good and whose settings matter least.
+        """
+        shares = {
+            name: len(space_of(each)) * (LEADING if name == leader else 1) for name, each in self._candidates.items()
+        }
+        name = min(shares, key=lambda each: self._counts[each] / shares[each])
+        self._counts[name] += 1
+        chosen, self._study = self._candidates[name], self._studies[name]
         self._asked = self._study.ask()
-        chosen = self._candidates[self._asked.suggest_categorical(WHICH, list(self._candidates))]
-        return chosen, {name: self._suggested(chosen, name, where) for name, where in space_of(chosen).items()}
+        return chosen, {each: self._suggested(each, where) for each, where in space_of(chosen).items()}
 
     def told(self, values: Sequence[float], *, complete: bool) -> None:
         """Tell what came of the last suggestion: the running means over its folds. Without any, it failed."""
@@ -59,23 +75,24 @@ class Suggestions:
         if candidate.name not in self._candidates or value != value:
             return
         shapes = self._optuna.distributions
-        given: dict[str, Any] = {WHICH: candidate.name}
-        distributions = {WHICH: shapes.CategoricalDistribution(list(self._candidates))}
+        given: dict[str, Any] = {}
+        distributions: dict[str, Any] = {}
         for name, where in space_of(candidate).items():
             found = _inside(where, values.get(name, getattr(candidate.algorithm, name)))
             if found is not None:
-                given[f"{candidate.name}: {name}"] = found
-                distributions[f"{candidate.name}: {name}"] = _distribution(shapes, where)
-        self._study.add_trial(self._optuna.trial.create_trial(params=given, distributions=distributions, value=value))
+                given[name] = found
+                distributions[name] = _distribution(shapes, where)
+        self._studies[candidate.name].add_trial(
+            self._optuna.trial.create_trial(params=given, distributions=distributions, value=value)
+        )
 
-    def _suggested(self, candidate: Candidate, name: str, where: Range | Choice) -> Any:
-        label = f"{candidate.name}: {name}"
+    def _suggested(self, name: str, where: Range | Choice) -> Any:
         if isinstance(where, Choice):
-            return where.options[self._asked.suggest_categorical(label, list(range(len(where.options))))]
+            return where.options[self._asked.suggest_categorical(name, list(range(len(where.options))))]
         if where.whole:
-            return self._asked.suggest_int(label, int(where.low), int(where.high), log=where.log)
+            return self._asked.suggest_int(name, int(where.low), int(where.high), log=where.log)
         # Six digits are enough, and a card can say them.
-        return float(f"{self._asked.suggest_float(label, where.low, where.high, log=where.log):.6g}")
+        return float(f"{self._asked.suggest_float(name, where.low, where.high, log=where.log):.6g}")
 
 
 def _inside(where: Range | Choice, value: Any) -> Any:

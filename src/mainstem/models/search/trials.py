@@ -137,7 +137,7 @@ class Trials:
             return
         misfits = repeats = 0
         while self._has_budget() and misfits < MISFITS and repeats < REPEATS:
-            candidate, values = suggestions.ask()
+            candidate, values = suggestions.ask(self.best.base)
             repeats = repeats + 1 if _key(candidate, values) in self._seen else 0
             running, fits = self._trial(candidate, values)
             misfits = 0 if fits else misfits + 1
