@@ -73,6 +73,7 @@ _HOMES = {
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
+    "mainstem.nodes.decisions": ("cheapest",),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -89,6 +90,7 @@ __all__ = [
     "bottom_k",
     "by",
     "catboost",
+    "cheapest",
     "clean",
     "database",
     "decision_tree",
@@ -164,6 +166,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
+    from mainstem.nodes.decisions import cheapest
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files

@@ -55,6 +55,7 @@ FIRST = (
     "cleaning",
     "concepts",
     "csv-and-target",
+    "decisions",
     "features-and-time",
     "findings",
     "how-a-model-is-chosen",

@@ -15,10 +15,13 @@ from mainstem.nodes.hidden import (
     DELETED,
     FLAGS,
     LOGGED_AT,
+    POLICY,
     PREDICTION,
+    QUOTAS,
     ROLE,
     SCORES,
     SEQ,
+    VALUES,
     VERSION,
     T,
 )
@@ -60,6 +63,8 @@ class Prediction(msgspec.Struct, frozen=True):
     """A logged answer. `row` holds the request's columns and every input of the model as it was used.
 
     `scores` are by name, such as a class, if the version gives several. `role` is the version's role when it answered.
+    `policy` is the version of the policy that decided, `values` the value of each option, and `quotas` how often each
+    limited option was taken in its window before.
     Entries from before these fields existed have the defaults.
     """
 
@@ -73,6 +78,9 @@ class Prediction(msgspec.Struct, frozen=True):
     scores: dict[str, float] = {}
     decision: bool | str | None = None
     role: Role = CHAMPION
+    policy: str | None = None
+    values: dict[str, float | None] = {}
+    quotas: dict[str, int] = {}
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -147,7 +155,14 @@ def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
         VERSION: made.version,
         "score": made.score,
         FLAGS: made.flags,
-        SCORES: json.dumps(made.scores, ensure_ascii=False) if made.scores else None,
+        SCORES: _json(made.scores),
         DECISION: json.dumps(made.decision) if isinstance(made.decision, bool) else made.decision,
         ROLE: made.role,
+        POLICY: made.policy,
+        VALUES: _json(made.values),
+        QUOTAS: _json(made.quotas),
     }
+
+
+def _json(named: Mapping[str, Any]) -> str | None:
+    return json.dumps(named, ensure_ascii=False) if named else None

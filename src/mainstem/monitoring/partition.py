@@ -107,7 +107,11 @@ class Watched:
         logged = logged.filter(logged[VERSION] == self.version.id)
         read = self.context.graph[examples].read
         assert read is not None
-        target = resolve_column(read, model.target).cast("float64")
+        written = resolve_column(read, model.target)
+        classes = (
+            written.type().is_string()
+        )  # the log keeps one number per prediction: classes are not compared with it
+        target = ibis.null("float64") if classes else written.cast("float64")
         truths = read.select(**{f"_key_{k}": read[k] for k in key}, **{OUTCOME: target})
         matches = [logged[k] == truths[f"_key_{k}"] for k in key]
         joined = logged.left_join(truths, matches)
@@ -128,7 +132,7 @@ class Watched:
             table = session.fetch(labelled.order_by(T, *(name for name in key if name in stored.columns)))
         inputs = inputs_of(table, self.version.inputs)
         scores = np.full(table.num_rows, np.nan)
-        return Batch(Sample(inputs, times_of(table, T)), scores, floats(table[TARGET]), table)
+        return Batch(Sample(inputs, times_of(table, T)), scores, _labels(table[TARGET]), table)
 
     def _pinned(self, relation: str) -> Snapshot:
         """Return the snapshot that the version was made with, from this release or from an earlier one."""
@@ -165,6 +169,13 @@ def _in(dataset: Batch, wanted: Callable[[str], bool]) -> Batch:
 def floats(column: Any) -> NDArray[np.float64]:
     """Return an Arrow column as float64, with NaN for null."""
     return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), np.float64)
+
+
+def _labels(column: Any) -> NDArray[np.float64]:
+    """Return labels as `floats` does; NaN for the names of classes."""
+    import pyarrow as pa
+
+    return np.full(len(column), np.nan) if pa.types.is_string(column.type) else floats(column)
 
 
 def texts(column: Any) -> Array:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.nodes.base import Node, refused
+from mainstem.nodes.decisions import Decide
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
-from mainstem.nodes.kinds import anything, integer, number, optional, positive_duration, text, values_of, word
+from mainstem.nodes.kinds import a, anything, integer, number, optional, positive_duration, text, values_of, word
 from mainstem.nodes.models import Model
 
 
@@ -42,17 +43,23 @@ class Performance(Monitor):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Endpoint(Node):
-    """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer."""
+    """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer.
+
+    A score becomes a decision by `threshold` or by `decide`.
+    """
 
     model: Model
     monitors: tuple[Monitor, ...] = ()
     promote: Literal["manual", "gate"] = "manual"
     threshold: float | None = None
     latency: str | None = None
+    decide: Decide | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
             raise refused("an endpoint requires a model", self.model, "a model declared with ms.model(…)")
+        if self.decide is not None and self.threshold is not None:
+            raise refused("an endpoint decides in one way", "`threshold` and `decide`", "one of them")
 
     @property
     def budget(self) -> float | None:
@@ -78,6 +85,7 @@ def performance(floor: float, *, metric: str | None = None, min_rows: int = 500)
     promote=word("manual", "gate"),
     threshold=optional(number()),
     latency=optional(positive_duration),
+    decide=optional(a(Decide, "decide=ms.cheapest(allow=_.score * _.amount, block=8)")),
     meta=META,
 )
 def endpoint(
@@ -87,16 +95,24 @@ def endpoint(
     promote: Literal["manual", "gate"] = "manual",
     threshold: float | None = None,
     latency: str | None = None,
+    decide: Decide | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
 
     `promote="gate"` promotes a challenger automatically if it is measurably better. `threshold` turns a score into a
     decision (`score >= threshold`); without it, the champion's threshold does, if its model declares one.
+    `decide=ms.cheapest(…)` decides by expressions over request, features and score instead of a threshold.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
-    model or `latency` is not a positive duration.
+    model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
     """
     return Endpoint(
-        model=model, monitors=tuple(monitors), promote=promote, threshold=threshold, latency=latency, **meta
+        model=model,
+        monitors=tuple(monitors),
+        promote=promote,
+        threshold=threshold,
+        latency=latency,
+        decide=decide,
+        **meta,
     )

@@ -54,6 +54,10 @@ PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags
 SCORES, DECISION, ROLE = "_scores", "_decision", "_role"
 """In a prediction log: scores by name, as JSON; the decision, as text; the role of the version."""
 
+POLICY, VALUES, QUOTAS = "_policy", "_values", "_quotas"
+"""In a prediction log: the version of the policy that decided; the value of each option, as JSON; and how often each
+limited option was taken before, as JSON."""
+
 
 def is_hidden(column: str) -> bool:
     """Return whether a column is a hidden column."""

@@ -31,6 +31,7 @@ from mainstem.nodes.hidden import ARRIVED, GONE, LOGGED_AT, PREDICTION, T
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.nodes.records import Release
+from mainstem.parity.decisions import decisions
 from mainstem.planning.execution import Context
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ def compare(
         raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run stores them there")
     node: Any = context.graph[endpoint].node
     retrieval = retrieval_of(context.graph, context.graph.name_of(node.model))
-    return _Comparison(context, relation, retrieval, view, sample, since).report(endpoint)
+    report = _Comparison(context, relation, retrieval, view, sample, since).report(endpoint)
+    if view is not None:
+        return report
+    decided = decisions(context, endpoint, relation, sample=sample, since=since)
+    return report if decided is None else replace(report, features=(*report.features, decided))
 
 
 Changed = Callable[[CompiledView], CompiledView]

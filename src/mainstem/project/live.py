@@ -153,6 +153,8 @@ def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None)
         {
             "score": answer.score,
             "decision": answer.decision,
+            "values": dict(answer.values),
+            "policy": answer.policy,
             "label": answer.label,
             "scores": dict(answer.scores),
             "version": predictor.version.id,

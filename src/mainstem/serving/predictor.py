@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,8 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
+from mainstem.serving.decisions.policy import Policy
+from mainstem.serving.decisions.quotas import Counts, Read
 from mainstem.serving.prediction_log import append
 from mainstem.streaming.rows import RowSchema, iso
 
@@ -30,18 +32,28 @@ class Answer:
     """One prediction. `time` is the prediction time (µs). `score` is P(true), a value, or the probability of `label`.
 
     `scores` are the probabilities of all classes, if there are several. `row` is logged: the request and every feature,
-    with instants in µs. `features` are shown: instants are ISO 8601.
+    with instants in µs. `features` are shown: instants are ISO 8601. `policy` is the version of the policy that
+    decided, `values` the value of each of its options, `quotas` how often each limited option was taken before.
     """
 
     id: str
     time: int
     score: float | None
-    decision: bool | None
+    decision: bool | str | None
     label: str | None
     features: Mapping[str, Any]
     row: Mapping[str, Any]
-    flags: tuple[str, ...]
+    observed: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
+    policy: str | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    noted: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is unusual: `observed` when features were read, and `noted` when the policy decided."""
+        return (*self.observed, *self.noted)
 
 
 class Predictor:
@@ -50,7 +62,7 @@ class Predictor:
     Parameters: the endpoint's name and node, the feature plan of its model, the online views by name, the champion, its
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was
-    trained; every answer reports them.
+    trained; every answer reports them. `policy` decides, with the state of its quotas that `read` returns.
     """
 
     def __init__(
@@ -64,6 +76,8 @@ class Predictor:
         sent: Sent,
         floor: int = 0,
         redefined: Sequence[str] = (),
+        policy: Policy | None = None,
+        read: Read | None = None,
     ) -> None:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
@@ -77,6 +91,9 @@ class Predictor:
             sent.fields, required=tuple(keys), optional={**sent.key, TIME: INSTANT}, where=f"endpoint {name}"
         )
         self._clean = sent.clean
+        self.policy, self._read = policy, read
+        if policy is not None:
+            self.threshold = None
 
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
         """Return one answer per row, in order, at the row's `time`, else `at` (µs), else now.
@@ -88,7 +105,12 @@ class Predictor:
         times = [row.pop(TIME, present) for row in checked]
         columns, flags = self.features(checked, times)
         scores = self.scorer.score({name: columns[name] for name in self._inputs})
-        return self._answers(checked, times, columns, flags, scores)
+        answers = self._answers(checked, times, columns, flags, scores)
+        if self.policy is None:
+            return answers
+        valued = self.policy.values(columns, [a.score for a in answers], [a.scores for a in answers])
+        answers = [replace(a, values=values) for a, values in zip(answers, valued, strict=True)]
+        return self._decided(answers, self._counts(self._read))
 
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
         """Return the request's fields and every feature as columns, and the flags of each row."""
@@ -147,7 +169,7 @@ class Predictor:
                     label=label,
                     features=self._shown(used),
                     row={**row, **used},
-                    flags=tuple(said),
+                    observed=tuple(said),
                     scores=self._classed(score),
                 )
             )
@@ -169,13 +191,54 @@ class Predictor:
         instants = {name: used[name] for name in self._instants if used[name] is not None}
         return {**used, **{name: iso(instant_of(t)) for name, t in instants.items()}}
 
-    def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], int]:
-        """Return a function that logs the answers within a transaction."""
+    def _counts(self, read: Read | None) -> Counts:
+        limits = {} if self.policy is None or read is None else self.policy.rule.at_most
+        return Counts(self.name, limits, read or (lambda space, keys: [None] * len(keys)))
+
+    def _decided(self, answers: Sequence[Answer], counts: Counts) -> list[Answer]:
+        """Return the answers with decisions, in order. Each sees what those before it took of the quotas."""
+        assert self.policy is not None
+        found = []
+        for answer in answers:
+            taken = counts.at(answer.time)
+            choice = self.policy.choose(answer.values, taken)
+            if choice.decision is not None:
+                counts.take(choice.decision, answer.time)
+            version = self.policy.fingerprint
+            made = replace(answer, policy=version, decision=choice.decision, quotas=taken, noted=choice.flags)
+            found.append(made)
+        return found
+
+    def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], Sequence[Answer]]:
+        """Return a function that logs the answers within a transaction and returns them as they were logged.
+
+        A policy with quotas decides again there: another request may have taken the last of a quota meanwhile.
+        """
         at = micros_of(now())
-        predictions = [
-            Prediction(
-                a.id, a.time, at, self.version.id, dict(a.row), a.score, ",".join(a.flags), dict(a.scores), a.decision
-            )
-            for a in answers
-        ]
-        return lambda writer: append(writer, self.name, predictions, self._floor)
+
+        def write(writer: Writer) -> Sequence[Answer]:
+            final = answers
+            if self.policy is not None and self.policy.rule.at_most:
+                counts = self._counts(writer.get_many)
+                final = self._decided(answers, counts)
+                writer.put_many(counts.space, counts.changed)
+            append(writer, self.name, [self._prediction(answer, at) for answer in final], self._floor)
+            return final
+
+        return write
+
+    def _prediction(self, answer: Answer, at: int) -> Prediction:
+        return Prediction(
+            answer.id,
+            answer.time,
+            at,
+            self.version.id,
+            dict(answer.row),
+            answer.score,
+            ",".join(answer.flags),
+            dict(answer.scores),
+            answer.decision,
+            policy=answer.policy,
+            values=dict(answer.values),
+            quotas=dict(answer.quotas),
+        )

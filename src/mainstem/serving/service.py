@@ -26,6 +26,7 @@ from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
 from mainstem.serving.committer import Committer
+from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
 from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
@@ -313,7 +314,12 @@ class Service:
             told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
         fields = sent(graph, model, example_key(graph, model))
-        return Predictor(name, node, retrieval, views, version, scorer, fields, logged, changed)
+        policy = policy_of(graph, name) if node.decide is not None else None
+        if policy is not None:
+            check_classes(policy, scorer.classes, version.id)
+        return Predictor(
+            name, node, retrieval, views, version, scorer, fields, logged, changed, policy, self._store.read
+        )
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.champion(endpoint)

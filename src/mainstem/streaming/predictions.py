@@ -10,7 +10,19 @@ import ibis.expr.datatypes as dt
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.hidden import DECISION, FLAGS, LOGGED_AT, PREDICTION, ROLE, SCORES, VERSION, T
+from mainstem.nodes.hidden import (
+    DECISION,
+    FLAGS,
+    LOGGED_AT,
+    POLICY,
+    PREDICTION,
+    QUOTAS,
+    ROLE,
+    SCORES,
+    VALUES,
+    VERSION,
+    T,
+)
 from mainstem.nodes.instants import INSTANT
 
 HIDDEN: Mapping[str, str] = {
@@ -23,6 +35,9 @@ HIDDEN: Mapping[str, str] = {
     SCORES: "string",
     DECISION: "string",
     ROLE: "string",
+    POLICY: "string",
+    VALUES: "string",
+    QUOTAS: "string",
 }
 
 BEFORE: Mapping[str, str] = {ROLE: CHAMPION}

@@ -35,12 +35,15 @@ class EndpointKind(NodeKind[Endpoint]):
     def check(self, graph: Graph) -> None:
         """Refuse what a request could not say: a key or a field whose type JSON has no form for."""
         from mainstem.features.requests import sent
+        from mainstem.serving.decisions.policy import check_latency, policy_of
         from mainstem.streaming.predictions import example_key
         from mainstem.streaming.rows import converter
 
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
             _check_task(graph, name, node, model)
+            if (policy := policy_of(graph, name)) is not None:
+                check_latency(policy, node.latency)
             request = sent(graph, model, example_key(graph, model))
             for column, type in {**request.key, **request.fields}.items():
                 try:

@@ -36,7 +36,7 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
         answers = predictor.predict(rows, at)
     else:
         answers = await asyncio.to_thread(predictor.predict, rows, at)
-    await asyncio.wrap_future(service.committer.submit(predictor.logged(answers)))
+    answers = list(await asyncio.wrap_future(service.committer.submit(predictor.logged(answers))))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
     if predictor.budget is not None:
@@ -48,13 +48,14 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
 
 
 def shown(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint or the version has a
-    threshold."""
+    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint has a policy, or
+    the endpoint or the version a threshold."""
     found: dict[str, Any] = {
         "id": answer.id,
         "time": iso(instant_of(answer.time)),
         "score": answer.score,
-        **({} if answer.decision is None else {"decision": answer.decision}),
+        **({} if answer.decision is None and answer.policy is None else {"decision": answer.decision}),
+        **({} if answer.policy is None else {"values": answer.values, "policy": answer.policy}),
         **({} if answer.label is None else {"label": answer.label}),
         "features": answer.features,
     }
