@@ -73,8 +73,9 @@ _HOMES = {
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
-    "mainstem.nodes.decisions": ("cheapest",),
+    "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
+    "mainstem.nodes.offers": ("candidates", "grid", "steps"),
     "mainstem.project.project": ("Project", "load"),
 }
 _MODULES = {"clean": "mainstem.nodes.clean", "errors": "mainstem.errors", "testing": "mainstem.testing"}
@@ -86,9 +87,11 @@ __all__ = [
     "aggregate",
     "anomaly",
     "api",
+    "best",
     "between",
     "bottom_k",
     "by",
+    "candidates",
     "catboost",
     "cheapest",
     "clean",
@@ -106,6 +109,7 @@ __all__ = [
     "first_k",
     "foreign_key",
     "fresh",
+    "grid",
     "hist_boosting",
     "histogram",
     "join",
@@ -132,12 +136,14 @@ __all__ = [
     "skew",
     "sklearn",
     "slope",
+    "steps",
     "stream",
     "table",
     "testing",
     "threshold",
     "time_since_last",
     "tls",
+    "top",
     "top_k",
     "union",
     "unique",
@@ -166,7 +172,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
-    from mainstem.nodes.decisions import cheapest
+    from mainstem.nodes.decisions import best, cheapest, top
     from mainstem.nodes.endpoints import drift, endpoint, performance
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files
@@ -174,6 +180,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.limits import limits
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
+    from mainstem.nodes.offers import candidates, grid, steps
     from mainstem.nodes.reductions import (
         aggregate,
         bottom_k,

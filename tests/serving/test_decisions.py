@@ -71,6 +71,7 @@ RULES = {
     "authorise": cheapest(),
     "queued": cheapest(at_most={"review": "3/1d"}),
     "odd": ms.cheapest(allow=_.amount.log() - 4, block=1.0),
+    "fixed": ms.cheapest(keep=2, send=1.5),
     "sort": ms.cheapest(shelf=_.scores["small"] * 3, hall=1 - _.scores["small"] + 0 * _.scores["large"]),
 }
 
@@ -164,6 +165,11 @@ def test_a_cost_that_is_not_finite_takes_its_option_out(served: Service) -> None
     assert dict(answer.values) == {"allow": None, "block": 1.0}
 
 
+def test_constants_may_be_all_that_is_compared(served: Service) -> None:
+    answers = ask(served, "fixed", asked(3))
+    assert [(a.decision, dict(a.values)) for a in answers] == [("send", {"keep": 2, "send": 1.5})] * 3
+
+
 def test_the_scores_of_classes_decide(served: Service) -> None:
     for answer in ask(served, "sort", asked(40)):
         small = answer.scores["small"]
@@ -180,7 +186,7 @@ def test_the_engine_decides_logged_rows_as_the_server_did(served: Service, proje
         decided = report.features[-1]
         log = project.table(f"predictions.{name}").to_pyarrow().to_pylist()
         assert (decided.name, decided.reads, decided.mismatches) == ("decision", len(log), 0), name
-        assert len({row["_decision"] for row in log}) >= 2
+        assert len({row["_decision"] for row in log}) >= (1 if name == "fixed" else 2)
     log = project.table("predictions.queued").to_pyarrow().to_pylist()
     assert {row["_policy"] for row in log} == {served.live.predictor("queued").policy.fingerprint}  # type: ignore[union-attr]
     assert all(row["_values"].startswith('{"allow":') and row["_quotas"].startswith('{"review":') for row in log)

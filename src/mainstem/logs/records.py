@@ -15,9 +15,12 @@ from mainstem.nodes.hidden import (
     DELETED,
     FLAGS,
     LOGGED_AT,
+    OFFERED,
     POLICY,
     PREDICTION,
     QUOTAS,
+    RANK,
+    REQUEST,
     ROLE,
     SCORES,
     SEQ,
@@ -64,7 +67,8 @@ class Prediction(msgspec.Struct, frozen=True):
 
     `scores` are by name, such as a class, if the version gives several. `role` is the version's role when it answered.
     `policy` is the version of the policy that decided, `values` the value of each option, and `quotas` how often each
-    limited option was taken in its window before.
+    limited option was taken in its window before. `request` is the id of the answer that chose this candidate, `rank`
+    its place from 1 on, and `offered` the number of candidates.
     Entries from before these fields existed have the defaults.
     """
 
@@ -81,6 +85,9 @@ class Prediction(msgspec.Struct, frozen=True):
     policy: str | None = None
     values: dict[str, float | None] = {}
     quotas: dict[str, int] = {}
+    request: str | None = None
+    rank: int | None = None
+    offered: int | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -161,6 +168,9 @@ def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
         POLICY: made.policy,
         VALUES: _json(made.values),
         QUOTAS: _json(made.quotas),
+        REQUEST: made.request,
+        RANK: made.rank,
+        OFFERED: made.offered,
     }
 
 

@@ -1,4 +1,4 @@
-"""How an endpoint decides: `ms.cheapest(…)` over request, features and score."""
+"""How an endpoint decides: `ms.cheapest(…)`, `ms.best(…)` and `ms.top(…)` over request, features and score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mainstem.errors import DefinitionError, close_matches
 from mainstem.nodes.base import Deferred, Origin, refused
 from mainstem.nodes.declared import declared
 from mainstem.nodes.durations import microseconds
-from mainstem.nodes.kinds import calculation, is_number, mapping, text
+from mainstem.nodes.kinds import calculation, integer, is_number, mapping, optional, text
 
 _QUOTA = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
 
@@ -83,3 +83,39 @@ def cheapest(*, at_most: Mapping[str, str] = {}, **options: Deferred) -> Cheapes
     if len(at_most) == len(options):
         raise refused("`at_most` limits every option", dict(at_most), "at least one option without a quota")
     return Cheapest(options=dict(options), at_most={name: Quota.read(text, name) for name, text in at_most.items()})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Best(Decide):
+    """The candidate with the highest `value`, of those for which `where` is true."""
+
+    value: Deferred
+    where: Deferred | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Top(Decide):
+    """The `count` candidates with the highest `by`, at most so many of each value of the columns in `at_most`."""
+
+    count: int
+    by: Deferred
+    at_most: Mapping[str, int]
+
+
+@declared(value=calculation(), where=optional(calculation()))
+def best(value: Deferred, *, where: Deferred | None = None) -> Best:
+    """Decide for the candidate with the highest value, for `ms.endpoint(candidates=…, decide=…)`.
+
+    `value` and the condition `where` are expressions over request fields, columns of the candidate, features and
+    `_.score`.
+    """
+    return Best(value=value, where=where)
+
+
+@declared(count=integer(1), by=calculation(), at_most=mapping(integer(1)))
+def top(count: int, *, by: Deferred, at_most: Mapping[str, int] = {}) -> Top:
+    """Decide for a list: the candidates with the highest `by`, best first.
+
+    `at_most={"genre": 3}` takes no more than three candidates of one genre.
+    """
+    return Top(count=count, by=by, at_most=dict(at_most))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.nodes.base import Node, refused
-from mainstem.nodes.decisions import Decide
+from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
-from mainstem.nodes.kinds import a, anything, integer, number, optional, positive_duration, text, values_of, word
+from mainstem.nodes.kinds import (
+    a,
+    anything,
+    integer,
+    mapping,
+    number,
+    optional,
+    positive_duration,
+    text,
+    values_of,
+    word,
+)
 from mainstem.nodes.models import Model
+from mainstem.nodes.offers import Candidates, Offer
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +57,8 @@ class Performance(Monitor):
 class Endpoint(Node):
     """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer.
 
-    A score becomes a decision by `threshold` or by `decide`.
+    A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
+    requests that it cannot choose for.
     """
 
     model: Model
@@ -54,12 +67,24 @@ class Endpoint(Node):
     threshold: float | None = None
     latency: str | None = None
     decide: Decide | None = None
+    candidates: Offer | None = None
+    fallback: Candidates | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
             raise refused("an endpoint requires a model", self.model, "a model declared with ms.model(…)")
         if self.decide is not None and self.threshold is not None:
             raise refused("an endpoint decides in one way", "`threshold` and `decide`", "one of them")
+        self._check_choice()
+
+    def _check_choice(self) -> None:
+        chooses = isinstance(self.decide, (Best, Top))
+        if chooses and self.candidates is None:
+            raise refused("ms.best and ms.top choose among candidates", None, "candidates=ms.grid(…)")
+        if self.candidates is not None and not chooses:
+            raise refused("`candidates` need a rule that chooses", self.decide, "decide=ms.best(…) or ms.top(…)")
+        if self.fallback is not None and not chooses:
+            raise refused("`fallback` requires candidates", self.fallback, "candidates=… and decide=…")
 
     @property
     def budget(self) -> float | None:
@@ -79,6 +104,11 @@ def performance(floor: float, *, metric: str | None = None, min_rows: int = 500)
     return Performance(floor, metric, min_rows)
 
 
+def _fallback(name: str, value: Any) -> None:
+    if not isinstance(value, Candidates):
+        mapping(number(), at_least=1)(name, value)
+
+
 @declared(
     model=anything,
     monitors=values_of(Monitor, expected="ms.drift(), ms.performance(0.4)"),
@@ -86,6 +116,8 @@ def performance(floor: float, *, metric: str | None = None, min_rows: int = 500)
     threshold=optional(number()),
     latency=optional(positive_duration),
     decide=optional(a(Decide, "decide=ms.cheapest(allow=_.score * _.amount, block=8)")),
+    candidates=optional(a(Offer, 'ms.candidates(popular, key="movie") or ms.grid(price=ms.steps(5, 10, 0.5))')),
+    fallback=optional(_fallback),
     meta=META,
 )
 def endpoint(
@@ -96,6 +128,8 @@ def endpoint(
     threshold: float | None = None,
     latency: str | None = None,
     decide: Decide | None = None,
+    candidates: Offer | None = None,
+    fallback: Candidates | Mapping[str, float] | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -103,6 +137,8 @@ def endpoint(
     `promote="gate"` promotes a challenger automatically if it is measurably better. `threshold` turns a score into a
     decision (`score >= threshold`); without it, the champion's threshold does, if its model declares one.
     `decide=ms.cheapest(…)` decides by expressions over request, features and score instead of a threshold.
+    With `candidates=`, the server expands them for each request, and `decide=ms.best(…)` or `ms.top(…)` chooses. The
+    `fallback`, candidates or constants, answers for an unknown entity and where no candidate is left.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -114,5 +150,7 @@ def endpoint(
         threshold=threshold,
         latency=latency,
         decide=decide,
+        candidates=candidates,
+        fallback=dict(fallback) if isinstance(fallback, Mapping) else fallback,
         **meta,
     )

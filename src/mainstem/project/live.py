@@ -22,7 +22,10 @@ from mainstem.nodes.records import Release
 from mainstem.nodes.status import ProjectStatus
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mainstem.project.branch import Branch
+    from mainstem.serving.decisions.offers import Stored
     from mainstem.serving.http.routing import Route
     from mainstem.serving.journal import Journal
     from mainstem.serving.predictor import Predictor
@@ -47,6 +50,16 @@ def service(branch: Branch) -> Service:
     def head() -> str | None:
         return branch.release.id or None
 
+    def stored(graph: Graph, release: Release) -> Stored:
+        context = branch.context("serve", release, graph)
+
+        def read(table: str, columns: Sequence[str]) -> pa.Table:
+            relation: Any = graph[table].read
+            with context.session(graph.stored(table)) as session:
+                return session.fetch(relation.select(*columns))
+
+        return read
+
     return Service(
         branch.settings.project.name,
         load,
@@ -56,6 +69,7 @@ def service(branch: Branch) -> Service:
         artifacts=adapters.lake_root,
         limits=Limits.of(serve),
         keyless=serve.keyless,
+        stored=stored,
     )
 
 
@@ -147,8 +161,14 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
 
 def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server does, in this process. Nothing is logged."""
+    from mainstem.serving.choosing import ChoosingPredictor
+
     predictor = predictor_of(branch, name)
-    answers = predictor.predict([dict(row) for row in rows], None if time is None else micros_of(time))
+    given, at = [dict(row) for row in rows], None if time is None else micros_of(time)
+    if isinstance(predictor, ChoosingPredictor):
+        version = predictor.version.id
+        return [{"flags": [], **chosen.shown(), "version": version} for chosen in predictor.choose(given, at)]
+    answers = predictor.predict(given, at)
     return [
         {
             "score": answer.score,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -25,6 +25,9 @@ from mainstem.serving.prediction_log import append
 from mainstem.streaming.rows import RowSchema, iso
 
 Columns = dict[str, list[Any]]
+A = TypeVar("A")
+Log = Callable[[Writer], Sequence[A]]
+"""Logs answers within a transaction, and returns them as they were logged."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,13 @@ class Predictor:
 
     Parameters: the endpoint's name and node, the feature plan of its model, the online views by name, the champion, its
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
-    in the lake. `redefined` are features whose definition changed since the champion was
-    trained; every answer reports them. `policy` decides, with the state of its quotas that `read` returns.
+    in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
+    them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
+    offer.
     """
+
+    heavy = False
+    """Whether one row may take as long as many."""
 
     def __init__(
         self,
@@ -78,17 +85,20 @@ class Predictor:
         redefined: Sequence[str] = (),
         policy: Policy | None = None,
         read: Read | None = None,
+        offered: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
         self.description = endpoint.description
-        self.budget, self._floor = endpoint.budget, floor
+        self.budget, self.floor = endpoint.budget, floor
         self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
+        asked = {field: type for field, type in sent.fields.items() if field not in offered}
+        joined = {field: type for field, type in sent.key.items() if field not in offered}
         self.schema = RowSchema(
-            sent.fields, required=tuple(keys), optional={**sent.key, TIME: INSTANT}, where=f"endpoint {name}"
+            asked, required=tuple(keys - offered), optional={**joined, TIME: INSTANT}, where=f"endpoint {name}"
         )
         self._clean = sent.clean
         self.policy, self._read = policy, read
@@ -100,28 +110,44 @@ class Predictor:
 
         Raises `RequestError` for the first row that does not fit the schema or has too early a time.
         """
-        checked = self._clean(self.schema.check(rows))
+        checked = self.checked(rows)
         present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) for row in checked]
         columns, flags = self.features(checked, times)
-        scores = self.scorer.score({name: columns[name] for name in self._inputs})
-        answers = self._answers(checked, times, columns, flags, scores)
+        answers = self.answers(checked, times, columns, flags, self.scored(columns))
         if self.policy is None:
             return answers
         valued = self.policy.values(columns, [a.score for a in answers], [a.scores for a in answers])
         answers = [replace(a, values=values) for a, values in zip(answers, valued, strict=True)]
         return self._decided(answers, self._counts(self._read))
 
+    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[Sequence[Any], Log[Any]]:
+        """Return the answers to requests, and what logs them within a transaction."""
+        answers = self.predict(rows, at)
+        return answers, self.logged(answers)
+
+    def checked(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the rows of a request as the examples have them. Raises `RequestError`."""
+        return self._clean(self.schema.check(rows))
+
+    def scored(self, columns: Columns) -> Any:
+        """Return the scores [n] of rows of inputs, or the probabilities [n, classes]."""
+        return self.scorer.score({name: columns[name] for name in self._inputs})
+
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
         """Return the request's fields and every feature as columns, and the flags of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.retrieval.request}
         flags = [[*self._flags] for _ in rows]
-        for action in self.retrieval.rounds:
+        self.look_up(self.retrieval, columns, times, flags)
+        return columns, flags
+
+    def look_up(self, part: Retrieval, columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
+        """Add the features of a part of the retrieval to the columns of rows, and what is unusual to their flags."""
+        for action in part.rounds:
             if isinstance(action, Computation):
                 self._compute(action, columns)
             else:
                 self._look_up(action, columns, times, flags)
-        return columns, flags
 
     def _look_up(
         self, actions: Sequence[Lookup], columns: Columns, times: Sequence[int], flags: list[list[str]]
@@ -144,9 +170,9 @@ class Predictor:
                 said.append(f"unknown:{action.prefix}")
 
     def _compute(self, action: Computation, columns: Columns) -> None:
-        columns.update(action.function.batch({name: columns[name] for name in action.inputs}))
+        columns.update(action.function.batch({name: columns[name] for name in action.inputs if name in columns}))
 
-    def _answers(
+    def answers(
         self,
         rows: Sequence[Mapping[str, Any]],
         times: Sequence[int],
@@ -154,12 +180,13 @@ class Predictor:
         flags: Sequence[Sequence[str]],
         scores: Any,
     ) -> list[Answer]:
+        """Return an answer for each row, given its features, flags and score."""
         names = list(self.retrieval.columns)
         values = zip(*(columns[name] for name in names), strict=True) if names else [()] * len(rows)
         found = []
         for row, time, features, said, score in zip(rows, times, values, flags, scores, strict=True):
             used = dict(zip(names, features, strict=True))
-            number, label = self._scored(score)
+            number, label = self.number(score)
             found.append(
                 Answer(
                     id=uuid4().hex,
@@ -170,19 +197,21 @@ class Predictor:
                     features=self._shown(used),
                     row={**row, **used},
                     observed=tuple(said),
-                    scores=self._classed(score),
+                    scores=self.classed(score),
                 )
             )
         return found
 
-    def _scored(self, score: Any) -> tuple[float | None, str | None]:
+    def number(self, score: Any) -> tuple[float | None, str | None]:
+        """Return the score, or the highest probability and its class; None if it is not finite."""
         if np.ndim(score) == 0:
             number = float(score)
             return (number if np.isfinite(number) else None), None
         best = int(np.argmax(score))
         return float(score[best]), self.scorer.classes[best]
 
-    def _classed(self, score: Any) -> dict[str, float]:
+    def classed(self, score: Any) -> dict[str, float]:
+        """Return the probability of each class, if there are several."""
         if np.ndim(score) == 0:
             return {}
         return {name: float(one) for name, one in zip(self.scorer.classes, score, strict=True)}
@@ -209,7 +238,7 @@ class Predictor:
             found.append(made)
         return found
 
-    def logged(self, answers: Sequence[Answer]) -> Callable[[Writer], Sequence[Answer]]:
+    def logged(self, answers: Sequence[Answer]) -> Log[Answer]:
         """Return a function that logs the answers within a transaction and returns them as they were logged.
 
         A policy with quotas decides again there: another request may have taken the last of a quota meanwhile.
@@ -222,12 +251,13 @@ class Predictor:
                 counts = self._counts(writer.get_many)
                 final = self._decided(answers, counts)
                 writer.put_many(counts.space, counts.changed)
-            append(writer, self.name, [self._prediction(answer, at) for answer in final], self._floor)
+            append(writer, self.name, [self.prediction(answer, at) for answer in final], self.floor)
             return final
 
         return write
 
-    def _prediction(self, answer: Answer, at: int) -> Prediction:
+    def prediction(self, answer: Answer, at: int) -> Prediction:
+        """Return the entry of the log for an answer, logged `at` (µs)."""
         return Prediction(
             answer.id,
             answer.time,

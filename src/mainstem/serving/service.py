@@ -25,7 +25,10 @@ from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
+from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.committer import Committer
+from mainstem.serving.decisions.choices import choices_of
+from mainstem.serving.decisions.offers import Stored, no_tables
 from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
 from mainstem.serving.limits import Limits
@@ -83,8 +86,8 @@ class Service:
     """Endpoints and streams of one branch, over its online store.
 
     `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
-    directory that model versions' artifacts are relative to. With `keyless`, this machine needs no key while
-    none is valid.
+    directory that model versions' artifacts are relative to. `stored` reads candidates from tables of a release. With
+    `keyless`, this machine needs no key while none is valid.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Service:
         artifacts: Path,
         limits: Limits | None = None,
         keyless: bool = False,
+        stored: Callable[[Graph, Release], Stored] = no_tables,
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -111,7 +115,7 @@ class Service:
         self.lost: Mapping[str, MainstemError] = {}
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
-        self._load, self._head = load, head
+        self._load, self._head, self._stored = load, head, stored
         self.store = store
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -314,12 +318,25 @@ class Service:
             told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
         fields = sent(graph, model, example_key(graph, model))
+        parts: dict[str, Any] = {
+            "name": name,
+            "endpoint": node,
+            "retrieval": retrieval,
+            "views": views,
+            "version": version,
+            "scorer": scorer,
+            "sent": fields,
+            "floor": logged,
+            "redefined": changed,
+        }
+        choices = choices_of(graph, name) if node.candidates is not None else None
+        if choices is not None:
+            check_classes(choices.ranking, scorer.classes, version.id)
+            return ChoosingPredictor(choices.ready(self._stored(graph, release)), **parts)
         policy = policy_of(graph, name) if node.decide is not None else None
         if policy is not None:
             check_classes(policy, scorer.classes, version.id)
-        return Predictor(
-            name, node, retrieval, views, version, scorer, fields, logged, changed, policy, self._store.read
-        )
+        return Predictor(**parts, policy=policy, read=self._store.read)
 
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.champion(endpoint)

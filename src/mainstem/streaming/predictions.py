@@ -14,9 +14,12 @@ from mainstem.nodes.hidden import (
     DECISION,
     FLAGS,
     LOGGED_AT,
+    OFFERED,
     POLICY,
     PREDICTION,
     QUOTAS,
+    RANK,
+    REQUEST,
     ROLE,
     SCORES,
     VALUES,
@@ -38,6 +41,9 @@ HIDDEN: Mapping[str, str] = {
     POLICY: "string",
     VALUES: "string",
     QUOTAS: "string",
+    REQUEST: "string",
+    RANK: "int64",
+    OFFERED: "int64",
 }
 
 BEFORE: Mapping[str, str] = {ROLE: CHAMPION}

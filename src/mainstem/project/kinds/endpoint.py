@@ -11,6 +11,7 @@ from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint, Performance
+from mainstem.nodes.offers import Candidates
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import Log, NodeKind
@@ -23,7 +24,8 @@ class EndpointKind(NodeKind[Endpoint]):
     is_data = False
 
     def references(self, node: Endpoint, memory: Memory | None = None) -> Sequence[NodeRef]:
-        return [node.model]
+        tables = [offer.table for offer in (node.candidates, node.fallback) if isinstance(offer, Candidates)]
+        return [node.model, *tables]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
         for rule in node.monitors:
@@ -35,6 +37,7 @@ class EndpointKind(NodeKind[Endpoint]):
     def check(self, graph: Graph) -> None:
         """Refuse what a request could not say: a key or a field whose type JSON has no form for."""
         from mainstem.features.requests import sent
+        from mainstem.serving.decisions.choices import choices_of
         from mainstem.serving.decisions.policy import check_latency, policy_of
         from mainstem.streaming.predictions import example_key
         from mainstem.streaming.rows import converter
@@ -44,6 +47,8 @@ class EndpointKind(NodeKind[Endpoint]):
             _check_task(graph, name, node, model)
             if (policy := policy_of(graph, name)) is not None:
                 check_latency(policy, node.latency)
+            if (choices := choices_of(graph, name)) is not None:
+                check_latency(choices.ranking, node.latency)
             request = sent(graph, model, example_key(graph, model))
             for column, type in {**request.key, **request.fields}.items():
                 try:

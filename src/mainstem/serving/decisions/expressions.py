@@ -39,6 +39,12 @@ class Compiled:
         row = ibis.table(dict(self.columns), name="row")
         return RowFunction(canonical(self.values, row), self.columns)
 
+    def batch(self, columns: Mapping[str, list[Any]], count: int) -> dict[str, list[Any]]:
+        """Return the values of `count` rows, which are columns. Constants read no column."""
+        if not self.columns:
+            return {name: [value] * count for name, value in self.function({}).items()}
+        return self.function.batch(columns)
+
     def over(self, table: ibis.Table) -> dict[str, ibis.Value]:
         """Return the values as expressions over a table that has `columns`."""
         return expressions(self.values, table)

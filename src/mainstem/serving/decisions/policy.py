@@ -18,6 +18,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import QUOTAS
 from mainstem.nodes.hidden import SCORES as LOGGED_SCORES
 from mainstem.serving.decisions.expressions import SCORE, SCORES, Compiled, compile_values, flat
+from mainstem.serving.decisions.ranking import Ranking
 
 Values = Mapping[str, float | None]
 
@@ -48,9 +49,7 @@ class Policy:
         read = {name: list(columns[name]) for name in self.compiled.columns if name in columns}
         read |= {SCORE: list(scores)} if SCORE in self.compiled.columns else {}
         read |= {flat(name): [each[name] for each in classed] for name in self.compiled.classes}
-        if not read:  # constants only
-            read = {SCORE: list(scores)}
-        found = self.compiled.function.batch(read)
+        found = self.compiled.batch(read, len(scores))
         return [
             {name: _finite(value) for name, value in zip(found, row, strict=True)}
             for row in zip(*found.values(), strict=True)
@@ -119,7 +118,7 @@ def _cheapest(rule: Cheapest, columns: Mapping[str, str]) -> Policy:
     return Policy(rule, compiled, digest("cheapest", *parts, *limits))
 
 
-def check_classes(policy: Policy, classes: Sequence[str], version: str) -> None:
+def check_classes(policy: Policy | Ranking, classes: Sequence[str], version: str) -> None:
     """Refuse a policy that reads the score of a class that a version does not know. Raises `Unavailable`."""
     for name in policy.compiled.classes:
         if name not in classes:
@@ -132,7 +131,7 @@ def check_classes(policy: Policy, classes: Sequence[str], version: str) -> None:
             )
 
 
-def check_latency(policy: Policy, latency: str | None) -> None:
+def check_latency(policy: Policy | Ranking, latency: str | None) -> None:
     """Refuse values that only the engine can compute if the endpoint has a latency. Raises `DefinitionError`."""
     if latency is not None:
         for name, operation in policy.compiled.function.fallbacks.items():

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from mainstem.nodes.instants import instant_of
+from mainstem.serving.choosing import Chosen
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -15,7 +16,8 @@ from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
 _LARGE = 64
-"""From this number of rows on, scoring leaves the event loop. If features are read over a network, it always does."""
+"""From this number of rows on, scoring leaves the event loop. With candidates, and if features are read over a network,
+it always does."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -32,11 +34,11 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)
-    if len(rows) < _LARGE and not service.remote:
-        answers = predictor.predict(rows, at)
+    if len(rows) < _LARGE and not predictor.heavy and not service.remote:
+        answers, log = predictor.answered(rows, at)
     else:
-        answers = await asyncio.to_thread(predictor.predict, rows, at)
-    answers = list(await asyncio.wrap_future(service.committer.submit(predictor.logged(answers))))
+        answers, log = await asyncio.to_thread(predictor.answered, rows, at)
+    answers = await asyncio.wrap_future(service.committer.submit(log))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
     if predictor.budget is not None:
@@ -47,9 +49,11 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
 
 
-def shown(answer: Answer) -> dict[str, Any]:
+def shown(answer: Answer | Chosen) -> dict[str, Any]:
     """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint has a policy, or
     the endpoint or the version a threshold."""
+    if isinstance(answer, Chosen):
+        return {"id": answer.id, "time": iso(instant_of(answer.time)), **answer.shown()}
     found: dict[str, Any] = {
         "id": answer.id,
         "time": iso(instant_of(answer.time)),

@@ -1,0 +1,209 @@
+"""Predict for candidates: expand them for each request, read features of all at once, score once, and choose.
+
+Features that do not depend on the candidate are read once for each request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from msgspec import structs
+
+from mainstem.errors import RequestError
+from mainstem.features.retrieval import TIME, Computation, Retrieval
+from mainstem.logs.records import Prediction
+from mainstem.nodes.decisions import Top
+from mainstem.nodes.expressions import names_in
+from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import now
+from mainstem.ports import Writer
+from mainstem.serving.decisions.choices import Chooser
+from mainstem.serving.decisions.offers import Offering
+from mainstem.serving.decisions.ranking import VALUE
+from mainstem.serving.prediction_log import append
+from mainstem.serving.predictor import Answer, Columns, Log, Predictor
+
+FALLBACK = "fallback"
+"""The flag of an answer that the declared fallback gave."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The answer to one request: the chosen candidates, best first, of how many that were offered.
+
+    Each item is a prediction with its own id; `values` of an item has its value. `flags` are of the whole answer.
+    """
+
+    id: str
+    time: int
+    items: tuple[Answer, ...]
+    names: tuple[str, ...]
+    offered: int
+    policy: str
+    flags: tuple[str, ...]
+    several: bool
+
+    def named(self, item: Answer) -> dict[str, Any]:
+        """Return what tells a candidate from the others: its key, or its fields in the grid."""
+        return {name: item.row[name] for name in self.names}
+
+    def shown(self) -> dict[str, Any]:
+        """Return the answer as plain data: the decision is one candidate or None, or a list."""
+        found = [
+            {"id": item.id, **self.named(item), VALUE: item.values[VALUE], "score": item.score} for item in self.items
+        ]
+        decision = found if self.several else next(iter(found), None)
+        told = {"decision": decision, "offered": self.offered, "policy": self.policy}
+        return {**told, "flags": list(self.flags)} if self.flags else told
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The chosen candidates of one request and the number of those that were offered."""
+
+    items: list[Answer]
+    offered: int
+
+
+class ChoosingPredictor(Predictor):
+    """An endpoint with candidates and its champion. It is thread-safe. See `Predictor` for its parameters."""
+
+    heavy = True
+
+    def __init__(self, chooser: Chooser, *, retrieval: Retrieval, **parts: Any) -> None:
+        self.chooser = chooser
+        self._offered = frozenset(chooser.offering.types.keys() & retrieval.request.keys())
+        super().__init__(retrieval=retrieval, offered=self._offered, **parts)
+        self._first, self._then = _phases(retrieval, self._offered)
+        self._request = [name for name in retrieval.request if name not in self._offered]
+
+    def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
+        """Refuse what asks for one score a row: a file of rows, an explanation. Raises `RequestError`."""
+        raise RequestError(
+            f"{self.name!r} chooses among candidates, and has no score of a request",
+            hint=f"ask the model itself: {self.version.model}",
+        )
+
+    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Chosen], Log[Chosen]]:
+        """Return the answers to requests, and what logs them within a transaction."""
+        chosen = self.choose(rows, at)
+        return chosen, self._log(chosen)
+
+    def choose(self, rows: Sequence[Any], at: int | None = None) -> list[Chosen]:
+        """Return one answer per request, in order. Raises `RequestError` as `Predictor.predict` does."""
+        checked = self.checked(rows)
+        present = micros_of(now()) if at is None else at
+        times = [row.pop(TIME, present) for row in checked]
+        columns: Columns = {name: [row[name] for row in checked] for name in self._request}
+        flags = [[*self._flags] for _row in checked]
+        self.look_up(self._first, columns, times, flags)
+        unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
+        usual = [n for n in range(len(checked)) if self.chooser.fallback is None or not unknown[n]]
+        found = self._found(self.chooser.offering, usual, checked, times, columns, ranked=True)
+        left = [n for n in range(len(checked)) if n not in found or not found[n].items]
+        instead: dict[int, _Found] = {}
+        if self.chooser.fallback is not None and left:
+            instead = self._found(self.chooser.fallback, left, checked, times, columns, ranked=False)
+        return [
+            self._answer(found.get(n) or _Found([], 0), instead.get(n), times[n], flags[n]) for n in range(len(checked))
+        ]
+
+    def _answer(self, found: _Found, instead: _Found | None, time: int, flags: Sequence[str]) -> Chosen:
+        items = found.items or (instead.items if instead else [])
+        said = [*flags, *([FALLBACK] if instead and instead.items else []), *([] if items else ["undecided"])]
+        offering = self.chooser.fallback if instead and self.chooser.fallback else self.chooser.offering
+        id = uuid4().hex
+        # The flags of the request are those of each of its predictions, in the log.
+        items = [replace(item, observed=(*said, *item.observed)) for item in items]
+        return Chosen(
+            id,
+            time,
+            tuple(items),
+            offering.shown,
+            found.offered,
+            self.chooser.ranking.fingerprint,
+            tuple(said),
+            several=isinstance(self.chooser.ranking.rule, Top),
+        )
+
+    def _found(
+        self,
+        offering: Offering,
+        requests: Sequence[int],
+        rows: Sequence[Mapping[str, Any]],
+        times: Sequence[int],
+        columns: Columns,
+        *,
+        ranked: bool,
+    ) -> dict[int, _Found]:
+        """Return the choices of some requests: by value, or, of a fallback, by the order of the offer."""
+        known = {name: [values[n] for n in requests] for name, values in columns.items()}
+        offers = offering.expand(known, len(requests))
+        sizes = [len(next(iter(offer.values()), ())) for offer in offers]
+        owner = [n for n, size in enumerate(sizes) for _each in range(size)]
+        if not owner:
+            return {n: _Found([], 0) for n in requests}
+        every: Columns = {name: [values[n] for n in owner] for name, values in known.items()}
+        for name in offering.types:
+            every[name] = [value for offer in offers for value in offer[name]]
+        at = [times[requests[n]] for n in owner]
+        flags = [list[str]() for _each in owner]
+        self.look_up(self._then, every, at, flags)
+        scores, ranking = self.scored(every), self.chooser.ranking
+        values = self._values(every, scores) if ranked else [None] * len(owner)
+        found, start = dict[int, _Found](), 0
+        for request, size in zip(requests, sizes, strict=True):
+            part = range(start, start + size)
+            groups = {name: [every[name][n] for n in part] for name in ranking.groups}
+            order = ranking.chosen([values[n] for n in part], groups) if ranked else ranking.first(range(size), groups)
+            chosen = [start + n for n in order]
+            given = [{**rows[request], **{name: every[name][n] for name in self._offered}} for n in chosen]
+            taken = {name: [column[n] for n in chosen] for name, column in every.items()}
+            when, said, given_scores = [at[n] for n in chosen], [flags[n] for n in chosen], [scores[n] for n in chosen]
+            answers = self.answers(given, when, taken, said, given_scores)
+            items = [replace(a, values={VALUE: values[n]}) for a, n in zip(answers, chosen, strict=True)]
+            found[request] = _Found(items, size)
+            start += size
+        return found
+
+    def _values(self, columns: Columns, scores: Any) -> list[float | None]:
+        numbers = [self.number(score)[0] for score in scores]
+        classed = [self.classed(score) for score in scores] if self.chooser.ranking.compiled.classes else []
+        return self.chooser.ranking.values(columns, numbers, classed)
+
+    def _log(self, answers: Sequence[Chosen]) -> Log[Chosen]:
+        """Return a function that logs the chosen candidates within a transaction. Others are only counted."""
+        at = micros_of(now())
+        entries = [
+            self._entry(answer, rank, item, at) for answer in answers for rank, item in enumerate(answer.items, start=1)
+        ]
+
+        def write(writer: Writer) -> Sequence[Chosen]:
+            append(writer, self.name, entries, self.floor)
+            return answers
+
+        return write
+
+    def _entry(self, answer: Chosen, rank: int, item: Answer, at: int) -> Prediction:
+        decided = json.dumps(answer.named(item), ensure_ascii=False)
+        made = replace(item, decision=decided, policy=answer.policy)
+        return structs.replace(self.prediction(made, at), request=answer.id, rank=rank, offered=answer.offered)
+
+
+def _phases(retrieval: Retrieval, offered: frozenset[str]) -> tuple[Retrieval, Retrieval]:
+    """Return what does not depend on the candidate, and what does, as two retrievals."""
+    first, then, varying = list[Any](), list[Any](), set(offered)
+    for action in retrieval.actions:
+        if isinstance(action, Computation):
+            read = {name for value in action.node.features.values() for name in names_in(value)}
+            brings, late = set(action.node.features), bool(read & varying) or bool(action.function.fallbacks)
+        else:
+            brings, late = set(action.columns), bool(set(action.on) & varying)
+        if late:
+            varying |= brings
+        (then if late else first).append(action)
+    return replace(retrieval, actions=tuple(first)), replace(retrieval, actions=tuple(then))

@@ -1,0 +1,65 @@
+"""What an endpoint with candidates chooses from, and how, as its project declares it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.retrieval import retrieval_of
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.serving.decisions.offers import Offering, Plan, Stored, plan_of
+from mainstem.serving.decisions.policy import columns_of
+from mainstem.serving.decisions.ranking import Ranking, ranking
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """The offer, the rule and the fallback of an endpoint, before candidates are read."""
+
+    plan: Plan
+    ranking: Ranking
+    fallback: Plan | None
+
+    def ready(self, stored: Stored) -> Chooser:
+        """Return them with the rows of the candidates. Raises `Unavailable` for rows that cannot be offered."""
+        needed = [*self.plan.fields, *self.ranking.compiled.columns, *self.ranking.groups]
+        instead = None if self.fallback is None else self.fallback.ready(stored, needed)
+        return Chooser(self.plan.ready(stored, needed), self.ranking, instead)
+
+
+@dataclass(frozen=True, eq=False)
+class Chooser:
+    """What an endpoint with candidates has: its offer, its rule, and its fallback."""
+
+    offering: Offering
+    ranking: Ranking
+    fallback: Offering | None = None
+
+
+def choices_of(graph: Graph, endpoint: str) -> Choices | None:
+    """Return what an endpoint chooses from, or None without `candidates=`. Raises `UnknownName` and `SchemaError`."""
+    node: Any = graph[endpoint].node
+    assert isinstance(node, Endpoint)
+    if node.candidates is None:
+        return None
+    rule: Any = node.decide
+    model, where = graph.name_of(node.model), str(node.origin)
+    retrieval = retrieval_of(graph, model)
+    plan = plan_of(graph, node.candidates, retrieval, where)
+    fallback = None if node.fallback is None else plan_of(graph, node.fallback, retrieval, where)
+    if fallback is not None and fallback.fields != plan.fields:
+        raise SchemaError(
+            "`fallback` brings other request fields than `candidates`",
+            where=where,
+            got=", ".join(sorted(fallback.fields)),
+            expected=", ".join(sorted(plan.fields)),
+        )
+    known = columns_of(graph, model, str(rule.origin))
+    found = ranking(rule, {**plan.types, **known})
+    for column in found.groups:
+        for each, of in ((plan, "the candidates"), (fallback, "the fallback")):
+            if each is not None and column not in each.types:
+                raise UnknownName.among("column", column, each.types, of=of, where=str(rule.origin))
+    return Choices(plan, found, fallback)

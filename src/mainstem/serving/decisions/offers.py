@@ -1,0 +1,223 @@
+"""Expand the candidates of requests: the rows of a table, which a release has, or the steps of a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from mainstem.errors import RequestError, SchemaError, Unavailable, UnknownName
+from mainstem.features.retrieval import Retrieval, plain
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.hidden import visible
+from mainstem.nodes.offers import MOST, Candidates, Grid, Offer
+from mainstem.nodes.records import Release
+from mainstem.serving.decisions.expressions import Compiled, compile_values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Columns = Mapping[str, Sequence[Any]]
+Stored = Callable[[str, Sequence[str]], "pa.Table"]
+"""Returns columns of a relation of the release that is served."""
+
+
+def no_tables(graph: Graph, release: Release) -> Stored:
+    """Refuse to read tables. Raises `Unavailable`."""
+
+    def read(table: str, columns: Sequence[str]) -> pa.Table:
+        raise Unavailable("this server does not read tables", got=table, expected="a server that mainstem serve starts")
+
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class TableOffer:
+    """The rows of a table. `types` are those of the columns that a request field or the rule reads."""
+
+    rule: Candidates
+    table: str
+    types: Mapping[str, str]
+    rows: Columns
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The columns that name a candidate."""
+        return (self.rule.key,)
+
+    def expand(self, columns: Columns, count: int) -> list[Columns]:
+        """Return the candidates of `count` requests, as columns."""
+        return [self.rows] * count
+
+
+@dataclass(frozen=True, eq=False)
+class GridOffer:
+    """Steps. `compiled` has the bounds of each field; without it the values are `fixed`."""
+
+    types: Mapping[str, str]
+    compiled: Compiled | None = None
+    fixed: Mapping[str, Any] | None = None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        return tuple(self.types)
+
+    def expand(self, columns: Columns, count: int) -> list[Columns]:
+        """Return the candidates of `count` requests, of which fields and features are columns.
+
+        A request with a bound that is null or not finite has none. Raises `RequestError` for too many.
+        """
+        if self.fixed is not None:
+            return [{name: [value] for name, value in self.fixed.items()}] * count
+        assert self.compiled is not None
+        bounds = self.compiled.batch({name: list(columns[name]) for name in self.compiled.columns}, count)
+        return [self._one({name: values[n] for name, values in bounds.items()}, n) for n in range(count)]
+
+    def _one(self, bounds: Mapping[str, float | None], row: int) -> Columns:
+        axes = [self._axis(name, kind, bounds, row) for name, kind in self.types.items()]
+        if math.prod(map(len, axes)) > MOST:
+            raise self._too_many(row, math.prod(map(len, axes)))
+        found = list(product(*axes))
+        return {name: [each[n] for each in found] for n, name in enumerate(self.types)}
+
+    def _axis(self, name: str, kind: str, bounds: Mapping[str, float | None], row: int) -> list[Any]:
+        low, high, step = (bounds[bound_of(name, which)] for which in ("low", "high", "step"))
+        if low is None or high is None or step is None or not all(map(math.isfinite, (low, high, step))):
+            return []
+        if step <= 0:
+            raise RequestError(f"the step of {name!r} is not positive", where=f"rows[{row}]", got=f"{step:g}")
+        steps = math.floor((high - low) / step + 1e-9)
+        if steps >= MOST:
+            raise self._too_many(row, steps + 1)
+        values = [round(low + n * step, 9) for n in range(steps + 1)]
+        return list(dict.fromkeys(map(round, values))) if kind == "int64" else values
+
+    def _too_many(self, row: int, count: int) -> RequestError:
+        hint = "larger steps, or a smaller range"
+        return RequestError(
+            "too many candidates", where=f"rows[{row}]", got=f"{count:,}", expected=f"up to {MOST:,}", hint=hint
+        )
+
+
+Offering = TableOffer | GridOffer
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An offer as its endpoint declares it: what it brings, with Ibis types, before its rows are read."""
+
+    offer: Offer | Mapping[str, Any]
+    retrieval: Retrieval
+    types: Mapping[str, str]
+    compiled: Compiled | None = None
+    table: str = ""
+
+    def ready(self, stored: Stored, needed: Sequence[str]) -> Offering:
+        """Return the offer with its rows: the columns that are `needed`, and the key."""
+        if isinstance(self.offer, Candidates):
+            types = {name: kind for name, kind in self.types.items() if name in {*needed, self.offer.key}}
+            return TableOffer(self.offer, self.table, types, _rows(self.offer, self.table, types, stored))
+        if not isinstance(self.offer, Offer):
+            fixed = {n: round(v) if self.types[n] == "int64" else float(v) for n, v in self.offer.items()}
+            return GridOffer(self.types, fixed=fixed)
+        return GridOffer(self.types, self.compiled)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The request fields that candidates bring."""
+        return frozenset(self.types.keys() & self.retrieval.request.keys())
+
+
+def plan_of(graph: Graph, offer: Offer | Mapping[str, Any], retrieval: Retrieval, where: str) -> Plan:
+    """Return the plan of an offer, or of a fallback's constants. Raises `UnknownName` and `SchemaError`."""
+    if isinstance(offer, Candidates):
+        return _table(graph, offer, retrieval)
+    names = offer.steps if isinstance(offer, Grid) else offer
+    assert isinstance(names, Mapping)
+    for name in names:
+        _numeric_field(name, retrieval, str(offer.origin) if isinstance(offer, Grid) else where)
+    types = {name: retrieval.request[name] for name in names}
+    if not isinstance(offer, Grid):
+        return Plan(offer, retrieval, types)
+    fixed = {name: kind for name, kind in {**retrieval.request, **retrieval.columns}.items() if name not in names}
+    bounds = {
+        bound_of(name, which): getattr(steps, which)
+        for name, steps in offer.steps.items()
+        for which in ("low", "high", "step")
+    }
+    return Plan(offer, retrieval, types, compile_values(bounds, fixed, str(offer.origin)))
+
+
+def bound_of(name: str, which: str) -> str:
+    """Return the name of a bound of a field."""
+    return f"{name}: {which}"
+
+
+def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
+    name, where = graph.name_of(offer.table), str(offer.origin)
+    schema = visible(graph[name].schema or {})
+    for column in (offer.key, offer.by):
+        if column is not None and column not in schema:
+            raise UnknownName.among("column", column, schema, of=repr(name), where=where)
+    types = {column: plain(kind) for column, kind in schema.items()}
+    if offer.key not in retrieval.request:
+        raise UnknownName.among("request field", offer.key, retrieval.request, of=repr(retrieval.model), where=where)
+    for column in types.keys() & retrieval.request.keys():
+        if types[column] != retrieval.request[column]:
+            what = f"the candidates' column {column!r} has another type than the request field"
+            raise SchemaError(what, where=where, got=types[column], expected=retrieval.request[column])
+    for column in types.keys() & (retrieval.columns.keys() - retrieval.request.keys()):
+        what = f"{column!r} is a column of the candidates and a feature of {retrieval.model!r}"
+        raise SchemaError(what, where=where, hint="rename the column, or leave it out of the table")
+    return Plan(offer, retrieval, types, table=name)
+
+
+def _numeric_field(name: str, retrieval: Retrieval, where: str) -> None:
+    if name not in retrieval.request:
+        raise UnknownName.among("request field", name, retrieval.request, of=repr(retrieval.model), where=where)
+    if retrieval.request[name] not in ("int64", "float64"):
+        got = retrieval.request[name]
+        raise SchemaError(f"the request field {name!r} is not a number", where=where, got=got, expected="a number")
+
+
+def _rows(offer: Candidates, table: str, types: Mapping[str, str], stored: Stored) -> Columns:
+    """Return the offered rows: by `by`, the highest first, and by key. Raises `Unavailable` for more than `limit`
+    without an order, and for a key that repeats or is null."""
+    import pyarrow as pa
+
+    found = stored(table, list(dict.fromkeys((*types, *([offer.by] if offer.by else [])))))
+    if offer.by is None and found.num_rows > offer.limit:
+        raise Unavailable(
+            f"{table!r} has more rows than are offered",
+            where=str(offer.origin),
+            got=f"{found.num_rows:,} rows",
+            expected=f"up to {offer.limit:,}",
+            hint='by="popularity" offers the highest, or a larger limit=',
+        )
+    order = ([(offer.by, "descending", "at_end")] if offer.by else []) + [(offer.key, "ascending", "at_end")]
+    keys = [(name, direction) for name, direction, _place in order]
+    chosen = found.sort_by(keys).slice(0, offer.limit)
+    names = chosen[offer.key].to_pylist()
+    if len(set(names)) < len(names) or None in names:
+        raise Unavailable(
+            f"{table!r} offers a candidate twice, or one without a key",
+            where=str(offer.origin),
+            expected=f"one row for each {offer.key!r}",
+        )
+    schema = ibis.schema(dict(types)).to_pyarrow()
+    return {name: _values(chosen[name].cast(schema.field(name).type), pa) for name in types}
+
+
+def _values(column: Any, pa: Any) -> list[Any]:
+    """Return a column as rows hold it: instants as int µs, dates as text."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    elif pa.types.is_date(column.type):
+        column = column.cast(pa.string())
+    values: list[Any] = column.to_pylist()
+    return values
