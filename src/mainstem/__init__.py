@@ -75,6 +75,7 @@ _HOMES = {
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
+    "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.offers": ("candidates", "grid", "steps"),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -100,6 +101,7 @@ __all__ = [
     "drift",
     "elastic_net",
     "endpoint",
+    "epsilon",
     "errors",
     "ewma",
     "expression",
@@ -174,6 +176,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
     from mainstem.nodes.endpoints import drift, endpoint, performance
+    from mainstem.nodes.exploring import epsilon
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files
     from mainstem.nodes.kafka import kafka

@@ -45,6 +45,7 @@ VALID: dict[str, dict[str, Any]] = {
     "database": {"url": "sqlite:///a.db", "table": "t"},
     "drift": {},
     "endpoint": {"model": FARE},
+    "epsilon": {"share": 0.1},
     "ewma": {"argument": _.x, "half_life": "1h"},
     "expression": {"condition": _.x > 0},
     "feature_view": {"source": RIDES, "columns": ["fare"]},

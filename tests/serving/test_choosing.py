@@ -16,6 +16,7 @@ import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
+from mainstem.serving.decisions.exploring import draws
 from mainstem.serving.service import Service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,6 +55,7 @@ def nodes(**changes: Any) -> dict[str, Node]:
     quote = {"candidates": PRICES, "decide": PROFIT, "fallback": {"price": 9.5}, **changes}
     recommend = ms.endpoint(
         like,
+        explore=0.3,
         candidates=ms.candidates(movies, key="movie", by="views", limit=30),
         decide=ms.top(5, by=_.score, at_most={"genre": 2}),
         fallback=ms.candidates(movies, key="movie", by="views", limit=10),
@@ -66,7 +68,7 @@ def nodes(**changes: Any) -> dict[str, Node]:
         "quote": ms.endpoint(demand, **quote),
     }
     cinema = {"ratings": ratings, "movies": movies, "people": people, "film": film, "viewer": viewer, "like": like}
-    bare = ms.endpoint(demand, candidates=PRICES, decide=PROFIT)
+    bare = ms.endpoint(demand, candidates=PRICES, decide=PROFIT, explore=ms.epsilon(0.5, within="3%"))
     return found if changes else {**found, **cinema, "recommend": recommend, "bare": bare}
 
 
@@ -137,7 +139,8 @@ def test_the_best_price_of_the_grid_is_what_the_model_itself_gives(project: Any)
 
 
 def test_the_best_list_has_the_highest_scores_within_the_bounds_of_genres(project: Any) -> None:
-    (answer,) = project.predict("recommend", [{"person": "p3"}])
+    answers = project.predict("recommend", [{"person": "p3"}] * 40)
+    answer = next(each for each in answers if "explored" not in each["decision"][-1])
     movies = sorted(data()["movies"], key=lambda movie: (-movie["views"], movie["movie"]))[:30]
     found = scores(project, "like", [{"person": "p3", "movie": movie["movie"]} for movie in movies])
     wanted, genres = list[int](), Counter[str]()
@@ -201,6 +204,8 @@ def test_http_answers_alike_and_the_log_has_only_what_was_chosen(project: Any, w
     assert json.loads(row["_decision"]) == {"price": row["price"]}
     assert json.loads(row["_values"])["value"] == body["decision"]["value"]
     listed = project.table("predictions.recommend").to_pyarrow().to_pylist()
+    assert {row["_propensity"] for row in listed if row["_rank"] < 5} == {1.0}
+    assert all(0 < row["_propensity"] <= 1 for row in listed)
     assert len(listed) == 350 and Counter(row["_rank"] for row in listed) == dict.fromkeys(range(1, 6), 70)
     for name in ("quote", "recommend"):
         (report,) = project.parity(name)
@@ -210,6 +215,37 @@ def test_http_answers_alike_and_the_log_has_only_what_was_chosen(project: Any, w
 def test_an_endpoint_with_candidates_has_no_score_of_a_row(served: Service) -> None:
     with pytest.raises(RequestError, match="chooses among candidates"):
         served.live.predictor("quote").predict([{"shelf": "s1"}])
+
+
+def test_exploration_follows_from_the_id_and_tells_its_propensity(project: Any, served: Service) -> None:
+    predictor: Any = served.live.predictor("bare")
+    answers = predictor.choose([{"shelf": "s1"}] * 400)
+    (usual,) = {a.items[0].row["price"] for a in answers if "explored" not in a.items[0].flags}
+    best = next(a.items[0].values["value"] for a in answers if a.items[0].row["price"] == usual)
+    prices = Counter[float]()
+    for answer in answers:
+        (item,) = answer.items
+        prices[item.row["price"]] += 1
+        assert item.values["value"] >= best * 0.97 - 1e-9
+    eligible = len(prices)
+    assert eligible >= 3
+    for answer in answers:
+        first, second = draws(answer.id)
+        price = answer.items[0].row["price"]
+        assert ("explored" in answer.items[0].flags) == (price != usual)
+        assert price == (sorted(prices)[int(second * eligible)] if first < 0.5 else usual)
+        assert answer.propensities == (pytest.approx(0.5 / eligible + (0.5 if price == usual else 0)),)
+    assert sum(1 / a.propensities[0] for a in answers) / 400 == pytest.approx(eligible, rel=0.3)
+
+
+def test_a_list_explores_its_last_place_within_the_bounds_of_genres(project: Any) -> None:
+    answers = project.predict("recommend", [{"person": "p3"}] * 100)
+    assert len({tuple(item["movie"] for item in answer["decision"][:-1]) for answer in answers}) == 1
+    assert len({answer["decision"][-1]["movie"] for answer in answers}) > 5
+    for answer in answers:
+        assert [item["propensity"] for item in answer["decision"][:-1]] == [1.0] * 4
+        assert max(Counter(data()["movies"][item["movie"]]["genre"] for item in answer["decision"]).values()) <= 2
+        assert answer["decision"][-1].get("explored", False) == (answer["decision"][-1]["propensity"] < 0.5)
 
 
 def test_too_many_candidates_are_refused() -> None:
@@ -250,6 +286,7 @@ def test_what_cannot_be_chosen_is_refused_at_load_with_its_line(changes: dict[st
         ({"candidates": None}, "choose among candidates"),
         ({"decide": ms.cheapest(a=_.score, b=1)}, "need a rule that chooses"),
         ({"decide": None, "candidates": None}, "`fallback` requires candidates"),
+        ({"decide": None, "candidates": None, "fallback": None, "explore": 0.1}, "`explore` requires candidates"),
     ],
 )
 def test_a_rule_and_its_candidates_belong_together(changes: dict[str, Any], told: str) -> None:

@@ -221,7 +221,18 @@ def log(world: Any, *entries: bytes) -> None:
 
 def as_before(monkeypatch: pytest.MonkeyPatch, graph: Any) -> None:
     """Let predictions be stored as they were before they had scores, a decision, a role and a policy."""
-    new = {"_scores", "_decision", "_role", "_policy", "_values", "_quotas", "_request", "_rank", "_offered"}
+    new = {
+        "_scores",
+        "_decision",
+        "_role",
+        "_policy",
+        "_values",
+        "_quotas",
+        "_request",
+        "_rank",
+        "_offered",
+        "_propensity",
+    }
     schema = {name: type for name, type in prediction_schema(graph, "arrivals").items() if name not in new}
     assert list(schema)[-6:] == ["_id", "_t", "_logged_at", "_version", "score", "_flags"]
     monkeypatch.setattr(drain, "prediction_schema", lambda *_: schema)

@@ -18,6 +18,7 @@ from mainstem.nodes.hidden import (
     OFFERED,
     POLICY,
     PREDICTION,
+    PROPENSITY,
     QUOTAS,
     RANK,
     REQUEST,
@@ -68,7 +69,7 @@ class Prediction(msgspec.Struct, frozen=True):
     `scores` are by name, such as a class, if the version gives several. `role` is the version's role when it answered.
     `policy` is the version of the policy that decided, `values` the value of each option, and `quotas` how often each
     limited option was taken in its window before. `request` is the id of the answer that chose this candidate, `rank`
-    its place from 1 on, and `offered` the number of candidates.
+    its place from 1 on, `offered` the number of candidates, and `propensity` the probability that it got the place.
     Entries from before these fields existed have the defaults.
     """
 
@@ -88,6 +89,7 @@ class Prediction(msgspec.Struct, frozen=True):
     request: str | None = None
     rank: int | None = None
     offered: int | None = None
+    propensity: float | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -171,6 +173,7 @@ def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
         REQUEST: made.request,
         RANK: made.rank,
         OFFERED: made.offered,
+        PROPENSITY: made.propensity,
     }
 
 

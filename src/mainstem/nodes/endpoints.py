@@ -10,6 +10,7 @@ from mainstem.nodes.base import Node, refused
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
+from mainstem.nodes.exploring import Epsilon
 from mainstem.nodes.kinds import (
     a,
     anything,
@@ -69,6 +70,7 @@ class Endpoint(Node):
     decide: Decide | None = None
     candidates: Offer | None = None
     fallback: Candidates | Mapping[str, float] | None = None
+    explore: Epsilon | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
@@ -83,6 +85,8 @@ class Endpoint(Node):
             raise refused("ms.best and ms.top choose among candidates", None, "candidates=ms.grid(…)")
         if self.candidates is not None and not chooses:
             raise refused("`candidates` need a rule that chooses", self.decide, "decide=ms.best(…) or ms.top(…)")
+        if self.explore is not None and not chooses:
+            raise refused("`explore` requires candidates", self.explore, "candidates=… and decide=…")
         if self.fallback is not None and not chooses:
             raise refused("`fallback` requires candidates", self.fallback, "candidates=… and decide=…")
 
@@ -109,6 +113,11 @@ def _fallback(name: str, value: Any) -> None:
         mapping(number(), at_least=1)(name, value)
 
 
+def _exploration(name: str, value: Any) -> None:
+    if not isinstance(value, Epsilon):
+        number(0, 1)(name, value)
+
+
 @declared(
     model=anything,
     monitors=values_of(Monitor, expected="ms.drift(), ms.performance(0.4)"),
@@ -118,6 +127,7 @@ def _fallback(name: str, value: Any) -> None:
     decide=optional(a(Decide, "decide=ms.cheapest(allow=_.score * _.amount, block=8)")),
     candidates=optional(a(Offer, 'ms.candidates(popular, key="movie") or ms.grid(price=ms.steps(5, 10, 0.5))')),
     fallback=optional(_fallback),
+    explore=optional(_exploration),
     meta=META,
 )
 def endpoint(
@@ -130,6 +140,7 @@ def endpoint(
     decide: Decide | None = None,
     candidates: Offer | None = None,
     fallback: Candidates | Mapping[str, float] | None = None,
+    explore: float | Epsilon | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -139,6 +150,7 @@ def endpoint(
     `decide=ms.cheapest(…)` decides by expressions over request, features and score instead of a threshold.
     With `candidates=`, the server expands them for each request, and `decide=ms.best(…)` or `ms.top(…)` chooses. The
     `fallback`, candidates or constants, answers for an unknown entity and where no candidate is left.
+    `explore=0.05`, or `ms.epsilon(…)`, gives the last place of 5 % of answers to a random candidate.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -152,5 +164,6 @@ def endpoint(
         decide=decide,
         candidates=candidates,
         fallback=dict(fallback) if isinstance(fallback, Mapping) else fallback,
+        explore=explore if explore is None or isinstance(explore, Epsilon) else Epsilon(explore),
         **meta,
     )

@@ -58,9 +58,9 @@ POLICY, VALUES, QUOTAS = "_policy", "_values", "_quotas"
 """In a prediction log: the version of the policy that decided; the value of each option, as JSON; and how often each
 limited option was taken before, as JSON."""
 
-REQUEST, RANK, OFFERED = "_request", "_rank", "_offered"
-"""In a prediction log, of a chosen candidate: the id of the answer, the place in its list, and how many candidates were
-offered."""
+REQUEST, RANK, OFFERED, PROPENSITY = "_request", "_rank", "_offered", "_propensity"
+"""In a prediction log, of a chosen candidate: the id of the answer, the place in its list, how many candidates were
+offered, and the probability that this one got its place."""
 
 
 def is_hidden(column: str) -> bool:

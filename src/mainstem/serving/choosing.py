@@ -27,6 +27,9 @@ from mainstem.serving.decisions.ranking import VALUE
 from mainstem.serving.prediction_log import append
 from mainstem.serving.predictor import Answer, Columns, Log, Predictor
 
+EXPLORED = "explored"
+"""The flag of a candidate that got its place at random."""
+
 FALLBACK = "fallback"
 """The flag of an answer that the declared fallback gave."""
 
@@ -45,6 +48,7 @@ class Chosen:
     offered: int
     policy: str
     flags: tuple[str, ...]
+    propensities: tuple[float, ...]
     several: bool
 
     def named(self, item: Answer) -> dict[str, Any]:
@@ -56,9 +60,11 @@ class Chosen:
         found = [
             {"id": item.id, **self.named(item), VALUE: item.values[VALUE], "score": item.score} for item in self.items
         ]
+        for item, told, propensity in zip(self.items, found, self.propensities, strict=False):
+            told |= {"propensity": propensity, **({EXPLORED: True} if EXPLORED in item.flags else {})}
         decision = found if self.several else next(iter(found), None)
-        told = {"decision": decision, "offered": self.offered, "policy": self.policy}
-        return {**told, "flags": list(self.flags)} if self.flags else told
+        answer = {"decision": decision, "offered": self.offered, "policy": self.policy}
+        return {**answer, "flags": list(self.flags)} if self.flags else answer
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class _Found:
 
     items: list[Answer]
     offered: int
+    last: float = 1.0
+    """The probability that the last candidate got its place."""
 
 
 class ChoosingPredictor(Predictor):
@@ -98,25 +106,25 @@ class ChoosingPredictor(Predictor):
         checked = self.checked(rows)
         present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) for row in checked]
+        ids = [uuid4().hex for _row in checked]
         columns: Columns = {name: [row[name] for row in checked] for name in self._request}
         flags = [[*self._flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
         usual = [n for n in range(len(checked)) if self.chooser.fallback is None or not unknown[n]]
-        found = self._found(self.chooser.offering, usual, checked, times, columns, ranked=True)
+        found = self._found(self.chooser.offering, usual, checked, times, columns, ids=ids, ranked=True)
         left = [n for n in range(len(checked)) if n not in found or not found[n].items]
         instead: dict[int, _Found] = {}
         if self.chooser.fallback is not None and left:
-            instead = self._found(self.chooser.fallback, left, checked, times, columns, ranked=False)
-        return [
-            self._answer(found.get(n) or _Found([], 0), instead.get(n), times[n], flags[n]) for n in range(len(checked))
-        ]
+            instead = self._found(self.chooser.fallback, left, checked, times, columns, ids=ids, ranked=False)
+        none = _Found([], 0)
+        every = range(len(checked))
+        return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
 
-    def _answer(self, found: _Found, instead: _Found | None, time: int, flags: Sequence[str]) -> Chosen:
+    def _answer(self, id: str, found: _Found, instead: _Found | None, time: int, flags: Sequence[str]) -> Chosen:
         items = found.items or (instead.items if instead else [])
         said = [*flags, *([FALLBACK] if instead and instead.items else []), *([] if items else ["undecided"])]
         offering = self.chooser.fallback if instead and self.chooser.fallback else self.chooser.offering
-        id = uuid4().hex
         # The flags of the request are those of each of its predictions, in the log.
         items = [replace(item, observed=(*said, *item.observed)) for item in items]
         return Chosen(
@@ -127,8 +135,15 @@ class ChoosingPredictor(Predictor):
             found.offered,
             self.chooser.ranking.fingerprint,
             tuple(said),
+            propensities=self._propensities(found, len(items)),
             several=isinstance(self.chooser.ranking.rule, Top),
         )
+
+    def _propensities(self, found: _Found, count: int) -> tuple[float, ...]:
+        """Return the probability of each place, if the endpoint explores."""
+        if self.chooser.ranking.epsilon is None or not count:
+            return ()
+        return (*[1.0] * (count - 1), found.last)
 
     def _found(
         self,
@@ -138,6 +153,7 @@ class ChoosingPredictor(Predictor):
         times: Sequence[int],
         columns: Columns,
         *,
+        ids: Sequence[str],
         ranked: bool,
     ) -> dict[int, _Found]:
         """Return the choices of some requests: by value, or, of a fallback, by the order of the offer."""
@@ -160,13 +176,18 @@ class ChoosingPredictor(Predictor):
             part = range(start, start + size)
             groups = {name: [every[name][n] for n in part] for name in ranking.groups}
             order = ranking.chosen([values[n] for n in part], groups) if ranked else ranking.first(range(size), groups)
+            last = 1.0
+            if ranked and order and ranking.epsilon is not None:
+                trial = ranking.explored(order, [values[n] for n in part], groups, ids[request])
+                order, last = [*order[:-1], trial.number], trial.propensity
+                flags[start + trial.number].extend([EXPLORED] if trial.explored else [])
             chosen = [start + n for n in order]
             given = [{**rows[request], **{name: every[name][n] for name in self._offered}} for n in chosen]
             taken = {name: [column[n] for n in chosen] for name, column in every.items()}
             when, said, given_scores = [at[n] for n in chosen], [flags[n] for n in chosen], [scores[n] for n in chosen]
             answers = self.answers(given, when, taken, said, given_scores)
             items = [replace(a, values={VALUE: values[n]}) for a, n in zip(answers, chosen, strict=True)]
-            found[request] = _Found(items, size)
+            found[request] = _Found(items, size, last)
             start += size
         return found
 
@@ -191,7 +212,10 @@ class ChoosingPredictor(Predictor):
     def _entry(self, answer: Chosen, rank: int, item: Answer, at: int) -> Prediction:
         decided = json.dumps(answer.named(item), ensure_ascii=False)
         made = replace(item, decision=decided, policy=answer.policy)
-        return structs.replace(self.prediction(made, at), request=answer.id, rank=rank, offered=answer.offered)
+        propensity = answer.propensities[rank - 1] if answer.propensities else None
+        return structs.replace(
+            self.prediction(made, at), request=answer.id, rank=rank, offered=answer.offered, propensity=propensity
+        )
 
 
 def _phases(retrieval: Retrieval, offered: frozenset[str]) -> tuple[Retrieval, Retrieval]:

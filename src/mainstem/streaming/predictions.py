@@ -17,6 +17,7 @@ from mainstem.nodes.hidden import (
     OFFERED,
     POLICY,
     PREDICTION,
+    PROPENSITY,
     QUOTAS,
     RANK,
     REQUEST,
@@ -44,6 +45,7 @@ HIDDEN: Mapping[str, str] = {
     REQUEST: "string",
     RANK: "int64",
     OFFERED: "int64",
+    PROPENSITY: "float64",
 }
 
 BEFORE: Mapping[str, str] = {ROLE: CHAMPION}

@@ -57,7 +57,7 @@ def choices_of(graph: Graph, endpoint: str) -> Choices | None:
             expected=", ".join(sorted(plan.fields)),
         )
     known = columns_of(graph, model, str(rule.origin))
-    found = ranking(rule, {**plan.types, **known})
+    found = ranking(rule, {**plan.types, **known}, node.explore)
     for column in found.groups:
         for each, of in ((plan, "the candidates"), (fallback, "the fallback")):
             if each is not None and column not in each.types:

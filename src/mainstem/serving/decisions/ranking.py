@@ -11,6 +11,8 @@ from typing import Any
 from mainstem.errors import UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.decisions import Best, Top
+from mainstem.nodes.exploring import Epsilon
+from mainstem.serving.decisions.exploring import Explored, explore
 from mainstem.serving.decisions.expressions import SCORE, Compiled, compile_values, flat
 
 VALUE, WHERE = "value", "where"
@@ -18,11 +20,12 @@ VALUE, WHERE = "value", "where"
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """`ms.best` or `ms.top`, compiled. `fingerprint` is its version."""
+    """`ms.best` or `ms.top`, compiled. `fingerprint` is its version. With `epsilon`, the last place is explored."""
 
     rule: Best | Top
     compiled: Compiled
     fingerprint: str
+    epsilon: Epsilon | None = None
 
     @property
     def groups(self) -> Mapping[str, int]:
@@ -50,6 +53,26 @@ class Ranking:
         usable = [n for n, value in enumerate(values) if value is not None]
         return self.first(sorted(usable, key=lambda n: -_number(values[n])), columns)
 
+    def explored(
+        self, chosen: Sequence[int], values: Sequence[float | None], columns: Mapping[str, Sequence[Any]], id: str
+    ) -> Explored:
+        """Return which candidate gets the last place of what was `chosen`: one that the bounds allow there."""
+        assert self.epsilon is not None
+        *kept, last = chosen
+        taken = Counter((column, columns[column][n]) for n in kept for column in self.groups)
+        lowest = -math.inf
+        if self.epsilon.within is not None:
+            lowest = _number(values[last]) - self.epsilon.within * abs(_number(values[last]))
+        eligible = [
+            n
+            for n, value in enumerate(values)
+            if value is not None
+            and value >= lowest
+            and n not in kept
+            and all(taken[column, columns[column][n]] < most for column, most in self.groups.items())
+        ]
+        return explore(self.epsilon, last, eligible, id)
+
     def first(self, order: Iterable[int], columns: Mapping[str, Sequence[Any]]) -> list[int]:
         """Return the first candidates of an order, within the bounds of groups."""
         found, taken = list[int](), Counter[tuple[str, Any]]()
@@ -63,7 +86,7 @@ class Ranking:
         return found
 
 
-def ranking(rule: Best | Top, columns: Mapping[str, str]) -> Ranking:
+def ranking(rule: Best | Top, columns: Mapping[str, str], epsilon: Epsilon | None = None) -> Ranking:
     """Return a compiled rule over `columns` (name → Ibis type). Raises `UnknownName` and `SchemaError` at its line."""
     where = str(rule.origin)
     written = {VALUE: rule.by} if isinstance(rule, Top) else {VALUE: rule.value}
@@ -76,7 +99,8 @@ def ranking(rule: Best | Top, columns: Mapping[str, str]) -> Ranking:
         if column not in columns:
             raise UnknownName.among("column", column, columns, of="at_most", where=where)
     bounds = [f"{column} {most}" for column, most in sorted(found.groups.items())]
-    return Ranking(rule, compiled, digest(type(rule).__name__, str(found.count), *parts, *bounds))
+    trial = [] if epsilon is None else [f"{epsilon.share:g} within {epsilon.within}"]
+    return Ranking(rule, compiled, digest(type(rule).__name__, str(found.count), *parts, *bounds, *trial), epsilon)
 
 
 def _number(value: float | None) -> float:
