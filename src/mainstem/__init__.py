@@ -22,7 +22,10 @@ _HOMES = {
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.databases": ("database",),
     "mainstem.nodes.files": ("files",),
-    "mainstem.nodes.sources": ("api", "web", "stream"),
+    "mainstem.nodes.apis": ("api",),
+    "mainstem.nodes.auth": ("api_key", "basic", "bearer", "oauth2"),
+    "mainstem.nodes.sources": ("stream",),
+    "mainstem.nodes.web": ("web",),
     "mainstem.nodes.tables": ("table",),
     "mainstem.nodes.tls": ("tls",),
     "mainstem.tables.joins": ("join",),
@@ -79,7 +82,12 @@ _HOMES = {
     "mainstem.nodes.offers": ("candidates", "grid", "steps"),
     "mainstem.project.project": ("Project", "load"),
 }
-_MODULES = {"clean": "mainstem.nodes.clean", "errors": "mainstem.errors", "testing": "mainstem.testing"}
+_MODULES = {
+    "clean": "mainstem.nodes.clean",
+    "errors": "mainstem.errors",
+    "paging": "mainstem.nodes.paging",
+    "testing": "mainstem.testing",
+}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -88,6 +96,9 @@ __all__ = [
     "aggregate",
     "anomaly",
     "api",
+    "api_key",
+    "basic",
+    "bearer",
     "best",
     "between",
     "bottom_k",
@@ -128,7 +139,9 @@ __all__ = [
     "naive",
     "naive_bayes",
     "not_null",
+    "oauth2",
     "on_demand",
+    "paging",
     "performance",
     "random_forest",
     "rate",
@@ -170,8 +183,10 @@ if TYPE_CHECKING:
     from mainstem.models.algorithms.naive_bayes import naive_bayes
     from mainstem.models.algorithms.random_forest import random_forest
     from mainstem.models.algorithms.xgboost import xgboost
-    from mainstem.nodes import clean
+    from mainstem.nodes import clean, paging
     from mainstem.nodes.anomalies import anomaly
+    from mainstem.nodes.apis import api
+    from mainstem.nodes.auth import api_key, basic, bearer, oauth2
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
@@ -200,10 +215,11 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
-    from mainstem.nodes.sources import api, stream, web
+    from mainstem.nodes.sources import stream
     from mainstem.nodes.tables import table
     from mainstem.nodes.thresholds import threshold
     from mainstem.nodes.tls import tls
+    from mainstem.nodes.web import web
     from mainstem.project.project import Project, load
     from mainstem.tables.joins import join
     from mainstem.tables.similarity import similar

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from mainstem.errors import SettingsError, SourceError, SourceUnreachable
-from mainstem.nodes.sources import api
+from mainstem.nodes.apis import api
 from mainstem.sources.inspection import introspect, observe
 from mainstem.sources.kinds import api as extracting
 from mainstem.sources.kinds.api import UP_TO_DATE
@@ -88,7 +88,6 @@ def test_a_server_that_ignores_the_cursor_repeats_nothing(bench, site):
 
 @pytest.mark.parametrize("paging", ["page", "offset"])
 def test_paging_by_number(bench, site, paging, monkeypatch):
-    monkeypatch.setattr(extracting, "PAGE", 2)
     rows = [item(i) for i in range(5)]
 
     def answer(query, _):

@@ -7,10 +7,11 @@ from contextlib import closing
 import duckdb
 import pytest
 
+from mainstem.nodes.apis import api
 from mainstem.nodes.databases import database
 from mainstem.nodes.files import files
 from mainstem.nodes.kafka import kafka
-from mainstem.nodes.sources import api, web
+from mainstem.nodes.web import web
 from mainstem.testing.contracts.source import SourceContract, World
 
 FIRST = ((1, "a"), (2, "b"))

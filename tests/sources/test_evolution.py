@@ -12,9 +12,10 @@ import pytest
 
 import mainstem.nodes.checks as ms
 from mainstem.errors import CheckFailed, SourceError
+from mainstem.nodes.apis import api
 from mainstem.nodes.databases import database
 from mainstem.nodes.files import files
-from mainstem.nodes.sources import api, web
+from mainstem.nodes.web import web
 
 INSTANT = "timestamp('UTC', 6)"
 

@@ -15,8 +15,9 @@ import pytest
 
 from hostile_http import BAD, OK, ROWS, SLOW, TOO_LARGE, serving
 from mainstem.errors import DefinitionError, MainstemError, SourceError, SourceUnreachable
+from mainstem.nodes.apis import api
 from mainstem.nodes.limits import Limits, limits
-from mainstem.nodes.sources import api, web
+from mainstem.nodes.web import web
 from mainstem.sources.http import Client
 from mainstem.sources.inspection import introspect, observe
 from mainstem.sources.kinds import api as extracting
@@ -81,7 +82,7 @@ def impatient(monkeypatch):
 def secret(url, **more):
     """An API with the canary in a header, in a parameter and in the URL's password."""
     more = {"params": {"key": "${env:CANARY}"}, "headers": {"X-Key": "k3y-${env:CANARY}"}, **more}
-    return api(url.replace("://", "://me:p4ss-canary@"), **more)
+    return api(url.replace("://", "://me:p4ss-canary@"), **{"paging": "link", **more})
 
 
 def refused(bench, node, schema=SCHEMA, kind=SourceError):
@@ -271,7 +272,8 @@ def test_a_busy_server_is_not_waited_for_beyond_the_time(bench, home, monkeypatc
     monkeypatch.setattr(extracting, "BACKOFF", 60.0)
     home.raw("/rows", b"HTTP/1.1 503 Busy\r\nRetry-After: 9999\r\nContent-Length: 0\r\n\r\n")
     began = time.monotonic()
-    assert refused(bench, secret(f"{home.url}/rows", limits=limits(seconds=0.3))).what == "the server takes too long"
+    error = refused(bench, secret(f"{home.url}/rows", limits=limits(seconds=0.3)))
+    assert (error.what, error.got) == ("the server answered 503", "Retry-After: 9,999 s")
     assert time.monotonic() - began < 5
 
 

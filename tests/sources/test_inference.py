@@ -4,7 +4,7 @@ import pytest
 from mainstem.engines.duckdb import DuckdbSession
 from mainstem.errors import SourceError
 from mainstem.nodes.files import files
-from mainstem.nodes.sources import web
+from mainstem.nodes.web import web
 from mainstem.sources import inference
 from mainstem.sources.inspection import introspect
 

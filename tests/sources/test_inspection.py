@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
+from mainstem.nodes.apis import api
 from mainstem.nodes.databases import database
 from mainstem.nodes.files import files
-from mainstem.nodes.sources import api, web
+from mainstem.nodes.web import web
 from mainstem.sources.inspection import observe, place, settled
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from mainstem.errors import SourceError
 from mainstem.nodes.files import Files, files
-from mainstem.nodes.sources import Source, Web, web
+from mainstem.nodes.sources import Source
+from mainstem.nodes.web import Web, web
 from mainstem.sources.kinds import KINDS, kind_of, register
 from mainstem.sources.kinds.files import FilesKind
 

@@ -1,7 +1,7 @@
 import pytest
 
 from mainstem.errors import SourceError, SourceUnreachable
-from mainstem.nodes.sources import web
+from mainstem.nodes.web import web
 from mainstem.sources.inspection import observe
 
 PAGE = """<!doctype html><title>Airlines</title><table><tr><th>code</th><th>name</th></tr>

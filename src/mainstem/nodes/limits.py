@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import integer, number
 
+LIMITS = "limits, as in limits=ms.limits(seconds=600)"
+"""What a parameter for limits takes."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -4,7 +4,7 @@ columns become known."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from mainstem.nodes.base import Deferred, Node, NodeRef, check_column, names, refused
@@ -12,7 +12,6 @@ from mainstem.nodes.checks import Check
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.kinds import (
     Kind,
-    a,
     boolean,
     column,
     columns,
@@ -25,7 +24,6 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.kinds import known as known_kind
-from mainstem.nodes.limits import Limits
 
 KnownSpec = Literal["always"] | str | Deferred | Mapping[str, Any] | None
 """When columns become known: `"always"`, an instant column's name, an Ibis expression, or a mapping from columns to
@@ -77,29 +75,6 @@ class Source(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Api(Source):
-    """A JSON API that is read page by page. `records` is the JSON path of the rows within a page."""
-
-    url: str
-    records: str = "$"
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cursor_param: str | None = None
-    paging: Literal["auto", "page", "offset", "link", "none"] = "auto"
-    limits: Limits = Limits()  # noqa: RUF009
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Web(Source):
-    """Rows of a web page. `rows` and the values of `fields` are CSS selectors; the latter apply within a row."""
-
-    url: str
-    rows: str
-    fields: Mapping[str, str]
-    limits: Limits = Limits()  # noqa: RUF009
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Stream(Source):
     """Events that are pushed to Mainstem. `history` is the table of events before the stream began.
 
@@ -135,90 +110,6 @@ COLLECTED: dict[str, Any] = {
 }
 TIME: Kind = optional(column)
 _NAMED = {said: kind for said, kind in META.items() if said != "name"}
-
-
-_LIMITS = a(Limits, "limits, as in limits=ms.limits(seconds=600)")
-
-
-@declared(
-    limits=_LIMITS,
-    url=text,
-    records=text,
-    time=TIME,
-    cursor=optional(column),
-    cursor_param=optional(text),
-    params=optional(mapping(text)),
-    headers=optional(mapping(text)),
-    paging=word("auto", "page", "offset", "link", "none"),
-    **COLLECTED,
-)
-def api(
-    url: str,
-    *,
-    records: str = "$",
-    key: str | Sequence[str] | None = None,
-    time: str | None = None,
-    known: KnownSpec = None,
-    schema: Mapping[str, str] | None = None,
-    cursor: str | None = None,
-    cursor_param: str | None = None,
-    params: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    paging: Literal["auto", "page", "offset", "link", "none"] = "auto",
-    limits: Limits = Limits(),  # noqa: B008
-    checks: Sequence[Check] = (),
-    **meta: Any,
-) -> Api:
-    """Declare a JSON API. With a `cursor` column, its last value is sent as `cursor_param` (default: the column's
-    name).
-
-    `headers`, and the password of the URL, go to the URL's origin only: not to another one that the server redirects or
-    links to. `limits` is what the server may take of resources, as in `ms.limits(seconds=600)`.
-    """
-    return Api(
-        url=url,
-        records=records,
-        key=names(key),
-        time=time,
-        known=known,
-        schema=schema,
-        cursor=cursor,
-        cursor_param=cursor_param or cursor,
-        params=dict(params or {}),
-        headers=dict(headers or {}),
-        paging=paging,
-        limits=limits,
-        checks=tuple(checks),
-        **meta,
-    )
-
-
-@declared(url=text, rows=text, fields=mapping(text, at_least=1), limits=_LIMITS, **COLLECTED)
-def web(
-    url: str,
-    *,
-    rows: str,
-    fields: Mapping[str, str],
-    key: str | Sequence[str] | None = None,
-    known: KnownSpec = None,
-    schema: Mapping[str, str] | None = None,
-    limits: Limits = Limits(),  # noqa: B008
-    checks: Sequence[Check] = (),
-    **meta: Any,
-) -> Web:
-    """Declare rows of an HTML page: one row per element of the CSS selector `rows`, one column per entry
-    of `fields`. `limits` are as in `api`."""
-    return Web(
-        url=url,
-        rows=rows,
-        fields=dict(fields),
-        limits=limits,
-        key=names(key),
-        known=known,
-        schema=schema,
-        checks=tuple(checks),
-        **meta,
-    )
 
 
 def _feeding(name: str, value: Any) -> None:

@@ -55,13 +55,15 @@ class Clock:
         return min(self._timeout, left)
 
 
-def exchange(url: str, headers: Mapping[str, str], method: str, clock: Clock, most: int) -> Answer:
+def exchange(
+    url: str, headers: Mapping[str, str], method: str, clock: Clock, most: int, sent: bytes | None = None
+) -> Answer:
     """Return the answer to a request. Its body is read if the status is 2xx, and has at most `most` bytes.
 
     Proxies are those of the environment, as for every Python program. Raises `SourceError`, `OSError`,
     `HTTPException`, and `ValueError` for a header or URL that HTTP does not allow.
     """
-    request = Request(url, headers=dict(headers), method=method)
+    request = Request(url, data=sent, headers=dict(headers), method=method)
     opener = OpenerDirector()
     for handler in (ProxyHandler(), _Http(clock), _Https(clock)):
         opener.add_handler(handler)

@@ -2,8 +2,8 @@
 
 An origin is scheme, host and port. The rules:
 
-- Headers and the password of the declared URL go to its origin only. They do not come back after a redirect to
-  another one.
+- Headers, credentials and the password of the declared URL go to its origin only. They do not come back after a
+  redirect to another one. Neither does the body of a request.
 - A redirect to another origin is followed without credentials. A redirect from https to http is refused.
 - A link to a next page at another origin is refused.
 - Body size, total time, pages and redirects are limited: `mainstem.nodes.limits`.
@@ -18,13 +18,17 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from mainstem.errors import SourceError, SourceUnreachable
 from mainstem.masking import brief, masked
 from mainstem.nodes.limits import Limits
+from mainstem.sources.credentials import Credentials
 from mainstem.sources.exchange import Answer, Clock, exchange
 from mainstem.sources.secrets import redact
 
@@ -33,6 +37,10 @@ TIMEOUT = 30.0
 """Seconds until a server must send something."""
 LOOK_TIMEOUT = 5.0
 """Seconds for a check for new data."""
+ATTEMPTS = 4
+"""The maximum number of requests for a page if the server is busy or broken."""
+BACKOFF = 0.3
+"""Seconds before the second attempt. The delay doubles each time."""
 BUSY = (429, 500, 502, 503, 504)
 """The statuses of a server that is asked again."""
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -45,8 +53,8 @@ class Client:
     """Requests to the server of one source, whose declared `url` and `headers` have their variables expanded.
 
     `shown` is the URL for errors. `timeout` is the number of seconds that the server may be silent. A server that is
-    busy or unreachable is asked up to `attempts` times, at first after `backoff` seconds. The client's time, the
-    `seconds` of `limits`, begins with its construction.
+    busy or unreachable is asked up to `attempts` times, at first after `backoff` seconds, or when it says by
+    `Retry-After`. The client's time, the `seconds` of `limits`, begins with its construction.
     """
 
     def __init__(
@@ -59,51 +67,81 @@ class Client:
         timeout: float = TIMEOUT,
         attempts: int = 1,
         backoff: float = 0.0,
+        credentials: Credentials | None = None,
     ) -> None:
         self.limits = limits
         self.shown = shown
         self.home = origin(url, shown)
-        self._credentials = {**_basic(url), **headers}
+        self._headers = {**_basic(url), **headers}
+        self._credentials = credentials or Credentials()
         self._clock = Clock(limits.seconds, timeout)
         self._attempts, self._backoff = attempts, backoff
 
     def at(self, url: str) -> Client:
         """Return a client for another origin, without credentials, within the same time."""
         other = copy(self)
-        other.home, other._credentials = origin(url, self.shown), {}
+        other.home, other._headers, other._credentials = origin(url, self.shown), {}, Credentials()
         return other
 
-    def get(self, url: str) -> Answer:
-        """Return the answer to a GET. Raises `SourceUnreachable`, and `SourceError` for a status other than 2xx."""
-        return self.good(self.patiently(url))
+    def get(self, url: str, method: str = "GET", body: bytes | None = None, kind: str = "") -> Answer:
+        """Return the answer to a request, with a body of a media type. Raises `SourceUnreachable`, and `SourceError`
+        for a status other than 2xx."""
+        return self.good(self.patiently(url, method, body, kind))
 
-    def patiently(self, url: str) -> Answer:
-        """Return the answer to a GET, whatever its status, after all attempts. Raises `SourceError`."""
+    def patiently(self, url: str, method: str = "GET", body: bytes | None = None, kind: str = "") -> Answer:
+        """Return the answer to a request, whatever its status, after all attempts. Raises `SourceError`."""
         for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
+            last, wait = attempt == self._attempts, self._backoff * 2 ** (attempt - 1)
             try:
-                answer = self.ask(url)
+                answer = self.ask(url, method, body, kind)
             except SourceUnreachable:
                 if last:
                     raise
             else:
                 if last or answer.status not in BUSY:
                     return answer
-            time.sleep(max(0.0, min(self._backoff * 2 ** (attempt - 1), self._clock.left)))
+                wait = self._asked(answer, wait)
+            time.sleep(max(0.0, min(wait, self._clock.left)))
         raise AssertionError("the last attempt returns or raises")
 
-    def ask(self, url: str, method: str = "GET") -> Answer:
+    def _asked(self, answer: Answer, wait: float) -> float:
+        """Return the seconds that the server asks to wait. Raises `SourceError` if there is no time for it."""
+        asked = retry_after(answer.headers.get("Retry-After"))
+        if asked is not None and asked > self._clock.left:
+            error = refused(answer.status, self.shown)
+            error.got = f"Retry-After: {asked:,.0f} s"
+            error.expected = f"an answer within {self._clock.left:,.0f} s"
+            error.hint = "run again later; limits=ms.limits(seconds=…) allows more"
+            raise error
+        return wait if asked is None else asked
+
+    def ask(self, url: str, method: str = "GET", body: bytes | None = None, kind: str = "") -> Answer:
         """Return the answer after redirects, whatever its status. Raises `SourceError`, `SourceUnreachable`."""
         if origin(url, self.shown) != self.home:
             raise self._elsewhere(url)
-        credentials = self._credentials
+        answer = self._redirecting(url, method, body, kind)
+        at_home = origin(answer.url, self.shown) == self.home
+        if answer.status == 401 and at_home and self._credentials.renew():
+            return self._redirecting(url, method, body, kind)
+        return answer
+
+    def _redirecting(self, url: str, method: str, body: bytes | None, kind: str) -> Answer:
+        is_home = True
         for _ in range(self.limits.redirects + 1):
-            answer = self._exchange(url, credentials, method)
+            answer = self._exchange(url, is_home, method, body, kind)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not location:
                 return answer
             url = self._redirected(url, location)
-            credentials = credentials if origin(url, self.shown) == self.home else {}
+            is_home = is_home and origin(url, self.shown) == self.home
+            if body is not None and (answer.status not in (307, 308) or not is_home):
+                raise SourceError(
+                    "the server redirects a request with a body",
+                    where=self.shown,
+                    got=f"{answer.status} to {brief(redact(url), 200)}",
+                    expected="an answer",
+                    hint="the body was not sent there; declare that url",
+                )
         raise SourceError(
             "the server redirects too often",
             where=self.shown,
@@ -112,10 +150,18 @@ class Client:
             hint="check the url; limits=ms.limits(redirects=…) allows more",
         )
 
-    def _exchange(self, url: str, credentials: Mapping[str, str], method: str) -> Answer:
-        headers = {"User-Agent": AGENT, "Accept-Encoding": "gzip, deflate", **credentials}
+    def _exchange(self, url: str, is_home: bool, method: str, body: bytes | None, kind: str) -> Answer:
+        headers = {"User-Agent": AGENT, "Accept-Encoding": "gzip, deflate"}
+        if body is not None:
+            headers["Content-Type"] = kind
+        to = _plain(url)
+        if is_home:
+            headers |= self._headers
+            headers |= self._credentials.headers()
+            to = _and_params(to, self._credentials.params())
         try:
-            return exchange(_plain(url), headers, method, self._clock, self.limits.bytes)
+            answer = exchange(to, headers, method, self._clock, self.limits.bytes, body)
+            return replace(answer, url=url)
         except SourceError as error:
             raise error.at(self.shown) from None
         except (OSError, HTTPException) as error:
@@ -214,6 +260,24 @@ def with_params(url: str, params: Mapping[str, Any]) -> str:
     return urlunsplit((scheme, host, path, "&".join(filter(None, (query, urlencode(params)))), fragment))
 
 
+def _and_params(url: str, params: Mapping[str, str]) -> str:
+    """Return `url` with parameters that it does not have."""
+    has = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    return with_params(url, {name: value for name, value in params.items() if name not in has})
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds of a header `Retry-After`, which has a number or a date; None for any other."""
+    text = (header or "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
 def origin(url: str, shown: str) -> Origin:
     """Return scheme, host and port. Raises `SourceError` for an address that is not of a web server."""
     try:
@@ -255,7 +319,8 @@ def _basic(url: str) -> dict[str, str]:
 
 def refused(status: int, shown: str) -> SourceError:
     """Return the error for an HTTP status."""
-    hint = {401: "headers={…} with a key", 403: "headers={…} with a key", 404: "check the url"}.get(status)
+    asks = "auth=ms.bearer(…) or the like"
+    hint = {401: asks, 403: asks, 404: "check the url"}.get(status)
     return SourceError(f"the server answered {status}", where=shown, expected="200", hint=hint).passing(status in BUSY)
 
 

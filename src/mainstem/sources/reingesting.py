@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import ibis
 
+from mainstem.nodes.apis import Api
 from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import CHECK, FILE, ORIGIN, RAW
-from mainstem.nodes.sources import Api
 from mainstem.planning.execution import Context
 from mainstem.ports import Snapshot
 

@@ -12,33 +12,43 @@ from mainstem.errors import SourceError
 from mainstem.sources.http import Client, parsed
 
 
+class EndOfPages(Exception):
+    """The server says that there is no such page, behind the last one."""
+
+
 class ClientSession(requests.Session):
     """A session whose requests are made by `client`.
 
-    Of a prepared request only the URL is used: the client knows the credentials, and to whom they go. A URL that was
-    requested before raises the error of `repeated`.
+    Of a prepared request only URL, method and body are used: the client knows the credentials, and to whom they go. A
+    request that was made before raises the error of `repeated`. A status of which `ended` is true raises `EndOfPages`.
     """
 
-    def __init__(self, client: Client, repeated: Callable[[], SourceError]) -> None:
+    def __init__(
+        self, client: Client, repeated: Callable[[], SourceError], ended: Callable[[int], bool] = lambda _: False
+    ) -> None:
         super().__init__()
         self.trust_env = False
         self.adapters.clear()
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(client, repeated))
+            self.mount(scheme, _Adapter(client, repeated, ended))
 
 
 class _Adapter(BaseAdapter):
-    def __init__(self, client: Client, repeated: Callable[[], SourceError]) -> None:
+    def __init__(self, client: Client, repeated: Callable[[], SourceError], ended: Callable[[int], bool]) -> None:
         super().__init__()
-        self._client, self._repeated = client, repeated
-        self._visited = set[str]()
+        self._client, self._repeated, self._ended = client, repeated, ended
+        self._visited = set[tuple[str, bytes]]()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
-        url = str(request.url)
-        if url in self._visited:
+        url, method = str(request.url), str(request.method)
+        body: Any = request.body.encode() if isinstance(request.body, str) else request.body
+        if (url, body or b"") in self._visited:
             raise self._repeated()
-        self._visited.add(url)
-        answer = self._client.get(url)
+        self._visited.add((url, body or b""))
+        answer = self._client.patiently(url, method, body, "application/json")
+        if self._ended(answer.status):
+            raise EndOfPages
+        self._client.good(answer)
         response = _Response(parsed(answer, self._client.shown))
         response.status_code, response.url, response.request = answer.status, url, request
         response.headers.update(answer.headers.items())

@@ -29,6 +29,7 @@ S = TypeVar("S", bound=Source)
 _ASIDE = (
     *("known", "limits", "contract", "write", "lag", "deleted", "tls", "storage"),
     *("from_", "servers", "settings", "registry", "start", "expired"),
+    *("auth", "method", "body"),
 )
 """What is not part of a fingerprint as it is declared: how a source is reached or judged, not what its rows are."""
 
@@ -90,7 +91,8 @@ def _later(node: Source, table: ibis.Table) -> list[str]:
 
     deleted = getattr(node, "deleted", None)
     marks = [] if deleted is None else [of_expression(resolve_boolean(table, deleted))]
-    return (["merge"] if getattr(node, "merges", False) else []) + marks
+    posted = [canonical(getattr(node, "body", None) or {})] if getattr(node, "method", "GET") == "POST" else []
+    return (["merge"] if getattr(node, "merges", False) else []) + marks + posted
 
 
 class CollectedKind(AnySource[Source]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,24 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import MainstemError, MissingExtra, SourceError
 from mainstem.graph.fingerprint import canonical, digest
-from mainstem.nodes.sources import Api
+from mainstem.nodes.apis import Api
+from mainstem.nodes.limits import Limits
+from mainstem.nodes.paging import Offset, Page, settled
 from mainstem.ports import Engine
+from mainstem.sources.authorising import credentials_of
 from mainstem.sources.extraction import Extraction, Request
-from mainstem.sources.http import LOOK_TIMEOUT, TIMEOUT, Client, parsed, validators, with_params
+from mainstem.sources.http import (
+    ATTEMPTS,
+    BACKOFF,
+    LOOK_TIMEOUT,
+    TIMEOUT,
+    Client,
+    parsed,
+    validators,
+    with_params,
+)
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.progress import last_of, rows_at_last
-from mainstem.sources.records import records_at
-from mainstem.sources.secrets import expand_all, expand_url, redact
+from mainstem.sources.records import records_at, with_value
+from mainstem.sources.secrets import expand_all, expand_url, expanded, redact
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ATTEMPTS = 4
-"""The maximum number of requests for a page if the server is busy or broken."""
-BACKOFF = 0.3
-"""Seconds before the second attempt. The delay doubles each time."""
-PAGE = 1_000
-"""Rows per request, if paging is by offset."""
 
 UP_TO_DATE = "nothing beyond the cursor"
 
@@ -55,7 +61,7 @@ class ApiKind(SourceKind[Api]):
     def introspect(self, source: Api, root: Path, engine: Engine) -> Mapping[str, str]:
         from mainstem.sources.inference import type_of
 
-        page = _first(source, _client(source, timeout=TIMEOUT))
+        page = _first(source, _client(source, timeout=TIMEOUT, attempts=ATTEMPTS, backoff=BACKOFF))
         rows = records_at(page, source.records, redact(source.url))
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: type_of([row.get(name) for row in rows]) for name in names}
@@ -63,7 +69,7 @@ class ApiKind(SourceKind[Api]):
     def observe(self, source: Api, root: Path, cursor: str | None) -> str | None:
         if source.cursor and source.cursor_param and cursor is not None:
             return _beyond(source, cursor)
-        if source.paging == "none" and source.cursor is None:
+        if source.paging == "none" and source.cursor is None and source.method == "GET":
             url = with_params(expand_url(source.url), expand_all(source.params))
             return validators(_looking(source), url)
         return None  # later pages may change under the same first page
@@ -72,7 +78,8 @@ class ApiKind(SourceKind[Api]):
         return UP_TO_DATE if source.cursor else self.observe(source, root, None)
 
     def identity(self, source: Api) -> Mapping[str, Any]:
-        return {name: getattr(source, name) for name in ("url", "records", "params", "cursor")}
+        asked = {"body": source.body or {}} if source.method == "POST" else {}
+        return {**{name: getattr(source, name) for name in ("url", "records", "params", "cursor")}, **asked}
 
 
 # ── extraction ────────────────────────────────────────────────────────────────────────────────────────
@@ -122,15 +129,29 @@ def _pages(request: Request) -> Iterator[list[Any]]:
 
 def _answers(request: Request) -> Iterator[Any]:
     """Yield the JSON of each page."""
-    rest_client, session_class = _dlt()
+    rest_client, session_class, end_of_pages = _dlt()
+    from mainstem.sources.paging import paginator
+
     node: Api = request.node
     address = expand_url(node.url)
     client = _client(node, timeout=TIMEOUT, attempts=ATTEMPTS, backoff=BACKOFF)
     logging.getLogger("dlt").setLevel(logging.ERROR)  # it warns whenever an API has only one page
-    with session_class(client, lambda: _repeated(node, f"{request.where}, {client.shown}")) as session:
-        rest = rest_client(address, session=session)
-        for page in rest.paginate(address, params=_params(node, request.cursor), paginator=_paginator(node)):
-            yield page.response.json()
+    params, body = _asked(node, request.cursor)
+    where = f"{request.where}, {client.shown}"
+
+    def probe(further: Mapping[str, Any]) -> Any:
+        answer = client.ask(with_params(address, {**params, **further}))
+        return parsed(answer, client.shown) if 200 <= answer.status < 300 else None
+
+    paging = paginator(node, where, probe)
+    ended = getattr(paging, "ended_by", lambda _: False)
+    with session_class(client, lambda: _repeated(node, where), ended) as session:
+        rest, asked = rest_client(address, session=session), {"params": params, "json": body, "paginator": paging}
+        try:
+            for page in rest.paginate(address, method=node.method, data_selector="$", **asked):
+                yield page.response.json()
+        except end_of_pages:
+            return
 
 
 def _repeated(node: Api, where: str) -> SourceError:
@@ -152,52 +173,58 @@ def _too_many(most: int, where: str) -> SourceError:
     )
 
 
-def _client(node: Api, **patience: Any) -> Client:
-    return Client(expand_url(node.url), expand_all(node.headers), node.limits, shown=redact(node.url), **patience)
+def _client(node: Api, limits: Limits | None = None, **patience: Any) -> Client:
+    url, headers, shown = expand_url(node.url), expand_all(node.headers), redact(node.url)
+    credentials = credentials_of(node.auth, node.limits)
+    return Client(url, headers, limits or node.limits, shown=shown, credentials=credentials, **patience)
 
 
 def _looking(node: Api) -> Client:
     """Return a client for a check for new data."""
-    quick = replace(node.limits, seconds=min(LOOK_TIMEOUT, node.limits.seconds))
-    headers = expand_all(node.headers)
-    return Client(expand_url(node.url), headers, quick, shown=redact(node.url), timeout=LOOK_TIMEOUT)
+    return _client(node, replace(node.limits, seconds=min(LOOK_TIMEOUT, node.limits.seconds)), timeout=LOOK_TIMEOUT)
 
 
 def _first(node: Api, client: Client, cursor: str | None = None) -> Any:
     """Return the JSON of the first page beyond the cursor."""
-    answer = client.get(with_params(expand_url(node.url), _params(node, cursor)))
+    params, body = _asked(node, cursor)
+    sent = None if body is None else json.dumps(body).encode()
+    answer = client.get(with_params(expand_url(node.url), params), node.method, sent, "application/json")
     return parsed(answer, client.shown)
 
 
-def _params(node: Api, cursor: str | None) -> dict[str, Any]:
+def _asked(node: Api, cursor: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the parameters and the body of the first request. What is beyond the cursor, and the page, are asked for
+    in the body if there is one."""
     last = last_of(cursor)
-    beyond = {} if last is None or not node.cursor_param else {node.cursor_param: last}
-    return {**expand_all(node.params), **beyond}
+    asked = {} if last is None or not node.cursor_param else {node.cursor_param: last}
+    asked |= _start(node)
+    params = expand_all(node.params)
+    if node.method == "GET":
+        return {**params, **asked}, None
+    body = expanded(node.body or {})
+    for name, value in asked.items():
+        body = with_value(body, name, value)
+    return params, body
 
 
-def _paginator(node: Api) -> Any:
-    from dlt.sources.helpers.rest_client import paginators as kinds
-
-    match node.paging:
-        case "page":
-            return kinds.PageNumberPaginator(base_page=1, total_path=None)
-        case "offset":
-            return kinds.OffsetPaginator(limit=PAGE, total_path=None)
-        case "link":
-            return kinds.JSONLinkPaginator()
-        case "none":
-            return kinds.SinglePagePaginator()
-    return None
+def _start(node: Api) -> dict[str, Any]:
+    """Return how the first request asks for its page."""
+    match settled(node.paging):
+        case Offset(param, size, size_param):
+            return {param: 0, **({size_param: size} if size else {})}
+        case Page(param, first, size, size_param):
+            return {param: first, **({size_param: size} if size else {})}
+    return {}
 
 
-def _dlt() -> tuple[Any, Any]:
+def _dlt() -> tuple[Any, Any, type[Exception]]:
     try:
         from dlt.sources.helpers.rest_client.client import RESTClient
 
-        from mainstem.sources.session import ClientSession
+        from mainstem.sources.session import ClientSession, EndOfPages
     except ImportError as error:
         raise MissingExtra.named("api", "dlt") from error
-    return RESTClient, ClientSession
+    return RESTClient, ClientSession, EndOfPages
 
 
 # ── observation ───────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from mainstem.errors import MissingExtra, SourceError
-from mainstem.nodes.sources import Web
+from mainstem.nodes.web import Web
 from mainstem.ports import Engine
 from mainstem.sources.exchange import Answer
 from mainstem.sources.extraction import Extraction, Request
