@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mainstem.models.report import Report
     from mainstem.nodes.descriptions import Description
     from mainstem.project.suggest import Suggestions
+    from mainstem.sources.looking import Look
 
 SPLITS = ("train", "gap", "test", "unlabelled")
 FOLD = re.compile(r"fold [1-9]\d?")
@@ -115,6 +116,24 @@ class Telling(Branch):
         from mainstem.project.suggest import suggestions
 
         return suggestions(self, name)
+
+    # ── sources ──────────────────────────────────────────────────────────────────────────────────────
+
+    def look(self, source: str, rows: int = 5) -> Look:
+        """Return what a source has now, without collecting it: columns beside the known ones, rows, and how fresh they
+        are. Raises `UnknownName`, and `SourceError` if it cannot be read."""
+        from mainstem.project.looking import look_at
+
+        return look_at(self, source, rows)
+
+    def infer(self, place: str, table: str | None = None) -> str:
+        """Return a declaration as code for files, an API, or a table of a database, as its rows suggest.
+
+        Raises `DefinitionError`, `SourceError`.
+        """
+        from mainstem.project.looking import infer
+
+        return infer(self, place, table)
 
 
 def _is_checked(definition: Definition) -> bool:

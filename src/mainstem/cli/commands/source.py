@@ -1,6 +1,8 @@
-"""`mainstem source`: the schemas of sources."""
+"""`mainstem source`: look at sources, propose declarations, lock schemas."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -17,3 +19,30 @@ def lock(directory: Directory = HERE, branch: Branch = "main", profile: Profile 
     """Write the schemas that sources have now to schemas.lock: columns that runs added, types that they widened."""
     with opened(directory, profile, branch) as project:
         output(json).locked(project.lock())
+
+
+@command(app, "mainstem source test orders")
+def test(
+    name: Annotated[str, typer.Argument(metavar="SOURCE", help="The name of a source of the project.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, max=1000, help="How many rows.")] = 5,
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Look at a source, and collect nothing: is it there, its schema beside the known one, some rows, how fresh."""
+    with opened(directory, profile) as project:
+        output(json).looked(project.look(name, limit))
+
+
+@command(app, 'mainstem source infer "data/orders/*.csv"')
+def infer(
+    place: Annotated[str, typer.Argument(metavar="URL|GLOB", help="Files, an API, or a database with --table.")],
+    table: Annotated[str | None, typer.Option(metavar="NAME", help="The table of a database.")] = None,
+    directory: Directory = HERE,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Print a declaration of files, an API or a table as Python code, with key, time and known as its rows suggest."""
+    with opened(directory, profile) as project:
+        code = project.infer(place, table)
+    output(json).said(code.rstrip(), code=code)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mainstem.project.branches import BranchInfo
     from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
+    from mainstem.sources.looking import Look
 
 
 class JsonOutput:
@@ -109,6 +110,9 @@ class JsonOutput:
 
     def keys(self, keys: Sequence[Any]) -> None:
         _print(keys)
+
+    def looked(self, found: Look) -> None:
+        _print(found)
 
     def locked(self, found: Mapping[str, Evolved]) -> None:
         columns = ((name, evolved.items()) for name, evolved in found.items())

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import changes, descriptions, differences, explanations, keeping, nodes, runs, tables
+from mainstem.cli.render import changes, descriptions, differences, explanations, keeping, looks, nodes, runs, tables
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant, named
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mainstem.project.branches import BranchInfo
     from mainstem.project.compaction import Compacted
     from mainstem.project.suggest import Suggestions
+    from mainstem.sources.looking import Look
 
 WIDTH_IN_A_PIPE = 120
 
@@ -137,6 +138,9 @@ class TextOutput:
     def keys(self, keys: Sequence[Any]) -> None:
         rows = [(k.name, ", ".join(k.scopes), instant(k.created_at)) for k in keys]
         self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
+
+    def looked(self, found: Look) -> None:
+        self._show(*looks.look(found, self.out.width))
 
     def locked(self, found: Mapping[str, Evolved]) -> None:
         rows = [(name, c, was or "new", now) for name, evolved in found.items() for c, (was, now) in evolved.items()]
