@@ -1,4 +1,4 @@
-"""Web pages: rows by CSS selectors, as far as robots.txt allows."""
+"""Web pages: rows by selectors, from page to page by links, as far as robots.txt allows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from mainstem.nodes.web import Web
 from mainstem.ports import Engine
 from mainstem.sources.exchange import Answer
 from mainstem.sources.extraction import Extraction, Request
-from mainstem.sources.http import AGENT, LOOK_TIMEOUT, TIMEOUT, Client, origin, validators
+from mainstem.sources.http import AGENT, LOOK_TIMEOUT, TIMEOUT, Client, Origin, origin, validators
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.secrets import expand_url, redact
 
@@ -49,12 +51,15 @@ class WebKind(SourceKind[Web]):
         return dict.fromkeys(source.fields, "string")
 
     def observe(self, source: Web, root: Path, cursor: str | None) -> str | None:
+        if source.next or source.follow:
+            return None  # another page may change under the same first page
         quick = replace(source.limits, seconds=min(LOOK_TIMEOUT, source.limits.seconds))
         url = expand_url(source.url)
         return validators(Client(url, {}, quick, shown=redact(source.url), timeout=LOOK_TIMEOUT), url)
 
     def identity(self, source: Web) -> Mapping[str, Any]:
-        return {name: getattr(source, name) for name in ("url", "cursor", "rows", "fields")}
+        more = {name: getattr(source, name) for name in ("next", "follow") if getattr(source, name)}
+        return {**{name: getattr(source, name) for name in ("url", "cursor", "rows", "fields")}, **more}
 
 
 def _batches(request: Request) -> Iterator[pa.RecordBatch]:
@@ -73,33 +78,85 @@ def selected(node: Web, where: str) -> list[dict[str, Any]]:
     for library in ("parsel", "protego"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtra.named("web", library)
-    url, shown = expand_url(node.url), redact(node.url)
-    answer = _fetched(
-        Client(url, {}, node.limits, shown=shown, timeout=TIMEOUT, attempts=ATTEMPTS, backoff=BACKOFF), url
-    )
-    job = {"url": answer.url, "page": _text(answer, shown), "rows": node.rows, "fields": dict(node.fields)}
-    found = _run(job, shown)
-    if not found["rows"]:
-        raise _nothing(node, found["elements"], f"{where}, {shown}")
-    return list(found["rows"])
+    return list(_Crawl(node, where).rows())
 
 
-def _fetched(client: Client, url: str) -> Answer:
-    """Return the page. Raises `SourceError` if robots.txt does not allow it, also where a redirect leads to."""
-    _permitted(client, url)
-    answer = client.get(url)
-    if origin(answer.url, client.shown) != client.home:
-        _permitted(client.at(answer.url), answer.url)
-    return answer
+class _Crawl:
+    """The pages of a source, each once: first those of a list, then those that they link to."""
 
+    def __init__(self, node: Web, where: str) -> None:
+        self.node, self.shown = node, redact(node.url)
+        self.where = f"{where}, {self.shown}"
+        self.start = expand_url(node.url)
+        patience: Any = {"timeout": TIMEOUT, "attempts": ATTEMPTS, "backoff": BACKOFF}
+        self.client = Client(self.start, {}, node.limits, shown=self.shown, **patience)
+        self.links = {n: s for n, s in (("next", node.next), ("follow", node.follow)) if s is not None}
+        self._rules: dict[Origin, Any] = {}
+        self._elements = 0
 
-def _permitted(client: Client, url: str) -> None:
-    from protego import Protego
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows. Raises `SourceError` if no page has one."""
+        waiting, known, read, found = deque([(self.start, 0)]), {self.start}, 0, False
+        while waiting:
+            url, depth = waiting.popleft()
+            read += 1
+            if read > self.node.limits.pages:
+                raise self._too_many()
+            page = self._page(url, is_first=read == 1)
+            if depth > 0 or not self.node.follow:
+                self._elements += page["elements"]
+                found = found or bool(page["rows"])
+                yield from page["rows"]
+            for link, far in self._further(page["links"], depth):
+                if link not in known:
+                    known.add(link)
+                    waiting.append((link, far))
+        if not found:
+            raise _nothing(self.node, self._elements, self.where)
 
-    robots = client.patiently(urljoin(url, "/robots.txt"))
-    rules = robots.body[:_ROBOTS].decode("utf-8", "replace") if robots.status == 200 else ""
-    if not Protego.parse(rules).can_fetch(url, AGENT):
-        raise SourceError("robots.txt does not allow this page", where=client.shown, hint="ask the site's owner")
+    def _further(self, links: Mapping[str, list[str]], depth: int) -> Iterator[tuple[str, int]]:
+        """Yield the links of a page within the origin and the depth."""
+        steps = [(link, depth) for link in links.get("next", [])]
+        steps += [(link, depth + 1) for link in links.get("follow", []) if depth < self.node.depth]
+        for link, far in steps:
+            if link.startswith(("http://", "https://")) and origin(link, self.shown) == self.client.home:
+                yield link, far
+
+    def _page(self, url: str, *, is_first: bool) -> dict[str, Any]:
+        """Return the rows and links of a page. Raises `SourceError` if robots.txt does not allow it, also where a
+        redirect leads to."""
+        delay = self._permitted(self.client, url)
+        if not is_first and delay:
+            time.sleep(min(delay, self.node.limits.seconds))
+        answer = self.client.get(url)
+        if origin(answer.url, self.shown) != self.client.home:
+            self._permitted(self.client.at(answer.url), answer.url)
+        text, fields = _text(answer, self.shown), dict(self.node.fields)
+        job = {"url": answer.url, "page": text, "rows": self.node.rows, "fields": fields, "links": self.links}
+        return _run(job, self.shown)
+
+    def _permitted(self, client: Client, url: str) -> float:
+        """Return the seconds that robots.txt asks to wait between pages. It is read once."""
+        from protego import Protego
+
+        if client.home not in self._rules:
+            robots = client.patiently(urljoin(url, "/robots.txt"))
+            text = robots.body[:_ROBOTS].decode("utf-8", "replace") if robots.status == 200 else ""
+            self._rules[client.home] = Protego.parse(text)
+        rules = self._rules[client.home]
+        if not rules.can_fetch(url, AGENT):
+            raise SourceError("robots.txt does not allow this page", where=client.shown, hint="ask the site's owner")
+        return float(rules.crawl_delay(AGENT) or 0.0)
+
+    def _too_many(self) -> SourceError:
+        most = self.node.limits.pages
+        return SourceError(
+            "the site has too many pages",
+            where=self.where,
+            got=f"more than {most:,} pages",
+            expected=f"at most {most:,} pages",
+            hint="limits=ms.limits(pages=…) allows more",
+        )
 
 
 def _text(answer: Answer, shown: str) -> str:
