@@ -125,8 +125,8 @@ SourceError: a row has 4 columns instead of 6
      where  flights (flights.py:10  flights = ms.files(…)): /project/data/flights.csv, line 121
        got  F119,EWR,1147,2013-12-01T11:
   expected  6 columns
-      hint  if it is the last line, the file is truncated: fetch it again; options={"null_padding": True} reads what is missing as null; \
-contract="quarantine" sets such lines aside
+      hint  if it is the last line, the file is truncated: fetch it again; \
+options={"null_padding": True} reads what is missing as null; contract="quarantine" sets such lines aside
 """
         + NOTHING_PUBLISHED.format("collect flights")
     )
