@@ -17,6 +17,7 @@ from mainstem.errors import DefinitionError, RequestError
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
 from mainstem.serving.decisions.exploring import draws
+from mainstem.serving.decisions.offers import MOST_TOGETHER
 from mainstem.serving.service import Service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -255,6 +256,43 @@ def test_too_many_candidates_are_refused() -> None:
         made.promote("demand")
         with pytest.raises(RequestError, match="too many candidates"):
             made.predict("quote", [{"shelf": "s1"}])
+
+
+def test_candidates_of_many_rows_together_are_bounded(project: Any) -> None:
+    rows = [{"person": "p3"}] * (MOST_TOGETHER // 30 + 1)
+    with pytest.raises(RequestError, match="too many candidates together"):
+        project.predict("recommend", rows)
+
+
+def test_features_of_a_python_function_wait_for_the_candidate() -> None:
+    shop = nodes(candidates=ms.grid(price=ms.steps(5, 9, 1)))
+    twice = ms.on_demand(twice=lambda row: row.price * 2)
+    shop["demand"] = ms.model(
+        examples=shop["sales"], prediction_time=_.at - ibis.interval(hours=1), target=_.sold,
+        features=[shop["stand"], "price", twice], candidates=["linear"],
+    )  # fmt: skip
+    shop["quote"] = ms.endpoint(shop["demand"], candidates=ms.grid(price=ms.steps(5, 9, 1)), decide=PROFIT)
+    with ms.testing.project(shop, {n: data()[n] for n in ("sales", "shelves")}) as made:
+        made.run()
+        made.promote("demand")
+        (answer,) = made.predict("quote", [{"shelf": "s1"}])
+    assert answer["offered"] == 5
+
+
+def test_a_bound_may_not_depend_on_the_candidate() -> None:
+    late = ms.on_demand(twice=_.price * 2)
+    shop = nodes(candidates=PRICES)
+    demand: Any = shop["demand"]
+    shop["demand"] = ms.model(
+        examples=shop["sales"], prediction_time=demand.prediction_time, target=_.sold,
+        features=[shop["stand"], "price", late], candidates=["linear"],
+    )  # fmt: skip
+    shop["quote"] = ms.endpoint(shop["demand"], candidates=ms.grid(price=ms.steps(1, _.twice, 1)), decide=PROFIT)
+    with (
+        pytest.raises(DefinitionError, match="'twice'"),
+        ms.testing.project(shop, {n: data()[n] for n in ("sales", "shelves")}) as made,
+    ):
+        _graph = made.graph
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

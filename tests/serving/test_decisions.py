@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ibis
+import pyarrow as pa
 import pytest
 from ibis import _
 
 import mainstem as ms
+from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import DefinitionError, MainstemError
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
-from mainstem.serving.decisions.policy import policy_of
+from mainstem.serving.decisions.policy import path_of, policy_of
 from mainstem.serving.service import Service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -250,3 +253,12 @@ def test_an_unknown_class_makes_only_its_endpoint_unavailable() -> None:
         with pytest.raises(MainstemError) as problem:
             made.predict("sort", asked(1))
     assert "'smal'" in str(problem.value) and "small" in str(problem.value.hint)
+
+
+@pytest.mark.parametrize("name", ["a.b", "N/A", "$10", "plain", "[x]"])
+def test_the_engine_reads_the_scores_of_any_class(name: str) -> None:
+    rows = ibis.table({"scores": "string"}, name="rows")
+    found = rows.select(score=rows.scores.cast("json")[path_of(name)].float)
+    held = pa.table({"scores": [json.dumps({name: 0.25, "other": 0.75})]})
+    with DuckdbEngine().session({"rows": held}) as session:
+        assert session.fetch(found)["score"].to_pylist() == [0.25]

@@ -220,6 +220,17 @@ def test_a_span_is_read_again(bench, run, write):
     assert bench.collect(node).message == "nothing new"
 
 
+def test_a_span_beyond_the_cursor_leaves_no_row_out(bench, run):
+    node = orders()
+    run(put(1, "new", 1))
+    bench.collect(node)
+    run(put(2, "new", 2), put(5, "new", 5))
+    bench.collect(node, between=Span(second_of(datetime(2026, 1, 1, 4, tzinfo=UTC))))
+    assert found(bench) == {1: "new", 5: "new"}
+    bench.collect(node)
+    assert found(bench) == {1: "new", 2: "new", 5: "new"}
+
+
 # ── what is set aside ─────────────────────────────────────────────────────────────────────────────────
 
 

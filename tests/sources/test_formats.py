@@ -285,3 +285,19 @@ def test_a_header_that_is_no_text_is_refused(bench, content):
     with pytest.raises(SourceError, match="header of a CSV file is not text") as error:
         bench.collect(files("data/*.csv"))
     assert "encoding" in str(error.value)
+
+
+def test_files_above_the_project_are_staged_beside_nothing_of_their_own(bench, tmp_path):
+    above = bench.root.parent / "above"
+    above.mkdir()
+    own = above / "a.csv"
+    own.write_bytes(b"id,v\r\n1,x\n2,y\r\n")
+    bench.collect(files("../above/*.csv", key="id"))
+    assert [(row["id"], row["_file"]) for row in rows(bench)] == [(1, "../above/a.csv"), (2, "../above/a.csv")]
+    assert own.read_bytes() == b"id,v\r\n1,x\n2,y\r\n"
+
+
+def test_members_of_another_format_are_told(bench):
+    put(bench, "a.csv.zip", zipped(**{"one.csv": CSV, "two.tsv": "id\tv\n9\tz\n"}))
+    outcome = bench.collect(files("data/*.csv.zip"))
+    assert "1 of other formats left out of archives: data/a.csv.zip/two.tsv" in outcome.message

@@ -93,5 +93,10 @@ def test_another_scheme_is_opened_by_fsspec(bench):
 
     memory = fsspec.filesystem("memory")
     memory.pipe("/shop/a.csv", b"id\n1\n")
-    bench.collect(files("memory:///shop/*.csv"))
+    source = files("memory:///shop/*.csv")
+    bench.collect(source)
     assert [id for id, _ in rows(bench)] == [1]
+    memory.pipe("/shop/a.csv", b"id\n2\n")  # as long as before, and this file system tells no time of change
+    bench.collect(source)
+    assert [id for id, _ in rows(bench)] == [2]
+    assert bench.collect(source).message == "nothing new"

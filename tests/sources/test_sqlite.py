@@ -131,3 +131,17 @@ def test_a_database_that_is_locked_may_pass(bench, table):
         with pytest.raises(SourceUnreachable) as error:
             bench.collect(database(URL, table="t"), {"id": "int64"})
     assert error.value.transient and "locked" in error.value.got
+
+
+def test_a_cursor_that_is_no_value_is_set_aside_once_and_the_others_go_on(bench, table):
+    node = database(URL, table="t", cursor="at", contract="quarantine")
+    types = {"id": "string", "at": INSTANT}
+    table("id TEXT, at DATETIME", ("a1", "2026-01-01 10:00:00"))
+    bench.collect(node, types)
+    table("", ("b1", "2026-01-02 10:00:00"), ("b2", 1356998400), ("b3", "2026-01-03 10:00:00"))
+    outcome = bench.collect(node, types)
+    assert (outcome.rows_in, outcome.quarantined) == (3, 1)
+    table("", ("c1", "2026-01-04 10:00:00"))
+    outcome = bench.collect(node, types)
+    assert (outcome.rows_in, outcome.quarantined) == (1, 0)
+    assert bench.column("id") == ["a1", "b1", "b3", "c1"]

@@ -26,7 +26,7 @@ from mainstem.graph.bounds import Bounds, bounds_of
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.expressions import names_in, resolve_column
+from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import T, visible
 from mainstem.nodes.models import Model
 
@@ -127,7 +127,7 @@ class _Check:
         read = set(self.retrieval.columns)
         for action in self.retrieval.actions:
             if isinstance(action, Computation):
-                read.update(*(names_in(value) for value in action.node.features.values()))
+                read |= action.reads
             elif not self._finds_itself(action):
                 read.update(action.on)
         known = {name: self.examples.known[name] for name in self.retrieval.request if name in read}

@@ -38,6 +38,13 @@ class Computation:
     inputs: Mapping[str, str]
 
     @cached_property
+    def reads(self) -> frozenset[str]:
+        """The columns that the features read, also those of Python functions."""
+        row = ibis.table(self.inputs, name="row")
+        resolved = [resolve_column(row, value) for value in self.node.features.values()]
+        return frozenset(found.name for each in resolved for found in each.op().find(ops.Field))
+
+    @cached_property
     def function(self) -> RowFunction:
         return compile_on_demand(self.node.features, self.inputs)
 

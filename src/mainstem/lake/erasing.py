@@ -47,7 +47,10 @@ def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, 
 def in_raw(column: str, value: str) -> str:
     """Return a regular expression that finds a value of a column, at any depth, in a row that is JSON."""
     name, text = (re.escape(json.dumps(each, ensure_ascii=False)) for each in (column, value))
-    return rf"{name}: ?(?:{text}|{re.escape(value)}(?:\.0+)?)\s*[,}}\]]"
+    field = rf"{name}: ?(?:{text}|{re.escape(value)}(?:\.0+)?)\s*[,}}\]]"
+    # A line of a file and a message are texts without columns of their own: the value alone has to do.
+    word = rf"^(?:\"|\{{\"topic\": )(?:[\s\S]*[^0-9A-Za-z_])?{re.escape(value)}(?:[^0-9A-Za-z_][\s\S]*)?$"
+    return f"(?:{field})|(?:{word})"
 
 
 def typed(value: str, type: pa.DataType) -> pa.Scalar | None:

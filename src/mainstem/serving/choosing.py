@@ -14,15 +14,15 @@ from uuid import uuid4
 from msgspec import structs
 
 from mainstem.errors import RequestError
-from mainstem.features.retrieval import TIME, Computation, Retrieval
+from mainstem.features.retrieval import TIME, Retrieval
 from mainstem.logs.records import Prediction
 from mainstem.nodes.decisions import Top
-from mainstem.nodes.expressions import names_in
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.choices import Chooser
 from mainstem.serving.decisions.offers import Offering
+from mainstem.serving.decisions.phases import phases
 from mainstem.serving.decisions.ranking import VALUE
 from mainstem.serving.prediction_log import append
 from mainstem.serving.predictor import Answer, Columns, Log, Predictor
@@ -86,7 +86,7 @@ class ChoosingPredictor(Predictor):
         self.chooser = chooser
         self._offered = frozenset(chooser.offering.types.keys() & retrieval.request.keys())
         super().__init__(retrieval=retrieval, offered=self._offered, **parts)
-        self._first, self._then = _phases(retrieval, self._offered)
+        self._first, self._then = phases(retrieval, self._offered)
         self._request = [name for name in retrieval.request if name not in self._offered]
 
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
@@ -216,18 +216,3 @@ class ChoosingPredictor(Predictor):
         return structs.replace(
             self.prediction(made, at), request=answer.id, rank=rank, offered=answer.offered, propensity=propensity
         )
-
-
-def _phases(retrieval: Retrieval, offered: frozenset[str]) -> tuple[Retrieval, Retrieval]:
-    """Return what does not depend on the candidate, and what does, as two retrievals."""
-    first, then, varying = list[Any](), list[Any](), set(offered)
-    for action in retrieval.actions:
-        if isinstance(action, Computation):
-            read = {name for value in action.node.features.values() for name in names_in(value)}
-            brings, late = set(action.node.features), bool(read & varying) or bool(action.function.fallbacks)
-        else:
-            brings, late = set(action.columns), bool(set(action.on) & varying)
-        if late:
-            varying |= brings
-        (then if late else first).append(action)
-    return replace(retrieval, actions=tuple(first)), replace(retrieval, actions=tuple(then))

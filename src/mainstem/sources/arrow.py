@@ -261,6 +261,11 @@ def _first_unfit(column: pa.Array, field: pa.Field) -> Any:
     return column[low].as_py() if len(column) else None
 
 
+def unfit(column: pa.Array, field: pa.Field) -> pa.Array:
+    """Return which values cannot be cast."""
+    return pa.array([_fails(column.slice(row, 1), field) for row in range(len(column))], pa.bool_())
+
+
 def _fails(column: pa.Array, field: pa.Field) -> bool:
     try:
         _cast(column, field.type)

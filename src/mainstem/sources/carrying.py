@@ -106,8 +106,10 @@ def _may_hold(path: str, origins: Sequence[str]) -> bool:
     """Return whether the statistics of a data file allow rows from one of the origins."""
     import pyarrow.parquet as pq
 
+    from mainstem.sources.merging import leaf
+
     metadata = pq.read_metadata(path)
-    number = metadata.schema.names.index(FILE) if FILE in metadata.schema.names else None
+    number = leaf(metadata, FILE)
     if number is None:
         return False
     groups = (metadata.row_group(group).column(number).statistics for group in range(metadata.num_row_groups))

@@ -85,7 +85,7 @@ class _Collection:
         self.shape = Shape(self.node, self._known(), self.definition.where)
 
     def outcome(self, refresh: bool = False, between: Span | None = None) -> StepResult:
-        observed = settled(self.node, self.root)
+        observed = self._observed(between)
         extraction = self._extracted(refresh, between)
         layout = Layout(self.context, self.name, self._hidden(extraction))
         written = self._write(extraction, layout)
@@ -100,6 +100,17 @@ class _Collection:
         if self.base is not None and self._nothing_new(extraction, written, reached, target):
             return self._unchanged(reached, properties, message)
         return self._commit(extraction, layout, target, written, reached, properties, message)
+
+    def _observed(self, between: Span | None) -> str | None:
+        """Return what the source says of itself now. After a span there may still be rows that were not read."""
+        if self._span(between) is not None and self.base is not None:
+            return self.base.properties.get(OBSERVED)
+        return settled(self.node, self.root)
+
+    def _span(self, between: Span | None) -> Span | None:
+        """Return the span to read again, if the source can be read by one."""
+        can = self.node.cursor is not None and self.base is not None and is_by_time(self.definition)
+        return between if can else None
 
     def _extracted(self, refresh: bool, between: Span | None) -> Extraction:
         """Return what is new of the source, or all of it, or what is in a span."""
@@ -117,7 +128,7 @@ class _Collection:
                 self.context.engine,
                 self.context.report,
                 again,
-                between if is_by_cursor and is_by_time(self.definition) else None,
+                self._span(between),
             )
         )
         if refresh and extraction.change == Append():
@@ -174,7 +185,9 @@ class _Collection:
         drawn = written.drawn if not held.made and not bad else None
         if isinstance(extraction.change, Merge):
             stays = held
-            fresh, held, said = Replacing(context, self.node, extraction.change, target).of(came, stays)
+            fresh, held, said = Replacing(
+                context, self.node, extraction.change, target, is_again=self.retaken is not None
+            ).of(came, stays)
             drawn = drawn if fresh == came and not stays.paths else None
             rows = sum(file.rows for file in fresh) + set_apart
             if self._is_as_before(target, fresh, held):

@@ -30,9 +30,12 @@ class Watermark:
         state = json.loads(cursor) if cursor else {}
         self._last: Any = state.get("last")
         self._seen = frozenset(state.get("seen", ()))
+        self._odd = frozenset[str](state.get("odd", ()))
         self._greatest: Any = None
         self._type: Any = None
         self._there: set[str] = set()
+        self._new_odd: set[str] = set()
+        self._at_last: set[str] = set()
 
     def fresh(self, batch: pa.RecordBatch, values: pa.Array | None = None) -> pa.RecordBatch:
         """Return the rows of a batch beyond the last value, and the unseen rows at it.
@@ -47,15 +50,36 @@ class Watermark:
             batch, column = batch.filter(beyond), column.filter(beyond)
             unseen = self._unseen(batch, column, last)
             batch, column = batch.filter(unseen), column.filter(unseen)
+        elif self._last is not None:
+            at_last = pc.fill_null(pc.equal(column, _parsed(self._last, column.type)), False)
+            self._at_last |= {digest(row) for row in batch.filter(at_last).to_pylist()}
         self._advance(batch, column)
         return batch
+
+    def unseen(self, odd: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a batch that were not read before, by their digests: their cursors are no values of its
+        type."""
+        digests = [digest(row) for row in odd.to_pylist()]
+        self._new_odd |= set(digests)
+        return odd if self._again else odd.filter(pa.array([each not in self._odd for each in digests], pa.bool_()))
 
     def text(self) -> str | None:
         """Return the cursor to save, after all batches; None if there was no value."""
         last, there = self._last, set(self._seen)
         if self._greatest is not None and self._is_later():
             last, there = plain(self._greatest), set()
-        return None if last is None else json.dumps({"last": last, "seen": sorted(there | self._there)})
+        if last is None:
+            return None
+        odd = self._odd | self._new_odd
+        return json.dumps({"last": last, "seen": sorted(there | self._there), **({"odd": sorted(odd)} if odd else {})})
+
+    def text_of_span(self) -> str | None:
+        """Return the cursor to save after a span was read again. The next run goes on where it would have: there may be
+        rows before the span that were not read."""
+        if self._last is None:
+            return None
+        odd = {"odd": sorted(self._odd)} if self._odd else {}
+        return json.dumps({"last": self._last, "seen": sorted(self._seen | self._at_last), **odd})
 
     def _is_later(self) -> bool:
         """Return whether the greatest value of this time is beyond the last one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-Stamp = tuple[int, int]
-"""Size in bytes, and time of change in nanoseconds."""
+Stamp = tuple[int, int | None]
+"""Size in bytes, and time of change in nanoseconds; None at a place that does not tell it."""
 
 
 def stamp(file: Path) -> Stamp | None:

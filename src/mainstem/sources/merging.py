@@ -190,14 +190,20 @@ def _may_have(files: Sequence[str], column: str, keys: Any) -> list[str]:
         return list(files)
     for path in files:
         data = pq.read_metadata(path)
-        if column not in data.schema.names:
+        place = leaf(data, column)
+        if place is None:
             found.append(path)
             continue
-        place = data.schema.names.index(column)
         parts = [data.row_group(group).column(place).statistics for group in range(data.num_row_groups)]
         if any(part is None or not part.has_min_max or _overlaps(part, low, high) for part in parts):
             found.append(path)
     return found
+
+
+def leaf(data: Any, column: str) -> int | None:
+    """Return the place of a plain column in the metadata of a Parquet file. A field of a struct may have its name."""
+    paths = [data.schema.column(place).path for place in range(len(data.schema.names))]
+    return paths.index(column) if column in paths else None
 
 
 def _overlaps(part: Any, low: Any, high: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -34,11 +34,11 @@ class Replacing:
     node: Source
     change: Merge
     target: Target
+    is_again: bool = False
+    """Whether rows that were set aside come again: a later one that is stored stays."""
 
     def of(self, fresh: Sequence[DataFile], held: Stored) -> tuple[list[DataFile], Stored, str]:
         """Return the new rows that change something, what stays of the stored ones, and what happened, as text."""
-        from dataclasses import replace
-
         target = replace(self.target, file_bytes=FILE_BYTES)
         done = merged(self.context, held.paths, target, fresh, self._rules())
         rows = f"{sum(file.rows for file in done.new):,} merged by {', '.join(self.change.key)}"
@@ -50,7 +50,8 @@ class Replacing:
         marks: Condition | None = None
         if deleted is not None:
             marks = lambda rows: resolve_boolean(rows, deleted)  # noqa: E731
-        return Rules(self.change.key, self.change.column, deleted=marks, scope=self._scope())
+        rules = Rules(self.change.key, self.change.column, deleted=marks, scope=self._scope())
+        return replace(rules, keeps_later=self.is_again)
 
     def _scope(self) -> Condition | None:
         scope, column = self.change.scope, self.change.column
@@ -119,7 +120,9 @@ def _keys(rows: ibis.Table, key: Sequence[str]) -> dict[str, Any]:
     for name in key:
         value = rows[name].cast("string")
         if RAW in rows.columns:
-            said = rows[RAW].cast("json")[name].cast("string").re_replace('^"|"$', "")
-            value = ibis.coalesce(value, said)
+            held = rows[RAW].cast("json")[name]
+            said: Any = ibis.coalesce(held.str, held.cast("string"))
+            type = rows[name].type()
+            value = ibis.coalesce(value, said if type.is_string() else said.try_cast(type).cast("string"))
         found[f"_k_{name}"] = value
     return found

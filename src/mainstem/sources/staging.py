@@ -64,6 +64,7 @@ class Stage:
     format: Format
     mixed: frozenset[str] = frozenset()
     met: Callable[[str, Facts], None] = lambda path, facts: None
+    left_out: Callable[[str], None] = lambda member: None
 
     def is_needed(self, path: str) -> bool:
         """Return whether the engine cannot read the file where it is."""
@@ -75,7 +76,8 @@ class Stage:
     def set(self, paths: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
         """Yield a directory and the paths below it of the files to read. They are gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="mainstem-stage-") as scratch:
-            root = Path(scratch).resolve()
+            root = Path(scratch).resolve().joinpath(*["below"] * _deepest(paths))
+            root.mkdir(parents=True, exist_ok=True)
             yield root, tuple(staged for path in paths for staged in self._set(root, path))
 
     def _set(self, root: Path, path: str) -> list[str]:
@@ -83,7 +85,7 @@ class Stage:
         target.parent.mkdir(parents=True, exist_ok=True)
         file, where = self.place.local(path), self.place.prefix + path
         if file is None:
-            file = root.with_name(f"{root.name}-fetched")
+            file = target.with_name(f"{target.name}-fetched")
             try:
                 self.place.fetch(path, file)
                 told = facts(file, lines=is_in_lines(self.node, path))
@@ -114,6 +116,9 @@ class Stage:
             with zipfile.ZipFile(file) as archive:
                 members = [info for info in archive.infolist() if not info.is_dir() and _is_data(info.filename)]
                 wanted = [info for info in members if self._is_wanted(info.filename)] or members
+                for info in members:
+                    if info not in wanted:
+                        self.left_out(f"{where}/{info.filename}")
                 if not wanted:
                     raise SourceError("an archive has no file", where=where)
                 for number, info in enumerate(wanted):
@@ -138,6 +143,11 @@ class Stage:
         for suffix in COMPRESSED:
             name = name.removesuffix(suffix)
         return name.rsplit(".", 1)[-1].lower() in self.format.suffixes
+
+
+def _deepest(paths: Sequence[str]) -> int:
+    """Return how many directories a path leads up at most: `../` must not lead out of the stage."""
+    return max((PurePosixPath(path).parts.count("..") for path in paths), default=0)
 
 
 def _is_data(member: str) -> bool:

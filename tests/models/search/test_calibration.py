@@ -97,3 +97,23 @@ def test_one_fold_is_judged_by_its_halves():
 def test_a_score_that_falls_with_the_target_is_not_turned_round():
     y, scores, _ = overconfident(500)
     assert KINDS["sigmoid"](y, 1 - scores) is None
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "sigmoid"])
+def test_a_calibration_counts_rows_by_their_weight(kind):
+    y, scores, _ = overconfident(4_000)
+    weights = np.where(y == 0, 10.0, 1.0)  # nine of ten negatives were left out
+    rate = np.average(y, weights=weights)
+    assert np.average(KINDS[kind](y, scores, weights).scores(scores), weights=weights) == pytest.approx(rate, abs=0.01)
+    assert np.average(KINDS[kind](y, scores).scores(scores), weights=weights) > 2 * rate
+
+
+def test_rows_with_weights_are_calibrated_only_if_that_is_declared():
+    plain = comparison_of(2_000)
+    folds = tuple(replace(f, future=replace(f.future, weights=np.ones(len(f.future.y)))) for f in plain.folds)
+    weighted = replace(plain, folds=folds)
+    judge = metric("log_loss")
+    assert calibrating(plain, judge, "auto").chosen != plain.chosen
+    left = calibrating(weighted, judge, "auto")
+    assert left.chosen == plain.chosen and "weights" in left.said["calibration"]
+    assert calibrating(weighted, judge, "sigmoid").chosen == f"{plain.chosen}, sigmoid"

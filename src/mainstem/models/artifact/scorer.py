@@ -14,7 +14,8 @@ from mainstem.models.artifact.manifest import MODEL, Manifest, read
 from mainstem.models.data.columns import Columns, floats_of, split_inputs, strings_of
 from mainstem.models.data.rows import Rows
 
-BATCH = 65_536
+BATCH = 4_096
+"""The rows that are scored at once. Nearest neighbours hold a distance for each row and each remembered one."""
 
 
 class Scorer:
@@ -68,11 +69,7 @@ class Scorer:
 
     def score_rows(self, rows: Rows) -> NDArray[np.float64]:
         """Return the scores of blocks from `matrix`."""
-        count = len(rows.floats) if self.floats else len(rows.strings)
-        if count <= BATCH:
-            return run(self._session, rows)
-        parts = [Rows(rows.floats[i : i + BATCH], rows.strings[i : i + BATCH]) for i in range(0, count, BATCH)]
-        return np.concatenate([run(self._session, part) for part in parts])
+        return run(self._session, rows)
 
 
 def session(model: bytes) -> Any:
@@ -91,7 +88,15 @@ def session(model: bytes) -> Any:
 
 
 def run(loaded: Any, rows: Rows) -> NDArray[np.float64]:
-    """Return the scores of a session. Raises `ModelError` for text that is not valid Unicode."""
+    """Return the scores of a session, some rows at a time. Raises `ModelError` for text that is not valid Unicode."""
+    count = max(len(rows.floats), len(rows.strings))
+    if count <= BATCH:
+        return _run(loaded, rows)
+    parts = [Rows(rows.floats[i : i + BATCH], rows.strings[i : i + BATCH]) for i in range(0, count, BATCH)]
+    return np.concatenate([_run(loaded, part) for part in parts])
+
+
+def _run(loaded: Any, rows: Rows) -> NDArray[np.float64]:
     feed: dict[str, NDArray[Any]] = {}
     if rows.floats.shape[1]:
         feed["floats"] = rows.floats

@@ -33,20 +33,23 @@ def calibrating(compared: Comparison, judge: Metric, asked: Calibrate) -> Compar
     y = np.concatenate([fold.future.y for fold in compared.folds])
     if asked == "none" or task == "regression" or (asked == "auto" and not _has_enough(y)):
         return compared
+    weights = _weights(compared)
+    if asked == "auto" and weights is not None:
+        return _told(compared, "none: rows have weights; calibrate= declares one")
     first = compared.ranked[0]
     own = [fold.scores[first.name] for fold in compared.folds]
-    found = {kind: crossed for kind in kinds if (crossed := _crossed(kind, compared, own)) is not None}
+    found = {kind: crossed for kind in kinds if (crossed := _crossed(kind, compared, own, weights)) is not None}
     if not found:
         return _told(compared, "none: no function that rises fits the rows out of fold")
     targets = [fold.future.y for fold in compared.folds]
-    best = min(found, key=lambda kind: _loss(targets, found[kind]))
-    before, after = _loss(targets, own), _loss(targets, found[best])
+    best = min(found, key=lambda kind: _loss(targets, found[kind], weights))
+    before, after = _loss(targets, own, weights), _loss(targets, found[best], weights)
     said = f"log loss out of fold {before:.4f} without, {after:.4f} with {best}"
     if asked == "auto":
         sure = confidence(METRICS["log_loss"], compared.folds, found[best], own)
         if sure < SURE or _mean(judge, compared, found[best]) < _mean(judge, compared, own):
             return _told(compared, f"none: {said}, better in {sure:.0%} of resamples, needed {SURE:.0%}")
-    by = KINDS[best](y, np.concatenate(own))
+    by = KINDS[best](y, np.concatenate(own), weights)
     if by is None:
         return _told(compared, "none: no function that rises fits the rows out of fold")
     outcomes = [
@@ -65,7 +68,15 @@ def _has_enough(y: NDArray[Any]) -> bool:
     return len(y) >= FEWEST_ROWS and int(np.unique(y, return_counts=True)[1].min()) >= FEWEST_EACH
 
 
-def _crossed(kind: str, compared: Comparison, own: Sequence[Scores]) -> list[Scores] | None:
+def _weights(compared: Comparison) -> NDArray[np.float64] | None:
+    """Return how much each row out of fold counts; None if all count the same."""
+    found = [fold.future.weights for fold in compared.folds]
+    return None if any(each is None for each in found) else np.concatenate([each for each in found if each is not None])
+
+
+def _crossed(
+    kind: str, compared: Comparison, own: Sequence[Scores], weights: NDArray[np.float64] | None
+) -> list[Scores] | None:
     """Return each fold's scores, corrected by what the other rows show: other folds, or the other half of one."""
     targets = [fold.future.y for fold in compared.folds]
     part = np.concatenate([np.full(len(each), number) for number, each in enumerate(targets)])
@@ -77,15 +88,16 @@ def _crossed(kind: str, compared: Comparison, own: Sequence[Scores]) -> list[Sco
         others = part != number
         if len(np.unique(y[others])) < 2:
             return None
-        by = KINDS[kind](y[others], scores[others])
+        by = KINDS[kind](y[others], scores[others], None if weights is None else weights[others])
         if by is None:
             return None
         found[~others] = by.scores(scores[~others])
     return np.split(found, np.cumsum([len(each) for each in targets])[:-1])
 
 
-def _loss(targets: Sequence[NDArray[Any]], scores: Sequence[Scores]) -> float:
-    return float(np.concatenate([losses(y, each) for y, each in zip(targets, scores, strict=True)]).mean())
+def _loss(targets: Sequence[NDArray[Any]], scores: Sequence[Scores], weights: NDArray[np.float64] | None) -> float:
+    found = np.concatenate([losses(y, each) for y, each in zip(targets, scores, strict=True)])
+    return float(np.average(found, weights=weights))
 
 
 def _mean(judge: Metric, compared: Comparison, scores: Sequence[Scores]) -> float:

@@ -26,6 +26,9 @@ LEAST = 1e-6
 
 MOST_KNOTS = 100
 
+Weights = NDArray[np.float64] | None
+"""How much each row counts; None if all count the same."""
+
 
 class Calibrator(Protocol):
     """A function of scores. `onnx` adds the same to a graph."""
@@ -43,10 +46,12 @@ class Isotonic:
     values: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, y: NDArray[Any], scores: Scores) -> Isotonic | None:
-        found = libraries.sklearn("isotonic").IsotonicRegression(out_of_bounds="clip").fit_transform(scores, y)
-        blocks, of_row, counts = np.unique(found, return_inverse=True, return_counts=True)
-        centres = np.bincount(of_row, scores) / counts
+    def fit(cls, y: NDArray[Any], scores: Scores, weights: Weights = None) -> Isotonic | None:
+        regression = libraries.sklearn("isotonic").IsotonicRegression(out_of_bounds="clip")
+        found = regression.fit_transform(scores, y, sample_weight=weights)
+        blocks, of_row = np.unique(found, return_inverse=True)
+        counted = np.ones(len(y)) if weights is None else weights
+        centres = np.bincount(of_row, scores * counted) / np.bincount(of_row, counted)
         if len(blocks) > MOST_KNOTS:
             some = np.unique(np.linspace(0, len(blocks) - 1, MOST_KNOTS).round().astype(int))
             blocks, centres = blocks[some], centres[some]
@@ -82,10 +87,10 @@ class Sigmoid:
     shift: float
 
     @classmethod
-    def fit(cls, y: NDArray[Any], scores: Scores) -> Sigmoid | None:
+    def fit(cls, y: NDArray[Any], scores: Scores, weights: Weights = None) -> Sigmoid | None:
         with libraries.one_thread():
             model = libraries.sklearn("linear_model").LogisticRegression(C=1e6, max_iter=300)
-            found = model.fit(_odds(scores)[:, None], y)
+            found = model.fit(_odds(scores)[:, None], y, sample_weight=weights)
         slope = float(found.coef_[0, 0])
         return cls(slope, float(found.intercept_[0])) if slope > 0 else None  # a falling one turns the order round
 
@@ -107,10 +112,13 @@ class Temperature:
     degrees: float
 
     @classmethod
-    def fit(cls, y: NDArray[Any], scores: Scores) -> Temperature | None:
+    def fit(cls, y: NDArray[Any], scores: Scores, weights: Weights = None) -> Temperature | None:
         from scipy.optimize import minimize_scalar
 
-        found = minimize_scalar(lambda log: losses(y, cls(float(np.exp(log))).scores(scores)).mean(), bounds=(-3, 3))
+        def loss(log: float) -> float:
+            return float(np.average(losses(y, cls(float(np.exp(log))).scores(scores)), weights=weights))
+
+        found = minimize_scalar(loss, bounds=(-3, 3))
         return cls(float(np.exp(found.x)))
 
     def scores(self, scores: Scores) -> Scores:
@@ -123,7 +131,7 @@ class Temperature:
         return builder.add("Softmax", builder.add("Div", raw, builder.constant(np.array(self.degrees))), axis=-1)
 
 
-KINDS: Mapping[str, Callable[[NDArray[Any], Scores], Calibrator | None]] = {
+KINDS: Mapping[str, Callable[[NDArray[Any], Scores, Weights], Calibrator | None]] = {
     "isotonic": Isotonic.fit,
     "sigmoid": Sigmoid.fit,
     "temperature": Temperature.fit,

@@ -18,9 +18,16 @@ from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import MOST, Candidates, Grid, Offer
 from mainstem.nodes.records import Release
 from mainstem.serving.decisions.expressions import Compiled, compile_values
+from mainstem.serving.decisions.phases import brought, phases
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MOST_TOGETHER = 100_000
+"""The most candidates of the requests that are answered together: their features are read and scored at once."""
+
+RESERVED = frozenset({"id", "value", "score", "propensity", "explored"})
+"""What an answer says of each candidate, beside the names that tell it from the others."""
 
 Columns = Mapping[str, Sequence[Any]]
 Stored = Callable[[str, Sequence[str]], "pa.Table"]
@@ -51,7 +58,10 @@ class TableOffer:
         return (self.rule.key,)
 
     def expand(self, columns: Columns, count: int) -> list[Columns]:
-        """Return the candidates of `count` requests, as columns."""
+        """Return the candidates of `count` requests, as columns. Raises `RequestError` for too many together."""
+        each = len(next(iter(self.rows.values()), ()))
+        if each * count > MOST_TOGETHER:
+            raise _too_many_together(each * count)
         return [self.rows] * count
 
 
@@ -76,7 +86,13 @@ class GridOffer:
             return [{name: [value] for name, value in self.fixed.items()}] * count
         assert self.compiled is not None
         bounds = self.compiled.batch({name: list(columns[name]) for name in self.compiled.columns}, count)
-        return [self._one({name: values[n] for name, values in bounds.items()}, n) for n in range(count)]
+        found, total = list[Columns](), 0
+        for row in range(count):
+            found.append(self._one({name: values[row] for name, values in bounds.items()}, row))
+            total += len(next(iter(found[-1].values()), ()))
+            if total > MOST_TOGETHER:
+                raise _too_many_together(total)
+        return found
 
     def _one(self, bounds: Mapping[str, float | None], row: int) -> Columns:
         axes = [self._axis(name, kind, bounds, row) for name, kind in self.types.items()]
@@ -102,6 +118,16 @@ class GridOffer:
         return RequestError(
             "too many candidates", where=f"rows[{row}]", got=f"{count:,}", expected=f"up to {MOST:,}", hint=hint
         )
+
+
+def _too_many_together(count: int) -> RequestError:
+    """Return the error for requests whose candidates are too many to score together."""
+    return RequestError(
+        "the rows have too many candidates together",
+        got=f"{count:,} or more",
+        expected=f"up to {MOST_TOGETHER:,}",
+        hint="send fewer rows in a request",
+    )
 
 
 Offering = TableOffer | GridOffer
@@ -140,11 +166,14 @@ def plan_of(graph: Graph, offer: Offer | Mapping[str, Any], retrieval: Retrieval
     names = offer.steps if isinstance(offer, Grid) else offer
     assert isinstance(names, Mapping)
     for name in names:
+        _free(name, str(offer.origin) if isinstance(offer, Grid) else where)
         _numeric_field(name, retrieval, str(offer.origin) if isinstance(offer, Grid) else where)
     types = {name: retrieval.request[name] for name in names}
     if not isinstance(offer, Grid):
         return Plan(offer, retrieval, types)
-    fixed = {name: kind for name, kind in {**retrieval.request, **retrieval.columns}.items() if name not in names}
+    early = {name for action in phases(retrieval, names)[0].actions for name in brought(action)}
+    fixed = {name: kind for name, kind in retrieval.request.items() if name not in names}
+    fixed |= {name: kind for name, kind in retrieval.columns.items() if name in early}
     bounds = {
         bound_of(name, which): getattr(steps, which)
         for name, steps in offer.steps.items()
@@ -164,6 +193,7 @@ def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
     for column in (offer.key, offer.by):
         if column is not None and column not in schema:
             raise UnknownName.among("column", column, schema, of=repr(name), where=where)
+    _free(offer.key, where)
     types = {column: plain(kind) for column, kind in schema.items()}
     if offer.key not in retrieval.request:
         raise UnknownName.among("request field", offer.key, retrieval.request, of=repr(retrieval.model), where=where)
@@ -175,6 +205,15 @@ def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
         what = f"{column!r} is a column of the candidates and a feature of {retrieval.model!r}"
         raise SchemaError(what, where=where, hint="rename the column, or leave it out of the table")
     return Plan(offer, retrieval, types, table=name)
+
+
+def _free(name: str, where: str) -> None:
+    """Refuse a name that an answer has of its own."""
+    if name in RESERVED:
+        what = f"candidates cannot be told by {name!r}, because their answer has a field of that name"
+        raise SchemaError(
+            what, where=where, expected=f"none of {', '.join(sorted(RESERVED))}", hint="rename the column"
+        )
 
 
 def _numeric_field(name: str, retrieval: Retrieval, where: str) -> None:

@@ -69,7 +69,7 @@ class Policy:
     def over(self, log: ibis.Table, columns: Mapping[str, str]) -> ibis.Table:
         """Return rows of a prediction log with the value of each option in a column; null if it is not finite."""
         scores = log[LOGGED_SCORES].cast("json")
-        read = log.mutate(**{flat(name): scores[name].float for name in self.compiled.classes})
+        read = log.mutate(**{flat(name): scores[path_of(name)].float for name in self.compiled.classes})
         found = self.compiled.over(read)
         finite = {name: (v.isnan() | v.isinf()).ifelse(ibis.null("float64"), v) for name, v in found.items()}
         return read.mutate(**{columns[name]: value for name, value in finite.items()})
@@ -83,6 +83,12 @@ class Policy:
             costs[name] = left.ifelse(costs[name], ibis.null("float64"))
         lowest = ibis.least(*(cost.fill_null(math.inf) for cost in costs.values()))
         return ibis.cases(*((cost == lowest, name) for name, cost in costs.items()))
+
+
+def path_of(name: str) -> str:
+    """Return the JSON path of a key, whatever signs it has: alone, `a.b` would be read as a path itself."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'$."{quoted}"'
 
 
 def policy_of(graph: Graph, endpoint: str) -> Policy | None:

@@ -60,6 +60,7 @@ class Reader:
         partition, error = found.partition(), found.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             self._refuse(partition, error)
+            return None  # one that passes: the client goes on with the partition
         if partition not in self._open or error is not None:
             # An end that is not the span's: what follows it is part of a transaction that is not finished.
             self._close(partition, found.offset())

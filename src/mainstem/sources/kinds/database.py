@@ -43,7 +43,8 @@ class DatabaseKind(SourceKind[Database]):
         merges = node.merges or request.between is not None
         mark = Watermark(node.cursor, request.cursor, again=merges)
         if merges:
-            return Extraction.merging(reading.fitted(mark), schema, change, mark.text, reading.told)
+            cursor = mark.text if request.between is None else mark.text_of_span
+            return Extraction.merging(reading.fitted(mark), schema, change, cursor, reading.told)
         return Extraction.appending(reading.fitted(mark), schema, mark.text, reading.told)
 
     def introspect(self, source: Database, root: Path, engine: Engine) -> Mapping[str, str]:
@@ -102,16 +103,24 @@ class _Reading:
 
     def _fresh(self, batch: pa.RecordBatch, mark: Watermark, window: Window) -> pa.RecordBatch:
         """Return the rows that are wanted, by their cursor as a value of its type."""
-        from mainstem.sources.arrow import arrow_schema, cast
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from mainstem.sources.arrow import arrow_schema, cast, unfit
         from mainstem.sources.cursors import inside
 
         known = self.request.schema.get(self.node.cursor)
         values = batch.column(self.node.cursor)
         if known is not None:
+            field = arrow_schema({self.node.cursor: known}).field(0)
             try:
-                values = cast(values, arrow_schema({self.node.cursor: known}).field(0), self.request.where)
-            except SourceError:
-                return batch  # a cursor that is none: the contract decides
+                values = cast(values, field, self.request.where)
+            except SourceError:  # cursors that are none: the contract decides about their rows
+                odd = unfit(values, field)
+                others = batch.filter(pc.invert(odd))
+                rest = self._fresh(others, mark, window) if others.num_rows else others
+                found = pa.Table.from_batches([rest, mark.unseen(batch.filter(odd))]).combine_chunks()
+                return next(iter(found.to_batches()), batch.slice(0, 0))
         if self.request.between is not None:
             kept = inside(values, window.since, window.until)
             batch, values = batch.filter(kept), values.filter(kept)

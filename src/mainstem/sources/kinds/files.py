@@ -6,6 +6,7 @@ The cursor maps each path to its size, time of change and digest. The column `_f
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,13 +73,14 @@ class _Files:
         if not self.found and not self.stored:
             raise self.place.nothing()
         self.facts: dict[str, Facts] = {}
+        self.left_out: list[str] = []
         self.changed = [path for path, stamp in self.found.items() if self._is_changed(path, stamp)]
         self.gone = [told for told in self.stored if not self._is_there(told)]
 
     def extraction(self) -> Extraction:
         told = map(self._told, self.changed)
         change = ReplaceOrigins(tuple(path for path in told if path in self.stored))
-        return Extraction(self._parts(), self._cursor, change, self._message())
+        return Extraction(self._parts(), self._cursor, change, self._message)
 
     def _told(self, path: str) -> str:
         return self.place.prefix + path
@@ -89,28 +91,35 @@ class _Files:
     def _is_changed(self, path: str, stamp: Stamp) -> bool:
         """Return whether a file is to be read. One of this machine is told by its digest, another by its stamp."""
         before, again = self.stored.get(self._told(path)), self._told(path) in self.request.again
-        if before and (before["size"], before["mtime"]) == stamp and not again:
+        if before and (before["size"], before["mtime"]) == stamp and stamp[1] is not None and not again:
             return False
         file = self.place.local(path)
         if file is None:
-            return True
+            return again or not before or before["size"] != stamp[0] or not self._is_same(path, before["sha256"])
         self.facts[path] = facts(file, lines=is_in_lines(self.node, path))
         return again or not before or before["sha256"] != self.facts[path].sha256
+
+    def _is_same(self, path: str, sha256: str) -> bool:
+        """Return whether a file at a place that tells no time of change, or another one, still has the same bytes."""
+        with tempfile.TemporaryDirectory(prefix="mainstem-stage-") as scratch:
+            copy = Path(scratch) / "copy"
+            self.place.fetch(path, copy)
+            self.facts[path] = facts(copy, lines=is_in_lines(self.node, path))
+        return self.facts[path].sha256 == sha256
 
     def _parts(self) -> Iterator[Part]:
         """Yield the rows of the files. Those that the engine cannot read where they are go over a stage."""
         format, mixed = format_of(self.node), {path for path, told in self.facts.items() if told.mixed}
-        stage = Stage(self.place, self.node, format, frozenset(mixed), self.facts.__setitem__)
+        stage = Stage(self.place, self.node, format, frozenset(mixed), self.facts.__setitem__, self.left_out.append)
         plain = [path for path in self.changed if not stage.is_needed(path)]
         if plain:
             yield from format.parts(self._reading(self.request.root, tuple(plain)))
         for some in chunks([path for path in self.changed if stage.is_needed(path)], lambda path: self.found[path][0]):
-            absolute = Path(self.node.path).is_absolute()
             for packed in (False, True):
                 paths = [path for path in some if path.endswith(ARCHIVE) == packed]
                 if paths:
                     with stage.set(paths) as (root, staged):
-                        prefix = "/" if absolute else self.place.prefix
+                        prefix = self.place.prefix + ("/" if paths[0].startswith("/") else "")
                         yield from format.parts(self._reading(root, staged, prefix, packed))
 
     def _reading(self, root: Path, paths: tuple[str, ...], prefix: str = "", packed: bool = False) -> Reading:
@@ -154,6 +163,9 @@ class _Files:
         if self.gone:
             said.append(f"{len(self.gone)} no longer exist, their rows stay: {', '.join(sorted(self.gone)[:3])}")
         cut = [path for path in self.changed if path in self.facts and self.facts[path].cut]
+        if self.left_out:
+            many = len(self.left_out)
+            said.append(f"{many} of other formats left out of archives: {', '.join(self.left_out[:3])}")
         if cut:
             said.append(f"no line break at the end, perhaps truncated: {', '.join(cut[:3])}")
         return "; ".join(said)
