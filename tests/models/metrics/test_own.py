@@ -7,7 +7,7 @@ import pytest
 
 import mainstem as ms
 from mainstem.errors import DefinitionError
-from mainstem.models.metrics import METRICS, difference, measure, own
+from mainstem.models.metrics import METRICS, alone, difference, measure, own
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +94,22 @@ def test_a_bare_function_does_not_say_its_direction():
     with pytest.raises(DefinitionError) as error:
         ms.model("rows", target="y", features="all", metric=backwards)
     assert "higher_is_better" in str(error.value)
+
+
+def test_two_metrics_of_one_name_are_refused_and_one_may_have_two_tasks():
+    def made(factor):
+        @ms.metric(higher_is_better=False)
+        def loss(y, scores):
+            return factor * np.abs(y - scores).mean()
+
+        return loss
+
+    first, second = made(1.0), made(2.0)
+    others = {}
+    alone(first, others)
+    alone(first, others)
+    with pytest.raises(DefinitionError, match="two metrics are called 'loss'"):
+        alone(second, others)
+    own(first, "binary")
+    assert own(first, "regression").tasks == {"binary", "regression"}
+    assert own(second, "binary").tasks == {"binary"}

@@ -19,7 +19,7 @@ from mainstem.models.metrics.base import (
 from mainstem.models.metrics.decisions import confusion, decided
 from mainstem.models.metrics.intervals import difference, measure, measures
 from mainstem.models.metrics.losses import row_loss
-from mainstem.models.metrics.own import own
+from mainstem.models.metrics.own import alone, own
 from mainstem.models.metrics.ranking import average_precision
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Floats",
     "Metric",
     "Weighted",
+    "alone",
     "average_precision",
     "confusion",
     "decided",

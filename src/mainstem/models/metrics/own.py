@@ -32,20 +32,30 @@ def own(of: OwnMetric, task: Task) -> Metric:
             got=f"{best:g} for good scores, {worst:g} for bad ones, higher_is_better={of.higher_is_better}",
             expected="a better value for scores near the targets",
         )
-    METRICS[of.name] = Metric(of.name, frozenset([task]), of.higher_is_better, _Bind(of), usual=False)
+    before = METRICS.get(of.name)
+    tasks = before.tasks if before is not None and isinstance(before.bind, _Bind) and before.bind.of is of else ()
+    METRICS[of.name] = Metric(of.name, frozenset([task, *tasks]), of.higher_is_better, _Bind(of), usual=False)
     return METRICS[of.name]
+
+
+def alone(of: OwnMetric, others: dict[str, OwnMetric]) -> None:
+    """Refuse two metrics of one name in a project: a version is known by the name. Raises `DefinitionError`."""
+    other = others.setdefault(of.name, of)
+    if other is not of:
+        what = f"two metrics are called {of.name!r}"
+        raise DefinitionError(what, where=of.where, got=f"another one at {other.where}", hint="another name")
 
 
 class _Bind:
     """Binds a function without weights: a row of weight 2 is there twice."""
 
     def __init__(self, of: OwnMetric) -> None:
-        self._of = of
+        self.of = of
 
     def __call__(self, y: Array, scores: Array) -> Weighted:
         def value(weights: Floats) -> float:
             rows = np.repeat(np.arange(len(y)), weights.astype(int))
-            return self._of(np.asarray(y)[rows], np.asarray(scores)[rows]) if len(rows) else float("nan")
+            return self.of(np.asarray(y)[rows], np.asarray(scores)[rows]) if len(rows) else float("nan")
 
         return value
 

@@ -46,7 +46,6 @@ def search(
     of the ensemble. The test rows are not touched. Raises `ModelError` if no fold is usable, or if a candidate fails
     with its defaults.
     """
-    began = clock()
     sample, parts = divided(train, folds=folds, gap=gap, window=window)
     budget = allowance.next()
     trials = Trials(candidates(asked), parts, judge, budget, memory, report, clock)
@@ -54,7 +53,7 @@ def search(
     report("compared what was tried …")
     found = _compared(trials, sample, parts, judge, combine=combine)
     allowance.stopped |= trials.interrupted
-    allowance.used(clock() - began)
+    allowance.used(trials.seconds)
     record = Search(allowance.said, round(trials.seconds, 3), trials.ended, tuple(trials.told), judge.sign > 0)
     return replace(found, search=record, said={"search": _said(record, budget, allowance), **found.said})
 

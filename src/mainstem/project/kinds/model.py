@@ -48,10 +48,11 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
-        from mainstem.models.metrics import metric, own
+        from mainstem.models.metrics import alone, metric, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
 
+        metrics: dict[str, Any] = {}
         for name, node in graph.of(Model).items():
             try:
                 task = task_at_load(graph, name)
@@ -59,6 +60,7 @@ class ModelKind(NodeKind[Model]):
                 check_monotone(graph, name)
                 check_weight(graph, name)
                 if node.own_metric is not None:
+                    alone(node.own_metric, metrics)
                     own(node.own_metric, task)
                 elif node.metric is not None:
                     metric(node.metric, task)
