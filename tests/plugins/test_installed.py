@@ -190,4 +190,4 @@ def test_a_source_whose_package_offers_its_kind_no_more_is_named_with_its_line(b
     told = replace(books, site=module.parent)("plan", code=1).stderr
     assert "no kind of source reads a Ledger" in told
     assert "entries (books.py:7  entries = ledger(…))" in told
-    assert "one of Api, Database, Files, Web" in told
+    assert "one of Api, Database, Files, Kafka, Web" in told
