@@ -66,32 +66,38 @@ def _narrowest(session: Session, table: ibis.Table, names: Collection[str]) -> d
     if not names:
         return {}
     table = _only(table, names)
-    first = _first_kinds(session, table)
-    # The first rows usually tell the type. Then one test over all rows is enough.
-    kinds = _narrowed(session, table, {name: kinds if len(kinds) > 2 else kinds[:1] for name, kinds in first.items()})
-    lost = {name: first[name] for name in names if first[name] and not kinds[name]}
-    kinds |= _narrowed(session, table, lost) if lost else {}
+    kinds, are_all = _first_kinds(session, table)
+    if not are_all:
+        first = kinds
+        # The first rows usually tell the type. Then one test over all rows is enough.
+        kinds = _narrowed(session, table, {n: found if len(found) > 2 else found[:1] for n, found in first.items()})
+        lost = {name: first[name] for name in names if first[name] and not kinds[name]}
+        kinds |= _narrowed(session, table, lost) if lost else {}
     return {
         name: "null" if len(kinds[name]) == len(NARROW) else kinds[name][0] if kinds[name] else "string"
         for name in names
     }
 
 
-def _first_kinds(session: Session, table: ibis.Table) -> dict[str, tuple[str, ...]]:
-    """Return for each column the kinds that its first texts fit. One short query tests the columns below each other."""
+def _first_kinds(session: Session, table: ibis.Table) -> tuple[dict[str, tuple[str, ...]], bool]:
+    """Return for each column the kinds that its first texts fit, and whether these are all texts. One short query tests
+    the columns below each other."""
     import pyarrow as pa
 
     names = table.columns
-    rows = session.fetch(table.limit(max(1, min(SAMPLE, CELLS // max(1, len(names))))))
+    most = max(1, min(SAMPLE, CELLS // max(1, len(names))))
+    rows = session.fetch(table.limit(most + 1))
+    are_all, rows = len(rows) <= most, rows.slice(0, most)
     places = pa.array([place for place in range(len(names)) for _ in range(len(rows))], pa.int64())
     texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
     session.add(FIRST, pa.table({"place": places, "text": texts}))
     below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)
     counted = below.group_by("place").agg(**{kind: _misfits(below["text"], kind) for kind in NARROW})
     found = {row["place"]: row for row in session.fetch(counted).to_pylist()}
-    return {
+    kinds = {
         name: tuple(kind for kind in NARROW if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
     }
+    return kinds, are_all
 
 
 def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -30,6 +30,9 @@ FORMATTED = {"dateformat": ("date",), "timestampformat": ("timestamp",), "decima
 """Options with which the reader itself makes values of these types."""
 
 
+TOGETHER = 1_000
+"""The most columns of a relation. Each query looks at all columns of a relation, however few it reads."""
+
 IN_MEMORY = 32 * 2**20
 """The most bytes of files whose texts are kept in memory while their types are inferred."""
 
@@ -84,9 +87,12 @@ def _inferred(node: Files, names: tuple[str, ...], paths: Sequence[str], engine:
     for begin in range(0, len(paths), FILES):
         with engine.session({"files": raw(paths[begin : begin + FILES])}) as session:
             found.append(session.fetch("SELECT * FROM files"))
-    texts = pa.concat_tables(found)
-    with engine.session({"files": texts}) as session:
-        return types_of_text(session, "files", texts.column_names)
+    texts, types = pa.concat_tables(found), dict[str, str]()
+    for begin in range(0, len(texts.column_names), TOGETHER):
+        some = texts.column_names[begin : begin + TOGETHER]
+        with engine.session({"files": texts.select(some)}) as session:
+            types |= types_of_text(session, "files", some)
+    return types
 
 
 class _Batch:
