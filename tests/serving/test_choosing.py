@@ -297,6 +297,7 @@ def test_a_bound_may_not_depend_on_the_candidate() -> None:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"candidates": ms.grid(prise=ms.steps(1, 2, 0.5))}, "'prise'"),
+    ({"candidates": ms.grid(score=ms.steps(1, 2, 0.5))}, "cannot be told by 'score'"),
     ({"candidates": ms.grid(price=ms.steps(_.stand__usal, 9, 1))}, "'stand__usal'"),
     ({"candidates": ms.grid(price=ms.steps(_.price, 9, 1))}, "'price'"),
     ({"decide": ms.best(_.price * _.skore)}, "'skore'"),

@@ -145,3 +145,19 @@ def test_a_cursor_that_is_no_value_is_set_aside_once_and_the_others_go_on(bench,
     outcome = bench.collect(node, types)
     assert (outcome.rows_in, outcome.quarantined) == (1, 0)
     assert bench.column("id") == ["a1", "b1", "b3", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("type", "other", "key"),
+    [("string", "0", 'a"b'), ("int64", 1, 7), (INSTANT, "2026-01-01 00:00:00", "2026-01-01T05:00:00Z")],
+)
+def test_a_row_set_aside_leaves_when_its_key_comes_again(bench, table, type, other, key):
+    node = database(URL, table="t", key="k", cursor="at", write="merge", contract="quarantine")
+    types = {"k": type, "n": "int64", "at": INSTANT}
+    table("k, n, at TEXT", (other, 1, "2026-01-01 10:00:00"), (key, "many", "2026-01-02 10:00:00"))
+    assert bench.collect(node, types).quarantined == 1
+    with closing(sqlite3.connect(bench.root / "t.db")) as connection, connection:
+        connection.execute("UPDATE t SET n = 3, at = '2026-01-03 10:00:00' WHERE n = 'many'")
+    bench.collect(node, types)
+    assert bench.rows("quarantine.source") == []
+    assert sorted(bench.column("n")) == [1, 3]

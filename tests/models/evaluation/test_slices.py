@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,15 @@ def test_declared_slices_are_measured_whatever_they_are():
 def test_p_values_are_adjusted_after_benjamini_and_hochberg():
     assert _adjusted([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
     assert _adjusted([]) == []
+
+
+def test_a_part_where_more_is_true_is_not_worse_for_that_alone():
+    found = measured()
+    random = np.random.default_rng(1)
+    often = found.examples.rows.strings[:, 0] == "IT"
+    odds = random.normal(np.where(often, 0.0, -4.0), 1.5)  # where half is true, the loss of the true odds is higher
+    rate = 1 / (1 + np.exp(-odds))
+    examples = replace(found.examples, y=(random.random(len(rate)) < rate).astype(np.int64))
+    honest = replace(found, examples=examples, scores=rate)
+    assert [each.where for each in slices(honest, metric("average_precision"), INPUTS, [], None).found] == []
+    assert [each.where for each in slices(honest, metric("log_loss"), INPUTS, [], None).found] == ["country = IT"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from ibis import _
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -189,3 +189,11 @@ def test_a_weight_that_is_missing_or_negative_is_refused():
         trained(rows, weight=_.paid)
     assert "`weight` must be a number of at least 0" in str(error.value)
     assert "1 of 160 rows are null, negative or infinite" in str(error.value)
+
+
+def test_a_candidate_that_cannot_be_deployed_takes_its_calibration_along():
+    boosted = HistGradientBoostingClassifier(max_iter=30, min_samples_leaf=5)
+    card = trained(houses(240), target=_.price > 400_000, candidates=[boosted, "naive"], calibrate="sigmoid")
+    assert "not deployable: HistGradientBoostingClassifier, sigmoid" in card["evaluation"]
+    assert card["algorithm"] == "naive"
+    assert card["evaluation"]["calibration"].startswith("none: HistGradientBoostingClassifier, sigmoid")

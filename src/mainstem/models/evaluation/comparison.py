@@ -94,8 +94,12 @@ class Comparison:
         return replace(self, ranked=self.ranked[:1])
 
     def without(self, names: Collection[str]) -> Comparison:
-        """Return the comparison with other candidates to choose from. Their scores stay."""
-        return replace(self, ranked=tuple(each for each in self.ranked if each.name not in names))
+        """Return the comparison with other candidates to choose from. Their scores stay. What was said of a calibration
+        was said of the best candidate."""
+        said = dict(self.said)
+        if self.chosen in names and not said.get("calibration", "none").startswith("none"):
+            said["calibration"] = f"none: {self.chosen} cannot be deployed"
+        return replace(self, ranked=tuple(each for each in self.ranked if each.name not in names), said=said)
 
 
 def compare(

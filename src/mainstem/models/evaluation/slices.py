@@ -7,9 +7,9 @@ after Benjamini and Hochberg (1995).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 from math import erfc, sqrt
 from typing import Any
 
@@ -67,7 +67,11 @@ def slices(
     found.sort(key=lambda each: -_weight(rows, each[1]))
     return Slices(
         tuple(_measured(measured, judge, mask, slice, units) for _, mask, slice in _tested(asked, rows)),
-        tuple(_measured(measured, judge, mask, slice, units) for _, mask, slice in found[:MOST_SHOWN]),
+        tuple(
+            islice(
+                _worse((_measured(measured, judge, mask, each, units) for _, mask, each in found), judge), MOST_SHOWN
+            )
+        ),
         len(searched),
     )
 
@@ -158,6 +162,18 @@ def _adjusted(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(found))
     adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1.0)
     return [float(each) for each in adjusted]
+
+
+def _worse(found: Iterable[Slice], judge: Metric) -> Iterator[Slice]:
+    """Yield the slices without a higher loss that the metric does not confirm: where half of the rows are true, any
+    model has a higher loss than where a tenth is."""
+    for each in found:
+        better = (
+            each.measure is not None and each.rest is not None and judge.sign * (each.measure.value - each.rest) >= 0
+        )
+        kinds = tuple(kind for kind in each.found if kind != "loss" or not better)
+        if kinds:
+            yield replace(each, found=kinds)
 
 
 def _weight(rows: _Rows, mask: Mask) -> float:

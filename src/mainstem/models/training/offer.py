@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mainstem.errors import GateError, MainstemError, ModelError
 from mainstem.models.algorithms.base import Estimator
@@ -13,7 +13,7 @@ from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison
 from mainstem.models.evaluation.fitting import blamed
-from mainstem.models.search.calibration import Calibrated, inner
+from mainstem.models.search.calibration import inner
 
 LONGEST = 300
 """Characters of a reason on a card."""
@@ -55,9 +55,6 @@ def offered(examples: Examples, compared: Comparison, rows: Rows, kept: Kept) ->
             if not isinstance(inner(compared.ranked[0].algorithm), SklearnEstimator):
                 raise
             kept.reasons[compared.chosen] = _reason(problem)
-            if isinstance(compared.ranked[0].algorithm, Calibrated):
-                dropped = f"none: {compared.chosen} cannot be deployed"
-                compared = replace(compared, said={**compared.said, "calibration": dropped})
             compared = compared.without(kept.reasons)
             continue
         return Offered(fitted, onnx, agreement, compared)
