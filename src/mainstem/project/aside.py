@@ -1,4 +1,4 @@
-"""The rows of a node that are set aside, and why: of its quarantine, and what is no row at all."""
+"""What is set aside of a node, and why: rows in quarantine, and messages that are no rows."""
 
 from __future__ import annotations
 

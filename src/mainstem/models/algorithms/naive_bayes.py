@@ -25,7 +25,7 @@ CAP = 100
 class BayesScore:
     """The log-likelihood of each class is linear in known², known and the indicators: `weights` [2·F + F + L, T].
 
-    `floats` standardises numbers; a missing number says nothing. `strings` are indicators of levels.
+    `floats` standardises numbers; a missing number is left out. `strings` are indicators of levels.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class BayesScore:
 class NaiveBayes(Declared):
     """Naive Bayes for classes: a normal distribution of each number, rates of each text's levels.
 
-    A missing number says nothing. `var_smoothing` is added to the variance of standardised numbers, `alpha` to the rows
+    A missing number is left out. `var_smoothing` is added to the variance of standardised numbers, `alpha` to the rows
     of each level.
     """
 

@@ -15,7 +15,7 @@ LEADING = 2
 
 
 class Suggestions:
-    """A study in memory for each candidate. What was tried is told to it, in order."""
+    """A study in memory for each candidate. It gets the outcomes of trials, in their order."""
 
     def __init__(self, candidates: Sequence[Candidate], *, maximize: bool, seed: int) -> None:
         try:

@@ -18,7 +18,7 @@ TIMEOUT = 30.0
 LOOK_TIMEOUT = 5.0
 """Seconds for a check for new messages."""
 GROUP = "mainstem"
-"""The group of a consumer that assigns itself every partition. It commits nothing, so it needs none of its own."""
+"""The group of a consumer that assigns itself every partition. It commits no offsets, so all sources share one name."""
 
 DEFAULTS = {
     "client.id": "mainstem",
