@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 - import
 from mainstem.errors import MainstemError, RequestError, Unavailable
 from mainstem.serving.http.errors import answer
 from mainstem.serving.http.messages import Response
-from mainstem.serving.http.refusals import HeadersTooLarge, TooSlow
+from mainstem.serving.http.refusals import HeadersTooLarge, PathTooLong, TooSlow
 from mainstem.serving.limits import Limits
 
 Phase = Literal["work", "idle", "headers", "body", "rest", "reading"]
@@ -143,7 +143,12 @@ class Connection(H11Protocol):
         """Answer what is not HTTP. It is called where h11's error is handled."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            self._refuse(HeadersTooLarge.of("more bytes than that", self.connected.limits.max_headers))
+            # h11 reads the request line with the headers. Which one is too large must not depend on how bytes arrive.
+            begun, limits = self.conn.trailing_data[0], self.connected.limits
+            if b"\n" in begun:
+                self._refuse(HeadersTooLarge.of("more bytes than that", limits.max_headers))
+            else:
+                self._refuse(PathTooLong.of(len(begun), limits.max_path))
         else:
             expected = "a request of HTTP/1.1"
             self._refuse(RequestError("the request is not valid HTTP", got=str(error)[:80], expected=expected))
