@@ -74,7 +74,10 @@ def test_ctrl_c_ends_a_table_function_that_never_ends(tmp_path: Path, kind: str)
     while not (tmp_path / "begun").exists() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()  # one that goes on would slow the other tests
     assert process.returncode == 130
     assert said == "interrupted: nothing was published; the next run starts from the published release\n"
 
