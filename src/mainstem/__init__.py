@@ -80,6 +80,7 @@ _HOMES = {
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
     "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.offers": ("candidates", "grid", "steps"),
+    "mainstem.nodes.outcomes": ("outcome",),
     "mainstem.project.project": ("Project", "load"),
 }
 _MODULES = {
@@ -141,6 +142,7 @@ __all__ = [
     "not_null",
     "oauth2",
     "on_demand",
+    "outcome",
     "paging",
     "performance",
     "random_forest",
@@ -199,6 +201,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
     from mainstem.nodes.offers import candidates, grid, steps
+    from mainstem.nodes.outcomes import outcome
     from mainstem.nodes.reductions import (
         aggregate,
         bottom_k,

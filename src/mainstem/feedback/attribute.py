@@ -19,6 +19,7 @@ from mainstem.feedback.search import Found, search
 from mainstem.models.artifact.manifest import EARLIER
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import Array
+from mainstem.monitoring.cohorts import settled, share_of
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Verdict
@@ -58,7 +59,8 @@ class Attribute:
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
         predictions = watched.predictions()
-        new = predictions.known & ~judged(watched, predictions, ATTRIBUTION)
+        due = predictions.known & settled(predictions, share_of(watched))
+        new = due & ~judged(watched, predictions, ATTRIBUTION)
         opened, said, marks = self._search(watched, predictions.take(new), closed)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
         tables = keep(watched, predictions, ATTRIBUTION, new) if marks else {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mainstem.monitoring import performance
+from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
 from mainstem.monitoring.drift import shifts
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
-from mainstem.monitoring.verdicts import Judgement, Shift, Verdict
+from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.nodes.endpoints import Drift, Performance
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
@@ -30,7 +31,8 @@ class Monitor:
         predictions, verdicts, tables = watched.predictions(), list[Verdict](), dict[str, Snapshot]()
         for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance))):
             name = _name(watched, rule)
-            new = ~judged(watched, predictions, name) & (predictions.known if isinstance(rule, Performance) else True)
+            due = predictions.known & settled(predictions, rule.mature) if isinstance(rule, Performance) else True
+            new = ~judged(watched, predictions, name) & due
             verdict = _judge(watched, rule, predictions.take(new)) if new.any() else None
             if verdict is None:
                 continue
@@ -39,10 +41,25 @@ class Monitor:
                 tables |= keep(watched, predictions, name, new)
         rows = max((v.rows for v in verdicts), default=0)
         known = max((v.outcomes for v in verdicts), default=0)
-        said = "; ".join(v.text for v in verdicts)
+        changed = cohorts(watched, predictions)
         counted = f"{_counted(rows, 'new prediction')}, {_counted(known, 'outcome')}"
-        message = f"{counted}; {said}" if said else "no new predictions"
-        return StepResult(tables=tables, rows_in=rows, message=message, records=tuple(verdicts))
+        said = [counted, *(v.text for v in verdicts)] if verdicts else ["no new predictions"]
+        told = filter(None, [*said, _young(watched, changed), *_sent(*watched.sent())])
+        return StepResult(tables=tables, rows_in=rows, message="; ".join(told), records=(*verdicts, *changed))
+
+
+def _young(watched: Watched, changed: Sequence[Cohort]) -> str:
+    """Return what a run says of days whose outcomes are not known yet."""
+    every = {each.id: each for each in (*saved(watched.context, watched.name, watched.version.id), *changed)}
+    return immature(list(every.values()))
+
+
+def _sent(unknown: int, corrected: int) -> Iterator[str]:
+    """Yield what a run says of outcomes that clients sent."""
+    if unknown:
+        yield f"{_counted(unknown, 'sent outcome')} with an id that no prediction has"
+    if corrected:
+        yield f"{_counted(corrected, 'sent outcome')} replaced by a later one"
 
 
 def _name(watched: Watched, rule: Drift | Performance) -> str:

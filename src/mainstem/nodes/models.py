@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused, several
 from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.kinds import (
     a,
@@ -29,6 +30,7 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.metrics import OwnMetric
+from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.thresholds import Threshold
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -38,6 +40,9 @@ Calibrate = Literal["auto", "none", "isotonic", "sigmoid", "temperature"]
 USUAL_TEST = 0.2
 """The share of the test, unless it is declared."""
 
+USUAL_GAP = "1d"
+"""How long outcomes take, unless it is declared."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model(Node):
@@ -45,7 +50,8 @@ class Model(Node):
 
     Without `prediction_time`, rows have no order, and no leak is found by time. `test` is the share of the latest
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
-    rows. `gap` is the time until outcomes are known; it is left out between training and test. `groups` are values
+    rows. `target` may be an `Outcome`, which takes time. `gap` is the time until outcomes are known, at least that of
+    the `Outcome`; it is left out between training and test. `groups` are values
     whose rows stay together. `split` says of each row where it belongs, `weight` how much it counts in a fit. `window`
     limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
     usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
@@ -55,7 +61,7 @@ class Model(Node):
     """
 
     examples: NodeRef
-    target: Deferred
+    target: Deferred | Outcome
     features: tuple[FeatureUse, ...]
     prediction_time: Deferred | None = None
     groups: Deferred | None = None
@@ -65,7 +71,7 @@ class Model(Node):
     task: Task | None = None
     candidates: tuple[Any, ...] | None = None
     test: float | str | None = None
-    gap: str = "1d"
+    gap: str = USUAL_GAP
     window: str | None = None
     folds: int = 3
     seed: int = 0
@@ -88,6 +94,15 @@ def _trials_or_duration(name: str, value: Any) -> None:
         raise refused(
             f"`{name}` has an invalid value", value, 'a duration ("10min"), or a number of trials of at least 1'
         )
+
+
+def _gap(given: str | None, target: Any) -> str:
+    """Return how long outcomes take: as declared, and at least as long as an `Outcome` does."""
+    if not isinstance(target, Outcome):
+        return USUAL_GAP if given is None else given
+    if given is not None and microseconds(given) < target.micros:
+        raise refused("`gap` is shorter than the outcome takes", given, f'at least "{target.after}"', "leave out `gap`")
+    return target.after if given is None else given
 
 
 def _share_or_duration(name: str, value: Any) -> None:
@@ -138,7 +153,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
 
 @declared(
     examples=node,
-    target=expression(),
+    target=expression(Outcome),
     features=anything,
     prediction_time=optional(expression()),
     groups=optional(expression()),
@@ -148,7 +163,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),
     test=optional(_share_or_duration),
-    gap=duration,
+    gap=optional(duration),
     window=optional(positive_duration),
     folds=integer(1),
     seed=integer(0),
@@ -165,7 +180,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
 def model(
     examples: NodeRef,
     *,
-    target: Deferred,
+    target: Deferred | Outcome,
     features: Sequence[FeatureUse] | Literal["all"],
     prediction_time: Deferred | None = None,
     groups: Deferred | None = None,
@@ -175,7 +190,7 @@ def model(
     task: Task | None = None,
     candidates: Sequence[Any] | Any | None = None,
     test: float | str | None = None,
-    gap: str = "1d",
+    gap: str | None = None,
     window: str | None = None,
     folds: int = 3,
     seed: int = 0,
@@ -197,11 +212,12 @@ def model(
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
+    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)`, else a day.
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
     better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
 
-    Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
-    without a reason.
+    Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
+    than the outcome takes, and for an `assume_known` without a reason.
     """
     return Model(
         examples=examples,
@@ -216,7 +232,7 @@ def model(
         task=task,
         candidates=candidates_of(candidates),
         test=test,
-        gap=gap,
+        gap=_gap(gap, target),
         window=window,
         folds=folds,
         seed=seed,

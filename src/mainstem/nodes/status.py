@@ -46,8 +46,27 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CohortStatus:
+    """The predictions of a day: the share of them with an outcome, whether it is enough, and the metric on them."""
+
+    day: str
+    predictions: int
+    known: int
+    share: float
+    mature: bool
+    metric: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    matures_at: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
-    """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training."""
+    """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
+
+    `cohorts` are the last days of the champion's predictions.
+    """
 
     name: str
     model: str
@@ -60,6 +79,7 @@ class EndpointStatus:
     baseline: float | None = None
     algorithm: str | None = None
     redefined: Sequence[str] = ()
+    cohorts: Sequence[CohortStatus] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +228,7 @@ class EndpointDetails(NodeDetails):
     monitors: Sequence[str]
     request: Mapping[str, str]
     log_bytes: int | None
+    cohorts: Sequence[Mapping[str, Any]] = ()
 
 
 Details = NodeDetails | StoredDetails

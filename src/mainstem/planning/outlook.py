@@ -27,7 +27,8 @@ class Situation:
 
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
-    views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
+    views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify,
+    `maturing` those with predictions whose outcomes were too young when they were last judged, and no longer are.
     `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again and every
     source with a cursor to be read again, and with `between` the intervals of incremental tables and the rows of
     sources in that span. `written` gives the definition of a node that had a fingerprint; None if it was not kept.
@@ -40,6 +41,7 @@ class Situation:
     pending: Mapping[str, int] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     awaiting: frozenset[str] = frozenset()
+    maturing: frozenset[str] = frozenset()
     damaged: Mapping[int, str] = field(default_factory=dict)
     refresh: bool = False
     written: Callable[[str, str], Written | None] = lambda name, made_by: None

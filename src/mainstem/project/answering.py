@@ -80,6 +80,10 @@ class Answering(Branch):
         """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""
         return live.ingest(self, stream, rows, backfill=backfill)
 
+    def outcomes(self, endpoint: str, rows: Rows) -> int:
+        """Take outcomes by the ids of predictions, as the server does. Raises `RequestError`."""
+        return live.outcomes(self, endpoint, rows)
+
     def serve(
         self,
         host: str | None = None,

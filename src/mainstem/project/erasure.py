@@ -16,6 +16,7 @@ import ibis
 from mainstem.errors import RequestError, SnapshotGone, StorageError, UnknownName
 from mainstem.lake.erasing import in_raw, typed
 from mainstem.lake.schema import readable_name
+from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
 from mainstem.nodes.endpoints import Endpoint
@@ -242,6 +243,7 @@ class Eraser:
         store, tables, erased = adapters.store, self._branch.release.tables, 0
         logs = {name: events_of(name) for name in graph.of(Stream)}
         logs |= {f"predictions.{name}": predictions_of(name) for name in graph.of(Endpoint)}
+        logs |= {outcomes_table(name): outcomes_of(name) for name in graph.of(Endpoint)}
         for relation, log in logs.items():
             if relation in tables:
                 store.trim(log, int(tables[relation].cursor or 0))

@@ -13,6 +13,7 @@ from typing import Any
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
+from mainstem.logs.outcomes import outcomes_table
 from mainstem.logs.records import Event
 from mainstem.logs.sent import Keys, Sent
 from mainstem.models.artifact.scorer import Scorer
@@ -35,6 +36,7 @@ from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
 from mainstem.streaming.ingest import Ingest
+from mainstem.streaming.outcomes import Outcomes
 from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Live:
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
     ingests: Mapping[str, Ingest] = field(default_factory=dict)
+    takers: Mapping[str, Outcomes] = field(default_factory=dict)
     features: FeatureReader | None = None
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
 
@@ -74,6 +77,12 @@ class Live:
         if stream in self.ingests:
             return self.ingests[stream]
         raise _unknown("stream", stream, list(self.ingests))
+
+    def taker(self, endpoint: str) -> Outcomes:
+        """Return what takes the outcomes of an endpoint, with or without a champion. Raises `NotFound`."""
+        if endpoint in self.takers:
+            return self.takers[endpoint]
+        raise _unknown("endpoint", endpoint, list(self.takers))
 
     def reader(self) -> FeatureReader:
         """Return the feature reader. Raises `Unavailable` before a release is loaded."""
@@ -271,7 +280,8 @@ class Service:
             )
             for name in graph.of(Stream)
         }
-        return Live(release, predictors, ingests, features, missing)
+        takers = {name: Outcomes(graph, name, _drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
+        return Live(release, predictors, ingests, takers, features, missing)
 
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader

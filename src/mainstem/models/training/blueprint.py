@@ -13,6 +13,7 @@ from mainstem.models.data.labels import infer
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.models import Model, Task
+from mainstem.nodes.outcomes import condition_of
 from mainstem.nodes.records import InputColumn
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def task_at_load(graph: Graph, name: str) -> Task:
     node: Any = graph[name].node
     examples = graph[graph.name_of(node.examples)]
     table = ibis.table(dict(examples.schema or {}), name=examples.name)
-    target = resolve_column(table, node.target, graph[name].where)
+    target = resolve_column(table, condition_of(node.target), graph[name].where)
     try:
         return node.task or infer(target.type())
     except ModelError as problem:

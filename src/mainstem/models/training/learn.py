@@ -29,9 +29,10 @@ from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
-from mainstem.models.training.prepared import Prepared
+from mainstem.models.training.prepared import IMMATURE, Prepared
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Model, Task
+from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.records import Measure
 
 BASELINE = "naive"
@@ -216,6 +217,9 @@ def _evaluation(
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    if isinstance(model.target, Outcome):
+        young = prepared.rows[IMMATURE]
+        said["labels"] = f"mature {model.target.after} after the prediction; {young:,} younger examples are left out"
     if decided is not None:
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"

@@ -17,7 +17,7 @@ from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import suspects
 from mainstem.models.training.parts import Parts, parts_of
-from mainstem.nodes.hidden import GROUP, PART, SPLIT, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, MATURE, PART, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -87,7 +87,9 @@ def prepare(
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
+    named[_immature(table)] = IMMATURE
     rows = {"examples": len(table), **_counted(named)}
+    rows |= {IMMATURE: int((named == IMMATURE).sum())} if MATURE in table.column_names else {}
     prepared = Prepared(_with_split(table, named), examples, parts, found.classes, rows)
     _both_classes(prepared.train, found.classes)
     _several_classes(prepared.test, found.classes)
@@ -100,7 +102,9 @@ def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ())
     import pyarrow as pa
 
     _, found, parts = _parted(model, task, table, key, enough=False)
-    return pa.array(parts.named(len(table), np.flatnonzero(found.known)), pa.string())
+    named = parts.named(len(table), np.flatnonzero(found.known))
+    named[_immature(table)] = IMMATURE
+    return pa.array(named, pa.string())
 
 
 def _parted(
@@ -111,7 +115,7 @@ def _parted(
     If `enough`, raises `ModelError` if the rows are not sufficient for training.
     """
     times, timed = _times(model, table)
-    found = (labels if enough else labels_of)(_nulled(table, ~timed), task)
+    found = (labels if enough else labels_of)(_nulled(table, ~timed | _immature(table)), task)
     own = times[found.known]
     # Keys that repeat are groups of tables without time; by time, a later row of a key is a later example.
     grouped = [GROUP] if model.groups is not None else [] if splits.is_timed(own) else list(key)
@@ -145,6 +149,9 @@ def _counted(named: NDArray[np.object_]) -> dict[str, int]:
     crossed = int(np.char.startswith(named.astype(str), splits.FOLD).sum())
     return found | ({"cross-validated": crossed} if crossed else {})
 
+
+IMMATURE = "immature"
+"""The `_split` of a row whose outcome may still come. A true one is left out too: the false ones of its days lack."""
 
 KINDS = ("train", "gap", "test", "unlabelled")
 """The values of `_split` beside folds. Rows in the gap are labelled, but belong to neither side."""
@@ -180,8 +187,15 @@ def _times(model: Model, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np
     return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), timed
 
 
+def _immature(table: pa.Table) -> NDArray[np.bool_]:
+    """Return which rows are too young for a label."""
+    if MATURE not in table.column_names:
+        return np.zeros(len(table), bool)
+    return ~np.asarray(table[MATURE].fill_null(False).to_numpy(), bool)
+
+
 def _nulled(table: pa.Table, rows: NDArray[np.bool_]) -> pa.ChunkedArray:
-    """Return the target with null for `rows`: a row without a prediction time is not an example."""
+    """Return the target with null for `rows`: those without a prediction time, or too young for a label."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -25,7 +25,7 @@ from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
 from mainstem.models.training.learn import Made, learn
-from mainstem.models.training.prepared import Prepared, prepare, task_of
+from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
 from mainstem.models.versions.report import headline
 from mainstem.nodes.hidden import SPLIT, TARGET
 from mainstem.nodes.models import Task
@@ -183,8 +183,8 @@ def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> di
 
 
 def _unlabelled(prepared: Prepared) -> list[str]:
-    count = prepared.rows["unlabelled"]
-    return [f"{count:,} unlabelled"] if count else []
+    counts = {"unlabelled": prepared.rows["unlabelled"], "not mature": prepared.rows.get(IMMATURE, 0)}
+    return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
 def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context: Context) -> Manifest:

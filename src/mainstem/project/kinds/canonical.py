@@ -15,6 +15,7 @@ from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDeman
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
 from mainstem.nodes.models import USUAL_TEST, Model
+from mainstem.nodes.outcomes import Outcome, condition_of
 from mainstem.nodes.verbs import Verb
 
 if TYPE_CHECKING:
@@ -91,7 +92,14 @@ def resolved(node: Model, examples: ibis.Table) -> list[str]:
     """Return a model's prediction time and target as resolved expressions, independent of how they are written."""
     from mainstem.nodes.expressions import resolve_column
 
-    values = [("", node.prediction_time), ("", node.target), ("groups ", node.groups), ("split ", node.split)]
+    target = node.target
+    within = f"within {target.micros} " if isinstance(target, Outcome) else ""
+    values = [
+        ("", node.prediction_time),
+        (within, condition_of(target)),
+        ("groups ", node.groups),
+        ("split ", node.split),
+    ]
     values.append(("weight ", node.weight))
     return [name + of_expression(resolve_column(examples, value)) for name, value in values if value is not None]
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
+from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import predictions_of
 from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint, Performance
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import Candidates
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -45,6 +47,7 @@ class EndpointKind(NodeKind[Endpoint]):
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
             _check_task(graph, name, node, model)
+            _check_outcomes(graph, name, node)
             if (policy := policy_of(graph, name)) is not None:
                 check_latency(policy, node.latency)
             if (choices := choices_of(graph, name)) is not None:
@@ -66,7 +69,24 @@ class EndpointKind(NodeKind[Endpoint]):
         yield from due("attribute", judged, "none")
 
     def log(self, name: str) -> Log:
-        return Log(predictions_of(name), f"predictions.{name}")
+        return Log(predictions_of(name), f"predictions.{name}", (Log(outcomes_of(name), outcomes_table(name)),))
+
+
+def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse a column of ids that the examples do not have, or that is not a text."""
+    if node.outcomes_by is None:
+        return
+    examples = graph.name_of(node.model.examples)
+    schema = visible(graph[examples].schema or {})
+    if node.outcomes_by not in schema:
+        raise UnknownName.among("column", node.outcomes_by, schema, of=repr(examples), where=graph[name].where)
+    if not schema[node.outcomes_by].lstrip("!").startswith("string"):
+        raise SchemaError(
+            "`outcomes_by` must be a column with ids of predictions",
+            where=graph[name].where,
+            got=f"{node.outcomes_by!r} of type {schema[node.outcomes_by]}",
+            expected="a column of texts",
+        )
 
 
 def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
@@ -104,5 +124,7 @@ def _judge(name: str, outlook: Outlook) -> Reason | None:
         return None
     if name in outlook.situation.awaiting:
         return Reason("an accepted finding must be verified")
+    if name in outlook.situation.maturing:
+        return Reason("outcomes have matured")
     examples = outlook.inputs(name, "monitor")
     return examples and Reason(f"outcomes may have arrived: {examples.text}", examples.if_changed)

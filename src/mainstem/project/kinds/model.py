@@ -48,6 +48,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
+        from mainstem.features.targets import check_outcome
         from mainstem.models.metrics import alone, metric, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
@@ -55,6 +56,7 @@ class ModelKind(NodeKind[Model]):
         metrics: dict[str, Any] = {}
         for name, node in graph.of(Model).items():
             try:
+                check_outcome(graph, name)
                 task = task_at_load(graph, name)
                 check_candidates(node, task)
                 check_monotone(graph, name)

@@ -1,0 +1,50 @@
+"""The days of an endpoint's predictions, with what is known of their outcomes, for status, page and `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mainstem.monitoring.verdicts import Cohort
+from mainstem.nodes.status import CohortStatus
+from mainstem.project.branch import Branch
+
+SHOWN = 14
+"""The days that `status` shows."""
+
+
+def cohorts(branch: Branch, endpoint: str, last: int | None = SHOWN) -> list[CohortStatus]:
+    """Return the last days of the champion's predictions, in order."""
+    champion = branch.release.champion(endpoint)
+    found = branch.adapters.state.find(Cohort, endpoint=endpoint, branch=branch.branch, model_version=str(champion))
+    days = sorted(found, key=lambda each: each.day)
+    return [_status(each) for each in (days if last is None else days[-last:])]
+
+
+def told(found: Sequence[CohortStatus]) -> list[dict[str, Any]]:
+    """Return days as rows of a table."""
+    return [
+        {
+            "day": each.day,
+            "predictions": each.predictions,
+            "outcomes": f"{each.share:.0%}" + ("" if each.mature else ", not mature"),
+            each.metric: "" if each.value is None else f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]",
+        }
+        for each in found
+    ]
+
+
+def _status(found: Cohort) -> CohortStatus:
+    measure = found.measure
+    return CohortStatus(
+        day=found.day.isoformat(),
+        predictions=found.predictions,
+        known=found.known,
+        share=found.share,
+        mature=found.mature,
+        metric=found.metric,
+        value=measure.value if measure else None,
+        low=measure.low if measure else None,
+        high=measure.high if measure else None,
+        matures_at=found.matures_at.isoformat() if found.matures_at else None,
+    )
