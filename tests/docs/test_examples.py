@@ -61,6 +61,7 @@ FIRST = (
     "how-a-model-is-chosen",
     "joins",
     "models",
+    "outcomes",
     "reading-the-report",
     "serving",
     "sources",

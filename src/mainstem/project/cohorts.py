@@ -9,16 +9,19 @@ from mainstem.monitoring.verdicts import Cohort
 from mainstem.nodes.status import CohortStatus
 from mainstem.project.branch import Branch
 
-SHOWN = 14
-"""The days that `status` shows."""
+SHOWN = 7
+"""The mature days that `status` shows, and the others."""
 
 
 def cohorts(branch: Branch, endpoint: str, last: int | None = SHOWN) -> list[CohortStatus]:
-    """Return the last days of the champion's predictions, in order."""
+    """Return the days of the champion's predictions, in order: the last mature ones, and the last others."""
     champion = branch.release.champion(endpoint)
     found = branch.adapters.state.find(Cohort, endpoint=endpoint, branch=branch.branch, model_version=str(champion))
     days = sorted(found, key=lambda each: each.day)
-    return [_status(each) for each in (days if last is None else days[-last:])]
+    if last is not None:
+        kept = [[each for each in days if each.mature == mature][-last:] for mature in (True, False)]
+        days = sorted(kept[0] + kept[1], key=lambda each: each.day)
+    return [_status(each) for each in days]
 
 
 def told(found: Sequence[CohortStatus]) -> list[dict[str, Any]]:
