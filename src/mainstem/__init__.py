@@ -77,7 +77,7 @@ _HOMES = {
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
-    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
+    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.offers": ("candidates", "grid", "steps"),
     "mainstem.nodes.outcomes": ("outcome",),
@@ -164,6 +164,7 @@ __all__ = [
     "top_k",
     "union",
     "unique",
+    "value",
     "web",
     "windowed",
     "xgboost",
@@ -192,7 +193,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
-    from mainstem.nodes.endpoints import drift, endpoint, performance
+    from mainstem.nodes.endpoints import drift, endpoint, performance, value
     from mainstem.nodes.exploring import epsilon
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files

@@ -34,8 +34,9 @@ def nodes(**settings: Any) -> dict[str, Node]:
     )
     given = {"target": FRAUD, "prediction_time": _.paid_at + ibis.interval(seconds=1), **settings}
     fraud = ms.model(examples=payments, features=["amount"], candidates=["linear"], metric="roc_auc", **given)
-    watch = ms.performance(0.2, min_rows=20)
-    return {"payments": payments, "fraud": fraud, "authorise": ms.endpoint(fraud, monitors=[watch])}
+    costs = ms.cheapest(allow=_.score * _.amount, block=(1 - _.score) * 10)
+    watch = [ms.performance(0.2, min_rows=20), ms.value(0, min_rows=20)]
+    return {"payments": payments, "fraud": fraud, "authorise": ms.endpoint(fraud, decide=costs, monitors=watch)}
 
 
 def payment(n: int, at: datetime, after: timedelta | None = None) -> dict[str, Any]:
@@ -117,6 +118,46 @@ def test_days_are_judged_when_their_outcomes_are_mature(project: Any, monkeypatc
     assert (second.rows, second.outcomes) == (40, 40)
     assert [each.known for each in saved(project.reading("test"), "authorise", verdict.model_version)] == [40, 40]
     assert not project.plan()
+
+
+def test_a_decision_is_worth_what_it_saved_given_its_outcome(project: Any) -> None:
+    """Always to allow costs the amount of each fraud; to block costs 10 for each honest payment."""
+    state = project.adapters.state
+    verdict = state.find(Verdict, monitor="value")[0]
+    rows = project.query("select payment, amount, _decision from predictions.authorise").to_pylist()
+    old = [row for row in rows if row["payment"] < "p2000"]
+    fraud = {row["payment"] for row in ASKED if row["reported_at"]}
+    saved_by = {
+        "allow": lambda row: 0.0,
+        "block": lambda row: row["amount"] if row["payment"] in fraud else -10.0,
+    }
+    assert {row["_decision"] for row in old} == {"allow", "block"}
+    worth = [saved_by[row["_decision"]](row) for row in old]
+    assert verdict.measure.value == pytest.approx(sum(worth) / 40) and verdict.measure.rows == 40
+    assert verdict.measure.low < verdict.measure.value < verdict.measure.high
+    assert (verdict.judgement, verdict.floor, verdict.metric) == ("fine", 0.0, "value")
+    assert f"{sum(worth):,.0f} in all, above the floor of 0" in verdict.text
+    first = saved(project.reading("test"), "authorise", verdict.model_version)[0]
+    assert first.worth == verdict.measure
+    assert f"{verdict.measure.value:.4g} [" in project.status().endpoints[0].cohorts[0].valued
+
+
+COSTS = ms.cheapest(allow=_.score * 10, block=5)
+CANNOT: list[tuple[Any, str]] = [
+    ({"monitors": [ms.value(0)]}, "`ms.value` does not know what a decision is worth"),
+    ({"monitors": [ms.value(0, worth=_.outcom * 2)]}, "unknown column 'outcom'"),
+    ({"monitors": [ms.value(0, worth=_.outcome, against="allow")]}, "`against` requires decide=ms.cheapest"),
+    ({"monitors": [ms.value(0, against="alow")], "decide": COSTS}, "unknown option 'alow'"),
+    ({"monitors": [ms.value(0), ms.value(1)], "decide": COSTS}, "an endpoint values its decisions in one way"),
+]
+
+
+@pytest.mark.parametrize(("settings", "what"), CANNOT, ids=[what for _settings, what in CANNOT])
+def test_what_has_no_value_is_refused_at_load(settings: Any, what: str) -> None:
+    found = nodes()
+    found["authorise"] = ms.endpoint(found["fraud"], **settings)  # type: ignore[arg-type]
+    with ms.testing.project(found, {"payments": PAST[:2]}) as project, pytest.raises(MainstemError, match=what):
+        project.graph.whole()
 
 
 @pytest.mark.parametrize(

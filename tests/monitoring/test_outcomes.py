@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.monitoring.partition import Batch, Watched
+from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
 
@@ -59,11 +61,11 @@ def nodes() -> dict[str, Node]:
         "demand": demand,
         "visits": visits,
         "keyless": keyless,
-        "quote": ms.endpoint(demand, candidates=PRICES, decide=profit),
+        "quote": ms.endpoint(demand, candidates=PRICES, decide=profit, monitors=[ms.value(1e6, min_rows=100)]),
         "named": ms.endpoint(demand, candidates=PRICES, decide=profit, outcomes_by="quote"),
         "shelf": ms.endpoint(demand, candidates=offered, decide=ms.top(3, by=_.score)),
         "plain": ms.endpoint(demand),
-        "bare": ms.endpoint(keyless),
+        "bare": ms.endpoint(keyless, monitors=[ms.value(0, worth=_.outcome * _.price)]),
     }
 
 
@@ -147,6 +149,16 @@ def test_900_decisions_among_30_prices_have_900_outcomes_at_most(shop: Shop) -> 
     assert {answer.offered for answer in shop.answers["quote"]} == {30}
     found = shop.judged("quote")
     assert (len(found), int(found.known.sum())) == (900, 880)
+
+
+def test_a_price_was_worth_its_profit_at_what_was_sold(shop: Shop) -> None:
+    (verdict,) = shop.project.adapters.state.find(Verdict, monitor="value")
+    chosen = [answer.items[0].row for answer in shop.answers["quote"][:880]]
+    sold = [row["sold"] for row in itertools.islice(priced(shop), 880)]
+    profit = [(row["price"] - row["stand__cost"]) * n for row, n in zip(chosen, sold, strict=True)]
+    assert verdict.measure is not None and verdict.measure.rows == 880
+    assert verdict.measure.value == pytest.approx(sum(profit) / 880)
+    assert verdict.judgement == "failing" and "below the floor of 1e+06" in verdict.text
 
 
 LADDER = [5 + n / 4 for n in range(31)]

@@ -18,7 +18,8 @@ from mainstem.models.metrics import measure, metric
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Cohort
-from mainstem.nodes.endpoints import MATURE, Performance
+from mainstem.monitoring.worth import mean, rule_of, worths
+from mainstem.nodes.endpoints import MATURE, Performance, Value
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.records import Measure, now
@@ -47,7 +48,8 @@ def settled(batch: Batch, share: float) -> NDArray[np.bool_]:
 
 def share_of(watched: Watched) -> float:
     """Return the share of outcomes from which on a day counts, as the endpoint's monitors say."""
-    return max((m.mature for m in watched.endpoint.monitors if isinstance(m, Performance)), default=MATURE)
+    rules = (m for m in watched.endpoint.monitors if isinstance(m, (Performance, Value)))
+    return max((m.mature for m in rules), default=MATURE)
 
 
 def cohorts(watched: Watched, batch: Batch) -> list[Cohort]:
@@ -74,6 +76,7 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
         held = before.get(id)
         same = held is not None and (held.predictions, held.known, held.metric) == (len(rows), known, asked)
         found = held.measure if same and held is not None else _measured(watched, rows.take(rows.known), asked)
+        worth = held.worth if same and held is not None else _worth(watched, rows.take(rows.known))
         yield Cohort(
             id,
             watched.name,
@@ -87,6 +90,7 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
             found,
             due,
             due is None or due <= now(),
+            worth,
         )
 
 
@@ -98,6 +102,16 @@ def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:
     chosen = metric(name, cast(Literal["binary", "regression"], task))
     found = measure(chosen, known.outcomes, known.scores, groups=clusters(known.inputs.times))
     return found if isfinite(found.low) and isfinite(found.high) else None
+
+
+def _worth(watched: Watched, known: Batch) -> Measure | None:
+    """Return the mean value of decisions with outcomes; None if there are too few, or they have no value."""
+    rule = rule_of(watched.endpoint)
+    if rule is None or watched.version.task == "multiclass" or len(known) < FEWEST:
+        return None
+    values = worths(watched, known, rule)
+    valued = np.isfinite(values)
+    return mean(values[valued], known.inputs.times[valued]) if valued.sum() >= FEWEST else None
 
 
 def immature(found: Sequence[Cohort]) -> str:

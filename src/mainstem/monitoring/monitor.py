@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mainstem.monitoring import performance
 from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
 from mainstem.monitoring.drift import shifts
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
-from mainstem.nodes.endpoints import Drift, Performance
+from mainstem.monitoring.worth import mean, worths
+from mainstem.nodes.endpoints import Drift, Performance, Value
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -29,9 +32,9 @@ class Monitor:
         if watched is None:
             return StepResult(message="no version is live yet")
         predictions, verdicts, tables = watched.predictions(), list[Verdict](), dict[str, Snapshot]()
-        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance))):
+        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance, Value))):
             name = _name(watched, rule)
-            due = predictions.known & settled(predictions, rule.mature) if isinstance(rule, Performance) else True
+            due = True if isinstance(rule, Drift) else predictions.known & settled(predictions, rule.mature)
             new = ~judged(watched, predictions, name) & due
             verdict = _judge(watched, rule, predictions.take(new)) if new.any() else None
             if verdict is None:
@@ -62,13 +65,37 @@ def _sent(unknown: int, corrected: int) -> Iterator[str]:
         yield f"{_counted(corrected, 'sent outcome')} replaced by a later one"
 
 
-def _name(watched: Watched, rule: Drift | Performance) -> str:
+def _name(watched: Watched, rule: Drift | Performance | Value) -> str:
     """Return the name under which judged predictions are stored. One endpoint may watch two metrics."""
-    return "drift" if isinstance(rule, Drift) else f"performance.{rule.metric or watched.version.metric}"
+    if isinstance(rule, Performance):
+        return f"performance.{rule.metric or watched.version.metric}"
+    return "drift" if isinstance(rule, Drift) else "value"
 
 
-def _judge(watched: Watched, rule: Drift | Performance, new: Batch) -> Verdict | None:
+def _judge(watched: Watched, rule: Drift | Performance | Value, new: Batch) -> Verdict | None:
+    if isinstance(rule, Value):
+        return _value(watched, rule, new)
     return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new)
+
+
+def _value(watched: Watched, rule: Value, known: Batch) -> Verdict | None:
+    """Judge what decisions were worth. The upper end of the interval is compared with the floor."""
+    if watched.version.task == "multiclass":
+        return None  # the log keeps one number per prediction
+    values = worths(watched, known, rule)
+    valued = np.isfinite(values)
+    if valued.sum() < rule.min_rows:
+        text = (
+            f"value not judged: {_counted(int(valued.sum()), 'decision')} with outcomes, {rule.min_rows:,} are needed"
+        )
+        return _verdict(watched, known, "value", "not enough rows", text)
+    found = mean(values[valued], known.inputs.times[valued])
+    failing = found.high < rule.floor
+    side = "below" if failing else "above" if found.value >= rule.floor else "not significantly below"
+    told = f"a decision was worth {found.value:.4g} ({found.low:.4g}–{found.high:.4g})"
+    text = f"{told}, {values[valued].sum():,.0f} in all, {side} the floor of {rule.floor:g}"
+    extra = {"metric": "value", "measure": found, "floor": rule.floor}
+    return _verdict(watched, known, "value", "failing" if failing else "fine", text, **extra)
 
 
 def _drift(watched: Watched, rule: Drift, batch: Batch) -> Verdict:

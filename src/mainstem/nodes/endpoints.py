@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mainstem.nodes.base import Node, refused
+from mainstem.nodes.base import Deferred, Node, refused
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
@@ -14,6 +14,7 @@ from mainstem.nodes.exploring import Epsilon
 from mainstem.nodes.kinds import (
     a,
     anything,
+    calculation,
     column,
     fraction,
     integer,
@@ -59,6 +60,21 @@ class Performance(Monitor):
 
     floor: float
     metric: str | None = None
+    min_rows: int = 500
+    mature: float = MATURE
+
+
+@dataclass(frozen=True, eq=False)
+class Value(Monitor):
+    """A test that decisions are worth at least `floor` on average. The upper end of the interval decides.
+
+    `worth` is what a decision was worth; without it, the endpoint's rule says, with the outcome in place of the score.
+    A rule that takes the cheapest option is compared with the option `against`, by default the first.
+    """
+
+    floor: float
+    worth: Deferred | None = None
+    against: str | None = None
     min_rows: int = 500
     mature: float = MATURE
 
@@ -119,6 +135,24 @@ def performance(floor: float, *, metric: str | None = None, min_rows: int = 500,
     The predictions of a day are judged together, when the outcomes of at least the share `mature` of them are known.
     """
     return Performance(floor, metric, min_rows, mature)
+
+
+@declared(floor=number(), worth=optional(calculation()), against=optional(text), min_rows=integer(1), mature=fraction)
+def value(
+    floor: float,
+    *,
+    worth: Deferred | None = None,
+    against: str | None = None,
+    min_rows: int = 500,
+    mature: float = MATURE,
+) -> Value:
+    """Watch what decisions were worth, on average, given their outcomes.
+
+    Without `worth`, the endpoint's rule is evaluated with the outcome in place of the score: of `ms.cheapest` what the
+    decision cost less than the option `against` (by default the first one), of `ms.best` and `ms.top` the value of the
+    chosen candidate. `worth` is an expression over request, features, `_.score`, `_.outcome` and `_.decision`.
+    """
+    return Value(floor, worth, against, min_rows, mature)
 
 
 def _fallback(name: str, value: Any) -> None:

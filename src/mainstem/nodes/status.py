@@ -47,7 +47,8 @@ class NodeStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class CohortStatus:
-    """The predictions of a day: the share of them with an outcome, whether it is enough, and the metric on them."""
+    """The predictions of a day: the share of them with an outcome, whether it is enough, the metric on them, and what a
+    decision was worth on average, with 95 % intervals."""
 
     day: str
     predictions: int
@@ -59,6 +60,14 @@ class CohortStatus:
     low: float | None = None
     high: float | None = None
     matures_at: str | None = None
+    worth: float | None = None
+    worth_low: float | None = None
+    worth_high: float | None = None
+
+    @property
+    def valued(self) -> str:
+        """What a decision was worth, as text."""
+        return "" if self.worth is None else f"{self.worth:.4g} [{self.worth_low:.4g}, {self.worth_high:.4g}]"
 
 
 @dataclass(frozen=True, kw_only=True)

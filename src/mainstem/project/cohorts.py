@@ -26,12 +26,14 @@ def cohorts(branch: Branch, endpoint: str, last: int | None = SHOWN) -> list[Coh
 
 def told(found: Sequence[CohortStatus]) -> list[dict[str, Any]]:
     """Return days as rows of a table."""
+    valued = any(each.worth is not None for each in found)
     return [
         {
             "day": each.day,
             "predictions": each.predictions,
             "outcomes": f"{each.share:.0%}" + ("" if each.mature else ", not mature"),
             each.metric: "" if each.value is None else f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]",
+            **({"worth": each.valued} if valued else {}),
         }
         for each in found
     ]
@@ -50,4 +52,7 @@ def _status(found: Cohort) -> CohortStatus:
         low=measure.low if measure else None,
         high=measure.high if measure else None,
         matures_at=found.matures_at.isoformat() if found.matures_at else None,
+        worth=found.worth.value if found.worth else None,
+        worth_low=found.worth.low if found.worth else None,
+        worth_high=found.worth.high if found.worth else None,
     )

@@ -39,8 +39,9 @@ def status(status: ProjectStatus) -> Iterator[RenderableType]:
     for endpoint in status.endpoints:
         if endpoint.cohorts:
             yield ""
-            days = (f"{endpoint.name}: day", "predictions", "outcomes", endpoint.cohorts[-1].metric)
-            yield grid(days, map(_cohort, endpoint.cohorts), counts=("predictions",))
+            valued = ("worth",) if any(each.worth is not None for each in endpoint.cohorts) else ()
+            days = (f"{endpoint.name}: day", "predictions", "outcomes", endpoint.cohorts[-1].metric, *valued)
+            yield grid(days, [_cohort(each)[: len(days)] for each in endpoint.cohorts], counts=("predictions",))
         if endpoint.redefined:
             yield f"[yellow]{escape(_redefined(endpoint))}[/]"
     if status.findings:
@@ -70,7 +71,7 @@ def _cohort(cohort: CohortStatus) -> tuple[Any, ...]:
     value, low, high = cohort.value, cohort.low, cohort.high
     measured = "" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
     known = f"{cohort.share:.0%}" + ("" if cohort.mature else ", not mature")
-    return (cohort.day, cohort.predictions, known, measured)
+    return (cohort.day, cohort.predictions, known, measured, cohort.valued)
 
 
 def _redefined(endpoint: EndpointStatus) -> str:

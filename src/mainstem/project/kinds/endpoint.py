@@ -11,7 +11,7 @@ from mainstem.logs.records import predictions_of
 from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
-from mainstem.nodes.endpoints import Endpoint, Performance
+from mainstem.nodes.endpoints import Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import Candidates
 from mainstem.planning.kinds import Due, due
@@ -48,6 +48,7 @@ class EndpointKind(NodeKind[Endpoint]):
             model = graph.name_of(node.model)
             _check_task(graph, name, node, model)
             _check_outcomes(graph, name, node)
+            _check_values(graph, name, node)
             if (policy := policy_of(graph, name)) is not None:
                 check_latency(policy, node.latency)
             if (choices := choices_of(graph, name)) is not None:
@@ -70,6 +71,18 @@ class EndpointKind(NodeKind[Endpoint]):
 
     def log(self, name: str) -> Log:
         return Log(predictions_of(name), f"predictions.{name}", (Log(outcomes_of(name), outcomes_table(name)),))
+
+
+def _check_values(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse monitors of the value of decisions that have none."""
+    rules = [rule for rule in node.monitors if isinstance(rule, Value)]
+    if len(rules) > 1:
+        what = "an endpoint values its decisions in one way"
+        raise DefinitionError(what, where=graph[name].where, got="several ms.value(…)", expected="one")
+    for rule in rules:
+        from mainstem.monitoring.worth import check_value
+
+        check_value(graph, name, rule)
 
 
 def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:
