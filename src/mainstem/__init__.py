@@ -24,6 +24,7 @@ _HOMES = {
     "mainstem.nodes.files": ("files",),
     "mainstem.nodes.apis": ("api",),
     "mainstem.nodes.auth": ("api_key", "basic", "bearer", "oauth2"),
+    "mainstem.nodes.sinks": ("sink",),
     "mainstem.nodes.sources": ("stream",),
     "mainstem.nodes.web": ("web",),
     "mainstem.nodes.tables": ("table",),
@@ -150,6 +151,7 @@ __all__ = [
     "row_count",
     "share",
     "similar",
+    "sink",
     "skew",
     "sklearn",
     "slope",
@@ -219,6 +221,7 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
+    from mainstem.nodes.sinks import sink
     from mainstem.nodes.sources import stream
     from mainstem.nodes.tables import table
     from mainstem.nodes.thresholds import threshold

@@ -64,6 +64,7 @@ FIRST = (
     "outcomes",
     "reading-the-report",
     "serving",
+    "sinks",
     "sources",
     "only-data",
     "only-ml",

@@ -88,10 +88,10 @@ class Context:
             name: state for name, state in grown["online"].items() if name in self.graph or name in self.graph.broken
         }
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
-        if step.effect != "none":
+        if step.effect not in ("none", "outside"):
             fingerprints[step.node] = self.graph[step.node].made_by
             self.records.add(*self.note(step.node))
-        if step.kind != "promote":
+        if step.kind != "promote" and step.effect != "outside":
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.records import Release, Sample
 from mainstem.nodes.sources import Source
 from mainstem.nodes.spans import Span
@@ -33,7 +34,7 @@ class Situation:
     source with a cursor to be read again, and with `between` the intervals of incremental tables and the rows of
     sources in that span. `written` gives the definition of a node that had a fingerprint; None if it was not kept.
     `sample` is what the branch is to work on. `reingest` are the sources whose rows that were set aside are to be taken
-    in again.
+    in again. `delivered` are the last deliveries of sinks by name; None on a branch that delivers nothing.
     """
 
     release: Release
@@ -48,6 +49,7 @@ class Situation:
     sample: Sample | None = None
     between: Span | None = None
     reingest: frozenset[str] = frozenset()
+    delivered: Mapping[str, Delivery] | None = None
 
 
 def is_by_time(definition: Definition) -> bool:

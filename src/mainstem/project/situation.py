@@ -9,6 +9,7 @@ from mainstem.errors import MainstemError
 from mainstem.features.online.presence import gone
 from mainstem.monitoring.verdicts import Cohort
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.findings import Finding
 from mainstem.nodes.records import Release, now
@@ -17,6 +18,7 @@ from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.ports import Store
 from mainstem.project.integrity import damaged
 from mainstem.project.kinds import KINDS, Log
+from mainstem.project.releases import MAIN
 from mainstem.project.wiring import Adapters
 from mainstem.project.written import kept_in
 
@@ -33,8 +35,15 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
     store = adapters.store if uses_store(graph, release) and adapters.has_store else None
     bad = damaged(adapters, release)
     maturing = _maturing(release, adapters)
+    sent = {each.sink: each for each in adapters.state.find(Delivery)} if adapters.branch == MAIN else None
     seen = Situation(
-        release, observed, awaiting=awaiting, maturing=maturing, damaged=bad, written=kept_in(adapters.state)
+        release,
+        observed,
+        awaiting=awaiting,
+        maturing=maturing,
+        damaged=bad,
+        written=kept_in(adapters.state),
+        delivered=sent,
     )
     if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
         return replace(seen, pending=_pending(graph, release, store) if store else {})
