@@ -21,6 +21,7 @@ _HOMES = {
     "mainstem.nodes.kafka": ("kafka",),
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.databases": ("database",),
+    "mainstem.nodes.dlts": ("dlt",),
     "mainstem.nodes.files": ("files",),
     "mainstem.nodes.apis": ("api",),
     "mainstem.nodes.auth": ("api_key", "basic", "bearer", "oauth2"),
@@ -111,6 +112,7 @@ __all__ = [
     "clean",
     "database",
     "decision_tree",
+    "dlt",
     "drift",
     "elastic_net",
     "endpoint",
@@ -195,6 +197,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
+    from mainstem.nodes.dlts import dlt
     from mainstem.nodes.endpoints import drift, endpoint, performance, value
     from mainstem.nodes.exploring import epsilon
     from mainstem.nodes.features import feature_view, on_demand
