@@ -26,6 +26,7 @@ from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.models import WIDE
 from mainstem.nodes.records import ModelVersion, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -108,8 +109,9 @@ class Attribute:
     ) -> tuple[list[Finding], str, list[Verdict]]:
         if not len(known):
             return [], "", []
-        if watched.version.task == "multiclass":
-            return [], "causes are not searched for multiclass models: the log keeps one number per prediction", []
+        if watched.version.task in WIDE:
+            kind = watched.version.task
+            return [], f"causes are not searched for {kind} models: the log keeps one number per prediction", []
         if len(known) < FEWEST:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")

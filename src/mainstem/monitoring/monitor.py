@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mainstem.models.data.quantiles import level_of, packed
+from mainstem.models.metrics import Array
 from mainstem.monitoring import performance
 from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
 from mainstem.monitoring.drift import shifts
@@ -15,6 +18,7 @@ from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.monitoring.worth import mean, worths
 from mainstem.nodes.endpoints import Drift, Performance, Value
+from mainstem.nodes.hidden import SCORES
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -134,16 +138,27 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict |
     if watched.version.task == "multiclass":
         return None  # the log keeps one number per prediction
     task = watched.version.task
+    truth, scores = _compared(watched, known)
     grade = performance.grade(
         rule,
-        known.outcomes,
-        known.scores,
+        truth,
+        scores,
         known.inputs.times,
         task=task,  # type: ignore[arg-type]
         default=watched.version.metric,
     )
     extra = {"metric": grade.metric, "measure": grade.measure, "floor": rule.floor}
     return _verdict(watched, known, "performance", grade.judgement, grade.text, **extra)
+
+
+def _compared(watched: Watched, known: Batch) -> tuple[Array, Array]:
+    """Return what metrics compare. All quantiles of a prediction are in a column of their own."""
+    names = watched.version.classes
+    if watched.version.task != "quantile":
+        return known.outcomes, known.scores
+    logged = [json.loads(text) for text in known.table[SCORES].to_pylist()]
+    scores = np.array([[row[name] for name in names] for row in logged], float).reshape(len(logged), len(names))
+    return packed(known.outcomes, [level_of(name) for name in names]), scores
 
 
 def _verdict(watched: Watched, batch: Batch, monitor: str, judgement: Judgement, text: str, **extra: object) -> Verdict:

@@ -33,7 +33,13 @@ from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.thresholds import Threshold
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "count", "quantile"]
+
+CLASSES: tuple[Task, ...] = ("binary", "multiclass")
+"""The tasks whose target is a class. That of the others is a number."""
+
+WIDE: tuple[Task, ...] = ("multiclass", "quantile")
+"""The tasks with several scores for each row, which have names."""
 
 Calibrate = Literal["auto", "none", "isotonic", "sigmoid", "temperature"]
 
@@ -58,6 +64,7 @@ class Model(Node):
     `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
     `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
+    `quantiles` are the levels that a quantile model answers, ascending.
     """
 
     examples: NodeRef
@@ -84,6 +91,7 @@ class Model(Node):
     tune: int | str | None = None
     ensemble: bool = True
     calibrate: Calibrate = "auto"
+    quantiles: tuple[float, ...] = ()
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -133,6 +141,25 @@ def _score_or_rule(name: str, value: Any) -> None:
         )
 
 
+def _levels(name: str, value: Any) -> None:
+    """Require ascending levels between 0 and 1."""
+    found = several(value)
+    if not found or any(not is_number(each) or not 0 < each < 1 for each in found) or list(found) != sorted(set(found)):
+        raise refused(f"`{name}` must be ascending levels above 0 and below 1", value, f"{name}=[0.1, 0.5, 0.9]")
+
+
+def _task_of(task: Task | None, quantiles: Sequence[float] | None) -> Task | None:
+    """Return the task that is declared, by itself or by `quantiles`. Raises `DefinitionError` if they differ."""
+    if (task == "quantile") != bool(quantiles) and (task is not None or not quantiles):
+        if task is None:
+            return None
+        got = f"task={task!r}" + (f", quantiles={quantiles!r}" if quantiles else "")
+        raise refused(
+            "`quantiles` and the task do not agree", got, 'quantiles=[0.1, 0.5, 0.9], with or without task="quantile"'
+        )
+    return "quantile" if quantiles else task
+
+
 def _crossings(name: str, value: Any) -> None:
     """Require names of inputs, or tuples of names."""
     found = _listed(value)
@@ -175,6 +202,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     tune=optional(_trials_or_duration),
     ensemble=boolean,
     calibrate=word(*get_args(Calibrate)),
+    quantiles=optional(_levels),
     meta=META,
 )
 def model(
@@ -202,11 +230,14 @@ def model(
     tune: int | str | None = None,
     ensemble: bool = True,
     calibrate: Calibrate = "auto",
+    quantiles: Sequence[float] | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
 
     The task is inferred from the target's type unless given: boolean → binary, text → multiclass, number → regression.
+    `task="count"` is for whole numbers of at least 0; it is never inferred. `quantiles=[0.1, 0.5, 0.9]` are levels: the
+    model answers a number for each, that so large a share of the targets is at or below.
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
@@ -229,7 +260,7 @@ def model(
         weight=weight,
         metric=metric.name if isinstance(metric, OwnMetric) else metric,
         own_metric=metric if isinstance(metric, OwnMetric) else None,
-        task=task,
+        task=_task_of(task, quantiles),
         candidates=candidates_of(candidates),
         test=test,
         gap=_gap(gap, target),
@@ -244,5 +275,6 @@ def model(
         tune=tune,
         ensemble=ensemble,
         calibrate=calibrate,
+        quantiles=tuple(float(each) for each in quantiles or ()),
         **meta,
     )

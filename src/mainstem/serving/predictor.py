@@ -32,11 +32,12 @@ Log = Callable[[Writer], Sequence[A]]
 
 @dataclass(frozen=True)
 class Answer:
-    """One prediction. `time` is the prediction time (µs). `score` is P(true), a value, or the probability of `label`.
+    """One prediction. `time` is the prediction time (µs).
 
-    `scores` are the probabilities of all classes, if there are several. `row` is logged: the request and every feature,
-    with instants in µs. `features` are shown: instants are ISO 8601. `policy` is the version of the policy that
-    decided, `values` the value of each of its options, `quotas` how often each limited option was taken before.
+    `score` is P(true), a value, the probability of `label`, or the median. `scores` are the probabilities of all
+    classes, or all quantiles. `row` is logged: the request and every feature, with instants in µs.
+    `features` are shown: instants are ISO 8601. `policy` is the version of the policy that decided, `values` the value
+    of each of its options, `quotas` how often each limited option was taken before.
     """
 
     id: str
@@ -203,15 +204,15 @@ class Predictor:
         return found
 
     def number(self, score: Any) -> tuple[float | None, str | None]:
-        """Return the score, or the highest probability and its class; None if it is not finite."""
+        """Return the score, the highest probability and its class, or the median; None if it is not finite."""
         if np.ndim(score) == 0:
             number = float(score)
             return (number if np.isfinite(number) else None), None
-        best = int(np.argmax(score))
-        return float(score[best]), self.scorer.classes[best]
+        best = self.scorer.best(score)
+        return float(score[best]), None if self.scorer.manifest.task == "quantile" else self.scorer.classes[best]
 
     def classed(self, score: Any) -> dict[str, float]:
-        """Return the probability of each class, if there are several."""
+        """Return the probability of each class, or each quantile."""
         if np.ndim(score) == 0:
             return {}
         return {name: float(one) for name, one in zip(self.scorer.classes, score, strict=True)}

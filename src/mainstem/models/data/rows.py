@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.models.data.quantiles import packed
 from mainstem.nodes.models import Task
 
 Matrix = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Examples:
     Without a prediction time all `times` are 0. `groups` [n] are numbers whose rows stay together in splits.
     `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
-    fall (−1) with it.
+    fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
     """
 
     rows: Rows
@@ -54,6 +55,7 @@ class Examples:
     weights: NDArray[np.float64] | None = None
     names: tuple[str, ...] = ()
     monotone: tuple[int, ...] = ()
+    quantiles: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -72,6 +74,11 @@ class Examples:
     def constraints(self, origins: Sequence[int]) -> list[int]:
         """Return the monotone constraint of each matrix column, given the input that it comes from: 1, −1 or 0."""
         return [self.monotone[origin] if self.monotone else 0 for origin in origins]
+
+    @property
+    def truth(self) -> NDArray[Any]:
+        """What metrics compare scores with: `y`; of quantiles with the levels beside it."""
+        return packed(self.y, self.quantiles) if self.quantiles else self.y
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from mainstem.errors import MainstemError, ModelError
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.nodes.models import WIDE
 
 PARTS = ("scores", "onnx", "importances", "settings")
 
@@ -35,7 +36,7 @@ def scored(name: str, estimator: Estimator, rows: Rows, examples: Examples) -> S
     """Return the scores of rows. Raises `ModelError` if the estimator fails, or if they have another shape."""
     with blamed(name, "cannot score", examples):
         scores = np.asarray(estimator.scores(rows), float)
-    expected = (len(rows), examples.classes) if examples.task == "multiclass" else (len(rows),)
+    expected = (len(rows), examples.classes) if examples.task in WIDE else (len(rows),)
     if scores.shape != expected:
         raise ModelError(
             f"the scores of the algorithm {name!r} have the wrong shape",
@@ -83,7 +84,13 @@ def blamed(name: str, what: str, examples: Examples) -> Iterator[None]:
         raise _failed(name, what, problem, examples) from problem
 
 
-_MEANING = {"binary": "P(true)", "multiclass": "the probability of each class", "regression": "values"}
+_MEANING = {
+    "binary": "P(true)",
+    "multiclass": "the probability of each class",
+    "regression": "values",
+    "count": "expected counts",
+    "quantile": "a value for each quantile",
+}
 
 
 def _failed(name: str, what: str, problem: Exception, examples: Examples) -> ModelError:

@@ -53,4 +53,4 @@ def _part(past: Examples, rows: int) -> NDArray[np.intp]:
 
 
 def _measured(future: Examples, scores: NDArray[np.float64], judge: Metric) -> Measure:
-    return measure(judge, future.y, scores, groups=units(future), resamples=DRAWS, seed=future.seed)
+    return measure(judge, future.truth, scores, groups=units(future), resamples=DRAWS, seed=future.seed)

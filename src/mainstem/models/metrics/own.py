@@ -23,6 +23,12 @@ def own(of: OwnMetric, task: Task) -> Metric:
         raise DefinitionError(
             f"the metric {of.name!r} has the name of a metric of Mainstem", where=of.where, hint="another name"
         )
+    if task == "quantile":
+        raise DefinitionError(
+            f"the metric {of.name!r} cannot judge quantiles",
+            where=of.where,
+            expected="a metric of Mainstem, such as pinball",
+        )
     y, good, bad = _probe(task)
     best, worst = (_tried(of, task, y, scores) for scores in (good, bad))
     if (best > worst) != of.higher_is_better or best == worst:
@@ -69,6 +75,9 @@ def _probe(task: Task) -> tuple[Array, Array, Array]:
     if task == "multiclass":
         y = np.arange(ROWS) % CLASSES
         return y, np.eye(CLASSES)[y] * 0.7 + 0.1, np.eye(CLASSES)[(y + 1) % CLASSES] * 0.7 + 0.1
+    if task == "count":
+        counts = 1.0 + np.arange(ROWS) % 9
+        return counts, counts + 0.1, counts[::-1] + 5.0
     values = 1.0 + random.random(ROWS) * 9
     return values, values + random.normal(0, 0.01, ROWS), values[::-1] + 5.0
 

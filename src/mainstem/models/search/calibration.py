@@ -141,6 +141,8 @@ OF_TASK: Mapping[Task, tuple[str, ...]] = {
     "binary": ("sigmoid", "isotonic"),
     "multiclass": ("temperature",),
     "regression": (),
+    "count": (),
+    "quantile": (),
 }
 """The kinds for each task; of equally good ones, the first is taken."""
 

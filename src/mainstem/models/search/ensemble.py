@@ -135,7 +135,7 @@ def combined(
     for number, fold in enumerate(folds):
         each = [outcomes[name][number] for name in weights]
         scores = _mean(list(weights.values()), [one.scores for one in each])
-        found.append(Outcome(judge.value(fold.future.y, scores), scores, {}, sum(one.seconds for one in each)))
+        found.append(Outcome(judge.value(fold.future.truth, scores), scores, {}, sum(one.seconds for one in each)))
     return tuple(found)
 
 
@@ -144,6 +144,6 @@ def _mean(weights: Sequence[float], scores: Sequence[Scores]) -> Scores:
 
 
 def _value(sums: Sequence[Scores], size: int, folds: Sequence[Fold], judge: Metric) -> float:
-    values = [judge.value(fold.future.y, each / size) for fold, each in zip(folds, sums, strict=True)]
+    values = [judge.value(fold.future.truth, each / size) for fold, each in zip(folds, sums, strict=True)]
     defined = [value for value in values if value == value]
     return float(np.mean(defined)) if defined else float("nan")

@@ -31,7 +31,7 @@ from mainstem.models.training.kept import evaluation_of, held_out, in_order, poo
 from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.prepared import IMMATURE, Prepared
 from mainstem.nodes.instants import instant_of
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.records import Measure
 
@@ -170,7 +170,7 @@ def _settings(final: Offered) -> dict[str, Any]:
 
 def _confusion(test: Examples, scores: Scores) -> tuple[tuple[int, ...], ...]:
     """Return how many test rows of each class (rows) were decided for each class (columns)."""
-    if test.task == "regression":
+    if test.task not in CLASSES:
         return ()
     matrix = confusion(test.y, scores)(np.ones(len(test)))
     return tuple(tuple(int(cell) for cell in row) for row in matrix)

@@ -14,6 +14,7 @@ from mainstem.errors import ModelError
 from mainstem.models import splits
 from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
+from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import suspects
 from mainstem.models.training.parts import Parts, parts_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """`table` is the dataset with `_split`. `examples` are its labelled rows as numbers, and `parts` says which of them
-    a version is measured on."""
+    a version is measured on. `classes` names the scores, if there are several: classes or quantiles."""
 
     table: pa.Table
     examples: Examples
@@ -77,20 +78,22 @@ def prepare(
         found.y,
         times[known],
         task,
-        len(found.classes) if task == "multiclass" else 0,
+        len(found.classes) if task == "multiclass" else len(model.quantiles),
         model.seed,
         parts.groups,
         parts.validation,
         _weights(model, table, known),
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
+        quantiles=model.quantiles,
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
     named[_immature(table)] = IMMATURE
     rows = {"examples": len(table), **_counted(named)}
     rows |= {IMMATURE: int((named == IMMATURE).sum())} if MATURE in table.column_names else {}
-    prepared = Prepared(_with_split(table, named), examples, parts, found.classes, rows)
+    classes = tuple(map(label_of, model.quantiles)) if model.quantiles else found.classes
+    prepared = Prepared(_with_split(table, named), examples, parts, classes, rows)
     _both_classes(prepared.train, found.classes)
     _several_classes(prepared.test, found.classes)
     suspects.refuse(prepared.train, inputs, model.assume_known)

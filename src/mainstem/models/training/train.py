@@ -19,7 +19,7 @@ from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
-from mainstem.models.metrics import Metric, metric
+from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
@@ -119,7 +119,7 @@ def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
     candidates(blueprint.model.candidates or ())
-    return task, metric(blueprint.model.metric or DEFAULT_METRIC[task], task)
+    return task, judge_of(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,13 @@ from mainstem.errors import ModelError
 from mainstem.models.artifact.manifest import EARLIER, MODEL, Manifest, read
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
+from mainstem.models.data.quantiles import level_of, packed
 from mainstem.models.evaluation.comparison import days
 from mainstem.models.metrics import difference, measure, metric
 from mainstem.models.splits import FOLD
 from mainstem.models.versions.report import interval, spoken
 from mainstem.nodes.hidden import GROUP, SPLIT, TARGET, T
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.ports import Relation, Session
 
@@ -184,12 +185,13 @@ def _groups(rows: pa.Table) -> Any:
     return days(times)
 
 
-def _labels(rows: pa.Table, version: ModelVersion) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the target as the class numbers of `version`."""
+def _labels(rows: pa.Table, version: ModelVersion) -> NDArray[np.float64]:
+    """Return what metrics compare scores with: values, or the class numbers of `version`."""
     import pyarrow as pa
 
     task: Task = version.task  # type: ignore[assignment]
-    if task == "regression":
-        return np.asarray(rows[TARGET].cast(pa.float64()).to_numpy(), float)
+    if task not in CLASSES:
+        values = np.asarray(rows[TARGET].cast(pa.float64()).to_numpy(), float)
+        return packed(values, [level_of(name) for name in version.classes]) if task == "quantile" else values
     number = {name: index for index, name in enumerate(version.classes)}
     return np.array([number[name] for name in rows[TARGET].cast(pa.string()).to_pylist()], float)

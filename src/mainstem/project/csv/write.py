@@ -61,7 +61,7 @@ def _refuse_task(file: Path, target: Column, task: Task | None) -> None:
     got = expected = ""
     if task == "binary" and target.distinct != 2 and target.type != "boolean":
         got, expected = f"{target.distinct:,} distinct values", "two"
-    if task == "regression" and target.type not in ("int64", "float64"):
+    if task in ("regression", "count") and target.type not in ("int64", "float64"):
         got, expected = target.type, "numbers"
     if expected:
         raise ModelError(

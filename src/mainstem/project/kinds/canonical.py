@@ -71,6 +71,7 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"slices": _value(node.slices)} if node.slices else {}
     later |= {"tune": node.tune} if node.tune is not None else {}
     later |= {"ensemble": node.ensemble} if not node.ensemble else {}
+    later |= {"quantiles": list(node.quantiles)} if node.quantiles else {}
     later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}

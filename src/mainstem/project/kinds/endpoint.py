@@ -13,6 +13,7 @@ from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
+from mainstem.nodes.models import CLASSES
 from mainstem.nodes.offers import Candidates
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -107,7 +108,7 @@ def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
     from mainstem.models.training.blueprint import task_at_load
 
     task = task_at_load(graph, model)
-    if node.threshold is not None and task != "regression" and not 0 < node.threshold < 1:
+    if node.threshold is not None and task in CLASSES and not 0 < node.threshold < 1:
         raise DefinitionError(
             "`threshold` must be a probability",
             where=graph[name].where,

@@ -11,7 +11,7 @@ from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.features import FeatureView, ViewUse, use
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
     *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
+    "quantiles",
 )
 
 
@@ -49,7 +50,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
         from mainstem.features.targets import check_outcome
-        from mainstem.models.metrics import alone, metric, own
+        from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
 
@@ -65,7 +66,7 @@ class ModelKind(NodeKind[Model]):
                     alone(node.own_metric, metrics)
                     own(node.own_metric, task)
                 elif node.metric is not None:
-                    metric(node.metric, task)
+                    judge_of(node.metric, task)
                 _check_report(graph, name, node, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
@@ -75,7 +76,8 @@ class ModelKind(NodeKind[Model]):
         check_fallbacks(graph)
 
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
-        return due("train", _reason(name, node, outlook), "model")
+        reason = _reason(name, node, outlook)
+        return due("train", reason, "model", () if reason is None else (_task(name, node, outlook.graph),))
 
 
 def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
@@ -88,13 +90,27 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
             "`threshold` of a model requires a binary task",
             got=f"{name!r} is {task}",
             expected="a target that is true or false",
-            hint="an endpoint's `threshold` decides by a value" if task == "regression" else None,
+            hint="an endpoint's `threshold` decides by a value" if task not in CLASSES else None,
         )
     if node.slices:
         inputs = [column.name for column in inputs_of(retrieval_of(graph, name).columns, {})]
         for each in (column for crossing in node.slices for column in crossing):
             if each not in inputs:
                 raise UnknownName.among("input of the model in `slices`", each, inputs)
+
+
+def _task(name: str, node: Model, graph: Graph) -> str:
+    """Return the task, and why it is that one, in words."""
+    from mainstem.models.training.blueprint import target_at_load, task_at_load
+
+    task = task_at_load(graph, name)
+    if node.quantiles:
+        return f"the task is {task}, as `quantiles` declares"
+    if node.task is not None:
+        return f"the task is {task}, as declared"
+    kind = target_at_load(graph, name)
+    other = '; task="count" learns whole numbers from 0 on' if kind.is_integer() else ""
+    return f"the task is {task}, from the type of the target ({kind}){other}"
 
 
 def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
