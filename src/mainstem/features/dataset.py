@@ -14,7 +14,7 @@ from mainstem.features.targets import clock_of, labels
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import GROUP, MATURE, PART, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, TARGET, WEIGHT, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -39,13 +39,19 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
-    given = {TARGET: label, MATURE: mature, GROUP: node.groups, PART: node.split, WEIGHT: node.weight}
+    given = {
+        TARGET: label,
+        MATURE: mature,
+        GROUP: node.groups,
+        PART: node.split,
+        WEIGHT: node.weight,
+        QUERY: node.query,
+    }
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
     found = with_features(chosen, retrieval, as_of)
     features = (c for c in retrieval.columns if c not in kept)
-    more = (name for name in (GROUP, PART, WEIGHT, MATURE) if name in own)
-    return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
+    return found.select(*kept, T, *features, *(name for name in more if name in own), TARGET).order_by(T, *kept)
 
 
 def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:

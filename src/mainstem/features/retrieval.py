@@ -170,7 +170,9 @@ class _Finder:
         node: Any = self.graph[self.model].node
         table = ibis.table(visible(self.examples.schema or {}), name=self.examples.name)
         given = [
-            value for value in (condition_of(node.target), node.groups, node.split, node.weight) if value is not None
+            value
+            for value in (condition_of(node.target), node.groups, node.split, node.weight, node.query)
+            if value is not None
         ]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
         return [name for name in table.columns if name not in {*read, *getattr(self.examples.node, "key", ())}]

@@ -109,8 +109,10 @@ class Attribute:
     ) -> tuple[list[Finding], str, list[Verdict]]:
         if not len(known):
             return [], "", []
-        if watched.version.task in WIDE:
-            kind = watched.version.task
+        kind = watched.version.task
+        if kind == "ranking":
+            return [], "causes are not searched for ranking models: a row has no loss of its own", []
+        if kind in WIDE:
             return [], f"causes are not searched for {kind} models: the log keeps one number per prediction", []
         if len(known) < FEWEST:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []

@@ -18,7 +18,7 @@ from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.monitoring.worth import mean, worths
 from mainstem.nodes.endpoints import Drift, Performance, Value
-from mainstem.nodes.hidden import SCORES
+from mainstem.nodes.hidden import QUERY, SCORES
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -152,8 +152,12 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict |
 
 
 def _compared(watched: Watched, known: Batch) -> tuple[Array, Array]:
-    """Return what metrics compare. All quantiles of a prediction are in a column of their own."""
+    """Return what metrics compare. All quantiles of a prediction are in a column of the log, the query is that of the
+    examples."""
     names = watched.version.classes
+    if watched.version.task == "ranking":
+        codes = known.table[QUERY].combine_chunks().dictionary_encode().indices.fill_null(-1)
+        return np.column_stack([known.outcomes, codes.to_numpy(zero_copy_only=False)]), known.scores
     if watched.version.task != "quantile":
         return known.outcomes, known.scores
     logged = [json.loads(text) for text in known.table[SCORES].to_pylist()]

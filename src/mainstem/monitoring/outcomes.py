@@ -24,7 +24,7 @@ from mainstem.nodes.decisions import Top
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import PREDICTION, REQUEST, SENT, SEQ, T
+from mainstem.nodes.hidden import PREDICTION, QUERY, REQUEST, SENT, SEQ, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.outcomes import Outcome
 from mainstem.serving.decisions.choices import choices_of
@@ -62,7 +62,7 @@ class Joining:
 
     def joined(self, logged: ibis.Table, sent: ibis.Table | None) -> ibis.Table:
         """Return rows of the log with their outcome. `sent` are the outcomes that clients sent."""
-        found = _beside(logged, self._of_examples(logged), _TRUTH)
+        found = _beside(logged, self._of_examples(logged), _TRUTH, *self._query)
         if sent is None:
             return self._settled(found, found[_TRUTH], found[_TRUTH].notnull())
         found = _beside(found, self._of_clients(logged, sent), _GIVEN)
@@ -90,7 +90,7 @@ class Joining:
     # ── from the examples ────────────────────────────────────────────────────────────────────────────
 
     def _of_examples(self, logged: ibis.Table) -> ibis.Table:
-        """Return `PREDICTION` and `_TRUTH` of the predictions that a row of the examples belongs to."""
+        """Return `PREDICTION`, `_TRUTH` and the query of the predictions that a row of the examples belongs to."""
         truths = self._truths()
         by = self.endpoint.outcomes_by
         key = tuple(getattr(self.graph[self.examples].node, "key", ()))
@@ -109,12 +109,22 @@ class Joining:
         order = [rows[_TRUTH].isnull(), apart, rows[_WHEN].desc(), rows[_TRUTH].desc()]
         nearest = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
         rows = rows.mutate(**{_PLACE: nearest})
-        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _TRUTH)
+        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _TRUTH, *self._query)
+
+    @property
+    def _query(self) -> dict[str, Any]:
+        """The query of a row of the examples, by the name `QUERY`, if the model ranks the rows of queries."""
+        query = self.endpoint.model.query
+        return {} if query is None else {QUERY: resolve_column(self._read, query)}
+
+    @property
+    def _read(self) -> Any:
+        return self.graph[self.examples].read
 
     def _truths(self) -> ibis.Table:
         """Return the examples: key, request fields and outcome, as `_of_NAME`, `_TRUTH` and `_WHEN`."""
         model, definition = self.endpoint.model, self.graph[self.examples]
-        read: Any = definition.read
+        read = self._read
         written: Any = target_of(read, model)
         if isinstance(model.target, Outcome):  # what has not happened is told by the time that passed
             written = written.fill_null(False)
@@ -127,7 +137,7 @@ class Joining:
         fields |= {} if by is None else {by: None}
         types = self.retrieval.request
         columns = {_of(n): read[n].cast(types[n]) if n in types else read[n] for n in fields}
-        return read.select(**columns, **{_TRUTH: truth, _WHEN: when})
+        return read.select(**columns, **{_TRUTH: truth, _WHEN: when}, **self._query)
 
     def _alone(self, logged: ibis.Table, key: tuple[str, ...]) -> ibis.Table:
         """Return the log with `_PLACE`: whether rows of the same key and instant have the same request fields."""
@@ -181,10 +191,10 @@ def _of(name: str) -> str:
     return f"_of_{name}"
 
 
-def _beside(rows: ibis.Table, found: ibis.Table, column: str) -> ibis.Table:
-    """Return rows with a column of those that have the same prediction."""
+def _beside(rows: ibis.Table, found: ibis.Table, *columns: str) -> ibis.Table:
+    """Return rows with columns of those that have the same prediction."""
     other = found.rename(_found=PREDICTION)
-    return rows.left_join(other, [rows[PREDICTION] == other["_found"]]).select(*rows.columns, column)
+    return rows.left_join(other, [rows[PREDICTION] == other["_found"]]).select(*rows.columns, *columns)
 
 
 def _names(logged: ibis.Table, is_one: bool) -> ibis.Table:

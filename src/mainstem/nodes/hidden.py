@@ -45,8 +45,8 @@ TARGET, SPLIT, MATURE = "_target", "_split", "_mature"
 """In a dataset: the label; the split: `train`, `gap`, `test`, `unlabelled` or `immature`; `fold 1`, … if models are
 measured by cross-validation; and, of a target that takes time, whether that time has passed."""
 
-GROUP, PART, WEIGHT = "_group", "_part", "_weight"
-"""In a dataset: the value of the model's `groups=`, of its `split=`, and of its `weight=`."""
+GROUP, PART, WEIGHT, QUERY = "_group", "_part", "_weight", "_query"
+"""In a dataset: the value of the model's `groups=`, of its `split=`, of its `weight=`, and of its `query=`."""
 
 PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags"
 """In a prediction log: the prediction's id, when it was logged, the model version, and the flags of the answer."""

@@ -33,7 +33,7 @@ from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.thresholds import Threshold
 
-Task = Literal["binary", "multiclass", "regression", "count", "quantile"]
+Task = Literal["binary", "multiclass", "regression", "count", "quantile", "ranking"]
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 """The tasks whose target is a class. That of the others is a number."""
@@ -64,7 +64,8 @@ class Model(Node):
     `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
     `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
-    `quantiles` are the levels that a quantile model answers, ascending.
+    `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
+    together.
     """
 
     examples: NodeRef
@@ -92,6 +93,7 @@ class Model(Node):
     ensemble: bool = True
     calibrate: Calibrate = "auto"
     quantiles: tuple[float, ...] = ()
+    query: Deferred | None = None
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -148,16 +150,21 @@ def _levels(name: str, value: Any) -> None:
         raise refused(f"`{name}` must be ascending levels above 0 and below 1", value, f"{name}=[0.1, 0.5, 0.9]")
 
 
-def _task_of(task: Task | None, quantiles: Sequence[float] | None) -> Task | None:
-    """Return the task that is declared, by itself or by `quantiles`. Raises `DefinitionError` if they differ."""
-    if (task == "quantile") != bool(quantiles) and (task is not None or not quantiles):
-        if task is None:
-            return None
-        got = f"task={task!r}" + (f", quantiles={quantiles!r}" if quantiles else "")
-        raise refused(
-            "`quantiles` and the task do not agree", got, 'quantiles=[0.1, 0.5, 0.9], with or without task="quantile"'
-        )
-    return "quantile" if quantiles else task
+def _task_of(task: Task | None, quantiles: Sequence[float] | None, query: Deferred | None) -> Task | None:
+    """Return the task that is declared: by itself, by `quantiles` or by `query`. Raises `DefinitionError` if they
+    differ."""
+    given: dict[Task, bool] = {"quantile": bool(quantiles), "ranking": query is not None}
+    asked = [each for each, is_given in given.items() if is_given or task == each]
+    if not asked:
+        return task
+    if len(asked) == 1 and given[asked[0]] and task in (None, asked[0]):
+        return asked[0]
+    got = f"task={task!r}, quantiles={quantiles!r}, query={query!r}"
+    raise refused(
+        "the task does not agree with `quantiles` and `query`",
+        got,
+        'quantiles=[0.1, 0.5, 0.9], or query="session" for a ranking, or neither',
+    )
 
 
 def _crossings(name: str, value: Any) -> None:
@@ -203,6 +210,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     ensemble=boolean,
     calibrate=word(*get_args(Calibrate)),
     quantiles=optional(_levels),
+    query=optional(expression()),
     meta=META,
 )
 def model(
@@ -231,13 +239,15 @@ def model(
     ensemble: bool = True,
     calibrate: Calibrate = "auto",
     quantiles: Sequence[float] | None = None,
+    query: Deferred | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
 
     The task is inferred from the target's type unless given: boolean → binary, text → multiclass, number → regression.
     `task="count"` is for whole numbers of at least 0; it is never inferred. `quantiles=[0.1, 0.5, 0.9]` are levels: the
-    model answers a number for each, that so large a share of the targets is at or below.
+    model answers a number for each, that so large a share of the targets is at or below. `query="session"` is equal for
+    rows that are ranked together: the model learns their order by grade, from 0 on.
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
@@ -260,7 +270,7 @@ def model(
         weight=weight,
         metric=metric.name if isinstance(metric, OwnMetric) else metric,
         own_metric=metric if isinstance(metric, OwnMetric) else None,
-        task=_task_of(task, quantiles),
+        task=_task_of(task, quantiles, query),
         candidates=candidates_of(candidates),
         test=test,
         gap=_gap(gap, target),
@@ -275,6 +285,7 @@ def model(
         tune=tune,
         ensemble=ensemble,
         calibrate=calibrate,
+        query=query,
         quantiles=tuple(float(each) for each in quantiles or ()),
         **meta,
     )

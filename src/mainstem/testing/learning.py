@@ -14,8 +14,11 @@ LEVELS = np.array(["EWR", "JFK", "LGA", "", "Zürich ✈", "東京", NULL, "a b"
 LEVELS_OF: dict[Task, tuple[float, ...]] = {"quantile": (0.1, 0.5, 0.9)}
 """The quantiles of the examples."""
 
-TARGETS: dict[Task, Task] = {"quantile": "regression"}
+TARGETS: dict[Task, Task] = {"quantile": "regression", "ranking": "multiclass"}
 """The tasks that have the target of another one."""
+
+RANKED = 15
+"""The rows of a query of the examples."""
 
 
 def rows(n: int, seed: int = 0, *, floats: int = 5, strings: int = 2) -> Rows:
@@ -51,4 +54,6 @@ def examples(task: Task, n: int = 1500, seed: int = 0, *, floats: int = 5, strin
     names = (*(f"number_{j}" for j in range(floats)), *(f"text_{j}" for j in range(strings)))
     times = np.arange(n, dtype=np.int64) * HOUR
     levels = LEVELS_OF.get(task, ())
-    return Examples(found, y, times, task, {"multiclass": 3}.get(task, len(levels)), names=names, quantiles=levels)
+    queries = np.arange(n) // RANKED if task == "ranking" else None
+    classes = {"multiclass": 3}.get(task, len(levels))
+    return Examples(found, y, times, task, classes, names=names, quantiles=levels, queries=queries)

@@ -101,6 +101,11 @@ def targets_of(examples: Examples) -> int:
     return examples.classes if examples.task == "multiclass" else 1
 
 
+def by_query(examples: Examples) -> Examples:
+    """Return the rows of each query one after the other, as libraries want them."""
+    return examples if examples.queries is None else examples.take(np.argsort(examples.queries, kind="stable"))
+
+
 def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
     """Return all rows but the latest `share`, and the latest. If all have one time, the share is of whole groups, or
     stratified."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import usable
-from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
-from mainstem.models.algorithms.settings import USUAL, Range, maker, setting
+from mainstem.models.algorithms.boosted import Boosted, BoostedScore, by_query, targets_of, usual_leaf
+from mainstem.models.algorithms.settings import ALL, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree
 from mainstem.models.preprocessing import Fitted, ForTrees
@@ -24,6 +24,7 @@ _OBJECTIVE: dict[Task, str] = {
     "multiclass": "multiclass",
     "regression": "regression",
     "count": "poisson",
+    "ranking": "lambdarank",
 }
 
 
@@ -33,7 +34,7 @@ class LightGBM(Boosted):
     tries."""
 
     name = "lightgbm"
-    tasks = (*USUAL, "count", "quantile")
+    tasks = ALL
 
     learning_rate: float = setting(0.1, number(0), Range(0.01, 0.3, log=True))
     num_leaves: int = setting(31, integer(2), Range(4, 255, log=True, whole=True))
@@ -48,6 +49,7 @@ class LightGBM(Boosted):
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
     ) -> BoostedScore:
         library = libraries.lightgbm()
+        examples, watched = by_query(examples), None if watched is None else by_query(watched)
         fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         train = _dataset(library, fitted, examples)
         valid, calls = [], []
@@ -92,12 +94,15 @@ class LightGBM(Boosted):
 
 
 def _objective(task: Task, level: float | None) -> dict[str, Any]:
+    if task == "ranking":
+        return {"objective": _OBJECTIVE[task], "metric": "ndcg", "eval_at": [10]}
     return {"objective": _OBJECTIVE[task]} if level is None else {"objective": "quantile", "alpha": level}
 
 
 def _dataset(library: Any, fitted: Fitted, examples: Examples, reference: Any = None) -> Any:
     matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
-    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, reference=reference)
+    sizes = None if examples.queries is None else np.unique(examples.queries, return_counts=True)[1]
+    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, group=sizes, reference=reference)
 
 
 def _raw(booster: Any, matrix: Matrix) -> NDArray[np.float64]:

@@ -53,20 +53,23 @@ class LinearScore:
 
 @dataclass(frozen=True)
 class Linear(Declared):
-    """Logistic regression, ridge regression for values, Poisson regression for counts, quantile regression:
-    standardised, one-hot, `penalty` on squared weights."""
+    """Logistic regression, ridge regression for values, Poisson regression for counts, quantile regression, ridge
+    regression of the grade for a ranking: standardised, one-hot, `penalty` on squared weights."""
 
     name = "linear"
-    tasks = (*USUAL, "count", "quantile")
+    tasks = (*USUAL, "count", "quantile", "ranking")
 
     penalty: float = setting(1.0, number(0), Range(1e-3, 1e3, log=True))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> LinearScore:
         fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
-        solve = {"regression": self._ridge, "count": self._poisson, "quantile": self._quantiles}.get(
-            examples.task, self._logistic
-        )
+        solve = {
+            "regression": self._ridge,
+            "ranking": self._ridge,
+            "count": self._poisson,
+            "quantile": self._quantiles,
+        }.get(examples.task, self._logistic)
         weights, intercept = solve(usable(matrix), examples)
         return LinearScore(examples.task, fitted, weights, intercept, spread_of(matrix, weights))
 

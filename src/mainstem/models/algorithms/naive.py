@@ -68,7 +68,7 @@ def rates(examples: Examples) -> NDArray[np.float64]:
 def prior(examples: Examples) -> NDArray[np.float64]:
     """Return the raw scores of the naive prediction, from which a boosted ensemble starts."""
     found = rates(examples)
-    if examples.task == "regression":
+    if examples.task in ("regression", "ranking"):
         return found
     least = FEWEST / len(examples)
     if examples.task == "binary":

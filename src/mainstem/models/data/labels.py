@@ -21,9 +21,13 @@ DEFAULT_METRIC: dict[Task, str] = {
     "regression": "rmse",
     "count": "poisson_deviance",
     "quantile": "pinball",
+    "ranking": "ndcg_10",
 }
 
 MOST_CLASSES = 100
+
+MOST_GRADES = 30
+"""The highest grade of a ranking: a grade g is worth 2^g − 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,9 @@ def check_target(target: DataType | str, task: Task) -> None:
     import ibis.expr.datatypes as dt
 
     kind = dt.dtype(target)
-    if task in ("count", "quantile") and not kind.is_numeric():
+    if task == "ranking" and kind.is_boolean():
+        return
+    if task in ("count", "quantile", "ranking") and not kind.is_numeric():
         raise ModelError(
             f"the task {task!r} requires a target that is a number",
             got=str(kind),
@@ -88,6 +94,8 @@ def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
         known = np.isfinite(values)
         if task == "count":
             _counts(values[known])
+        if task == "ranking":
+            _grades(values[known])
         return Labels(task, values[known], known)
     if pa.types.is_floating(target.type):
         # As texts, NaN and infinity would be classes of their own.
@@ -99,6 +107,8 @@ def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
 def _numbers(target: Any) -> NDArray[np.float64]:
     import pyarrow as pa
 
+    if pa.types.is_boolean(target.type):
+        target = target.cast(pa.int8())
     return np.asarray(_one_chunk(target).cast(pa.float64()).to_numpy(zero_copy_only=False), float)
 
 
@@ -115,6 +125,16 @@ def _classes(target: Any, task: Task) -> tuple[NDArray[np.int64], tuple[str, ...
     number = {name: index for index, name in enumerate(classes)}
     numbers = np.array([number[name] for name in found], np.int64)
     return numbers[encoded.indices.to_numpy(zero_copy_only=False)], classes
+
+
+def _grades(values: NDArray[np.float64]) -> None:
+    wrong = (values < 0) | (values > MOST_GRADES) | (values != np.floor(values))
+    if wrong.any():
+        raise ModelError(
+            f"a grade must be a whole number from 0 to {MOST_GRADES}",
+            got=f"{values[wrong][0]:g}, and {int(wrong.sum()):,} of {len(values):,} labelled rows are not one",
+            expected="true or false, or grades such as 0, 1, 2, of which higher ones come first",
+        )
 
 
 def _counts(values: NDArray[np.float64]) -> None:

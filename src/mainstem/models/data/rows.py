@@ -42,6 +42,7 @@ class Examples:
     `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
+    `queries` [n] are numbers of rows that are ranked together.
     """
 
     rows: Rows
@@ -56,6 +57,7 @@ class Examples:
     names: tuple[str, ...] = ()
     monotone: tuple[int, ...] = ()
     quantiles: tuple[float, ...] = ()
+    queries: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -69,15 +71,30 @@ class Examples:
             groups=None if self.groups is None else self.groups[rows],
             validation=None if self.validation is None else self.validation[rows],
             weights=None if self.weights is None else self.weights[rows],
+            queries=None if self.queries is None else self.queries[rows],
         )
 
     def constraints(self, origins: Sequence[int]) -> list[int]:
         """Return the monotone constraint of each matrix column, given the input that it comes from: 1, −1 or 0."""
         return [self.monotone[origin] if self.monotone else 0 for origin in origins]
 
+    def some(self, rows: int, seed: int) -> NDArray[np.intp]:
+        """Return the numbers of at most so many rows, drawn at random, in order; of a ranking about as many, in whole
+        queries."""
+        random = np.random.default_rng(seed)
+        if self.queries is None or rows >= len(self):
+            return np.sort(random.permutation(len(self))[:rows])
+        number = np.unique(self.queries, return_inverse=True)[1]
+        rank = random.permutation(int(number.max()) + 1)
+        count = np.bincount(number)[np.argsort(rank)]
+        kept = max(1, int((np.cumsum(count) <= rows).sum()))
+        return np.flatnonzero(rank[number] < kept)
+
     @property
     def truth(self) -> NDArray[Any]:
-        """What metrics compare scores with: `y`; of quantiles with the levels beside it."""
+        """What metrics compare scores with: `y`; with the levels or the query beside it, of quantiles and rankings."""
+        if self.queries is not None:
+            return np.column_stack([self.y, self.queries])
         return packed(self.y, self.quantiles) if self.quantiles else self.y
 
     @property

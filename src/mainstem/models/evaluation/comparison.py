@@ -128,7 +128,7 @@ def compare(
 
 def divided(train: Examples, *, folds: int, gap: str, window: str | None = None) -> tuple[Examples, tuple[Fold, ...]]:
     """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable."""
-    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
+    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed, train.queries))
     parts = _parts(sample, folds, gap, window)
     found = []
     for number, part in enumerate(parts, 1):

@@ -56,7 +56,7 @@ def histograms(examples: Examples, scores: Scores, classes: Sequence[str]) -> tu
 
 def residuals(examples: Examples, scores: Scores) -> Residuals | None:
     """Return the residuals of numbers; of quantiles, those of the one that is nearest to the median."""
-    if examples.task in CLASSES:
+    if examples.task in CLASSES or examples.task == "ranking":
         return None
     if examples.task == "quantile":
         scores = scores[:, middle([label_of(level) for level in examples.quantiles])]

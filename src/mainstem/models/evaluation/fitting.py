@@ -90,6 +90,7 @@ _MEANING = {
     "regression": "values",
     "count": "expected counts",
     "quantile": "a value for each quantile",
+    "ranking": "numbers, of which higher ones come first",
 }
 
 

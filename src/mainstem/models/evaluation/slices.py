@@ -56,6 +56,8 @@ def slices(
     units: NDArray[np.int64] | None,
 ) -> Slices:
     """Return the declared slices, and those that a search among the first `MOST_INPUTS` of `inputs` finds."""
+    if measured.examples.task == "ranking":  # a row has no loss of its own
+        return Slices()
     if len(measured.examples) > MOST_ROWS:
         at = measured.sample(MOST_ROWS)
         measured, units = measured.take(at), None if units is None else units[at]

@@ -23,6 +23,7 @@ from mainstem.models.metrics.intervals import difference, measure, measures
 from mainstem.models.metrics.losses import row_loss
 from mainstem.models.metrics.own import alone, own
 from mainstem.models.metrics.quantiles import pinballs
+from mainstem.models.metrics.queries import unjudged
 from mainstem.models.metrics.ranking import average_precision
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "pinballs",
     "register",
     "row_loss",
+    "unjudged",
 ]

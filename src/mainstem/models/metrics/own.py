@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mainstem.errors import DefinitionError
-from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted
+from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, for_task
 from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.models import Task
 
@@ -23,12 +23,9 @@ def own(of: OwnMetric, task: Task) -> Metric:
         raise DefinitionError(
             f"the metric {of.name!r} has the name of a metric of Mainstem", where=of.where, hint="another name"
         )
-    if task == "quantile":
-        raise DefinitionError(
-            f"the metric {of.name!r} cannot judge quantiles",
-            where=of.where,
-            expected="a metric of Mainstem, such as pinball",
-        )
+    if task in ("quantile", "ranking"):
+        what = f"the metric {of.name!r} cannot judge the task {task!r}"
+        raise DefinitionError(what, where=of.where, expected=f"a metric of Mainstem, such as {for_task(task)[0]}")
     y, good, bad = _probe(task)
     best, worst = (_tried(of, task, y, scores) for scores in (good, bad))
     if (best > worst) != of.higher_is_better or best == worst:

@@ -143,6 +143,7 @@ OF_TASK: Mapping[Task, tuple[str, ...]] = {
     "regression": (),
     "count": (),
     "quantile": (),
+    "ranking": (),
 }
 """The kinds for each task; of equally good ones, the first is taken."""
 

@@ -43,4 +43,4 @@ def _some(fold: Fold, number: int) -> NDArray[np.intp]:
     rows = len(fold.future)
     if rows <= MOST_ROWS:
         return np.arange(rows)
-    return np.sort(np.random.default_rng(fold.future.seed + number).permutation(rows)[:MOST_ROWS])
+    return fold.future.some(MOST_ROWS, fold.future.seed + number)

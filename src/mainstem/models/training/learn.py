@@ -25,6 +25,7 @@ from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
+from mainstem.models.training import queries
 from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
@@ -224,6 +225,8 @@ def _evaluation(
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
     said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    if prepared.examples.queries is not None:
+        said["queries"] = queries.told(prepared.examples)
     if model.prediction_time is None:
         said["leaks"] = "not checked by time: the model has no `prediction_time`"
     return said

@@ -16,9 +16,9 @@ from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
-from mainstem.models.training import suspects
+from mainstem.models.training import queries, suspects
 from mainstem.models.training.parts import Parts, parts_of
-from mainstem.nodes.hidden import GROUP, MATURE, PART, SPLIT, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -86,6 +86,7 @@ def prepare(
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
         quantiles=model.quantiles,
+        queries=None if model.query is None else _queries(model, table)[known],
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
@@ -118,16 +119,39 @@ def _parted(
     If `enough`, raises `ModelError` if the rows are not sufficient for training.
     """
     times, timed = _times(model, table)
-    found = (labels if enough else labels_of)(_nulled(table, ~timed | _immature(table)), task)
+    asked = _queries(model, table)
+    unlabelled = ~timed | _immature(table) | (asked == NO_QUERY)
+    found = (labels if enough else labels_of)(_nulled(table, unlabelled), task)
     own = times[found.known]
+    if model.query is not None:
+        own = queries.latest_of(own, asked[found.known])
+        times = times.copy()
+        times[found.known] = own
     # Keys that repeat are groups of tables without time; by time, a later row of a key is a later example.
     grouped = [GROUP] if model.groups is not None else [] if splits.is_timed(own) else list(key)
-    groups = _groups(table.select(grouped))
+    groups = _groups(table.select(grouped)) if model.query is None or model.groups is not None else asked
+    if model.query is not None and groups is not None:
+        queries.whole(groups[found.known], asked[found.known], "groups")
     given = None if model.split is None else table[PART].filter(_mask(found.known)).to_pylist()
     parts = parts_of(
         model, own, found.y, groups=None if groups is None else groups[found.known], given=given, enough=enough
     )
+    if model.query is not None and model.split is not None:
+        numbers = np.unique(parts.named(len(table), np.flatnonzero(found.known)).astype(str), return_inverse=True)[1]
+        queries.whole(numbers[found.known], asked[found.known], "split")
     return times, found, parts
+
+
+NO_QUERY = -1
+"""The number of a row without a query. It is unlabelled: nothing is ranked with it."""
+
+
+def _queries(model: Model, table: pa.Table) -> NDArray[np.int64]:
+    """Return the number of each row's query; of other tasks, 0."""
+    if model.query is None:
+        return np.zeros(len(table), np.int64)
+    codes = table[QUERY].combine_chunks().dictionary_encode().indices.fill_null(NO_QUERY)
+    return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[np.float64] | None:

@@ -112,4 +112,5 @@ _MEASURE: dict[Task, str] = {
     "regression": "rank correlation",
     "count": "rank correlation",
     "quantile": "rank correlation",
+    "ranking": "rank correlation",
 }

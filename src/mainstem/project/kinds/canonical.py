@@ -100,8 +100,9 @@ def resolved(node: Model, examples: ibis.Table) -> list[str]:
         (within, condition_of(target)),
         ("groups ", node.groups),
         ("split ", node.split),
+        ("weight ", node.weight),
+        ("query ", node.query),
     ]
-    values.append(("weight ", node.weight))
     return [name + of_expression(resolve_column(examples, value)) for name, value in values if value is not None]
 
 

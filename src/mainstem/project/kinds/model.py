@@ -27,6 +27,7 @@ WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
     *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
     "quantiles",
+    "query",
 )
 
 
@@ -92,6 +93,10 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
             expected="a target that is true or false",
             hint="an endpoint's `threshold` decides by a value" if task not in CLASSES else None,
         )
+    if node.slices and task == "ranking":
+        raise DefinitionError(
+            "`slices` of a ranking are not measured: rows are judged together", got=f"slices={node.slices!r}"
+        )
     if node.slices:
         inputs = [column.name for column in inputs_of(retrieval_of(graph, name).columns, {})]
         for each in (column for crossing in node.slices for column in crossing):
@@ -106,6 +111,8 @@ def _task(name: str, node: Model, graph: Graph) -> str:
     task = task_at_load(graph, name)
     if node.quantiles:
         return f"the task is {task}, as `quantiles` declares"
+    if node.query is not None:
+        return f"the task is {task}, as `query` declares"
     if node.task is not None:
         return f"the task is {task}, as declared"
     kind = target_at_load(graph, name)
