@@ -39,14 +39,8 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
-    given = {
-        TARGET: label,
-        MATURE: mature,
-        GROUP: node.groups,
-        PART: node.split,
-        WEIGHT: node.weight,
-        QUERY: node.query,
-    }
+    more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature}
+    given = {TARGET: label, **more}
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
     found = with_features(chosen, retrieval, as_of)

@@ -31,6 +31,7 @@ from mainstem.nodes.kinds import (
 )
 from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.outcomes import Outcome
+from mainstem.nodes.sampling import Resample, Sampling, class_weights, plain_weights
 from mainstem.nodes.thresholds import Threshold
 
 Task = Literal["binary", "multiclass", "regression", "count", "quantile", "ranking"]
@@ -65,7 +66,7 @@ class Model(Node):
     `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
     `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
-    together.
+    together. `sampling` says which rows each fit learns from.
     """
 
     examples: NodeRef
@@ -94,6 +95,7 @@ class Model(Node):
     calibrate: Calibrate = "auto"
     quantiles: tuple[float, ...] = ()
     query: Deferred | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -211,6 +213,10 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     calibrate=word(*get_args(Calibrate)),
     quantiles=optional(_levels),
     query=optional(expression()),
+    class_weight=optional(class_weights),
+    resample=optional(word(*get_args(Resample))),
+    half_life=optional(positive_duration),
+    max_rows=optional(integer(20)),
     meta=META,
 )
 def model(
@@ -240,6 +246,10 @@ def model(
     calibrate: Calibrate = "auto",
     quantiles: Sequence[float] | None = None,
     query: Deferred | None = None,
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+    resample: Resample | None = None,
+    half_life: str | None = None,
+    max_rows: int | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -248,6 +258,9 @@ def model(
     `task="count"` is for whole numbers of at least 0; it is never inferred. `quantiles=[0.1, 0.5, 0.9]` are levels: the
     model answers a number for each, that so large a share of the targets is at or below. `query="session"` is equal for
     rows that are ranked together: the model learns their order by grade, from 0 on.
+    Each fit, also inside folds, learns from at most `max_rows`; rows that are `half_life` older count half as much;
+    `class_weight` says how much classes count, and `resample` draws equally many of each (`"under"`, `"over"`).
+    Probabilities are corrected back to how often classes occur. Metrics count each row once.
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
@@ -286,6 +299,7 @@ def model(
         ensemble=ensemble,
         calibrate=calibrate,
         query=query,
+        sampling=Sampling(plain_weights(class_weight), resample, half_life, max_rows),
         quantiles=tuple(float(each) for each in quantiles or ()),
         **meta,
     )

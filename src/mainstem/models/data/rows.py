@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mainstem.models.data.quantiles import packed
 from mainstem.nodes.models import Task
+from mainstem.nodes.sampling import Sampling
 
 Matrix = NDArray[np.float32]
 Strings = NDArray[np.object_]
@@ -42,7 +43,8 @@ class Examples:
     `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
-    `queries` [n] are numbers of rows that are ranked together.
+    `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
+    `class_weights` that are declared by number.
     """
 
     rows: Rows
@@ -58,6 +60,8 @@ class Examples:
     monotone: tuple[int, ...] = ()
     quantiles: tuple[float, ...] = ()
     queries: NDArray[np.int64] | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    class_weights: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)

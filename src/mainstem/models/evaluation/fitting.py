@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mainstem.errors import MainstemError, ModelError
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
+from mainstem.models.algorithms.sampled import fit
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.nodes.models import WIDE
 
@@ -21,7 +22,7 @@ def fitted(candidate: Candidate, examples: Examples, settings: Settings | None =
     """Return a fitted candidate. Raises `ModelError` if the algorithm fails, or gives something else."""
     name = candidate.name
     with blamed(name, "cannot be fitted", examples):
-        found = candidate.algorithm.fit(examples, settings)
+        found = fit(candidate.algorithm, examples, settings)
     missing = [part for part in PARTS if not hasattr(found, part)]
     if missing:
         raise ModelError(

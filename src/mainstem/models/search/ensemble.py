@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ class Ensemble:
     """Several algorithms whose scores are combined. Each is fitted with the settings that its folds found."""
 
     members: tuple[Member, ...]
+    composed: ClassVar[bool] = True
 
     @property
     def chosen(self) -> dict[str, Any]:

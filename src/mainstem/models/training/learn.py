@@ -225,6 +225,8 @@ def _evaluation(
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
     said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    if prepared.examples.sampling:
+        said["learned from"] = prepared.examples.sampling.said
     if prepared.examples.queries is not None:
         said["queries"] = queries.told(prepared.examples)
     if model.prediction_time is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.errors import ModelError
+from mainstem.errors import ModelError, UnknownName
 from mainstem.models import splits
 from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
@@ -86,6 +86,8 @@ def prepare(
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
         quantiles=model.quantiles,
+        sampling=model.sampling,
+        class_weights=_class_weights(model, found.classes),
         queries=None if model.query is None else _queries(model, table)[known],
     )
     _no_input_is_the_target(examples, found, inputs)
@@ -169,6 +171,18 @@ def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[
             hint="weight=_.amount.fill_null(0)" if wrong.any() else None,
         )
     return np.asarray(found / found.mean())
+
+
+def _class_weights(model: Model, classes: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the declared weight of each class; 1 for one that is not named. Raises `UnknownName`."""
+    named = model.sampling.named
+    if model.task != "multiclass" and len(classes) == 2 and set(classes) <= {"0", "1", "true", "false"}:
+        same = {"false": classes[0], "0": classes[0], "true": classes[1], "1": classes[1]}
+        named = {same.get(name, name): weight for name, weight in named.items()}
+    for name in named:
+        if name not in classes:
+            raise UnknownName.among("class", name, classes, of="`class_weight`")
+    return tuple(named.get(each, 1.0) for each in classes) if named else ()
 
 
 def _counted(named: NDArray[np.object_]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
@@ -72,6 +72,7 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"tune": node.tune} if node.tune is not None else {}
     later |= {"ensemble": node.ensemble} if not node.ensemble else {}
     later |= {"quantiles": list(node.quantiles)} if node.quantiles else {}
+    later |= {"sampling": _value(astuple(node.sampling))} if node.sampling else {}
     later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}

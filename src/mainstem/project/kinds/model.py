@@ -28,6 +28,7 @@ WRITTEN = (
     *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
     "quantiles",
     "query",
+    "sampling",
 )
 
 
@@ -53,7 +54,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.targets import check_outcome
         from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
-        from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
+        from mainstem.models.training.declared import check_candidates, check_monotone, check_sampling, check_weight
 
         metrics: dict[str, Any] = {}
         for name, node in graph.of(Model).items():
@@ -63,6 +64,7 @@ class ModelKind(NodeKind[Model]):
                 check_candidates(node, task)
                 check_monotone(graph, name)
                 check_weight(graph, name)
+                check_sampling(node, task)
                 if node.own_metric is not None:
                     alone(node.own_metric, metrics)
                     own(node.own_metric, task)
