@@ -46,7 +46,8 @@ def _said(message: str) -> str:
     """Return what Spark says of its cause, which can be wrapped in reports of stages and tasks."""
     lines = [line.strip().removeprefix("Caused by: ") for line in message.splitlines() if line.strip()]
     told = [line for line in lines if re.search(r"\[[A-Z0-9_.]{5,}\]", line)]
-    line = told[-1] if told else (lines[0] if lines else message)
+    plain = [line.removeprefix(": ") for line in lines if not line.startswith("An error occurred while calling")]
+    line = told[-1] if told else (plain[0] if plain else message)
     return re.sub(r"^[\w.$]+(?:Exception|Error): ", "", line).split(" SQLSTATE:")[0].strip()
 
 

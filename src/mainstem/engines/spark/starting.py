@@ -30,6 +30,8 @@ ALWAYS = {
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # The analysis of a view with chained statistics takes more than the 100 rounds that Spark allows.
+    "spark.sql.analyzer.maxIterations": "1000",
 }
 """Settings of a session that results depend on."""
 
