@@ -4,8 +4,9 @@ import pytest
 
 from mainstem.engines.spark.engine import SparkEngine
 from mainstem.testing.contracts.engine import EngineContract
+from spark_session import WARNINGS
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = WARNINGS
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def start(master: str, settings: Mapping[str, str], memory: str | None = None) -
     It is started once. Raises `MissingExtra` without pyspark, and `EngineError` if there is no Java or no such master.
     """
     try:
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
     except ImportError:
         raise MissingExtra.named("spark", "pyspark") from None
@@ -59,7 +60,16 @@ def start(master: str, settings: Mapping[str, str], memory: str | None = None) -
             builder = builder.config(name, value)
         if master.startswith("sc://"):
             return builder.remote(master).getOrCreate()
-        _require_java()
+        if (begun := SparkContext._active_spark_context) is not None:
+            if begun.master != master:
+                raise EngineError(
+                    "this process has a Spark session at another master",
+                    got=begun.master,
+                    expected=master,
+                    hint="a process has one session of Spark: use another process",
+                )
+            return builder.getOrCreate()
+        require_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for name, value in _own(master, memory).items():
             if name not in settings:
@@ -105,7 +115,8 @@ def _own(master: str, memory: str | None) -> dict[str, str]:
     return own
 
 
-def _require_java() -> None:
+def require_java() -> None:
+    """Raise `EngineError` if this machine has no Java."""
     home = os.environ.get("JAVA_HOME")
     if (home and (Path(home) / "bin" / "java").exists()) or shutil.which("java"):
         return
