@@ -70,6 +70,7 @@ def service(branch: Branch) -> Service:
         limits=Limits.of(serve),
         keyless=serve.keyless,
         stored=stored,
+        branch=branch.branch,
     )
 
 

@@ -17,9 +17,10 @@ from mainstem.logs.records import Prediction
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
+from mainstem.nodes.overrides import Override, first, flag_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
-from mainstem.serving.decisions.policy import Policy
+from mainstem.serving.decisions.policy import Choice, Policy
 from mainstem.serving.decisions.quotas import Counts, Read
 from mainstem.serving.prediction_log import append
 from mainstem.streaming.rows import RowSchema, iso
@@ -67,7 +68,7 @@ class Predictor:
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
     them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
-    offer.
+    offer. `overriding` returns what an operator decided for requests.
     """
 
     heavy = False
@@ -87,6 +88,7 @@ class Predictor:
         policy: Policy | None = None,
         read: Read | None = None,
         offered: frozenset[str] = frozenset(),
+        overriding: Callable[[], Sequence[Override]] = tuple,
     ) -> None:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
@@ -102,7 +104,7 @@ class Predictor:
             asked, required=tuple(keys - offered), optional={**joined, TIME: INSTANT}, where=f"endpoint {name}"
         )
         self._clean = sent.clean
-        self.policy, self._read = policy, read
+        self.policy, self._read, self._overriding = policy, read, overriding
         if policy is not None:
             self.threshold = None
 
@@ -231,13 +233,22 @@ class Predictor:
         found = []
         for answer in answers:
             taken = counts.at(answer.time)
-            choice = self.policy.choose(answer.values, taken)
-            if choice.decision is not None:
-                counts.take(choice.decision, answer.time)
+            override = self.override_of(answer.row)
+            if override is not None:
+                choice = Choice(override.decision, (flag_of(override),))
+            else:
+                choice = self.policy.choose(answer.values, taken)
+                if choice.decision is not None:
+                    counts.take(choice.decision, answer.time)
             version = self.policy.fingerprint
             made = replace(answer, policy=version, decision=choice.decision, quotas=taken, noted=choice.flags)
             found.append(made)
         return found
+
+    def override_of(self, row: Mapping[str, Any]) -> Override | None:
+        """Return what an operator decided for a request."""
+        set_by_hand = self._overriding()
+        return first(set_by_hand, row, now()) if set_by_hand else None
 
     def logged(self, answers: Sequence[Answer]) -> Log[Answer]:
         """Return a function that logs the answers within a transaction and returns them as they were logged.

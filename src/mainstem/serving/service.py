@@ -21,6 +21,7 @@ from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
@@ -111,6 +112,7 @@ class Service:
         limits: Limits | None = None,
         keyless: bool = False,
         stored: Callable[[Graph, Release], Stored] = no_tables,
+        branch: str = "main",
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -124,7 +126,9 @@ class Service:
         self.lost: Mapping[str, MainstemError] = {}
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
-        self._load, self._head, self._stored = load, head, stored
+        self._load, self._head, self._stored, self._branch = load, head, stored, branch
+        self.overrides: Mapping[str, Sequence[Override]] = {}
+        """What operators decided for requests, by endpoint."""
         self.store = store
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -196,12 +200,24 @@ class Service:
         """Serve the release that the branch publishes. If it fails to load, the previous one stays live."""
         try:
             self.keyring = keys.keyring(self._state, keyless=self._keyless)
+            self._follow_overrides()
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
         except Exception as error:
             self._troubled(error)
         self.lost = self._gone()
+
+    def _follow_overrides(self) -> None:
+        """Take the overrides that were not ended, and log a change."""
+        found = dict[str, list[Override]]()
+        for each in self._state.find(Override, branch=self._branch):
+            if each.ended_at is None:
+                found.setdefault(each.endpoint, []).append(each)
+        if found != self.overrides:
+            told = [f"{o.id} {o.endpoint}: {o.decision}, by {o.who}: {o.why}" for each in found.values() for o in each]
+            logger.info("overrides: %s", "; ".join(told) or "none", extra={"fields": {"event": "overrides"}})
+            self.overrides = found
 
     def broken(self) -> dict[str, MainstemError]:
         """Return by name the reason why an endpoint cannot answer. An endpoint without a champion is not broken."""
@@ -338,6 +354,7 @@ class Service:
             "sent": fields,
             "floor": logged,
             "redefined": changed,
+            "overriding": lambda: self.overrides.get(name, ()),
         }
         choices = choices_of(graph, name) if node.candidates is not None else None
         if choices is not None:

@@ -133,7 +133,7 @@ def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:
 
 def _judge(name: str, outlook: Outlook) -> Reason | None:
     if outlook.situation.pending.get(name, 0) > 0 and name in outlook.release.endpoints:
-        return Reason("new predictions")
+        return Reason("new predictions or outcomes")
     if f"predictions.{name}" not in outlook.release.tables:
         return None
     if name in outlook.situation.awaiting:
