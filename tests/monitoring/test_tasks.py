@@ -10,6 +10,7 @@ import mainstem as ms
 import mainstem.testing
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.project.live import service
+from mainstem.serving.http.predict import shown
 
 SCHEMA = {
     "id": "string",
@@ -64,6 +65,7 @@ def test_each_task_is_judged_by_its_metric():
                 predictor = running.live.predictor(name)
                 answers = predictor.predict([dict(row) for row in asked])
                 running.committer.submit(predictor.logged(answers)).result()
+                assert list(shown(answers[0]).get("scores", {})) == (["q10", "q50", "q90"] if name == "desk" else [])
         finally:
             running.close()
         project.run()

@@ -135,7 +135,7 @@ def test_levels_ascend_between_0_and_1(quantiles):
 
 @pytest.mark.parametrize("options", [{"task": "regression"}, {"task": "quantile", "quantiles": None}])
 def test_the_task_and_the_levels_agree(options):
-    refused(DefinitionError, "do not agree", **options)
+    refused(DefinitionError, "the task does not agree", **options)
 
 
 def test_what_does_not_fit_quantiles_is_refused_when_the_project_loads():

@@ -6,7 +6,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -127,6 +127,7 @@ def test_lambdamart_and_a_regression_of_the_grade_learn_the_order():
     assert ndcg.value(test.truth, one) == pytest.approx(ndcg.value(test.truth, other), abs=0.05)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(2, 12), st.integers(0, 2**32 - 1))
 def test_metrics_are_those_of_scikit_learn_as_a_mean_over_queries(queries, seed):
     rng = np.random.default_rng(seed)
