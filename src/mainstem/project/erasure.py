@@ -16,6 +16,7 @@ import ibis
 from mainstem.errors import RequestError, SnapshotGone, StorageError, UnknownName
 from mainstem.lake.erasing import in_raw, typed
 from mainstem.lake.schema import readable_name
+from mainstem.logs.letters import letters_of
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
@@ -261,6 +262,8 @@ class Eraser:
             if relation in tables:
                 store.trim(log, int(tables[relation].cursor or 0))
         for name in graph.of(Stream):
+            letters = tables.get(f"unreadable.{name}")
+            store.trim(letters_of(name), int((letters.cursor if letters else None) or 0))
             columns = [self._column, *(column for node, column in self._also if node == name)]
             erased += sum(erase_standing(store, name, column, self._value) for column in columns)
         return erased
