@@ -80,7 +80,7 @@ class ModelKind(NodeKind[Model]):
 
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
         reason = _reason(name, node, outlook)
-        return due("train", reason, "model", () if reason is None else (_task(name, node, outlook.graph),))
+        return due("train", reason, "model", () if reason is None else _task(name, node, outlook.graph))
 
 
 def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
@@ -106,20 +106,18 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
                 raise UnknownName.among("input of the model in `slices`", each, inputs)
 
 
-def _task(name: str, node: Model, graph: Graph) -> str:
-    """Return the task, and why it is that one, in words."""
+def _task(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
+    """Return the task, and why it is that one, in words; nothing of a model whose examples have no types yet."""
     from mainstem.models.training.blueprint import target_at_load, task_at_load
 
-    task = task_at_load(graph, name)
-    if node.quantiles:
-        return f"the task is {task}, as `quantiles` declares"
-    if node.query is not None:
-        return f"the task is {task}, as `query` declares"
     if node.task is not None:
-        return f"the task is {task}, as declared"
+        by = "`quantiles` declares" if node.quantiles else "`query` declares" if node.query is not None else "declared"
+        return (f"the task is {node.task}, as {by}",)
+    if not graph[graph.name_of(node.examples)].schema:
+        return ()
     kind = target_at_load(graph, name)
     other = '; task="count" learns whole numbers from 0 on' if kind.is_integer() else ""
-    return f"the task is {task}, from the type of the target ({kind}){other}"
+    return (f"the task is {task_at_load(graph, name)}, from the type of the target ({kind}){other}",)
 
 
 def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
