@@ -17,7 +17,6 @@ from mainstem.cli.commands import (
     keep,
     key,
     look,
-    override,
     predict,
     ship,
     source,
@@ -37,7 +36,6 @@ for module in (init, work, look, predict, explain, describe, ship, keep, demo):
 app.add_typer(branch.app, name="branch")
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
-app.add_typer(override.app, name="override")
 app.add_typer(source.app, name="source")
 
 

@@ -22,9 +22,6 @@ from mainstem.sources.kafka.messages import Decode, Message, Undecodable, json_o
 from mainstem.streaming.changes import FIELDS
 from mainstem.streaming.ingest import Ingest
 
-BACKFILL = "mainstem-backfill"
-"""The header of a message whose event arrived when it happened, as `"backfill": true` says of events by HTTP."""
-
 
 class Taken(NamedTuple):
     """A message with its events, or why it is none. Without both it is left out: a tombstone to be skipped."""
@@ -75,10 +72,9 @@ def decoder(node: Kafka) -> Decode:
 
 def _accepted(rows: Sequence[tuple[Message, Any]], ingest: Ingest) -> list[Taken]:
     """Return the rows as events: all at once, or one by one if one of them is refused."""
-    marks = {_is_backfill(message) for message, _ in rows}
-    if not ingest.stream.changes and len(marks) < 2:
+    if not ingest.stream.changes:
         try:
-            events = ingest.accept([row for _, row in rows], backfill=True in marks)
+            events = ingest.accept([row for _, row in rows])
         except RequestError:
             pass
         else:
@@ -88,15 +84,9 @@ def _accepted(rows: Sequence[tuple[Message, Any]], ingest: Ingest) -> list[Taken
 
 def _one(message: Message, row: Any, ingest: Ingest) -> Taken:
     try:
-        events = ingest.accept([row], backfill=_is_backfill(message))
+        return Taken(message, tuple(_from(message, event) for event in ingest.accept([row])))
     except RequestError as problem:
         return Taken(message, problem=_told(problem))
-    return Taken(message, tuple(_from(message, event) for event in events))
-
-
-def _is_backfill(message: Message) -> bool:
-    """Return whether a message says that its event arrived when it happened."""
-    return any(name == BACKFILL and value == b"true" for name, value in message.headers)
 
 
 def _from(message: Message, event: Event) -> Event:

@@ -28,7 +28,8 @@ class OutOfSample:
 
     def sample(self, rows: int) -> NDArray[np.intp]:
         """Return the numbers of at most so many rows, drawn with the seed of the model, in order."""
-        return self.examples.some(rows, self.examples.seed)
+        random = np.random.default_rng(self.examples.seed)
+        return np.sort(random.permutation(len(self.examples))[:rows])
 
     def take(self, at: NDArray[np.intp]) -> OutOfSample:
         """Return some of the rows."""

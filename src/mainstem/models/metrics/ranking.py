@@ -1,4 +1,4 @@
-"""Metrics of the order of the scores of classes."""
+"""Metrics of the order of the scores."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from mainstem.nodes.sources import Source
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.kinds.api import ApiKind
 from mainstem.sources.kinds.database import DatabaseKind
-from mainstem.sources.kinds.dlt import DltKind
 from mainstem.sources.kinds.files import FilesKind
 from mainstem.sources.kinds.kafka import KafkaKind
 from mainstem.sources.kinds.web import WebKind
@@ -56,4 +55,3 @@ register(DatabaseKind())
 register(ApiKind())
 register(WebKind())
 register(KafkaKind())
-register(DltKind())
