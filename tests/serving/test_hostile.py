@@ -51,6 +51,9 @@ MALFORMED: list[tuple[list[bytes], int, str]] = [
     ([b"GET /health?" + LONG + b" HTTP/1.1\r\n" + CLOSE], 414, "the path is too long"),
     ([b"GET /" + LONG, LONG, b" HTTP/1.1\r\n" + CLOSE], 414, "the path is too long"),
     ([b"GET /" + LONG + LONG + b" HTTP/1.1\r\n" + CLOSE], 414, "the path is too long"),
+    ([b"GET /" + LONG], 414, "the path is too long"),  # and no end
+    ([b"GET /" + LONG + b" HTTP/1.1\r\nX-A: " + LONG], 414, "the path is too long"),
+    ([b"GET /health HTTP/1.1\r\nX-A: " + LONG], 431, "the headers are too large"),
     ([b"GET /health HTTP/1.1\r\nX-A: " + LONG + b"\r\n" + CLOSE], 431, "the headers are too large"),
     ([b"GET /health HTTP/1.1\r\n" + b"X-A: b\r\n" * 5_000 + CLOSE], 431, "the headers are too large"),
     ([b"GET /nowhere HTTP/1.1\r\n" + CLOSE], 404, "unknown path /nowhere"),

@@ -143,15 +143,22 @@ class Connection(H11Protocol):
         """Answer what is not HTTP. It is called where h11's error is handled."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            # h11 reads the request line with the headers. Which one is too large must not depend on how bytes arrive.
-            begun, limits = self.conn.trailing_data[0], self.connected.limits
-            if b"\n" in begun:
-                self._refuse(HeadersTooLarge.of("more bytes than that", limits.max_headers))
-            else:
-                self._refuse(PathTooLong.of(len(begun), limits.max_path))
+            self._refuse(self._beyond(self.conn.trailing_data[0]))
         else:
             expected = "a request of HTTP/1.1"
             self._refuse(RequestError("the request is not valid HTTP", got=str(error)[:80], expected=expected))
+
+    def _beyond(self, begun: bytes) -> MainstemError:
+        """Return what of a request is beyond its limit, from the bytes so far: the same as when all have arrived.
+
+        h11 has one limit for the request line and the headers together.
+        """
+        limits = self.connected.limits
+        _, _, target = begun.partition(b"\n")[0].partition(b" ")
+        target = target.partition(b" ")[0].replace(b"?", b"", 1)
+        if len(target) > limits.max_path:
+            return PathTooLong.of(len(target), limits.max_path)
+        return HeadersTooLarge.of("more bytes than that", limits.max_headers)
 
     # ── deadlines ─────────────────────────────────────────────────────────────────────────────────────
 
