@@ -1,6 +1,7 @@
 """The whole way, as `make demo` goes it: one telling of the story, and what must have come of it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def what_it_leaves_is_a_project_that_has_nothing_to_do(told: dict[str, Any]) -> 
     """Every node is as the last run made it; only the last prediction is not in the lake yet."""
     assert {path.name for path in Path(told["directory"]).iterdir()} >= {"schemas.lock", "remedies.toml", "flights.py"}
     command = [sys.executable, "-m", "mainstem", "status", "--json", "-C", str(told["directory"])]
-    left = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {**os.environ, "WORLD_URL": told["world"]}  # its port may be another than the template's
+    left = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     states = {node["name"]: (node["state"], node["due"]) for node in left["nodes"]}
     assert states.pop("arrivals") == ("stale", "1 logged, not in the lake yet")
     assert states and set(states.values()) == {("fresh", None)}

@@ -104,7 +104,8 @@ class Demo:
         self._title("A project, and a world that offers its data")
         self._init("flights")
         port = free_port(8111)
-        self.environment = {"WORLD_URL": f"http://127.0.0.1:{port}", "WORLD_PORT": str(port)}
+        self.seen["world"] = f"http://127.0.0.1:{port}"
+        self.environment = {"WORLD_URL": self.seen["world"], "WORLD_PORT": str(port)}
         with self._step("world", "$ python world.py &"):
             self._start("world", python("world.py"), self.environment["WORLD_URL"], "/robots.txt")
         self._say("All flights that left New York in 2013: monthly CSV files, a database of aircraft, weather by HTTP,")
