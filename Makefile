@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
+WITH_KAFKA := $(VENV)/.kafka
 PROJECT ?= flights
 WORKERS ?= 2
 HISTORIES ?= 2000
@@ -35,8 +36,12 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	touch $(DEMO) $(DEV)
 
-demo: $(DEMO) ## a project, end to end: PROJECT=flights or shop; SERVE=1 leaves the server up
-	$(BIN)/mainstem demo --template $(PROJECT) $(if $(filter 1,$(SERVE)),--serve)
+$(WITH_KAFKA): $(DEMO)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,kafka]' -c constraints.txt
+	touch $(WITH_KAFKA)
+
+demo: $(DEMO) $(if $(filter 1,$(KAFKA)),$(WITH_KAFKA)) ## a project, end to end: PROJECT=flights or shop; SERVE=1 leaves the server up; KAFKA=1: departures by a topic
+	$(if $(filter 1,$(KAFKA)),$(BIN)/python tests/kafka_broker.py) $(BIN)/mainstem demo --template $(PROJECT) $(if $(filter 1,$(SERVE)),--serve)
 
 test: system lint types imports unit ## everything CI runs
 

@@ -81,6 +81,7 @@ def project() -> dict[str, Node]:
         metric="average_precision",
     )
     declared["arrivals"] = ms.endpoint(late, monitors=[ms.drift()], promote="gate")
+    declared["crm"] = ms.sink(declared["days"], to=ms.database("sqlite:///crm.db", table="days"))
     return declared
 
 

@@ -2,6 +2,8 @@
 
 The jars are kept in a cache directory, so only the first run needs a package index. `MAINSTEM_TEST_KAFKA_JARS` names a
 directory that has them already. One broker lives as long as the tests of a process; each test takes topics of its own.
+
+    python tests/kafka_broker.py COMMAND…    a broker for a command, which finds its address in WORLD_KAFKA
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -62,6 +67,10 @@ transaction.state.log.min.isr=1
 """
 
 
+SECURE = ("ssl.", "sasl.", "listener.name.sasl", "user_")
+"""The beginnings of the lines above that are about TLS and SASL."""
+
+
 @dataclass
 class Broker:
     """A broker, its files in `directory`, that can be killed and started again."""
@@ -88,8 +97,13 @@ class Broker:
         return str(self.directory / "authority.pem")
 
     def prepare(self) -> None:
-        certify(self.directory)
-        text = PROPERTIES.format(directory=self.directory, user=USER, password=PASSWORD, **self.ports)
+        if find_spec("cryptography") is None:  # without it there is no listener with TLS
+            lines = [each for each in PROPERTIES.splitlines() if not each.startswith(SECURE)]
+            text = "\n".join(lines).replace(",SASL_SSL://127.0.0.1:{secure}", "").replace(",SASL_SSL:SASL_SSL", "")
+        else:
+            certify(self.directory)
+            text = PROPERTIES
+        text = text.format(directory=self.directory, user=USER, password=PASSWORD, **self.ports)
         (self.directory / "server.properties").write_text(text)
         self._java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c").wait(PATIENCE)
 
@@ -266,3 +280,42 @@ def mortal(broker_files: Path, tmp_path: Path, free_port: Callable[[], int]) -> 
     made = _made(broker_files, directory, free_port)
     yield made
     made.kill()
+
+
+# ── a broker for a command, such as the demo ──────────────────────────────────────────────────────────
+
+TOPICS = ("departures", "departures-untouched")
+
+
+def _absent(reason: str) -> NoReturn:
+    sys.exit(reason)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main(command: list[str]) -> int:
+    """Start a broker with the topics of the demo, run the command, and end the broker. Return the exit code."""
+    from confluent_kafka.admin import NewTopic
+
+    if shutil.which("java") is None:
+        _absent("Java is not installed, which runs Kafka's broker: apt-get install openjdk-17-jre-headless")
+    with tempfile.TemporaryDirectory(prefix="mainstem-kafka-") as directory:
+        broker = _made(jars(_absent), Path(directory), _free_port)
+        try:
+            made = broker.admin().create_topics([NewTopic(name, 2, 1) for name in TOPICS])
+            for future in made.values():
+                future.result(PATIENCE)
+            sys.stdout.write(f"a Kafka broker at {broker.servers}, its topics {', '.join(TOPICS)}\n")
+            sys.stdout.flush()
+            return subprocess.run(command, env={**os.environ, "WORLD_KAFKA": broker.servers}, check=False).returncode
+        finally:
+            broker.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

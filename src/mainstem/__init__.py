@@ -21,9 +21,11 @@ _HOMES = {
     "mainstem.nodes.kafka": ("kafka",),
     "mainstem.nodes.limits": ("limits",),
     "mainstem.nodes.databases": ("database",),
+    "mainstem.nodes.dlts": ("dlt",),
     "mainstem.nodes.files": ("files",),
     "mainstem.nodes.apis": ("api",),
     "mainstem.nodes.auth": ("api_key", "basic", "bearer", "oauth2"),
+    "mainstem.nodes.sinks": ("sink",),
     "mainstem.nodes.sources": ("stream",),
     "mainstem.nodes.web": ("web",),
     "mainstem.nodes.tables": ("table",),
@@ -77,9 +79,10 @@ _HOMES = {
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
-    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance"),
+    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.offers": ("candidates", "grid", "steps"),
+    "mainstem.nodes.outcomes": ("outcome",),
     "mainstem.project.project": ("Project", "load"),
 }
 _MODULES = {
@@ -109,6 +112,7 @@ __all__ = [
     "clean",
     "database",
     "decision_tree",
+    "dlt",
     "drift",
     "elastic_net",
     "endpoint",
@@ -141,6 +145,7 @@ __all__ = [
     "not_null",
     "oauth2",
     "on_demand",
+    "outcome",
     "paging",
     "performance",
     "random_forest",
@@ -148,6 +153,7 @@ __all__ = [
     "row_count",
     "share",
     "similar",
+    "sink",
     "skew",
     "sklearn",
     "slope",
@@ -162,6 +168,7 @@ __all__ = [
     "top_k",
     "union",
     "unique",
+    "value",
     "web",
     "windowed",
     "xgboost",
@@ -190,7 +197,8 @@ if TYPE_CHECKING:
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
-    from mainstem.nodes.endpoints import drift, endpoint, performance
+    from mainstem.nodes.dlts import dlt
+    from mainstem.nodes.endpoints import drift, endpoint, performance, value
     from mainstem.nodes.exploring import epsilon
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files
@@ -199,6 +207,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
     from mainstem.nodes.offers import candidates, grid, steps
+    from mainstem.nodes.outcomes import outcome
     from mainstem.nodes.reductions import (
         aggregate,
         bottom_k,
@@ -215,6 +224,7 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
+    from mainstem.nodes.sinks import sink
     from mainstem.nodes.sources import stream
     from mainstem.nodes.tables import table
     from mainstem.nodes.thresholds import threshold

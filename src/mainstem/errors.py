@@ -11,6 +11,7 @@
     │   └── LeakError            a model column that is not known when the prediction is made
     ├── SourceError              a source delivered no data, or invalid data
     │   └── SourceUnreachable    the source could not be reached
+    ├── SinkError                a sink's target could not be written
     ├── CheckFailed              a check of severity error found violations
     ├── StorageError             the lake, the online store or the state could not be read or written
     │   └── ConflictError        another run moved the branch first
@@ -21,7 +22,8 @@
     ├── RequestError             a request to the server does not fit its schema
     │   ├── NotFound             a name does not exist
     │   └── Forbidden            the API key is missing, invalid or lacks the scope
-    └── RunFailed                a run ended without publishing
+    ├── RunFailed                a run ended without publishing
+    └── DeliveryFailed           a run published, but could not deliver to a sink
 
 Each error says what happened, where, what was got and expected, and a hint. Exit codes and HTTP status codes are
 mapped in `cli/` and `serving/`.
@@ -223,6 +225,10 @@ class SourceUnreachable(SourceError):
     transient = True
 
 
+class SinkError(MainstemError):
+    """A sink's target could not be reached, or refused what was written. The target has what it had before."""
+
+
 class CheckFailed(MainstemError):
     """A check of severity `error` found violations."""
 
@@ -301,4 +307,14 @@ class RunFailed(MainstemError):
 
     run: Any = None
     judged: Any = None
+    causes: tuple[MainstemError, ...] = ()
+
+
+class DeliveryFailed(MainstemError):
+    """A run published its release, but could not deliver to a sink. The next run tries again.
+
+    `run` is its record, `causes` are the errors of its failed deliveries.
+    """
+
+    run: Any = None
     causes: tuple[MainstemError, ...] = ()

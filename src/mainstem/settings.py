@@ -43,9 +43,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a project keeps and computes its data. Paths are relative to the project.
 
     `lake` is the directory of stored tables and artifacts. `catalog` is the URL of the Iceberg catalog (default: SQLite
-    in the lake). `engine` names the engine; `memory` and `threads` limit it. `online` is the directory of online state
-    and logs, or the URL of a Redis server that holds them. `verify` is how often runs verify each stored file (`off`:
-    only `mainstem check --files` does). `state` is the URL of runs, releases and findings.
+    in the lake). `engine` names the engine: `duckdb`, `spark`, or `auto` by the size of tables; `memory` and `threads`
+    limit it. `spark` has the master's URL and Spark's own settings, such as `{master = "local[*]"}`. `online` is the
+    directory of online state and logs, or the URL of a Redis server that holds them. `verify` is how often runs verify
+    each stored file (`off`: only `mainstem check --files` does). `state` is the URL of runs, releases and findings.
     """
 
     lake: str = ".mainstem/lake"
@@ -53,6 +54,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: str = "duckdb"
     memory: str | None = None
     threads: int | None = None
+    spark: dict[str, str] = {}
     online: str = ".mainstem/online"
     verify: str = "7d"
     state: str = "sqlite:///.mainstem/state.db"
@@ -275,7 +277,7 @@ def _expanded(value: Any) -> Any:
 
 
 def _overridden(profile: Profile) -> Profile:
-    fields = {f: os.environ.get(f"MAINSTEM_{f.upper()}") for f in profile.__struct_fields__}
+    fields = {f: os.environ.get(f"MAINSTEM_{f.upper()}") for f in profile.__struct_fields__ if f != "spark"}
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
         return profile

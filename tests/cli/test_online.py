@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from mainstem.features.online.meta import META, decode_meta, space_of
 from mainstem.stores.lmdb import LmdbStore
 
@@ -133,6 +135,7 @@ def being_built(project: Any, view: str) -> bool:
         store.close()
 
 
+@pytest.mark.slow
 def test_a_backfill_that_is_killed_goes_on_while_a_server_takes_events(live: Any, serve: Any) -> None:
     """The history has grown by a hundred thousand airports, and the state is built anew beside the live one."""
     with serve(live) as served, traffic(served) as busy:
@@ -157,6 +160,7 @@ def test_a_backfill_that_is_killed_goes_on_while_a_server_takes_events(live: Any
     assert live.published("departures") == 3 + 100_000 + busy.sent
 
 
+@pytest.mark.slow
 def test_a_store_that_is_deleted_under_a_server_comes_back_with_a_run(live: Any, serve: Any) -> None:
     with serve(live) as served, traffic(served) as busy:
         busy.more()

@@ -105,11 +105,16 @@ def assert_equal(project: Project, made: Shop) -> None:
             assert live == [pytest.approx(row) for row in offline], (view, minutes)
 
 
+def views(*quick: str) -> list[Any]:
+    """Return parameters for every view above. Those that are not `quick` are of a long soak."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in ABOVE]
+
+
 OLDER = [("a", 100.0), ("b", 50.0), ("c", 150.0), ("a", 900.0)]
 """Shops and minutes before now. The view between has a grace of ten minutes."""
 
 
-@pytest.mark.parametrize("shop", ABOVE, indirect=True)
+@pytest.mark.parametrize("shop", views("long", "latest"), indirect=True)
 def test_a_process_without_the_view_takes_older_events(shop: Shop) -> None:
     with shop.opened(shop.old) as project:
         project.ingest("payments", [shop.event(name, minutes, 3.0) for name, minutes in OLDER], backfill=True)
@@ -119,7 +124,7 @@ def test_a_process_without_the_view_takes_older_events(shop: Shop) -> None:
         assert not project.run().steps, "it is done"
 
 
-@pytest.mark.parametrize("shop", ABOVE, indirect=True)
+@pytest.mark.parametrize("shop", views("short", "fresh"), indirect=True)
 def test_a_process_with_the_view_takes_older_events(shop: Shop) -> None:
     """Among newer ones. Until the next run the view answers exactly, or says that it cannot."""
     older = [shop.event(name, minutes, 3.0) for name, minutes in OLDER]

@@ -233,18 +233,18 @@ def test_what_a_failed_run_judged_is_judged_again_and_what_was_published_is_not(
 
 @pytest.mark.timeout(240)
 def test_each_prediction_is_judged_once_whenever_its_outcome_comes(opened):
-    """Every fourth outcome first, the earliest and the latest among them; then those between."""
+    """Every fourth outcome first, the earliest and the latest among them, which are too few; then those between."""
     project, world = opened
     world.deliver(DAYS, outcomes_until=LIVE)
     project.run()
     predict(project, world.trips())
-    for parts in ([0], [0, 2], [0, 1, 2, 3], [0, 1, 2, 3]):
+    for parts in ([0], [0, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]):
         world.deliver(DAYS, outcome_of=lambda trip, parts=parts: trip % 4 in parts)
         project.run()
-    found = project.adapters.state.find(Verdict)
+    found = [each for each in project.adapters.state.find(Verdict) if each.judgement != "not enough rows"]
     for monitor in ("performance", ATTRIBUTION):
         outcomes = [verdict.outcomes for verdict in found if verdict.monitor == monitor]
-        assert len(outcomes) == 3 and sum(outcomes) == len(world.trips())
+        assert len(outcomes) == 2 and sum(outcomes) == len(world.trips())
     assert [verdict.rows for verdict in found if verdict.monitor == "drift"] == [len(world.trips())]
     assert not project.findings()
 

@@ -15,6 +15,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import ConflictError, RequestError, SnapshotGone, UnknownName
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import ModelVersion
 from mainstem.project.erasure import Eraser
 from mainstem.project.project import Project
@@ -161,6 +162,18 @@ def test_the_next_run_builds_again_what_was_computed_and_goes_on(project: Projec
     assert project.query("SELECT shop, n FROM totals ORDER BY shop").to_pylist() == ours
     assert emails(project, "sales").count(ERASED) == 4  # the new file has the key again
     assert project.check_files().damaged == ()
+
+
+def test_an_override_that_names_the_key_is_ended_and_forgets_it(project: Project, tmp_path: Path) -> None:
+    state = project.adapters.state
+    mine = Override("O1", "keeps", "main", "block", {"email": ERASED, "shop": "a"}, "ann", f"{ERASED} complained")
+    other = Override("O2", "keeps", "main", "block", {"email": "c1@example.org"}, "ann", "spam")
+    state.save(mine, other)
+    project.erase("email", ERASED)
+    assert traces(tmp_path) == []
+    gone, kept = state.find(Override)
+    assert gone.where == {"email": "(erased)", "shop": "a"} and gone.ended_at is not None
+    assert kept == other and project.overrides() == [other]
 
 
 def test_a_rehearsal_changes_nothing(project: Project, tmp_path: Path) -> None:

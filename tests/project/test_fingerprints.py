@@ -18,6 +18,7 @@ RECORDED: dict[str, tuple[str, str]] = {
     "airlines": ("7ee55b49a9b2", "1bd193007981"),
     "airport": ("1ce228b40f83", "1f8a26393b03"),
     "arrivals": ("835d5fa5381d", "835d5fa5381d"),
+    "crm": ("b52d8c51dd7a", "b52d8c51dd7a"),
     "days": ("423e48588c13", "423e48588c13"),
     "departures": ("cd956a97e175", "25b24df529d6"),
     "flights": ("b8391dce1cd3", "8a147ec9518d"),

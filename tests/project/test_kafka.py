@@ -135,6 +135,27 @@ def test_without_a_server_runs_take_the_topic_of_a_stream(project: ms.Project, b
     assert aside.rows == 1
 
 
+def test_a_dead_letter_is_erased_with_its_key(project: ms.Project, tmp_path: Path, broker: Any, topic: str) -> None:
+    project.run()
+    bad = [f'{{"card": "{card}", "id": broken'.encode() for card in ("c0", "c1")]
+    broker.send(topic, payment(2), *bad)
+    project.run()
+    broker.send(topic, bad[0])
+    project.run()
+    aside: Any = project.show("payments", quarantine=True)
+    assert aside.rows == 3
+    project.erase("card", "c0")
+    aside = project.show("payments", quarantine=True)
+    assert [json.loads(row["row"])["value"] for row in aside.sample] == [bad[1].decode()]
+    store = project.adapters.store
+    assert not [entry for entry in store.entries("unreadable/payments", 0) if b"c0" in entry[1]]
+    broker.send(topic, b"no json")
+    project.run()
+    aside = project.show("payments", quarantine=True)
+    assert aside.rows == 2
+    assert not project.plan().steps
+
+
 def killed(root: Path, broker: Any, topic: str, kills: int, seed: int) -> None:
     """Kill runs at random moments, while messages come; the last run has every message once."""
     moments, sent = random.Random(seed), 0

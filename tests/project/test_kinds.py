@@ -166,6 +166,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "airport": {"windows": ("1h", "3h", "6h")},
     "leg": {"ttl": "1d"},
     "late": {"seed": 1},
+    "crm": {"columns": ("origin", "delay")},
 }
 
 

@@ -99,6 +99,19 @@ def test_every_message_counts_once_in_log_and_features(served: Any, broker: Any,
     assert read(world.store, "departures", topic, [0, 1, 2]) == {0: 7, 1: 3}
 
 
+def test_an_event_with_the_header_of_a_backfill_arrived_when_it_happened(served: Any, broker: Any, topic: str) -> None:
+    world, service = served
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    past = departure(1, departed_at=at.isoformat())
+    with feeding(world, service):
+        broker.send(topic, past, headers=[("mainstem-backfill", b"true")])
+        broker.send(topic, departure(2), headers=[("mainstem-backfill", b"no")])
+        until(lambda: ends(world) == 2)
+    events = {event.row["flight_id"]: event for event in map(decode_event, (e for _, e in world.store.entries(LOG, 0)))}
+    assert events["K1"].arrived == micros_of(at) == events["K1"].row["departed_at"]
+    assert events["K2"].arrived > events["K2"].row["departed_at"]
+
+
 def test_a_message_that_is_no_event_is_a_dead_letter_and_the_others_count(served: Any, broker: Any, topic: str) -> None:
     world, service = served
     early = departure(3, departed_at="2013-12-01T10:00:00Z")

@@ -16,6 +16,7 @@ from mainstem.nodes.apis import api
 from mainstem.nodes.databases import database
 from mainstem.nodes.files import files
 from mainstem.nodes.web import web
+from mainstem.sources.inspection import introspect
 
 INSTANT = "timestamp('UTC', 6)"
 
@@ -115,13 +116,27 @@ MOMENTS = ["2025-01-05 00:00:00+00:00", "2025-01-06 00:00:00+00:00", "2025-01-07
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("first", ["2025-01-05", "2025-01-05T00:00:00Z"])
-def test_dates_and_instants_beside_each_other_are_instants(bench, first, order):
-    write(bench, "csv", "1", [{"x": first}])
-    node = files("data/*.csv", time="x")
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_dates_and_instants_beside_each_other_are_instants(bench, kind, first, order):
+    write(bench, kind, "1", [{"x": first}])
+    node = files(f"data/*.{kind}", time="x")
     collect(bench, node)
-    write(bench, "csv", "2", [{"x": text} for text in MIXED[::order]])
+    write(bench, kind, "2", [{"x": text} for text in MIXED[::order]])
     collect(bench, node)
     assert (types(bench), list(map(str, bench.column("x")))) == ({"x": INSTANT}, MOMENTS)
+
+
+def test_dates_and_instants_in_the_first_file_of_json_are_instants_and_other_texts_stay(bench):
+    rows = [{"x": text, "code": code} for text, code in zip(MIXED, ["20250106", "7"], strict=True)]
+    write(bench, "json", "1", rows)
+    node = files("data/*.json")
+    assert introspect(node, bench.root, bench.engine) == {"x": INSTANT, "code": "string"}
+    collect(bench, node)
+    assert list(map(str, bench.column("x"))) == MOMENTS[1:]
+    write(bench, "json", "2", [{"x": MIXED[0], "code": "8"}, {"x": "soon", "code": "2025-01-01"}])
+    collect(bench, node)
+    assert types(bench) == {"x": "string", "code": "string"}
+    assert sorted(bench.column("x")) == ["2025-01-06", "2025-01-06T00:00:00Z", "2025-01-07T10:00:00Z", "soon"]
 
 
 @pytest.mark.parametrize("order", [1, -1])

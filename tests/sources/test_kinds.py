@@ -46,4 +46,4 @@ def test_a_subclass_is_read_by_the_kind_of_its_base_until_it_has_its_own():
 def test_a_source_that_nothing_reads_is_refused():
     with pytest.raises(SourceError, match="no kind of source reads a Pigeon") as caught:
         kind_of(Pigeon())
-    assert caught.value.expected == "one of Api, Database, Files, Kafka, Web"
+    assert caught.value.expected == "one of Api, Database, Dlt, Files, Kafka, Web"

@@ -17,6 +17,7 @@ from mainstem.cli.commands import (
     keep,
     key,
     look,
+    override,
     predict,
     ship,
     source,
@@ -36,6 +37,7 @@ for module in (init, work, look, predict, explain, describe, ship, keep, demo):
 app.add_typer(branch.app, name="branch")
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
+app.add_typer(override.app, name="override")
 app.add_typer(source.app, name="source")
 
 

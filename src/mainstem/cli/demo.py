@@ -10,11 +10,12 @@ mend      the finding is accepted; the next run applies the remedy and measures 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,14 @@ from mainstem.errors import RunFailed, SettingsError
 FIRST = ("UA-1487-2013-12-01", "2013-12-01T05:00:00Z")
 LAST = ("DL-412-2013-12-31", "2014-01-01T03:59:00Z")
 OVER = "2014-01-03T05:00"
+KAFKA = "WORLD_KAFKA"
+"""The variable with the servers of a cluster. With it the departures come by topics, one for each branch."""
+UNTOUCHED = "untouched"
+
+
+def topic_of(branch: str) -> str:
+    """Return the topic with the departures of a branch; of main without a name."""
+    return f"departures-{branch}" if branch else "departures"
 
 
 class Demo:
@@ -131,7 +140,10 @@ class Demo:
         self._world("wind", "m/s")
         self._run("faulty: weather", "run")
         self._say("And on main the departures feed sends delays in seconds instead of minutes:")
-        simulations = (python("simulate.py", server.url), python("simulate.py", self.seen["url"], "--faulty"))
+        simulations = (
+            python("simulate.py", server.url, *self._topic(UNTOUCHED)),
+            python("simulate.py", self.seen["url"], "--faulty", *self._topic()),
+        )
         self._both("both simulations", *simulations)
         server.stop()
 
@@ -190,11 +202,22 @@ class Demo:
         """Compare all logged reads. Return whether all are equal."""
         command = mainstem("parity", "--branch", "untouched")
         try:
-            self.parity = call(command, self.directory, self.environment, captured=True).strip()
+            self.parity = call(command, self.directory, self._environment(command), captured=True).strip()
         except RunFailed as failure:
             self.parity = str(failure.got)
             return False
         return True
+
+    # ── the departures as a topic ────────────────────────────────────────────────────────────────────
+
+    def _topic(self, branch: str = "") -> list[str]:
+        """Return the arguments of a simulation that sends departures to a branch's topic, if there is a cluster."""
+        servers = os.environ.get(KAFKA)
+        return ["--kafka", servers, "--topic", topic_of(branch)] if servers else []
+
+    def _environment(self, command: Sequence[str]) -> dict[str, str]:
+        """Return the environment of a command: each branch has a topic of its own."""
+        return {**self.environment, "WORLD_TOPIC": topic_of(UNTOUCHED if UNTOUCHED in command else "")}
 
     # ── how they are told ────────────────────────────────────────────────────────────────────────────
 
@@ -229,7 +252,7 @@ class Demo:
         """Run commands in parallel, and show the output of each when all have ended."""
         began = time.perf_counter()
         with ThreadPoolExecutor() as pool:
-            said = [pool.submit(call, c, self.directory, self.environment, captured=True) for c in commands]
+            said = [pool.submit(call, c, self.directory, self._environment(c), captured=True) for c in commands]
         for command, output in zip(commands, said, strict=True):
             words = " ".join(command[2:] if command[1] == "-m" else ["python", *command[1:]])
             self.console.print(f"\n[bold cyan]$ {escape(words)} &[/]")
@@ -252,11 +275,12 @@ class Demo:
         self._python(f"world {what} {value[:10]}", "world.py", what, value)
 
     def _show(self, command: list[str]) -> None:
-        call(command, self.directory, self.environment, captured=self.quiet)
+        call(command, self.directory, self._environment(command), captured=self.quiet)
 
     def _ask(self, *arguments: str) -> Any:
         """Return the JSON output of a command that is not part of the story."""
-        return json.loads(call(mainstem(*arguments, "--json"), self.directory, self.environment, captured=True))
+        command = mainstem(*arguments, "--json")
+        return json.loads(call(command, self.directory, self._environment(command), captured=True))
 
     def _serve(self, name: str, branch: str, port: int) -> Background:
         url = f"http://127.0.0.1:{free_port(port)}"
@@ -267,7 +291,7 @@ class Demo:
     def _start(self, name: str, command: list[str], url: str, path: str) -> Background:
         log = self.directory / ".mainstem" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
-        started = Background(command, self.directory, self.environment, url, path, log)
+        started = Background(command, self.directory, self._environment(command), url, path, log)
         self.running.callback(started.stop)
         return started
 

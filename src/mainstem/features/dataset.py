@@ -10,10 +10,11 @@ from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
+from mainstem.features.targets import clock_of, labels
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import GROUP, PART, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, TARGET, WEIGHT, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -25,6 +26,7 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
     `_target`, which is null if the outcome is not known yet. `_t` is null for a model without a prediction time. A
+    model of an outcome that takes time has `_mature`: whether that time has passed. A
     model with `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`. `examples`, with
     the same columns, can replace the node's rows.
     """
@@ -36,13 +38,20 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     kept = list(dict.fromkeys((*key, *retrieval.request)))
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
-    given = {TARGET: node.target, GROUP: node.groups, PART: node.split, WEIGHT: node.weight}
+    label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
+    more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature}
+    given = {TARGET: label, **more}
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
     found = with_features(chosen, retrieval, as_of)
     features = (c for c in retrieval.columns if c not in kept)
-    more = (name for name in (GROUP, PART, WEIGHT) if name in own)
-    return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
+    return found.select(*kept, T, *features, *(name for name in more if name in own), TARGET).order_by(T, *kept)
+
+
+def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:
+    """Return the instant of each row from which its outcome counts."""
+    clock = clock_of(graph, model)
+    return None if clock is None else resolve_column(rows, clock).cast(INSTANT)
 
 
 def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:

@@ -21,6 +21,7 @@ import ibis.expr.operations as ops
 from mainstem.errors import LeakError
 from mainstem.features.instants import to_instant, to_micros
 from mainstem.features.retrieval import Computation, retrieval_of
+from mainstem.features.targets import target_of
 from mainstem.features.views.view import Lookup
 from mainstem.graph.bounds import Bounds, bounds_of
 from mainstem.graph.known import Known
@@ -156,7 +157,7 @@ class _Check:
         """
         read: Any = self.examples.read
         asked = to_micros(resolve_column(read, self.node.prediction_time, self.where))
-        target = resolve_column(read, self.node.target, self.where)
+        target = target_of(read, self.node, self.where)
         columns: dict[str, Any] = {T: to_instant(asked)}
         for n, (field, known) in enumerate(fields.items()):
             at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(known.moments)]
@@ -214,7 +215,7 @@ class _Check:
         return bool(lookup.on) and lookup.on == self._identity()
 
     def _targets(self) -> set[str]:
-        fields = resolve_column(self.table, self.node.target, self.where).op().find(ops.Field)
+        fields = target_of(self.table, self.node, self.where).op().find(ops.Field)
         return {source for f in fields for source in self.examples.columns.get(f.name, ())}
 
     def _check(self, column: _Column, bounds: Bounds) -> None:

@@ -25,6 +25,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in, resolve_column
 from mainstem.nodes.features import AllColumns, FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.hidden import visible, visible_names
+from mainstem.nodes.outcomes import condition_of
 
 TIME = "time"
 """The reserved name of the option with which a request sets the time of its prediction."""
@@ -168,7 +169,11 @@ class _Finder:
         """Return the columns of the examples but the key, and those that the model reads for something else."""
         node: Any = self.graph[self.model].node
         table = ibis.table(visible(self.examples.schema or {}), name=self.examples.name)
-        given = [value for value in (node.target, node.groups, node.split, node.weight) if value is not None]
+        given = [
+            value
+            for value in (condition_of(node.target), node.groups, node.split, node.weight, node.query)
+            if value is not None
+        ]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
         return [name for name in table.columns if name not in {*read, *getattr(self.examples.node, "key", ())}]
 

@@ -19,12 +19,14 @@ from mainstem.feedback.search import Found, search
 from mainstem.models.artifact.manifest import EARLIER
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import Array
+from mainstem.monitoring.cohorts import settled, share_of
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.models import WIDE
 from mainstem.nodes.records import ModelVersion, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -58,7 +60,8 @@ class Attribute:
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
         closed = self._verify(watched, {r.finding for r in in_force})
         predictions = watched.predictions()
-        new = predictions.known & ~judged(watched, predictions, ATTRIBUTION)
+        due = predictions.known & settled(predictions, share_of(watched))
+        new = due & ~judged(watched, predictions, ATTRIBUTION)
         opened, said, marks = self._search(watched, predictions.take(new), closed)
         told = [*warnings, *(f"{f.id} {f.state}" for f in closed), said]
         tables = keep(watched, predictions, ATTRIBUTION, new) if marks else {}
@@ -106,8 +109,11 @@ class Attribute:
     ) -> tuple[list[Finding], str, list[Verdict]]:
         if not len(known):
             return [], "", []
-        if watched.version.task == "multiclass":
-            return [], "causes are not searched for multiclass models: the log keeps one number per prediction", []
+        kind = watched.version.task
+        if kind == "ranking":
+            return [], "causes are not searched for ranking models: a row has no loss of its own", []
+        if kind in WIDE:
+            return [], f"causes are not searched for {kind} models: the log keeps one number per prediction", []
         if len(known) < FEWEST:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")

@@ -15,8 +15,11 @@ from mainstem.monitoring.verdicts import Shift
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.findings import Evidence, Finding, Recovery
-from mainstem.nodes.models import Model
+from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import Measure
+
+LOSS_OF: dict[Task, str] = {"regression": "squared error", "count": "deviance", "quantile": "pinball loss"}
+"""The loss of a row, in words, where it is not the log loss."""
 
 
 def of_repair(watched: Watched, case: Case, repair: Repair, id: str) -> Finding:
@@ -44,7 +47,7 @@ def of_loss(watched: Watched, case: Case, loss: Loss, id: str) -> Finding:
     gain = loss.gain
     node, _, column = gain.sources[0].rpartition(".")
     finding = _base(watched, case, id, node, column)
-    words = "squared error" if case.task == "regression" else "log loss"
+    words = LOSS_OF.get(case.task, "log loss")
     worth = f"without it a row's {words} grows by {gain.kept:+.4f} now, by {gain.used:+.4f} on the held-out rows"
     return replace(
         finding,
@@ -76,7 +79,7 @@ def of_cause(watched: Watched, case: Case, cause: Cause, id: str) -> Finding:
         way = (*cause.gains[0].inputs, *_way(watched, node), *cause.gains[0].sources)
         what = f"the world changed: what {watched.name} predicts depends otherwise on {columns} than in training"
         hint = f"retrain {watched.model} on rows since then"
-    words = "squared error" if case.task == "regression" else "log loss"
+    words = LOSS_OF.get(case.task, "log loss")
     evidence = tuple(
         Evidence(f"gain of {g.named} in {words} (Welch, by day)", g.gain.value, g.used, g.kept, g.adjusted_p)
         for g in cause.gains

@@ -6,13 +6,12 @@ as for gains.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import MissingExtra
 from mainstem.feedback.attribution import Labelled, Score, by_cluster, sampled
+from mainstem.models.algorithms.base import linked
 from mainstem.models.metrics import Array, row_loss
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.statistics import student_quantile, welch
@@ -83,11 +82,11 @@ def _refit(rows: Labelled, scores: Floats, task: Task, seed: int) -> Floats:
     except ImportError:
         raise MissingExtra.named("learn", "lightgbm") from None
     matrix, y = _matrix(rows), rows.outcomes
-    start = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1)) if task == "binary" else scores
+    start = _raw(scores, task)
     half = clusters(rows.inputs.times) % 2
     corrected = np.array(start, float)
     settings = {
-        "objective": "binary" if task == "binary" else "regression",
+        "objective": {"binary": "binary", "count": "poisson"}.get(task, "regression"),
         "num_leaves": 15,
         "min_data_in_leaf": 100,
         "seed": seed,
@@ -102,8 +101,14 @@ def _refit(rows: Labelled, scores: Floats, task: Task, seed: int) -> Floats:
         data = lightgbm.Dataset(matrix[fit], y[fit], init_score=start[fit], free_raw_data=True)
         booster = lightgbm.train(settings, data, num_boost_round=40)
         corrected[rest] += booster.predict(matrix[rest], raw_score=True, num_threads=1)
-    after: Any = 1 / (1 + np.exp(-corrected)) if task == "binary" else corrected
-    return row_loss(task, y, scores) - row_loss(task, y, after)
+    return row_loss(task, y, scores) - row_loss(task, y, linked(corrected[:, None], task))
+
+
+def _raw(scores: Floats, task: Task) -> Floats:
+    """Return scores as a model adds to them: log-odds, logarithms of counts, or values."""
+    if task == "binary":
+        return np.asarray(np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1)))
+    return np.log(np.maximum(scores, 1e-6)) if task == "count" else scores
 
 
 def _matrix(rows: Labelled) -> Floats:

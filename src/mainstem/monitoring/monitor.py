@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from mainstem.models.data.quantiles import level_of, packed
+from mainstem.models.metrics import Array
 from mainstem.monitoring import performance
+from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
 from mainstem.monitoring.drift import shifts
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
-from mainstem.monitoring.verdicts import Judgement, Shift, Verdict
-from mainstem.nodes.endpoints import Drift, Performance
+from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
+from mainstem.monitoring.worth import mean, worths
+from mainstem.nodes.endpoints import Drift, Performance, Value
+from mainstem.nodes.hidden import QUERY, SCORES
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -28,9 +36,10 @@ class Monitor:
         if watched is None:
             return StepResult(message="no version is live yet")
         predictions, verdicts, tables = watched.predictions(), list[Verdict](), dict[str, Snapshot]()
-        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance))):
+        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance, Value))):
             name = _name(watched, rule)
-            new = ~judged(watched, predictions, name) & (predictions.known if isinstance(rule, Performance) else True)
+            due = True if isinstance(rule, Drift) else predictions.known & settled(predictions, rule.mature)
+            new = ~judged(watched, predictions, name) & due
             verdict = _judge(watched, rule, predictions.take(new)) if new.any() else None
             if verdict is None:
                 continue
@@ -39,19 +48,58 @@ class Monitor:
                 tables |= keep(watched, predictions, name, new)
         rows = max((v.rows for v in verdicts), default=0)
         known = max((v.outcomes for v in verdicts), default=0)
-        said = "; ".join(v.text for v in verdicts)
+        changed = cohorts(watched, predictions)
         counted = f"{_counted(rows, 'new prediction')}, {_counted(known, 'outcome')}"
-        message = f"{counted}; {said}" if said else "no new predictions"
-        return StepResult(tables=tables, rows_in=rows, message=message, records=tuple(verdicts))
+        said = [counted, *(v.text for v in verdicts)] if verdicts else ["no new predictions"]
+        told = filter(None, [*said, _young(watched, changed), *_sent(*watched.sent())])
+        return StepResult(tables=tables, rows_in=rows, message="; ".join(told), records=(*verdicts, *changed))
 
 
-def _name(watched: Watched, rule: Drift | Performance) -> str:
+def _young(watched: Watched, changed: Sequence[Cohort]) -> str:
+    """Return what a run says of days whose outcomes are not known yet."""
+    every = {each.id: each for each in (*saved(watched.context, watched.name, watched.version.id), *changed)}
+    return immature(list(every.values()))
+
+
+def _sent(unknown: int, corrected: int) -> Iterator[str]:
+    """Yield what a run says of outcomes that clients sent."""
+    if unknown:
+        yield f"{_counted(unknown, 'sent outcome')} with an id that no prediction has"
+    if corrected:
+        yield f"{_counted(corrected, 'sent outcome')} replaced by a later one"
+
+
+def _name(watched: Watched, rule: Drift | Performance | Value) -> str:
     """Return the name under which judged predictions are stored. One endpoint may watch two metrics."""
-    return "drift" if isinstance(rule, Drift) else f"performance.{rule.metric or watched.version.metric}"
+    if isinstance(rule, Performance):
+        return f"performance.{rule.metric or watched.version.metric}"
+    return "drift" if isinstance(rule, Drift) else "value"
 
 
-def _judge(watched: Watched, rule: Drift | Performance, new: Batch) -> Verdict | None:
+def _judge(watched: Watched, rule: Drift | Performance | Value, new: Batch) -> Verdict | None:
+    if isinstance(rule, Value):
+        return _value(watched, rule, new)
     return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new)
+
+
+def _value(watched: Watched, rule: Value, known: Batch) -> Verdict | None:
+    """Judge what decisions were worth. The upper end of the interval is compared with the floor."""
+    if watched.version.task == "multiclass":
+        return None  # the log keeps one number per prediction
+    values = worths(watched, known, rule)
+    valued = np.isfinite(values)
+    if valued.sum() < rule.min_rows:
+        text = (
+            f"value not judged: {_counted(int(valued.sum()), 'decision')} with outcomes, {rule.min_rows:,} are needed"
+        )
+        return _verdict(watched, known, "value", "not enough rows", text)
+    found = mean(values[valued], known.inputs.times[valued])
+    failing = found.high < rule.floor
+    side = "below" if failing else "above" if found.value >= rule.floor else "not significantly below"
+    told = f"a decision was worth {found.value:.4g} ({found.low:.4g}–{found.high:.4g})"
+    text = f"{told}, {values[valued].sum():,.0f} in all, {side} the floor of {rule.floor:g}"
+    extra = {"metric": "value", "measure": found, "floor": rule.floor}
+    return _verdict(watched, known, "value", "failing" if failing else "fine", text, **extra)
 
 
 def _drift(watched: Watched, rule: Drift, batch: Batch) -> Verdict:
@@ -90,16 +138,31 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict |
     if watched.version.task == "multiclass":
         return None  # the log keeps one number per prediction
     task = watched.version.task
+    truth, scores = _compared(watched, known)
     grade = performance.grade(
         rule,
-        known.outcomes,
-        known.scores,
+        truth,
+        scores,
         known.inputs.times,
         task=task,  # type: ignore[arg-type]
         default=watched.version.metric,
     )
     extra = {"metric": grade.metric, "measure": grade.measure, "floor": rule.floor}
     return _verdict(watched, known, "performance", grade.judgement, grade.text, **extra)
+
+
+def _compared(watched: Watched, known: Batch) -> tuple[Array, Array]:
+    """Return what metrics compare. All quantiles of a prediction are in a column of the log, the query is that of the
+    examples."""
+    names = watched.version.classes
+    if watched.version.task == "ranking":
+        codes = known.table[QUERY].combine_chunks().dictionary_encode().indices.fill_null(-1)
+        return np.column_stack([known.outcomes, codes.to_numpy(zero_copy_only=False)]), known.scores
+    if watched.version.task != "quantile":
+        return known.outcomes, known.scores
+    logged = [json.loads(text) for text in known.table[SCORES].to_pylist()]
+    scores = np.array([[row[name] for name in names] for row in logged], float).reshape(len(logged), len(names))
+    return packed(known.outcomes, [level_of(name) for name in names]), scores
 
 
 def _verdict(watched: Watched, batch: Batch, monitor: str, judgement: Judgement, text: str, **extra: object) -> Verdict:

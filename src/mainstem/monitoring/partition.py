@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import StorageError
+from mainstem.graph.lineage import leaves
 from mainstem.models.metrics import Array
 from mainstem.models.splits import FOLD
 from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.outcomes import OUTCOME, Joining
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.erasures import Replaced
-from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
 from mainstem.nodes.instants import instant_of
-from mainstem.nodes.models import Model
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
 from mainstem.nodes.tables import Table
 from mainstem.planning.execution import Context
@@ -29,8 +29,6 @@ from mainstem.ports import Snapshot
 if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
-
-OUTCOME = "_outcome"
 
 
 @dataclass(frozen=True)
@@ -90,33 +88,37 @@ class Watched:
 
     def predictions(self) -> Batch:
         """Return every logged prediction of the live version with its outcome, by time."""
-        relation = f"predictions.{self.name}"
-        model: Model = self.endpoint.model
-        examples = self.context.graph.name_of(model.examples)
-        query = self._joined(self.context.snapshot(relation), relation, model, examples)
-        with self.context.session({relation, *self.context.graph.stored(examples)}) as session:
+        query = self._joined()
+        with self.context.session(leaves(query)) as session:
             table = session.fetch(query)
         inputs = inputs_of(table, self.version.inputs)
         return Batch(Sample(inputs, times_of(table, T)), floats(table["score"]), floats(table[OUTCOME]), table)
 
-    def _joined(self, snapshot: Snapshot, relation: str, model: Model, examples: str) -> ibis.Table:
+    def sent(self) -> tuple[int, int]:
+        """Return of how many ids with sent outcomes no prediction is in the lake, and how many were corrected."""
+        relation = f"outcomes.{self.name}"
+        if relation not in self.context.release.tables:
+            return 0, 0
+        joining = Joining(self.context.graph, self.name)
+        query = joining.counted(self._stored(f"predictions.{self.name}"), self._stored(relation))
+        with self.context.session(leaves(query)) as session:
+            (found,) = session.fetch(query).to_pylist()
+        return found["unknown"], found["corrected"]
+
+    def _joined(self) -> ibis.Table:
+        joining = Joining(self.context.graph, self.name)
+        logged = self._stored(f"predictions.{self.name}")
+        logged = logged.filter(logged[VERSION] == self.version.id)
+        sent = f"outcomes.{self.name}"
+        joined = joining.joined(logged, self._stored(sent) if sent in self.context.release.tables else None)
+        key = _key(self.context.graph, joining.examples)
+        # Ids are random: what comes before them makes equal data give equal findings.
+        return joined.order_by(T, *key, "score", PREDICTION)
+
+    def _stored(self, relation: str) -> ibis.Table:
         import ibis
 
-        key = _key(self.context.graph, examples)
-        logged = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
-        logged = logged.filter(logged[VERSION] == self.version.id)
-        read = self.context.graph[examples].read
-        assert read is not None
-        written = resolve_column(read, model.target)
-        classes = (
-            written.type().is_string()
-        )  # the log keeps one number per prediction: classes are not compared with it
-        target = ibis.null("float64") if classes else written.cast("float64")
-        truths = read.select(**{f"_key_{k}": read[k] for k in key}, **{OUTCOME: target})
-        matches = [logged[k] == truths[f"_key_{k}"] for k in key]
-        joined = logged.left_join(truths, matches)
-        # Ids are random: what comes before them makes equal data give equal findings.
-        return joined.select(*logged.columns, OUTCOME).order_by(T, *key, "score", PREDICTION)
+        return ibis.table({f.name: f.type for f in self.context.snapshot(relation).fields}, name=relation)
 
     def dataset(self) -> Batch:
         """Return the labelled rows of the version's training and test, by time. `table` has `_split`. They are not

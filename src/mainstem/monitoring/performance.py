@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from mainstem.models.metrics import Array, Metric, measure, metric
 from mainstem.monitoring.history import Micros, clusters
 from mainstem.monitoring.verdicts import Judgement
 from mainstem.nodes.endpoints import Performance
+from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure
 
 
@@ -30,7 +30,7 @@ def grade(
     scores: Array,
     times: Micros,
     *,
-    task: Literal["binary", "multiclass", "regression"] = "binary",
+    task: Task = "binary",
     default: str = "average_precision",
 ) -> Grade:
     """Judge served `scores` [n] by their outcomes `y` [n]. Days are resampled as wholes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from mainstem.nodes.records import Measure, now
@@ -37,8 +37,8 @@ class Shift:
 class Verdict:
     """The judgement of one monitor of an endpoint on the predictions in `window`, with a sentence for people.
 
-    `monitor` is `drift` or `performance`; `attribution` marks predictions that were searched for causes. `rows` counts
-    predictions, `outcomes` those with a known outcome.
+    `monitor` is `drift`, `performance` or `value`; `attribution` marks predictions that were searched for causes.
+    `rows` counts predictions, `outcomes` those with a known outcome.
     """
 
     id: str
@@ -57,3 +57,33 @@ class Verdict:
     branch: str = "main"
     run: str = ""
     created_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The predictions of one day (UTC) by one model version.
+
+    `known` of them have an outcome. The cohort is `mature` if their share is as large as the monitor asks for.
+    `measure` is the metric on them, and `worth` the mean value of a decision; None if there are too few. `matures_at`
+    is when the last outcome of the day is due, if the target says how long it takes, and `complete` says whether it was
+    when the cohort was last looked at.
+    """
+
+    id: str
+    endpoint: str
+    branch: str
+    model_version: str
+    day: date
+    predictions: int
+    known: int
+    mature: bool
+    metric: str
+    measure: Measure | None = None
+    matures_at: datetime | None = None
+    complete: bool = False
+    worth: Measure | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of predictions with an outcome."""
+        return self.known / self.predictions

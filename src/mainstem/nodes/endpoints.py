@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mainstem.nodes.base import Node, refused
+from mainstem.nodes.base import Deferred, Node, refused
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
@@ -14,6 +14,9 @@ from mainstem.nodes.exploring import Epsilon
 from mainstem.nodes.kinds import (
     a,
     anything,
+    calculation,
+    column,
+    fraction,
     integer,
     mapping,
     number,
@@ -25,6 +28,9 @@ from mainstem.nodes.kinds import (
 )
 from mainstem.nodes.models import Model
 from mainstem.nodes.offers import Candidates, Offer
+
+MATURE = 0.5
+"""The share of a day's outcomes that must be known before the day is judged, unless a monitor says another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +53,30 @@ class Drift(Monitor):
 
 @dataclass(frozen=True, eq=False)
 class Performance(Monitor):
-    """A test that the metric on joined outcomes stays at or above `floor`. The upper end of its interval decides."""
+    """A test that the metric on joined outcomes stays at or above `floor`. The upper end of its interval decides.
+
+    Predictions of a day count when the outcomes of at least the share `mature` of them are known.
+    """
 
     floor: float
     metric: str | None = None
     min_rows: int = 500
+    mature: float = MATURE
+
+
+@dataclass(frozen=True, eq=False)
+class Value(Monitor):
+    """A test that decisions are worth at least `floor` on average. The upper end of the interval decides.
+
+    `worth` is what a decision was worth; without it, the endpoint's rule says, with the outcome in place of the score.
+    A rule that takes the cheapest option is compared with the option `against`, by default the first.
+    """
+
+    floor: float
+    worth: Deferred | None = None
+    against: str | None = None
+    min_rows: int = 500
+    mature: float = MATURE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +84,7 @@ class Endpoint(Node):
     """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer.
 
     A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
-    requests that it cannot choose for.
+    requests that it cannot choose for. `outcomes_by` is the column of the examples that has the id of a prediction.
     """
 
     model: Model
@@ -71,6 +96,7 @@ class Endpoint(Node):
     candidates: Offer | None = None
     fallback: Candidates | Mapping[str, float] | None = None
     explore: Epsilon | None = None
+    outcomes_by: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
@@ -102,10 +128,31 @@ def drift(*, alpha: float = 0.01, effect: float = 0.1, min_rows: int = 500) -> D
     return Drift(alpha, effect, min_rows)
 
 
-@declared(floor=number(), metric=optional(text), min_rows=integer(1))
-def performance(floor: float, *, metric: str | None = None, min_rows: int = 500) -> Performance:
-    """Watch the metric (default: the model's) on joined outcomes."""
-    return Performance(floor, metric, min_rows)
+@declared(floor=number(), metric=optional(text), min_rows=integer(1), mature=fraction)
+def performance(floor: float, *, metric: str | None = None, min_rows: int = 500, mature: float = MATURE) -> Performance:
+    """Watch the metric (default: the model's) on joined outcomes.
+
+    The predictions of a day are judged together, when the outcomes of at least the share `mature` of them are known.
+    """
+    return Performance(floor, metric, min_rows, mature)
+
+
+@declared(floor=number(), worth=optional(calculation()), against=optional(text), min_rows=integer(1), mature=fraction)
+def value(
+    floor: float,
+    *,
+    worth: Deferred | None = None,
+    against: str | None = None,
+    min_rows: int = 500,
+    mature: float = MATURE,
+) -> Value:
+    """Watch what decisions were worth, on average, given their outcomes.
+
+    Without `worth`, the endpoint's rule is evaluated with the outcome in place of the score: of `ms.cheapest` what the
+    decision cost less than the option `against` (by default the first one), of `ms.best` and `ms.top` the value of the
+    chosen candidate. `worth` is an expression over request, features, `_.score`, `_.outcome` and `_.decision`.
+    """
+    return Value(floor, worth, against, min_rows, mature)
 
 
 def _fallback(name: str, value: Any) -> None:
@@ -128,6 +175,7 @@ def _exploration(name: str, value: Any) -> None:
     candidates=optional(a(Offer, 'ms.candidates(popular, key="movie") or ms.grid(price=ms.steps(5, 10, 0.5))')),
     fallback=optional(_fallback),
     explore=optional(_exploration),
+    outcomes_by=optional(column),
     meta=META,
 )
 def endpoint(
@@ -141,6 +189,7 @@ def endpoint(
     candidates: Offer | None = None,
     fallback: Candidates | Mapping[str, float] | None = None,
     explore: float | Epsilon | None = None,
+    outcomes_by: str | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -151,6 +200,8 @@ def endpoint(
     With `candidates=`, the server expands them for each request, and `decide=ms.best(…)` or `ms.top(…)` chooses. The
     `fallback`, candidates or constants, answers for an unknown entity and where no candidate is left.
     `explore=0.05`, or `ms.epsilon(…)`, gives the last place of 5 % of answers to a random candidate.
+    Outcomes are joined by the key of the examples, or by `outcomes_by=`, the column of the examples that has the `id`
+    of the prediction.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -165,5 +216,6 @@ def endpoint(
         candidates=candidates,
         fallback=dict(fallback) if isinstance(fallback, Mapping) else fallback,
         explore=explore if explore is None or isinstance(explore, Epsilon) else Epsilon(explore),
+        outcomes_by=outcomes_by,
         **meta,
     )

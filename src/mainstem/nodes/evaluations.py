@@ -47,6 +47,15 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """The `share` of targets at or below a quantile, or between two, which should be `level`."""
+
+    label: str
+    level: float
+    share: Measure
+
+
+@dataclass(frozen=True)
 class ScoreHistogram:
     """How often each score occurs among the rows of one true class, or of all."""
 
@@ -244,3 +253,4 @@ class Evaluation:
     slices: Slices = field(default_factory=Slices)
     decisions: Decisions | None = None
     cost: Cost | None = None
+    reached: tuple[Reached, ...] = ()

@@ -35,18 +35,18 @@ QUARANTINE = {CHECK: "string", RUN: "string", SET_ASIDE_AT: INSTANT}
 ORIGIN, RAW = "_origin", "_raw"
 """In `quarantine.SOURCE`: where a row came from that does not fit the schema, and the row as it came, as JSON."""
 
-RESERVED = ("dataset.", "judged.", "predictions.", "quarantine.", "statistics.", "unreadable.")
+RESERVED = ("dataset.", "judged.", "outcomes.", "predictions.", "quarantine.", "statistics.", "unreadable.")
 """Prefixes of the relations that Mainstem stores beside the declared ones. No node may have such a name."""
 
 T = "_t"
 """The time of a prediction, in a dataset and in a prediction log. Instant."""
 
-TARGET, SPLIT = "_target", "_split"
-"""In a dataset: the label; and the split: `train`, `gap`, `test` or `unlabelled`; `fold 1`, … if
-models are measured by cross-validation."""
+TARGET, SPLIT, MATURE = "_target", "_split", "_mature"
+"""In a dataset: the label; the split: `train`, `gap`, `test`, `unlabelled` or `immature`; `fold 1`, … if models are
+measured by cross-validation; and, of a target that takes time, whether that time has passed."""
 
-GROUP, PART, WEIGHT = "_group", "_part", "_weight"
-"""In a dataset: the value of the model's `groups=`, of its `split=`, and of its `weight=`."""
+GROUP, PART, WEIGHT, QUERY = "_group", "_part", "_weight", "_query"
+"""In a dataset: the value of the model's `groups=`, of its `split=`, of its `weight=`, and of its `query=`."""
 
 PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags"
 """In a prediction log: the prediction's id, when it was logged, the model version, and the flags of the answer."""
@@ -61,6 +61,10 @@ limited option was taken before, as JSON."""
 REQUEST, RANK, OFFERED, PROPENSITY = "_request", "_rank", "_offered", "_propensity"
 """In a prediction log, of a chosen candidate: the id of the answer, the place in its list, how many candidates were
 offered, and the probability that this one got its place."""
+
+SENT = "value"
+"""In the outcomes that clients sent: the outcome. The other columns are `_id`, the id that it was sent for, `_seq` and
+`_arrived`."""
 
 
 def is_hidden(column: str) -> bool:

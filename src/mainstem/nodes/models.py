@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused, several
 from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.kinds import (
     a,
@@ -29,14 +30,25 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.metrics import OwnMetric
+from mainstem.nodes.outcomes import Outcome
+from mainstem.nodes.sampling import Resample, Sampling, class_weights, plain_weights
 from mainstem.nodes.thresholds import Threshold
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "count", "quantile", "ranking"]
+
+CLASSES: tuple[Task, ...] = ("binary", "multiclass")
+"""The tasks whose target is a class. That of the others is a number."""
+
+WIDE: tuple[Task, ...] = ("multiclass", "quantile")
+"""The tasks with several scores for each row, which have names."""
 
 Calibrate = Literal["auto", "none", "isotonic", "sigmoid", "temperature"]
 
 USUAL_TEST = 0.2
 """The share of the test, unless it is declared."""
+
+USUAL_GAP = "1d"
+"""How long outcomes take, unless it is declared."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,17 +57,20 @@ class Model(Node):
 
     Without `prediction_time`, rows have no order, and no leak is found by time. `test` is the share of the latest
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
-    rows. `gap` is the time until outcomes are known; it is left out between training and test. `groups` are values
+    rows. `target` may be an `Outcome`, which takes time. `gap` is the time until outcomes are known, at least that of
+    the `Outcome`; it is left out between training and test. `groups` are values
     whose rows stay together. `split` says of each row where it belongs, `weight` how much it counts in a fit. `window`
     limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
     usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
     `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
     `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
+    `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
+    together. `sampling` says which rows each fit learns from.
     """
 
     examples: NodeRef
-    target: Deferred
+    target: Deferred | Outcome
     features: tuple[FeatureUse, ...]
     prediction_time: Deferred | None = None
     groups: Deferred | None = None
@@ -65,7 +80,7 @@ class Model(Node):
     task: Task | None = None
     candidates: tuple[Any, ...] | None = None
     test: float | str | None = None
-    gap: str = "1d"
+    gap: str = USUAL_GAP
     window: str | None = None
     folds: int = 3
     seed: int = 0
@@ -78,6 +93,9 @@ class Model(Node):
     tune: int | str | None = None
     ensemble: bool = True
     calibrate: Calibrate = "auto"
+    quantiles: tuple[float, ...] = ()
+    query: Deferred | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -88,6 +106,15 @@ def _trials_or_duration(name: str, value: Any) -> None:
         raise refused(
             f"`{name}` has an invalid value", value, 'a duration ("10min"), or a number of trials of at least 1'
         )
+
+
+def _gap(given: str | None, target: Any) -> str:
+    """Return how long outcomes take: as declared, and at least as long as an `Outcome` does."""
+    if not isinstance(target, Outcome):
+        return USUAL_GAP if given is None else given
+    if given is not None and microseconds(given) < target.micros:
+        raise refused("`gap` is shorter than the outcome takes", given, f'at least "{target.after}"', "leave out `gap`")
+    return target.after if given is None else given
 
 
 def _share_or_duration(name: str, value: Any) -> None:
@@ -118,6 +145,30 @@ def _score_or_rule(name: str, value: Any) -> None:
         )
 
 
+def _levels(name: str, value: Any) -> None:
+    """Require ascending levels between 0 and 1."""
+    found = several(value)
+    if not found or any(not is_number(each) or not 0 < each < 1 for each in found) or list(found) != sorted(set(found)):
+        raise refused(f"`{name}` must be ascending levels above 0 and below 1", value, f"{name}=[0.1, 0.5, 0.9]")
+
+
+def _task_of(task: Task | None, quantiles: Sequence[float] | None, query: Deferred | None) -> Task | None:
+    """Return the task that is declared: by itself, by `quantiles` or by `query`. Raises `DefinitionError` if they
+    differ."""
+    given: dict[Task, bool] = {"quantile": bool(quantiles), "ranking": query is not None}
+    asked = [each for each, is_given in given.items() if is_given or task == each]
+    if not asked:
+        return task
+    if len(asked) == 1 and given[asked[0]] and task in (None, asked[0]):
+        return asked[0]
+    got = f"task={task!r}, quantiles={quantiles!r}, query={query!r}"
+    raise refused(
+        "the task does not agree with `quantiles` and `query`",
+        got,
+        'quantiles=[0.1, 0.5, 0.9], or query="session" for a ranking, or neither',
+    )
+
+
 def _crossings(name: str, value: Any) -> None:
     """Require names of inputs, or tuples of names."""
     found = _listed(value)
@@ -138,7 +189,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
 
 @declared(
     examples=node,
-    target=expression(),
+    target=expression(Outcome),
     features=anything,
     prediction_time=optional(expression()),
     groups=optional(expression()),
@@ -148,7 +199,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),
     test=optional(_share_or_duration),
-    gap=duration,
+    gap=optional(duration),
     window=optional(positive_duration),
     folds=integer(1),
     seed=integer(0),
@@ -160,12 +211,18 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     tune=optional(_trials_or_duration),
     ensemble=boolean,
     calibrate=word(*get_args(Calibrate)),
+    quantiles=optional(_levels),
+    query=optional(expression()),
+    class_weight=optional(class_weights),
+    resample=optional(word(*get_args(Resample))),
+    half_life=optional(positive_duration),
+    max_rows=optional(integer(20)),
     meta=META,
 )
 def model(
     examples: NodeRef,
     *,
-    target: Deferred,
+    target: Deferred | Outcome,
     features: Sequence[FeatureUse] | Literal["all"],
     prediction_time: Deferred | None = None,
     groups: Deferred | None = None,
@@ -175,7 +232,7 @@ def model(
     task: Task | None = None,
     candidates: Sequence[Any] | Any | None = None,
     test: float | str | None = None,
-    gap: str = "1d",
+    gap: str | None = None,
     window: str | None = None,
     folds: int = 3,
     seed: int = 0,
@@ -187,21 +244,34 @@ def model(
     tune: int | str | None = None,
     ensemble: bool = True,
     calibrate: Calibrate = "auto",
+    quantiles: Sequence[float] | None = None,
+    query: Deferred | None = None,
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+    resample: Resample | None = None,
+    half_life: str | None = None,
+    max_rows: int | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
 
     The task is inferred from the target's type unless given: boolean → binary, text → multiclass, number → regression.
+    `task="count"` is for whole numbers of at least 0; it is never inferred. `quantiles=[0.1, 0.5, 0.9]` are levels: the
+    model answers a number for each, that so large a share of the targets is at or below. `query="session"` is equal for
+    rows that are ranked together: the model learns their order by grade, from 0 on.
+    Each fit, also inside folds, learns from at most `max_rows`; rows that are `half_life` older count half as much;
+    `class_weight` says how much classes count, and `resample` draws equally many of each (`"under"`, `"over"`).
+    Probabilities are corrected back to how often classes occur. Metrics count each row once.
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
+    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)`, else a day.
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
     better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
 
-    Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, and for an `assume_known`
-    without a reason.
+    Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
+    than the outcome takes, and for an `assume_known` without a reason.
     """
     return Model(
         examples=examples,
@@ -213,10 +283,10 @@ def model(
         weight=weight,
         metric=metric.name if isinstance(metric, OwnMetric) else metric,
         own_metric=metric if isinstance(metric, OwnMetric) else None,
-        task=task,
+        task=_task_of(task, quantiles, query),
         candidates=candidates_of(candidates),
         test=test,
-        gap=gap,
+        gap=_gap(gap, target),
         window=window,
         folds=folds,
         seed=seed,
@@ -228,5 +298,8 @@ def model(
         tune=tune,
         ensemble=ensemble,
         calibrate=calibrate,
+        query=query,
+        sampling=Sampling(plain_weights(class_weight), resample, half_life, max_rows),
+        quantiles=tuple(float(each) for each in quantiles or ()),
         **meta,
     )

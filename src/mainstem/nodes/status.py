@@ -46,8 +46,36 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CohortStatus:
+    """The predictions of a day: the share of them with an outcome, whether it is enough, the metric on them, and what a
+    decision was worth on average, with 95 % intervals."""
+
+    day: str
+    predictions: int
+    known: int
+    share: float
+    mature: bool
+    metric: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    matures_at: str | None = None
+    worth: float | None = None
+    worth_low: float | None = None
+    worth_high: float | None = None
+
+    @property
+    def valued(self) -> str:
+        """What a decision was worth, as text."""
+        return "" if self.worth is None else f"{self.worth:.4g} [{self.worth_low:.4g}, {self.worth_high:.4g}]"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
-    """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training."""
+    """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
+
+    `cohorts` are the last days of the champion's predictions.
+    """
 
     name: str
     model: str
@@ -60,6 +88,7 @@ class EndpointStatus:
     baseline: float | None = None
     algorithm: str | None = None
     redefined: Sequence[str] = ()
+    cohorts: Sequence[CohortStatus] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +237,7 @@ class EndpointDetails(NodeDetails):
     monitors: Sequence[str]
     request: Mapping[str, str]
     log_bytes: int | None
+    cohorts: Sequence[Mapping[str, Any]] = ()
 
 
 Details = NodeDetails | StoredDetails

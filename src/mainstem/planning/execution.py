@@ -88,10 +88,10 @@ class Context:
             name: state for name, state in grown["online"].items() if name in self.graph or name in self.graph.broken
         }
         fingerprints, inputs = dict(self.release.fingerprints), dict(self.release.inputs)
-        if step.effect != "none":
+        if step.effect not in ("none", "outside"):
             fingerprints[step.node] = self.graph[step.node].made_by
             self.records.add(*self.note(step.node))
-        if step.kind != "promote":
+        if step.kind != "promote" and step.effect != "outside":
             inputs[step.key] = self.read_by(step.node)
         self.release = replace(self.release, fingerprints=fingerprints, inputs=inputs, **grown)
 
@@ -143,7 +143,7 @@ class Context:
             return
         copy = "put back a copy of the file from a backup, and then mainstem check --files"
         node = self.graph[snapshot.table].node if snapshot.table in self.graph else None
-        logged = isinstance(node, Stream) or snapshot.table.startswith("predictions.")
+        logged = isinstance(node, Stream) or snapshot.table.startswith(("outcomes.", "predictions."))
         raise StorageError(
             f"a stored file of {snapshot.table!r} is damaged: its bytes differ from those that were committed",
             where=path,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.records import Release, Sample
 from mainstem.nodes.sources import Source
 from mainstem.nodes.spans import Span
@@ -27,12 +28,13 @@ class Situation:
 
     `observed` maps a source to a text that changes if it may have new data (None: only a read can tell). `pending`
     counts logged events or predictions that are not in the lake; it is negative if the log was lost. `gone` are the
-    views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify.
+    views whose online state is missing in the store. `awaiting` are the endpoints with an accepted finding to verify,
+    `maturing` those with predictions whose outcomes were too young when they were last judged, and no longer are.
     `damaged` maps the id of a snapshot to its damaged file. With `refresh` every table is to be built again and every
     source with a cursor to be read again, and with `between` the intervals of incremental tables and the rows of
     sources in that span. `written` gives the definition of a node that had a fingerprint; None if it was not kept.
     `sample` is what the branch is to work on. `reingest` are the sources whose rows that were set aside are to be taken
-    in again.
+    in again. `delivered` are the last deliveries of sinks by name; None on a branch that delivers nothing.
     """
 
     release: Release
@@ -40,12 +42,14 @@ class Situation:
     pending: Mapping[str, int] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     awaiting: frozenset[str] = frozenset()
+    maturing: frozenset[str] = frozenset()
     damaged: Mapping[int, str] = field(default_factory=dict)
     refresh: bool = False
     written: Callable[[str, str], Written | None] = lambda name, made_by: None
     sample: Sample | None = None
     between: Span | None = None
     reingest: frozenset[str] = frozenset()
+    delivered: Mapping[str, Delivery] | None = None
 
 
 def is_by_time(definition: Definition) -> bool:

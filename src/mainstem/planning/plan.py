@@ -14,11 +14,11 @@ from mainstem.ports import Interval
 StepKind = str
 """The name of an executor. The built-in ones, in order: `collect` a source, `drain` a log into the lake, `build` a
 table, `materialise` a view online, `train` a challenger, `promote` it if an endpoint declares `promote="gate"`,
-`monitor` an endpoint, `attribute` its loss."""
+`monitor` an endpoint, `attribute` its loss, `deliver` to a sink after the release is published."""
 
-Effect = Literal["data", "online", "model", "none"]
-"""What a step makes for its node: rows in the lake, online state, a model version; or none of these,
-as for a verdict."""
+Effect = Literal["data", "online", "model", "outside", "none"]
+"""What a step makes for its node: rows in the lake, online state, a model version, rows outside that are written after
+the release is published; or none of these, as for a verdict."""
 
 
 @dataclass(frozen=True)

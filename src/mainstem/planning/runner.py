@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mainstem.errors import MainstemError, RunFailed
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import RunRecord, RunStatus, StepRecord, new_id, now
+from mainstem.planning.delivering import inside, outside, undelivered
 from mainstem.planning.execution import Context, Executor, StepResult
 from mainstem.planning.offering import offer
 from mainstem.planning.plan import Plan, Step, StepKind
@@ -52,24 +53,25 @@ class Runner:
         self.retries = retries
 
     def run(self, plan: Plan, context: Context, listen: Listener = lambda _: None) -> RunRecord:
-        """Execute the steps and publish. Nothing is published unless every step succeeds.
+        """Execute the steps and publish. Nothing is published unless every step succeeds. Then deliver to sinks.
 
         Raises `RunFailed` (its `run` is the record) if a step failed, and `ConflictError` if another run moved the
         branch first. An interrupt is recorded and raised again. After the branch has moved, an interrupt has no effect:
-        the run is published.
+        the run is published. Raises `DeliveryFailed` if a step that writes outside failed.
         """
         parent = context.release.id
         record = RunRecord(
             context.run, context.branch, "running", process=here(), whole=plan.covers(context.graph.dag.order)
         )
         context.state.save(record)
+        sent, plan = outside(plan), inside(plan)
         work = _Execution(self.executors, plan, context, listen, self.retries)
         try:
             work.all(_workers(self.workers, plan, context.engine))
             while work.has_evolved and context.replan and not work.causes:
                 rest = work.adapted(*context.replan(context.release))
                 work.all(_workers(self.workers, rest, context.engine))
-            if not work.causes:
+            if not work.causes and (plan or not sent):
                 self._publish(context, parent, record, work.records)
         except BaseException as problem:
             if not _has_moved(context, parent):
@@ -80,7 +82,23 @@ class Runner:
             raise _failure(self._close(context, record, work.records, "failed"), work.causes)
         with suppress(KeyboardInterrupt):
             offer(context.lake, context.state, context.branch, context.release)
+        if sent:
+            return self._deliver(sent, context, record, work.records, listen)
         return context.state.get(RunRecord, context.run) or record
+
+    def _deliver(
+        self, plan: Plan, context: Context, record: RunRecord, before: list[StepRecord], listen: Listener
+    ) -> RunRecord:
+        """Execute the steps that write outside, of what is published. Raises `DeliveryFailed`."""
+        work = _Execution(self.executors, plan, context, listen, self.retries)
+        try:
+            work.all(1)
+        finally:
+            ended = _ended(record, [*before, *work.records], "published", context.release.id)
+            context.state.save(ended)
+        if work.causes:
+            raise undelivered(ended, work.causes)
+        return ended
 
     def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
         """Move the branch to the new release and save every record of the run, in one transaction."""
@@ -143,7 +161,7 @@ class _Execution:
         self._context.adopt(graph, {step.node for step in self._plan.steps if step.key in self._records})
         ended = {step.key for step in self._plan.steps if step.key in self._records} | self._ended
         self._before, self._ended = self.records, ended
-        self._plan = replace(plan, steps=tuple(step for step in plan.steps if step.key not in ended))
+        self._plan = replace(plan, steps=tuple(step for step in inside(plan).steps if step.key not in ended))
         self.has_evolved = False
         return self._plan
 

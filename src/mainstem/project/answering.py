@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.nodes.explanations import Explanation
+    from mainstem.nodes.overrides import Override
     from mainstem.nodes.parity import ParityReport
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
@@ -80,6 +81,10 @@ class Answering(Branch):
         """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""
         return live.ingest(self, stream, rows, backfill=backfill)
 
+    def outcomes(self, endpoint: str, rows: Rows) -> int:
+        """Take outcomes by the ids of predictions, as the server does. Raises `RequestError`."""
+        return live.outcomes(self, endpoint, rows)
+
     def serve(
         self,
         host: str | None = None,
@@ -110,6 +115,36 @@ class Answering(Branch):
         Checks for a release every `every` seconds. A server's `/metrics` shows the newest reports.
         """
         return live.watch_parity(self, name, sample, every)
+
+    def override(
+        self,
+        endpoint: str,
+        decision: str,
+        where: Mapping[str, str],
+        *,
+        why: str,
+        who: str | None = None,
+        until: datetime | None = None,
+    ) -> Override:
+        """Decide for the requests whose fields have these texts; for all if `where` is empty.
+
+        A running server follows within a second. Raises `UnknownName`, or `RequestError` for what cannot be overridden.
+        """
+        from mainstem.project.overrides import override
+
+        return override(self, endpoint, decision, where, why=why, who=who, until=until)
+
+    def overrides(self, *, ended: bool = False) -> list[Override]:
+        """Return the overrides that are in force; with `ended` all that ever were."""
+        from mainstem.project.overrides import overrides
+
+        return overrides(self, ended=ended)
+
+    def end_override(self, id: str, *, who: str | None = None) -> Override:
+        """End an override at once. Raises `NotFound`."""
+        from mainstem.project.overrides import end_override
+
+        return end_override(self, id, who=who)
 
     def create_key(self, name: str, scopes: Sequence[str]) -> str:
         """Create an API key. It is shown only once."""

@@ -61,5 +61,5 @@ def _set_aside(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unreadable(row: Mapping[str, Any]) -> dict[str, Any]:
     origin = row.get(ORIGIN)
-    told = base64.b64decode(row["payload"]).decode() if origin else row["payload"]
+    told = row.get(RAW) or (base64.b64decode(row["payload"]).decode() if origin else row["payload"])
     return {"reason": row["reason"], "from": origin or f"log entry {row[SEQ]}", "row": told, "run": row[RUN]}

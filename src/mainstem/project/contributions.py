@@ -52,7 +52,7 @@ def _explained(
     (score,) = scorer.score_rows(row)
     base, effects, errors, label = found.base, found.effects, found.errors, None
     if np.ndim(score):
-        best = int(np.argmax(score))
+        best = scorer.best(score)
         label = scorer.classes[best]
         score, base, effects, errors = score[best], base[best], effects[:, best], errors[:, best]
     floats, strings = split_inputs(version.inputs)

@@ -16,12 +16,15 @@ import ibis
 from mainstem.errors import RequestError, SnapshotGone, StorageError, UnknownName
 from mainstem.lake.erasing import in_raw, typed
 from mainstem.lake.schema import readable_name
+from mainstem.logs.letters import letters_of
+from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.erasures import Erasure, Replaced
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import RAW
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import CheckResult, ModelVersion, Release, RunRecord, StepRecord, new_id, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.statistics import Statistics
@@ -87,6 +90,7 @@ class Eraser:
         gone = self._lake.forget(self._files) | touched
         self._state.save(*(replace(version, erased_at=now()) for version in versions))
         self._forget_samples(touched)
+        self._forget_overrides()
         logged = self._trim_logs()
         self._lake.settle()
         releases = tuple(r.id for r in self._releases if any(_place(s) in gone for s in r.tables.values()))
@@ -157,6 +161,8 @@ class Eraser:
         for name in self._heads:
             if name != self._branch.branch:
                 yield f"the online state of branch {name}: mainstem materialise --rebuild --branch {name}"
+        if head and any(name.startswith(outcomes_table("")) for name in head.tables):
+            yield "outcomes that clients sent: only their ids say which predictions they were of"
         yield "backups, and what models learned from the rows"
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +240,15 @@ class Eraser:
             if steps != run.steps:
                 self._state.save(replace(run, steps=steps))
 
+    def _forget_overrides(self) -> None:
+        """End the overrides that name the value, and take it out of them."""
+        columns = {self._column, *(column for _, column in self._also)}
+        for each in self._state.find(Override):
+            if any(each.where.get(column) == self._value for column in columns):
+                where = {name: "(erased)" if name in columns else text for name, text in each.where.items()}
+                ended_at, by = (each.ended_at, each.ended_by) if each.ended_at else (now(), "mainstem erase")
+                self._state.save(replace(each, where=where, why="(erased)", ended_at=ended_at, ended_by=by))
+
     def _trim_logs(self) -> int:
         """Delete entries of the branch's logs that are in the lake, and last rows that have the value."""
         adapters, graph = self._branch.adapters, self._branch.graph
@@ -242,10 +257,13 @@ class Eraser:
         store, tables, erased = adapters.store, self._branch.release.tables, 0
         logs = {name: events_of(name) for name in graph.of(Stream)}
         logs |= {f"predictions.{name}": predictions_of(name) for name in graph.of(Endpoint)}
+        logs |= {outcomes_table(name): outcomes_of(name) for name in graph.of(Endpoint)}
         for relation, log in logs.items():
             if relation in tables:
                 store.trim(log, int(tables[relation].cursor or 0))
         for name in graph.of(Stream):
+            letters = tables.get(f"unreadable.{name}")
+            store.trim(letters_of(name), int((letters.cursor if letters else None) or 0))
             columns = [self._column, *(column for node, column in self._also if node == name)]
             erased += sum(erase_standing(store, name, column, self._value) for column in columns)
         return erased

@@ -7,15 +7,22 @@ as its name; a store in `mainstem.stores`, with the URL scheme of the setting `o
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mainstem import plugins
 from mainstem.errors import SettingsError, close_matches
 from mainstem.ports import BranchStore, Engine
 from mainstem.settings import Settings
 
+if TYPE_CHECKING:
+    from mainstem.engines.duckdb import DuckdbEngine
+
 EngineFactory = Callable[[Settings], Engine]
 StoreFactory = Callable[[Settings, str], BranchStore]
 """Opens the store of a branch."""
+
+AUTO_BYTES = 20 * 2**30
+"""With `engine = "auto"`, stored tables of at least so many bytes are read by Spark."""
 
 ENGINES: dict[str, EngineFactory] = {}
 STORES: dict[str, StoreFactory] = {}
@@ -73,12 +80,34 @@ def _where(settings: Settings, name: str) -> str:
 # ── built in ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _duckdb(settings: Settings) -> Engine:
+def _duckdb(settings: Settings) -> DuckdbEngine:
     from mainstem.engines.duckdb import DuckdbEngine
 
     profile = settings.profile
     lake = settings.lake
     return DuckdbEngine(profile.memory, profile.threads, lake / "tmp", directories=[lake])
+
+
+def _spark(settings: Settings, least: int = 1) -> Engine:
+    from mainstem.engines.by_size import BySize
+    from mainstem.engines.spark.engine import SparkEngine
+
+    profile = settings.profile
+    for name in profile.spark:
+        if name != "master" and not name.startswith("spark."):
+            raise SettingsError(
+                f"unknown setting {name!r}",
+                where=f"mainstem.toml, [profile.{settings.profile_name}.spark]",
+                expected="master, or a setting of Spark such as spark.executor.memory",
+                hint=close_matches(name, ["master"]),
+            )
+    own = {name: value for name, value in profile.spark.items() if name != "master"}
+    spark = SparkEngine(profile.spark.get("master", "local[*]"), own, profile.memory, settings.lake / "tmp")
+    return BySize(_duckdb(settings), spark, least)
+
+
+def _auto(settings: Settings) -> Engine:
+    return _spark(settings, AUTO_BYTES)
 
 
 def _redis(settings: Settings, branch: str) -> BranchStore:
@@ -88,5 +117,7 @@ def _redis(settings: Settings, branch: str) -> BranchStore:
 
 
 register_engine("duckdb", _duckdb)
+register_engine("spark", _spark)
+register_engine("auto", _auto)
 register_store("redis", _redis)
 register_store("rediss", _redis)

@@ -70,6 +70,7 @@ def service(branch: Branch) -> Service:
         limits=Limits.of(serve),
         keyless=serve.keyless,
         stored=stored,
+        branch=branch.branch,
     )
 
 
@@ -199,6 +200,14 @@ def ingest(branch: Branch, stream: str, rows: Rows, *, backfill: bool = False) -
     events = taker.accept([dict(row) for row in rows], backfill=backfill)
     with branch.adapters.store.transaction() as writer:
         return taker.write(writer, events)
+
+
+def outcomes(branch: Branch, endpoint: str, rows: Rows) -> int:
+    """Take outcomes as the server does and return the first offset. Raises `RequestError`; then none was taken."""
+    taker = _live(branch).taker(endpoint)
+    found = taker.accept([dict(row) for row in rows])
+    with branch.adapters.store.transaction() as writer:
+        return taker.write(writer, found)
 
 
 def _live(branch: Branch) -> Live:

@@ -24,6 +24,7 @@ from mainstem.nodes.status import (
 )
 from mainstem.ports import Sizes
 from mainstem.project.branch import Branch
+from mainstem.project.cohorts import cohorts, told
 from mainstem.project.kinds import KINDS
 from mainstem.project.knowledge import tells_known
 
@@ -193,4 +194,5 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
         request=sent(branch.sound, model, {}).fields,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),
+        cohorts=told(cohorts(branch, name, last=None)),
     )

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from mainstem.errors import MainstemError
 from mainstem.features.online.presence import gone
+from mainstem.monitoring.verdicts import Cohort
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.findings import Finding
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Release, now
 from mainstem.nodes.sources import Source, Stream
 from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.ports import Store
 from mainstem.project.integrity import damaged
 from mainstem.project.kinds import KINDS, Log
+from mainstem.project.releases import MAIN
 from mainstem.project.wiring import Adapters
 from mainstem.project.written import kept_in
 
@@ -31,7 +34,17 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
     awaiting = frozenset(finding.endpoint for finding in accepted)
     store = adapters.store if uses_store(graph, release) and adapters.has_store else None
     bad = damaged(adapters, release)
-    seen = Situation(release, observed, awaiting=awaiting, damaged=bad, written=kept_in(adapters.state))
+    maturing = _maturing(release, adapters)
+    sent = {each.sink: each for each in adapters.state.find(Delivery)} if adapters.branch == MAIN else None
+    seen = Situation(
+        release,
+        observed,
+        awaiting=awaiting,
+        maturing=maturing,
+        damaged=bad,
+        written=kept_in(adapters.state),
+        delivered=sent,
+    )
     if adapters.state.head(adapters.branch) is None:  # the branch gets its own store at its fork
         return replace(seen, pending=_pending(graph, release, store) if store else {})
     return replace(seen, pending=_pending(graph, release, store), gone=_gone(graph, release, store))
@@ -40,6 +53,13 @@ def situation(graph: Graph, release: Release, root: Path, adapters: Adapters, *,
 def uses_store(graph: Graph, release: Release) -> bool:
     """Return whether anything is declared or published that keeps state or a log in the online store."""
     return bool(_logs(graph) or release.online or graph.of(FeatureView))
+
+
+def _maturing(release: Release, adapters: Adapters) -> frozenset[str]:
+    """Return the live endpoints with a day of predictions whose outcomes are all due since it was last looked at."""
+    young, present = adapters.state.find(Cohort, branch=adapters.branch, complete="false"), now()
+    due = (each for each in young if each.matures_at is not None and each.matures_at <= present)
+    return frozenset(each.endpoint for each in due if each.model_version == release.champion(each.endpoint))
 
 
 def _observed(name: str, node: Source, release: Release, root: Path) -> str | None:

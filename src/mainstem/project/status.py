@@ -21,6 +21,7 @@ from mainstem.nodes.status import (
 from mainstem.planning.plan import Plan
 from mainstem.planning.process import is_gone
 from mainstem.project.branch import Branch
+from mainstem.project.cohorts import cohorts
 from mainstem.project.kinds import KINDS
 from mainstem.project.situation import uses_store
 
@@ -147,6 +148,7 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         baseline=baseline.value if baseline else None,
         algorithm=champion.algorithm,
         redefined=redefined(champion, branch.sound),
+        cohorts=cohorts(branch, name),
     )
 
 

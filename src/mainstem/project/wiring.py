@@ -182,6 +182,7 @@ class Adapters:
             "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.lake_root,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
             "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
+            "deliver": _late("mainstem.sources.sinks.deliver:Deliver", lambda: (root, self.settings.project.name)),
         }
 
     def _taking(self) -> Taking:

@@ -18,6 +18,7 @@ from mainstem.features.retrieval import TIME, Retrieval
 from mainstem.logs.records import Prediction
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.overrides import flag_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.choices import Chooser
@@ -111,7 +112,8 @@ class ChoosingPredictor(Predictor):
         flags = [[*self._flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
-        usual = [n for n in range(len(checked)) if self.chooser.fallback is None or not unknown[n]]
+        unusual = [n for n, row in enumerate(checked) if self._overrides(row, flags[n]) or unknown[n]]
+        usual = [n for n in range(len(checked)) if self.chooser.fallback is None or n not in unusual]
         found = self._found(self.chooser.offering, usual, checked, times, columns, ids=ids, ranked=True)
         left = [n for n in range(len(checked)) if n not in found or not found[n].items]
         instead: dict[int, _Found] = {}
@@ -120,6 +122,14 @@ class ChoosingPredictor(Predictor):
         none = _Found([], 0)
         every = range(len(checked))
         return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
+
+    def _overrides(self, row: Mapping[str, Any], flags: list[str]) -> bool:
+        """Return whether an operator lets the fallback answer a request, and flag it."""
+        override = None if self.chooser.fallback is None else self.override_of(row)
+        if override is None:
+            return False
+        flags.append(flag_of(override))
+        return True
 
     def _answer(self, id: str, found: _Found, instead: _Found | None, time: int, flags: Sequence[str]) -> Chosen:
         items = found.items or (instead.items if instead else [])

@@ -43,6 +43,7 @@ class Metrics:
             registry=own,
         )
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
+        self._outcomes = Counter("mainstem_outcomes", "Outcomes acknowledged.", ["endpoint"], registry=own)
         self._topics = TopicMetrics(own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
@@ -78,6 +79,9 @@ class Metrics:
 
     def timed(self, endpoint: str, seconds: float, budget: float) -> None:
         self._kept.labels(endpoint, "yes" if seconds <= budget else "no").inc()
+
+    def told(self, endpoint: str, rows: int) -> None:
+        self._outcomes.labels(endpoint).inc(rows)
 
     def ingested(self, stream: str, rows: int) -> None:
         self._events.labels(stream).inc(rows)

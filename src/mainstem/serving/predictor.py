@@ -17,9 +17,10 @@ from mainstem.logs.records import Prediction
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
+from mainstem.nodes.overrides import Override, first, flag_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
-from mainstem.serving.decisions.policy import Policy
+from mainstem.serving.decisions.policy import Choice, Policy
 from mainstem.serving.decisions.quotas import Counts, Read
 from mainstem.serving.prediction_log import append
 from mainstem.streaming.rows import RowSchema, iso
@@ -32,11 +33,12 @@ Log = Callable[[Writer], Sequence[A]]
 
 @dataclass(frozen=True)
 class Answer:
-    """One prediction. `time` is the prediction time (µs). `score` is P(true), a value, or the probability of `label`.
+    """One prediction. `time` is the prediction time (µs).
 
-    `scores` are the probabilities of all classes, if there are several. `row` is logged: the request and every feature,
-    with instants in µs. `features` are shown: instants are ISO 8601. `policy` is the version of the policy that
-    decided, `values` the value of each of its options, `quotas` how often each limited option was taken before.
+    `score` is P(true), a value, the probability of `label`, or the median. `scores` are the probabilities of all
+    classes, or all quantiles. `row` is logged: the request and every feature, with instants in µs.
+    `features` are shown: instants are ISO 8601. `policy` is the version of the policy that decided, `values` the value
+    of each of its options, `quotas` how often each limited option was taken before.
     """
 
     id: str
@@ -66,7 +68,7 @@ class Predictor:
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
     them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
-    offer.
+    offer. `overriding` returns what an operator decided for requests.
     """
 
     heavy = False
@@ -86,6 +88,7 @@ class Predictor:
         policy: Policy | None = None,
         read: Read | None = None,
         offered: frozenset[str] = frozenset(),
+        overriding: Callable[[], Sequence[Override]] = tuple,
     ) -> None:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
@@ -101,7 +104,7 @@ class Predictor:
             asked, required=tuple(keys - offered), optional={**joined, TIME: INSTANT}, where=f"endpoint {name}"
         )
         self._clean = sent.clean
-        self.policy, self._read = policy, read
+        self.policy, self._read, self._overriding = policy, read, overriding
         if policy is not None:
             self.threshold = None
 
@@ -203,15 +206,15 @@ class Predictor:
         return found
 
     def number(self, score: Any) -> tuple[float | None, str | None]:
-        """Return the score, or the highest probability and its class; None if it is not finite."""
+        """Return the score, the highest probability and its class, or the median; None if it is not finite."""
         if np.ndim(score) == 0:
             number = float(score)
             return (number if np.isfinite(number) else None), None
-        best = int(np.argmax(score))
-        return float(score[best]), self.scorer.classes[best]
+        best = self.scorer.best(score)
+        return float(score[best]), None if self.scorer.manifest.task == "quantile" else self.scorer.classes[best]
 
     def classed(self, score: Any) -> dict[str, float]:
-        """Return the probability of each class, if there are several."""
+        """Return the probability of each class, or each quantile."""
         if np.ndim(score) == 0:
             return {}
         return {name: float(one) for name, one in zip(self.scorer.classes, score, strict=True)}
@@ -230,13 +233,22 @@ class Predictor:
         found = []
         for answer in answers:
             taken = counts.at(answer.time)
-            choice = self.policy.choose(answer.values, taken)
-            if choice.decision is not None:
-                counts.take(choice.decision, answer.time)
+            override = self.override_of(answer.row)
+            if override is not None:
+                choice = Choice(override.decision, (flag_of(override),))
+            else:
+                choice = self.policy.choose(answer.values, taken)
+                if choice.decision is not None:
+                    counts.take(choice.decision, answer.time)
             version = self.policy.fingerprint
             made = replace(answer, policy=version, decision=choice.decision, quotas=taken, noted=choice.flags)
             found.append(made)
         return found
+
+    def override_of(self, row: Mapping[str, Any]) -> Override | None:
+        """Return what an operator decided for a request."""
+        set_by_hand = self._overriding()
+        return first(set_by_hand, row, now()) if set_by_hand else None
 
     def logged(self, answers: Sequence[Answer]) -> Log[Answer]:
         """Return a function that logs the answers within a transaction and returns them as they were logged.

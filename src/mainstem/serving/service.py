@@ -13,6 +13,7 @@ from typing import Any
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
+from mainstem.logs.outcomes import outcomes_table
 from mainstem.logs.records import Event
 from mainstem.logs.sent import Keys, Sent
 from mainstem.models.artifact.scorer import Scorer
@@ -20,6 +21,7 @@ from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.overrides import Override
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
@@ -35,6 +37,7 @@ from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
 from mainstem.streaming.ingest import Ingest
+from mainstem.streaming.outcomes import Outcomes
 from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Live:
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
     ingests: Mapping[str, Ingest] = field(default_factory=dict)
+    takers: Mapping[str, Outcomes] = field(default_factory=dict)
     features: FeatureReader | None = None
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
 
@@ -74,6 +78,12 @@ class Live:
         if stream in self.ingests:
             return self.ingests[stream]
         raise _unknown("stream", stream, list(self.ingests))
+
+    def taker(self, endpoint: str) -> Outcomes:
+        """Return what takes the outcomes of an endpoint, with or without a champion. Raises `NotFound`."""
+        if endpoint in self.takers:
+            return self.takers[endpoint]
+        raise _unknown("endpoint", endpoint, list(self.takers))
 
     def reader(self) -> FeatureReader:
         """Return the feature reader. Raises `Unavailable` before a release is loaded."""
@@ -102,6 +112,7 @@ class Service:
         limits: Limits | None = None,
         keyless: bool = False,
         stored: Callable[[Graph, Release], Stored] = no_tables,
+        branch: str = "main",
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -115,7 +126,9 @@ class Service:
         self.lost: Mapping[str, MainstemError] = {}
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
-        self._load, self._head, self._stored = load, head, stored
+        self._load, self._head, self._stored, self._branch = load, head, stored, branch
+        self.overrides: Mapping[str, Sequence[Override]] = {}
+        """What operators decided for requests, by endpoint."""
         self.store = store
         self._state, self._store, self._artifacts = state, store, artifacts
         self._scorers: dict[str, Scorer] = {}
@@ -187,12 +200,24 @@ class Service:
         """Serve the release that the branch publishes. If it fails to load, the previous one stays live."""
         try:
             self.keyring = keys.keyring(self._state, keyless=self._keyless)
+            self._follow_overrides()
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
         except Exception as error:
             self._troubled(error)
         self.lost = self._gone()
+
+    def _follow_overrides(self) -> None:
+        """Take the overrides that were not ended, and log a change."""
+        found = dict[str, list[Override]]()
+        for each in self._state.find(Override, branch=self._branch):
+            if each.ended_at is None:
+                found.setdefault(each.endpoint, []).append(each)
+        if found != self.overrides:
+            told = [f"{o.id} {o.endpoint}: {o.decision}, by {o.who}: {o.why}" for each in found.values() for o in each]
+            logger.info("overrides: %s", "; ".join(told) or "none", extra={"fields": {"event": "overrides"}})
+            self.overrides = found
 
     def broken(self) -> dict[str, MainstemError]:
         """Return by name the reason why an endpoint cannot answer. An endpoint without a champion is not broken."""
@@ -271,7 +296,8 @@ class Service:
             )
             for name in graph.of(Stream)
         }
-        return Live(release, predictors, ingests, features, missing)
+        takers = {name: Outcomes(graph, name, _drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
+        return Live(release, predictors, ingests, takers, features, missing)
 
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
@@ -328,6 +354,7 @@ class Service:
             "sent": fields,
             "floor": logged,
             "redefined": changed,
+            "overriding": lambda: self.overrides.get(name, ()),
         }
         choices = choices_of(graph, name) if node.candidates is not None else None
         if choices is not None:

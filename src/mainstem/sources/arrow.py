@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from mainstem.errors import SourceError, close_matches
 from mainstem.masking import brief
 from mainstem.sources.cursors import plain
-from mainstem.sources.evolution import Change, Shape, Unfit
+from mainstem.sources.evolution import Change, Shape
 from mainstem.sources.inference import kept, type_of
+from mainstem.sources.setaside import Unfit
 from mainstem.sources.widening import wider
 
 

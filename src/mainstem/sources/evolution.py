@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from mainstem.errors import SourceError
 from mainstem.masking import masked
 from mainstem.nodes.definition import EVOLVED, Evolved
 from mainstem.nodes.sources import Source
+from mainstem.sources.setaside import SetAside
 from mainstem.sources.widening import wider
 
 SHOWN = 8
@@ -40,14 +40,6 @@ class Change:
         return f"{told}, since {masked(self.origin)}" if self.origin and self.after else told
 
 
-class Unfit(NamedTuple):
-    """A row that does not fit the schema: why, where it came from, and the row as it came, as JSON."""
-
-    reason: str
-    origin: str
-    raw: str
-
-
 @dataclass
 class Shape:
     """The columns and Ibis types of a source so far. `schema` grows with the batches that it meets.
@@ -61,7 +53,7 @@ class Shape:
     where: str
     changes: list[Change] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
-    unfit: list[Unfit] = field(default_factory=list)
+    unfit: SetAside = field(default_factory=SetAside)
     notes: list[str] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
 

@@ -51,9 +51,9 @@ def _is_csv(node: Any) -> TypeGuard[Files]:
 
 def _texts(context: Context, aside: Snapshot, shape: Shape, but: Collection[str], node: Files) -> Iterator[Part]:
     """Yield the rows of CSV files as they came: their texts become values as those of a file do."""
-    from mainstem.sources.evolution import Unfit
     from mainstem.sources.formats.base import Reading
     from mainstem.sources.formats.csv import Retaken
+    from mainstem.sources.setaside import Unfit
 
     table = _table(aside)
     if RAW not in table.columns:

@@ -24,8 +24,8 @@ from mainstem.statistics.sampling import draw
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mainstem.sources.evolution import Unfit
     from mainstem.sources.extraction import Part
+    from mainstem.sources.setaside import SetAside, Unfit
 
 INCOMING = "incoming"
 PREFIX = "quarantine."
@@ -88,12 +88,14 @@ class Writer:
         if part.name:
             self.context.report(f"{self.written.rows:,} rows, {Path(part.name).name}")
 
-    def keep(self, unfit: list[Unfit], schema: Mapping[str, str]) -> None:
+    def keep(self, unfit: SetAside, schema: Mapping[str, str]) -> None:
         """Write rows aside that were found unfit before they came to the engine."""
+        for rows in unfit.blocks():
+            self._keep(rows, schema)
+
+    def _keep(self, unfit: list[Unfit], schema: Mapping[str, str]) -> None:
         import pyarrow as pa
 
-        if not unfit:
-            return
         target = self.layout.aside(schema)
         held = pa.table({name: [getattr(each, name) for each in unfit] for name in ("reason", "origin", "raw")})
         table = ibis.table({"reason": "string", "origin": "string", "raw": "string"}, name=INCOMING)

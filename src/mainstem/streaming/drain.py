@@ -25,6 +25,7 @@ from mainstem.checks.violations import declared
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
 from mainstem.logs import reached
+from mainstem.logs.outcomes import outcome_row, outcomes_of, outcomes_table
 from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
@@ -38,6 +39,7 @@ from mainstem.ports import DataFile, Snapshot, Store, Target
 from mainstem.sources.inspection import settled
 from mainstem.sources.kafka.positions import Positions
 from mainstem.statistics.keeping import Counting
+from mainstem.streaming.outcomes import outcome_schema
 from mainstem.streaming.predictions import BEFORE, prediction_schema
 from mainstem.streaming.taking import Taking
 from mainstem.streaming.unreadable import PREFIX, Unreadable, dead_letters, keep
@@ -54,7 +56,7 @@ Columns = Callable[[int, bytes], Mapping[str, Any]]
 
 
 class Drain:
-    """The executor of `drain` steps: a stream's events, or an endpoint's predictions."""
+    """The executor of `drain` steps: a stream's events, or an endpoint's predictions and outcomes."""
 
     def __init__(self, log: Store, taking: Taking | None = None) -> None:
         """With `taking`, topics that feed streams are taken first."""
@@ -74,15 +76,20 @@ class Drain:
     def _predictions(self, name: str, context: Context) -> StepResult:
         schema = prediction_schema(context.graph, name)
         draft = _Draft(f"predictions.{name}", predictions_of(name), schema, prediction_row, self.log, context, BEFORE)
-        files = draft.write()
-        snapshot = draft.commit(files)
-        lost = len(draft.unreadable)
+        drafts, told = [draft], outcome_schema(context.graph, name)
+        if outcomes_table(name) in context.release.tables or self.log.end(outcomes_of(name)):
+            drafts.append(_Draft(outcomes_table(name), outcomes_of(name), told, outcome_row, self.log, context))
+        tables = {each.table: each.commit(each.write()) for each in drafts}
+        for each in drafts:
+            tables |= keep(context, each.table, each.unreadable)
+        rows, lost = sum(each.rows for each in drafts), sum(len(each.unreadable) for each in drafts)
+        said = [f"{each.rows:,} outcomes" for each in drafts[1:] if each.rows]
         return StepResult(
-            tables={draft.table: snapshot, **keep(context, draft.table, draft.unreadable)},
-            rows_in=draft.rows,
-            published=draft.rows - lost,
+            tables=tables,
+            rows_in=rows,
+            published=rows - lost,
             quarantined=lost,
-            message=draft.message,
+            message="; ".join(filter(None, [*said, *(each.message for each in drafts)])),
         )
 
     def _events(self, name: str, node: Stream, context: Context) -> StepResult:

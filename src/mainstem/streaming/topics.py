@@ -22,6 +22,9 @@ from mainstem.sources.kafka.messages import Decode, Message, Undecodable, json_o
 from mainstem.streaming.changes import FIELDS
 from mainstem.streaming.ingest import Ingest
 
+BACKFILL = "mainstem-backfill"
+"""The header of a message whose event arrived when it happened, as `"backfill": true` says of events by HTTP."""
+
 
 class Taken(NamedTuple):
     """A message with its events, or why it is none. Without both it is left out: a tombstone to be skipped."""
@@ -72,9 +75,10 @@ def decoder(node: Kafka) -> Decode:
 
 def _accepted(rows: Sequence[tuple[Message, Any]], ingest: Ingest) -> list[Taken]:
     """Return the rows as events: all at once, or one by one if one of them is refused."""
-    if not ingest.stream.changes:
+    marks = {_is_backfill(message) for message, _ in rows}
+    if not ingest.stream.changes and len(marks) < 2:
         try:
-            events = ingest.accept([row for _, row in rows])
+            events = ingest.accept([row for _, row in rows], backfill=True in marks)
         except RequestError:
             pass
         else:
@@ -84,9 +88,15 @@ def _accepted(rows: Sequence[tuple[Message, Any]], ingest: Ingest) -> list[Taken
 
 def _one(message: Message, row: Any, ingest: Ingest) -> Taken:
     try:
-        return Taken(message, tuple(_from(message, event) for event in ingest.accept([row])))
+        events = ingest.accept([row], backfill=_is_backfill(message))
     except RequestError as problem:
         return Taken(message, problem=_told(problem))
+    return Taken(message, tuple(_from(message, event) for event in events))
+
+
+def _is_backfill(message: Message) -> bool:
+    """Return whether a message says that its event arrived when it happened."""
+    return any(name == BACKFILL and value == b"true" for name, value in message.headers)
 
 
 def _from(message: Message, event: Event) -> Event:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import ibis
 import pyarrow as pa
 
+from mainstem.errors import SnapshotGone
 from mainstem.logs.letters import decode_letter, letters_of
-from mainstem.nodes.hidden import ORIGIN, RUN, SEQ, SET_ASIDE_AT
+from mainstem.nodes.hidden import ORIGIN, RAW, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import Release, now
 from mainstem.planning.execution import Context
@@ -21,9 +22,17 @@ from mainstem.ports import Append, Change, DataFile, EventLog, ReplaceAll, Snaps
 
 PREFIX = "unreadable."
 REASON, PAYLOAD = "reason", "payload"
-SCHEMA = {SEQ: "int64", REASON: "string", PAYLOAD: "string", RUN: "string", SET_ASIDE_AT: INSTANT, ORIGIN: "string"}
-"""The offset in the log, why the entry is no row, its bytes in base64, the run, when it was set aside, and where a dead
-letter came from, whose bytes are the message in JSON."""
+SCHEMA = {
+    SEQ: "int64",
+    REASON: "string",
+    PAYLOAD: "string",
+    RUN: "string",
+    SET_ASIDE_AT: INSTANT,
+    ORIGIN: "string",
+    RAW: "string",
+}
+"""The offset in the log, why the entry is no row, its bytes in base64, the run, when it was set aside, and of a dead
+letter where it came from, and the message in JSON instead of its bytes."""
 
 
 class Unreadable(NamedTuple):
@@ -80,10 +89,11 @@ def keep(
     rows = {
         SEQ: [each.offset for each in found],
         REASON: [each.reason for each in found],
-        PAYLOAD: [base64.b64encode(each.payload).decode() for each in found],
+        PAYLOAD: [None if each.origin else base64.b64encode(each.payload).decode() for each in found],
         RUN: [context.run] * len(found),
         SET_ASIDE_AT: [moment] * len(found),
         ORIGIN: [each.origin for each in found],
+        RAW: [each.payload.decode() if each.origin else None for each in found],
     }
     schema = ibis.schema(SCHEMA).to_pyarrow()
     with context.engine.session({"unreadable": pa.table(rows, schema=schema)}) as session:
@@ -97,10 +107,20 @@ def keep(
 
 
 def _newest(context: Context, name: str) -> Snapshot | None:
-    """Return the snapshot with the most entries: a rollback does not bring them back to the log."""
+    """Return the snapshot that reaches furthest: a rollback does not bring entries back to the log, and an erasure
+    leaves a snapshot with fewer."""
     releases = [context.release, *context.state.find(Release, branch=context.branch)]
-    held = [release.tables[name] for release in releases if name in release.tables]
-    return max(held, key=lambda snapshot: snapshot.rows, default=None)
+    every = {release.tables[name].id: release.tables[name] for release in releases if name in release.tables}
+    held = [snapshot for snapshot in every.values() if _is_there(context, snapshot)]
+    return max(held, key=lambda snapshot: (int(snapshot.cursor or 0), snapshot.rows), default=None)
+
+
+def _is_there(context: Context, snapshot: Snapshot) -> bool:
+    try:
+        context.lake.scan(snapshot)
+    except SnapshotGone:
+        return False
+    return True
 
 
 def _moved(context: Context, base: Snapshot, target: Target) -> tuple[DataFile, ...]:

@@ -26,10 +26,11 @@ def offline(engine: Engine, as_of: AsOf = "arrived") -> Interpreter:
     """Compute features by the point-in-time join on an engine."""
 
     @lru_cache
-    def query(view: CompiledView) -> tuple[str, pa.Schema]:
+    def query(view: CompiledView) -> tuple[ibis.Table | str, pa.Schema]:
         examples = ibis.table({"_row": "int64", "_t": INSTANT, **view.key}, name="examples")
         found = join(examples, "_t", [Lookup(view, tuple(view.key), "f")], as_of).order_by("_row")
-        return str(ibis.to_sql(found, dialect=engine.dialect)), found.schema().to_pyarrow()
+        written = str(ibis.to_sql(found, dialect="duckdb")) if engine.dialect == "duckdb" else found
+        return written, found.schema().to_pyarrow()
 
     def run(view: CompiledView, events: Sequence[Event], queries: Sequence[Query]) -> list[dict[str, Any]]:
         kinds = {"_row": "int64", "_t": INSTANT, **view.key}

@@ -11,6 +11,16 @@ HOUR = 3_600_000_000
 LEVELS = np.array(["EWR", "JFK", "LGA", "", "Zürich ✈", "東京", NULL, "a b", "x" * 300], object)
 
 
+LEVELS_OF: dict[Task, tuple[float, ...]] = {"quantile": (0.1, 0.5, 0.9)}
+"""The quantiles of the examples."""
+
+TARGETS: dict[Task, Task] = {"quantile": "regression", "ranking": "multiclass"}
+"""The tasks that have the target of another one."""
+
+RANKED = 15
+"""The rows of a query of the examples."""
+
+
 def rows(n: int, seed: int = 0, *, floats: int = 5, strings: int = 2) -> Rows:
     """Return `n` rows. Every other number is missing in a tenth of them; the third has ties."""
     random = np.random.default_rng(seed)
@@ -39,7 +49,11 @@ def examples(task: Task, n: int = 1500, seed: int = 0, *, floats: int = 5, strin
         "binary": (signal > 4).astype(np.int64),
         "multiclass": np.digitize(signal, [-5, 5]),
         "regression": signal * 7 + 30,
-    }[task]
+        "count": np.random.default_rng(seed + 2).poisson(np.exp(np.clip(signal, -20, 20) / 8)).astype(float),
+    }[TARGETS.get(task, task)]
     names = (*(f"number_{j}" for j in range(floats)), *(f"text_{j}" for j in range(strings)))
     times = np.arange(n, dtype=np.int64) * HOUR
-    return Examples(found, y, times, task, {"multiclass": 3}.get(task, 0), names=names)
+    levels = LEVELS_OF.get(task, ())
+    queries = np.arange(n) // RANKED if task == "ranking" else None
+    classes = {"multiclass": 3}.get(task, len(levels))
+    return Examples(found, y, times, task, classes, names=names, quantiles=levels, queries=queries)

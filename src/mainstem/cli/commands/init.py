@@ -29,7 +29,9 @@ def init(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="TASK", help="With `table`: binary, multiclass or regression; else found."),
+        typer.Option(
+            "--task", metavar="TASK", help="With `table`: binary, multiclass, regression or count; else found."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

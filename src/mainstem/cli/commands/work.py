@@ -13,7 +13,7 @@ import typer
 
 from mainstem.cli.options import FAILED, HERE, Branch, Directory, Json, Profile, Select, command, opened
 from mainstem.cli.render import output
-from mainstem.errors import DefinitionError, MissingExtra, NotFound, RunFailed
+from mainstem.errors import DefinitionError, DeliveryFailed, MissingExtra, NotFound, RunFailed
 
 if TYPE_CHECKING:
     from mainstem.nodes.findings import Finding
@@ -161,7 +161,7 @@ def running(project: Project, work: Callable[[Listener], RunRecord], json: bool)
             sys.stdout.write("\nThe run failed. Live endpoints were judged by what is published:\n")
             out.run(failure.judged, _findings(project, failure.judged))
         raise
-    except DefinitionError as problem:
+    except (DefinitionError, DeliveryFailed) as problem:
         if problem.run is not None:
             out.run(problem.run, _findings(project, problem.run))
         raise

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.findings import Finding, Remedy
+    from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
@@ -110,6 +111,9 @@ class JsonOutput:
 
     def keys(self, keys: Sequence[Any]) -> None:
         _print(keys)
+
+    def overrides(self, found: Sequence[Override]) -> None:
+        _print(found)
 
     def looked(self, found: Look) -> None:
         _print(found)

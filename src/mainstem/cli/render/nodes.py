@@ -11,7 +11,15 @@ from rich.markup import escape
 
 from mainstem.cli.render.tables import grid, rows
 from mainstem.cli.render.words import cell, instant, seconds, styled
-from mainstem.nodes.status import Details, EndpointStatus, FindingStatus, NodeStatus, ProjectStatus, RunStatus
+from mainstem.nodes.status import (
+    CohortStatus,
+    Details,
+    EndpointStatus,
+    FindingStatus,
+    NodeStatus,
+    ProjectStatus,
+    RunStatus,
+)
 
 
 def status(status: ProjectStatus) -> Iterator[RenderableType]:
@@ -29,6 +37,11 @@ def status(status: ProjectStatus) -> Iterator[RenderableType]:
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status.endpoints)
         )
     for endpoint in status.endpoints:
+        if endpoint.cohorts:
+            yield ""
+            valued = ("worth",) if any(each.worth is not None for each in endpoint.cohorts) else ()
+            days = (f"{endpoint.name}: day", "predictions", "outcomes", endpoint.cohorts[-1].metric, *valued)
+            yield grid(days, [_cohort(each)[: len(days)] for each in endpoint.cohorts], counts=("predictions",))
         if endpoint.redefined:
             yield f"[yellow]{escape(_redefined(endpoint))}[/]"
     if status.findings:
@@ -52,6 +65,13 @@ def _endpoint(endpoint: EndpointStatus) -> tuple[Any, ...]:
     names = (endpoint.name, endpoint.model, endpoint.champion, endpoint.challenger)
     naive = "" if endpoint.baseline is None else f"{endpoint.baseline:.3f}"
     return (*(name or "–" for name in names), measured, naive)
+
+
+def _cohort(cohort: CohortStatus) -> tuple[Any, ...]:
+    value, low, high = cohort.value, cohort.low, cohort.high
+    measured = "" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    known = f"{cohort.share:.0%}" + ("" if cohort.mature else ", not mature")
+    return (cohort.day, cohort.predictions, known, measured, cohort.valued)
 
 
 def _redefined(endpoint: EndpointStatus) -> str:

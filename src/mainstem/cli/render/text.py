@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.erasures import Erasure
     from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.findings import Finding, Remedy
+    from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
@@ -139,6 +140,10 @@ class TextOutput:
         rows = [(k.name, ", ".join(k.scopes), instant(k.created_at)) for k in keys]
         self._show(tables.grid(("name", "scopes", "created"), rows) if rows else "no keys")
 
+    def overrides(self, found: Sequence[Override]) -> None:
+        columns = ("id", "endpoint", "decision", "where", "who", "why", "since", "until")
+        self._show(tables.grid(columns, map(_override, found)) if found else "no overrides")
+
     def looked(self, found: Look) -> None:
         self._show(*looks.look(found, self.out.width))
 
@@ -174,6 +179,14 @@ class TextOutput:
     def _show(self, *parts: RenderableType) -> None:
         for part in parts:
             self.out.print(part)
+
+
+def _override(found: Override) -> tuple[Any, ...]:
+    where = ", ".join(f"{name}={value}" for name, value in found.where.items()) or "all requests"
+    end = found.ended_at or found.until
+    until = f"{instant(end)}, by {found.ended_by}" if found.ended_at else instant(end) if end else "–"
+    about = (found.id, found.endpoint, found.decision, where, found.who, found.why)
+    return (*about, instant(found.created_at), until)
 
 
 def _differs(branch: BranchInfo) -> str:

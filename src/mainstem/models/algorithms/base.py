@@ -24,7 +24,7 @@ class Estimator(Protocol):
     def settings(self) -> Settings: ...
 
     def scores(self, rows: Rows) -> Scores:
-        """Return P(true) or values [n]; probabilities [n, K] for several classes."""
+        """Return P(true), expected counts or values [n]; probabilities [n, K], or ascending quantiles [n, Q]."""
 
     def onnx(self, builder: Builder) -> str:
         """Add the same to a graph. Return the name of its scores, float64."""
@@ -43,24 +43,37 @@ class Algorithm(Protocol):
         """Return the settings of the final fit, from those of the folds."""
 
 
+LARGEST = 50.0
+"""The largest logarithm of a predicted count: beyond it, a linear model of extreme inputs would overflow."""
+
 # ── from raw scores to scores ─────────────────────────────────────────────────────────────────────────
 
 
 def linked(raw: Scores, task: Task) -> Scores:
-    """Convert raw [n, T] to P(true) [n], probabilities [n, K] or values [n]."""
+    """Convert raw [n, T] to P(true) [n], probabilities [n, K], expected counts [n], quantiles [n, Q] or values [n]."""
+    if task == "quantile":
+        return np.sort(raw, axis=1)
     if task == "multiclass":
         powers = np.exp(raw - raw.max(1, keepdims=True))
         return np.asarray(powers / powers.sum(1, keepdims=True))
     if task == "binary":
         with np.errstate(over="ignore"):
             return np.asarray(1 / (1 + np.exp(-raw[:, 0])))
+    if task == "count":
+        return np.asarray(np.exp(np.clip(raw[:, 0], -LARGEST, LARGEST)))
     return np.asarray(raw[:, 0])
 
 
-def linked_onnx(builder: Builder, raw: str, task: Task) -> str:
+def linked_onnx(builder: Builder, raw: str, task: Task, targets: int = 1) -> str:
+    """Add the same to a graph, of a raw score with so many targets."""
+    if task == "quantile":
+        return builder.ascending(raw, targets)
     if task == "multiclass":
         return builder.add("Softmax", raw, axis=-1)
     flat = builder.add("Reshape", raw, builder.constant(np.array([-1], np.int64)))
+    if task == "count":
+        ends = (builder.constant(np.array(end, np.float64)) for end in (-LARGEST, LARGEST))
+        return builder.add("Exp", builder.add("Clip", flat, *ends))
     return builder.add("Sigmoid", flat) if task == "binary" else flat
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mainstem.models import splits
 from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares
-from mainstem.models.algorithms.settings import Declared, setting
+from mainstem.models.algorithms.quantiles import QuantilesScore, each_alone, means
+from mainstem.models.algorithms.settings import USUAL, Declared, setting
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.graphs.trees import Tree, ensemble
@@ -58,30 +59,37 @@ class Boosted(Declared):
     all rows are fitted with that number of rounds.
     """
 
-    monotone = ("binary", "regression")
+    tasks = (*USUAL, "count")
+    monotone = ("binary", "regression", "count")
 
     rounds: int = setting(600, integer(1))
     few_rounds: int = setting(50, integer(1))
     patience: int = setting(20, integer(1))
     held_out: float = setting(0.15, number(0, 1))
 
-    def fit(self, examples: Examples, settings: Settings | None = None) -> BoostedScore:
-        if settings:
-            return self.boost(examples, None, int(settings["rounds"]))
-        if len(examples) * self.held_out < FEWEST_WATCHED:
-            return self.boost(examples, None, min(self.rounds, self.few_rounds))
-        early, late = latest_part(examples, self.held_out)
-        if len(np.unique(early.y)) < 2:
-            return self.boost(examples, None, min(self.rounds, self.few_rounds))
-        return self.boost(early, late, self.rounds)
+    def fit(self, examples: Examples, settings: Settings | None = None) -> BoostedScore | QuantilesScore:
+        if examples.task == "quantile":
+            return each_alone(examples, settings, self._fit)
+        return self._fit(examples, None, settings)
 
     def settle(self, found: Sequence[Settings]) -> Settings:
-        rounds = [s["rounds"] for s in found]
-        return {"rounds": float(max(1, round(sum(rounds) / len(rounds))))} if rounds else {}
+        return means(found)
+
+    def _fit(self, examples: Examples, level: float | None, settings: Settings | None) -> BoostedScore:
+        if settings:
+            return self.boost(examples, None, int(settings["rounds"]), level)
+        if len(examples) * self.held_out < FEWEST_WATCHED:
+            return self.boost(examples, None, min(self.rounds, self.few_rounds), level)
+        early, late = latest_part(examples, self.held_out)
+        if len(np.unique(early.y)) < 2:
+            return self.boost(examples, None, min(self.rounds, self.few_rounds), level)
+        return self.boost(early, late, self.rounds, level)
 
     @abstractmethod
-    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
-        """Fit `rounds` on `examples`, or as many of them as `watched` finds best."""
+    def boost(
+        self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
+    ) -> BoostedScore:
+        """Fit `rounds` on `examples`, or as many of them as `watched` finds best; values, or their quantile `level`."""
 
 
 def usual_leaf(examples: Examples) -> int:
@@ -91,6 +99,11 @@ def usual_leaf(examples: Examples) -> int:
 
 def targets_of(examples: Examples) -> int:
     return examples.classes if examples.task == "multiclass" else 1
+
+
+def by_query(examples: Examples) -> Examples:
+    """Return the rows of each query one after the other, as libraries want them."""
+    return examples if examples.queries is None else examples.take(np.argsort(examples.queries, kind="stable"))
 
 
 def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:

@@ -81,8 +81,11 @@ def check(value: Any, task: Task, *, monotone: bool = False) -> None:
         libraries.check(extra, extra, extra)
     tasks = getattr(found.algorithm, "tasks", None)
     if tasks is not None and task not in tasks:
+        able = [name for name, each in ALGORITHMS.items() if task in getattr(each, "tasks", ()) and name != "naive"]
         raise DefinitionError(
-            f"{found.name} does not learn the task {task!r}", got=task, expected=" or ".join(map(repr, tasks))
+            f"{found.name} does not learn the task {task!r}",
+            got=f"it learns {' or '.join(map(repr, tasks))}",
+            expected=f"candidates among {', '.join(able)}",
         )
     if monotone and task not in getattr(found.algorithm, "monotone", ()):
         able = [name for name, each in ALGORITHMS.items() if task in getattr(each, "monotone", ()) and name != "naive"]

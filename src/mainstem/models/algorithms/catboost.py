@@ -26,7 +26,7 @@ from mainstem.nodes.models import Task
 ABSENT = 10.0
 """How far the raw score of a class that the rows lack is below 0."""
 
-_LOSS: dict[Task, str] = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
+_LOSS: dict[Task, str] = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE", "count": "Poisson"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class CatBoost(Boosted):
     random_strength: float = setting(1.0, number(-1e-9), Range(0.1, 10, log=True))
     min_data_in_leaf: int | None = setting(None, optional(integer(1)))
 
-    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+    def boost(
+        self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
+    ) -> BoostedScore:
         library = libraries.catboost()
         fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         seen = np.unique(examples.y) if examples.task == "multiclass" else np.zeros(1, np.int64)

@@ -19,7 +19,7 @@ from mainstem.models.preprocessing import Bounded, Fitted, ForLinear, ForTrees
 from mainstem.nodes.base import refused
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import optional, word
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import CLASSES, Task
 
 Inputs = Literal["scaled", "codes", "columns"]
 """What an estimator gets: the matrix of linear models, the matrix of trees, or a data frame of the inputs by name."""
@@ -96,7 +96,7 @@ class EstimatorScore:
         given = self.prepared.of(rows)
         with warnings.catch_warnings(), libraries.one_thread():
             warnings.simplefilter("ignore")
-            if self.task == "regression":
+            if self.task not in CLASSES:
                 return np.asarray(self.model.predict(given), float).reshape(-1)
             found = np.asarray(self.model.predict_proba(given), float)
         if self.task == "binary":
@@ -107,7 +107,7 @@ class EstimatorScore:
 
     def onnx(self, builder: Builder) -> str:
         asked, tensors = self.prepared.onnx(builder, self.double)
-        options = None if self.task == "regression" else {id(self.model): {"zipmap": False}}
+        options = None if self.task not in CLASSES else {id(self.model): {"zipmap": False}}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             converted = libraries.skl2onnx().convert_sklearn(
@@ -166,11 +166,11 @@ class SklearnEstimator:
     def check(self, task: Task) -> None:
         """Refuse an estimator that does not learn the task. Raises `DefinitionError`."""
         base = libraries.sklearn("base")
-        fits = base.is_regressor(self.estimator) if task == "regression" else base.is_classifier(self.estimator)
+        fits = base.is_classifier(self.estimator) if task in CLASSES else base.is_regressor(self.estimator)
         if not fits:
-            kind = "regressor" if task == "regression" else "classifier"
+            kind = "classifier" if task in CLASSES else "regressor"
             raise DefinitionError(f"{self.label} does not learn the task {task!r}", expected=f"a {kind}")
-        if task != "regression" and not hasattr(self.estimator, "predict_proba"):
+        if task in CLASSES and not hasattr(self.estimator, "predict_proba"):
             raise DefinitionError(
                 f"{self.label} gives no probabilities",
                 got="an estimator without `predict_proba`",

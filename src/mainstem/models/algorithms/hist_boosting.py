@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import usable
 from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
-from mainstem.models.algorithms.settings import Range, maker, setting
+from mainstem.models.algorithms.settings import USUAL, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree, constant
 from mainstem.models.preprocessing import Fitted, ForTrees
 from mainstem.nodes.kinds import fraction, integer, number, optional
+from mainstem.nodes.models import CLASSES, Task
 
 ABSENT = 10.0
 """How far the raw score of a class that the rows lack is below the lowest of the others."""
+
+
+_LOSS: dict[Task, str] = {"regression": "squared_error", "count": "poisson"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class HistBoosting(Boosted):
     early stopping tries."""
 
     name = "hist_boosting"
+    tasks = (*USUAL, "count", "quantile")
 
     learning_rate: float = setting(0.1, number(0), Range(0.01, 0.3, log=True))
     max_leaf_nodes: int = setting(31, integer(2), Range(4, 255, log=True, whole=True))
@@ -34,10 +39,14 @@ class HistBoosting(Boosted):
     max_features: float = setting(0.7, fraction, Range(0.3, 1.0))
     l2_regularization: float = setting(1.0, number(-1e-9), Range(1e-3, 100, log=True))
 
-    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+    def boost(
+        self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
+    ) -> BoostedScore:
         fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         matrix = usable(fitted.transform(examples.rows.floats, examples.rows.strings))
         model = self._model(examples, fitted, rounds, watched is not None)
+        if level is not None:
+            model.set_params(loss="quantile", quantile=level)
         with libraries.limited(len(examples)):
             model.fit(matrix, examples.y, **_watching(examples, watched, fitted))
         if watched is not None:
@@ -56,10 +65,11 @@ class HistBoosting(Boosted):
 
     def _model(self, examples: Examples, fitted: Fitted, rounds: int, stopping: bool) -> Any:
         library = libraries.sklearn("ensemble")
-        regression = examples.task == "regression"
-        kind = library.HistGradientBoostingRegressor if regression else library.HistGradientBoostingClassifier
+        loss = _LOSS.get(examples.task)
+        kind = library.HistGradientBoostingRegressor if loss else library.HistGradientBoostingClassifier
         constraints = examples.constraints(fitted.origins)
         return kind(
+            **({"loss": loss} if loss else {}),
             learning_rate=self.learning_rate,
             max_iter=rounds,
             max_leaf_nodes=self.max_leaf_nodes,
@@ -80,7 +90,8 @@ def _watching(examples: Examples, watched: Examples | None, fitted: Fitted) -> d
     if watched is None:
         return found
     # scikit-learn refuses to watch classes that the other rows lack.
-    seen = np.flatnonzero(np.isin(watched.y, examples.y)) if examples.task != "regression" else np.arange(len(watched))
+    classes = examples.task in CLASSES
+    seen = np.flatnonzero(np.isin(watched.y, examples.y)) if classes else np.arange(len(watched))
     part = watched.take(seen)
     found |= {"X_val": fitted.transform(part.rows.floats, part.rows.strings), "y_val": part.y}
     return found if part.weights is None else {**found, "sample_weight_val": part.weights}
@@ -103,8 +114,8 @@ class _Ensemble:
 
     def raw(self, matrix: Matrix) -> NDArray[np.float64]:
         with libraries.one_thread():
-            decide = getattr(self.model, "decision_function", self.model.predict)
-            own = np.asarray(decide(matrix), float).reshape(len(matrix), -1)
+            # `_raw_predict` is `decision_function` of a classifier. A regressor has no public name for it.
+            own = np.asarray(self.model._raw_predict(matrix), float).reshape(len(matrix), -1)
         raw = np.repeat(self._base()[None], len(matrix), axis=0)
         raw[:, self._own()] = own
         return raw

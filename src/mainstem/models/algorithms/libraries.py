@@ -29,6 +29,10 @@ def sklearn(module: str) -> Any:
     return _library(f"sklearn.{module}", "scikit-learn")
 
 
+def scipy(module: str) -> Any:
+    return _library(f"scipy.{module}", "scikit-learn")
+
+
 def skl2onnx(module: str = "") -> Any:
     return _library(f"skl2onnx{module}", "skl2onnx", "sklearn")
 

@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import usable
-from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
-from mainstem.models.algorithms.settings import Range, maker, setting
+from mainstem.models.algorithms.boosted import Boosted, BoostedScore, by_query, targets_of, usual_leaf
+from mainstem.models.algorithms.settings import ALL, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree
 from mainstem.models.preprocessing import Fitted, ForTrees
 from mainstem.nodes.kinds import fraction, integer, number, optional
 from mainstem.nodes.models import Task
 
-_OBJECTIVE: dict[Task, str] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+_OBJECTIVE: dict[Task, str] = {
+    "binary": "binary",
+    "multiclass": "multiclass",
+    "regression": "regression",
+    "count": "poisson",
+    "ranking": "lambdarank",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class LightGBM(Boosted):
     tries."""
 
     name = "lightgbm"
+    tasks = ALL
 
     learning_rate: float = setting(0.1, number(0), Range(0.01, 0.3, log=True))
     num_leaves: int = setting(31, integer(2), Range(4, 255, log=True, whole=True))
@@ -38,15 +45,18 @@ class LightGBM(Boosted):
     lambda_l1: float = setting(0.0, number(-1e-9), Range(1e-3, 10, log=True))
     lambda_l2: float = setting(1.0, number(-1e-9), Range(1e-3, 100, log=True))
 
-    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+    def boost(
+        self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
+    ) -> BoostedScore:
         library = libraries.lightgbm()
+        examples, watched = by_query(examples), None if watched is None else by_query(watched)
         fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         train = _dataset(library, fitted, examples)
         valid, calls = [], []
         if watched is not None:
             valid = [_dataset(library, fitted, watched, train)]
             calls = [library.early_stopping(self.patience, verbose=False)]
-        parameters = self._parameters(examples, fitted)
+        parameters = {**self._parameters(examples, fitted), **_objective(examples.task, level)}
         booster = library.train(parameters, train, rounds, valid_sets=valid, callbacks=calls)
         best = int(booster.best_iteration if watched is not None else booster.current_iteration())
         return BoostedScore(
@@ -62,7 +72,6 @@ class LightGBM(Boosted):
     def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
         constraints = examples.constraints(fitted.origins)
         return {
-            "objective": _OBJECTIVE[examples.task],
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "max_depth": self.max_depth or -1,
@@ -84,9 +93,16 @@ class LightGBM(Boosted):
         }
 
 
+def _objective(task: Task, level: float | None) -> dict[str, Any]:
+    if task == "ranking":
+        return {"objective": _OBJECTIVE[task], "metric": "ndcg", "eval_at": [10]}
+    return {"objective": _OBJECTIVE[task]} if level is None else {"objective": "quantile", "alpha": level}
+
+
 def _dataset(library: Any, fitted: Fitted, examples: Examples, reference: Any = None) -> Any:
     matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
-    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, reference=reference)
+    sizes = None if examples.queries is None else np.unique(examples.queries, return_counts=True)[1]
+    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, group=sizes, reference=reference)
 
 
 def _raw(booster: Any, matrix: Matrix) -> NDArray[np.float64]:

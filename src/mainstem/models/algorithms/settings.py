@@ -17,6 +17,9 @@ A = TypeVar("A")
 
 ALL: tuple[Task, ...] = get_args(Task)
 
+USUAL: tuple[Task, ...] = ("binary", "multiclass", "regression")
+"""The tasks of an algorithm that does not say which it learns."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -54,7 +57,7 @@ class Declared:
 
     name: ClassVar[str] = ""
     extra: ClassVar[str] = ""
-    tasks: ClassVar[tuple[Task, ...]] = ALL
+    tasks: ClassVar[tuple[Task, ...]] = USUAL
     monotone: ClassVar[tuple[Task, ...]] = ()
 
     def __post_init__(self) -> None:

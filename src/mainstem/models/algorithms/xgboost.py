@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import usable
 from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
-from mainstem.models.algorithms.naive import prior
+from mainstem.models.algorithms.naive import prior, rates
 from mainstem.models.algorithms.settings import Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree, constant
@@ -25,6 +25,7 @@ _OBJECTIVE: dict[Task, str] = {
     "binary": "binary:logistic",
     "multiclass": "multi:softprob",
     "regression": "reg:squarederror",
+    "count": "count:poisson",
 }
 
 
@@ -45,7 +46,9 @@ class XGBoost(Boosted):
     reg_alpha: float = setting(0.0, number(-1e-9), Range(1e-3, 10, log=True))
     reg_lambda: float = setting(1.0, number(-1e-9), Range(1e-3, 100, log=True))
 
-    def boost(self, examples: Examples, watched: Examples | None, rounds: int) -> BoostedScore:
+    def boost(
+        self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
+    ) -> BoostedScore:
         library = libraries.xgboost()
         fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
         base = prior(examples)
@@ -75,13 +78,11 @@ class XGBoost(Boosted):
 
     def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
         constraints = examples.constraints(fitted.origins)
-        # The sum of second derivatives in a leaf: of a balanced binary target, a quarter of its rows.
-        share = 1.0 if examples.task == "regression" else 0.25
         return {
             "objective": _OBJECTIVE[examples.task],
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
-            "min_child_weight": _or(self.min_child_weight, usual_leaf(examples) * share),
+            "min_child_weight": _or(self.min_child_weight, usual_leaf(examples) * _derivative(examples)),
             "subsample": self.subsample,
             "colsample_bytree": self.colsample_bytree,
             "gamma": self.gamma,
@@ -94,6 +95,13 @@ class XGBoost(Boosted):
             **({"num_class": examples.classes} if examples.task == "multiclass" else {}),
             **({"monotone_constraints": tuple(constraints)} if any(constraints) else {}),
         }
+
+
+def _derivative(examples: Examples) -> float:
+    """Return the second derivative of the loss of a usual row: 1 for values, the mean of a count, 1/4 of a class."""
+    if examples.task == "count":
+        return float(rates(examples)[0])
+    return 1.0 if examples.task == "regression" else 0.25
 
 
 def _or(value: float | None, usual: float) -> float:

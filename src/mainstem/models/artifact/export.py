@@ -13,7 +13,7 @@ from mainstem.errors import StorageError
 from mainstem.models.algorithms.base import Estimator
 from mainstem.models.artifact.manifest import FILE, MODEL, Manifest, encode
 from mainstem.models.graphs.builder import Builder
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import WIDE, Task
 
 
 def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: int = 0) -> bytes:
@@ -23,7 +23,7 @@ def graph(estimator: Estimator, floats: int, strings: int, task: Task, classes: 
     """
     builder = Builder()
     score = estimator.onnx(builder)
-    shape: list[int | str] = ["rows", classes] if task == "multiclass" else ["rows"]
+    shape: list[int | str] = ["rows", classes] if task in WIDE else ["rows"]
     return builder.model({builder.floats: floats, builder.strings: strings}, score, shape)
 
 

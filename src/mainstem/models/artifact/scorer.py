@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mainstem.errors import MissingExtra, ModelError
 from mainstem.models.artifact.manifest import MODEL, Manifest, read
 from mainstem.models.data.columns import Columns, floats_of, split_inputs, strings_of
+from mainstem.models.data.quantiles import middle
 from mainstem.models.data.rows import Rows
 
 BATCH = 4_096
@@ -21,7 +22,7 @@ BATCH = 4_096
 class Scorer:
     """A loaded model. It is thread-safe.
 
-    `inputs` are its input columns, `classes` the classes of its probabilities if there are more than two.
+    `inputs` are its input columns, `classes` the names of its scores if there are several: classes or quantiles.
     """
 
     def __init__(self, manifest: Manifest, model: bytes) -> None:
@@ -52,9 +53,14 @@ class Scorer:
             )
         return cls(manifest, model)
 
+    def best(self, score: NDArray[np.float64]) -> int:
+        """Return the place of the one of several scores that answers alone: the likeliest class, or the median."""
+        return middle(self.classes) if self.manifest.task == "quantile" else int(np.argmax(score))
+
     def score(self, columns: Columns) -> NDArray[np.float64]:
-        """Return P(true) [n], values [n], or probabilities [n, K] for lists or arrays by input name. Raises
-        `ModelError`.
+        """Return P(true) [n], values [n], probabilities [n, K] or quantiles [n, Q] for lists or arrays by input name.
+
+        Raises `ModelError`.
 
         Unknown texts are treated as rare ones. None and NaN are missing.
         """

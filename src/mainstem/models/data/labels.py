@@ -9,15 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import CLASSES, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.expr.datatypes import DataType
 
-DEFAULT_METRIC: dict[Task, str] = {"binary": "average_precision", "multiclass": "log_loss", "regression": "rmse"}
+DEFAULT_METRIC: dict[Task, str] = {
+    "binary": "average_precision",
+    "multiclass": "log_loss",
+    "regression": "rmse",
+    "count": "poisson_deviance",
+    "quantile": "pinball",
+    "ranking": "ndcg_10",
+}
 
 MOST_CLASSES = 100
+
+MOST_GRADES = 30
+"""The highest grade of a ranking: a grade g is worth 2^g − 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +62,21 @@ def infer(target: DataType | str) -> Task:
     )
 
 
+def check_target(target: DataType | str, task: Task) -> None:
+    """Refuse a type of target that a declared task cannot learn. Raises `ModelError`."""
+    import ibis.expr.datatypes as dt
+
+    kind = dt.dtype(target)
+    if task == "ranking" and kind.is_boolean():
+        return
+    if task in ("count", "quantile", "ranking") and not kind.is_numeric():
+        raise ModelError(
+            f"the task {task!r} requires a target that is a number",
+            got=str(kind),
+            hint='.cast("float64") of the target',
+        )
+
+
 def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
     """Return the labels of a target column. Raises `ModelError` if they are not sufficient for training."""
     found = labels_of(target, task)
@@ -64,9 +89,13 @@ def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if task == "regression":
+    if task not in CLASSES:
         values = _numbers(target)
         known = np.isfinite(values)
+        if task == "count":
+            _counts(values[known])
+        if task == "ranking":
+            _grades(values[known])
         return Labels(task, values[known], known)
     if pa.types.is_floating(target.type):
         # As texts, NaN and infinity would be classes of their own.
@@ -78,6 +107,8 @@ def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
 def _numbers(target: Any) -> NDArray[np.float64]:
     import pyarrow as pa
 
+    if pa.types.is_boolean(target.type):
+        target = target.cast(pa.int8())
     return np.asarray(_one_chunk(target).cast(pa.float64()).to_numpy(zero_copy_only=False), float)
 
 
@@ -94,6 +125,27 @@ def _classes(target: Any, task: Task) -> tuple[NDArray[np.int64], tuple[str, ...
     number = {name: index for index, name in enumerate(classes)}
     numbers = np.array([number[name] for name in found], np.int64)
     return numbers[encoded.indices.to_numpy(zero_copy_only=False)], classes
+
+
+def _grades(values: NDArray[np.float64]) -> None:
+    wrong = (values < 0) | (values > MOST_GRADES) | (values != np.floor(values))
+    if wrong.any():
+        raise ModelError(
+            f"a grade must be a whole number from 0 to {MOST_GRADES}",
+            got=f"{values[wrong][0]:g}, and {int(wrong.sum()):,} of {len(values):,} labelled rows are not one",
+            expected="true or false, or grades such as 0, 1, 2, of which higher ones come first",
+        )
+
+
+def _counts(values: NDArray[np.float64]) -> None:
+    wrong = (values < 0) | (values != np.floor(values))
+    if wrong.any():
+        raise ModelError(
+            "a count must be a whole number of at least 0",
+            got=f"{values[wrong][0]:g}, and {int(wrong.sum()):,} of {len(values):,} labelled rows are not one",
+            expected='whole numbers, such as visits or sales of a day, for task="count"',
+            hint='task="regression" learns other numbers',
+        )
 
 
 def _one_chunk(column: Any) -> Any:
@@ -120,7 +172,7 @@ def _teachable(found: Labels, rows: int) -> None:
     if found.task == "binary" and len(distinct) > 2:
         raise ModelError("a binary target must have two values", got=f"{len(distinct)}", hint='task="multiclass"')
     if len(distinct) < 2:
-        kind = "is constant" if found.task == "regression" else "has only one class"
+        kind = "has only one class" if found.task in CLASSES else "is constant"
         raise ModelError(
             f"the target {kind}",
             got=f"{distinct[0]} in all {len(found.y)} labelled rows",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.models.data.quantiles import packed
 from mainstem.nodes.models import Task
+from mainstem.nodes.sampling import Sampling
 
 Matrix = NDArray[np.float32]
 Strings = NDArray[np.object_]
@@ -40,7 +42,9 @@ class Examples:
     Without a prediction time all `times` are 0. `groups` [n] are numbers whose rows stay together in splits.
     `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
-    fall (−1) with it.
+    fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
+    `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
+    `class_weights` that are declared by number.
     """
 
     rows: Rows
@@ -54,6 +58,10 @@ class Examples:
     weights: NDArray[np.float64] | None = None
     names: tuple[str, ...] = ()
     monotone: tuple[int, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    queries: NDArray[np.int64] | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    class_weights: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -67,11 +75,31 @@ class Examples:
             groups=None if self.groups is None else self.groups[rows],
             validation=None if self.validation is None else self.validation[rows],
             weights=None if self.weights is None else self.weights[rows],
+            queries=None if self.queries is None else self.queries[rows],
         )
 
     def constraints(self, origins: Sequence[int]) -> list[int]:
         """Return the monotone constraint of each matrix column, given the input that it comes from: 1, −1 or 0."""
         return [self.monotone[origin] if self.monotone else 0 for origin in origins]
+
+    def some(self, rows: int, seed: int) -> NDArray[np.intp]:
+        """Return the numbers of at most so many rows, drawn at random, in order; of a ranking about as many, in whole
+        queries."""
+        random = np.random.default_rng(seed)
+        if self.queries is None or rows >= len(self):
+            return np.sort(random.permutation(len(self))[:rows])
+        number = np.unique(self.queries, return_inverse=True)[1]
+        rank = random.permutation(int(number.max()) + 1)
+        count = np.bincount(number)[np.argsort(rank)]
+        kept = max(1, int((np.cumsum(count) <= rows).sum()))
+        return np.flatnonzero(rank[number] < kept)
+
+    @property
+    def truth(self) -> NDArray[Any]:
+        """What metrics compare scores with: `y`; with the levels or the query beside it, of quantiles and rankings."""
+        if self.queries is not None:
+            return np.column_stack([self.y, self.queries])
+        return packed(self.y, self.quantiles) if self.quantiles else self.y
 
     @property
     def targets(self) -> NDArray[np.float64]:

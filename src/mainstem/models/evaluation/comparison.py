@@ -19,6 +19,7 @@ from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation.fitting import fitted, scored, settled
 from mainstem.models.metrics import METRICS, Metric, measured_for, measures
 from mainstem.nodes.evaluations import Search
+from mainstem.nodes.models import CLASSES
 from mainstem.nodes.records import Measure
 
 COMPARED_ON = 100_000
@@ -127,7 +128,7 @@ def compare(
 
 def divided(train: Examples, *, folds: int, gap: str, window: str | None = None) -> tuple[Examples, tuple[Fold, ...]]:
     """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable."""
-    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed))
+    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed, train.queries))
     parts = _parts(sample, folds, gap, window)
     found = []
     for number, part in enumerate(parts, 1):
@@ -142,7 +143,7 @@ def outcome(candidate: Candidate, fold: Fold, judge: Metric, clock: Callable[[],
     found = fitted(candidate, fold.past)
     seconds = clock() - began
     scores = scored(candidate.name, found, fold.future.rows, fold.past)
-    return Outcome(judge.value(fold.future.y, scores), scores, found.settings, seconds)
+    return Outcome(judge.value(fold.future.truth, scores), scores, found.settings, seconds)
 
 
 def compared(
@@ -180,7 +181,7 @@ def measured(examples: Examples, scores: Scores, judge: Metric) -> dict[str, Mea
     Whole days are resampled if possible, else whole groups if there are any.
     """
     judges = [METRICS[name] for name in measured_for(examples.task, judge.name)]
-    found = measures(judges, examples.y, scores, groups=units(examples), seed=examples.seed)
+    found = measures(judges, examples.truth, scores, groups=units(examples), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
 
 
@@ -214,7 +215,7 @@ def _parts(sample: Examples, folds: int, gap: str, window: str | None) -> list[s
 
 def has_classes(past: Examples, number: int, folds: int) -> None:
     """Refuse to learn from one class. Raises `ModelError`."""
-    if past.task != "regression" and len(np.unique(past.y)) < 2:
+    if past.task in CLASSES and len(np.unique(past.y)) < 2:
         raise ModelError(
             "a fold has only one class",
             got=f"{len(past)} rows before fold {number}/{folds}, all of one class",

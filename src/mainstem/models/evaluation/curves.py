@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.models.data.quantiles import label_of, middle
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.nodes.descriptions import Histogram
 from mainstem.nodes.evaluations import Calibration, CalibrationBin, Curve, ResidualBin, Residuals, ScoreHistogram
+from mainstem.nodes.models import CLASSES
 
 POINTS = 100
 """The most thresholds of a curve."""
@@ -40,7 +42,10 @@ def calibration(examples: Examples, scores: Scores, classes: Sequence[str]) -> t
 def histograms(examples: Examples, scores: Scores, classes: Sequence[str]) -> tuple[ScoreHistogram, ...]:
     """Return histograms of scores: of a binary task by the true class, of several classes each class's probability
     where it is true, of a regression the predicted values."""
-    if examples.task == "regression":
+    if examples.task not in CLASSES:
+        if examples.task == "quantile":
+            each = zip(classes, scores.T, strict=True)
+            return tuple(ScoreHistogram(label, len(given), histogram(given)) for label, given in each)
         return (ScoreHistogram("predicted", len(scores), histogram(scores)),)
     if examples.task == "binary":
         sides = [(label, scores[examples.y == number]) for number, label in enumerate(("false", "true"))]
@@ -50,14 +55,16 @@ def histograms(examples: Examples, scores: Scores, classes: Sequence[str]) -> tu
 
 
 def residuals(examples: Examples, scores: Scores) -> Residuals | None:
-    """Return the residuals of a regression."""
-    if examples.task != "regression":
+    """Return the residuals of numbers; of quantiles, those of the one that is nearest to the median."""
+    if examples.task in CLASSES or examples.task == "ranking":
         return None
+    if examples.task == "quantile":
+        scores = scores[:, middle([label_of(level) for level in examples.quantiles])]
     away = np.asarray(examples.y, float) - scores
     bins = []
     for rows in _similar(scores):
-        low, middle, high = (float(each) for each in np.percentile(away[rows], (10, 50, 90)))
-        bins.append(ResidualBin(float(scores[rows].mean()), low, middle, high, len(rows)))
+        low, half, high = (float(each) for each in np.percentile(away[rows], (10, 50, 90)))
+        bins.append(ResidualBin(float(scores[rows].mean()), low, half, high, len(rows)))
     return Residuals(histogram(away), tuple(bins))
 
 
@@ -123,8 +130,8 @@ def _calibrated(truth: NDArray[np.bool_], given: Floats) -> Iterator[Calibration
 def wilson(rate: float, rows: int) -> tuple[float, float]:
     """Return the 95 % interval of a rate, after Wilson (1927): it stays within 0 and 1."""
     z2 = 1.959964**2
-    middle, spread = rate + z2 / (2 * rows), np.sqrt(z2 * (rate * (1 - rate) / rows + z2 / (4 * rows**2)))
-    return float(max(0.0, (middle - spread) / (1 + z2 / rows))), float(min(1.0, (middle + spread) / (1 + z2 / rows)))
+    centre, spread = rate + z2 / (2 * rows), np.sqrt(z2 * (rate * (1 - rate) / rows + z2 / (4 * rows**2)))
+    return float(max(0.0, (centre - spread) / (1 + z2 / rows))), float(min(1.0, (centre + spread) / (1 + z2 / rows)))
 
 
 def _similar(values: Floats) -> list[NDArray[np.intp]]:

@@ -36,11 +36,11 @@ def importances(
     at = measured.sample(PERMUTED)
     some = measured.examples.take(at)
     groups = None if units is None else units[at]
-    whole = judge.bind(some.y, measured.scores[at])
+    whole = judge.bind(some.truth, measured.scores[at])
     weights = list(resampled(len(some), groups, DRAWS, some.seed))
     found = []
     for name, number in inputs[:MOST_INPUTS]:
-        shuffled = [judge.bind(some.y, scores) for scores in _shuffled(measured, some.rows, at, number)]
+        shuffled = [judge.bind(some.truth, scores) for scores in _shuffled(measured, some.rows, at, number)]
 
         def loss(w: Any, shuffled: Any = shuffled) -> float:
             return judge.sign * (whole(w) - float(np.mean([each(w) for each in shuffled])))
@@ -92,6 +92,8 @@ def _grid(values: NDArray[Any]) -> list[Any]:
 def _lines(scores: NDArray[np.float64], measured: OutOfSample, classes: Sequence[str]) -> tuple[DependenceLine, ...]:
     if scores.ndim == 2:
         return (_line("", scores),)
+    if measured.examples.task == "quantile":
+        return tuple(_line(label, scores[:, :, place]) for place, label in list(enumerate(classes))[:MOST_LINES])
     counts = np.bincount(measured.examples.y, minlength=len(classes))
     often = np.sort(np.argsort(-counts, kind="stable")[:MOST_LINES])
     return tuple(_line(classes[number], scores[:, :, number]) for number in often)

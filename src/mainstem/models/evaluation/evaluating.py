@@ -14,6 +14,7 @@ from mainstem.models.evaluation import comparison
 from mainstem.models.evaluation.curves import calibration, curves, histograms, residuals
 from mainstem.models.evaluation.effects import PERMUTED, dependence, importances
 from mainstem.models.evaluation.outofsample import OutOfSample
+from mainstem.models.evaluation.reached import reached
 from mainstem.models.evaluation.slices import slices
 from mainstem.models.evaluation.stability import stability
 from mainstem.models.metrics import Metric
@@ -49,6 +50,7 @@ def evaluated(
         calibration=calibration(examples, scores, classes),
         histograms=histograms(examples, scores, classes),
         residuals=residuals(examples, scores),
+        reached=reached(examples, scores, units),
         permuted=min(PERMUTED, len(examples)),
         importances=important,
         dependence=dependence(measured, first or ordered, classes),

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from mainstem.errors import MainstemError, ModelError
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
+from mainstem.models.algorithms.sampled import fit
 from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.nodes.models import WIDE
 
 PARTS = ("scores", "onnx", "importances", "settings")
 
@@ -20,7 +22,7 @@ def fitted(candidate: Candidate, examples: Examples, settings: Settings | None =
     """Return a fitted candidate. Raises `ModelError` if the algorithm fails, or gives something else."""
     name = candidate.name
     with blamed(name, "cannot be fitted", examples):
-        found = candidate.algorithm.fit(examples, settings)
+        found = fit(candidate.algorithm, examples, settings)
     missing = [part for part in PARTS if not hasattr(found, part)]
     if missing:
         raise ModelError(
@@ -35,7 +37,7 @@ def scored(name: str, estimator: Estimator, rows: Rows, examples: Examples) -> S
     """Return the scores of rows. Raises `ModelError` if the estimator fails, or if they have another shape."""
     with blamed(name, "cannot score", examples):
         scores = np.asarray(estimator.scores(rows), float)
-    expected = (len(rows), examples.classes) if examples.task == "multiclass" else (len(rows),)
+    expected = (len(rows), examples.classes) if examples.task in WIDE else (len(rows),)
     if scores.shape != expected:
         raise ModelError(
             f"the scores of the algorithm {name!r} have the wrong shape",
@@ -83,7 +85,14 @@ def blamed(name: str, what: str, examples: Examples) -> Iterator[None]:
         raise _failed(name, what, problem, examples) from problem
 
 
-_MEANING = {"binary": "P(true)", "multiclass": "the probability of each class", "regression": "values"}
+_MEANING = {
+    "binary": "P(true)",
+    "multiclass": "the probability of each class",
+    "regression": "values",
+    "count": "expected counts",
+    "quantile": "a value for each quantile",
+    "ranking": "numbers, of which higher ones come first",
+}
 
 
 def _failed(name: str, what: str, problem: Exception, examples: Examples) -> ModelError:

@@ -38,12 +38,12 @@ def _standing(name: str, compared: Comparison, judge: Metric) -> Standing:
 
 
 def _value(judge: Metric, future: Examples, scores: Any) -> float | None:
-    found = judge.value(future.y, scores)
+    found = judge.value(future.truth, scores)
     return found if found == found else None
 
 
 def _draws(judge: Metric, future: Examples, scores: Any, number: int) -> list[float]:
-    bound = judge.bind(future.y, scores)
+    bound = judge.bind(future.truth, scores)
     return [bound(weights) for weights in resampled(len(future), units(future), DRAWS, future.seed + number)]
 
 

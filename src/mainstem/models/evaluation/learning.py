@@ -49,8 +49,8 @@ def learning_curve(compared: Comparison, judge: Metric) -> tuple[LearningPoint, 
 def _part(past: Examples, rows: int) -> NDArray[np.intp]:
     if splits.is_timed(past.times):
         return np.sort(np.argsort(past.times, kind="stable")[len(past) - rows :])
-    return np.sort(np.random.default_rng(past.seed).permutation(len(past))[:rows])
+    return past.some(rows, past.seed)
 
 
 def _measured(future: Examples, scores: NDArray[np.float64], judge: Metric) -> Measure:
-    return measure(judge, future.y, scores, groups=units(future), resamples=DRAWS, seed=future.seed)
+    return measure(judge, future.truth, scores, groups=units(future), resamples=DRAWS, seed=future.seed)

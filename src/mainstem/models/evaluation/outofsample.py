@@ -28,8 +28,7 @@ class OutOfSample:
 
     def sample(self, rows: int) -> NDArray[np.intp]:
         """Return the numbers of at most so many rows, drawn with the seed of the model, in order."""
-        random = np.random.default_rng(self.examples.seed)
-        return np.sort(random.permutation(len(self.examples))[:rows])
+        return self.examples.some(rows, self.examples.seed)
 
     def take(self, at: NDArray[np.intp]) -> OutOfSample:
         """Return some of the rows."""

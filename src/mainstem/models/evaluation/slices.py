@@ -56,6 +56,8 @@ def slices(
     units: NDArray[np.int64] | None,
 ) -> Slices:
     """Return the declared slices, and those that a search among the first `MOST_INPUTS` of `inputs` finds."""
+    if measured.examples.task == "ranking":  # a row has no loss of its own
+        return Slices()
     if len(measured.examples) > MOST_ROWS:
         at = measured.sample(MOST_ROWS)
         measured, units = measured.take(at), None if units is None else units[at]
@@ -78,7 +80,7 @@ def slices(
 
 def _rows(measured: OutOfSample, units: NDArray[np.int64] | None) -> _Rows:
     examples, scores = measured.examples, measured.scores
-    loss = row_loss(examples.task, examples.y, scores)
+    loss = row_loss(examples.task, examples.truth, scores)
     error = None if scores.ndim == 2 else np.asarray(examples.y, float) - scores
     of_row = np.arange(len(loss)) if units is None else np.unique(units, return_inverse=True)[1]
     return _Rows(loss, error, of_row)
@@ -184,7 +186,7 @@ def _weight(rows: _Rows, mask: Mask) -> float:
 
 def _measured(measured: OutOfSample, judge: Metric, mask: Mask, slice: Slice, units: NDArray[np.int64] | None) -> Slice:
     """Return the slice with its metric, where it is defined."""
-    y, scores = measured.examples.y, measured.scores
+    y, scores = measured.examples.truth, measured.scores
     groups = None if units is None else units[mask]
     seed = measured.examples.seed
     inside = measure(judge, y[mask], scores[mask], groups=groups, resamples=DRAWS, seed=seed)

@@ -28,7 +28,7 @@ def stability(measured: OutOfSample, judge: Metric, units: NDArray[np.int64] | N
     found = []
     for number in range(len(edges) + 1):
         rows = np.flatnonzero(place == number)
-        y, groups = examples.y[rows], None if units is None else units[rows]
+        y, groups = examples.truth[rows], None if units is None else units[rows]
         value = measure(judge, y, measured.scores[rows], groups=groups, resamples=DRAWS, seed=examples.seed)
         if not np.isfinite([value.value, value.low, value.high]).all():
             continue

@@ -44,6 +44,13 @@ class Builder:
         self._nodes.append(self._onnx.helper.make_node("TopK", given, [values, places], axis=1, largest=0, sorted=1))
         return places
 
+    def ascending(self, tensor: str, count: int) -> str:
+        """Add the `count` values of each row in ascending order."""
+        values, places = (f"topk_{kind}_{len(self._nodes)}" for kind in ("values", "places"))
+        given = [tensor, self.constant(np.array([count], np.int64))]
+        self._nodes.append(self._onnx.helper.make_node("TopK", given, [values, places], axis=1, largest=0, sorted=1))
+        return values
+
     def include(self, model: Any, inputs: Mapping[str, str]) -> list[str]:
         """Add the nodes of a model whose inputs are tensors of this graph. Return the names of its outputs."""
         prefix = f"part_{len(self._nodes)}_"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.errors import UnknownName
+from mainstem.errors import DefinitionError, UnknownName
 from mainstem.nodes.models import Task
 
 Floats = NDArray[np.float64]
@@ -22,8 +22,9 @@ Weighted = Callable[[Floats], float]
 class Metric:
     """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`.
 
-    `confused` is the metric as a function of a confusion matrix, if it is one. A metric that is not `usual` is measured
-    only where it is asked for. One that is `biased` is larger in resamples than in the rows that they are drawn from.
+    `confused` is the metric as a function of a confusion matrix, if it is one. In tasks in which it is not `usual`, a
+    metric is measured only where it is asked for. One that is `biased` is larger in resamples than in the rows that
+    they are drawn from. One that does not judge cannot choose between candidates: it says what they are like.
     """
 
     name: str
@@ -31,8 +32,9 @@ class Metric:
     higher_is_better: bool
     bind: Callable[[Array, Array], Weighted]
     confused: Callable[[Floats], float] | None = None
-    usual: bool = True
+    usual: bool | Sequence[Task] = True
     biased: bool = False
+    judges: bool = True
 
     @property
     def sign(self) -> int:
@@ -48,12 +50,19 @@ METRICS: dict[str, Metric] = {}
 
 
 def register(
-    name: str, *tasks: Task, higher_is_better: bool, usual: bool = True, biased: bool = False
+    name: str,
+    *tasks: Task,
+    higher_is_better: bool,
+    usual: bool | Sequence[Task] = True,
+    biased: bool = False,
+    judges: bool = True,
 ) -> Callable[[Any], Any]:
     """Register the decorated `bind(y, scores) -> (weights -> value)` as a metric."""
 
     def add(bind: Callable[[Array, Array], Weighted]) -> Callable[[Array, Array], Weighted]:
-        METRICS[name] = Metric(name, frozenset(tasks), higher_is_better, bind, usual=usual, biased=biased)
+        METRICS[name] = Metric(
+            name, frozenset(tasks), higher_is_better, bind, usual=usual, biased=biased, judges=judges
+        )
         return bind
 
     return add
@@ -67,6 +76,20 @@ def metric(name: str, task: Task | None = None) -> Metric:
     return METRICS[name]
 
 
+def judge_of(name: str, task: Task) -> Metric:
+    """Return the metric that candidates of a task are compared by. Raises `UnknownName`, and `DefinitionError` for one
+    that is not better either way."""
+    found = metric(name, task)
+    if not found.judges:
+        raise DefinitionError(
+            f"{name} cannot choose between candidates",
+            got=f"metric={name!r}",
+            expected=", ".join(each for each in for_task(task) if METRICS[each].judges),
+            hint="it is measured in any case",
+        )
+    return found
+
+
 def for_task(task: Task) -> tuple[str, ...]:
     """Return the names of the metrics of a task, in the order of their registration."""
     return tuple(name for name, m in METRICS.items() if task in m.tasks)
@@ -74,7 +97,11 @@ def for_task(task: Task) -> tuple[str, ...]:
 
 def measured_for(task: Task, judge: str) -> tuple[str, ...]:
     """Return the names of the metrics that a version of a task is measured by: the usual ones, and `judge`."""
-    return tuple(name for name in for_task(task) if METRICS[name].usual or name == judge)
+    return tuple(name for name in for_task(task) if _is_usual(METRICS[name], task) or name == judge)
+
+
+def _is_usual(found: Metric, task: Task) -> bool:
+    return found.usual if isinstance(found.usual, bool) else task in found.usual
 
 
 def mean(rows: Array) -> Weighted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mainstem.models.metrics.base import Array, Floats, Weighted, dot, mean, register
+from mainstem.models.metrics.quantiles import pinballs
 from mainstem.nodes.models import Task
 
 TINY = 1e-15
@@ -12,9 +13,14 @@ BINS = 15
 
 
 def row_loss(task: Task, y: Array, scores: Array) -> Floats:
-    """Return the loss of each row: logarithmic for binary and multiclass, squared error for regression."""
+    """Return the loss of each row: logarithmic for classes, squared for values, deviance of counts, pinball of
+    quantiles."""
     if task == "regression":
         return np.asarray(np.square(np.asarray(y, float) - np.asarray(scores, float)))
+    if task == "quantile":
+        return pinballs(y, scores)
+    if task == "count":
+        return _deviances(np.asarray(y, float), np.maximum(np.asarray(scores, float), TINY))
     chosen = np.asarray(scores, float)
     if task == "multiclass":
         chosen = np.take_along_axis(chosen, np.asarray(y, int)[:, None], axis=1)[:, 0]
@@ -56,18 +62,18 @@ def _ece(y: Array, scores: Array) -> Weighted:
     return value
 
 
-@register("mae", "regression", higher_is_better=False)
+@register("mae", "regression", "count", higher_is_better=False)
 def _mae(y: Array, scores: Array) -> Weighted:
     return mean(np.abs(np.asarray(y, float) - scores))
 
 
-@register("rmse", "regression", higher_is_better=False)
+@register("rmse", "regression", "count", higher_is_better=False)
 def _rmse(y: Array, scores: Array) -> Weighted:
     squared = mean(row_loss("regression", y, scores))
     return lambda weights: float(np.sqrt(squared(weights)))
 
 
-@register("mse", "regression", higher_is_better=False, usual=False)
+@register("mse", "regression", "count", higher_is_better=False, usual=False)
 def _mse(y: Array, scores: Array) -> Weighted:
     return mean(row_loss("regression", y, scores))
 
@@ -81,14 +87,18 @@ def _mape(y: Array, scores: Array) -> Weighted:
     return mean(np.abs(truth - scores) / np.abs(truth))
 
 
-@register("poisson_deviance", "regression", higher_is_better=False, usual=False)
+@register("poisson_deviance", "regression", "count", higher_is_better=False, usual=("count",))
 def _poisson(y: Array, scores: Array) -> Weighted:
     """Twice the logarithmic loss beside the best, for counts. A negative target or a score of 0 makes it undefined."""
     truth, guess = np.asarray(y, float), np.asarray(scores, float)
     if (truth < 0).any() or (guess <= 0).any():
         return _undefined
+    return mean(_deviances(truth, guess))
+
+
+def _deviances(truth: Floats, guess: Floats) -> Floats:
     ratio = np.divide(truth, guess, out=np.ones(len(truth)), where=truth > 0)
-    return mean(2 * (truth * np.log(ratio) - truth + guess))
+    return np.asarray(2 * (truth * np.log(ratio) - truth + guess))
 
 
 @register("gamma_deviance", "regression", higher_is_better=False, usual=False)
@@ -116,7 +126,7 @@ def _undefined(weights: Floats) -> float:
     return float("nan")
 
 
-@register("r2", "regression", higher_is_better=True)
+@register("r2", "regression", "count", higher_is_better=True)
 def _r2(y: Array, scores: Array) -> Weighted:
     truth = np.asarray(y, float)
     centred = truth - (truth.mean() if len(truth) else 0.0)

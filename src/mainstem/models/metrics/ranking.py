@@ -1,4 +1,4 @@
-"""Metrics of the order of the scores."""
+"""Metrics of the order of the scores of classes."""
 
 from __future__ import annotations
 

@@ -77,7 +77,10 @@ def _sections(report: Record) -> Iterator[str]:
         yield _section("Learning curve", charts.learning(found.learning, spoken(metric)), said)
     yield _classified(report, found)
     yield _decided(report, found)
-    yield _regressed(found)
+    if found.reached:
+        said = "A quantile is calibrated if the share of test rows whose target is at or below it is its level."
+        yield _section("Quantiles", _table(tables.reached(found.reached)), said)
+    yield _regressed(found, report.card["classes"])
     if found.stability:
         legend = _legend([spoken(metric), "naive"], ["one", "faint"])
         yield _section(
@@ -168,14 +171,18 @@ def _heat(table: Table, matrix: Sequence[Sequence[int]]) -> str:
     return f'<div class="scroll"><table class="heat"><tr>{head}</tr>{"".join(body)}</table></div>'
 
 
-def _regressed(found: Evaluation) -> str:
+def _regressed(found: Evaluation, labels: Sequence[str]) -> str:
     if found.residuals is None:
         return ""
     histogram = charts.residual_histogram(found.residuals.histogram)
     pictures = [
         _figure("Residuals by prediction", charts.residuals(found.residuals), "", "median, and 80 % of the rows"),
         _figure("Residuals", histogram, "", "target − prediction"),
-        _figure("Predicted values", charts.histograms(found.histograms, "predicted value"), ""),
+        _figure(
+            "Predicted values",
+            charts.histograms(found.histograms, "predicted value"),
+            _legend(labels) if labels else "",
+        ),
     ]
     return _section("Residuals", f'<div class="figures">{"".join(pictures)}</div>', wide=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.models.report.record import Record
 from mainstem.models.versions.report import interval, number, setting, spoken
-from mainstem.nodes.evaluations import Decisions, Search, Slice, Standing, Trial
+from mainstem.nodes.evaluations import Decisions, Reached, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
 
 MOST_CLASSES = 12
@@ -30,6 +30,12 @@ def metrics(report: Record) -> Table:
         for name, found in report.card["metrics"].items()
     ]
     return Table(("metric", "value (95 % interval)", "naive"), rows, frozenset({1, 2}), first=True)
+
+
+def reached(found: Sequence[Reached]) -> Table:
+    """Return how often targets are at or below each quantile."""
+    rows = [(each.label, interval(each.share), number(each.level)) for each in found]
+    return Table(("targets", "share (95 % interval)", "aim"), rows, frozenset({1, 2}))
 
 
 def leaderboard(found: Sequence[Standing], metric: str) -> Table:

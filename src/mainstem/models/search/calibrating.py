@@ -14,7 +14,7 @@ from mainstem.models.evaluation.comparison import Comparison, Outcome
 from mainstem.models.metrics import METRICS, Metric
 from mainstem.models.search.calibration import KINDS, OF_TASK, calibrated, losses
 from mainstem.models.search.evidence import confidence
-from mainstem.nodes.models import Calibrate
+from mainstem.nodes.models import CLASSES, Calibrate
 
 FEWEST_ROWS = 1_000
 """Rows out of fold below which nothing is calibrated unless it is declared."""
@@ -31,7 +31,7 @@ def calibrating(compared: Comparison, judge: Metric, asked: Calibrate) -> Compar
     task = compared.folds[0].future.task
     kinds = OF_TASK[task] if asked == "auto" else (asked,)
     y = np.concatenate([fold.future.y for fold in compared.folds])
-    if asked == "none" or task == "regression" or (asked == "auto" and not _has_enough(y)):
+    if asked == "none" or task not in CLASSES or (asked == "auto" and not _has_enough(y)):
         return compared
     weights = _weights(compared)
     if asked == "auto" and weights is not None:

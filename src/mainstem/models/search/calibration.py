@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms import Candidate, libraries
 from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
+from mainstem.models.algorithms.sampled import fit
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.nodes.models import Task
@@ -141,6 +142,9 @@ OF_TASK: Mapping[Task, tuple[str, ...]] = {
     "binary": ("sigmoid", "isotonic"),
     "multiclass": ("temperature",),
     "regression": (),
+    "count": (),
+    "quantile": (),
+    "ranking": (),
 }
 """The kinds for each task; of equally good ones, the first is taken."""
 
@@ -177,6 +181,7 @@ class Calibrated:
 
     of: Algorithm
     by: Calibrator
+    composed: ClassVar[bool] = True
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -184,7 +189,7 @@ class Calibrated:
         return dict(getattr(self.of, "chosen", {}))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> CalibratedScore:
-        return CalibratedScore(self.of.fit(examples, settings), self.by)
+        return CalibratedScore(fit(self.of, examples, settings), self.by)
 
     def settle(self, found: Sequence[Settings]) -> Settings:
         return self.of.settle(found)

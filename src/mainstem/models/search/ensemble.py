@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ class Ensemble:
     """Several algorithms whose scores are combined. Each is fitted with the settings that its folds found."""
 
     members: tuple[Member, ...]
+    composed: ClassVar[bool] = True
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def combined(
     for number, fold in enumerate(folds):
         each = [outcomes[name][number] for name in weights]
         scores = _mean(list(weights.values()), [one.scores for one in each])
-        found.append(Outcome(judge.value(fold.future.y, scores), scores, {}, sum(one.seconds for one in each)))
+        found.append(Outcome(judge.value(fold.future.truth, scores), scores, {}, sum(one.seconds for one in each)))
     return tuple(found)
 
 
@@ -144,6 +145,6 @@ def _mean(weights: Sequence[float], scores: Sequence[Scores]) -> Scores:
 
 
 def _value(sums: Sequence[Scores], size: int, folds: Sequence[Fold], judge: Metric) -> float:
-    values = [judge.value(fold.future.y, each / size) for fold, each in zip(folds, sums, strict=True)]
+    values = [judge.value(fold.future.truth, each / size) for fold, each in zip(folds, sums, strict=True)]
     defined = [value for value in values if value == value]
     return float(np.mean(defined)) if defined else float("nan")

@@ -29,7 +29,7 @@ def confidence(judge: Metric, folds: Sequence[Fold], ours: Sequence[Scores], the
 def _gains(judge: Metric, fold: Fold, ours: Scores, theirs: Scores, number: int) -> NDArray[np.float64]:
     some = _some(fold, number)
     future = fold.future.take(some)
-    first, second = judge.bind(future.y, ours[some]), judge.bind(future.y, theirs[some])
+    first, second = judge.bind(future.truth, ours[some]), judge.bind(future.truth, theirs[some])
     drawn = resampled(len(future), units(future), DRAWS, future.seed + number)
     return np.array(list(_differences(judge, first, second, drawn)), float)
 
@@ -43,4 +43,4 @@ def _some(fold: Fold, number: int) -> NDArray[np.intp]:
     rows = len(fold.future)
     if rows <= MOST_ROWS:
         return np.arange(rows)
-    return np.sort(np.random.default_rng(fold.future.seed + number).permutation(rows)[:MOST_ROWS])
+    return fold.future.some(MOST_ROWS, fold.future.seed + number)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.operations as ops
 
 from mainstem.errors import ModelError, SchemaError
-from mainstem.models.data.labels import infer
+from mainstem.models.data.labels import check_target, infer
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.models import Model, Task
+from mainstem.nodes.outcomes import condition_of
 from mainstem.nodes.records import InputColumn
 
 if TYPE_CHECKING:
     import ibis
+    import ibis.expr.datatypes as dt
 
     from mainstem.features.offline.join import AsOf
     from mainstem.features.retrieval import Retrieval
@@ -53,6 +55,18 @@ def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
 
 def task_at_load(graph: Graph, name: str) -> Task:
     """Return a model's declared task, or that of its target's type. Raises `SchemaError` for another type."""
+    node: Any = graph[name].node
+    kind = target_at_load(graph, name)
+    try:
+        if node.task is not None:
+            check_target(kind, node.task)
+        return node.task or infer(kind)
+    except ModelError as problem:
+        raise SchemaError(problem.what, got=problem.got, expected=problem.expected, hint=problem.hint) from None
+
+
+def target_at_load(graph: Graph, name: str) -> dt.DataType:
+    """Return the type of a model's target."""
     import ibis
 
     from mainstem.nodes.expressions import resolve_column
@@ -60,11 +74,7 @@ def task_at_load(graph: Graph, name: str) -> Task:
     node: Any = graph[name].node
     examples = graph[graph.name_of(node.examples)]
     table = ibis.table(dict(examples.schema or {}), name=examples.name)
-    target = resolve_column(table, node.target, graph[name].where)
-    try:
-        return node.task or infer(target.type())
-    except ModelError as problem:
-        raise SchemaError(problem.what, got=problem.got, expected=problem.expected, hint=problem.hint) from None
+    return resolve_column(table, condition_of(node.target), graph[name].where).type()
 
 
 def inputs_of(columns: Mapping[str, str], sources: Mapping[str, Sources]) -> tuple[InputColumn, ...]:

@@ -9,7 +9,7 @@ from mainstem.models.algorithms import check, libraries, usual
 from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import CLASSES, Model, Task
 
 
 def check_candidates(model: Model, task: Task) -> None:
@@ -59,3 +59,20 @@ def check_weight(graph: Graph, name: str) -> None:
     kind = resolve_column(table, model.weight, graph[name].where).type()
     if not (kind.is_numeric() or kind.is_boolean()):
         raise SchemaError("`weight` is not a number", got=str(kind), expected="a number of at least 0")
+
+
+def check_sampling(model: Model, task: Task) -> None:
+    """Refuse a sampling that the task or the examples do not have. Raises `DefinitionError`."""
+    sampling = model.sampling
+    if sampling.of_classes and task not in CLASSES:
+        name = "class_weight" if sampling.class_weight else "resample"
+        raise DefinitionError(
+            f"`{name}` requires classes", got=f"a {task} model", expected=" or ".join(CLASSES), hint="weight= of rows"
+        )
+    if sampling.class_weight and sampling.resample:
+        raise DefinitionError("`class_weight` and `resample` do the same", got="both", expected="one of them")
+    if sampling.half_life and model.prediction_time is None:
+        raise DefinitionError("`half_life` requires `prediction_time`", got=f"half_life={sampling.half_life!r}")
+    wrong = [name for name in sampling.named if task == "binary" and name not in ("true", "false", "0", "1")]
+    if wrong:
+        raise UnknownName.among("class", wrong[0], ["true", "false"], of="`class_weight`")

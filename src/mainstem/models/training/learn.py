@@ -25,13 +25,15 @@ from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
+from mainstem.models.training import queries
 from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
-from mainstem.models.training.prepared import Prepared
+from mainstem.models.training.prepared import IMMATURE, Prepared
 from mainstem.nodes.instants import instant_of
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import CLASSES, Model, Task
+from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.records import Measure
 
 BASELINE = "naive"
@@ -169,7 +171,7 @@ def _settings(final: Offered) -> dict[str, Any]:
 
 def _confusion(test: Examples, scores: Scores) -> tuple[tuple[int, ...], ...]:
     """Return how many test rows of each class (rows) were decided for each class (columns)."""
-    if test.task == "regression":
+    if test.task not in CLASSES:
         return ()
     matrix = confusion(test.y, scores)(np.ones(len(test)))
     return tuple(tuple(int(cell) for cell in row) for row in matrix)
@@ -216,10 +218,17 @@ def _evaluation(
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    if isinstance(model.target, Outcome):
+        young = prepared.rows[IMMATURE]
+        said["labels"] = f"mature {model.target.after} after the prediction; {young:,} younger examples are left out"
     if decided is not None:
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
     said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    if prepared.examples.sampling:
+        said["learned from"] = prepared.examples.sampling.said
+    if prepared.examples.queries is not None:
+        said["queries"] = queries.told(prepared.examples)
     if model.prediction_time is None:
         said["leaks"] = "not checked by time: the model has no `prediction_time`"
     return said

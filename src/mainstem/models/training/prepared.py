@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.errors import ModelError
+from mainstem.errors import ModelError, UnknownName
 from mainstem.models import splits
 from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
+from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
-from mainstem.models.training import suspects
+from mainstem.models.training import queries, suspects
 from mainstem.models.training.parts import Parts, parts_of
-from mainstem.nodes.hidden import GROUP, PART, SPLIT, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """`table` is the dataset with `_split`. `examples` are its labelled rows as numbers, and `parts` says which of them
-    a version is measured on."""
+    a version is measured on. `classes` names the scores, if there are several: classes or quantiles."""
 
     table: pa.Table
     examples: Examples
@@ -77,18 +78,25 @@ def prepare(
         found.y,
         times[known],
         task,
-        len(found.classes) if task == "multiclass" else 0,
+        len(found.classes) if task == "multiclass" else len(model.quantiles),
         model.seed,
         parts.groups,
         parts.validation,
         _weights(model, table, known),
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
+        quantiles=model.quantiles,
+        sampling=model.sampling,
+        class_weights=_class_weights(model, found.classes),
+        queries=None if model.query is None else _queries(model, table)[known],
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
+    named[_immature(table)] = IMMATURE
     rows = {"examples": len(table), **_counted(named)}
-    prepared = Prepared(_with_split(table, named), examples, parts, found.classes, rows)
+    rows |= {IMMATURE: int((named == IMMATURE).sum())} if MATURE in table.column_names else {}
+    classes = tuple(map(label_of, model.quantiles)) if model.quantiles else found.classes
+    prepared = Prepared(_with_split(table, named), examples, parts, classes, rows)
     _both_classes(prepared.train, found.classes)
     _several_classes(prepared.test, found.classes)
     suspects.refuse(prepared.train, inputs, model.assume_known)
@@ -100,7 +108,9 @@ def split_of(model: Model, task: Task, table: pa.Table, key: Sequence[str] = ())
     import pyarrow as pa
 
     _, found, parts = _parted(model, task, table, key, enough=False)
-    return pa.array(parts.named(len(table), np.flatnonzero(found.known)), pa.string())
+    named = parts.named(len(table), np.flatnonzero(found.known))
+    named[_immature(table)] = IMMATURE
+    return pa.array(named, pa.string())
 
 
 def _parted(
@@ -111,16 +121,39 @@ def _parted(
     If `enough`, raises `ModelError` if the rows are not sufficient for training.
     """
     times, timed = _times(model, table)
-    found = (labels if enough else labels_of)(_nulled(table, ~timed), task)
+    asked = _queries(model, table)
+    unlabelled = ~timed | _immature(table) | (asked == NO_QUERY)
+    found = (labels if enough else labels_of)(_nulled(table, unlabelled), task)
     own = times[found.known]
+    if model.query is not None:
+        own = queries.latest_of(own, asked[found.known])
+        times = times.copy()
+        times[found.known] = own
     # Keys that repeat are groups of tables without time; by time, a later row of a key is a later example.
     grouped = [GROUP] if model.groups is not None else [] if splits.is_timed(own) else list(key)
-    groups = _groups(table.select(grouped))
+    groups = _groups(table.select(grouped)) if model.query is None or model.groups is not None else asked
+    if model.query is not None and groups is not None:
+        queries.whole(groups[found.known], asked[found.known], "groups")
     given = None if model.split is None else table[PART].filter(_mask(found.known)).to_pylist()
     parts = parts_of(
         model, own, found.y, groups=None if groups is None else groups[found.known], given=given, enough=enough
     )
+    if model.query is not None and model.split is not None:
+        numbers = np.unique(parts.named(len(table), np.flatnonzero(found.known)).astype(str), return_inverse=True)[1]
+        queries.whole(numbers[found.known], asked[found.known], "split")
     return times, found, parts
+
+
+NO_QUERY = -1
+"""The number of a row without a query. It is unlabelled: nothing is ranked with it."""
+
+
+def _queries(model: Model, table: pa.Table) -> NDArray[np.int64]:
+    """Return the number of each row's query; of other tasks, 0."""
+    if model.query is None:
+        return np.zeros(len(table), np.int64)
+    codes = table[QUERY].combine_chunks().dictionary_encode().indices.fill_null(NO_QUERY)
+    return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[np.float64] | None:
@@ -140,11 +173,26 @@ def _weights(model: Model, table: pa.Table, known: NDArray[np.intp]) -> NDArray[
     return np.asarray(found / found.mean())
 
 
+def _class_weights(model: Model, classes: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the declared weight of each class; 1 for one that is not named. Raises `UnknownName`."""
+    named = model.sampling.named
+    if model.task != "multiclass" and len(classes) == 2 and set(classes) <= {"0", "1", "true", "false"}:
+        same = {"false": classes[0], "0": classes[0], "true": classes[1], "1": classes[1]}
+        named = {same.get(name, name): weight for name, weight in named.items()}
+    for name in named:
+        if name not in classes:
+            raise UnknownName.among("class", name, classes, of="`class_weight`")
+    return tuple(named.get(each, 1.0) for each in classes) if named else ()
+
+
 def _counted(named: NDArray[np.object_]) -> dict[str, int]:
     found = {kind: int((named == kind).sum()) for kind in KINDS}
     crossed = int(np.char.startswith(named.astype(str), splits.FOLD).sum())
     return found | ({"cross-validated": crossed} if crossed else {})
 
+
+IMMATURE = "immature"
+"""The `_split` of a row whose outcome may still come. A true one is left out too: the false ones of its days lack."""
 
 KINDS = ("train", "gap", "test", "unlabelled")
 """The values of `_split` beside folds. Rows in the gap are labelled, but belong to neither side."""
@@ -180,8 +228,15 @@ def _times(model: Model, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np
     return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), timed
 
 
+def _immature(table: pa.Table) -> NDArray[np.bool_]:
+    """Return which rows are too young for a label."""
+    if MATURE not in table.column_names:
+        return np.zeros(len(table), bool)
+    return ~np.asarray(table[MATURE].fill_null(False).to_numpy(), bool)
+
+
 def _nulled(table: pa.Table, rows: NDArray[np.bool_]) -> pa.ChunkedArray:
-    """Return the target with null for `rows`: a row without a prediction time is not an example."""
+    """Return the target with null for `rows`: those without a prediction time, or too young for a label."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -12,11 +12,11 @@ from mainstem.errors import LeakError
 from mainstem.models.data.columns import split_inputs
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.metrics import METRICS
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import InputColumn
 
 SUSPICIOUS = 0.995
-"""From this value on, a rank correlation (regression) or an area under the ROC curve of one input is a
+"""From this value on, a rank correlation (numbers) or an area under the ROC curve of one input is a
 suspected leak."""
 
 FEWEST_ROWS = 200
@@ -84,7 +84,7 @@ def _means(codes: Codes, targets: NDArray[np.float64], bins: int) -> NDArray[np.
 
 
 def _strength(task: Task, y: NDArray[Any], guess: Scores) -> float:
-    if task == "regression":
+    if task not in CLASSES:
         return _rank_correlation(y, guess[:, 0])
     if task == "binary":
         return METRICS["roc_auc"].value(y, guess[:, 0])
@@ -110,4 +110,7 @@ _MEASURE: dict[Task, str] = {
     "binary": "area under the ROC curve",
     "multiclass": "area under the ROC curve of the hardest class",
     "regression": "rank correlation",
+    "count": "rank correlation",
+    "quantile": "rank correlation",
+    "ranking": "rank correlation",
 }

@@ -19,13 +19,13 @@ from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
-from mainstem.models.metrics import Metric, metric
+from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
 from mainstem.models.training.learn import Made, learn
-from mainstem.models.training.prepared import Prepared, prepare, task_of
+from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
 from mainstem.models.versions.report import headline
 from mainstem.nodes.hidden import SPLIT, TARGET
 from mainstem.nodes.models import Task
@@ -119,7 +119,7 @@ def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
     candidates(blueprint.model.candidates or ())
-    return task, metric(blueprint.model.metric or DEFAULT_METRIC[task], task)
+    return task, judge_of(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +183,8 @@ def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> di
 
 
 def _unlabelled(prepared: Prepared) -> list[str]:
-    count = prepared.rows["unlabelled"]
-    return [f"{count:,} unlabelled"] if count else []
+    counts = {"unlabelled": prepared.rows["unlabelled"], "not mature": prepared.rows.get(IMMATURE, 0)}
+    return [f"{count:,} {what}" for what, count in counts.items() if count]
 
 
 def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context: Context) -> Manifest:

@@ -16,12 +16,13 @@ from mainstem.errors import ModelError
 from mainstem.models.artifact.manifest import EARLIER, MODEL, Manifest, read
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
+from mainstem.models.data.quantiles import level_of, packed
 from mainstem.models.evaluation.comparison import days
 from mainstem.models.metrics import difference, measure, metric
 from mainstem.models.splits import FOLD
 from mainstem.models.versions.report import interval, spoken
-from mainstem.nodes.hidden import GROUP, SPLIT, TARGET, T
-from mainstem.nodes.models import Task
+from mainstem.nodes.hidden import GROUP, QUERY, SPLIT, TARGET, T
+from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.ports import Relation, Session
 
@@ -151,7 +152,7 @@ def _dataset(opened: Session, champion: ModelVersion, challenger: ModelVersion) 
 
 def _needed(dataset: ibis.Table, *versions: ModelVersion) -> Sequence[str]:
     inputs = [column.name for version in versions for column in version.inputs]
-    return list(dict.fromkeys([*inputs, T, TARGET, SPLIT, *({GROUP} & set(dataset.columns))]))
+    return list(dict.fromkeys([*inputs, T, TARGET, SPLIT, *({GROUP, QUERY} & set(dataset.columns))]))
 
 
 def _scores(root: Path, version: ModelVersion, manifest: Manifest, rows: pa.Table, column: str) -> NDArray[np.float64]:
@@ -178,18 +179,29 @@ def _file(manifest: Manifest, part: str | None) -> str:
 
 def _groups(rows: pa.Table) -> Any:
     times = np.asarray(rows[T].cast("int64").fill_null(0).to_numpy())
+    if QUERY in rows.column_names and GROUP not in rows.column_names:
+        return _codes(rows[QUERY])
     if GROUP in rows.column_names:
-        codes = rows[GROUP].combine_chunks().dictionary_encode().indices.fill_null(-1)
-        return days(times) if days(times) is not None else np.asarray(codes.to_numpy(zero_copy_only=False))
+        return days(times) if days(times) is not None else _codes(rows[GROUP])
     return days(times)
 
 
-def _labels(rows: pa.Table, version: ModelVersion) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the target as the class numbers of `version`."""
+def _codes(column: Any) -> NDArray[Any]:
+    codes = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
+    return np.asarray(codes.to_numpy(zero_copy_only=False))
+
+
+def _labels(rows: pa.Table, version: ModelVersion) -> NDArray[np.float64]:
+    """Return what metrics compare scores with: values, or the class numbers of `version`."""
     import pyarrow as pa
 
     task: Task = version.task  # type: ignore[assignment]
-    if task == "regression":
-        return np.asarray(rows[TARGET].cast(pa.float64()).to_numpy(), float)
+    if task not in CLASSES:
+        target = rows[TARGET]
+        target = target.cast(pa.int8()) if pa.types.is_boolean(target.type) else target
+        values = np.asarray(target.cast(pa.float64()).to_numpy(), float)
+        if task == "ranking":
+            return np.column_stack([values, _codes(rows[QUERY])])
+        return packed(values, [level_of(name) for name in version.classes]) if task == "quantile" else values
     number = {name: index for index, name in enumerate(version.classes)}
     return np.array([number[name] for name in rows[TARGET].cast(pa.string()).to_pylist()], float)

@@ -89,6 +89,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name, found in card["metrics"].items():
         yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {number(found['baseline'])}"
     yield from _decided(card)
+    yield from _reached(card["evaluated"] or {})
     yield ""
     yield f"  {'candidate':<20} {'mean':<12} folds"
     for name, scores in card["folds"].items():
@@ -114,6 +115,16 @@ def setting(value: Any) -> str:
     if isinstance(value, Mapping):  # of a member of an ensemble
         return "(" + ", ".join(f"{name} {setting(each)}" for name, each in value.items()) + ")"
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _reached(evaluated: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how often targets are at or below each quantile, and between the ends."""
+    found = evaluated.get("reached", ())
+    if found:
+        yield ""
+        yield f"  {'targets':<20} {'share (95 % interval)':<26} aim"
+    for each in found:
+        yield f"  {each['label']:<20} {interval(_measure(each['share'])):<26} {number(each['level'])}"
 
 
 def _decided(card: Mapping[str, Any]) -> Iterator[str]:

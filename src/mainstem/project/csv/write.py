@@ -61,8 +61,10 @@ def _refuse_task(file: Path, target: Column, task: Task | None) -> None:
     got = expected = ""
     if task == "binary" and target.distinct != 2 and target.type != "boolean":
         got, expected = f"{target.distinct:,} distinct values", "two"
-    if task == "regression" and target.type not in ("int64", "float64"):
+    if task in ("regression", "count") and target.type not in ("int64", "float64"):
         got, expected = target.type, "numbers"
+    if task in ("quantile", "ranking"):
+        got, expected = f"task={task!r}", "a task of one number or class for each row"
     if expected:
         raise ModelError(
             f"the target is not one of the task {task!r}",

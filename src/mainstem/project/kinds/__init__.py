@@ -8,6 +8,7 @@ from mainstem.planning.kinds import Kinds
 from mainstem.project.kinds.base import Log, NodeKind
 from mainstem.project.kinds.endpoint import EndpointKind
 from mainstem.project.kinds.model import ModelKind
+from mainstem.project.kinds.sink import SinkKind
 from mainstem.project.kinds.source import CollectedKind
 from mainstem.project.kinds.stream import StreamKind
 from mainstem.project.kinds.table import TableKind
@@ -17,5 +18,7 @@ __all__ = ["KINDS", "Log", "NodeKind", "NodeKinds"]
 
 NodeKinds = Kinds[NodeKind[Any]]
 
-KINDS: NodeKinds = Kinds(CollectedKind(), StreamKind(), TableKind(), ViewKind(), ModelKind(), EndpointKind())
+KINDS: NodeKinds = Kinds(
+    CollectedKind(), StreamKind(), TableKind(), ViewKind(), ModelKind(), EndpointKind(), SinkKind()
+)
 """The registry. A package adds a type of node by `KINDS.register(…)`."""

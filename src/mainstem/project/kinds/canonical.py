@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
@@ -15,6 +15,7 @@ from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDeman
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
 from mainstem.nodes.models import USUAL_TEST, Model
+from mainstem.nodes.outcomes import Outcome, condition_of
 from mainstem.nodes.verbs import Verb
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"slices": _value(node.slices)} if node.slices else {}
     later |= {"tune": node.tune} if node.tune is not None else {}
     later |= {"ensemble": node.ensemble} if not node.ensemble else {}
+    later |= {"quantiles": list(node.quantiles)} if node.quantiles else {}
+    later |= {"sampling": _value(astuple(node.sampling))} if node.sampling else {}
     later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}
@@ -91,8 +94,16 @@ def resolved(node: Model, examples: ibis.Table) -> list[str]:
     """Return a model's prediction time and target as resolved expressions, independent of how they are written."""
     from mainstem.nodes.expressions import resolve_column
 
-    values = [("", node.prediction_time), ("", node.target), ("groups ", node.groups), ("split ", node.split)]
-    values.append(("weight ", node.weight))
+    target = node.target
+    within = f"within {target.micros} " if isinstance(target, Outcome) else ""
+    values = [
+        ("", node.prediction_time),
+        (within, condition_of(target)),
+        ("groups ", node.groups),
+        ("split ", node.split),
+        ("weight ", node.weight),
+        ("query ", node.query),
+    ]
     return [name + of_expression(resolve_column(examples, value)) for name, value in values if value is not None]
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
+from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import predictions_of
 from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
-from mainstem.nodes.endpoints import Endpoint, Performance
+from mainstem.nodes.endpoints import Endpoint, Performance, Value
+from mainstem.nodes.hidden import visible
+from mainstem.nodes.models import CLASSES
 from mainstem.nodes.offers import Candidates
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -45,6 +48,8 @@ class EndpointKind(NodeKind[Endpoint]):
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
             _check_task(graph, name, node, model)
+            _check_outcomes(graph, name, node)
+            _check_values(graph, name, node)
             if (policy := policy_of(graph, name)) is not None:
                 check_latency(policy, node.latency)
             if (choices := choices_of(graph, name)) is not None:
@@ -66,7 +71,36 @@ class EndpointKind(NodeKind[Endpoint]):
         yield from due("attribute", judged, "none")
 
     def log(self, name: str) -> Log:
-        return Log(predictions_of(name), f"predictions.{name}")
+        return Log(predictions_of(name), f"predictions.{name}", (Log(outcomes_of(name), outcomes_table(name)),))
+
+
+def _check_values(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse monitors of the value of decisions that have none."""
+    rules = [rule for rule in node.monitors if isinstance(rule, Value)]
+    if len(rules) > 1:
+        what = "an endpoint values its decisions in one way"
+        raise DefinitionError(what, where=graph[name].where, got="several ms.value(…)", expected="one")
+    for rule in rules:
+        from mainstem.monitoring.worth import check_value
+
+        check_value(graph, name, rule)
+
+
+def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse a column of ids that the examples do not have, or that is not a text."""
+    if node.outcomes_by is None:
+        return
+    examples = graph.name_of(node.model.examples)
+    schema = visible(graph[examples].schema or {})
+    if node.outcomes_by not in schema:
+        raise UnknownName.among("column", node.outcomes_by, schema, of=repr(examples), where=graph[name].where)
+    if not schema[node.outcomes_by].lstrip("!").startswith("string"):
+        raise SchemaError(
+            "`outcomes_by` must be a column with ids of predictions",
+            where=graph[name].where,
+            got=f"{node.outcomes_by!r} of type {schema[node.outcomes_by]}",
+            expected="a column of texts",
+        )
 
 
 def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
@@ -74,7 +108,7 @@ def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
     from mainstem.models.training.blueprint import task_at_load
 
     task = task_at_load(graph, model)
-    if node.threshold is not None and task != "regression" and not 0 < node.threshold < 1:
+    if node.threshold is not None and task in CLASSES and not 0 < node.threshold < 1:
         raise DefinitionError(
             "`threshold` must be a probability",
             where=graph[name].where,
@@ -99,10 +133,12 @@ def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:
 
 def _judge(name: str, outlook: Outlook) -> Reason | None:
     if outlook.situation.pending.get(name, 0) > 0 and name in outlook.release.endpoints:
-        return Reason("new predictions")
+        return Reason("new predictions or outcomes")
     if f"predictions.{name}" not in outlook.release.tables:
         return None
     if name in outlook.situation.awaiting:
         return Reason("an accepted finding must be verified")
+    if name in outlook.situation.maturing:
+        return Reason("outcomes have matured")
     examples = outlook.inputs(name, "monitor")
     return examples and Reason(f"outcomes may have arrived: {examples.text}", examples.if_changed)

@@ -11,7 +11,7 @@ from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.features import FeatureView, ViewUse, use
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
     *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
+    "quantiles",
+    "query",
+    "sampling",
 )
 
 
@@ -48,22 +51,25 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.keys import check_keys
-        from mainstem.models.metrics import alone, metric, own
+        from mainstem.features.targets import check_outcome
+        from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
-        from mainstem.models.training.declared import check_candidates, check_monotone, check_weight
+        from mainstem.models.training.declared import check_candidates, check_monotone, check_sampling, check_weight
 
         metrics: dict[str, Any] = {}
         for name, node in graph.of(Model).items():
             try:
+                check_outcome(graph, name)
                 task = task_at_load(graph, name)
                 check_candidates(node, task)
                 check_monotone(graph, name)
                 check_weight(graph, name)
+                check_sampling(node, task)
                 if node.own_metric is not None:
                     alone(node.own_metric, metrics)
                     own(node.own_metric, task)
                 elif node.metric is not None:
-                    metric(node.metric, task)
+                    judge_of(node.metric, task)
                 _check_report(graph, name, node, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
@@ -73,7 +79,8 @@ class ModelKind(NodeKind[Model]):
         check_fallbacks(graph)
 
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
-        return due("train", _reason(name, node, outlook), "model")
+        reason = _reason(name, node, outlook)
+        return due("train", reason, "model", () if reason is None else _task(name, node, outlook.graph))
 
 
 def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
@@ -86,13 +93,31 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
             "`threshold` of a model requires a binary task",
             got=f"{name!r} is {task}",
             expected="a target that is true or false",
-            hint="an endpoint's `threshold` decides by a value" if task == "regression" else None,
+            hint="an endpoint's `threshold` decides by a value" if task not in CLASSES else None,
+        )
+    if node.slices and task == "ranking":
+        raise DefinitionError(
+            "`slices` of a ranking are not measured: rows are judged together", got=f"slices={node.slices!r}"
         )
     if node.slices:
         inputs = [column.name for column in inputs_of(retrieval_of(graph, name).columns, {})]
         for each in (column for crossing in node.slices for column in crossing):
             if each not in inputs:
                 raise UnknownName.among("input of the model in `slices`", each, inputs)
+
+
+def _task(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
+    """Return the task, and why it is that one, in words; nothing of a model whose examples have no types yet."""
+    from mainstem.models.training.blueprint import target_at_load, task_at_load
+
+    if node.task is not None:
+        by = "`quantiles` declares" if node.quantiles else "`query` declares" if node.query is not None else "declared"
+        return (f"the task is {node.task}, as {by}",)
+    if not graph[graph.name_of(node.examples)].schema:
+        return ()
+    kind = target_at_load(graph, name)
+    other = '; task="count" learns whole numbers from 0 on' if kind.is_integer() else ""
+    return (f"the task is {task_at_load(graph, name)}, from the type of the target ({kind}){other}",)
 
 
 def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:

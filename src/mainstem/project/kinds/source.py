@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Source)
 _ASIDE = (
     *("known", "limits", "contract", "write", "lag", "deleted", "tls", "storage"),
     *("from_", "servers", "settings", "registry", "start", "expired"),
-    *("auth", "method", "body", "next", "follow", "depth"),
+    *("auth", "method", "body", "next", "follow", "depth", "resource"),
 )
 """What is not part of a fingerprint as it is declared: how a source is reached or judged, not what its rows are."""
 
@@ -94,6 +94,8 @@ def _later(node: Source, table: ibis.Table) -> list[str]:
     posted = [canonical(getattr(node, "body", None) or {})] if getattr(node, "method", "GET") == "POST" else []
     ways = [str(getattr(node, name, None)) for name in ("next", "follow", "depth")]
     posted += [canonical(ways)] if ways[:2] != ["None", "None"] else []
+    resource = getattr(node, "resource", None)
+    posted += [] if resource is None else [f"{resource.section}.{resource.name}"]
     return (["merge"] if getattr(node, "merges", False) else []) + marks + posted
 
 

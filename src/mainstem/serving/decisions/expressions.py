@@ -96,12 +96,20 @@ def _value(name: str, value: Deferred, row: ibis.Table, where: str, condition: b
 
 
 def _classes(value: ibis.Value, where: str) -> list[str]:
-    """Return the classes whose scores an expression reads. Raises `SchemaError` for another use of `_.scores`."""
+    """Return the classes or quantiles whose scores an expression reads.
+
+    Raises `SchemaError` for another use of `_.scores`.
+    """
     gets = [get for get in value.op().find(ops.MapGet) if _is_scores(get.arg)]
     names = [get.key.value for get in gets if isinstance(get.key, ops.Literal)]
+    names += [get.field for get in value.op().find(ops.StructField) if _is_scores(get.arg)]
     uses = [node for node in value.op().find(ops.Node) if any(map(_is_scores, node.args))]
     if len(names) < len(set(uses)):
-        raise SchemaError("`_.scores` is used in another way", where=where, expected='_.scores["CLASS"]')
+        raise SchemaError(
+            "`_.scores` is used in another way",
+            where=where,
+            expected='_.scores["CLASS"], or _.scores.q90 of a model of quantiles',
+        )
     return names
 
 
@@ -115,6 +123,8 @@ def _rewritten(value: ibis.Value, table: ibis.Table) -> ibis.Value:
     def replace(node: Any, changed: Any) -> Any:
         if isinstance(node, ops.MapGet) and _is_scores(node.arg):
             return table[flat(node.key.value)].op()
+        if isinstance(node, ops.StructField) and _is_scores(node.arg):
+            return table[flat(node.field)].op()
         if isinstance(node, ops.Field):
             return node if node.name == SCORES else table[node.name].op()
         return node.__recreate__(changed) if changed else node

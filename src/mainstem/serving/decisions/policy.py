@@ -12,6 +12,7 @@ import ibis
 from mainstem.errors import DefinitionError, SchemaError, Unavailable, close_matches
 from mainstem.features.retrieval import retrieval_of
 from mainstem.graph.fingerprint import digest
+from mainstem.models.data.quantiles import label_of
 from mainstem.models.training.blueprint import task_at_load
 from mainstem.nodes.decisions import Cheapest, Decide
 from mainstem.nodes.definition import Graph
@@ -107,7 +108,7 @@ def columns_of(graph: Graph, model: str, where: str) -> dict[str, str]:
     """
     retrieval = retrieval_of(graph, model)
     found = {**retrieval.request, **retrieval.columns}
-    score = {SCORES: "map<string, float64>"} if task_at_load(graph, model) == "multiclass" else {SCORE: "float64"}
+    score = score_types(graph, model)
     for name in score.keys() & found.keys():
         raise SchemaError(
             f"a request field or a feature of {model!r} has the name {name!r}, which is the score in `decide`",
@@ -115,6 +116,15 @@ def columns_of(graph: Graph, model: str, where: str) -> dict[str, str]:
             hint="give the column of the examples another name",
         )
     return {**found, **score}
+
+
+def score_types(graph: Graph, model: str) -> dict[str, str]:
+    """Return what a rule may read of the scores, with Ibis types: of quantiles all of them, and the median."""
+    task, node = task_at_load(graph, model), graph[model].node
+    if task == "quantile":
+        names = ", ".join(f"{label_of(level)}: float64" for level in getattr(node, "quantiles", ()))
+        return {SCORE: "float64", SCORES: f"struct<{names}>"}
+    return {SCORES: "map<string, float64>"} if task == "multiclass" else {SCORE: "float64"}
 
 
 def _cheapest(rule: Cheapest, columns: Mapping[str, str]) -> Policy:

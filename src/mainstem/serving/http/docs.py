@@ -46,7 +46,10 @@ def render(live: Live, project: str, base: str, *, locked: bool = False) -> str:
         _described(f"/features/{name}", schema, base, locked, view_says(view), None)
         for name, view, schema in views_of(live)
     ]
-    shown = {"endpoints": endpoints, "views": views, "streams": streams, "missing": live.missing}
+    outcomes = [
+        _described(f"/outcomes/{name}", taker.schema, base, locked, None, None) for name, taker in live.takers.items()
+    ]
+    shown = {"endpoints": endpoints, "outcomes": outcomes, "views": views, "streams": streams, "missing": live.missing}
     return template.render(project=project, locked=locked, **shown)
 
 

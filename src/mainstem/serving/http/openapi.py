@@ -32,6 +32,9 @@ def document(live: Live, title: str) -> dict[str, Any]:
         schema = _rows(ingest.schema, "events", {"backfill": {"type": "boolean", "default": False}})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
         paths[f"/events/{name}"]["post"]["parameters"] = [_IDEMPOTENCY]
+    for name, taker in live.takers.items():
+        schema = _rows(taker.schema, "outcomes", {})
+        paths[f"/outcomes/{name}"] = _post(f"Send outcomes of {name}; all are taken, or none.", schema, 202)
     for name, view, keys in views_of(live):
         schema = _rows(keys, "rows", {"time": _instant()})
         paths[f"/features/{name}"] = _post(view_says(view), schema, 200)

@@ -50,8 +50,10 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
 
 
 def shown(answer: Answer | Chosen) -> dict[str, Any]:
-    """Return an answer as JSON. A binary score is P(true). `decision` is present if the endpoint has a policy, or
-    the endpoint or the version a threshold."""
+    """Return an answer as JSON. A binary score is P(true); several scores are shown by name too.
+
+    `decision` is present if the endpoint has a policy, or the endpoint or the version a threshold.
+    """
     if isinstance(answer, Chosen):
         return {"id": answer.id, "time": iso(instant_of(answer.time)), **answer.shown()}
     found: dict[str, Any] = {
@@ -61,6 +63,7 @@ def shown(answer: Answer | Chosen) -> dict[str, Any]:
         **({} if answer.decision is None and answer.policy is None else {"decision": answer.decision}),
         **({} if answer.policy is None else {"values": answer.values, "policy": answer.policy}),
         **({} if answer.label is None else {"label": answer.label}),
+        **({} if not answer.scores else {"scores": answer.scores}),
         "features": answer.features,
     }
     return {**found, "flags": list(answer.flags)} if answer.flags else found

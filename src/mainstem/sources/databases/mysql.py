@@ -201,16 +201,16 @@ def _reading(node: Database, root: Path, sql: str) -> Iterator[Any]:
     except ImportError as error:
         raise missing("mysql", "pymysql") from error
     try:
-        connection: Any = pymysql.connect(**_settings(node, root), cursorclass=SSCursor)
+        connection: Any = pymysql.connect(**settings(node, root), cursorclass=SSCursor)
     except (pymysql.Error, OSError, RuntimeError) as error:
-        raise shut_out(node, _said(error)) from harmless(error)
+        raise shut_out(node, said(error)) from harmless(error)
     cursor = connection.cursor()
     try:
         cursor.execute(sql)
         yield cursor
     except (pymysql.Error, OSError) as error:
         lost = isinstance(error, OSError) or error.args[:1] in ((2013,), (2006,), (0,), (1053,), (1927,))
-        raise broken_off(node, _said(error)) if lost else refused(node, _said(error), sql) from harmless(error)
+        raise broken_off(node, said(error)) if lost else refused(node, said(error), sql) from harmless(error)
     finally:
         if cursor._result is not None:  # else it reads the rest of the rows before it is closed
             cursor._result.unbuffered_active = False
@@ -218,7 +218,8 @@ def _reading(node: Database, root: Path, sql: str) -> Iterator[Any]:
         connection.close()
 
 
-def _settings(node: Database, root: Path) -> dict[str, Any]:
+def settings(node: Database, root: Path) -> dict[str, Any]:
+    """Return the settings of a connection. Raises `SourceError` for a URL that is not as expected."""
     from pymysql.converters import encoders
 
     url = urlsplit(expand_url(node.url))
@@ -260,6 +261,6 @@ def _context(tls: Tls, root: Path) -> ssl.SSLContext:
     return made
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """Return the text of an error without its number."""
     return str(error.args[1] if len(error.args) > 1 else error).split("\n")[0]

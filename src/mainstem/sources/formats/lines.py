@@ -23,7 +23,7 @@ def skips(node: Files) -> bool:
 
 def skipped(reading: Reading, raw: Relation) -> None:
     """Note the lines of files that cannot be read as rows. With the contract `quarantine` they are set aside."""
-    from mainstem.sources.evolution import Unfit
+    from mainstem.sources.setaside import Unfit
 
     with reading.engine.session({"files": raw}) as session:
         session.fetch("SELECT count(*) FROM files")

@@ -13,8 +13,10 @@ from mainstem.errors import EngineError, SourceError
 from mainstem.masking import brief
 from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
+from mainstem.nodes.instants import INSTANT
 from mainstem.ports import Engine, RawFiles
 from mainstem.sources.formats.base import Format, Reading, batched, doubts
+from mainstem.sources.formats.instants import instants
 
 if TYPE_CHECKING:
     import ibis
@@ -61,7 +63,9 @@ class JsonFormat(Format):
             yield _Batch(reading, paths, "json", self._options(reading.node)).part()
 
     def introspect(self, node: Files, paths: tuple[str, ...], engine: Engine) -> Mapping[str, str]:
-        return _kept(_types(paths, "json", self._options(node), engine))
+        options = self._options(node)
+        found = _kept(_types(paths, "json", options, engine))
+        return {**found, **dict.fromkeys(instants(paths, options, engine, found), INSTANT)}
 
     def _options(self, node: Files) -> dict[str, Any]:
         """Return options with which every object tells its keys and types."""
@@ -79,6 +83,9 @@ class _Batch:
         self.natural = _types(reading.at(paths), format, options, reading.engine)
         first = reading.root / paths[0]
         self.empty = _without_values(first) if format == "parquet" else frozenset[str]()
+        texts = {n: type for n, type in _kept(self.natural).items() if self.shape.schema.get(n) != "string"}
+        is_json, at = format == "json", reading.at(paths)
+        self.instants = instants(at, options, reading.engine, texts) if is_json else frozenset[str]()
 
     def part(self) -> Part:
         from mainstem.sources.extraction import Part
@@ -112,6 +119,7 @@ class _Batch:
     def _found(self) -> dict[str, str]:
         """Return the types to compare. Values are converted to a declared type where that loses nothing."""
         node, found = self.reading.node, _kept(self.natural) | dict.fromkeys(self.empty, "null")
+        found |= dict.fromkeys(self.instants, INSTANT)
         declared = {n: type for n, type in (node.schema or {}).items() if n in found and node.policy(n) != "quarantine"}
         return {**found, **declared}
 

@@ -61,7 +61,7 @@ class Client:
             said.append(masked(f"{error.name()}: {error.str()}"))
             del said[:-5]
 
-        given = {name: _value(name, value, root) for name, value in node.settings.items()}
+        given = {name: setting(name, value, root) for name, value in node.settings.items()}
         config = {**DEFAULTS, "group.id": group, **given, **OWN, "error_cb": note}
         try:
             consumer = Consumer({**config, "bootstrap.servers": expand(node.servers)})
@@ -146,7 +146,7 @@ class Client:
         return SourceError(f"the topic {self.node.topic!r} does not exist", where=self.where, hint=near)
 
 
-def _value(name: str, text: str, root: Path) -> str:
+def setting(name: str, text: str, root: Path) -> str:
     """Return a setting of the client: variables expanded, and a path below the project's directory."""
     value = expand(text)
     is_path = name.endswith((".location", ".keytab")) and not value.startswith(("/", "probe"))

@@ -14,12 +14,13 @@ import pyarrow as pa
 from mainstem.errors import SourceError
 from mainstem.nodes.kafka import Kafka, part_type
 from mainstem.sources.arrow import arrow_schema, fit, from_records
-from mainstem.sources.evolution import Shape, Unfit
+from mainstem.sources.evolution import Shape
 from mainstem.sources.inference import type_of
 from mainstem.sources.kafka.client import Client
 from mainstem.sources.kafka.messages import Message, Undecodable, json_object, record_of
 from mainstem.sources.kafka.positions import Span
 from mainstem.sources.kafka.reading import Reader
+from mainstem.sources.setaside import Unfit
 
 if TYPE_CHECKING:
     from mainstem.sources.kafka.avro import Schemas
@@ -55,29 +56,28 @@ class Records:
 
     def _fitted(self, pairs: Pairs, convert: Callable[[Pairs, str], pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield a batch. What does not fit the schema is set aside as the message that it came in."""
-        before = len(self._shape.unfit)
         first, last = pairs[0][0], pairs[-1][0]
         origin = first.origin if first is last else f"{first.topic}, {len(pairs):,} messages"
-        try:
-            batch = convert(pairs, origin)
-        except SourceError:
-            for pair in pairs if len(pairs) > 1 else ():
-                convert([pair], pair[0].origin)  # raises the same error, with the message that it comes from
-            raise
-        self._name(pairs, before)
+        with self._shape.unfit.together() as new:
+            try:
+                batch = convert(pairs, origin)
+            except SourceError:
+                for pair in pairs if len(pairs) > 1 else ():
+                    convert([pair], pair[0].origin)  # raises the same error, with the message that it comes from
+                raise
+            self._name(pairs, new)
         yield batch
 
-    def _name(self, pairs: Pairs, before: int) -> None:
+    def _name(self, pairs: Pairs, new: list[Unfit]) -> None:
         """Replace the rows that this batch set aside by their messages."""
-        new = self._shape.unfit[before:]
         if not new:
             return
         found: dict[str, deque[Message]] = {}
         for message, record in pairs:
             found.setdefault(self._raw(record), deque()).append(message)
-        for number, unfit in enumerate(new, start=before):
+        for number, unfit in enumerate(new):
             message = found[unfit.raw].popleft()
-            self._shape.unfit[number] = Unfit(unfit.reason, message.origin, message.raw())
+            new[number] = Unfit(unfit.reason, message.origin, message.raw())
 
     def _raw(self, record: Mapping[str, Any]) -> str:
         if self._schemas is None:

@@ -14,6 +14,7 @@ from mainstem.nodes.sources import Source
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.kinds.api import ApiKind
 from mainstem.sources.kinds.database import DatabaseKind
+from mainstem.sources.kinds.dlt import DltKind
 from mainstem.sources.kinds.files import FilesKind
 from mainstem.sources.kinds.kafka import KafkaKind
 from mainstem.sources.kinds.web import WebKind
@@ -55,3 +56,4 @@ register(DatabaseKind())
 register(ApiKind())
 register(WebKind())
 register(KafkaKind())
+register(DltKind())

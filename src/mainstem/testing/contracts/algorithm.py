@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from mainstem.errors import DefinitionError
 from mainstem.models.algorithms import Algorithm, Choice, Estimator
+from mainstem.models.algorithms.naive import Naive
+from mainstem.models.algorithms.settings import USUAL
 from mainstem.models.artifact import export, gate
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.metrics import metric
-from mainstem.nodes.models import Task
+from mainstem.nodes.models import CLASSES, WIDE, Task
 from mainstem.testing import learning
 
 WIDTHS = {"both": (5, 2), "numbers": (5, 0), "texts": (0, 2)}
@@ -32,10 +34,10 @@ class AlgorithmContract:
     weighs = True
     rows = 600
 
-    @pytest.fixture(params=["binary", "multiclass", "regression"])
+    @pytest.fixture(params=get_args(Task))
     def task(self, request: pytest.FixtureRequest, algorithm: Algorithm) -> Task:
         found: Task = request.param
-        if found not in getattr(algorithm, "tasks", (found,)):
+        if found not in getattr(algorithm, "tasks", USUAL):
             pytest.skip(f"the algorithm does not learn the task {found!r}")
         return found
 
@@ -48,10 +50,12 @@ class AlgorithmContract:
         estimator = algorithm.fit(examples)
         held_out = learning.rows(300, seed=9, floats=floats, strings=strings)
         scores = run(session(_gated(estimator, examples, held_out)), held_out)
-        assert scores.shape == ((300, 3) if task == "multiclass" else (300,))
+        assert scores.shape == ((300, examples.classes) if task in WIDE else (300,))
         assert scores.dtype == np.float64
-        if task != "regression":
+        if task in CLASSES:
             assert ((scores >= 0) & (scores <= 1)).all()
+        if task == "quantile":
+            assert (np.diff(scores, axis=1) >= 0).all()
         if task == "multiclass":
             assert scores.sum(1) == pytest.approx(np.ones(300), abs=1e-5)
 
@@ -65,10 +69,8 @@ class AlgorithmContract:
             pytest.skip("the algorithm does not follow the inputs")
         train, test = learning.examples(task, 2 * self.rows), learning.examples(task, self.rows, seed=5)
         judge = metric(DEFAULT_METRIC[task])
-        rates = train.targets.mean(0)
-        naive = np.repeat(rates[None], len(test), axis=0)
-        blind = judge.value(test.y, naive if task == "multiclass" else naive[:, 0])
-        found = judge.value(test.y, algorithm.fit(train).scores(test.rows))
+        blind = judge.value(test.truth, np.asarray(Naive().fit(train).scores(test.rows)))
+        found = judge.value(test.truth, algorithm.fit(train).scores(test.rows))
         assert judge.sign * (found - blind) > 0.1 * abs(blind)
 
     def test_importances_are_shares(self, algorithm: Algorithm, task: Task) -> None:
@@ -112,10 +114,10 @@ class AlgorithmContract:
         if not self.weighs:
             pytest.skip("the algorithm does not use weights")
         examples = learning.examples(task, self.rows)
-        many = examples.y > np.median(examples.y) if task == "regression" else examples.y == examples.y.max()
+        many = examples.y == examples.y.max() if task in CLASSES else examples.y > np.median(examples.y)
         heavy = replace(examples, weights=np.where(many, 50.0, 1.0))
         plain, weighed = (np.asarray(algorithm.fit(each).scores(examples.rows)) for each in (examples, heavy))
-        if task == "multiclass":
+        if task in WIDE:
             plain, weighed = plain[:, -1], weighed[:, -1]
         assert weighed.mean() > plain.mean()
 

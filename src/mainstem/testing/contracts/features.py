@@ -26,7 +26,7 @@ from mainstem.testing.features import Interpreter, same, scaled
 from mainstem.testing.histories import NAMED, Case, History, a_million, are_apart, made_up
 from mainstem.testing.views import VIEWS, view_of
 
-HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "40"))
+HISTORIES = int(os.environ.get("MAINSTEM_HISTORIES", "20"))
 """The number of generated histories for each view."""
 
 BATCH = 150

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.hidden import visible, visible_names
 from mainstem.nodes.records import Binding, Release
 from mainstem.planning.outlook import OBSERVED, Situation
@@ -59,7 +60,8 @@ class Case:
             fingerprints={definition.name: definition.made_by for definition in self.graph},
             inputs={step.key: dict.fromkeys(self.graph.stored_inputs(step.node), 1) for step in steps},
         )
-        return Situation(release, observed=dict.fromkeys(self.nodes, "seen"))
+        sent = {d.name: Delivery(d.name, d.name, d.fingerprint, _snapshot(d.name)) for d in self.graph}
+        return Situation(release, observed=dict.fromkeys(self.nodes, "seen"), delivered=sent)
 
     def plan(self, graph: Graph, situation: Situation) -> Plan:
         """Return the steps that bring the branch to the state that the graph declares."""

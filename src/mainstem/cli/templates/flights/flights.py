@@ -8,6 +8,9 @@ from ibis import _
 import mainstem as ms
 
 WORLD = os.environ.get("WORLD_URL", "http://127.0.0.1:8111")  # `python world.py` offers it
+KAFKA = os.environ.get(
+    "WORLD_KAFKA"
+)  # the servers of a cluster whose topic has the departures, as `make demo KAFKA=1` has
 
 # ── collect: where data is, its key, when a row happened, and when each column becomes known ──────────────
 
@@ -71,6 +74,7 @@ departures = ms.stream(
     key="flight_id",
     time="departed_at",
     history="past_departures",
+    from_=ms.kafka(KAFKA, os.environ.get("WORLD_TOPIC", "departures")) if KAFKA else None,
     owner="data",
     description="Each departure when it happens, its delay in minutes.",
 )

@@ -1,6 +1,7 @@
 """Live a month again: every departure and every prediction, six hours at a time, against a running server.
 
     python simulate.py http://127.0.0.1:8100 --faulty
+    python simulate.py http://127.0.0.1:8100 --kafka 127.0.0.1:9092 --topic departures
 
 Events are sent with `"backfill": true`, so each counts as having arrived when it happened; predictions carry the
 time at which they would have been asked for. So 2013 is served as it would have been.
@@ -12,7 +13,9 @@ import argparse
 import http.client
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -54,8 +57,40 @@ class Server:
             raise SystemExit(f"POST {path} was answered with {answer.status}: {text.decode()[:500]}")
         return json.loads(text)
 
+    def taken(self) -> int:
+        """Return how many departures the server has taken from its topic."""
+        self.connection.request("GET", "/metrics", headers=self.headers)
+        text = self.connection.getresponse().read().decode()
+        counts = re.findall(r'^mainstem_topic_messages_total\{(?=.*"departures").*"event".*\} (\S+)$', text, re.M)
+        return int(sum(map(float, counts)))
+
     def close(self) -> None:
         self.connection.close()
+
+
+class Topic:
+    """Sends departures to a topic, each counting as having arrived when it happened."""
+
+    def __init__(self, servers: str, name: str, server: Server) -> None:
+        from confluent_kafka import Producer
+
+        self.name, self.server = name, server
+        self.producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True})
+        self.expected = server.taken()
+
+    def send(self, rows: Rows) -> None:
+        """Send rows, and wait until the server has taken them: predictions of the same hours come next."""
+        for row in rows:
+            headers = [("mainstem-backfill", b"true")]
+            self.producer.produce(self.name, json.dumps(row), row["origin"], headers=headers)
+            self.producer.poll(0)
+        self.producer.flush()
+        self.expected += len(rows)
+        end = time.monotonic() + 60
+        while self.server.taken() < self.expected:
+            if time.monotonic() > end:
+                raise SystemExit(f"the server has not taken all departures of the topic {self.name}")
+            time.sleep(0.01)
 
 
 def simulate(
@@ -66,19 +101,25 @@ def simulate(
     end: datetime = END,
     faulty: bool = False,
     key: str | None = None,
+    kafka: tuple[str, str] | None = None,
     report: Callable[[datetime, Sent], None] | None = None,
 ) -> Sent:
     """Post what happened in [start, end), span by span: the departures first, then the predictions asked for.
 
-    A prediction sees what had arrived before its own time, so how many a request carries changes none of them.
+    A prediction sees what had arrived before its own time, so how many a request carries changes none of them. With
+    `kafka`, servers and topic, the departures go to that topic, which the server reads.
     """
     events, asked = 0, 0
     departures = _by_span(world.departures(start, end, faulty=faulty), "departed_at")
     predictions = _by_span(world.predictions(start, end), "time")
     with closing(Server(url, key)) as server:
+        topic = Topic(*kafka, server) if kafka else None
         for span in sorted({*departures, *predictions}):
             if rows := departures.get(span):
-                server.post("/events/departures", {"events": rows, "backfill": True})
+                if topic is not None:
+                    topic.send(rows)
+                else:
+                    server.post("/events/departures", {"events": rows, "backfill": True})
                 events += len(rows)
             if rows := predictions.get(span):
                 server.post("/predict/arrivals", {"rows": rows})
@@ -114,10 +155,15 @@ def main() -> None:
     parser.add_argument("url", nargs="?", default="http://127.0.0.1:8100")
     parser.add_argument("--faulty", action="store_true", help="delays in seconds")
     parser.add_argument("--days", type=float, help="so many days only")
+    parser.add_argument("--kafka", metavar="SERVERS", help="send the departures to a topic")
+    parser.add_argument("--topic", default="departures", help="the topic (default: departures)")
     asked = parser.parse_args()
+    kafka = (asked.kafka, asked.topic) if asked.kafka else None
     end = START + timedelta(days=asked.days) if asked.days else END
     world, key = World(Path(__file__).parent), os.environ.get("MAINSTEM_KEY")
-    done = simulate(world, asked.url, end=end.astimezone(UTC), faulty=asked.faulty, key=key, report=_progress())
+    done = simulate(
+        world, asked.url, end=end.astimezone(UTC), faulty=asked.faulty, key=key, kafka=kafka, report=_progress()
+    )
     print(f"{done.events:,} departures and {done.predictions:,} predictions sent")
 
 

@@ -1,0 +1,61 @@
+"""Ibis' compiler to Spark SQL, with the meanings that the embedded engine has."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import sqlglot as sg
+import sqlglot.expressions as sge
+
+from mainstem.engines.spark.types import to_sql
+
+
+@cache
+def compiler() -> Any:
+    """Return the compiler. Ibis' own takes NaN for null, and counts null where no row fulfils a condition."""
+    import ibis
+    from ibis.backends.sql.compilers.base import NULL
+    from ibis.backends.sql.compilers.pyspark import PySparkCompiler
+    from ibis.backends.sql.datatypes import PySparkType
+
+    class Types(PySparkType):  # type: ignore[misc]
+        @classmethod
+        def from_ibis(cls, dtype: dt.DataType) -> Any:
+            return sge.DataType.build(to_sql(dtype), dialect="spark")
+
+    class Compiler(PySparkCompiler):  # type: ignore[misc]
+        __slots__ = ()
+        type_mapper = Types
+
+        def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
+            return arg.is_(NULL)
+
+        def visit_NotNull(self, op: Any, *, arg: Any) -> Any:
+            return arg.is_(sg.not_(NULL))
+
+        def visit_Least(self, op: Any, *, arg: Any) -> Any:
+            return self.f.least(*arg) if len(arg) > 1 else arg[0]
+
+        def visit_Greatest(self, op: Any, *, arg: Any) -> Any:
+            return self.f.greatest(*arg) if len(arg) > 1 else arg[0]
+
+        def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:
+            """Index from 0, or from the end if negative. A place beyond the list is null."""
+            place = self.cast(index, dt.int32)
+            if isinstance(op.index, ops.Literal):
+                return self.f.get(arg, place if op.index.value >= 0 else self.f.size(arg) + place)
+            return self.f.get(arg, self.if_(place < 0, self.f.size(arg) + place, place))
+
+        def visit_ArraySlice(self, op: Any, *, arg: Any, start: Any, stop: Any) -> Any:
+            return super().visit_ArraySlice(
+                op, arg=arg, start=self.cast(start, dt.int32), stop=None if stop is None else self.cast(stop, dt.int32)
+            )
+
+        def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
+            return self.f.count("*") if where is None else self.f.count_if(where)
+
+    _ = ibis.pyspark  # its import registers the options that the compiler looks at
+    return Compiler()

@@ -1,0 +1,234 @@
+"""Spark: the distributed engine. A session of Mainstem is a session of Spark with files and Arrow data as views."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from uuid import uuid4
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.engines.queries import teach
+from mainstem.engines.spark.compiler import compiler
+from mainstem.engines.spark.failures import explained
+from mainstem.engines.spark.queries import over, translated
+from mainstem.engines.spark.relations import handed_over, read
+from mainstem.engines.spark.starting import ALWAYS, start
+from mainstem.engines.spark.types import from_spark
+from mainstem.engines.spark.writing import written
+from mainstem.errors import EngineError
+from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
+
+if TYPE_CHECKING:
+    from ibis.backends import BaseBackend
+    from pyspark.sql import DataFrame, SparkSession
+
+Query: TypeAlias = "ibis.Table | str"
+
+
+class SparkEngine:
+    """Sessions on Spark, in UTC.
+
+    Parameters: `master` as Spark knows it (`local[*]`, `spark://…`, `yarn`, `k8s://…`), or `sc://HOST` for Spark
+    Connect; Spark's own `settings`; the `memory` of the driver; and a `directory` that Spark's workers can read, for
+    data that this process hands over.
+
+    CSV and JSON files of sources, and data of this process, are read by the embedded engine first and handed over as
+    Parquet, so that they have the same meaning on both engines.
+    """
+
+    dialect: ClassVar[str] = "spark"
+
+    def __init__(
+        self,
+        master: str = "local[*]",
+        settings: Mapping[str, str] | None = None,
+        memory: str | None = None,
+        directory: str | Path | None = None,
+    ) -> None:
+        self._master, self._settings, self._memory = master, dict(settings or {}), memory
+        self._directory = Path(directory or tempfile.gettempdir())
+        self._sessions: set[SparkEngineSession] = set()
+
+    @contextmanager
+    def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
+        """Open a session that sees `relations`. Raises `EngineError` if Spark cannot be started."""
+        spark = start(self._master, self._settings, self._memory)
+        handed = self._directory / f"handed-{uuid4().hex}"
+        session = SparkEngineSession(_apart(spark), handed)
+        self._sessions.add(session)
+        try:
+            for name, relation in relations.items():
+                session.add(name, relation)
+            yield session
+        finally:
+            self._sessions.discard(session)
+            session.close()
+
+    def interrupt(self) -> None:
+        """Cancel the jobs of all open sessions, from any thread."""
+        for session in tuple(self._sessions):
+            session.interrupt()
+
+
+class SparkEngineSession:
+    """One session of Spark and the relations it sees. `handed` is a directory for data that is handed to Spark."""
+
+    def __init__(self, spark: SparkSession, handed: Path) -> None:
+        self._spark, self._handed = spark, handed
+        self._tag = f"mainstem-{uuid4().hex}"
+        self._views: dict[str, str] = {}
+        self._feeds: list[Feed] = []
+        self._embedded = DuckdbEngine()
+        self._backend: BaseBackend | None = None
+
+    def add(self, name: str, relation: Relation) -> None:
+        """Make `relation` readable as `name`. Raises `EngineError` for a name that differs in case only."""
+        alike = next((each for each in self._views if each.lower() == name.lower()), name)
+        if alike != name:
+            raise EngineError(f"{name!r} and {alike!r} differ in case only", hint="rename one")
+        view = f"_r{uuid4().hex}"
+        with explained(name):
+            self._rows(relation).createOrReplaceTempView(view)
+        if before := self._views.get(name):
+            self._spark.catalog.dropTempView(before)
+        self._views[name] = view
+
+    def write(self, query: Query, target: Target) -> tuple[DataFile, ...]:
+        """Write the rows as Parquet files with the target's field ids, as many as Spark's tasks have.
+
+        With a partition, the rows of each file are of one part. Columns that the target does not have are left out. A
+        column that the query lacks raises `EngineError`.
+        """
+        sql = self._sql(query)
+        Path(target.directory).mkdir(parents=True, exist_ok=True)
+        with explained(sql), self._tagged():
+            return written(self._spark.sql(sql), target)
+
+    def fetch(self, query: Query) -> pa.Table:
+        sql = self._sql(query)
+        with explained(sql), self._tagged():
+            rows = self._spark.sql(sql)
+            found: pa.Table = rows.toArrow()
+        return found.cast(self._schema(query, rows).to_pyarrow())
+
+    def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
+        """Return the rows in batches. They are computed to files first, so that they need not fit the memory."""
+        sql = self._sql(query)
+        place = self._handed / uuid4().hex
+        with explained(sql), self._tagged():
+            found = self._spark.sql(sql)
+            found.write.parquet(str(place))
+        schema = self._schema(query, found).to_pyarrow()
+        files = sorted(place.rglob("*.parquet"))
+
+        def each() -> Iterator[pa.RecordBatch]:
+            for file in files:
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
+                    yield batch.cast(schema)
+
+        return pa.RecordBatchReader.from_batches(schema, each())
+
+    def schema(self, query: Query) -> ibis.Schema:
+        """Return an expression's own schema; for SQL, the schema that Spark reports."""
+        if isinstance(query, ibis.Expr):
+            return query.as_table().schema()
+        sql = self._sql(query)
+        with explained(sql):
+            return self._schema(query, self._spark.sql(sql))
+
+    def backend(self) -> BaseBackend:
+        """Return the Ibis backend over this session. It ends with the session."""
+        if self._backend is None:
+            for name, view in self._views.items():
+                if name.isidentifier():
+                    self._spark.table(view).createOrReplaceTempView(name)
+            self._backend = ibis.pyspark.connect(self._spark)
+        return self._backend
+
+    def interrupt(self) -> None:
+        """Cancel what the session computes, from any thread."""
+        for feed in self._feeds:
+            feed.cancel()
+        self._spark.interruptTag(self._tag)
+
+    def close(self) -> None:
+        for view in self._views.values():
+            self._spark.catalog.dropTempView(view)
+        shutil.rmtree(self._handed, ignore_errors=True)
+
+    @contextmanager
+    def _tagged(self) -> Iterator[None]:
+        self._spark.addTag(self._tag)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
+        finally:
+            self._spark.removeTag(self._tag)
+
+    # ── relations ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _rows(self, relation: Relation) -> DataFrame:
+        match relation:
+            case Scan():
+                return self._scan(relation)
+            case RawFiles():
+                return self._raw(relation)
+            case pa.Table() | pa.RecordBatch():
+                return self._arrow(
+                    pa.Table.from_batches([relation]) if isinstance(relation, pa.RecordBatch) else relation
+                )
+            case pa.RecordBatchReader():
+                return self._arrow(relation)
+            case Feed():
+                self._feeds.append(relation)
+                return self._arrow(relation.reader())
+            case _:
+                expected = "a Scan, RawFiles, a Feed, a pyarrow.Table or a pyarrow.RecordBatchReader"
+                raise EngineError("the engine cannot read this input", got=type(relation).__name__, expected=expected)
+
+    def _scan(self, scan: Scan) -> DataFrame:
+        return read(self._spark, scan)
+
+    def _raw(self, raw: RawFiles) -> DataFrame:
+        with self._embedded.session({"raw": raw}) as session:
+            return self._arrow(session.batches("SELECT * FROM raw"))
+
+    def _arrow(self, data: pa.Table | pa.RecordBatchReader) -> DataFrame:
+        return handed_over(self._spark, data, self._handed)
+
+    # ── queries ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _sql(self, query: Query) -> str:
+        """Return Spark SQL of a query, and make data that the expression holds (`ibis.memtable`) readable."""
+        if isinstance(query, str):
+            with explained(query):
+                return translated(query, self._views)
+        expression = query.as_table()
+        for held in expression.op().find(ibis.expr.operations.InMemoryTable):
+            self.add(held.name, held.data.to_pyarrow(held.schema))
+        teach()
+        tree = compiler().to_sqlglot(expression)
+        return str(over(tree, self._views).sql(dialect=compiler().dialect))
+
+    def _schema(self, query: Query, rows: DataFrame) -> ibis.Schema:
+        if isinstance(query, str):
+            return ibis.schema({each.name: from_spark(each.dataType) for each in rows.schema.fields})
+        return query.as_table().schema()
+
+
+def _apart(spark: SparkSession) -> SparkSession:
+    """Return a session with views of its own, and the settings that results depend on."""
+    own = spark.newSession()
+    for name, value in ALWAYS.items():
+        own.conf.set(name, value)
+    return own

@@ -1,0 +1,214 @@
+"""Join outcomes to the predictions that they belong to. Each prediction has at most one.
+
+An outcome comes from a row of the examples, or from a client that sent it by the prediction's id. The client's counts.
+
+- A row of the examples belongs to the predictions with its key; with `outcomes_by=`, to the prediction whose id it has.
+- Of candidates, only what was chosen is in the log. A row belongs to it only if it has the chosen values.
+- Rows of one key that were scored for one instant with different request fields are alternatives. A row of the examples
+  belongs to the one that it equals.
+- Of several rows of the examples, the one whose prediction time is nearest counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import ibis
+
+from mainstem.features.instants import to_micros
+from mainstem.features.retrieval import Retrieval, retrieval_of
+from mainstem.features.targets import clock_of, is_mature, target_of
+from mainstem.nodes.decisions import Top
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.hidden import PREDICTION, QUERY, REQUEST, SENT, SEQ, T
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.outcomes import Outcome
+from mainstem.serving.decisions.choices import choices_of
+
+OUTCOME = "_outcome"
+"""The outcome of a prediction as float64, null if it is not known: not yet, or not as a number."""
+
+_TRUTH, _WHEN, _NAME, _PLACE, _GIVEN = "_truth", "_when", "_name", "_place", "_given"
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How outcomes of an endpoint are joined."""
+
+    graph: Graph
+    name: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        node = self.graph[self.name].node
+        assert isinstance(node, Endpoint)
+        return node
+
+    @property
+    def model(self) -> str:
+        return self.graph.name_of(self.endpoint.model)
+
+    @property
+    def examples(self) -> str:
+        return self.graph.name_of(self.endpoint.model.examples)
+
+    @property
+    def retrieval(self) -> Retrieval:
+        return retrieval_of(self.graph, self.model)
+
+    def joined(self, logged: ibis.Table, sent: ibis.Table | None) -> ibis.Table:
+        """Return rows of the log with their outcome. `sent` are the outcomes that clients sent."""
+        found = _beside(logged, self._of_examples(logged), _TRUTH, *self._query)
+        if sent is None:
+            return self._settled(found, found[_TRUTH], found[_TRUTH].notnull())
+        found = _beside(found, self._of_clients(logged, sent), _GIVEN)
+        # Where clients send outcomes, a prediction that none was sent for has none.
+        return self._settled(found, ibis.coalesce(found[_GIVEN], found[_TRUTH]), ibis.literal(True))
+
+    def counted(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
+        """Return one row: of how many ids that outcomes were sent for no prediction is logged (`unknown`), and how many
+        have several values (`corrected`)."""
+        ids = sent.group_by(PREDICTION).aggregate(values=sent[SENT].nunique())
+        names = _names(logged, self._is_one).select(_NAME).distinct()
+        rows = ids.left_join(names, [ids[PREDICTION] == names[_NAME]])
+        unknown, corrected = rows[_NAME].isnull().sum(), (rows["values"] > 1).sum()
+        return rows.aggregate(unknown=unknown.fill_null(0), corrected=corrected.fill_null(0))
+
+    def _settled(self, rows: ibis.Table, truth: Any, found: Any) -> ibis.Table:
+        """Return the rows with the outcome that is settled by now. `found` says whether silence means false."""
+        target = self.endpoint.model.target
+        value = truth
+        if isinstance(target, Outcome):
+            silent = found.ifelse(0.0, ibis.null("float64"))
+            value = is_mature(target, rows[T]).ifelse(truth.fill_null(silent), ibis.null("float64"))
+        return rows.mutate(**{OUTCOME: value}).drop(*({_TRUTH, _GIVEN} & set(rows.columns)))
+
+    # ── from the examples ────────────────────────────────────────────────────────────────────────────
+
+    def _of_examples(self, logged: ibis.Table) -> ibis.Table:
+        """Return `PREDICTION`, `_TRUTH` and the query of the predictions that a row of the examples belongs to."""
+        truths = self._truths()
+        by = self.endpoint.outcomes_by
+        key = tuple(getattr(self.graph[self.examples].node, "key", ()))
+        if by is not None:
+            names = _names(logged, self._is_one)
+            rows = names.inner_join(truths, [names[_NAME] == truths[_of(by)]])
+            rows = logged.inner_join(rows, PREDICTION)
+        elif key:
+            alone = self._alone(logged, key)
+            rows = alone.inner_join(truths, [alone[k] == truths[_of(k)] for k in key])
+            rows = rows.filter(rows[_PLACE] | self._equal(rows, self._others(key)))
+        else:  # nothing says which example a prediction is of
+            rows = logged.inner_join(truths, ibis.literal(False))
+        rows = rows.filter(self._equal(rows, sorted(self._chosen)))
+        apart = (to_micros(rows[_WHEN]) - to_micros(rows[T])).abs()
+        order = [rows[_TRUTH].isnull(), apart, rows[_WHEN].desc(), rows[_TRUTH].desc()]
+        nearest = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
+        rows = rows.mutate(**{_PLACE: nearest})
+        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _TRUTH, *self._query)
+
+    @property
+    def _query(self) -> dict[str, Any]:
+        """The query of a row of the examples, by the name `QUERY`, if the model ranks the rows of queries."""
+        query = self.endpoint.model.query
+        return {} if query is None else {QUERY: resolve_column(self._read, query)}
+
+    @property
+    def _read(self) -> Any:
+        return self.graph[self.examples].read
+
+    def _truths(self) -> ibis.Table:
+        """Return the examples: key, request fields and outcome, as `_of_NAME`, `_TRUTH` and `_WHEN`."""
+        model, definition = self.endpoint.model, self.graph[self.examples]
+        read = self._read
+        written: Any = target_of(read, model)
+        if isinstance(model.target, Outcome):  # what has not happened is told by the time that passed
+            written = written.fill_null(False)
+        # The log keeps one number per prediction: classes are not compared with it.
+        truth = ibis.null("float64") if written.type().is_string() else written.cast("float64")
+        clock = clock_of(self.graph, self.model)
+        when = ibis.null(INSTANT) if clock is None else resolve_column(read, clock).cast(INSTANT)
+        fields = dict.fromkeys((*getattr(definition.node, "key", ()), *self.retrieval.request))
+        by = self.endpoint.outcomes_by
+        fields |= {} if by is None else {by: None}
+        types = self.retrieval.request
+        columns = {_of(n): read[n].cast(types[n]) if n in types else read[n] for n in fields}
+        return read.select(**columns, **{_TRUTH: truth, _WHEN: when}, **self._query)
+
+    def _alone(self, logged: ibis.Table, key: tuple[str, ...]) -> ibis.Table:
+        """Return the log with `_PLACE`: whether rows of the same key and instant have the same request fields."""
+        texts = [logged[n].cast("string").fill_null("␀") for n in self._others(key)]
+        if not texts:
+            return logged.mutate(**{_PLACE: ibis.literal(True)})
+        text: Any = reduce(lambda one, other: one + "␞" + other, texts)
+        together = ibis.window(group_by=[*(logged[k] for k in key), logged[T]])
+        return logged.mutate(**{_PLACE: text.min().over(together) == text.max().over(together)})
+
+    def _others(self, key: tuple[str, ...]) -> list[str]:
+        """Return the request fields that may tell alternatives apart."""
+        return [name for name in self.retrieval.request if name not in {*key, *self._chosen}]
+
+    def _equal(self, rows: ibis.Table, names: list[str]) -> ibis.Value:
+        """Return whether logged request fields have the values of the example."""
+        found: list[Any] = [ibis.literal(True)]
+        for name in names:
+            logged, given = rows[name], rows[_of(name)]
+            same = logged.identical_to(given)
+            if logged.type().is_floating():
+                same = same | ((logged - given).abs() <= 1e-9 + 1e-6 * given.abs()).fill_null(False)
+            found.append(same)
+        return ibis.and_(*found)
+
+    @property
+    def _chosen(self) -> frozenset[str]:
+        """The request fields that candidates bring."""
+        choices = choices_of(self.graph, self.name)
+        return frozenset() if choices is None else choices.plan.fields
+
+    @property
+    def _is_one(self) -> bool:
+        """Whether an answer has one prediction, so that its id names it."""
+        return not isinstance(self.endpoint.decide, Top)
+
+    # ── from clients ─────────────────────────────────────────────────────────────────────────────────
+
+    def _of_clients(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
+        """Return `PREDICTION` and `_GIVEN` of the predictions that clients sent an outcome for."""
+        newest, names = _newest(sent), _names(logged, self._is_one)
+        rows = names.inner_join(newest, _NAME)
+        # An id of a prediction counts before one of its answer.
+        order = [rows[_NAME] != rows[PREDICTION], rows[_GIVEN]]
+        first = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
+        rows = rows.mutate(**{_PLACE: first})
+        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _GIVEN)
+
+
+def _of(name: str) -> str:
+    return f"_of_{name}"
+
+
+def _beside(rows: ibis.Table, found: ibis.Table, *columns: str) -> ibis.Table:
+    """Return rows with columns of those that have the same prediction."""
+    other = found.rename(_found=PREDICTION)
+    return rows.left_join(other, [rows[PREDICTION] == other["_found"]]).select(*rows.columns, *columns)
+
+
+def _names(logged: ibis.Table, is_one: bool) -> ibis.Table:
+    """Return the ids that name each prediction: its own, and that of its answer if it is the answer's only one."""
+    own = logged.select(PREDICTION, **{_NAME: logged[PREDICTION]})
+    if not is_one or REQUEST not in logged.columns:
+        return own
+    answered = logged.filter(logged[REQUEST].notnull())
+    return own.union(answered.select(PREDICTION, **{_NAME: answered[REQUEST]}))
+
+
+def _newest(sent: ibis.Table) -> ibis.Table:
+    """Return the last outcome of each id, as `_NAME` and `_GIVEN`."""
+    latest = sent.group_by(PREDICTION).aggregate(**{_GIVEN: sent[SENT].argmax(sent[SEQ])})
+    value = latest[_GIVEN]
+    given = ibis.null("float64") if value.type().is_string() else value.cast("float64")
+    return latest.select(**{_NAME: latest[PREDICTION], _GIVEN: given})

@@ -1,0 +1,124 @@
+"""What decisions were worth: the endpoint's rule again, with the outcome in place of the score.
+
+Of `ms.cheapest` it is what the decision saved against an option that is always taken. Of `ms.best` and `ms.top` it is
+the value of a chosen candidate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.models.metrics.intervals import interval_of, resampled
+from mainstem.monitoring.history import clusters
+from mainstem.monitoring.outcomes import OUTCOME
+from mainstem.monitoring.partition import Batch, Watched, floats
+from mainstem.nodes.decisions import Cheapest
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint, Value
+from mainstem.nodes.hidden import DECISION
+from mainstem.nodes.records import Measure
+from mainstem.serving.decisions.choices import choices_of
+from mainstem.serving.decisions.expressions import SCORE, SCORES, Compiled, compile_values
+from mainstem.serving.decisions.policy import columns_of, policy_of
+from mainstem.serving.decisions.ranking import VALUE
+
+if TYPE_CHECKING:
+    import ibis
+
+ROW, WORTH = "_row", "_worth"
+KNOWN = {"outcome": "float64", "decision": "string"}
+"""What an own expression reads beside request, features and score."""
+
+
+def rule_of(endpoint: Endpoint) -> Value | None:
+    """Return how decisions of an endpoint are valued: as a monitor says, else by its rule."""
+    found = next((m for m in endpoint.monitors if isinstance(m, Value)), None)
+    return found or (None if endpoint.decide is None else Value(0.0))
+
+
+def check_value(graph: Graph, name: str, rule: Value) -> None:
+    """Refuse a monitor of values whose decisions have none. Raises `DefinitionError`."""
+    node: Any = graph[name].node
+    where = graph[name].where
+    options = node.decide.options if isinstance(node.decide, Cheapest) else {}
+    if rule.worth is not None:
+        _own(graph, name, rule)
+    elif node.decide is None:
+        raise DefinitionError(
+            "`ms.value` does not know what a decision is worth",
+            where=where,
+            got="an endpoint without `decide`",
+            expected="decide=ms.cheapest(…), or an expression",
+            hint="ms.value(0, worth=_.outcome * _.amount)",
+        )
+    if rule.against is not None and not options:
+        raise DefinitionError("`against` requires decide=ms.cheapest(…)", where=where, got=repr(rule.against))
+    if rule.against is not None and rule.against not in options:
+        raise UnknownName.among("option", rule.against, options, of="`decide`", where=where)
+
+
+def worths(watched: Watched, batch: Batch, rule: Value) -> NDArray[np.float64]:
+    """Return what each decision was worth; NaN without an outcome or a decision."""
+    import ibis
+    import pyarrow as pa
+
+    if not len(batch):
+        return np.zeros(0)
+    rows = ibis.table({**ibis.Schema.from_pyarrow(batch.table.schema), ROW: "int64"}, name="judged")
+    value = _valued(watched, rows, rule)
+    query = value.select(ROW, **{WORTH: value[WORTH].cast("float64")}).order_by(ROW)
+    with watched.context.engine.session({}) as session:
+        session.add("judged", batch.table.append_column(ROW, pa.array(range(len(batch)), pa.int64())))
+        found = floats(session.fetch(query)[WORTH])
+    return np.where(np.isfinite(found) & batch.known, found, np.nan)
+
+
+def mean(values: NDArray[np.float64], times: NDArray[np.int64]) -> Measure:
+    """Return the mean value of decisions with its 95 % interval. Days are resampled as wholes."""
+    draws = [float(np.average(values, weights=w)) for w in resampled(len(values), clusters(times), 200, 0) if w.any()]
+    return interval_of(float(values.mean()), draws, len(values))
+
+
+def _valued(watched: Watched, rows: ibis.Table, rule: Value) -> ibis.Table:
+    """Return rows with `WORTH`."""
+    graph, name, node = watched.context.graph, watched.name, watched.endpoint
+    if rule.worth is not None:
+        read = rows.mutate(outcome=rows[OUTCOME], decision=rows[DECISION])
+        return read.mutate(**{WORTH: _own(graph, name, rule).over(read)["worth"]})
+    told = rows.mutate(**{SCORE: rows[OUTCOME]})
+    if isinstance(node.decide, Cheapest):
+        return _saved(told, graph, name, rule.against or next(iter(node.decide.options)))
+    choices = choices_of(graph, name)
+    assert choices is not None
+    return told.mutate(**{WORTH: choices.ranking.compiled.over(told)[VALUE]})
+
+
+def _saved(rows: ibis.Table, graph: Graph, name: str, against: str) -> ibis.Table:
+    """Return rows with what the decision cost less than the option `against`."""
+    import ibis
+
+    policy = policy_of(graph, name)
+    assert policy is not None
+    columns = {option: f"_cost_{n}" for n, option in enumerate(policy.rule.options)}
+    costs = policy.over(rows, columns)
+    taken = ibis.cases(*((costs[DECISION] == option, costs[column]) for option, column in columns.items()))
+    return costs.mutate(**{WORTH: costs[columns[against]] - taken})
+
+
+def _own(graph: Graph, name: str, rule: Value) -> Compiled:
+    """Return the compiled expression of a monitor. Raises `UnknownName` and `SchemaError`."""
+    node: Any = graph[name].node
+    where = graph[name].where
+    known = columns_of(graph, graph.name_of(node.model), where)
+    for column in KNOWN.keys() & known.keys():
+        raise SchemaError(
+            f"a request field or a feature has the name {column!r}, which `worth` reads of a decision",
+            where=where,
+            hint="give the column of the examples another name",
+        )
+    known.pop(SCORES, None)
+    return compile_values({"worth": rule.worth}, {**known, **KNOWN}, where)
