@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dlt
 import ibis
 import pytest
 from ibis import _
@@ -20,6 +21,11 @@ RIDES = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ri
 PLACE = ms.feature_view(RIDES, key="ride", windows="1h", n=_.count())
 JOINED = ibis.table({"a": "string"}, name="joined")
 FARE = ms.model(examples=RIDES, prediction_time=_.at, target=_.fare, features=[PLACE])
+
+
+@dlt.resource(primary_key="id", write_disposition="merge")
+def TICKETS() -> Iterator[dict[str, int]]:
+    yield {"id": 1}
 
 
 def legs(rides: Any) -> Any:
@@ -46,6 +52,7 @@ VALID: dict[str, dict[str, Any]] = {
     "candidates": {"table": RIDES, "key": "ride"},
     "cheapest": {"options": {"a": _.x, "b": 5}},
     "database": {"url": "sqlite:///a.db", "table": "t"},
+    "dlt": {"resource": TICKETS},
     "drift": {},
     "endpoint": {"model": FARE},
     "epsilon": {"share": 0.1},
@@ -68,11 +75,13 @@ VALID: dict[str, dict[str, Any]] = {
     "not_null": {"columns": ("a",)},
     "oauth2": {"token_url": "http://a", "client_id": "a", "client_secret": "s3cret-for-this-test"},
     "on_demand": {"features": {"a": _.x}},
+    "outcome": {"happened": _.x > 0, "after": "45d"},
     "performance": {"floor": 0.5},
     "rate": {},
     "row_count": {"low": 1},
     "share": {"condition": _.x},
     "similar": {"left": "a"},
+    "sink": {"of": RIDES, "to": ms.files("a.csv")},
     "skew": {"argument": _.x},
     "slope": {"argument": _.x},
     "steps": {"low": 1, "high": _.x, "step": 0.5},
@@ -84,6 +93,7 @@ VALID: dict[str, dict[str, Any]] = {
     "top_k": {"argument": _.x, "k": 1},
     "union": {"tables": (JOINED, JOINED)},
     "unique": {"columns": ("a",)},
+    "value": {"floor": 0.0},
     "web": {"url": "http://a", "rows": "tr", "fields": {"a": "td"}},
     "windowed": {"reduction": _.count(), "windows": ("1h",)},
     "sklearn": {"estimator": LogisticRegression()},

@@ -169,7 +169,7 @@ def test_what_there_is_not_is_told_with_what_there_is(books: Books, monkeypatch:
     monkeypatch.setenv("MAINSTEM_ENGINE", "notes")
     told = books("run", code=1).stderr
     assert "unknown engine 'notes'" in told
-    assert "one of duckdb, noted" in told
+    assert "one of auto, duckdb, noted, spark" in told
     assert "did you mean 'noted'?" in told
 
 
@@ -190,4 +190,4 @@ def test_a_source_whose_package_offers_its_kind_no_more_is_named_with_its_line(b
     told = replace(books, site=module.parent)("plan", code=1).stderr
     assert "no kind of source reads a Ledger" in told
     assert "entries (books.py:7  entries = ledger(…))" in told
-    assert "one of Api, Database, Files, Kafka, Web" in told
+    assert "one of Api, Database, Dlt, Files, Kafka, Web" in told

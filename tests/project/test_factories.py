@@ -39,7 +39,7 @@ def test_registered_ones_are_used(tmp_path: Path, own: None) -> None:
 def test_an_unknown_engine_is_refused_with_those_there_are(tmp_path: Path, own: None) -> None:
     with pytest.raises(SettingsError, match="unknown engine 'dukdb'") as caught:
         factories.engine(settings(tmp_path, engine="dukdb"))
-    assert caught.value.expected == "one of duckdb, own"
+    assert caught.value.expected == "one of auto, duckdb, own, spark"
     assert caught.value.hint == "did you mean 'duckdb'?"
     assert caught.value.where == "mainstem.toml, [profile.default] engine, or MAINSTEM_ENGINE"
 

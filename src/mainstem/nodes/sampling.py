@@ -60,7 +60,7 @@ class Sampling:
 
 def class_weights(name: str, value: Any) -> None:
     """Require `"balanced"`, or a positive weight for each class that is named."""
-    if value == "balanced":
+    if isinstance(value, str) and value == "balanced":
         return
     if not isinstance(value, Mapping) or not value or not all(isinstance(key, (str, bool, int)) for key in value):
         raise refused(f"`{name}` has an invalid value", value, f'"balanced", or weights by class: {name}={{True: 5}}')

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import ibis
+from typing import TYPE_CHECKING, Any
 
 from mainstem.nodes.instants import INSTANT
 from mainstem.ports import Engine, RawFiles
-from mainstem.sources.texts import narrow
+
+if TYPE_CHECKING:
+    import ibis
 
 FIRST = 100
 """The number of rows whose texts tell whether all texts are looked at."""
@@ -19,6 +19,8 @@ def instants(
     paths: Sequence[str], options: Mapping[str, Any], engine: Engine, types: Mapping[str, str]
 ) -> frozenset[str]:
     """Return the columns of texts that are all dates and instants, given the types that the engine reads."""
+    import ibis
+
     texts = {name: "string" for name, type in types.items() if type == "string"}
     if not texts:
         return frozenset()
@@ -31,6 +33,8 @@ def instants(
 
 def _fitting(session: Any, rows: ibis.Table, names: Sequence[str]) -> list[str]:
     """Return the columns with a text, all of whose texts are dates or instants."""
+    from mainstem.sources.texts import narrow
+
     counts: dict[str, Any] = {}
     for number, name in enumerate(names):
         text = rows[name]
