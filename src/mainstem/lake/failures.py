@@ -22,13 +22,13 @@ _DAMAGED = (ValueError, EOFError, LookupError, TypeError, AssertionError, Arithm
 
 def retried(attempt: Callable[[], T]) -> T:
     """Call `attempt()`, and retry after a short random wait if another writer won. The last failure is raised."""
-    from pyiceberg.exceptions import CommitFailedException
+    from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
     from sqlalchemy.exc import OperationalError
 
     for tried in range(_ATTEMPTS):
         try:
             return attempt()
-        except (CommitFailedException, OperationalError, ValueError) as error:
+        except (CommitFailedException, TableAlreadyExistsError, OperationalError, ValueError) as error:
             if tried == _ATTEMPTS - 1 or not _stale(error):
                 raise
         time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.01 * 2**tried)))
@@ -48,14 +48,14 @@ def _full(error: Exception) -> bool:
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise exceptions of PyIceberg, its catalog and the file system as `StorageError`."""
-    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ResolveError
+    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ResolveError, TableAlreadyExistsError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except MainstemError:
         raise
-    except CommitFailedException as error:
+    except (CommitFailedException, TableAlreadyExistsError) as error:
         hint = "run again"
         problem = ConflictError("other writers committed first on every attempt", where=where, hint=hint)
         raise problem.passing() from error

@@ -196,6 +196,11 @@ class LakeContract:
         lake = open_lake()
         assert [ids(lake, snapshot) for snapshot in made] == [[0, n] for n in range(1, 9)]
 
+    def test_many_writers_of_a_new_table(self, open_lake: OpenLake) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            made = list(pool.map(lambda n: commit(open_lake(), [n], run=f"run-{n}"), range(8)))
+        assert [ids(open_lake(), snapshot) for snapshot in made] == [[n] for n in range(8)]
+
     def test_pins_and_offers_change_no_snapshot(self, open_lake: OpenLake) -> None:
         lake = open_lake()
         first = commit(lake, [1])
