@@ -130,9 +130,13 @@ class SparkEngineSession:
         files = sorted(place.rglob("*.parquet"))
 
         def each() -> Iterator[pa.RecordBatch]:
-            for file in files:
-                for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
-                    yield batch.cast(schema)
+            try:
+                for file in files:
+                    for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
+                        yield batch.cast(schema)
+                    file.unlink()
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
 
         return pa.RecordBatchReader.from_batches(schema, each())
 

@@ -23,12 +23,17 @@ def translated(text: str, views: Mapping[str, str]) -> str:
     Raises `EngineError` for what Spark has no equal of.
     """
     tree = sg.parse_one(text.strip().rstrip(";"), read=DIALECT)
+    _refuse_ordered(tree)
+    for each in list(tree.find_all(sge.ArrayAgg)):
+        _with_nulls(each)
     return str(over(tree.transform(_meant), views).sql(dialect=TARGET))
 
 
 def over(tree: Any, views: Mapping[str, str]) -> Any:
     """Return a query with each relation in the place of its name. Raises `EngineError` for an unknown one."""
     _refuse_ordered(tree)
+    for each in list(tree.find_all(sge.ArrayAgg)):
+        tree = _null_if_empty(tree, each)
     for table in read_by(tree):
         if not isinstance(table.this, sge.Identifier):
             continue  # a function such as range(3)
@@ -64,15 +69,34 @@ def _meant(node: Any) -> Any:
             if not place.is_string:  # a field of a struct, or a key of a map
                 # SQLGlot counts from 0 after it has read DuckDB's places, which count from 1.
                 return sge.Anonymous(this="try_element_at", expressions=[node.this, _from_one(place, node)])
-        case sge.ArrayAgg() if not isinstance(node.this, (sge.Order, sge.Distinct)):
-            # Spark's own leaves nulls out.
-            boxed = sge.Anonymous(this="collect_list", expressions=[sge.func("struct", node.this.as_("x"))])
-            return sg.parse_one("transform(_, s -> s.x)", read=TARGET).transform(
-                lambda each: boxed if isinstance(each, sge.Column) and each.name == "_" else each
-            )
         case sge.Anonymous() if node.name.lower() in _NAMED:
             return sge.Anonymous(this=_NAMED[node.name.lower()], expressions=node.expressions)
     return node
+
+
+def _with_nulls(node: Any) -> None:
+    """Let a list have the nulls among its values, which Spark leaves out."""
+    distinct = isinstance(node.this, sge.Distinct)
+    value = node.this.expressions[0] if distinct else node.this
+    boxed = sge.func("struct", value.as_("x"))
+    node.set("this", sge.Distinct(expressions=[boxed]) if distinct else boxed)
+    node.set("boxed", True)
+
+
+def _null_if_empty(tree: Any, node: Any) -> Any:
+    """Return the tree with null for a list of no values, which is empty on Spark."""
+    whole = node
+    while isinstance(whole.parent, (sge.Filter, sge.Window)) and whole.arg_key == "this":
+        whole = whole.parent
+    form = "get(filter(array(transform(_, s -> s.x)), l -> size(l) > 0), 0)"
+    form = form if node.args.pop("boxed", False) else "get(filter(array(_), l -> size(l) > 0), 0)"
+    made = sg.parse_one(form, read=TARGET)
+    place = next(each for each in made.find_all(sge.Column) if each.name == "_")
+    place.replace(whole.copy())
+    if whole is tree:
+        return made
+    whole.replace(made)
+    return tree
 
 
 def _from_one(place: Any, node: Any) -> Any:
