@@ -23,7 +23,7 @@ from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in, resolve_column
-from mainstem.nodes.features import AllColumns, FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.hidden import visible, visible_names
 from mainstem.nodes.outcomes import condition_of
 
@@ -126,22 +126,37 @@ def retrieval_of(graph: Graph, model: str) -> Retrieval:
     """Return the retrieval of a model. Raises `UnknownName` or `SchemaError` for an unknown key or field."""
     found = _RETRIEVALS.setdefault(graph, {})
     if model not in found:
-        found[model] = _Finder(graph, model).retrieval()
+        node: Any = graph[model].node
+        found[model] = _Finder.of(graph, model).retrieval(node.features)
     return found[model]
+
+
+def retrieval_for(graph: Graph, features: Sequence[FeatureUse], schema: Mapping[str, str], rows: str) -> Retrieval:
+    """Return the retrieval of features for rows that are not a node's. `rows` is their name in messages.
+
+    `schema` maps their columns to Ibis types. Raises as `retrieval_of` does.
+    """
+    return _Finder(graph, "", rows, schema).retrieval(features, lists=True)
 
 
 @dataclass
 class _Finder:
     graph: Graph
     model: str
+    examples: str
+    schema: Mapping[str, str]
     actions: list[Lookup | Computation] = field(default_factory=list)
     request: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
 
-    def retrieval(self) -> Retrieval:
-        node: Any = self.graph[self.model].node
-        self.examples = self.graph[self.graph.name_of(node.examples)]
-        for feature in node.features:
+    @classmethod
+    def of(cls, graph: Graph, model: str) -> _Finder:
+        node: Any = graph[model].node
+        examples = graph[graph.name_of(node.examples)]
+        return cls(graph, model, examples.name, visible(examples.schema or {}))
+
+    def retrieval(self, features: Sequence[Any], *, lists: bool = False) -> Retrieval:
+        for feature in features:
             match feature:
                 case str():
                     self._bring_field(feature)
@@ -153,8 +168,9 @@ class _Finder:
                 case _:
                     used = use(feature)
                     self._look_up(self.graph.name_of(used.view), used)
-        self._no_lists()
-        return Retrieval(self.model, self.examples.name, tuple(self.actions), self.request, self.columns)
+        if not lists:
+            self._no_lists()
+        return Retrieval(self.model, self.examples, tuple(self.actions), self.request, self.columns)
 
     def _bring_field(self, name: str) -> None:
         """Bring a field of the request. A date or an instant brings its parts."""
@@ -168,14 +184,15 @@ class _Finder:
     def _learnable(self) -> list[str]:
         """Return the columns of the examples but the key, and those that the model reads for something else."""
         node: Any = self.graph[self.model].node
-        table = ibis.table(visible(self.examples.schema or {}), name=self.examples.name)
+        table = ibis.table(self.schema, name=self.examples)
         given = [
             value
             for value in (condition_of(node.target), node.groups, node.split, node.weight, node.query)
             if value is not None
         ]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
-        return [name for name in table.columns if name not in {*read, *getattr(self.examples.node, "key", ())}]
+        key = getattr(self.graph[self.examples].node, "key", ())
+        return [name for name in table.columns if name not in {*read, *key}]
 
     def _look_up(self, name: str, used: ViewUse) -> None:
         view = compiled(self.graph, name)
@@ -225,8 +242,8 @@ class _Finder:
 
     def _field(self, name: str) -> str:
         """Return the type of a request field, which is a column of the examples offline."""
-        schema = visible(self.examples.schema or {})
-        if name not in schema and name in self.graph.of(FeatureView):
+        schema = self.schema
+        if self.model and name not in schema and name in self.graph.of(FeatureView):
             raise UnknownName(
                 f"unknown column {name!r} in the examples",
                 got=f"{name!r}, the name of a feature view",
@@ -234,7 +251,8 @@ class _Finder:
                 hint=f"features=[{name}], without quotes",
             )
         if name not in schema:
-            raise UnknownName.among("column", name, [*schema, *self.columns], of="the examples and earlier features")
+            of = "the examples and earlier features" if self.model else self.examples
+            raise UnknownName.among("column", name, [*schema, *self.columns], of=of)
         if name == TIME:
             raise SchemaError("a request field cannot have the name 'time', which sets the time of the prediction")
         self.request.setdefault(name, plain(schema[name]))

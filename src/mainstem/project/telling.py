@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, overload
 
 from mainstem.errors import UnknownName
 from mainstem.nodes.definition import Definition
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mainstem.features.offline.join import AsOf
     from mainstem.models.report import Report
     from mainstem.nodes.descriptions import Description
+    from mainstem.project.past import Feature, PastFeatures
     from mainstem.project.suggest import Suggestions
     from mainstem.sources.looking import Look
 
@@ -66,6 +68,21 @@ class Telling(Branch):
             return Relation(context, f"dataset.{model}", self._past, self.explorer, split)
         _one_of("model", model, list(self.graph.of(Model)))
         return Dataset(context, model, as_of, self.explorer, split)
+
+    def features(
+        self, features: Sequence[Feature], rows: Any, time: str | datetime = "time", *, as_of: AsOf = "arrived"
+    ) -> PastFeatures:
+        """Return `rows` with features as of `time`: the name of a column with instants, or one instant for all rows.
+
+        No model is needed. `features` are views (or their names), uses of views (`view.on("origin")`) and on-demand
+        features. `rows` have the keys: a list of mappings, an Arrow table, a data frame, or a relation of the project.
+        `as_of` is as in `dataset`. Raises `UnknownName`, `SchemaError` for a key that is missing or of another type,
+        and `RequestError` for rows or times that cannot be read.
+        """
+        from mainstem.project.past import past_features
+
+        _one_of("as_of", as_of, SIGHTS)
+        return past_features(self.reading("read"), self.explorer, features, rows, time, as_of)
 
     def query(self, sql: str) -> pa.Table:
         """Return the result of a SELECT over published relations. Raises `EngineError`."""
