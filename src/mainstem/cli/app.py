@@ -10,6 +10,7 @@ import typer
 from mainstem.cli.commands import (
     branch,
     demo,
+    deploy,
     describe,
     explain,
     finding,
@@ -35,6 +36,7 @@ app = typer.Typer(
 for module in (init, work, look, predict, explain, describe, ship, keep, demo):
     module.register(app)
 app.add_typer(branch.app, name="branch")
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(finding.app, name="finding")
 app.add_typer(key.app, name="key")
 app.add_typer(override.app, name="override")

@@ -104,6 +104,26 @@ class Answering(Branch):
         with live.beside(self, parity):
             live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
 
+    def deploy_files(
+        self,
+        directory: str | Path | None = None,
+        *,
+        image: str | None = None,
+        replicas: int = 1,
+        every: str = "1h",
+        storage: str = "20Gi",
+    ) -> tuple[list[str], Path]:
+        """Write a Dockerfile, a compose file and Kubernetes manifests for the profile, and return their names and the
+        directory (default: `deploy` in the project).
+
+        `every` is the time between runs, `storage` the size of the volume. Raises `RequestError`.
+        """
+        from mainstem.project.deploying import deploy_files
+
+        place = self.settings.root / "deploy" if directory is None else Path(directory)
+        options = {"image": image, "replicas": replicas, "every": every, "storage": storage}
+        return deploy_files(self.settings, self.nodes.values(), place, **options), place
+
     def parity(self, name: str | None = None, sample: int | None = None) -> list[ParityReport]:
         """Recompute logged reads offline as of their time and compare: of an endpoint, or of each endpoint that reads
         `name`."""
