@@ -22,6 +22,10 @@ from mainstem import masking
 Missing = Callable[[str], NoReturn]
 
 
+# A shell lets its background jobs ignore Ctrl-C, and so do the commands that the tests of a job start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins without secret values to mask."""

@@ -20,10 +20,12 @@ def _told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("demo") / "flights"
     command = [sys.executable, "-m", "mainstem", "demo", str(directory), "--json", "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
-        facts = _read(demo)
-        stayed = _status(facts["url"])
-        demo.send_signal(signal.SIGINT)
-        demo.wait(60)
+        try:
+            facts = _read(demo)
+            stayed = _status(facts["url"])
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.wait(60)
     yield {**facts, "directory": directory, "code": demo.returncode, "stayed": stayed}
 
 
