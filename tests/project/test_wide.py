@@ -80,10 +80,11 @@ def chained(columns: int) -> dict[str, Any]:
     return {**nodes, "brought": brought, "late": late, "arrivals": ms.endpoint(late)}
 
 
+@pytest.mark.parametrize("columns", [24, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("declared", [latest, windowed, over_a_table, chained])
-def test_what_definitions_take_grows_with_the_columns(declared: Callable[[int], dict[str, Any]]) -> None:
+def test_what_definitions_take_grows_with_the_columns(declared: Callable[[int], dict[str, Any]], columns: int) -> None:
     of_definitions(lambda: declared(8))  # what is imported and cached once
-    narrow, wide = (of_definitions(lambda columns=columns: declared(columns)) for columns in (100, 200))
+    narrow, wide = (of_definitions(lambda count=count: declared(count)) for count in (columns, 2 * columns))
     is_at_most_twice(narrow, wide)
 
 
@@ -121,9 +122,10 @@ def of_project(columns: int) -> Counts:
     return found
 
 
-def test_what_a_project_takes_grows_with_the_columns() -> None:
+@pytest.mark.parametrize("columns", [16, pytest.param(96, marks=pytest.mark.slow)])
+def test_what_a_project_takes_grows_with_the_columns(columns: int) -> None:
     of_project(8)  # what is imported and cached once
-    is_at_most_twice(of_project(96), of_project(192))
+    is_at_most_twice(of_project(columns), of_project(2 * columns))
 
 
 # ── a thousand columns ───────────────────────────────────────────────────────────────────────────────
