@@ -57,3 +57,10 @@ def test_regression():
         default="rmse",
     )
     assert found.judgement == "failing" and "above the ceiling of 0.5" in found.text
+
+
+def test_a_metric_that_is_undefined_on_the_outcomes_is_not_judged():
+    truth = np.column_stack([np.zeros(600), np.arange(600) // 10])  # nobody bought anything
+    found = grade(Performance(0.4), truth, np.arange(600.0), np.arange(600), task="ranking", default="ndcg_10")
+    assert (found.judgement, found.measure) == ("not enough rows", None)
+    assert found.text == "ndcg 10 not judged: it is undefined on these outcomes"

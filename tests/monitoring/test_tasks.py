@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import pytest
 
 import mainstem as ms
 import mainstem.testing
-from mainstem.monitoring.verdicts import Verdict
+from mainstem.monitoring.verdicts import Cohort, Verdict
 from mainstem.project.live import service
 from mainstem.serving.http.predict import shown
 
@@ -28,7 +30,7 @@ def rows(count: int = 400) -> list[dict[str, Any]]:
     return [
         {
             "id": f"r{i}",
-            "session": f"s{i // 8}",
+            "session": None if 8 <= i < 24 else f"s{i // 8}",
             "hour": float(hour),
             "n": int(rng.poisson(np.exp(hour / 4))),
             "minutes": float(10 * hour + rng.normal(0, 1 + hour)),
@@ -70,6 +72,7 @@ def test_each_task_is_judged_by_its_metric():
             running.close()
         project.run()
         found = {each.endpoint: each for each in project.adapters.state.find(Verdict)}
+        days = {each.endpoint: each for each in project.adapters.state.find(Cohort)}
         assert {name: each.judgement for name, each in found.items()} == {
             "door": "fine",
             "desk": "fine",
@@ -78,3 +81,29 @@ def test_each_task_is_judged_by_its_metric():
         assert found["door"].metric == "poisson_deviance" and 0.8 < found["door"].measure.value < 1.4
         assert found["desk"].measure.value > 0.7
         assert 0.7 < found["shop"].measure.value < 0.999
+        # Rows without a query are not known: they are not one query together.
+        assert {name: (each.rows, each.outcomes) for name, each in found.items()} == {
+            "door": (200, 200),
+            "desk": (200, 200),
+            "shop": (184, 184),
+        }
+        assert found["shop"].measure.value == pytest.approx(ndcg_5(given[:200], project))
+        # The day is judged by the same metric of the same rows.
+        assert {name: day.measure for name, day in days.items()} == {n: each.measure for n, each in found.items()}
+        assert (days["shop"].predictions, days["shop"].known) == (200, 184)
+
+
+def ndcg_5(given: list[dict[str, Any]], project: Any) -> float:
+    """The metric by hand: the mean over sessions of the gain of five places, beside that of the best order."""
+    scores = {row["id"]: row["score"] for row in project.query("select id, score from predictions.shop").to_pylist()}
+    sessions: dict[str, list[tuple[float, bool]]] = {}
+    for row in given:
+        if row["session"] is not None:
+            sessions.setdefault(row["session"], []).append((scores[row["id"]], row["bought"]))
+
+    def gain(bought: list[bool]) -> float:
+        return sum(hit / math.log2(place + 2) for place, hit in enumerate(bought[:5]))
+
+    judged = [rows for rows in sessions.values() if any(bought for _, bought in rows)]
+    orders = [[bought for _, bought in sorted(rows, reverse=True)] for rows in judged]
+    return float(np.mean([gain(order) / gain(sorted(order, reverse=True)) for order in orders]))

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.graph.units import DAY
 from mainstem.models.metrics import measure, metric
+from mainstem.monitoring.compared import compared
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched
+from mainstem.monitoring.performance import is_alike
 from mainstem.monitoring.verdicts import Cohort
 from mainstem.monitoring.worth import mean, rule_of, worths
 from mainstem.nodes.endpoints import MATURE, Performance, Value
 from mainstem.nodes.instants import instant_of
+from mainstem.nodes.models import Task
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.records import Measure, now
 from mainstem.planning.execution import Context
@@ -95,13 +98,13 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
 
 
 def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:
-    """Return the metric on rows with outcomes; None if there are too few, or all are equal."""
-    task = watched.version.task
-    if task == "multiclass" or len(known) < FEWEST or len(np.unique(known.outcomes)) < 2:
+    """Return the metric on rows with outcomes; None if there are too few, or it is undefined on them."""
+    task = cast(Task, watched.version.task)
+    if task == "multiclass" or len(known) < FEWEST or is_alike(task, known.outcomes):
         return None
-    chosen = metric(name, cast(Literal["binary", "regression"], task))
-    found = measure(chosen, known.outcomes, known.scores, groups=clusters(known.inputs.times))
-    return found if isfinite(found.low) and isfinite(found.high) else None
+    truth, scores = compared(watched.version, known)
+    found = measure(metric(name, task), truth, scores, groups=clusters(known.inputs.times))
+    return found if all(map(isfinite, (found.value, found.low, found.high))) else None
 
 
 def _worth(watched: Watched, known: Batch) -> Measure | None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mainstem.models.data.quantiles import level_of, packed
-from mainstem.models.metrics import Array
 from mainstem.monitoring import performance
 from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
+from mainstem.monitoring.compared import compared
 from mainstem.monitoring.drift import shifts
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.monitoring.worth import mean, worths
 from mainstem.nodes.endpoints import Drift, Performance, Value
-from mainstem.nodes.hidden import QUERY, SCORES
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -138,7 +135,7 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict |
     if watched.version.task == "multiclass":
         return None  # the log keeps one number per prediction
     task = watched.version.task
-    truth, scores = _compared(watched, known)
+    truth, scores = compared(watched.version, known)
     grade = performance.grade(
         rule,
         truth,
@@ -149,20 +146,6 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict |
     )
     extra = {"metric": grade.metric, "measure": grade.measure, "floor": rule.floor}
     return _verdict(watched, known, "performance", grade.judgement, grade.text, **extra)
-
-
-def _compared(watched: Watched, known: Batch) -> tuple[Array, Array]:
-    """Return what metrics compare. All quantiles of a prediction are in a column of the log, the query is that of the
-    examples."""
-    names = watched.version.classes
-    if watched.version.task == "ranking":
-        codes = known.table[QUERY].combine_chunks().dictionary_encode().indices.fill_null(-1)
-        return np.column_stack([known.outcomes, codes.to_numpy(zero_copy_only=False)]), known.scores
-    if watched.version.task != "quantile":
-        return known.outcomes, known.scores
-    logged = [json.loads(text) for text in known.table[SCORES].to_pylist()]
-    scores = np.array([[row[name] for name in names] for row in logged], float).reshape(len(logged), len(names))
-    return packed(known.outcomes, [level_of(name) for name in names]), scores
 
 
 def _verdict(watched: Watched, batch: Batch, monitor: str, judgement: Judgement, text: str, **extra: object) -> Verdict:

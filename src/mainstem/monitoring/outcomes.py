@@ -85,6 +85,8 @@ class Joining:
         if isinstance(target, Outcome):
             silent = found.ifelse(0.0, ibis.null("float64"))
             value = is_mature(target, rows[T]).ifelse(truth.fill_null(silent), ibis.null("float64"))
+        if self.endpoint.model.query is not None:  # without its query, a row has no place in an order
+            value = rows[QUERY].isnull().ifelse(ibis.null("float64"), value)
         return rows.mutate(**{OUTCOME: value}).drop(*({_TRUTH, _GIVEN} & set(rows.columns)))
 
     # ── from the examples ────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -43,13 +44,20 @@ def grade(
     if len(y) < rule.min_rows:
         text = f"{words} not judged: {len(y):,} outcomes, {rule.min_rows:,} are needed"
         return Grade("not enough rows", chosen.name, None, text)
-    if task == "binary" and len(np.unique(y)) < 2:
+    if is_alike(task, y):
         return Grade("not enough rows", chosen.name, None, f"{words} not judged: all outcomes are equal")
     found = measure(chosen, y, scores, groups=clusters(times))
+    if not isfinite(found.value):
+        return Grade("not enough rows", chosen.name, None, f"{words} not judged: it is undefined on these outcomes")
     kind = found.high if chosen.higher_is_better else found.low
     failing = kind < rule.floor if chosen.higher_is_better else kind > rule.floor
     text = f"{words} {found.value:.3f} ({found.low:.3f}–{found.high:.3f}), {_side(found, rule.floor, chosen, failing)}"
     return Grade("failing" if failing else "fine", chosen.name, found, text)
+
+
+def is_alike(task: Task, y: Array) -> bool:
+    """Return whether a metric of classes has nothing to tell apart, because all outcomes are of one class."""
+    return task == "binary" and len(np.unique(y)) < 2
 
 
 def _side(found: Measure, floor: float, chosen: Metric, failing: bool) -> str:
