@@ -113,7 +113,7 @@ class Attribute:
         if kind == "ranking":
             return [], "causes are not searched for ranking models: a row has no loss of its own", []
         if kind in WIDE:
-            return [], f"causes are not searched for {kind} models: the log keeps one number per prediction", []
+            return [], f"causes are not searched for {kind} models: a prediction has several scores", []
         if len(known) < FEWEST:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
         watched.context.report("searching for causes …")

@@ -100,7 +100,7 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
 def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:
     """Return the metric on rows with outcomes; None if there are too few, or it is undefined on them."""
     task = cast(Task, watched.version.task)
-    if task == "multiclass" or len(known) < FEWEST or is_alike(task, known.outcomes):
+    if len(known) < FEWEST or is_alike(task, known.outcomes):
         return None
     truth, scores = compared(watched.version, known)
     found = measure(metric(name, task), truth, scores, groups=clusters(known.inputs.times))
@@ -110,7 +110,7 @@ def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:
 def _worth(watched: Watched, known: Batch) -> Measure | None:
     """Return the mean value of decisions with outcomes; None if there are too few, or they have no value."""
     rule = rule_of(watched.endpoint)
-    if rule is None or watched.version.task == "multiclass" or len(known) < FEWEST:
+    if rule is None or len(known) < FEWEST:
         return None
     values = worths(watched, known, rule)
     valued = np.isfinite(values)

@@ -16,13 +16,15 @@ from mainstem.nodes.records import ModelVersion
 def compared(version: ModelVersion, known: Batch) -> tuple[Array, Array]:
     """Return the outcomes and the scores of rows with a known outcome, as `mainstem.models.metrics` defines them.
 
-    The query of a ranking is that of the examples. The log has all quantiles of a prediction in one column.
+    The query of a ranking is that of the examples. The log has all quantiles, or classes, in one column.
     """
     if version.task == "ranking":
         queries = known.table[QUERY].combine_chunks().dictionary_encode().indices
         return np.column_stack([known.outcomes, queries.to_numpy(zero_copy_only=False)]), known.scores
     if version.task == "quantile":
         return packed(known.outcomes, [level_of(name) for name in version.classes]), _named(version, known)
+    if version.task == "multiclass":
+        return known.outcomes.astype(np.int64), _named(version, known)
     return known.outcomes, known.scores
 
 

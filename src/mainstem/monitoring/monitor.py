@@ -37,9 +37,9 @@ class Monitor:
             name = _name(watched, rule)
             due = True if isinstance(rule, Drift) else predictions.known & settled(predictions, rule.mature)
             new = ~judged(watched, predictions, name) & due
-            verdict = _judge(watched, rule, predictions.take(new)) if new.any() else None
-            if verdict is None:
+            if not new.any():
                 continue
+            verdict = _judge(watched, rule, predictions.take(new))
             verdicts.append(verdict)
             if verdict.judgement != "not enough rows":
                 tables |= keep(watched, predictions, name, new)
@@ -73,16 +73,14 @@ def _name(watched: Watched, rule: Drift | Performance | Value) -> str:
     return "drift" if isinstance(rule, Drift) else "value"
 
 
-def _judge(watched: Watched, rule: Drift | Performance | Value, new: Batch) -> Verdict | None:
+def _judge(watched: Watched, rule: Drift | Performance | Value, new: Batch) -> Verdict:
     if isinstance(rule, Value):
         return _value(watched, rule, new)
     return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new)
 
 
-def _value(watched: Watched, rule: Value, known: Batch) -> Verdict | None:
+def _value(watched: Watched, rule: Value, known: Batch) -> Verdict:
     """Judge what decisions were worth. The upper end of the interval is compared with the floor."""
-    if watched.version.task == "multiclass":
-        return None  # the log keeps one number per prediction
     values = worths(watched, known, rule)
     valued = np.isfinite(values)
     if valued.sum() < rule.min_rows:
@@ -131,9 +129,7 @@ def _named(shifts: Sequence[Shift]) -> str:
     return ", ".join(shift.input for shift in shifts[:3]) + more
 
 
-def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict | None:
-    if watched.version.task == "multiclass":
-        return None  # the log keeps one number per prediction
+def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict:
     task = watched.version.task
     truth, scores = compared(watched.version, known)
     grade = performance.grade(

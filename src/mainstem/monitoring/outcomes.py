@@ -30,17 +30,18 @@ from mainstem.nodes.outcomes import Outcome
 from mainstem.serving.decisions.choices import choices_of
 
 OUTCOME = "_outcome"
-"""The outcome of a prediction as float64, null if it is not known: not yet, or not as a number."""
+"""The outcome of a prediction as float64, null if it is not known. Of several classes it is the place of the class."""
 
-_TRUTH, _WHEN, _NAME, _PLACE, _GIVEN = "_truth", "_when", "_name", "_place", "_given"
+_TRUTH, _WHEN, _NAME, _PLACE, _GIVEN, _IS_SENT = "_truth", "_when", "_name", "_place", "_given", "_is_sent"
 
 
 @dataclass(frozen=True)
 class Joining:
-    """How outcomes of an endpoint are joined."""
+    """How outcomes of an endpoint are joined. `classes` are those of a version of several classes."""
 
     graph: Graph
     name: str
+    classes: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -65,9 +66,11 @@ class Joining:
         found = _beside(logged, self._of_examples(logged), _TRUTH, *self._query)
         if sent is None:
             return self._settled(found, found[_TRUTH], found[_TRUTH].notnull())
-        found = _beside(found, self._of_clients(logged, sent), _GIVEN)
+        found = _beside(found, self._of_clients(logged, sent), _GIVEN, _IS_SENT)
+        # A class that the version does not know was sent: the outcome of the examples does not stand in for it.
+        value = found[_IS_SENT].notnull().ifelse(found[_GIVEN], found[_TRUTH])
         # Where clients send outcomes, a prediction that none was sent for has none.
-        return self._settled(found, ibis.coalesce(found[_GIVEN], found[_TRUTH]), ibis.literal(True))
+        return self._settled(found, value, ibis.literal(True))
 
     def counted(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
         """Return one row: of how many ids that outcomes were sent for no prediction is logged (`unknown`), and how many
@@ -87,7 +90,7 @@ class Joining:
             value = is_mature(target, rows[T]).ifelse(truth.fill_null(silent), ibis.null("float64"))
         if self.endpoint.model.query is not None:  # without its query, a row has no place in an order
             value = rows[QUERY].isnull().ifelse(ibis.null("float64"), value)
-        return rows.mutate(**{OUTCOME: value}).drop(*({_TRUTH, _GIVEN} & set(rows.columns)))
+        return rows.mutate(**{OUTCOME: value}).drop(*({_TRUTH, _GIVEN, _IS_SENT} & set(rows.columns)))
 
     # ── from the examples ────────────────────────────────────────────────────────────────────────────
 
@@ -130,8 +133,7 @@ class Joining:
         written: Any = target_of(read, model)
         if isinstance(model.target, Outcome):  # what has not happened is told by the time that passed
             written = written.fill_null(False)
-        # The log keeps one number per prediction: classes are not compared with it.
-        truth = ibis.null("float64") if written.type().is_string() else written.cast("float64")
+        truth = _number(written, self.classes)
         clock = clock_of(self.graph, self.model)
         when = ibis.null(INSTANT) if clock is None else resolve_column(read, clock).cast(INSTANT)
         fields = dict.fromkeys((*getattr(definition.node, "key", ()), *self.retrieval.request))
@@ -179,14 +181,14 @@ class Joining:
     # ── from clients ─────────────────────────────────────────────────────────────────────────────────
 
     def _of_clients(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
-        """Return `PREDICTION` and `_GIVEN` of the predictions that clients sent an outcome for."""
-        newest, names = _newest(sent), _names(logged, self._is_one)
+        """Return `PREDICTION`, `_GIVEN` and `_IS_SENT` of the predictions that clients sent an outcome for."""
+        newest, names = _newest(sent, self.classes), _names(logged, self._is_one)
         rows = names.inner_join(newest, _NAME)
         # An id of a prediction counts before one of its answer.
         order = [rows[_NAME] != rows[PREDICTION], rows[_GIVEN]]
         first = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
         rows = rows.mutate(**{_PLACE: first})
-        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _GIVEN)
+        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _GIVEN, **{_IS_SENT: ibis.literal(True)})
 
 
 def _of(name: str) -> str:
@@ -208,9 +210,17 @@ def _names(logged: ibis.Table, is_one: bool) -> ibis.Table:
     return own.union(answered.select(PREDICTION, **{_NAME: answered[REQUEST]}))
 
 
-def _newest(sent: ibis.Table) -> ibis.Table:
+def _newest(sent: ibis.Table, classes: tuple[str, ...]) -> ibis.Table:
     """Return the last outcome of each id, as `_NAME` and `_GIVEN`."""
     latest = sent.group_by(PREDICTION).aggregate(**{_GIVEN: sent[SENT].argmax(sent[SEQ])})
-    value = latest[_GIVEN]
-    given = ibis.null("float64") if value.type().is_string() else value.cast("float64")
-    return latest.select(**{_NAME: latest[PREDICTION], _GIVEN: given})
+    return latest.select(**{_NAME: latest[PREDICTION], _GIVEN: _number(latest[_GIVEN], classes)})
+
+
+def _number(value: Any, classes: tuple[str, ...]) -> ibis.Value:
+    """Return an outcome as float64. A class that the version does not know has no place, so it is not known."""
+    if not classes:
+        return ibis.null("float64") if value.type().is_string() else value.cast("float64")
+    if value.type().is_numeric():
+        return ibis.cases(*((value == float(name), float(place)) for place, name in enumerate(classes)))
+    text = value.cast("string")
+    return ibis.cases(*((text == name, float(place)) for place, name in enumerate(classes)))

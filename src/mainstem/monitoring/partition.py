@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 class Batch:
     """Rows of a model's inputs with times [n] in µs, scores [n] and outcomes [n] (NaN where not known).
 
+    The score of several classes is the highest probability, and the outcome the place of the class in the version's.
     `table` has the same rows as logged: keys, request columns, `_id`, `_t`.
     """
 
@@ -99,14 +100,18 @@ class Watched:
         relation = f"outcomes.{self.name}"
         if relation not in self.context.release.tables:
             return 0, 0
-        joining = Joining(self.context.graph, self.name)
-        query = joining.counted(self._stored(f"predictions.{self.name}"), self._stored(relation))
+        query = self._joining.counted(self._stored(f"predictions.{self.name}"), self._stored(relation))
         with self.context.session(leaves(query)) as session:
             (found,) = session.fetch(query).to_pylist()
         return found["unknown"], found["corrected"]
 
+    @property
+    def _joining(self) -> Joining:
+        classes = self.version.classes if self.version.task == "multiclass" else ()
+        return Joining(self.context.graph, self.name, classes)
+
     def _joined(self) -> ibis.Table:
-        joining = Joining(self.context.graph, self.name)
+        joining = self._joining
         logged = self._stored(f"predictions.{self.name}")
         logged = logged.filter(logged[VERSION] == self.version.id)
         sent = f"outcomes.{self.name}"

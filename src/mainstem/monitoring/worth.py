@@ -6,6 +6,7 @@ the value of a chosen candidate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.models.metrics.intervals import interval_of, resampled
+from mainstem.models.training.blueprint import task_at_load
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.outcomes import OUTCOME
 from mainstem.monitoring.partition import Batch, Watched, floats
@@ -22,15 +24,15 @@ from mainstem.nodes.endpoints import Endpoint, Value
 from mainstem.nodes.hidden import DECISION
 from mainstem.nodes.records import Measure
 from mainstem.serving.decisions.choices import choices_of
-from mainstem.serving.decisions.expressions import SCORE, SCORES, Compiled, compile_values
-from mainstem.serving.decisions.policy import columns_of, policy_of
+from mainstem.serving.decisions.expressions import SCORE, SCORES, Compiled, compile_values, flat
+from mainstem.serving.decisions.policy import Policy, columns_of, policy_of
 from mainstem.serving.decisions.ranking import VALUE
 
 if TYPE_CHECKING:
     import ibis
 
 ROW, WORTH = "_row", "_worth"
-KNOWN = {"outcome": "float64", "decision": "string"}
+OWN = ("outcome", "decision")
 """What an own expression reads beside request, features and score."""
 
 
@@ -87,24 +89,51 @@ def _valued(watched: Watched, rows: ibis.Table, rule: Value) -> ibis.Table:
     """Return rows with `WORTH`."""
     graph, name, node = watched.context.graph, watched.name, watched.endpoint
     if rule.worth is not None:
-        read = rows.mutate(outcome=rows[OUTCOME], decision=rows[DECISION])
+        read = rows.mutate(outcome=_outcome(watched, rows), decision=rows[DECISION])
         return read.mutate(**{WORTH: _own(graph, name, rule).over(read)["worth"]})
-    told = rows.mutate(**{SCORE: rows[OUTCOME]})
     if isinstance(node.decide, Cheapest):
-        return _saved(told, graph, name, rule.against or next(iter(node.decide.options)))
+        policy = policy_of(graph, name)
+        assert policy is not None
+        against = rule.against or next(iter(node.decide.options))
+        return _saved(_told(watched, rows, policy.compiled.classes), policy, against)
     choices = choices_of(graph, name)
     assert choices is not None
-    return told.mutate(**{WORTH: choices.ranking.compiled.over(told)[VALUE]})
+    compiled = choices.ranking.compiled
+    told = _told(watched, rows, compiled.classes)
+    return told.mutate(**{WORTH: compiled.over(told)[VALUE]})
 
 
-def _saved(rows: ibis.Table, graph: Graph, name: str, against: str) -> ibis.Table:
+def _told(watched: Watched, rows: ibis.Table, names: Sequence[str]) -> ibis.Table:
+    """Return rows with the scores that a model would have given that knew the outcome.
+
+    Of a class it is 1 or 0. Every quantile of what is certain is the outcome itself.
+    """
+    import ibis
+
+    outcome, classes = rows[OUTCOME], watched.version.classes
+    if watched.version.task != "multiclass":
+        return rows.mutate(**{SCORE: outcome}, **{flat(name): outcome for name in names})
+    places = {name: float(place) for place, name in enumerate(classes)}
+    hits = {name: outcome == places[name] if name in places else ibis.literal(False) for name in names}
+    return rows.mutate(**{flat(name): hit.cast("float64") for name, hit in hits.items()})
+
+
+def _outcome(watched: Watched, rows: ibis.Table) -> ibis.Value:
+    """Return the outcome as an own expression reads it: a number, or the name of a class."""
+    import ibis
+
+    if watched.version.task != "multiclass":
+        return rows[OUTCOME]
+    named = enumerate(watched.version.classes)
+    return ibis.cases(*((rows[OUTCOME] == float(place), name) for place, name in named))
+
+
+def _saved(rows: ibis.Table, policy: Policy, against: str) -> ibis.Table:
     """Return rows with what the decision cost less than the option `against`."""
     import ibis
 
-    policy = policy_of(graph, name)
-    assert policy is not None
     columns = {option: f"_cost_{n}" for n, option in enumerate(policy.rule.options)}
-    costs = policy.over(rows, columns)
+    costs = policy.priced(rows, columns)
     taken = ibis.cases(*((costs[DECISION] == option, costs[column]) for option, column in columns.items()))
     return costs.mutate(**{WORTH: costs[columns[against]] - taken})
 
@@ -113,12 +142,14 @@ def _own(graph: Graph, name: str, rule: Value) -> Compiled:
     """Return the compiled expression of a monitor. Raises `UnknownName` and `SchemaError`."""
     node: Any = graph[name].node
     where = graph[name].where
-    known = columns_of(graph, graph.name_of(node.model), where)
-    for column in KNOWN.keys() & known.keys():
+    model = graph.name_of(node.model)
+    known = columns_of(graph, model, where)
+    for column in known.keys() & set(OWN):
         raise SchemaError(
             f"a request field or a feature has the name {column!r}, which `worth` reads of a decision",
             where=where,
             hint="give the column of the examples another name",
         )
     known.pop(SCORES, None)
-    return compile_values({"worth": rule.worth}, {**known, **KNOWN}, where)
+    outcome = "string" if task_at_load(graph, model) == "multiclass" else "float64"
+    return compile_values({"worth": rule.worth}, {**known, **dict(zip(OWN, (outcome, "string"), strict=True))}, where)

@@ -71,6 +71,10 @@ class Policy:
         """Return rows of a prediction log with the value of each option in a column; null if it is not finite."""
         scores = log[LOGGED_SCORES].cast("json")
         read = log.mutate(**{flat(name): scores[path_of(name)].float for name in self.compiled.classes})
+        return self.priced(read, columns)
+
+    def priced(self, read: ibis.Table, columns: Mapping[str, str]) -> ibis.Table:
+        """Return rows that have all that the rule reads, scores as well, with the values of `over`."""
         found = self.compiled.over(read)
         finite = {name: (v.isnan() | v.isinf()).ifelse(ibis.null("float64"), v) for name, v in found.items()}
         return read.mutate(**{columns[name]: value for name, value in finite.items()})
