@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.graph.fingerprint import digest
 from mainstem.graph.units import DAY
 from mainstem.models.metrics import measure, metric
 from mainstem.monitoring.compared import compared
@@ -20,8 +21,9 @@ from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.performance import is_alike
 from mainstem.monitoring.verdicts import Cohort
-from mainstem.monitoring.worth import mean, rule_of, worths
+from mainstem.monitoring.worth import mean, meaning, rule_of, worths
 from mainstem.nodes.endpoints import MATURE, Performance, Value
+from mainstem.nodes.hidden import PREDICTION
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Task
 from mainstem.nodes.outcomes import Outcome
@@ -71,15 +73,17 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
     days, share, target = days_of(batch), share_of(watched), watched.endpoint.model.target
     rules = [m for m in watched.endpoint.monitors if isinstance(m, Performance)]
     asked = next((m.metric for m in rules if m.metric), None) or watched.version.metric
+    valued = meaning(watched, rule_of(watched.endpoint))
     for day in np.unique(days):
         rows = batch.take(days == day)
-        known, moment = int(rows.known.sum()), instant_of(int(day) * DAY)
+        known, moment = rows.take(rows.known), instant_of(int(day) * DAY)
         due = instant_of((int(day) + 1) * DAY + target.micros) if isinstance(target, Outcome) else None
         id = f"{watched.context.branch}/{watched.name}/{watched.version.id}/{moment:%Y-%m-%d}"
-        held = before.get(id)
-        same = held is not None and (held.predictions, held.known, held.metric) == (len(rows), known, asked)
-        found = held.measure if same and held is not None else _measured(watched, rows.take(rows.known), asked)
-        worth = held.worth if same and held is not None else _worth(watched, rows.take(rows.known))
+        mark, held = _fingerprint(watched, known, asked, valued), before.get(id)
+        if held is not None and held.fingerprint == mark:
+            found, worth = held.measure, held.worth
+        else:
+            found, worth = _measured(watched, known, asked), _worth(watched, known)
         yield Cohort(
             id,
             watched.name,
@@ -87,14 +91,22 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
             watched.version.id,
             moment.date(),
             len(rows),
-            known,
-            known >= share * len(rows),
+            len(known),
+            len(known) >= share * len(rows),
             asked,
             found,
             due,
             due is None or due <= now(),
             worth,
+            mark,
         )
+
+
+def _fingerprint(watched: Watched, known: Batch, *rules: str) -> str:
+    """Return a hash of all that the metric and the value of a day follow from: which predictions have which outcome,
+    and by which rules they are judged. What was predicted does not change."""
+    truth, _ = compared(watched.version, known)
+    return digest(*rules, *known.table[PREDICTION].to_pylist(), truth.tobytes().hex())
 
 
 def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:

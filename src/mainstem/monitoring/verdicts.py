@@ -82,6 +82,7 @@ class Cohort:
     matures_at: datetime | None = None
     complete: bool = False
     worth: Measure | None = None
+    fingerprint: str = ""
 
     @property
     def share(self) -> float:

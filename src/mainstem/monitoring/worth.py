@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.graph.fingerprint import digest
 from mainstem.models.metrics.intervals import interval_of, resampled
 from mainstem.models.training.blueprint import task_at_load
 from mainstem.monitoring.history import clusters
@@ -63,6 +64,22 @@ def check_value(graph: Graph, name: str, rule: Value) -> None:
         raise UnknownName.among("option", rule.against, options, of="`decide`", where=where)
 
 
+def meaning(watched: Watched, rule: Value | None) -> str:
+    """Return a hash of how decisions are valued. It changes when their values may."""
+    graph, name, node = watched.context.graph, watched.name, watched.endpoint
+    if rule is None:
+        return ""
+    if rule.worth is not None:
+        return digest("own", *_own(graph, name, rule).fingerprints.values())
+    if isinstance(node.decide, Cheapest):
+        policy = policy_of(graph, name)
+        assert policy is not None
+        return digest("saved", policy.fingerprint, _against(node.decide, rule))
+    choices = choices_of(graph, name)
+    assert choices is not None
+    return digest("chosen", choices.ranking.fingerprint)
+
+
 def worths(watched: Watched, batch: Batch, rule: Value) -> NDArray[np.float64]:
     """Return what each decision was worth; NaN without an outcome or a decision."""
     import ibis
@@ -94,13 +111,17 @@ def _valued(watched: Watched, rows: ibis.Table, rule: Value) -> ibis.Table:
     if isinstance(node.decide, Cheapest):
         policy = policy_of(graph, name)
         assert policy is not None
-        against = rule.against or next(iter(node.decide.options))
-        return _saved(_told(watched, rows, policy.compiled.classes), policy, against)
+        return _saved(_told(watched, rows, policy.compiled.classes), policy, _against(node.decide, rule))
     choices = choices_of(graph, name)
     assert choices is not None
     compiled = choices.ranking.compiled
     told = _told(watched, rows, compiled.classes)
     return told.mutate(**{WORTH: compiled.over(told)[VALUE]})
+
+
+def _against(decide: Cheapest, rule: Value) -> str:
+    """Return the option that a decision is compared with."""
+    return rule.against or next(iter(decide.options))
 
 
 def _told(watched: Watched, rows: ibis.Table, names: Sequence[str]) -> ibis.Table:
