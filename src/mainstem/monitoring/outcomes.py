@@ -24,7 +24,7 @@ from mainstem.nodes.decisions import Top
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import PREDICTION, QUERY, REQUEST, SENT, SEQ, T
+from mainstem.nodes.hidden import ARRIVED, PREDICTION, QUERY, REQUEST, SENT, SEQ, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.outcomes import Outcome
 from mainstem.serving.decisions.choices import choices_of
@@ -32,7 +32,9 @@ from mainstem.serving.decisions.choices import choices_of
 OUTCOME = "_outcome"
 """The outcome of a prediction as float64, null if it is not known. Of several classes it is the place of the class."""
 
-_TRUTH, _WHEN, _NAME, _PLACE, _GIVEN, _IS_SENT = "_truth", "_when", "_name", "_place", "_given", "_is_sent"
+_TRUTH, _WHEN, _NAME, _PLACE = "_truth", "_when", "_name", "_place"
+_GIVEN, _IS_SENT, _IS_COVERED = "_given", "_is_sent", "_is_covered"
+_OWN = (_TRUTH, _GIVEN, _IS_SENT, _IS_COVERED)
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Joining:
         """Return rows of the log with their outcome. `sent` are the outcomes that clients sent."""
         found = _beside(logged, self._of_examples(logged), _TRUTH, *self._query)
         if sent is None:
-            return self._settled(found, found[_TRUTH], found[_TRUTH].notnull())
+            return self._settled(found, found[_TRUTH], ibis.literal(False))
         found = _beside(found, self._of_clients(logged, sent), _GIVEN, _IS_SENT)
+        found = _beside(found, self._covered(logged, sent), _IS_COVERED)
         # A class that the version does not know was sent: the outcome of the examples does not stand in for it.
         value = found[_IS_SENT].notnull().ifelse(found[_GIVEN], found[_TRUTH])
-        # Where clients send outcomes, a prediction that none was sent for has none.
-        return self._settled(found, value, ibis.literal(True))
+        return self._settled(found, value, found[_IS_COVERED])
 
     def counted(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
         """Return one row: of how many ids that outcomes were sent for no prediction is logged (`unknown`), and how many
@@ -81,24 +83,31 @@ class Joining:
         unknown, corrected = rows[_NAME].isnull().sum(), (rows["values"] > 1).sum()
         return rows.aggregate(unknown=unknown.fill_null(0), corrected=corrected.fill_null(0))
 
-    def _settled(self, rows: ibis.Table, truth: Any, found: Any) -> ibis.Table:
-        """Return the rows with the outcome that is settled by now. `found` says whether silence means false."""
+    def _settled(self, rows: ibis.Table, value: Any, covered: Any) -> ibis.Table:
+        """Return the rows with the outcome that is settled by now. Where they are `covered`, silence means false."""
         target = self.endpoint.model.target
-        value = truth
         if isinstance(target, Outcome):
-            silent = found.ifelse(0.0, ibis.null("float64"))
-            value = is_mature(target, rows[T]).ifelse(truth.fill_null(silent), ibis.null("float64"))
+            value = value.fill_null(covered.ifelse(0.0, ibis.null("float64")))
+            value = is_mature(target, rows[T]).ifelse(value, ibis.null("float64"))
         if self.endpoint.model.query is not None:  # without its query, a row has no place in an order
             value = rows[QUERY].isnull().ifelse(ibis.null("float64"), value)
-        return rows.mutate(**{OUTCOME: value}).drop(*({_TRUTH, _GIVEN, _IS_SENT} & set(rows.columns)))
+        return rows.mutate(**{OUTCOME: value}).drop(*(set(_OWN) & set(rows.columns)))
+
+    def _covered(self, logged: ibis.Table, sent: ibis.Table) -> ibis.Table:
+        """Return `PREDICTION` and whether clients would have sent what happened to it.
+
+        What happened before they sent their first outcome may be missing, and of alternatives at most one happens.
+        """
+        alone = self._alone(logged, self._key).cross_join(sent.aggregate(**{_WHEN: sent[ARRIVED].min()}))
+        covered = (to_micros(alone[T]) >= to_micros(alone[_WHEN])).fill_null(False) & alone[_PLACE]
+        return alone.select(PREDICTION, **{_IS_COVERED: covered})
 
     # ── from the examples ────────────────────────────────────────────────────────────────────────────
 
     def _of_examples(self, logged: ibis.Table) -> ibis.Table:
         """Return `PREDICTION`, `_TRUTH` and the query of the predictions that a row of the examples belongs to."""
         truths = self._truths()
-        by = self.endpoint.outcomes_by
-        key = tuple(getattr(self.graph[self.examples].node, "key", ()))
+        by, key = self.endpoint.outcomes_by, self._key
         if by is not None:
             names = _names(logged, self._is_one)
             rows = names.inner_join(truths, [names[_NAME] == truths[_of(by)]])
@@ -121,6 +130,11 @@ class Joining:
         """The query of a row of the examples, by the name `QUERY`, if the model ranks the rows of queries."""
         query = self.endpoint.model.query
         return {} if query is None else {QUERY: resolve_column(self._read, query)}
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        """The key of the examples by which they are joined. Where ids say what belongs together, requests send none."""
+        return () if self.endpoint.outcomes_by else tuple(getattr(self.graph[self.examples].node, "key", ()))
 
     @property
     def _read(self) -> Any:
@@ -146,7 +160,7 @@ class Joining:
     def _alone(self, logged: ibis.Table, key: tuple[str, ...]) -> ibis.Table:
         """Return the log with `_PLACE`: whether rows of the same key and instant have the same request fields."""
         texts = [logged[n].cast("string").fill_null("␀") for n in self._others(key)]
-        if not texts:
+        if not texts or not key:
             return logged.mutate(**{_PLACE: ibis.literal(True)})
         text: Any = reduce(lambda one, other: one + "␞" + other, texts)
         together = ibis.window(group_by=[*(logged[k] for k in key), logged[T]])
