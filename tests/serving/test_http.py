@@ -6,13 +6,12 @@ import math
 import time
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mainstem.logs.records import decode_event, decode_prediction
+from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.serving.keys import create, revoke
 
@@ -95,14 +94,15 @@ def test_a_decision_and_the_scores_of_all_classes_are_logged(worlds: Any, tmp_pa
     service.start()
     predictor = service.live.predictor("arrivals")
     rows = [{"flight_id": "F0", "distance": 1.0, "time": at(worlds)}]
-    several = SimpleNamespace(score=lambda _: np.array([[0.1, 0.7, 0.2]]), classes=("early", "late", "on time"))
+    classes = {"early": 0.125, "late": 0.625, "on time": 0.25}
+    several = Scorer.load(tmp_path / worlds.artifact(tmp_path, 2, classes=classes).artifact)
     for scorer in (predictor.scorer, several):
         predictor.scorer = scorer
         with world.store.transaction() as writer:
             predictor.logged(predictor.predict(rows))(writer)
     first, second = (decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0))
     assert (first.decision, first.scores) == (first.score >= 0.4, {}) and first.role == second.role == "champion"
-    assert second.score == 0.7 and second.scores == {"early": 0.1, "late": 0.7, "on time": 0.2}
+    assert (second.score, second.scores) == (0.625, classes)
     service.close()
     world.close()
 

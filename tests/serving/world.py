@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
 from mainstem.nodes.files import files
 from mainstem.nodes.kafka import kafka
-from mainstem.nodes.models import model
+from mainstem.nodes.models import Task, model
 from mainstem.nodes.records import Binding, InputColumn, ModelVersion, Release, new_id
 from mainstem.nodes.reductions import last_k
 from mainstem.nodes.sources import stream
@@ -99,30 +99,38 @@ def definitions(threshold: float | None = None) -> tuple[dict[str, Any], dict[st
     return nodes, {"past": EVENT, "flights": FLIGHT}
 
 
-def artifact(root: Path, number: int, bias: float = 0.0) -> ModelVersion:
-    """sigmoid(bias + 0.1 · delay + busy), a missing delay as 0; `leg__origin` is taken and not used."""
+def artifact(root: Path, number: int, bias: float = 0.0, classes: Mapping[str, float] | None = None) -> ModelVersion:
+    """sigmoid(bias + 0.1 · delay + busy), a missing delay as 0; `leg__origin` is taken and not used.
+
+    With `classes`, each has the same probability for every row.
+    """
     from onnx import TensorProto, checker, helper
 
-    nodes = [
+    filled = [
         helper.make_node("IsNaN", ["floats"], ["missing"]),
         helper.make_node("Where", ["missing", "zero", "floats"], ["filled"]),
         helper.make_node("MatMul", ["filled", "weights"], ["product"]),
+    ]
+    binary = [
         helper.make_node("Add", ["product", "bias"], ["sum"]),
         helper.make_node("Sigmoid", ["sum"], ["column"]),
         helper.make_node("Squeeze", ["column", "axis"], ["score"]),
     ]
+    several = [helper.make_node("Add", ["product", "bias"], ["score"])]
+    width, biases = (len(classes), [*classes.values()]) if classes else (1, [bias])
+    weights = [0.0] * 3 * width if classes else [0.1, 1.0, 0.0]
     constants = [
         helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
-        helper.make_tensor("weights", TensorProto.FLOAT, [3, 1], [0.1, 1.0, 0.0]),
-        helper.make_tensor("bias", TensorProto.FLOAT, [], [bias]),
+        helper.make_tensor("weights", TensorProto.FLOAT, [3, width], weights),
+        helper.make_tensor("bias", TensorProto.FLOAT, [width], biases),
         helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
     ]
     inputs = [
         helper.make_tensor_value_info("floats", TensorProto.FLOAT, ["n", 3]),
         helper.make_tensor_value_info("strings", TensorProto.STRING, ["n", 1]),
     ]
-    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n"])]
-    graph = helper.make_graph(nodes, "late", inputs, outputs, constants)
+    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", width] if classes else ["n"])]
+    graph = helper.make_graph([*filled, *(several if classes else binary)], "late", inputs, outputs, constants)
     built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(built)
     directory = root / "models" / "late" / str(number)
@@ -135,13 +143,11 @@ def artifact(root: Path, number: int, bias: float = 0.0) -> ModelVersion:
         InputColumn("distance", "float"),
         InputColumn("leg__origin", "string"),
     )
-    described = manifest.Manifest(
-        "late", number, "binary", "by hand", "average_precision", columns, hashlib.sha256(body).hexdigest()
-    )
+    task: Task = "multiclass" if classes else "binary"
+    names, path, sha = tuple(classes or ()), f"models/late/{number}", hashlib.sha256(body).hexdigest()
+    described = manifest.Manifest("late", number, task, "by hand", "average_precision", columns, sha, names)
     (directory / "manifest.json").write_bytes(manifest.encode(described))
-    return ModelVersion(
-        f"late-{number}", "late", number, "run", "f", f"models/late/{number}", "binary", "by hand", "-", columns
-    )
+    return ModelVersion(f"late-{number}", "late", number, "run", "f", path, task, "by hand", "-", columns, names)
 
 
 @dataclass
