@@ -38,6 +38,7 @@ Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
 
 def service(branch: Branch) -> Service:
     """Return the service of the server. The project's methods use the same one."""
+    from mainstem.monitoring.exposed import samples
     from mainstem.serving.limits import Limits
     from mainstem.serving.service import Service
 
@@ -71,6 +72,7 @@ def service(branch: Branch) -> Service:
         keyless=serve.keyless,
         stored=stored,
         branch=branch.branch,
+        judged=lambda release: samples(adapters.state, release, branch.branch),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstem.errors import MissingExtra
 from mainstem.nodes.parity import ParityReport
+from mainstem.serving.gauges import Collector, Sample
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -57,6 +58,12 @@ class Metrics:
         self._compared = Gauge(
             "mainstem_parity_timestamp_seconds", "When reads were last compared.", ["endpoint"], registry=own
         )
+        self._judged = Collector()
+        own.register(self._judged)
+
+    def judged(self, samples: Iterable[Sample]) -> None:
+        """Show what monitors found, instead of what was shown before."""
+        self._judged.take(samples)
 
     def compared(self, reports: Iterable[ParityReport]) -> None:
         for report in reports:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from mainstem.serving.decisions.choices import choices_of
 from mainstem.serving.decisions.offers import Stored, no_tables
 from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
+from mainstem.serving.gauges import Sample
 from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
@@ -97,7 +98,7 @@ class Service:
 
     `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
     directory that model versions' artifacts are relative to. `stored` reads candidates from tables of a release. With
-    `keyless`, this machine needs no key while none is valid.
+    `keyless`, this machine needs no key while none is valid. `judged` gives what monitors found of a release.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Service:
         keyless: bool = False,
         stored: Callable[[Graph, Release], Stored] = no_tables,
         branch: str = "main",
+        judged: Callable[[Release], Iterable[Sample]] = lambda release: (),
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -127,6 +129,7 @@ class Service:
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
         self._load, self._head, self._stored, self._branch = load, head, stored, branch
+        self._judged = judged
         self.overrides: Mapping[str, Sequence[Override]] = {}
         """What operators decided for requests, by endpoint."""
         self.store = store
@@ -147,6 +150,10 @@ class Service:
         branch = self.live.release.branch
         found = [self._state.find(ParityReport, newest=1, endpoint=e, branch=branch) for e in self.live.predictors]
         return [report for newest in found for report in newest]
+
+    def judged(self) -> list[Sample]:
+        """Return what monitors found last of the live versions."""
+        return list(self._judged(self.live.release))
 
     def close(self) -> None:
         """Finish the pending writes."""
