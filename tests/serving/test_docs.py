@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mainstem import errors
-from mainstem.serving.http.errors import STATUS, status_of
 from mainstem.serving.gauges import GAUGES
+from mainstem.serving.http.errors import STATUS, status_of
 from mainstem.serving.metrics import Metrics
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "serving.md").read_text()

@@ -9,6 +9,7 @@ import typer
 
 from mainstem.cli.commands import (
     branch,
+    dashboard,
     demo,
     deploy,
     describe,
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (init, work, look, predict, explain, describe, ship, keep, demo):
+for module in (init, work, look, predict, explain, describe, ship, dashboard, keep, demo):
     module.register(app)
 app.add_typer(branch.app, name="branch")
 app.add_typer(deploy.app, name="deploy")
