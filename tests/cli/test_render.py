@@ -220,6 +220,21 @@ STATUS = {
             "low": 0.6,
             "high": 0.62,
             "baseline": 0.24,
+            "monitors": [
+                {
+                    "monitor": "performance",
+                    "metric": "average_precision",
+                    "judgement": "failing",
+                    "text": "average precision 0.410 (0.390–0.430), below the floor of 0.45",
+                    "judged_at": "2013-12-01T12:00:00+00:00",
+                    "rows": 900,
+                    "outcomes": 880,
+                    "value": 0.41,
+                    "low": 0.39,
+                    "high": 0.43,
+                    "floor": 0.45,
+                }
+            ],
         }
     ],
     "findings": [
@@ -238,6 +253,9 @@ def test_status(text, data) -> None:
         "average_precision 0.610 [0.600, 0.620]",
     ):
         assert words in shown
+    judged = next(line for line in shown.splitlines() if line.startswith("performance"))
+    assert judged.split(maxsplit=3)[1:3] == ["2013-12-01", "12:00"]
+    assert judged.endswith("average precision 0.410 (0.390–0.430), below the floor of 0.45")
     failed = next(line for line in shown.splitlines() if line.startswith("weather"))
     assert failed.split() == ["weather", "api", "failed", "unreachable"]
     assert convert(data("status", status), ProjectStatus) == status

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,12 +17,14 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.monitoring.exposed import samples
+from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.records import Binding
 from mainstem.project.live import service
 from mainstem.serving.app import create_app
 from mainstem.serving.gauges import GAUGES
 from mainstem.serving.server import listen, server, url_of
+from mainstem.state.sql import SqlState
 
 RIDE = {"id": "string", "hour": "float64", "minutes": "float64"}
 GIVEN: list[dict[str, Any]] = [
@@ -138,3 +141,29 @@ def test_a_version_that_is_not_judged_yet_has_no_gauges_of_the_one_before(scrape
     release = replace(project.release, endpoints={"desk": Binding("arrival-2")})
     assert list(samples(project.adapters.state, release, "main")) == []
     assert list(samples(project.adapters.state, project.release, "another branch")) == []
+
+
+def test_the_last_judgements_are_in_the_status(scraped: Any) -> None:
+    project, _ = scraped
+    desk, silent = project.status().endpoints
+    verdicts = {(each.monitor, each.metric): each for each in project.adapters.state.find(Verdict, endpoint="desk")}
+    shown = {(each.monitor, each.metric): each for each in desk.monitors}
+    assert shown.keys() == verdicts.keys() and not silent.monitors
+    for key, verdict in verdicts.items():
+        found = shown[key]
+        assert (found.judgement, found.text, found.rows) == (verdict.judgement, verdict.text, verdict.rows)
+        assert found.judged_at == verdict.created_at.isoformat() and found.floor == verdict.floor
+        assert found.value == (verdict.measure.value if verdict.measure else None)
+
+
+def test_too_few_rows_do_not_replace_a_judgement(tmp_path: Path) -> None:
+    state = SqlState(f"sqlite:///{tmp_path / 'state.db'}")
+    at = (YESTERDAY, YESTERDAY)
+
+    def judged(id: str, judgement: Any, metric: str, monitor: str = "performance") -> Verdict:
+        return Verdict(id, "desk", monitor, judgement, id, at, 9, 9, "arrival-1", metric)
+
+    state.save(judged("v1", "failing", "mae"), judged("v2", "not enough rows", "mae"), judged("v3", "fine", "rmse"))
+    state.save(judged("v4", "fine", "rmse"), judged("v5", "not enough rows", "", "value"))
+    assert [each.id for each in newest(state, "desk", "main", "arrival-1")] == ["v1", "v4", "v5"]
+    state.close()

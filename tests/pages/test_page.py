@@ -91,3 +91,12 @@ def test_the_mark_changes_with_what_is_shown(status: dict[str, Any], change: str
     else:
         status["runs"][0]["status"] = "running"
     assert mark(status) != before
+
+
+@pytest.mark.parametrize(
+    ("judgement", "style"), [("failing", "small failing"), ("fine", "small"), ("not enough rows", "small dim")]
+)
+def test_the_last_judgement_of_each_monitor_is_shown(status: dict[str, Any], judgement: str, style: str) -> None:
+    told = {"judged_at": "2013-12-01T12:00:00+00:00", "rows": 900, "outcomes": 0, "text": "drift in <dep_delay>"}
+    status["endpoints"][0]["monitors"] = [{"monitor": "drift", "metric": "", "judgement": judgement, **told}]
+    assert f'<div class="{style}">drift in &lt;dep_delay&gt;</div>' in render(status)

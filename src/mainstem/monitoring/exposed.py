@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 
+from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Cohort, Verdict
 from mainstem.nodes.records import Release
 from mainstem.ports import State
 from mainstem.serving.gauges import Sample
-
-MONITORS = ("drift", "performance", "value")
-
-LOOKED_AT = 50
-"""Verdicts of a monitor among which the newest that judged is searched. An endpoint may watch several metrics."""
 
 
 def samples(state: State, release: Release, branch: str) -> Iterator[Sample]:
@@ -25,12 +21,8 @@ def samples(state: State, release: Release, branch: str) -> Iterator[Sample]:
 
 
 def _endpoint(state: State, endpoint: str, branch: str, version: str) -> Iterator[Sample]:
-    for monitor in MONITORS:
-        found = state.find(
-            Verdict, newest=LOOKED_AT, monitor=monitor, endpoint=endpoint, branch=branch, model_version=version
-        )
-        newest = {each.metric: each for each in found if each.judgement != "not enough rows"}
-        for verdict in newest.values():
+    for verdict in newest(state, endpoint, branch, version):
+        if verdict.judgement != "not enough rows":
             yield from _verdict(verdict)
     cohorts = state.find(Cohort, endpoint=endpoint, branch=branch, model_version=version)
     days = sorted(cohorts, key=lambda each: each.day)

@@ -71,10 +71,30 @@ class CohortStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MonitorStatus:
+    """The last judgement of a monitor of the champion: `fine`, `failing` or `not enough rows`, and a sentence.
+
+    `value` is the metric with its 95 % interval, and `floor` what it is compared with. Drift has none of them.
+    """
+
+    monitor: str
+    metric: str
+    judgement: str
+    text: str
+    judged_at: str
+    rows: int
+    outcomes: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    floor: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
     """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
 
-    `cohorts` are the last days of the champion's predictions.
+    `monitors` are the last judgements of the champion, and `cohorts` the last days of its predictions.
     """
 
     name: str
@@ -88,6 +108,7 @@ class EndpointStatus:
     baseline: float | None = None
     algorithm: str | None = None
     redefined: Sequence[str] = ()
+    monitors: Sequence[MonitorStatus] = ()
     cohorts: Sequence[CohortStatus] = ()
 
 

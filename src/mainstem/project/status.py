@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mainstem.models.versions.registry import redefined
+from mainstem.monitoring.newest import newest
+from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.findings import Finding
@@ -13,6 +15,7 @@ from mainstem.nodes.status import (
     CheckStatus,
     EndpointStatus,
     FindingStatus,
+    MonitorStatus,
     NodeStatus,
     ProjectStatus,
     RunStatus,
@@ -148,7 +151,25 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         baseline=baseline.value if baseline else None,
         algorithm=champion.algorithm,
         redefined=redefined(champion, branch.sound),
+        monitors=[_monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id)],
         cohorts=cohorts(branch, name),
+    )
+
+
+def _monitor(found: Verdict) -> MonitorStatus:
+    measure = found.measure
+    return MonitorStatus(
+        monitor=found.monitor,
+        metric=found.metric,
+        judgement=found.judgement,
+        text=found.text,
+        judged_at=found.created_at.isoformat(),
+        rows=found.rows,
+        outcomes=found.outcomes,
+        value=measure.value if measure else None,
+        low=measure.low if measure else None,
+        high=measure.high if measure else None,
+        floor=found.floor,
     )
 
 

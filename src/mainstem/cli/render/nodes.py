@@ -16,6 +16,7 @@ from mainstem.nodes.status import (
     Details,
     EndpointStatus,
     FindingStatus,
+    MonitorStatus,
     NodeStatus,
     ProjectStatus,
     RunStatus,
@@ -37,6 +38,9 @@ def status(status: ProjectStatus) -> Iterator[RenderableType]:
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status.endpoints)
         )
     for endpoint in status.endpoints:
+        if endpoint.monitors:
+            yield ""
+            yield grid((f"{endpoint.name}: monitor", "judged", "found"), map(_monitor, endpoint.monitors), markup=True)
         if endpoint.cohorts:
             yield ""
             valued = ("worth",) if any(each.worth is not None for each in endpoint.cohorts) else ()
@@ -65,6 +69,12 @@ def _endpoint(endpoint: EndpointStatus) -> tuple[Any, ...]:
     names = (endpoint.name, endpoint.model, endpoint.champion, endpoint.challenger)
     naive = "" if endpoint.baseline is None else f"{endpoint.baseline:.3f}"
     return (*(name or "–" for name in names), measured, naive)
+
+
+def _monitor(found: MonitorStatus) -> tuple[Any, ...]:
+    colour = {"failing": "red", "not enough rows": "dim"}.get(found.judgement)
+    text = escape(found.text)
+    return (found.monitor, instant(found.judged_at), f"[{colour}]{text}[/]" if colour else text)
 
 
 def _cohort(cohort: CohortStatus) -> tuple[Any, ...]:
