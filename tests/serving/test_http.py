@@ -107,6 +107,25 @@ def test_a_decision_and_the_scores_of_all_classes_are_logged(worlds: Any, tmp_pa
     world.close()
 
 
+def test_decisions_are_counted_by_option(http: Any, worlds: Any, tmp_path: Path) -> None:
+    asked = {"rows": [{"flight_id": id, "distance": 1} for id in ("F1", "F2", "unknown")], "time": at(worlds)}
+    assert http.post("/predict/arrivals", json=asked).status_code == 200
+    assert "mainstem_decisions_total{" not in http.get("/metrics").text  # it has no threshold
+    world = worlds.begun(tmp_path, threshold=0.55)
+    world.promote(worlds.artifact(tmp_path, 1))
+    service = world.service()
+    service.start()
+    with worlds.listening(service) as client:
+        answers = client.post("/predict/arrivals", json=asked).json()["predictions"]
+        assert [answer["decision"] for answer in answers] == [True, True, False]
+        metrics = client.get("/metrics").text
+    for decision, count in (("true", 2.0), ("false", 1.0)):
+        labels = f'{{decision="{decision}",endpoint="arrivals",version="late-1"}}'
+        assert f"mainstem_decisions_total{labels} {count}" in metrics
+    service.close()
+    world.close()
+
+
 BAD_PREDICTIONS: list[tuple[Any, str, str]] = [
     ({"distance": 1}, "the field 'flight_id' is missing", "endpoint arrivals, rows[0]"),
     ({"flight_id": None, "distance": 1}, "the field 'flight_id' must not be null", "endpoint arrivals, rows[0]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,12 @@ class Metrics:
             "mainstem_unknown_entities",
             "Predicted rows with an entity that a view does not know.",
             ["endpoint"],
+            registry=own,
+        )
+        self._decisions = Counter(
+            "mainstem_decisions",
+            "Decisions, by option. Those that could not be made are `none`.",
+            ["endpoint", "version", "decision"],
             registry=own,
         )
         self._read = Counter("mainstem_feature_rows", "Rows read of feature views.", ["view"], registry=own)
@@ -80,6 +87,10 @@ class Metrics:
         self._predictions.labels(endpoint, version).inc(rows)
         if unknown:
             self._unknown.labels(endpoint).inc(unknown)
+
+    def decided(self, endpoint: str, version: str, decisions: Iterable[bool | str | None]) -> None:
+        for decision, count in Counted(map(_told, decisions)).items():
+            self._decisions.labels(endpoint, version, decision).inc(count)
 
     def read(self, view: str, rows: int) -> None:
         self._read.labels(view).inc(rows)
@@ -140,6 +151,12 @@ class TopicMetrics:
         self.messages = Counter(
             "mainstem_topic_messages", "Messages taken from topics, by result.", ["stream", "result"], registry=registry
         )
+
+
+def _told(decision: bool | str | None) -> str:
+    if isinstance(decision, bool):
+        return "true" if decision else "false"
+    return "none" if decision is None else decision
 
 
 def known_method(method: str) -> str:

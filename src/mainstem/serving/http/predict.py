@@ -41,12 +41,19 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     answers = await asyncio.wrap_future(service.committer.submit(log))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
+    made = [each.decision for each in answers if isinstance(each, Answer) and decides(each)]
+    service.metrics.decided(endpoint, predictor.version.id, made)
     if predictor.budget is not None:
         service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
     return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
+
+
+def decides(answer: Answer) -> bool:
+    """Return whether the endpoint decides: by a policy, or by a threshold of its own or of the version."""
+    return answer.decision is not None or answer.policy is not None
 
 
 def shown(answer: Answer | Chosen) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def shown(answer: Answer | Chosen) -> dict[str, Any]:
         "id": answer.id,
         "time": iso(instant_of(answer.time)),
         "score": answer.score,
-        **({} if answer.decision is None and answer.policy is None else {"decision": answer.decision}),
+        **({"decision": answer.decision} if decides(answer) else {}),
         **({} if answer.policy is None else {"values": answer.values, "policy": answer.policy}),
         **({} if answer.label is None else {"label": answer.label}),
         **({} if not answer.scores else {"scores": answer.scores}),
