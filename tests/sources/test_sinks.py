@@ -52,8 +52,8 @@ def test_only_rows_that_changed_are_sent_and_keys_that_are_gone_are_removed(shop
     shop.write("2", [{"id": 3, "name": "cyd"}])
     assert shop.run() == "1; 1 removed; to t of sqlite:///out.db"
     assert stored(shop.root / "out.db") == [(1, "ann"), (2, "bob"), (3, "cyd")]
-    marks = stored(shop.root / "out.db", "SELECT sink, created FROM mainstem_deliveries")
-    assert marks == [("shop/out", 1)]
+    marks = stored(shop.root / "out.db", "SELECT sink, target, key_columns FROM mainstem_deliveries")
+    assert marks == [("shop/out", "t", "id")]
 
 
 def test_a_plan_shows_the_delivery_and_status_a_failure_that_the_next_run_makes_good(shop: Shop) -> None:
@@ -113,7 +113,7 @@ def test_a_target_that_was_emptied_or_lost_its_mark_gets_all_rows(shop: Shop) ->
         connection.execute("INSERT INTO t VALUES (9, 'stray')")
     shop.write("2", [{"id": 3, "name": "cyd"}])
     assert shop.run().startswith("3;")
-    assert [row[0] for row in stored(shop.root / "out.db")] == [1, 2, 3]  # the sink made the table: it is its own
+    assert stored(shop.root / "out.db") == [(1, "ann"), (2, "bob"), (3, "cyd"), (9, "stray")]
 
 
 def test_rows_of_others_stay_in_a_table_that_was_there_before(shop: Shop) -> None:
@@ -136,7 +136,7 @@ def test_a_key_that_is_null_or_comes_twice_is_refused_and_the_target_keeps_its_r
         cause = failure.value.causes[0]
         assert cause.got == f"id={number}"
         assert cause.what == (
-            "a row to deliver has no key" if number is None else "a key comes twice in the rows to deliver"
+            "rows to deliver have no key" if number is None else "a key comes twice in the rows to deliver"
         )
         assert len(stored(shop.root / "out.db")) == 2
 
@@ -159,11 +159,11 @@ def test_a_delivery_whose_end_the_state_does_not_know_is_not_repeated(shop: Shop
         second = state.get(Delivery, "main/out")
         assert first is not None and second is not None
         # As after a kill between the commit at the target and the record of it.
-        state.save(replace(first, begun=second.snapshot))
+        state.save(replace(first, begun=second.held))
         assert project.plan().steps[0].reason == "its last delivery did not end"
         assert told(project.run()) == "0; to t of sqlite:///out.db"
         # As after a kill before the commit, and a change since.
-        state.save(replace(second, begun=first.snapshot))
+        state.save(replace(second, begun=first.held))
         shop.write("2", [{"id": 3, "name": "cyd"}])
         assert told(project.run()).startswith("1;")
 
@@ -189,7 +189,8 @@ def test_what_gc_keeps_has_the_snapshot_that_a_target_has(shop: Shop) -> None:
     shop.run()
     with shop.opened() as project:
         sent = project.adapters.state.get(Delivery, "main/out")
-        assert sent is not None and sent.snapshot in kept(project.adapters.state, Keep("0d", 1), now()).snapshots
+        assert sent is not None and sent.sent is not None
+        assert sent.sent.snapshots["rows"] in kept(project.adapters.state, Keep("0d", 1), now()).snapshots
 
 
 # ── values ────────────────────────────────────────────────────────────────────────────────────────────
@@ -242,7 +243,7 @@ def test_several_files_are_written_once_each_and_others_stay(shop: Shop) -> None
     shop.write("2", [{"id": 3, "name": "cy"}])
     assert shop.run().startswith("1;")
     assert first.stat().st_mtime_ns == before
-    ours = sorted((shop.root / "out").glob("rows-out-*.parquet"))
+    ours = sorted((shop.root / "out").glob("rows-shop-out-*.parquet"))
     assert len(ours) == 2
     assert pa.concat_tables(map(pq.read_table, ours)).sort_by("id").num_rows == 3
     (shop.root / "data" / "1.parquet").unlink()
@@ -250,7 +251,7 @@ def test_several_files_are_written_once_each_and_others_stay(shop: Shop) -> None
     shop.run()
     left = {each.name for each in (shop.root / "out").iterdir()}
     assert "rows-other.parquet" in left
-    rows = pa.concat_tables(map(pq.read_table, (shop.root / "out").glob("rows-out-*.parquet")))
+    rows = pa.concat_tables(map(pq.read_table, (shop.root / "out").glob("rows-shop-out-*.parquet")))
     with shop.opened() as project:
         assert sorted(rows["id"].to_pylist()) == sorted(project.table("rows").to_pyarrow()["id"].to_pylist())
 

@@ -60,6 +60,12 @@ def relation_of(graph: Graph, name: str) -> str:
     return f"predictions.{of}" if isinstance(graph[of].node, Endpoint) else of
 
 
+def relations_of(graph: Graph, name: str) -> frozenset[str]:
+    """Return all stored relations that a sink reads."""
+    relation = relation_of(graph, name)
+    return frozenset({relation}) | (graph.stored(relation) if relation in graph else frozenset())
+
+
 _FITS = {
     Database: ("url", "table", "tls", "write"),
     Files: ("path", "format", "storage", "options"),

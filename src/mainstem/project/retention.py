@@ -34,7 +34,7 @@ def kept(state: State, keep: Keep, now: datetime) -> Kept:
     needed = {(s.table, s.id) for release in chosen.values() for s in release.tables.values()}
     needed |= {each for version in versions if version.id in used for each in version.snapshots.items()}
     snapshots = [snapshot for place, snapshot in every.items() if place in needed]
-    snapshots += [s for each in state.find(Delivery) for s in (each.snapshot, each.begun) if s is not None]
+    snapshots += [s for each in state.find(Delivery) for held in each.held for s in held.snapshots.values()]
     loose = {release.id for release in releases if release.id not in chosen}
     loose |= {version.id for version in versions if version.id not in used}
     loose |= {run.id for run in state.find(RunRecord)} - {release.run for release in chosen.values()}

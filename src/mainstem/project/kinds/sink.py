@@ -13,7 +13,7 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.kafka import Kafka
-from mainstem.nodes.sinks import Sink, relation_of
+from mainstem.nodes.sinks import Sink, relation_of, relations_of
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -61,9 +61,10 @@ def _target(node: Sink) -> str:
         case Database():
             return canonical(["database", node.to.url, node.to.table])
         case Files():
-            return canonical(["files", node.to.path, node.to.format, dict(node.to.options)])
+            endpoint = node.to.storage.get("endpoint", "")
+            return canonical(["files", endpoint, node.to.path, node.to.format, dict(node.to.options)])
         case Kafka():
-            return canonical(["kafka", node.to.topic])
+            return canonical(["kafka", sorted(node.to.servers.split(",")), node.to.topic])
 
 
 def _check_columns(node: Sink, of: Definition) -> None:
@@ -99,13 +100,16 @@ def _reason(name: str, outlook: Outlook) -> Reason | None:
     relation = relation_of(outlook.graph, name)
     of = outlook.graph[name].inputs[0]
     held, sent = outlook.release.tables.get(relation), outlook.situation.delivered.get(name)
-    coming = [step for step in outlook.steps.values() if step.node == of and step.effect == "data"]
-    if sent is None or sent.snapshot is None:
-        return Reason("never delivered") if coming or held else None
-    if sent.begun is not None:
+    read = relations_of(outlook.graph, name)
+    coming = [each for each in outlook.steps.values() if each.node in {of, *read} and each.effect == "data"]
+    if sent is not None and sent.begun:
         return Reason("its last delivery did not end")
-    if sent.fingerprint != outlook.graph[name].fingerprint:
+    if sent is None or sent.sent is None:
+        return Reason("never delivered") if coming or held else None
+    if sent.sent.fingerprint != outlook.graph[name].fingerprint:
         return Reason("its definition changed")
-    if held is not None and held.id != sent.snapshot.id:
+    tables = outlook.release.tables
+    stored = {each: tables[each].id for each in read if each in tables}
+    if held is not None and stored != sent.sent.ids:
         return Reason(f"{of} has rows that were not delivered")
     return Reason(f"{of} may have new data", if_changed=True) if coming else None

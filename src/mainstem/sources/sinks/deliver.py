@@ -1,24 +1,27 @@
 """Deliver the rows of a published relation to a target: every row once, whatever ends in between.
 
-A target has the mark of what it has, and writes it together with the rows. The state has the snapshot of each mark that
-may be there: that of the last delivery, and that of a delivery whose end is not known.
+A target has the mark of what it has, and writes it together with the rows. The state has the snapshots of each mark
+that may be there: those of the last delivery, and those of deliveries whose end is not known. The mark is read before
+the state learns of another delivery, so that what the target has is always among them.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from mainstem.errors import SinkError
 from mainstem.nodes.databases import Database
-from mainstem.nodes.deliveries import Delivery, delivery_id
+from mainstem.nodes.definition import Definition
+from mainstem.nodes.deliveries import Delivery, Held, delivery_id
 from mainstem.nodes.files import Files
 from mainstem.nodes.sinks import Sink, relation_of
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Snapshot
-from mainstem.sources.sinks.changes import load_of, rows_of
-from mainstem.sources.sinks.load import Sent, Target
+from mainstem.sources.sinks.changes import Rows, load_of, rows_of
+from mainstem.sources.sinks.load import Sent, Target, other_key
+
+ATTEMPTS = 5
+"""How often a delivery begins again because another one, such as that of a killed process, ended meanwhile."""
 
 
 class Deliver:
@@ -35,22 +38,37 @@ class Deliver:
             return StepResult(message="no rows yet")
         rows, id = rows_of(context, name), delivery_id(context.branch, name)
         last = context.state.get(Delivery, id) or Delivery(id, name)
-        wanted = _mark(rows.snapshot, definition.fingerprint)
-        if last.begun is None and _mark(last.snapshot, last.fingerprint) == wanted:
+        wanted = Held(rows.snapshots, definition.fingerprint, rows.key)
+        if not last.begun and last.sent is not None and last.sent.mark == wanted.mark:
             return StepResult(message="nothing new")
-        context.state.save(replace(last, begun=rows.snapshot))
         target = target_of(node, self.root, f"{self.project}/{name}")
         if target.keyed and not rows.key:
             raise SinkError("the sink requires a key", where=definition.where, hint='key="…" of the sink')
-        sent = Sent(0)
-        has = target.mark()
-        if has != wanted:
-            base = _base(has, last, rows.snapshot, definition.fingerprint, target)
-            with load_of(context, name, rows, base, wanted, keyed=target.keyed) as load:
-                sent = target.write(load)
-        context.state.save(Delivery(id, name, definition.fingerprint, rows.snapshot))
+        sent = self._brought(context, definition, rows, wanted, target)
+        context.state.save(Delivery(id, name, wanted, place=target.place()))
         told = [f"{sent.removed:,} removed"] if sent.removed else []
         return StepResult(rows_in=sent.rows, published=sent.rows, message="; ".join([*told, f"to {node.place}"]))
+
+    def _brought(self, context: Context, definition: Definition, rows: Rows, wanted: Held, target: Target) -> Sent:
+        """Bring a target to what is wanted. Return what was written."""
+        name, id = definition.name, delivery_id(context.branch, definition.name)
+        for _ in range(ATTEMPTS):
+            last = context.state.get(Delivery, id) or Delivery(id, name)
+            has, place = target.mark(), target.place()
+            if has == wanted.mark:
+                return Sent(0)
+            held = _held(last, has, place, target)
+            _refuse_key(held, rows, definition, target)
+            begun = tuple(each for each in held[1:] if each.mark != wanted.mark)
+            context.state.save(Delivery(id, name, held[0] if held else None, (*begun, wanted), place))
+            with load_of(context, name, rows, held, has, wanted, keyed=target.keyed) as load:
+                if (sent := target.write(load)) is not None:
+                    return sent
+        raise SinkError(
+            "other deliveries to the target end while this one is made",
+            where=definition.where,
+            expected="one project, and one run of it, that writes to the target",
+        ).passing()
 
 
 def target_of(node: Sink, root: Path, name: str) -> Target:
@@ -63,20 +81,22 @@ def target_of(node: Sink, root: Path, name: str) -> Target:
         case Files():
             from mainstem.sources.sinks.files import FileTarget
 
-            return FileTarget(node.to, root, name.rpartition("/")[2])
+            return FileTarget(node.to, root, name)
     from mainstem.sources.sinks.kafka import KafkaTarget
 
     return KafkaTarget(node.to, root, name)
 
 
-def _mark(snapshot: Snapshot | None, fingerprint: str) -> str:
-    return f"{snapshot.id if snapshot else 0}-{fingerprint}"
+def _held(last: Delivery, has: str | None, place: str, target: Target) -> tuple[Held, ...]:
+    """Return what a target may have: that of its mark, or all that was sent to a target that may forget its mark."""
+    marked = [each for each in last.held if each.mark == has]
+    if marked:
+        return (marked[0],)
+    return () if target.remembers or last.place != place else last.held
 
 
-def _base(has: str | None, last: Delivery, now: Snapshot, fingerprint: str, target: Target) -> Snapshot | None:
-    """Return the snapshot that a target has; None if all rows have to be sent."""
-    if has is None:
-        same = last.fingerprint == fingerprint and not target.remembers
-        return last.snapshot if same else None
-    known = (each for each in (last.snapshot, last.begun) if each is not None)
-    return next((each for each in known if _mark(each, fingerprint) == has), None)
+def _refuse_key(held: tuple[Held, ...], rows: Rows, definition: Definition, target: Target) -> None:
+    """Refuse another key for a target that cannot remove rows by the former one, and does not see to it itself."""
+    former = next((each.key for each in held if each.key != rows.key), None)
+    if target.keyed and not target.remembers and former is not None:
+        raise other_key(", ".join(former), rows.key, definition.where, "another topic gets all rows by the new key")

@@ -50,21 +50,28 @@ class KafkaTarget:
         self.group = f"mainstem-sink-{name.replace('/', '-')}"
         self.where = f"topic {node.topic} of {node.servers}"
         self._failed: Any = None
+        self._cluster = ""
 
     def mark(self) -> str | None:
         """Return the mark of the last transaction. One that was begun before is ended first."""
         with self._producer():
             pass  # to initialise transactions ends an earlier one of the same id
         with Client.open(self.node, self.root, self.where, group=self.group) as client:
+            self._cluster = client.partitions()[0] or self.node.servers
             return self._mark(client)
 
-    def write(self, load: Load) -> Sent:
+    def place(self) -> str:
+        """Return the id of the cluster, and the topic."""
+        return f"{self._cluster}/{self.node.topic}"
+
+    def write(self, load: Load) -> Sent | None:
         """Send a message for each row, and a tombstone for each key that is gone, all of them or none."""
         from confluent_kafka import TopicPartition
 
         headers = [("mainstem-sink", self.sink.encode()), ("mainstem-snapshot", str(load.snapshot).encode())]
         with self._producer() as producer, Client.open(self.node, self.root, self.where, group=self.group) as client:
-            client.partitions()
+            if self._mark(client) != load.has:
+                return None
             producer.begin_transaction()
             try:
                 rows = self._sent(producer, _messages(load), headers)

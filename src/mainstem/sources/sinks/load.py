@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+from mainstem.errors import SinkError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -22,10 +24,12 @@ class Load:
     """The rows to deliver, in the columns of `schema` (Ibis types).
 
     `rows` are those to add, or to replace by `key`; `gone` are the keys of those to remove. With `whole` the rows are
-    all that the relation has. `mark` names the snapshot. `parts` are all rows by data file; together they are one
-    snapshot too.
+    all that the relation has, and `gone` the keys that the target may have of what was sent to it; a target that knows
+    better what it has takes that instead. `mark` names the snapshot, and `has` is the mark that the target had when the
+    load was made. `parts` are all rows by data file; together they are one snapshot too.
     """
 
+    has: str | None
     mark: str
     snapshot: int
     schema: Mapping[str, str]
@@ -43,6 +47,17 @@ class Sent(NamedTuple):
     removed: int = 0
 
 
+def other_key(former: str, key: Sequence[str], where: str, hint: str) -> SinkError:
+    """Return the error for a sink whose key differs from that of the rows at its target."""
+    return SinkError(
+        "the target has rows by another key",
+        where=where,
+        got=f"key={', '.join(key)}",
+        expected=f"key={former}, by which the rows were delivered",
+        hint=hint,
+    )
+
+
 class Target(Protocol):
     """Where rows go. If it `remembers`, its mark tells what it has, and without one it has nothing."""
 
@@ -52,5 +67,9 @@ class Target(Protocol):
     def mark(self) -> str | None:
         """Return the mark of the last load that was delivered completely; None if there is none. Raises `SinkError`."""
 
-    def write(self, load: Load) -> Sent:
-        """Write a load and its mark, all of it or nothing. Raises `SinkError`."""
+    def place(self) -> str:
+        """Return what identifies a target that may forget its mark; it is called after `mark`. Others return ""."""
+
+    def write(self, load: Load) -> Sent | None:
+        """Write a load and its mark, all of it or nothing. Return None, and write nothing, if the target has another
+        mark than the load was made for. Raises `SinkError`."""

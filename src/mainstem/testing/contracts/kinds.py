@@ -8,9 +8,10 @@ from functools import cached_property
 
 from mainstem.nodes.base import Node
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.deliveries import Delivery
+from mainstem.nodes.deliveries import Delivery, Held
 from mainstem.nodes.hidden import visible, visible_names
 from mainstem.nodes.records import Binding, Release
+from mainstem.nodes.sinks import Sink, relations_of
 from mainstem.planning.outlook import OBSERVED, Situation
 from mainstem.planning.plan import Plan
 from mainstem.planning.planner import plan
@@ -60,8 +61,12 @@ class Case:
             fingerprints={definition.name: definition.made_by for definition in self.graph},
             inputs={step.key: dict.fromkeys(self.graph.stored_inputs(step.node), 1) for step in steps},
         )
-        sent = {d.name: Delivery(d.name, d.name, d.fingerprint, _snapshot(d.name)) for d in self.graph}
+        sent = {name: self._sent(name) for name in self.graph.of(Sink)}
         return Situation(release, observed=dict.fromkeys(self.nodes, "seen"), delivered=sent)
+
+    def _sent(self, sink: str) -> Delivery:
+        snapshots = {name: _snapshot(name) for name in relations_of(self.graph, sink)}
+        return Delivery(sink, sink, Held(snapshots, self.graph[sink].fingerprint))
 
     def plan(self, graph: Graph, situation: Situation) -> Plan:
         """Return the steps that bring the branch to the state that the graph declares."""

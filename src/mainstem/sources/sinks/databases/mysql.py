@@ -11,7 +11,7 @@ from mainstem.sources.databases.base import missing
 from mainstem.sources.databases.mysql import said, settings
 from mainstem.sources.sinks.databases.failures import away, refused
 from mainstem.sources.sinks.databases.values import rows_of
-from mainstem.sources.sinks.databases.writer import GONE, STAGED, Writer
+from mainstem.sources.sinks.databases.writer import GONE, MARKS, STAGED, Writer
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 STRICT = "SET sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 """Refuse values that do not fit, instead of changing them."""
+
+PATIENCE = 60
+"""Seconds to wait for another session that creates tables of sinks."""
 
 LOST = (2013, 2006, 0, 1053, 1927)
 
@@ -49,7 +52,7 @@ class MySQL(Writer):
         "string": r"varchar.*|.*text|json|uuid|enum.*",
     }
     mark_type: ClassVar[str] = "varchar(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-    parameters: ClassVar[tuple[str, str]] = ("%s", "%s")
+    sign: ClassVar[str] = "%s"
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
@@ -72,6 +75,14 @@ class MySQL(Writer):
         except (pymysql.Error, OSError) as error:
             lost = isinstance(error, OSError) or (bool(error.args) and error.args[0] in LOST)
             raise (away if lost else refused)(self.node, said(error)) from harmless(error)
+
+    @contextmanager
+    def settling(self, cursor: Any) -> Iterator[None]:
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (MARKS, PATIENCE))
+        if cursor.fetchone()[0] not in (1, b"1"):
+            raise away(self.node, f"another session has had the lock {MARKS} for {PATIENCE} seconds")
+        yield
+        cursor.execute("DO RELEASE_LOCK(%s)", (MARKS,))
 
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"
@@ -110,8 +121,5 @@ class MySQL(Writer):
         changes = ", ".join(f"t.{self.quoted(name)} = {value}" for name, value in values.items() if name not in key)
         return f"UPDATE {self.relation(table)} AS t JOIN {STAGED} AS s ON {self.same(values, key)} SET {changes}"
 
-    def delete(self, table: str, values: Mapping[str, str], key: Sequence[str], *, whole: bool) -> str:
-        same, of = self.same(values, key), f"DELETE t FROM {self.relation(table)} AS t"
-        if whole:
-            return f"{of} LEFT JOIN {STAGED} AS s ON {same} WHERE s.{self.quoted(key[0])} IS NULL"
-        return f"{of} JOIN {GONE} AS s ON {same}"
+    def delete(self, table: str, values: Mapping[str, str], key: Sequence[str]) -> str:
+        return f"DELETE t FROM {self.relation(table)} AS t JOIN {GONE} AS s ON {self.same(values, key)}"

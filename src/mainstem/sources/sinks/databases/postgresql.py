@@ -14,7 +14,7 @@ from mainstem.sources.databases.postgresql import LOST, address, reason
 from mainstem.sources.secrets import expand_url
 from mainstem.sources.sinks.databases.failures import away, refused
 from mainstem.sources.sinks.databases.values import flat, flat_schema
-from mainstem.sources.sinks.databases.writer import Writer
+from mainstem.sources.sinks.databases.writer import MARKS, Writer
 
 CAST = ("json", "jsonb", "uuid")
 """The types of columns that take a text by a cast."""
@@ -45,7 +45,7 @@ class PostgreSQL(Writer):
         "binary": "bytea",
         "string": r"text|character varying.*|jsonb?|uuid",
     }
-    parameters: ClassVar[tuple[str, str]] = ("$1", "$2")
+    sign: ClassVar[str] = "${n}"
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
@@ -65,6 +65,13 @@ class PostgreSQL(Writer):
             said = reason(error)
             lost = any(word in said for word in LOST)
             raise (away if lost else refused)(self.node, said) from harmless(error)
+
+    @contextmanager
+    def settling(self, cursor: Any) -> Iterator[None]:
+        # It ends with the transaction. `IF NOT EXISTS` alone fails if two sessions create a table at once.
+        cursor.execute(f"SELECT 1 FROM pg_advisory_xact_lock(hashtext('{MARKS}'))")
+        cursor.fetchall()
+        yield
 
     def columns(self, cursor: Any, table: str) -> dict[str, str]:
         cursor.execute(

@@ -71,8 +71,6 @@ class SQLite(Writer):
 
     def stage(self, cursor: Any, table: str, types: Mapping[str, str], rows: pa.RecordBatchReader) -> int:
         columns = ", ".join(f"{self.quoted(name)} {type}" for name, type in types.items())
-        if not cursor.connection.in_transaction:
-            cursor.execute("BEGIN IMMEDIATE")
         cursor.execute(f"CREATE TEMPORARY TABLE {table} ({columns})")
         signs, counted = ", ".join("?" * len(types)), 0
         for batch in rows:

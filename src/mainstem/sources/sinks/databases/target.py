@@ -1,18 +1,29 @@
-"""A table of a database as a target: rows are staged, and merged by key in one transaction with the mark."""
+"""A table of a database as a target: rows are staged, and merged by key in one transaction with the mark.
+
+The keys of the rows that the sink has written are kept in a table beside it. So a row that is gone is removed also when
+what the target has is not known, and a row of others never is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+
+import pyarrow as pa
 
 from mainstem.errors import SinkError
+from mainstem.graph.fingerprint import digest
 from mainstem.nodes.databases import Database
 from mainstem.sources.secrets import redact
-from mainstem.sources.sinks.databases.writer import GONE, STAGED, Writer
-from mainstem.sources.sinks.load import Load, Sent
+from mainstem.sources.sinks.databases.writer import GONE, MARKS, STAGED, Writer
+from mainstem.sources.sinks.load import Load, Sent, other_key
 
-MARKS = "mainstem_deliveries"
-"""The table with the mark of each sink, and whether the sink created its table."""
+
+class Mark(NamedTuple):
+    """What the table of marks has of a sink and its target: the mark, and the key that the rows were merged by."""
+
+    mark: str
+    key: str
 
 
 class DatabaseTarget:
@@ -24,68 +35,98 @@ class DatabaseTarget:
     def __init__(self, node: Database, writer: Writer, name: str) -> None:
         self.node, self.writer, self.name = node, writer, name
         self.table = str(node.table)
+        self.keys = f"mainstem_keys_{digest(name, self.table)}"
 
     def mark(self) -> str | None:
-        """Return the mark; None if the table or the mark is not there."""
+        """Return the mark; None if there is none, or if a table that belongs to it is not there."""
         with self.writer.connected() as connection:
             cursor = connection.cursor()
-            if not self.writer.columns(cursor, MARKS) or not self.writer.columns(cursor, self.table):
+            if not all(self.writer.columns(cursor, each) for each in (MARKS, self.table, self.keys)):
                 return None
             found = self._marked(cursor)
-            return found[0] or None if found else None
+            return found.mark or None if found else None
 
-    def write(self, load: Load) -> Sent:
+    def place(self) -> str:
+        """Return ""."""
+        return ""
+
+    def write(self, load: Load) -> Sent | None:
         """Merge the rows of a load by key."""
-        with self.writer.connected() as connection:
+        writer, key = self.writer, load.key
+        with writer.connected() as connection:
             cursor = connection.cursor()
-            own = self._settled(cursor, load)
-            connection.commit()
-            theirs = self.writer.columns(cursor, self.table)
-            types = self._types(load)
-            values = {name: self.writer.value(name, theirs[name]) for name in load.schema}
-            rows = self.writer.stage(cursor, STAGED, types, load.rows())
-            keys = {name: types[name] for name in load.key}
-            removed = 0 if load.whole else self.writer.stage(cursor, GONE, keys, load.gone())
-            if rows and values.keys() - set(load.key):
-                cursor.execute(self.writer.update(self.table, values, load.key))
+            with writer.settling(cursor):
+                self._settle(cursor, load)
+                connection.commit()
+            if self._locked(cursor) != load.has:
+                return None
+            theirs, types = writer.columns(cursor, self.table), self._types(load)
+            values = {name: writer.value(name, theirs[name]) for name in load.schema}
+            staged = {name: f"s.{writer.quoted(name)}" for name in key}
+            rows = writer.stage(cursor, STAGED, types, load.rows())
+            removed = self._gone(cursor, load, {name: types[name] for name in key}, staged)
+            if removed:  # first: what is added may have a value that is unique, of a row that is gone
+                cursor.execute(writer.delete(self.table, values, key))
+                cursor.execute(writer.delete(self.keys, staged, key))
+            if rows and values.keys() - set(key):
+                cursor.execute(writer.update(self.table, values, key))
             if rows:
-                cursor.execute(self.writer.insert(self.table, values, load.key))
-            if removed or (load.whole and own):
-                cursor.execute(self.writer.delete(self.table, values, load.key, whole=load.whole))
-            self._set(cursor, load.mark)
+                cursor.execute(writer.insert(self.table, values, key))
+                cursor.execute(writer.insert(self.keys, staged, key))
+            self._set(cursor, "mark", load.mark)
             connection.commit()
         return Sent(rows, removed)
 
-    def _settled(self, cursor: Any, load: Load) -> bool:
-        """Bring the tables to the columns of a load. Return whether the table belongs to the sink."""
-        writer = self.writer
+    def _gone(self, cursor: Any, load: Load, types: Mapping[str, str], staged: Mapping[str, str]) -> int:
+        """Stage the keys of rows to remove. Return how many there are."""
+        if not load.whole:
+            return self.writer.stage(cursor, GONE, types, load.gone())
+        import ibis
+
+        empty: pa.Schema = ibis.schema({name: load.schema[name] for name in load.key}).to_pyarrow()
+        self.writer.stage(cursor, GONE, types, pa.RecordBatchReader.from_batches(empty, []))
+        cursor.execute(self.writer.left(self.keys, staged, load.key))
+        cursor.execute(f"SELECT count(*) FROM {GONE}")
+        return int(cursor.fetchone()[0])
+
+    def _settle(self, cursor: Any, load: Load) -> None:
+        """Create the tables that lack, and bring them to the columns of a load. A mark without its tables is void."""
+        writer, key = self.writer, ", ".join(load.key)
         if not writer.columns(cursor, MARKS):
-            types = {"sink": writer.mark_type, "mark": writer.mark_type, "created": "integer"}
-            cursor.execute(writer.create(MARKS, types, ["sink"]))
+            names = dict.fromkeys(("sink", "target"), writer.mark_type)
+            text = dict.fromkeys(("mark", "key_columns"), writer.own["string"])
+            cursor.execute(writer.create(MARKS, names | text, list(names)))
         theirs, types = writer.columns(cursor, self.table), self._types(load)
         found = self._marked(cursor)
-        if found is None:  # before the table is created: a database may commit after each such statement
-            found = ("", 0 if theirs else 1)
-            sql = f"INSERT INTO {writer.relation(MARKS)} VALUES ({writer.parameters[0]}, '', {found[1]})"
-            cursor.execute(sql, (self.name,))
-        if not theirs:
+        self._refuse(load, theirs, found)
+        if found is None:
+            signs = ", ".join(writer.signs(4))
+            cursor.execute(f"INSERT INTO {writer.relation(MARKS)} VALUES ({signs})", (self.name, self.table, "", key))
+        if not theirs or not writer.columns(cursor, self.keys):
+            # In this order: a database may commit after each statement that creates or drops a table.
+            self._set(cursor, "mark", "")
+            self._set(cursor, "key_columns", key)
+            cursor.execute(f"DROP TABLE IF EXISTS {writer.relation(self.keys)}")
             cursor.execute(writer.create(self.table, types, load.key))
-        self._refuse(load, theirs)
+            cursor.execute(writer.create(self.keys, {name: types[name] for name in load.key}, load.key))
         for name in load.schema if theirs else ():
             if name not in theirs:
                 sql = f"ALTER TABLE {writer.relation(self.table)} ADD COLUMN {writer.quoted(name)} {types[name]}"
                 cursor.execute(sql)
-        return bool(int(found[1]))
 
-    def _refuse(self, load: Load, theirs: Mapping[str, str]) -> None:
-        """Refuse existing columns that do not hold the values of a load."""
+    def _refuse(self, load: Load, theirs: Mapping[str, str], found: Mark | None) -> None:
+        """Refuse another key than that of the rows that are there, and columns that do not hold the values."""
         import ibis
 
+        where = f"{self.table} of {redact(self.node.url)}"
+        if theirs and found and found.key != ", ".join(load.key):
+            hint = "name another table=, or drop the table: the next run creates it with the new key"
+            raise other_key(found.key, load.key, where, hint)
         for name, type in load.schema.items():
             if name in theirs and not self.writer.holds(ibis.dtype(type), theirs[name]):
                 raise SinkError(
                     f"the column {name!r} of the target does not hold the values",
-                    where=f"{self.table} of {redact(self.node.url)}",
+                    where=where,
                     got=theirs[name],
                     expected=f"{self._types(load)[name]}, for {type}",
                     hint="alter the column, cast it in the table that is delivered, or leave it out by columns=",
@@ -94,7 +135,7 @@ class DatabaseTarget:
             if theirs and name not in theirs:
                 raise SinkError(
                     f"the target has no key column {name!r}",
-                    where=f"{self.table} of {redact(self.node.url)}",
+                    where=where,
                     got=", ".join(theirs),
                     expected=", ".join(load.key),
                 )
@@ -104,16 +145,23 @@ class DatabaseTarget:
 
         return {n: self.writer.type_of(ibis.dtype(type), key=n in load.key) for n, type in load.schema.items()}
 
-    def _marked(self, cursor: Any) -> tuple[str, int] | None:
-        sql = f"SELECT mark, created FROM {self.writer.relation(MARKS)} WHERE sink = {self.writer.parameters[0]}"
-        cursor.execute(sql, (self.name,))
+    def _marked(self, cursor: Any) -> Mark | None:
+        first, second = self.writer.signs(2)
+        sql = f"SELECT mark, key_columns FROM {self.writer.relation(MARKS)} WHERE sink = {first} AND target = {second}"
+        cursor.execute(sql, (self.name, self.table))
         found = cursor.fetchone()
-        if found is None:
-            return None
-        mark = found[0].decode() if isinstance(found[0], bytes) else found[0]
-        return mark, int(found[1])
+        return None if found is None else Mark(*(v.decode() if isinstance(v, bytes) else v for v in found))
 
-    def _set(self, cursor: Any, mark: str) -> None:
-        first, second = self.writer.parameters
-        sql = f"UPDATE {self.writer.relation(MARKS)} SET mark = {first} WHERE sink = {second}"
-        cursor.execute(sql, (mark, self.name))
+    def _locked(self, cursor: Any) -> str | None:
+        """Return the mark. No other session changes it, or has changed it and not ended, until the transaction ends."""
+        first, second = self.writer.signs(2)
+        where = f"WHERE sink = {first} AND target = {second}"
+        cursor.execute(f"UPDATE {self.writer.relation(MARKS)} SET mark = mark {where}", (self.name, self.table))
+        found = self._marked(cursor)
+        return found.mark or None if found else None
+
+    def _set(self, cursor: Any, column: str, value: str) -> None:
+        first, second, third = self.writer.signs(3)
+        where = f"WHERE sink = {second} AND target = {third}"
+        sql = f"UPDATE {self.writer.relation(MARKS)} SET {column} = {first} {where}"
+        cursor.execute(sql, (value, self.name, self.table))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 STAGED, GONE = "mainstem_rows", "mainstem_gone"
 """The temporary tables with the rows to merge, and with the keys of those to remove."""
+
+MARKS = "mainstem_deliveries"
+"""The table with the mark of each sink and target."""
 
 FAMILIES = ("boolean", "integer", "floating", "decimal", "timestamp", "date", "time", "binary", "string")
 
@@ -33,8 +36,8 @@ class Writer(ABC):
     own: ClassVar[Mapping[str, str]]
     takes: ClassVar[Mapping[str, str]]
     mark_type: ClassVar[str] = "varchar(255)"
-    parameters: ClassVar[tuple[str, str]] = ("?", "?")
-    """The signs of the first and the second parameter."""
+    sign: ClassVar[str] = "?"
+    """The sign of a parameter; `{n}` in it is its number."""
 
     def __init__(self, node: Database, root: Path) -> None:
         self.node, self.root = node, root
@@ -50,6 +53,16 @@ class Writer(ABC):
     @abstractmethod
     def stage(self, cursor: Any, table: str, types: Mapping[str, str], rows: pa.RecordBatchReader) -> int:
         """Write rows to a new temporary table with columns of these types. Return how many there are."""
+
+    @contextmanager
+    def settling(self, cursor: Any) -> Iterator[None]:
+        """Provide that no other session creates tables of sinks: the server may still execute what a killed process
+        sent. Files that a process locks need nothing."""
+        yield
+
+    def signs(self, number: int) -> list[str]:
+        """Return the signs of this many parameters."""
+        return [self.sign.format(n=n + 1) for n in range(number)]
 
     def quoted(self, name: str) -> str:
         """Return a name as SQL."""
@@ -82,7 +95,7 @@ class Writer(ABC):
         """Return the statement that creates a table."""
         columns = [f"{self.quoted(name)} {type}{' NOT NULL' if name in key else ''}" for name, type in types.items()]
         names = ", ".join(self.quoted(name) for name in key)
-        return f"CREATE TABLE {self.relation(table)} ({', '.join(columns)}, PRIMARY KEY ({names}))"
+        return f"CREATE TABLE IF NOT EXISTS {self.relation(table)} ({', '.join(columns)}, PRIMARY KEY ({names}))"
 
     def update(self, table: str, values: Mapping[str, str], key: Sequence[str]) -> str:
         """Return the statement that updates the rows whose key was staged."""
@@ -96,12 +109,17 @@ class Writer(ABC):
         into = f"INSERT INTO {self.relation(table)} ({names})"
         return f"{into} SELECT {chosen} FROM {STAGED} AS s WHERE NOT EXISTS ({there})"
 
-    def delete(self, table: str, values: Mapping[str, str], key: Sequence[str], *, whole: bool) -> str:
-        """Return the statement that removes the rows whose key is gone; with `whole` those that were not staged."""
-        word, other = ("NOT EXISTS", STAGED) if whole else ("EXISTS", GONE)
+    def delete(self, table: str, values: Mapping[str, str], key: Sequence[str]) -> str:
+        """Return the statement that removes the rows whose key is gone."""
+        there = f"SELECT 1 FROM {GONE} AS s WHERE {self.same(values, key)}"
+        return f"DELETE FROM {self.relation(table)} AS t WHERE EXISTS ({there})"
+
+    def left(self, keys: str, values: Mapping[str, str], key: Sequence[str]) -> str:
+        """Return the statement that adds to the keys that are gone those of the table `keys` that were not staged."""
+        names, chosen = (", ".join(f"{of}{self.quoted(name)}" for name in key) for of in ("", "t."))
+        staged = f"SELECT 1 FROM {STAGED} AS s WHERE {self.same(values, key)}"
         return (
-            f"DELETE FROM {self.relation(table)} AS t WHERE {word} "
-            f"(SELECT 1 FROM {other} AS s WHERE {self.same(values, key)})"
+            f"INSERT INTO {GONE} ({names}) SELECT {chosen} FROM {self.relation(keys)} AS t WHERE NOT EXISTS ({staged})"
         )
 
     def same(self, values: Mapping[str, str], key: Sequence[str]) -> str:
