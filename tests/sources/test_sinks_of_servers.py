@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 import mainstem as ms
 from mainstem.errors import DeliveryFailed
 from mainstem.nodes.deliveries import Delivery
+from mainstem.sources.sinks.folders import folder_of
 from s3 import Server, s3_server
 from sinking import EVERY, PLAIN, Shop, messages
 
@@ -151,6 +155,19 @@ def test_files_at_an_object_store_are_written_once_and_removed(tmp_path: Path, s
     shop.to = ms.files("s3://nowhere/all.csv", storage=s3.storage)
     found = cause(shop)
     assert found.what == "a file cannot be written" and "secret-of-tests" not in str(found)
+
+
+def test_an_upload_that_is_interrupted_leaves_the_old_object_or_the_new_one(tmp_path: Path, s3: Server) -> None:
+    folder, file = folder_of(ms.files("s3://sinks/cut/all.csv", storage=s3.storage), tmp_path), tmp_path / "rows"
+    file.write_bytes(b"old")
+    folder.put(file, "all.csv")
+    file.write_bytes(b"x" * 40 * 2**20)
+    timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        folder.put(file, "all.csv")
+        timer.join()
+    assert s3.system.get_file_info("sinks/cut/all.csv").size in (3, 40 * 2**20)
 
 
 # ── Kafka ─────────────────────────────────────────────────────────────────────────────────────────────
