@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -288,6 +291,15 @@ def test_a_target_that_cannot_be_written_is_refused(to: Any, what: str) -> None:
     with pytest.raises(DefinitionError) as problem:
         ms.sink("rows", to=to())
     assert problem.value.what == what and "test_sinks.py" in str(problem.value.where)
+
+
+def test_a_declaration_brings_no_heavy_library() -> None:
+    heavy = ("ibis", "pyarrow", "duckdb", "confluent_kafka", "pymysql", "adbc_driver_postgresql")
+    declared = 'import mainstem as ms; ms.sink("a", to=ms.kafka("b:1", "t"))'
+    program = f"{declared}; import sys; print([each for each in {heavy} if each in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"
 
 
 def test_columns_keys_and_shared_targets_are_checked_without_breaking_the_rest(shop: Shop) -> None:

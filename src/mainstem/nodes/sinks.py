@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainstem.nodes.base import Node, NodeRef, names, refused
 from mainstem.nodes.databases import Database
 from mainstem.nodes.declared import META, declared
-from mainstem.nodes.definition import Graph
-from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.files import Files
 from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.kinds import anything, columns, integer, optional
 from mainstem.nodes.places import place
 from mainstem.nodes.redaction import redacted
 from mainstem.nodes.sources import Source
+
+if TYPE_CHECKING:
+    from mainstem.nodes.definition import Graph
 
 DATABASES = ("postgresql", "postgres", "mysql", "mariadb", "sqlite", "duckdb")
 """The schemes of databases that a sink writes to."""
@@ -56,6 +57,8 @@ def place_of(path: str) -> str:
 
 def relation_of(graph: Graph, name: str) -> str:
     """Return the stored relation whose rows a sink delivers."""
+    from mainstem.nodes.endpoints import Endpoint  # it brings Ibis, which a declaration does without
+
     of = graph[name].inputs[0]
     return f"predictions.{of}" if isinstance(graph[of].node, Endpoint) else of
 
