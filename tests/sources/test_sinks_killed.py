@@ -3,94 +3,169 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 import mainstem as ms
+from killing import Forks
+from s3 import s3_server
 from sinking import Shop, messages
 
-RUN = """
-    import sys
-    sys.path[:0] = {paths!r}
-    from pathlib import Path
-    from sinking import Shop
-    import mainstem as ms
-    import mainstem.sources.sinks.deliver
-    shop = Shop(Path({root!r}), {to})
-    with shop.opened() as project:
-        project.run(report=lambda event: print(event.step.key, flush=True))
-"""
 KILLS = [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1_800)])]
 ROWS = 400
+There = dict[int, Any]
 
 
-def killed(root: Path, to: str, kills: int, there: Callable[[], dict[int, Any]]) -> None:
-    """Change rows and kill the delivery, again and again; then deliver to the end."""
-    tests = Path(__file__).parents[1]
-    shop, chance = Shop(root, eval(to, {"ms": ms})), random.Random(kills)
-    script = textwrap.dedent(RUN).format(paths=[str(tests), *sys.path], root=str(root), to=to)
-    wanted = {n: {"id": n, "v": 0, "text": "x" * 500} for n in range(ROWS)}
-    for kill in range(kills):
-        for n in chance.sample(sorted(wanted), ROWS // 4):
-            wanted[n] = {**wanted[n], "v": kill + 1}
-        del wanted[chance.choice(sorted(wanted))]
-        wanted[ROWS + kill] = {"id": ROWS + kill, "v": 0, "text": "new"}
-        shop.write("1", list(wanted.values()))
-        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=root)
-        assert process.stdout is not None
-        while (line := process.stdout.readline()) and line != b"deliver out\n":
-            pass
-        assert line, "it never delivered"
-        time.sleep(chance.random() * 0.25)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    shop.run()
-    assert there() == {n: row["v"] for n, row in wanted.items()}
+@dataclass
+class Place:
+    """A target as an expression, and what is there: the value of each key. If it is `atomic`, that is always one whole
+    version."""
+
+    to: str
+    there: Callable[[], There]
+    atomic: bool = True
 
 
-@pytest.mark.parametrize("kills", KILLS)
-def test_a_table_of_postgresql(tmp_path: Path, postgresql: str, kills: int) -> None:
-    with psycopg.connect(f"{postgresql}/postgres", autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS killed, mainstem_deliveries")
-
-        def there() -> dict[int, Any]:
-            return dict(connection.execute("SELECT id, v FROM killed").fetchall())
-
-        killed(tmp_path, f"ms.database({postgresql!r} + '/postgres', table='killed')", kills, there)
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
 
 
-@pytest.mark.parametrize("kills", KILLS)
-def test_files(tmp_path: Path, kills: int) -> None:
-    def there() -> dict[int, Any]:
-        found = pa.concat_tables(map(pq.read_table, (tmp_path / "out").glob("*.parquet"))).to_pylist()
-        assert len({row["id"] for row in found}) == len(found)
-        return {row["id"]: row["v"] for row in found}
-
-    killed(tmp_path, "ms.files('out/*.parquet')", kills, there)
+# ── the places ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kills", KILLS)
-def test_a_topic(tmp_path: Path, broker: Any, kills: int) -> None:
-    topic = broker.topic()
+def postgresql(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    url = request.getfixturevalue("postgresql")
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS killed WITH (FORCE)")
+        admin.execute("CREATE DATABASE killed")
+    with psycopg.connect(f"{url}/killed", autocommit=True) as connection:
 
-    def there() -> dict[int, Any]:
-        found, last = messages(broker, topic), dict[int, Any]()
-        for key, value, _ in found:
+        def there() -> There:
+            if connection.execute("SELECT to_regclass('t')").fetchall() == [(None,)]:
+                return {}
+            return dict(connection.execute("SELECT id, v FROM t").fetchall())
+
+        yield Place(f"ms.database({url!r} + '/killed', table='t')", there)
+
+
+def mariadb(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    server = request.getfixturevalue("mariadb")
+    server.run("DROP DATABASE IF EXISTS killed", "CREATE DATABASE killed CHARACTER SET utf8mb4")
+
+    def there() -> There:
+        found = server.run("SHOW TABLES LIKE 't'", database="killed")
+        return dict(server.run("SELECT id, v FROM t", database="killed")) if found else {}
+
+    yield Place(f"ms.database({server.url.rpartition('/')[0] + '/killed'!r}, table='t')", there)
+
+
+def sqlite(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    def there() -> There:
+        with closing(sqlite3.connect(root / "out.db")) as connection:
+            if not connection.execute("PRAGMA table_info(t)").fetchall():
+                return {}
+            return dict(connection.execute("SELECT id, v FROM t").fetchall())
+
+    yield Place("ms.database('sqlite:///out.db', table='t')", there)
+
+
+def in_duckdb(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    def there() -> There:
+        with duckdb.connect(str(root / "out.duckdb")) as connection:
+            if ("t",) not in connection.execute("SHOW TABLES").fetchall():
+                return {}
+            return dict(connection.execute("SELECT id, v FROM t").fetchall())
+
+    yield Place("ms.database('duckdb:///out.duckdb', table='t')", there)
+
+
+def one_file(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    def there() -> There:
+        file = root / "out" / "all.csv"
+        return _values(pyarrow.csv.read_csv(file)) if file.exists() else {}
+
+    yield Place("ms.files('out/all.csv')", there)
+
+
+def files(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    def there() -> There:
+        return _values(pa.concat_tables(map(pq.read_table, (root / "out").glob("*.parquet"))))
+
+    yield Place("ms.files('out/*.parquet')", there, atomic=False)
+
+
+def objects(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    with s3_server() as server:
+        server.system.create_dir("killed")
+
+        def there() -> There:
+            return _values(pq.read_table("killed/rows", filesystem=server.system))
+
+        yield Place(f"ms.files('s3://killed/rows/*.parquet', storage={server.storage!r})", there, atomic=False)
+
+
+def topic(root: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    broker = request.getfixturevalue("broker")
+    name = broker.topic()
+
+    def there() -> There:
+        last = There()
+        for key, value, _ in messages(broker, name):
             before = last.get(key["id"])  # a tombstone may come for a key whose message was never committed
             assert value is None or value != before, "a change came twice"
             last[key["id"]] = value
         return {n: value["v"] for n, value in last.items() if value is not None}
 
-    killed(tmp_path, f"ms.kafka({broker.servers!r}, {topic!r})", kills, there)
+    yield Place(f"ms.kafka({broker.servers!r}, {name!r})", there, atomic=False)
+
+
+def _values(rows: pa.Table) -> There:
+    found = dict(zip(rows["id"].to_pylist(), rows["v"].to_pylist(), strict=True))
+    assert len(found) == rows.num_rows, "a row is there twice"
+    return found
+
+
+@pytest.fixture(params=[postgresql, mariadb, sqlite, in_duckdb, one_file, files, objects, topic])
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    yield from request.param(tmp_path, request)
+
+
+# ── the kills ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_every_row_is_there_once_after_kills(tmp_path: Path, place: Place, forks: Forks, kills: int) -> None:
+    """Change rows and kill the delivery, again and again; then deliver to the end."""
+    shop, chance, versions = Shop(tmp_path, eval(place.to, {"ms": ms})), random.Random(kills), [There()]
+    rows = {n: {"id": n, "v": 0, "text": "x" * 500} for n in range(ROWS)}
+    span = 0.25
+    for kill in range(kills):
+        for n in chance.sample(sorted(rows), ROWS // 4):
+            rows[n] = {**rows[n], "v": kill + 1}
+        del rows[chance.choice(sorted(rows))]
+        rows[ROWS + kill] = {"id": ROWS + kill, "v": 0, "text": "new"}
+        versions.append({n: row["v"] for n, row in rows.items()})
+        shop.write("1", list(rows.values()))
+        if kill == 2:  # the moments are spread over the time that a delivery takes
+            span = 1.1 * forks.run(tmp_path, place.to, None)
+            assert place.there() == versions[-1]
+        else:
+            forks.run(tmp_path, place.to, chance.random() * span)
+        if place.atomic:
+            assert place.there() in versions
+    shop.run()
+    assert place.there() == versions[-1]
