@@ -6,16 +6,19 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pymysql
 import pytest
 
 import mainstem as ms
 from mainstem.errors import DeliveryFailed
+from mainstem.graph.fingerprint import digest
 from mainstem.nodes.deliveries import Delivery
 from mainstem.sources.sinks.folders import folder_of
 from s3 import Server, s3_server
@@ -105,6 +108,36 @@ def test_a_server_that_is_away_is_told_without_its_password_and_delivered_later(
     assert found.what == "the database cannot be reached" and found.transient and "s3cret" not in str(found)
 
 
+LATE = (
+    "UPDATE mainstem_deliveries SET mark = 'late'",
+    "INSERT INTO t VALUES (3, 'late'), (4, 'gone')",
+    f"INSERT INTO mainstem_keys_{digest('shop/out', 't')} VALUES (3), (4)",
+)
+"""What a killed run has sent, whose transaction the server ends later."""
+
+
+def late(connection: Any) -> threading.Timer:
+    """Execute it, and commit after a second. Otherwise the inserts of a run in between fail: the key is there."""
+    cursor = connection.cursor()
+    for statement in LATE:
+        cursor.execute(statement)
+    made = threading.Timer(1, connection.commit)
+    made.start()
+    return made
+
+
+def test_postgresql_may_end_the_transaction_of_a_killed_run_late(tmp_path: Path, postgres: Any) -> None:
+    url, run = postgres
+    shop = shop_at(tmp_path, ms.database(url, table="t"))
+    shop.run()
+    with psycopg.connect(url) as connection:
+        timer = late(connection)
+        shop.write("2", [{"id": 3, "name": "cy"}])
+        assert shop.run().startswith("3; 1 removed")
+        timer.join()
+    assert run("SELECT * FROM t ORDER BY id") == [(1, "ann"), (2, "bob"), (3, "cy")]
+
+
 # ── MariaDB ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -127,6 +160,18 @@ def test_mariadb_has_every_type_and_tells_keys_apart(tmp_path: Path, mariadb: An
     shop.write("2", EVERY.slice(0, 1))
     shop.run()
     assert sorted(row[0] for row in mariadb.run("SELECT id FROM every")) == ["A", "a", "stray", "ü😀"]
+
+
+def test_mariadb_may_end_the_transaction_of_a_killed_run_late(tmp_path: Path, mariadb: Any) -> None:
+    mariadb.run("DROP TABLE IF EXISTS t, mainstem_deliveries")
+    shop = shop_at(tmp_path, ms.database(mariadb.url, table="t"))
+    shop.run()
+    with closing(pymysql.connect(host="127.0.0.1", port=mariadb.port, user="mainstem", database="test")) as connection:
+        timer = late(connection)
+        shop.write("2", [{"id": 3, "name": "cy"}])
+        assert shop.run().startswith("3; 1 removed")
+        timer.join()
+    assert sorted(mariadb.run("SELECT * FROM t")) == [(1, "ann"), (2, "bob"), (3, "cy")]
 
 
 # ── S3 ────────────────────────────────────────────────────────────────────────────────────────────────
