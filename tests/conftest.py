@@ -47,11 +47,16 @@ def missing() -> Missing:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
+    given = set[int]()
+
     def find() -> int:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-            return port
+        if port in given:  # a port that is free again, but of a server that is being started
+            return find()
+        given.add(port)
+        return port
 
     return find
 

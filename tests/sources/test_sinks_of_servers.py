@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pymysql
 import pytest
+from confluent_kafka.admin import NewTopic
 
 import mainstem as ms
 from mainstem.errors import DeliveryFailed
@@ -243,6 +244,45 @@ def test_messages_whose_end_the_state_does_not_know_are_not_repeated(tmp_path: P
         state.save(Delivery("main/out", "out", begun=sent.held))  # a kill between the commit and the record of it
     assert shop.run() == f"0; to topic {topic}"
     assert len(messages(broker, topic)) == 2
+
+
+def told(broker: Any, topic: str) -> list[tuple[int, str | None]]:
+    """The messages of a topic: ids, and the names or None for a tombstone."""
+    return [(key["id"], value and value["name"]) for key, value, _ in messages(broker, topic)]
+
+
+def test_all_rows_that_are_sent_to_a_topic_again_come_with_tombstones(tmp_path: Path, broker: Any) -> None:
+    topic = broker.topic()
+    shop = shop_at(tmp_path, ms.kafka(broker.servers, topic))
+    shop.run()
+    shop.more = {"columns": ["name", "id"]}
+    shop.write("1", [{"id": 1, "name": "anna"}])
+    assert shop.run() == f"1; 1 removed; to topic {topic}"
+    assert told(broker, topic)[2:] == [(1, "anna"), (2, None)]
+    shop.more = {"key": "name"}
+    found = cause(shop)
+    assert (found.what, found.got) == ("the target has rows by another key", "key=name")
+    assert "another topic" in found.hint and len(told(broker, topic)) == 4
+
+
+def test_another_cluster_and_a_topic_that_was_made_again_get_all_rows(
+    tmp_path: Path, broker: Any, mortal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = "again"
+    for each in (broker, mortal):
+        each.admin().create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    monkeypatch.setenv("BROKERS", broker.servers)
+    shop = shop_at(tmp_path, ms.kafka("${env:BROKERS}", topic))
+    shop.run()
+    shop.write("2", [{"id": 3, "name": "cy"}])
+    monkeypatch.setenv("BROKERS", mortal.servers)
+    assert shop.run().startswith("3;")
+    assert sorted(told(mortal, topic)) == [(1, "ann"), (2, "bob"), (3, "cy")]
+    mortal.admin().delete_topics([topic])[topic].result(30)
+    mortal.admin().create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    shop.write("2", [{"id": 4, "name": "di"}])
+    assert shop.run().startswith("3;")
+    assert sorted(told(mortal, topic)) == [(1, "ann"), (2, "bob"), (4, "di")]
 
 
 def test_a_topic_that_is_missing_fails_the_delivery(tmp_path: Path, broker: Any) -> None:

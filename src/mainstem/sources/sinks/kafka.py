@@ -28,7 +28,6 @@ PRODUCER = {
     "transaction.timeout.ms": 900_000,
     "linger.ms": 20,
     "compression.type": "zstd",
-    "log_level": 0,
 }
 SETTLING = (
     *("NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS"),
@@ -50,19 +49,20 @@ class KafkaTarget:
         self.group = f"mainstem-sink-{name.replace('/', '-')}"
         self.where = f"topic {node.topic} of {node.servers}"
         self._failed: Any = None
-        self._cluster = ""
+        self._place = ""
 
     def mark(self) -> str | None:
         """Return the mark of the last transaction. One that was begun before is ended first."""
         with self._producer():
             pass  # to initialise transactions ends an earlier one of the same id
         with Client.open(self.node, self.root, self.where, group=self.group) as client:
-            self._cluster = client.partitions()[0] or self.node.servers
+            cluster, _ = client.partitions()
+            self._place = f"{cluster or self.node.servers}/{self.node.topic}/{self._topic()}"
             return self._mark(client)
 
     def place(self) -> str:
-        """Return the id of the cluster, and the topic."""
-        return f"{self._cluster}/{self.node.topic}"
+        """Return the ids of the cluster and the topic: one that was deleted and made again has no messages."""
+        return self._place
 
     def write(self, load: Load) -> Sent | None:
         """Send a message for each row, and a tombstone for each key that is gone, all of them or none."""
@@ -99,6 +99,24 @@ class KafkaTarget:
                 continue
             mark: str | None = found.metadata
             return mark if found.offset >= 0 and mark else None
+
+    def _topic(self) -> str:
+        """Return the id of the topic. Raises `SinkError`."""
+        from confluent_kafka import KafkaException, TopicCollection
+        from confluent_kafka.admin import AdminClient
+
+        try:
+            admin = AdminClient(self._settings())  # it answers as long as it is referred to
+            asked = admin.describe_topics(TopicCollection([self.node.topic]))
+            return str(asked[self.node.topic].result(TIMEOUT).topic_id)
+        except KafkaException as problem:
+            raise self._error(problem.args[0].str()).passing(bool(problem.args[0].retriable())) from None
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings of a client that is not a consumer."""
+        given = {name: value for name, value in self.node.settings.items() if name.startswith(CONNECTION)}
+        read = {name: setting(name, value, self.root) for name, value in given.items()}
+        return {**read, "bootstrap.servers": expand(self.node.servers), "log_level": 0}
 
     def _sent(self, producer: Any, messages: Iterator[tuple[bytes, bytes | None]], headers: list[Any]) -> int:
         counted = 0
@@ -148,14 +166,8 @@ class KafkaTarget:
             from confluent_kafka import KafkaException, Producer
         except ImportError:
             raise MissingExtra.named("kafka", "confluent-kafka") from None
-        given = {
-            name: setting(name, value, self.root)
-            for name, value in self.node.settings.items()
-            if name.startswith(CONNECTION)
-        }
-        servers = {"bootstrap.servers": expand(self.node.servers), "transactional.id": self.group}
         try:
-            producer = Producer({**given, **PRODUCER, **servers})
+            producer = Producer({**self._settings(), **PRODUCER, "transactional.id": self.group})
             producer.init_transactions(TIMEOUT)
             yield producer
         except KafkaException as problem:
