@@ -109,6 +109,22 @@ def test_a_server_that_is_away_is_told_without_its_password_and_delivered_later(
     assert found.what == "the database cannot be reached" and found.transient and "s3cret" not in str(found)
 
 
+def passed(shop: Shop, run: Any) -> None:
+    """Deliver rows of which a new one has the unique value of one that is gone."""
+    run("CREATE TABLE u (id integer PRIMARY KEY, name varchar(9) UNIQUE)")
+    run("INSERT INTO u VALUES (9, 'other')")
+    shop.run()
+    shop.write("1", [{"id": 2, "name": "bob"}, {"id": 3, "name": "ann"}])
+    shop.more = {"columns": ["name", "id"]}
+    assert shop.run().startswith("2; 1 removed")
+    assert sorted(run("SELECT * FROM u")) == [(2, "bob"), (3, "ann"), (9, "other")]
+
+
+def test_postgresql_passes_a_unique_value_to_a_new_row(tmp_path: Path, postgres: Any) -> None:
+    url, run = postgres
+    passed(shop_at(tmp_path, ms.database(url, table="u")), run)
+
+
 LATE = (
     "UPDATE mainstem_deliveries SET mark = 'late'",
     "INSERT INTO t VALUES (3, 'late'), (4, 'gone')",
@@ -161,6 +177,11 @@ def test_mariadb_has_every_type_and_tells_keys_apart(tmp_path: Path, mariadb: An
     shop.write("2", EVERY.slice(0, 1))
     shop.run()
     assert sorted(row[0] for row in mariadb.run("SELECT id FROM every")) == ["A", "a", "stray", "ü😀"]
+
+
+def test_mariadb_passes_a_unique_value_to_a_new_row(tmp_path: Path, mariadb: Any) -> None:
+    mariadb.run("DROP TABLE IF EXISTS u, mainstem_deliveries")
+    passed(shop_at(tmp_path, ms.database(mariadb.url, table="u")), mariadb.run)
 
 
 def test_mariadb_may_end_the_transaction_of_a_killed_run_late(tmp_path: Path, mariadb: Any) -> None:

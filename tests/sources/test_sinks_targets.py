@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import mainstem as ms
@@ -94,6 +95,18 @@ def test_what_is_added_may_have_a_value_that_is_unique_of_a_row_that_is_gone(sho
     shop.write("1", [{"id": 2, "name": "bob"}, {"id": 3, "name": "ann"}])
     assert shop.run() == "1; 1 removed; to t of sqlite:///out.db"
     assert rows(shop) == [(2, "bob"), (3, "ann")]
+
+
+def test_a_unique_value_passes_to_a_new_row_in_duckdb(shop: Shop) -> None:
+    file = str(shop.root / "out.duckdb")
+    with duckdb.connect(file) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR UNIQUE)")
+    shop.to = ms.database("duckdb:///out.duckdb", table="t")
+    shop.run()
+    shop.write("1", [{"id": 2, "name": "bob"}, {"id": 3, "name": "ann"}])
+    assert shop.run() == "1; 1 removed; to t of duckdb:///out.duckdb"
+    with duckdb.connect(file) as connection:
+        assert connection.sql("SELECT * FROM t ORDER BY id").fetchall() == [(2, "bob"), (3, "ann")]
 
 
 # ── interrupts ────────────────────────────────────────────────────────────────────────────────────────
