@@ -11,10 +11,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DeliveryFailed
 from mainstem.nodes.deliveries import Delivery
+from mainstem.nodes.records import RunRecord
 from mainstem.sources.sinks.databases.target import DatabaseTarget
 from sinking import Shop
 
@@ -107,6 +109,44 @@ def test_a_unique_value_passes_to_a_new_row_in_duckdb(shop: Shop) -> None:
     assert shop.run() == "1; 1 removed; to t of duckdb:///out.duckdb"
     with duckdb.connect(file) as connection:
         assert connection.sql("SELECT * FROM t ORDER BY id").fetchall() == [(2, "bob"), (3, "ann")]
+
+
+def test_erase_tells_which_targets_have_the_rows_until_the_next_run(shop: Shop) -> None:
+    done(shop.root / "out.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)", "INSERT INTO t VALUES (9, 'x')")
+    counts = ms.table(lambda rows: rows.group_by("name").agg(n=_.id.count()), name="counts", key="name")
+    other = ms.files("other.csv", key="id")
+    more = {
+        "counts": counts,
+        "elsewhere": other,
+        "sums": ms.sink(counts, to=ms.files("sums.csv")),
+        "other": ms.sink(other, to=ms.files("others.csv")),
+    }
+    (shop.root / "other.csv").write_text("id,v\n7,x\n")
+    with shop.opened(**more) as project:
+        project.run()
+        told = project.erase("id", 1, rehearse=True).left
+        assert told == project.erase("id", 1).left
+        assert told[1:-1] == (
+            "t of sqlite:///out.db has the rows until the next run delivers out",
+            "sums.csv has the rows until the next run delivers sums",
+        )
+        assert len(rows(shop)) == 3
+        project.run()
+        assert rows(shop) == [(2, "bob"), (9, "x")]
+        assert "ann" not in (shop.root / "sums.csv").read_text()
+        assert not project.plan().steps
+        project.gc()
+
+
+def test_erase_forgets_the_key_that_a_delivery_refused(shop: Shop) -> None:
+    shop.key, shop.more = None, {"key": ["name", "id"]}
+    shop.write("2", FIRST)
+    assert cause(shop).got == "name='ann', id=1; name='bob', id=2"
+    with shop.opened() as project:
+        project.erase("name", "ann")
+        found = [step.error or "" for run in project.adapters.state.find(RunRecord) for step in run.steps]
+    assert any("name=(erased), id=1; name='bob'" in error for error in found)
+    assert not any("ann" in error for error in found)
 
 
 # ── interrupts ────────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ publish these, and then every snapshot and file that had such a row is deleted, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,18 +21,21 @@ from mainstem.logs.letters import letters_of
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import events_of, predictions_of
 from mainstem.logs.standing import erase as erase_standing
+from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.erasures import Erasure, Replaced
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import RAW
+from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import CheckResult, ModelVersion, Release, RunRecord, StepRecord, new_id, now
+from mainstem.nodes.sinks import Sink
 from mainstem.nodes.sources import Source, Stream
 from mainstem.nodes.statistics import Statistics
 from mainstem.planning.process import me
 from mainstem.ports import DataFile, ReplaceAll, Scan, Snapshot
 from mainstem.project.dropping import relations_of
-from mainstem.project.releases import Releases
+from mainstem.project.releases import MAIN, Releases
 from mainstem.statistics.keeping import Counting
 
 if TYPE_CHECKING:
@@ -161,9 +165,26 @@ class Eraser:
         for name in self._heads:
             if name != self._branch.branch:
                 yield f"the online state of branch {name}: mainstem materialise --rebuild --branch {name}"
+        yield from self._targets()
         if head and any(name.startswith(outcomes_table("")) for name in head.tables):
             yield "outcomes that clients sent: only their ids say which predictions they were of"
         yield "backups, and what models learned from the rows"
+
+    def _targets(self) -> Iterator[str]:
+        """Yield the targets of sinks that have such rows, or what was computed from them."""
+        graph, sinks = self._branch.graph, self._branch.graph.of(Sink)
+        for sent in sorted(self._state.find(Delivery), key=lambda each: each.sink):
+            held = {name: snapshot for each in sent.held for name, snapshot in each.snapshots.items()}
+            above = {each for name in held if name in graph for each in graph.dag.upstream(name)}
+            head = self._heads[MAIN].tables
+            if not any(self._has(each) for each in (*held.values(), *(head[name] for name in above if name in head))):
+                continue
+            if sent.sink not in sinks:
+                yield f"the target of the former sink {sent.sink} still has the rows; erase them there, too"
+            elif isinstance(sinks[sent.sink].to, Kafka):
+                yield f"{sinks[sent.sink].place} still has messages of the rows; delete them there, too"
+            else:
+                yield f"{sinks[sent.sink].place} has the rows until the next run delivers {sent.sink}"
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────
 
@@ -289,7 +310,11 @@ def _unseen(step: StepRecord, columns: set[str], value: str) -> StepRecord:
         rows = tuple(row for row in result.sample if not any(str(row.get(column)) == value for column in columns))
         return replace(result, sample=rows)
 
-    return replace(step, checks=tuple(map(shown, step.checks)))
+    error = step.error
+    for column in columns:  # as sinks tell the keys that they refuse
+        pattern = rf"\b{re.escape(column)}=(['\"]?){re.escape(value)}\1(?=[,;\s]|$)"
+        error = re.sub(pattern, f"{column}=(erased)", error) if error else error
+    return replace(step, checks=tuple(map(shown, step.checks)), error=error)
 
 
 def _place(snapshot: Snapshot) -> Place:
