@@ -61,8 +61,7 @@ def test_another_table_is_another_target_whose_rows_of_others_stay(shop: Shop) -
     assert rows(shop) == [(1, "ann")] and len(rows(shop, "u")) == 3
 
 
-@pytest.mark.parametrize("lost", ["definition", "mark", "state"])
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(("lost", "own"), [("definition", False), ("mark", True), ("state", False)])
 def test_all_rows_that_are_sent_leave_out_what_is_gone_and_keep_what_is_of_others(
     shop: Shop, lost: str, own: bool
 ) -> None:

@@ -173,22 +173,21 @@ def _shaped(table: ibis.Table, schema: Mapping[str, str]) -> ibis.Table:
 def _check_key(session: Session, rows: ibis.Table, key: tuple[str, ...], where: str) -> None:
     import ibis
 
-    missing = rows.filter(ibis.or_(*(rows[name].isnull() for name in key)))
-    counted = rows.group_by(*key).agg(mainstem_rows=rows.count())
-    for wrong, what in (
-        (missing, "rows to deliver have no key"),
-        (counted.filter(counted.mainstem_rows > 1), "a key comes twice in the rows to deliver"),
-    ):
-        found = session.fetch(wrong.select(*key).distinct().order_by(list(key)).limit(SHOWN + 1)).to_pylist()
-        if found:
-            told = [", ".join(f"{name}={row[name]!r}" for name in key) for row in found[:SHOWN]]
-            raise SinkError(
-                what,
-                where=where,
-                got="; ".join([*told, "…"] if len(found) > SHOWN else told),
-                expected=f"{', '.join(key)} identifies a row",
-                hint='a table with write="merge" keeps the last row of each key',
-            )
+    missing = ibis.or_(*(rows[name].isnull() for name in key))
+    counted = rows.group_by(*key).agg(mainstem_rows=rows.count(), mainstem_missing=missing.any())
+    wrong = counted.filter((counted.mainstem_rows > 1) | counted.mainstem_missing)
+    found = session.fetch(wrong.order_by([ibis.desc("mainstem_missing"), *key]).limit(SHOWN + 1)).to_pylist()
+    if not found:
+        return
+    alike = [row for row in found if row["mainstem_missing"] == found[0]["mainstem_missing"]]
+    told = [", ".join(f"{name}={row[name]!r}" for name in key) for row in alike]
+    raise SinkError(
+        "rows to deliver have no key" if found[0]["mainstem_missing"] else "a key comes twice in the rows to deliver",
+        where=where,
+        got="; ".join([*told[:SHOWN], "…"] if len(told) > SHOWN else told),
+        expected=f"{', '.join(key)} identifies a row",
+        hint='a table with write="merge" keeps the last row of each key',
+    )
 
 
 def _parts(session: Session, rows: Rows, now: Scan, new: ibis.Table, mark: str) -> list[Part]:
