@@ -22,6 +22,7 @@ from mainstem.errors import DeliveryFailed
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.deliveries import Delivery
 from mainstem.sources.sinks.folders import folder_of
+from mainstem.sources.sinks.kafka import KafkaTarget
 from s3 import Server, s3_server
 from sinking import EVERY, PLAIN, Shop, messages
 
@@ -265,6 +266,25 @@ def test_messages_whose_end_the_state_does_not_know_are_not_repeated(tmp_path: P
         state.save(Delivery("main/out", "out", begun=sent.held))  # a kill between the commit and the record of it
     assert shop.run() == f"0; to topic {topic}"
     assert len(messages(broker, topic)) == 2
+
+
+def test_all_rows_come_to_a_topic_after_a_delivery_that_was_cut_before_it_wrote(
+    tmp_path: Path, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = broker.topic()
+    shop = shop_at(tmp_path, ms.kafka(broker.servers, topic))
+    for rows in ([{"id": 9, "name": "zoe"}], FIRST):
+        shop.write("1", rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(KafkaTarget, "write", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                shop.run()
+    assert shop.run() == f"2; 1 removed; to topic {topic}"
+    assert sorted(told(broker, topic)) == [(1, "ann"), (2, "bob"), (9, None)]
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def told(broker: Any, topic: str) -> list[tuple[int, str | None]]:

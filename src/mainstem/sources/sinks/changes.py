@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import SinkError, SnapshotGone
 from mainstem.graph.fingerprint import digest
-from mainstem.nodes.deliveries import Held
+from mainstem.nodes.deliveries import Delivery, Held
 from mainstem.nodes.hidden import SEQ, visible
 from mainstem.nodes.sinks import Sink, relation_of, relations_of
 from mainstem.planning.execution import Context
@@ -72,12 +72,12 @@ def _plain_type(type: str) -> str:
 
 @contextmanager
 def load_of(
-    context: Context, sink: str, rows: Rows, held: Sequence[Held], has: str | None, wanted: Held, *, keyed: bool
+    context: Context, sink: str, rows: Rows, last: Delivery, has: str | None, wanted: Held, *, keyed: bool
 ) -> Iterator[Load]:
-    """Provide the rows to deliver to a target that has the mark `has`, and of which one of `held` is true. Raises
+    """Provide the rows to deliver to a target that has the mark `has`, and one of what the record `last` says. Raises
     `SinkError` if a key is null or comes twice among all rows, and the target is `keyed`."""
     now = context.scan(rows.snapshot)
-    before = _before(context, rows, held, has, wanted)
+    before = _before(context, rows, last, has, wanted)
     relations = {name: context.scan(snapshot) for name, snapshot in rows.snapshots.items()}
     if rows.plain:
         relations = {NOW: now}
@@ -94,7 +94,7 @@ def load_of(
             changed = new.difference(old)
             gone = old.select(*rows.key).difference(new.select(*rows.key)) if keyed else new.limit(0)
         else:
-            gone = _left(context, session, rows, held, every) if keyed else every.limit(0)
+            gone = _left(context, session, rows, last.held, every) if keyed else every.limit(0)
         yield Load(
             has,
             wanted.mark,
@@ -108,12 +108,12 @@ def load_of(
         )
 
 
-def _before(context: Context, rows: Rows, held: Sequence[Held], has: str | None, wanted: Held) -> Scan | None:
+def _before(context: Context, rows: Rows, last: Delivery, has: str | None, wanted: Held) -> Scan | None:
     """Return the files of what a target has; None if all rows have to be sent: that is not known, was not made by this
     definition, is not in the lake, or cannot be told from data files."""
-    if len(held) != 1 or not rows.plain:
+    base = last.sent
+    if base is None or last.begun or not rows.plain:
         return None
-    (base,) = held
     known = base.fingerprint == wanted.fingerprint and has in (None, base.mark) and base.ids.keys() == {rows.relation}
     return _scan(context, base.snapshots[rows.relation]) if known else None
 

@@ -7,6 +7,7 @@ the state learns of another delivery, so that what the target has is always amon
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mainstem.errors import SinkError
@@ -57,11 +58,11 @@ class Deliver:
             has, place = target.mark(), target.place()
             if has == wanted.mark:
                 return Sent(0)
-            held = _held(last, has, place, target)
-            _refuse_key(held, rows, definition, target)
-            begun = tuple(each for each in held[1:] if each.mark != wanted.mark)
-            context.state.save(Delivery(id, name, held[0] if held else None, (*begun, wanted), place))
-            with load_of(context, name, rows, held, has, wanted, keyed=target.keyed) as load:
+            last = _narrowed(last, has, place, target)
+            _refuse_key(last.held, rows, definition, target)
+            begun = tuple(each for each in last.begun if each.mark != wanted.mark)
+            context.state.save(replace(last, begun=(*begun, wanted), place=place))
+            with load_of(context, name, rows, last, has, wanted, keyed=target.keyed) as load:
                 if (sent := target.write(load)) is not None:
                     return sent
         raise SinkError(
@@ -87,12 +88,12 @@ def target_of(node: Sink, root: Path, name: str) -> Target:
     return KafkaTarget(node.to, root, name)
 
 
-def _held(last: Delivery, has: str | None, place: str, target: Target) -> tuple[Held, ...]:
-    """Return what a target may have: that of its mark, or all that was sent to a target that may forget its mark."""
-    marked = [each for each in last.held if each.mark == has]
-    if marked:
-        return (marked[0],)
-    return () if target.remembers or last.place != place else last.held
+def _narrowed(last: Delivery, has: str | None, place: str, target: Target) -> Delivery:
+    """Return the record with what a target may have, given its mark; all of it if the target may forget its mark."""
+    marked = next((each for each in last.held if each.mark == has), None)
+    if marked is None and last.place == place and not target.remembers:
+        return last
+    return Delivery(last.id, last.sink, marked)
 
 
 def _refuse_key(held: tuple[Held, ...], rows: Rows, definition: Definition, target: Target) -> None:

@@ -50,11 +50,12 @@ class KafkaTarget:
         self.where = f"topic {node.topic} of {node.servers}"
         self._failed: Any = None
         self._place = ""
+        self._begun: Any = None
 
     def mark(self) -> str | None:
         """Return the mark of the last transaction. One that was begun before is ended first."""
         with self._producer():
-            pass  # to initialise transactions ends an earlier one of the same id
+            pass  # it ends a transaction that an earlier producer of the same id began
         with Client.open(self.node, self.root, self.where, group=self.group) as client:
             cluster, _ = client.partitions()
             self._place = f"{cluster or self.node.servers}/{self.node.topic}/{self._topic()}"
@@ -161,16 +162,20 @@ class KafkaTarget:
 
     @contextmanager
     def _producer(self) -> Iterator[Any]:
-        """Provide a producer whose id ends the transaction of an earlier one. Raises `SinkError`."""
+        """Provide a producer whose id ended the transaction of an earlier one: that of the look at the mark is that of
+        the write, because a producer takes half a second to begin. Raises `SinkError`."""
         try:
             from confluent_kafka import KafkaException, Producer
         except ImportError:
             raise MissingExtra.named("kafka", "confluent-kafka") from None
         try:
-            producer = Producer({**self._settings(), **PRODUCER, "transactional.id": self.group})
-            producer.init_transactions(TIMEOUT)
-            yield producer
+            if self._begun is None:
+                producer = Producer({**self._settings(), **PRODUCER, "transactional.id": self.group})
+                producer.init_transactions(TIMEOUT)
+                self._begun = producer
+            yield self._begun
         except KafkaException as problem:
+            self._begun = None
             error = problem.args[0]
             raise self._error(error.str()).passing(bool(error.retriable())) from None
 
