@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import pytest
 from ibis import _
 
@@ -273,3 +274,16 @@ def test_projects_with_sinks_of_one_name_share_a_directory(tmp_path: Path) -> No
         shop.write("1", [{"id": 1, "name": name}])
         shop.run()
     assert len(list(shared.iterdir())) == 2
+
+
+def test_files_at_a_file_system_of_fsspec(shop: Shop) -> None:
+    system = fsspec.filesystem("memory")
+    for path, more in (("memory://sinks/all.csv", {}), ("memory://sinks/rows/*.csv", {"columns": ["id"]})):
+        shop.to, shop.more = ms.files(path), more
+        assert shop.run() == f"2; to {path}"
+    (one,) = system.glob("/sinks/rows/*.csv")
+    assert system.cat_file("/sinks/all.csv") == b'"id","name"\n1,"ann"\n2,"bob"\n'
+    assert system.cat_file(one) == b'"id"\n1\n2\n'
+    shop.write("1", [{"id": 3, "name": "cy"}])
+    assert shop.run() == "1; to memory://sinks/rows/*.csv"
+    assert [system.cat_file(each) for each in system.glob("/sinks/rows/*")] == [b'"id"\n3\n']
