@@ -71,6 +71,21 @@ def test_rows_are_merged_by_the_primary_key(bench: Any) -> None:
     assert [(row["id"], row["v"]) for row in bench.rows()] == [(1, "c"), (2, "b")]
 
 
+@pytest.mark.parametrize("write", ["append", "merge"])
+def test_a_full_refresh_begins_without_the_state(bench: Any, write: str) -> None:
+    rows = [{"id": n, "at": n} for n in range(3)]
+    source = ms.dlt(incremental(rows), key="id", write=write)
+    bench.collect(source)
+    del rows[0]
+    rows.append({"id": 5, "at": 0})  # before the last value: no run would read it
+    assert bench.collect(source).message == "nothing new"
+    bench.collect(source, refresh=True)
+    assert sorted(bench.column("id")) == [1, 2, 5]
+    rows.append({"id": 6, "at": 7})
+    bench.collect(source)
+    assert sorted(bench.column("id")) == [1, 2, 5, 6]
+
+
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 

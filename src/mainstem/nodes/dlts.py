@@ -35,6 +35,10 @@ class Dlt(Source):
     def repeats(self) -> bool:
         return self.write == "append"
 
+    @property
+    def refreshes(self) -> bool:
+        return self.write != "replace"
+
 
 def _resource(name: str, value: Any) -> None:
     """Require a resource of dlt that can be read more than once. dlt is not imported for that."""

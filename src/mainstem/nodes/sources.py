@@ -63,6 +63,11 @@ class Source(Node):
         """Whether a key may be delivered again: what is new is appended to what is stored."""
         return self.cursor is not None
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether a full refresh reads rows that a run would not read again."""
+        return self.cursor is not None
+
     def policy(self, column: str) -> Policy:
         """Return the policy of a column."""
         if isinstance(self.contract, str):

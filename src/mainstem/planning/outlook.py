@@ -99,9 +99,9 @@ class Outlook:
         return Reason("a backfill") if self.situation.between and is_by_time(self.graph[name]) else None
 
     def _is_refreshed(self, name: str) -> bool:
-        """Return whether a full refresh makes a node again: tables, and sources that are read by a cursor."""
+        """Return whether a full refresh makes a node again: tables, and sources that keep how far they were read."""
         node = self.graph[name].node
-        return isinstance(node, Table) or (isinstance(node, Source) and node.cursor is not None)
+        return isinstance(node, Table) or (isinstance(node, Source) and node.refreshes)
 
     def redefinition(self, name: str) -> str:
         """Return why a node's fingerprint changed: its own definition, or those of nodes that it depends on."""

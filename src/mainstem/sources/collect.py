@@ -114,8 +114,7 @@ class _Collection:
 
     def _extracted(self, refresh: bool, between: Span | None) -> Extraction:
         """Return what is new of the source, or all of it, or what is in a span."""
-        is_by_cursor = self.node.cursor is not None and self.base is not None
-        refresh = refresh and is_by_cursor
+        refresh = refresh and self.node.refreshes and self.base is not None
         cursor = self.base.cursor if self.base and not refresh else None
         again = frozenset(origins(self.context, self.retaken)) if self.retaken else frozenset()
         extraction = kind_of(self.node).extract(

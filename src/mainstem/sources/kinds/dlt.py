@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mainstem.errors import MainstemError, MissingExtra, SourceError
 from mainstem.masking import harmless, masked
@@ -44,7 +44,9 @@ class DltKind(SourceKind[Dlt]):
         if node.write == "replace":
             return Extraction.replacing(batches, schema)
         if node.write == "merge":
-            return Extraction.merging(batches, schema, Merge(node.key), lambda: _text(state))
+            # Without a state the resource gives all rows: what does not come is gone.
+            scope: Literal["all"] | None = "all" if request.cursor is None else None
+            return Extraction.merging(batches, schema, Merge(node.key, scope=scope), lambda: _text(state))
         return Extraction.appending(batches, schema, lambda: _text(state))
 
     def introspect(self, source: Dlt, root: Path, engine: Engine) -> Mapping[str, str]:
