@@ -18,7 +18,12 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="The template: `flights`, `shop` or `table`.")],
+    template: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEMPLATE", help="The template: `flights`, `shop`, `fraud`, `pricing`, `recommend` or `table`."
+        ),
+    ],
     directory: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="A directory that is empty or does not exist; of a table: the target."),
