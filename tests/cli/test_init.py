@@ -50,4 +50,4 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 def test_an_unknown_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "fligths", str(tmp_path)]) == 2
     assert "did you mean 'flights'?" in capsys.readouterr().err
-    assert names() == ["flights", "shop"]
+    assert names() == ["flights", "fraud", "pricing", "recommend", "shop"]
