@@ -6,15 +6,16 @@ from typing import Any
 
 import ibis
 
+from mainstem.features.forecasts import forecast_of, known_of
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
-from mainstem.features.targets import clock_of, labels
+from mainstem.features.targets import clock_of, labels, target_of
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, LAST, MATURE, PART, QUERY, SEASON, TARGET, WEIGHT, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -22,13 +23,14 @@ __all__ = ["check_assumed", "check_leaks", "dataset", "retrieval_of", "with_feat
 
 
 def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis.Table | None = None) -> ibis.Table:
-    """Return the dataset as an unbound Ibis table over stored relations: each example once, by time and key.
+    """Return the dataset as an unbound Ibis table over stored relations: each example once, by time and key. An example
+    of a forecast is a row and a horizon.
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
     `_target`, which is null if the outcome is not known yet. `_t` is null for a model without a prediction time. A
     model of an outcome that takes time has `_mature`: whether that time has passed. A
-    model with `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`. `examples`, with
-    the same columns, can replace the node's rows.
+    model with `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`, and a forecast has
+    `_last` and `_season`. `examples`, with the same columns, can replace the node's rows.
     """
     retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
@@ -36,10 +38,16 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     rows = definition.read if examples is None else examples
     key = getattr(definition.node, "key", ())
     kept = list(dict.fromkeys((*key, *retrieval.request)))
+    forecast = forecast_of(graph, model)
+    if forecast is not None:
+        target = target_of(rows, node, definition.where)
+        rows = forecast.examples(rows, target, known_of(graph, model, rows))
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
-    more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature}
+    label = label if forecast is None else rows[TARGET]
+    beside = {} if forecast is None else {LAST: rows[LAST], SEASON: rows[SEASON]}
+    more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature, **beside}
     given = {TARGET: label, **more}
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
     chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})

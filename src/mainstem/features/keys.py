@@ -33,6 +33,8 @@ def check_keys(graph: Graph, model: str) -> None:
         for column in lookup.on:
             if column not in retrieval.request or column in given.assume_known:
                 continue
+            if column not in examples.known:  # the time that is forecast
+                continue
             known = examples.known[column]
             # A query sees only what is strictly before it.
             if not known.unknown and known.by(Moment(moment.column, moment.offset - 1)) == "too late":

@@ -5,6 +5,8 @@ column of the example itself must be known by then by definition. Otherwise it w
 past is complete, and missing in production. This is decided when the project loads. If only the rows can tell, they are
 checked before a model is trained.
 
+The target of a forecast is in a later row, so the row's own value of it is a feature like any other.
+
 A column in `assume_known` passes: the view's for a view's column, the model's for a request field. The model card
 reports how often the rows contradict it.
 """
@@ -19,6 +21,7 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import LeakError
+from mainstem.features.forecasts import forecast_of
 from mainstem.features.instants import to_instant, to_micros
 from mainstem.features.retrieval import Computation, retrieval_of
 from mainstem.features.targets import target_of
@@ -89,6 +92,9 @@ class _Check:
         self.where = graph[model].where
         node: Any = graph[model].node
         self.node: Model = node
+        self.forecast = forecast_of(graph, model)
+        given = () if self.forecast is None else self.forecast.fields
+        self.fields = [name for name in self.retrieval.request if name not in given]
         self.examples = graph[self.retrieval.examples]
         seen = visible(self.examples.schema or {})
         self.table = ibis.table(seen, name=self.examples.name)
@@ -101,7 +107,7 @@ class _Check:
         for column in self._columns():
             if column.assumed:
                 continue
-            if targets & set(column.derived):
+            if self.forecast is None and targets & set(column.derived):
                 raise self._leak(column, "the target is computed from it")
             if self.prediction is not None:
                 self._check(column, bounds_of(self.prediction))
@@ -131,7 +137,7 @@ class _Check:
                 read |= action.reads
             elif not self._finds_itself(action):
                 read.update(action.on)
-        known = {name: self.examples.known[name] for name in self.retrieval.request if name in read}
+        known = {name: self.examples.known[name] for name in self.fields if name in read}
         known |= self._fitted()
         asked = {name: k for name, k in known.items() if name not in self.node.assume_known}
         return {name: k for name, k in asked.items() if bounds.after(k) == "undecided"}
@@ -165,7 +171,8 @@ class _Check:
             late = [(instant >= asked).fill_null(True) for instant in at]
             columns[f"_known_{n}"] = to_instant(ibis.greatest(*at) if len(at) > 1 else at[0])
             columns[f"_late_{n}"] = read[field].notnull() & ibis.or_(*late)
-        rows: ibis.Table = read.filter(asked.notnull(), target.notnull()).select(*self._identity(), **columns)
+        labelled = ibis.literal(True) if self.forecast is not None else target.notnull()  # the label is in a later row
+        rows: ibis.Table = read.filter(asked.notnull(), labelled).select(*self._identity(), **columns)
         return rows
 
     def assumed(self) -> Assumed | None:
@@ -187,7 +194,7 @@ class _Check:
 
         Columns of other relations have no moment that is comparable with the examples'.
         """
-        for name in self.retrieval.request:
+        for name in self.fields:
             known, derived = self.examples.known[name], self.examples.columns.get(name, ())
             yield _Column(name, known, derived, name in self.node.assume_known, f'assume_known={{"{name}": "…"}}')
         for lookup in self.retrieval.lookups:

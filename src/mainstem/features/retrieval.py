@@ -16,6 +16,7 @@ import ibis.expr.operations as ops
 from ibis import _
 
 from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.forecasts import Forecast, forecast_of
 from mainstem.features.rowwise.on_demand import RowFunction, compile_on_demand
 from mainstem.features.views.compile import compile_view
 from mainstem.features.views.using import earlier, lookups
@@ -24,6 +25,7 @@ from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import names_in, resolve_column
 from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse, use
+from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.hidden import visible, visible_names
 from mainstem.nodes.outcomes import condition_of
 
@@ -145,6 +147,7 @@ class _Finder:
     model: str
     examples: str
     schema: Mapping[str, str]
+    forecast: Forecast | None = None
     actions: list[Lookup | Computation] = field(default_factory=list)
     request: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
@@ -153,9 +156,13 @@ class _Finder:
     def of(cls, graph: Graph, model: str) -> _Finder:
         node: Any = graph[model].node
         examples = graph[graph.name_of(node.examples)]
-        return cls(graph, model, examples.name, visible(examples.schema or {}))
+        forecast = forecast_of(graph, model)
+        more = {} if forecast is None else forecast.fields
+        return cls(graph, model, examples.name, {**visible(examples.schema or {}), **more}, forecast)
 
     def retrieval(self, features: Sequence[Any], *, lists: bool = False) -> Retrieval:
+        if self.forecast is not None:
+            self._bring_horizon(self.forecast)
         for feature in features:
             match feature:
                 case str():
@@ -171,6 +178,13 @@ class _Finder:
         if not lists:
             self._no_lists()
         return Retrieval(self.model, self.examples, tuple(self.actions), self.request, self.columns)
+
+    def _bring_horizon(self, forecast: Forecast) -> None:
+        """Bring the horizon, and the calendar of the time that is forecast. A request names its series."""
+        for name in forecast.series:
+            self._field(name)
+        self._bring_field(HORIZON)
+        self._compute(forecast.calendar(self.graph[self.model].node.origin))
 
     def _bring_field(self, name: str) -> None:
         """Bring a field of the request. A date or an instant brings its parts."""
@@ -192,7 +206,8 @@ class _Finder:
         ]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}
         key = getattr(self.graph[self.examples].node, "key", ())
-        return [name for name in table.columns if name not in {*read, *key}]
+        filled = () if self.forecast is None else self.forecast.filled
+        return [name for name in table.columns if name not in {*read, *key, *filled}]
 
     def _look_up(self, name: str, used: ViewUse) -> None:
         view = compiled(self.graph, name)

@@ -56,6 +56,31 @@ class Reached:
 
 
 @dataclass(frozen=True)
+class Past:
+    """The mean absolute error of past values as forecasts, on the `rows` that have one. `skill` is 1 − the error of the
+    version on these rows / `error`; None if `error` is 0."""
+
+    rows: int
+    error: float
+    skill: float | None
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The test rows of one horizon of a forecast: the metric, and the mean absolute `error` beside that of the past.
+
+    `last` is the value of the example's own row, `season` that of the row whole weeks before the time that is forecast.
+    """
+
+    horizon: str
+    rows: int
+    measure: Measure | None
+    error: Measure
+    last: Past | None
+    season: Past | None
+
+
+@dataclass(frozen=True)
 class ScoreHistogram:
     """How often each score occurs among the rows of one true class, or of all."""
 
@@ -254,3 +279,4 @@ class Evaluation:
     decisions: Decisions | None = None
     cost: Cost | None = None
     reached: tuple[Reached, ...] = ()
+    horizons: tuple[Horizon, ...] = ()

@@ -48,6 +48,10 @@ measured by cross-validation; and, of a target that takes time, whether that tim
 GROUP, PART, WEIGHT, QUERY = "_group", "_part", "_weight", "_query"
 """In a dataset: the value of the model's `groups=`, of its `split=`, of its `weight=`, and of its `query=`."""
 
+LAST, SEASON = "_last", "_season"
+"""In the dataset of a forecast: the target of the example's own row, and of the row whole weeks before the time that is
+forecast."""
+
 PREDICTION, LOGGED_AT, VERSION, FLAGS = "_id", "_logged_at", "_version", "_flags"
 """In a prediction log: the prediction's id, when it was logged, the model version, and the flags of the answer."""
 

@@ -11,6 +11,7 @@ from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import FeatureUse, uses_of
+from mainstem.nodes.forecasts import check_forecast, horizons_of, longest, some_horizons
 from mainstem.nodes.kinds import (
     a,
     anything,
@@ -66,7 +67,8 @@ class Model(Node):
     `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
     `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
-    together. `sampling` says which rows each fit learns from.
+    together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
+    of the same `series` that is so much later, and its example is a row and a horizon.
     """
 
     examples: NodeRef
@@ -96,6 +98,8 @@ class Model(Node):
     quantiles: tuple[float, ...] = ()
     query: Deferred | None = None
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    horizons: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -108,8 +112,14 @@ def _trials_or_duration(name: str, value: Any) -> None:
         )
 
 
-def _gap(given: str | None, target: Any) -> str:
-    """Return how long outcomes take: as declared, and at least as long as an `Outcome` does."""
+def _gap(given: str | None, target: Any, horizons: Sequence[str]) -> str:
+    """Return how long outcomes take: as declared, and at least as long as an `Outcome` or the longest horizon does."""
+    if horizons:
+        ahead = longest(horizons)
+        if given is not None and microseconds(given) < microseconds(ahead):
+            what = "`gap` is shorter than the longest horizon"
+            raise refused(what, given, f'at least "{ahead}": labels take that long', "leave out `gap`")
+        return ahead if given is None else given
     if not isinstance(target, Outcome):
         return USUAL_GAP if given is None else given
     if given is not None and microseconds(given) < target.micros:
@@ -217,6 +227,8 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     resample=optional(word(*get_args(Resample))),
     half_life=optional(positive_duration),
     max_rows=optional(integer(20)),
+    horizons=optional(some_horizons),
+    series=columns(of="columns of `series`"),
     meta=META,
 )
 def model(
@@ -250,6 +262,8 @@ def model(
     resample: Resample | None = None,
     half_life: str | None = None,
     max_rows: int | None = None,
+    horizons: str | Sequence[str] | None = None,
+    series: str | Sequence[str] | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -266,13 +280,17 @@ def model(
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
-    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)`, else a day.
+    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)` or the longest horizon, else a day.
+    `horizons=["1d", "7d"]` forecast: the label of a row is the target of the row that is so much later, of the same
+    `series` (columns; without them all rows are one series). Inputs are as of the row's `prediction_time`.
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
     better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
-    than the outcome takes, and for an `assume_known` without a reason.
+    than the outcome takes, for horizons without `prediction_time`, and for an `assume_known` without a reason.
     """
+    ahead = horizons_of(horizons)
+    kept_apart = check_forecast(ahead, series, timed=prediction_time is not None, target=target, query=query)
     return Model(
         examples=examples,
         target=target,
@@ -286,7 +304,7 @@ def model(
         task=_task_of(task, quantiles, query),
         candidates=candidates_of(candidates),
         test=test,
-        gap=_gap(gap, target),
+        gap=_gap(gap, target, ahead),
         window=window,
         folds=folds,
         seed=seed,
@@ -301,5 +319,7 @@ def model(
         query=query,
         sampling=Sampling(plain_weights(class_weight), resample, half_life, max_rows),
         quantiles=tuple(float(each) for each in quantiles or ()),
+        horizons=ahead,
+        series=kept_apart,
         **meta,
     )

@@ -162,11 +162,13 @@ class Dataset(Readable):
     def to_pyarrow(self) -> pa.Table:
         import pyarrow.compute as pc
 
+        from mainstem.features.forecasts import check_series
         from mainstem.models.training.blueprint import blueprint_of
         from mainstem.models.training.prepared import split_of, task_of
 
         blueprint = blueprint_of(self.context.graph, self.model, self.as_of)
         with self.context.session(leaves(blueprint.dataset)) as session:
+            check_series(self.context.graph, self.model, lambda query: session.fetch(query).to_pylist())
             rows = session.fetch(blueprint.dataset)
         split = split_of(blueprint.model, task_of(blueprint.model, blueprint.dataset), rows, blueprint.key)
         rows = rows.append_column(SPLIT, split)

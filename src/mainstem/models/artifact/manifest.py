@@ -46,7 +46,8 @@ class Manifest:
     `confusion` counts the test rows of each class, in the order of `classes`, by the class that was decided for.
     `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured, and
     `evaluated` is the hash of the file with all that was kept of it. `threshold` turns the score of a binary model into
-    a decision.
+    a decision. `horizons` are those that a forecast learned. `grid` is the step (µs) that its rows are a multiple of
+    apart, and the time of one of them.
     """
 
     model: str
@@ -77,6 +78,8 @@ class Manifest:
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     gate: Agreement | None = None
+    horizons: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
 

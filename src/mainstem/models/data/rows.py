@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.quantiles import packed
 from mainstem.nodes.models import Task
 from mainstem.nodes.sampling import Sampling
@@ -44,7 +45,7 @@ class Examples:
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
-    `class_weights` that are declared by number.
+    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are.
     """
 
     rows: Rows
@@ -62,6 +63,7 @@ class Examples:
     queries: NDArray[np.int64] | None = None
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     class_weights: tuple[float, ...] = ()
+    ahead: Ahead | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -76,6 +78,7 @@ class Examples:
             validation=None if self.validation is None else self.validation[rows],
             weights=None if self.weights is None else self.weights[rows],
             queries=None if self.queries is None else self.queries[rows],
+            ahead=None if self.ahead is None else self.ahead.take(rows),
         )
 
     def constraints(self, origins: Sequence[int]) -> list[int]:

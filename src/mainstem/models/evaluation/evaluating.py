@@ -13,6 +13,7 @@ from mainstem.models.data.rows import Rows
 from mainstem.models.evaluation import comparison
 from mainstem.models.evaluation.curves import calibration, curves, histograms, residuals
 from mainstem.models.evaluation.effects import PERMUTED, dependence, importances
+from mainstem.models.evaluation.horizons import horizons
 from mainstem.models.evaluation.outofsample import OutOfSample
 from mainstem.models.evaluation.reached import reached
 from mainstem.models.evaluation.slices import slices
@@ -31,11 +32,12 @@ def evaluated(
     inputs: Sequence[str],
     classes: Sequence[str],
     declared: Sequence[tuple[str, ...]] = (),
+    ahead: Sequence[str] = (),
 ) -> Evaluation:
     """Return the evaluation on test rows.
 
     `inputs` names the inputs: floats, then strings. `shares` are the importances that the algorithm gives; the inputs
-    with the largest ones are looked at.
+    with the largest ones are looked at. `ahead` are the horizons of a forecast.
     """
     examples, scores = measured.examples, measured.scores
     units = comparison.units(examples)
@@ -51,6 +53,7 @@ def evaluated(
         histograms=histograms(examples, scores, classes),
         residuals=residuals(examples, scores),
         reached=reached(examples, scores, units),
+        horizons=horizons(examples, scores, judge, ahead, units),
         permuted=min(PERMUTED, len(examples)),
         importances=important,
         dependence=dependence(measured, first or ordered, classes),

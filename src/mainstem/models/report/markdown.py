@@ -59,6 +59,10 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
         yield f"## Calibration of {each.label}"
         rows = [(number(b.score), f"{b.rate:.3f} ({b.low:.3f}–{b.high:.3f})", f"{b.rows:,}") for b in each.bins]
         yield _table(Table(("predicted", "observed (95 % interval)", "rows"), rows, frozenset({0, 1, 2})))
+    if found.horizons:
+        yield "## Horizons"
+        yield tables.SKILL
+        yield _table(tables.horizons(found.horizons, metric))
     if found.reached:
         yield "## Quantiles"
         yield _table(tables.reached(found.reached))

@@ -77,6 +77,8 @@ def _sections(report: Record) -> Iterator[str]:
         yield _section("Learning curve", charts.learning(found.learning, spoken(metric)), said)
     yield _classified(report, found)
     yield _decided(report, found)
+    if found.horizons:
+        yield _section("Horizons", _table(tables.horizons(found.horizons, metric)), tables.SKILL, wide=True)
     if found.reached:
         said = "A quantile is calibrated if the share of test rows whose target is at or below it is its level."
         yield _section("Quantiles", _table(tables.reached(found.reached)), said)

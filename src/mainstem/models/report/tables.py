@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.models.report.record import Record
 from mainstem.models.versions.report import interval, number, setting, spoken
-from mainstem.nodes.evaluations import Decisions, Reached, Search, Slice, Standing, Trial
+from mainstem.nodes.evaluations import Decisions, Horizon, Past, Reached, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
 
 MOST_CLASSES = 12
@@ -36,6 +36,36 @@ def reached(found: Sequence[Reached]) -> Table:
     """Return how often targets are at or below each quantile."""
     rows = [(each.label, interval(each.share), number(each.level)) for each in found]
     return Table(("targets", "share (95 % interval)", "aim"), rows, frozenset({1, 2}))
+
+
+SKILL = (
+    "The mean absolute error, beside that of the last value of the series, and of its value whole weeks before the "
+    "time that is forecast. The skill is 1 − error / that error: above 0 the forecast is better."
+)
+
+
+def horizons(found: Sequence[Horizon], metric: str) -> Table:
+    """Return how good a forecast is at each horizon, and its skill beside past values."""
+    judged = () if metric == "mae" else (spoken(metric),)
+    rows = [
+        (
+            each.horizon,
+            f"{each.rows:,}",
+            *([interval(each.measure) if each.measure else "undefined"] if judged else []),
+            interval(each.error),
+            *_past(each.last),
+            *_past(each.season),
+        )
+        for each in found
+    ]
+    columns = ("horizon", "rows", *judged, "mae (95 % interval)", "last value", "skill", "weeks before", "skill")
+    return Table(columns, rows, frozenset(range(1, len(columns))))
+
+
+def _past(found: Past | None) -> tuple[str, str]:
+    if found is None:
+        return "–", "–"
+    return number(found.error), "–" if found.skill is None else f"{found.skill:+.1%}"
 
 
 def leaderboard(found: Sequence[Standing], metric: str) -> Table:

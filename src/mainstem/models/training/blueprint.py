@@ -12,6 +12,7 @@ from mainstem.errors import ModelError, SchemaError
 from mainstem.models.data.labels import check_target, infer
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.expressions import names_in
+from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.outcomes import condition_of
 from mainstem.nodes.records import InputColumn
@@ -29,18 +30,23 @@ Sources = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class Blueprint:
-    """The dataset of a training: it has the examples' `key`, `_t`, the inputs and `_target`."""
+    """The dataset of a training: it has the examples' `key`, `_t`, the inputs and `_target`.
+
+    `offset` is how much later than its row (µs) a forecast is made.
+    """
 
     name: str
     model: Model
     dataset: ibis.Table
     inputs: tuple[InputColumn, ...]
     key: tuple[str, ...] = ()
+    offset: int = 0
 
 
 def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     """Return the model's dataset and inputs. Raises `ModelError` if `name` is not a model, or has no inputs."""
     from mainstem.features.dataset import dataset, retrieval_of
+    from mainstem.features.forecasts import forecast_of
 
     model = graph[name].node
     if not isinstance(model, Model):
@@ -49,8 +55,10 @@ def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     inputs = inputs_of(retrieval.columns, sources_of(graph, retrieval))
     if not inputs:
         raise ModelError("the model has no inputs", hint="features=[…] with at least one number or text")
-    key = tuple(getattr(graph[retrieval.examples].node, "key", ()))
-    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key)
+    key = (*getattr(graph[retrieval.examples].node, "key", ()), *([HORIZON] if model.horizons else []))
+    forecast = forecast_of(graph, name)
+    offset = 0 if forecast is None else forecast.offset
+    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key, offset)
 
 
 def task_at_load(graph: Graph, name: str) -> Task:

@@ -76,7 +76,8 @@ def evaluation_of(
     importances that the algorithm gives, and `onnx` is the model that ships."""
     test = prepared.test
     floats, strings = split_inputs(blueprint.inputs)
-    found = evaluated(measured, judge, shares, (*floats, *strings), prepared.classes, blueprint.model.slices)
+    model = blueprint.model
+    found = evaluated(measured, judge, shares, (*floats, *strings), prepared.classes, model.slices, model.horizons)
     return replace(
         found,
         timeline=timeline(_sides(prepared), compared),

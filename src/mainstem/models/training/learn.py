@@ -16,6 +16,7 @@ from mainstem.models.artifact import export
 from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
+from mainstem.models.data.ahead import grid_of
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
@@ -123,6 +124,8 @@ def learn(
         measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
         earlier={name: export.digest(onnx) for name, onnx in judged.earlier.items()},
         gate=final.agreement,
+        horizons=model.horizons,
+        grid=grid_of(prepared.examples.times - blueprint.offset) if model.horizons else None,
         versions=versions(),
     )
     return Made(manifest, final.onnx, judged.earlier, found)
@@ -206,7 +209,8 @@ def _evaluation(
     train = len(prepared.train) if parts.holdout is not None else learned
     rows = f"{compared.rows:,} of {train:,} training rows"
     timed = is_timed(prepared.examples.times)
-    folds = f"{model.folds}, each from all before it" if timed else f"{model.folds}"
+    rolling = "rolling-origin backtest, " if model.horizons else ""
+    folds = f"{model.folds}, {rolling}each from all before it" if timed else f"{model.folds}"
     said = {"split": parts.kind}
     if parts.holdout is None:
         said["measured by"] = f"{len(parts.folds)}-fold cross-validation; each fold chooses the algorithm anew"
@@ -218,6 +222,8 @@ def _evaluation(
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    if model.horizons:
+        said["forecast"] = f"{', '.join(model.horizons)} ahead, by {', '.join(model.series) or 'one series'}"
     if isinstance(model.target, Outcome):
         young = prepared.rows[IMMATURE]
         said["labels"] = f"mature {model.target.after} after the prediction; {young:,} younger examples are left out"

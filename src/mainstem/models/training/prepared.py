@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import ModelError, UnknownName
 from mainstem.models import splits
+from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.quantiles import label_of
@@ -89,6 +90,7 @@ def prepare(
         sampling=model.sampling,
         class_weights=_class_weights(model, found.classes),
         queries=None if model.query is None else _queries(model, table)[known],
+        ahead=Ahead.of(table.take(known)) if model.horizons else None,
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
@@ -99,7 +101,8 @@ def prepare(
     prepared = Prepared(_with_split(table, named), examples, parts, classes, rows)
     _both_classes(prepared.train, found.classes)
     _several_classes(prepared.test, found.classes)
-    suspects.refuse(prepared.train, inputs, model.assume_known)
+    if not model.horizons:  # the past of a series may predict it almost perfectly, and views cannot see its future
+        suspects.refuse(prepared.train, inputs, model.assume_known)
     return prepared
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ibis
 
 from mainstem.errors import ModelError
+from mainstem.features.forecasts import check_series
 from mainstem.features.leaks import assumed, check_rows
 from mainstem.features.retrieval import meanings
 from mainstem.graph.fingerprint import digest
@@ -135,6 +136,7 @@ def _dataset(blueprint: Blueprint, task: Task, context: Context) -> _Dataset:
     context.report("dataset …")
     with context.session(leaves(blueprint.dataset)) as opened:
         check_rows(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
+        check_series(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
         prepared = prepare(blueprint.model, task, opened.fetch(blueprint.dataset), blueprint.inputs, blueprint.key)
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")

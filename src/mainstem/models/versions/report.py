@@ -89,6 +89,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name, found in card["metrics"].items():
         yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {number(found['baseline'])}"
     yield from _decided(card)
+    yield from _horizons(card["evaluated"] or {})
     yield from _reached(card["evaluated"] or {})
     yield ""
     yield f"  {'candidate':<20} {'mean':<12} folds"
@@ -125,6 +126,23 @@ def _reached(evaluated: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {'targets':<20} {'share (95 % interval)':<26} aim"
     for each in found:
         yield f"  {each['label']:<20} {interval(_measure(each['share'])):<26} {number(each['level'])}"
+
+
+def _horizons(evaluated: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the mean absolute error of a forecast at each horizon, and its skill beside past values."""
+    found = evaluated.get("horizons", ())
+    if found:
+        yield ""
+        yield f"  {'horizon':<20} {'mae (95 % interval)':<26} {'last value, skill':<20} weeks before, skill"
+    for each in found:
+        past = (_past(each[name]) for name in ("last", "season"))
+        yield f"  {each['horizon']:<20} {interval(_measure(each['error'])):<26} {next(past):<20} {next(past)}"
+
+
+def _past(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    return number(found["error"]) + ("" if found["skill"] is None else f", {found['skill']:+.1%}")
 
 
 def _decided(card: Mapping[str, Any]) -> Iterator[str]:

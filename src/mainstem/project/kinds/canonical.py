@@ -11,6 +11,7 @@ from msgspec import to_builtins
 from mainstem.graph.fingerprint import canonical, of_expression, of_function
 from mainstem.nodes.base import Node
 from mainstem.nodes.checks import Check
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
@@ -72,6 +73,8 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"tune": node.tune} if node.tune is not None else {}
     later |= {"ensemble": node.ensemble} if not node.ensemble else {}
     later |= {"quantiles": list(node.quantiles)} if node.quantiles else {}
+    later |= {"horizons": [microseconds(each) for each in node.horizons]} if node.horizons else {}
+    later |= {"series": list(node.series)} if node.series else {}
     later |= {"sampling": _value(astuple(node.sampling))} if node.sampling else {}
     later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     untimed = node.prediction_time is None

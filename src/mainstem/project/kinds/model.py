@@ -29,6 +29,8 @@ WRITTEN = (
     "quantiles",
     "query",
     "sampling",
+    "horizons",
+    "series",
 )
 
 
@@ -50,6 +52,7 @@ class ModelKind(NodeKind[Model]):
     def check(self, graph: Graph) -> None:
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
+        from mainstem.features.forecasts import check_forecast
         from mainstem.features.keys import check_keys
         from mainstem.features.targets import check_outcome
         from mainstem.models.metrics import alone, judge_of, own
@@ -61,6 +64,7 @@ class ModelKind(NodeKind[Model]):
             try:
                 check_outcome(graph, name)
                 task = task_at_load(graph, name)
+                check_forecast(graph, name, task)
                 check_candidates(node, task)
                 check_monotone(graph, name)
                 check_weight(graph, name)

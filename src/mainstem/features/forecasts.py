@@ -1,0 +1,209 @@
+"""Forecasts: each row of the examples and each horizon is an example, whose label is the target of a later row.
+
+The row of an example is the present: `time + horizon` is forecast from it. Features are looked up at its prediction
+time, which no horizon is before, so that they cannot contain the label. The horizon, and the calendar of the time that
+is forecast, are known in advance: they are inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+from ibis import _
+
+from mainstem.errors import DefinitionError, ModelError, SchemaError, UnknownName
+from mainstem.features.instants import to_instant, to_micros
+from mainstem.features.targets import target_of
+from mainstem.graph.bounds import bounds_of
+from mainstem.graph.units import DAY, WEEK
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.durations import microseconds
+from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.features import OnDemand
+from mainstem.nodes.forecasts import FOR, HORIZON
+from mainstem.nodes.hidden import LAST, SEASON, TARGET, visible
+from mainstem.nodes.instants import INSTANT, micros_of
+from mainstem.nodes.models import CLASSES, Model, Task
+from mainstem.nodes.records import now
+
+Fetch = Callable[[ibis.Table], list[dict[str, Any]]]
+
+_AHEAD, _AT = "_ahead", "_at"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model forecasts. `horizons` maps each as it is written to microseconds, the nearest first.
+
+    `time` is the column of the examples that horizons count from, and `offset` (µs) how much later the prediction is
+    made. `type` is the Ibis type of `FOR`: a date, or an instant.
+    """
+
+    horizons: Mapping[str, int]
+    series: tuple[str, ...]
+    time: str
+    type: str
+    offset: int
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The columns of an example that its row does not have, with Ibis types."""
+        return {HORIZON: "float64", FOR: self.type}
+
+    @property
+    def filled(self) -> frozenset[str]:
+        """The request fields that a server fills in."""
+        return frozenset({HORIZON, FOR, self.time})
+
+    @property
+    def whole_days(self) -> bool:
+        return not reduce(gcd, self.horizons.values()) % DAY
+
+    def calendar(self, origin: Any) -> OnDemand:
+        """Return the calendar of the time that is forecast, as on-demand features."""
+        at = _[FOR]
+        parts = {"month": at.month(), "day": at.day(), "weekday": at.day_of_week.index()}
+        parts |= {} if self.whole_days else {"hour": at.hour()}
+        return OnDemand(features={f"{FOR}__{part}": value for part, value in parts.items()}, origin=origin)
+
+    def examples(self, rows: ibis.Table, target: Any, known: Any) -> ibis.Table:
+        """Return each of the `rows` once for each horizon, with `fields`, `TARGET`, and past values.
+
+        `target` is the target of a row, and `known` when it becomes known (µs), or None. `LAST` is the target of the
+        example's own row, `SEASON` that of the row whole weeks before the time that is forecast.
+        """
+        labels = self._labels(rows, target, known)
+        every = rows.mutate(
+            **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
+        )
+        ahead = every[_AHEAD]
+        at = every[_AT] + ahead
+        time = to_instant(at)
+        every = every.mutate(
+            **{
+                HORIZON: ahead.cast("float64") / float(DAY),
+                FOR: time.cast("date") if self.type == "date" else time,
+                f"_at{TARGET}": at,
+                f"_at{LAST}": every[_AT],
+                f"_at{SEASON}": at - (ahead + WEEK - 1) // WEEK * WEEK,
+            }
+        )
+        for name in (TARGET, LAST, SEASON):
+            every = self._beside(every, labels, name)
+        return every.select(*rows.columns, *self.fields, TARGET, LAST, SEASON)
+
+    def _labels(self, rows: ibis.Table, target: Any, known: Any) -> ibis.Table:
+        """Return the target by series and time. One that is not known yet is null."""
+        value = target if known is None else (known <= micros_of(now())).ifelse(target, ibis.null(target.type()))
+        keys = {f"_of_{name}": rows[name] for name in self.series}
+        return rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=value)
+
+    def _beside(self, rows: ibis.Table, labels: ibis.Table, name: str) -> ibis.Table:
+        """Return rows with the label at the time `_at` of a name."""
+        other = labels.view()
+        same = [rows[column] == other[f"_of_{column}"] for column in self.series]
+        joined = rows.left_join(other, [*same, rows[f"_at{name}"] == other["_of_time"]])
+        return joined.select(*rows.columns, **{name: other["_value"]})
+
+
+def forecast_of(graph: Graph, model: str) -> Forecast | None:
+    """Return what a model forecasts; None without `horizons`.
+
+    Raises `UnknownName` for a series that is not a column, `SchemaError` for columns that have the names of an
+    example's own, and `DefinitionError` for a prediction time that is not that of the row plus a duration.
+    """
+    node: Any = graph[model].node
+    if not node.horizons:
+        return None
+    examples = graph[graph.name_of(node.examples)]
+    schema = visible(examples.schema or {})
+    for column in node.series:
+        if column not in schema:
+            raise UnknownName.among("column", column, schema, of="`series`")
+    for column in (HORIZON, FOR):
+        if column in schema:
+            hint = "give the column of the examples another name"
+            raise SchemaError(f"examples of a forecast have a column {column!r} of their own", hint=hint)
+    time, offset = _time_of(node, ibis.table(schema, name=examples.name), getattr(examples.node, "time", None))
+    kind = "date" if ibis.dtype(schema[time]).is_date() else INSTANT
+    return Forecast({each: microseconds(each) for each in node.horizons}, node.series, time, kind, offset)
+
+
+def _time_of(node: Model, rows: ibis.Table, declared: str | None) -> tuple[str, int]:
+    """Return the column that the prediction time is computed from, and the duration between them (µs)."""
+    bounds = bounds_of(resolve_column(rows, node.prediction_time))
+    moment = bounds.latest
+    if moment is None or moment != bounds.earliest or declared not in (None, moment.column):
+        own = declared or "day"
+        raise DefinitionError(
+            "a forecast is made a fixed duration after the time of its row",
+            got=f"prediction_time={node.prediction_time!r}",
+            expected=f"the column {own!r} plus a duration" if declared else "a column plus a duration",
+            hint=f"prediction_time=_.{own} + ibis.interval(days=1)",
+        )
+    return moment.column, moment.offset
+
+
+def check_forecast(graph: Graph, name: str, task: Task) -> None:
+    """Refuse horizons that a model cannot have. Raises `DefinitionError`, and as `forecast_of` does."""
+    found = forecast_of(graph, name)
+    if found is None:
+        return
+    if task in CLASSES or task == "ranking":
+        raise DefinitionError(
+            "`horizons` require a target that is a number",
+            got=f"{name!r} is {task}",
+            expected='a number: regression, task="count" or quantiles=[…]',
+        )
+    written, nearest = next(iter(found.horizons.items()))
+    if nearest < found.offset:
+        raise DefinitionError(
+            f"the horizon {written!r} is over when the prediction is made",
+            got=f"prediction_time={graph[name].node.prediction_time!r}",  # type: ignore[attr-defined]
+            expected=f"a prediction at most {written} after {found.time!r}",
+            hint="a longer horizon: it counts from the time of the row, not from the prediction",
+        )
+    if found.type == "date" and not found.whole_days:
+        raise DefinitionError(
+            "horizons of dates must be whole days",
+            got=", ".join(found.horizons),
+            expected=f"whole days, because {found.time!r} is a date",
+        )
+
+
+def known_of(graph: Graph, model: str, rows: ibis.Table) -> Any:
+    """Return when the target of each row becomes known (µs), as far as a declaration says; None if it does not."""
+    node: Any = graph[model].node
+    examples = graph[graph.name_of(node.examples)]
+    read = {field.name for field in target_of(rows, node, graph[model].where).op().find(ops.Field)}
+    moments = {moment for name in read & examples.known.keys() for moment in examples.known[name].moments}
+    at = [to_micros(rows[m.column]) + m.offset for m in sorted(moments) if m.column in rows.columns]
+    return None if not at else ibis.greatest(*at) if len(at) > 1 else at[0]
+
+
+def check_series(graph: Graph, model: str, fetch: Fetch) -> None:
+    """Refuse rows of which a series has several at one time. Raises `ModelError`: either could be the label."""
+    found = forecast_of(graph, model)
+    if found is None:
+        return
+    rows: Any = graph[graph.name_of(graph[model].node.examples)].read  # type: ignore[attr-defined]
+    keys = [*found.series, found.time]
+    counted = rows.filter([rows[key].notnull() for key in keys]).group_by(keys).aggregate(_rows=_.count())
+    several = counted.filter(counted["_rows"] > 1)
+    (total,) = fetch(several.aggregate(times=several.count()))
+    if not total["times"]:
+        return
+    (first,) = fetch(several.order_by(keys).limit(1))
+    raise ModelError(
+        "a series has several rows at one time",
+        where=model,
+        got=f"{', '.join(f'{key} {first[key]}' for key in keys)}: {first['_rows']} rows; {total['times']:,} such times",
+        expected="one row for each series and time",
+        hint="series= of the columns that tell series apart" if not found.series else "sum them in a table",
+    )
