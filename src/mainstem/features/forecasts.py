@@ -100,7 +100,7 @@ class Forecast:
 
     def _labels(self, rows: ibis.Table, target: Any, known: Any) -> ibis.Table:
         """Return the target by series and time. One that is not known yet is null."""
-        value = target if known is None else (known <= micros_of(now())).ifelse(target, ibis.null(target.type()))
+        value = known_by_now(target, known)
         keys = {f"_of_{name}": rows[name] for name in self.series}
         return rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=value)
 
@@ -187,6 +187,11 @@ def known_of(graph: Graph, model: str, rows: ibis.Table) -> Any:
     return None if not at else ibis.greatest(*at) if len(at) > 1 else at[0]
 
 
+def known_by_now(value: Any, known: Any) -> Any:
+    """Return a value where it is known by now, else null. `known` (µs) is None where no declaration says when."""
+    return value if known is None else (known <= micros_of(now())).ifelse(value, ibis.null(value.type()))
+
+
 def check_series(graph: Graph, model: str, fetch: Fetch) -> None:
     """Refuse rows of which a series has several at one time. Raises `ModelError`: either could be the label."""
     found = forecast_of(graph, model)
@@ -202,7 +207,6 @@ def check_series(graph: Graph, model: str, fetch: Fetch) -> None:
     (first,) = fetch(several.order_by(keys).limit(1))
     raise ModelError(
         "a series has several rows at one time",
-        where=model,
         got=f"{', '.join(f'{key} {first[key]}' for key in keys)}: {first['_rows']} rows; {total['times']:,} such times",
         expected="one row for each series and time",
         hint="series= of the columns that tell series apart" if not found.series else "sum them in a table",

@@ -12,9 +12,11 @@ from typing import Any
 import ibis
 
 from mainstem.errors import RequestError
+from mainstem.features.forecasts import forecast_of
 from mainstem.features.retrieval import plain, retrieval_of
 from mainstem.features.rowwise.on_demand import RowFunction, canonical
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.verbs import Verb
 
 Row = dict[str, Any]
@@ -95,9 +97,14 @@ class Sent:
 
 
 def sent(graph: Graph, model: str, key: Mapping[str, str]) -> Sent:
-    """Return what requests of a model send, given the `key` of its examples (column → type)."""
-    retrieval = retrieval_of(graph, model)
+    """Return what requests of a model send, given the `key` of its examples (column → type).
+
+    A request for a forecast names its series, and may name one horizon. The server knows the time of the row.
+    """
+    retrieval, forecast = retrieval_of(graph, model), forecast_of(graph, model)
     examples, asked = graph[retrieval.examples], {**key, **retrieval.request}
+    if forecast is not None:
+        asked, key = {name: type for name, type in retrieval.request.items() if name not in forecast.filled}, {}
     raw = {} if examples.raw is None else {name: plain(str(t)) for name, t in examples.raw.schema().items()}
     verbs = _needed(_applicable(examples.clean), asked)
     touched = {column for verb in verbs for column in (*verb.columns, *verb.changed)}
@@ -106,9 +113,10 @@ def sent(graph: Graph, model: str, key: Mapping[str, str]) -> Sent:
     optional = key.keys() - retrieval.request.keys()
     # Declared fields come first, in their order, then those that only verbs read.
     names = dict.fromkeys((*retrieval.request, *types))
+    named = {name: types[name] for name in key if name in types and name in optional}
     return Sent(
         {name: types[name] for name in names if name in types and name not in optional},
-        {name: types[name] for name in key if name in types and name in optional},
+        named if forecast is None else {HORIZON: "string"},
         tuple(_cleanings(verbs, types)),
         tuple(name for name in types if name not in asked),
     )

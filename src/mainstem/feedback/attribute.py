@@ -112,6 +112,8 @@ class Attribute:
         kind = watched.version.task
         if kind == "ranking":
             return [], "causes are not searched for ranking models: a row has no loss of its own", []
+        if watched.endpoint.model.horizons:
+            return [], "causes are not searched for forecasts: the label is of another row than the inputs", []
         if kind in WIDE:
             return [], f"causes are not searched for {kind} models: a prediction has several scores", []
         if len(known) < FEWEST:

@@ -16,6 +16,7 @@ from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.monitoring.worth import mean, worths
 from mainstem.nodes.endpoints import Drift, Performance, Value
+from mainstem.nodes.forecasts import is_calendar
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -103,7 +104,9 @@ def _drift(watched: Watched, rule: Drift, batch: Batch) -> Verdict:
         return _verdict(watched, batch, "drift", "not enough rows", text)
     dataset = watched.dataset()
     held_out = reference(dataset)
-    found = shifts(held_out.inputs, batch.inputs, watched.version.inputs, rule, dataset.inputs)
+    forecasts = bool(watched.endpoint.model.horizons)  # their calendar is not of the data
+    inputs = [each for each in watched.version.inputs if not (forecasts and is_calendar(each.name))]
+    found = shifts(held_out.inputs, batch.inputs, inputs, rule, dataset.inputs)
     drifted = sorted((s for s in found if s.drifted), key=lambda s: -s.effect)
     judged_inputs = [s for s in found if s.enough]
     judgement: Judgement = "failing" if drifted else "fine" if judged_inputs else "not enough rows"

@@ -6,6 +6,7 @@ An outcome comes from a row of the examples, or from a client that sent it by th
 - Of candidates, only what was chosen is in the log. A row belongs to it only if it has the chosen values.
 - Rows of one key that were scored for one instant with different request fields are alternatives. A row of the examples
   belongs to the one that it equals.
+- The outcome of a forecast is in the row of its series at the time that is forecast.
 - Of several rows of the examples, the one whose prediction time is nearest counts.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import ibis
 
+from mainstem.features.forecasts import Forecast, forecast_of, known_by_now, known_of
 from mainstem.features.instants import to_micros
 from mainstem.features.retrieval import Retrieval, retrieval_of
 from mainstem.features.targets import clock_of, is_mature, target_of
@@ -24,6 +26,7 @@ from mainstem.nodes.decisions import Top
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.forecasts import FOR
 from mainstem.nodes.hidden import ARRIVED, PREDICTION, QUERY, REQUEST, SENT, SEQ, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.outcomes import Outcome
@@ -108,6 +111,11 @@ class Joining:
         """Return `PREDICTION`, `_TRUTH` and the query of the predictions that a row of the examples belongs to."""
         truths = self._truths()
         by, key = self.endpoint.outcomes_by, self._key
+        forecast = self._forecast
+        if forecast is not None:
+            same = [logged[name] == truths[_of(name)] for name in forecast.series]
+            later = to_micros(logged[FOR]) == to_micros(truths[_of(forecast.time)])
+            return _nearest(logged.inner_join(truths, [*same, later]))
         if by is not None:
             names = _names(logged, self._is_one)
             rows = names.inner_join(truths, [names[_NAME] == truths[_of(by)]])
@@ -118,12 +126,11 @@ class Joining:
             rows = rows.filter(rows[_PLACE] | self._equal(rows, self._others(key)))
         else:  # nothing says which example a prediction is of
             rows = logged.inner_join(truths, ibis.literal(False))
-        rows = rows.filter(self._equal(rows, sorted(self._chosen)))
-        apart = (to_micros(rows[_WHEN]) - to_micros(rows[T])).abs()
-        order = [rows[_TRUTH].isnull(), apart, rows[_WHEN].desc(), rows[_TRUTH].desc()]
-        nearest = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
-        rows = rows.mutate(**{_PLACE: nearest})
-        return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _TRUTH, *self._query)
+        return _nearest(rows.filter(self._equal(rows, sorted(self._chosen))), *self._query)
+
+    @property
+    def _forecast(self) -> Forecast | None:
+        return forecast_of(self.graph, self.model)
 
     @property
     def _query(self) -> dict[str, Any]:
@@ -134,7 +141,11 @@ class Joining:
     @property
     def _key(self) -> tuple[str, ...]:
         """The key of the examples by which they are joined. Where ids say what belongs together, requests send none."""
-        return () if self.endpoint.outcomes_by else tuple(getattr(self.graph[self.examples].node, "key", ()))
+        if self.endpoint.outcomes_by:
+            return ()
+        forecast = self._forecast
+        key = getattr(self.graph[self.examples].node, "key", ())
+        return tuple(key) if forecast is None else (*forecast.series, forecast.time)
 
     @property
     def _read(self) -> Any:
@@ -142,15 +153,18 @@ class Joining:
 
     def _truths(self) -> ibis.Table:
         """Return the examples: key, request fields and outcome, as `_of_NAME`, `_TRUTH` and `_WHEN`."""
-        model, definition = self.endpoint.model, self.graph[self.examples]
+        model, definition, forecast = self.endpoint.model, self.graph[self.examples], self._forecast
         read = self._read
         written: Any = target_of(read, model)
         if isinstance(model.target, Outcome):  # what has not happened is told by the time that passed
             written = written.fill_null(False)
         truth = _number(written, self.classes)
+        if forecast is not None:
+            truth = known_by_now(truth, known_of(self.graph, self.model, read))
         clock = clock_of(self.graph, self.model)
         when = ibis.null(INSTANT) if clock is None else resolve_column(read, clock).cast(INSTANT)
-        fields = dict.fromkeys((*getattr(definition.node, "key", ()), *self.retrieval.request))
+        key = getattr(definition.node, "key", ()) if forecast is None else (*forecast.series, forecast.time)
+        fields = dict.fromkeys((*key, *(self.retrieval.request if forecast is None else ())))
         by = self.endpoint.outcomes_by
         fields |= {} if by is None else {by: None}
         types = self.retrieval.request
@@ -190,7 +204,7 @@ class Joining:
     @property
     def _is_one(self) -> bool:
         """Whether an answer has one prediction, so that its id names it."""
-        return not isinstance(self.endpoint.decide, Top)
+        return not isinstance(self.endpoint.decide, Top) and not self.endpoint.model.horizons
 
     # ── from clients ─────────────────────────────────────────────────────────────────────────────────
 
@@ -203,6 +217,15 @@ class Joining:
         first = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
         rows = rows.mutate(**{_PLACE: first})
         return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _GIVEN, **{_IS_SENT: ibis.literal(True)})
+
+
+def _nearest(rows: ibis.Table, *more: str) -> ibis.Table:
+    """Return `PREDICTION`, `_TRUTH` and `more` of each prediction: of the example whose time is nearest."""
+    apart = (to_micros(rows[_WHEN]) - to_micros(rows[T])).abs()
+    order = [rows[_TRUTH].isnull(), apart, rows[_WHEN].desc(), rows[_TRUTH].desc()]
+    nearest = ibis.row_number().over(ibis.window(group_by=rows[PREDICTION], order_by=order))
+    rows = rows.mutate(**{_PLACE: nearest})
+    return rows.filter(rows[_PLACE] == 0).select(PREDICTION, _TRUTH, *more)
 
 
 def _of(name: str) -> str:

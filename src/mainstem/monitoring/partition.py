@@ -19,6 +19,7 @@ from mainstem.monitoring.outcomes import OUTCOME, Joining
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.erasures import Replaced
+from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.hidden import PREDICTION, SPLIT, TARGET, VERSION, T
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
@@ -116,9 +117,9 @@ class Watched:
         logged = logged.filter(logged[VERSION] == self.version.id)
         sent = f"outcomes.{self.name}"
         joined = joining.joined(logged, self._stored(sent) if sent in self.context.release.tables else None)
-        key = _key(self.context.graph, joining.examples)
+        key = [*_key(self.context.graph, joining.examples), HORIZON]
         # Ids are random: what comes before them makes equal data give equal findings.
-        return joined.order_by(T, *key, "score", PREDICTION)
+        return joined.order_by(T, *(name for name in key if name in joined.columns), "score", PREDICTION)
 
     def _stored(self, relation: str) -> ibis.Table:
         import ibis
@@ -134,7 +135,7 @@ class Watched:
             import ibis
 
             stored = ibis.table({f.name: f.type for f in snapshot.fields}, name=relation)
-            key = _key(self.context.graph, self.context.graph.name_of(self.endpoint.model.examples))
+            key = [*_key(self.context.graph, self.context.graph.name_of(self.endpoint.model.examples)), HORIZON]
             labelled = stored.filter(stored[SPLIT].isin(["train", "test"]) | stored[SPLIT].startswith(FOLD))
             table = session.fetch(labelled.order_by(T, *(name for name in key if name in stored.columns)))
         inputs = inputs_of(table, self.version.inputs)

@@ -16,6 +16,11 @@ HORIZON, FOR = "horizon", "for"
 _EXAMPLE = 'horizons=["1d", "7d"]'
 
 
+def is_calendar(column: str) -> bool:
+    """Return whether an input of a forecast is its horizon, or of the calendar of the time that is forecast."""
+    return column == HORIZON or column.startswith(f"{FOR}__")
+
+
 def some_horizons(name: str, value: Any) -> None:
     """Require positive durations of different lengths: `24h` and `1d` are one horizon."""
     durations(at_least=1)(name, value)

@@ -165,12 +165,16 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
 def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server does, in this process. Nothing is logged."""
     from mainstem.serving.choosing import ChoosingPredictor
+    from mainstem.serving.forecasting import ForecastingPredictor
 
     predictor = predictor_of(branch, name)
     given, at = [dict(row) for row in rows], None if time is None else micros_of(time)
     if isinstance(predictor, ChoosingPredictor):
         version = predictor.version.id
         return [{"flags": [], **chosen.shown(), "version": version} for chosen in predictor.choose(given, at)]
+    if isinstance(predictor, ForecastingPredictor):
+        version = predictor.version.id
+        return [{"flags": [], **found.shown(), "version": version} for found in predictor.forecasts(given, at)]
     answers = predictor.predict(given, at)
     return [
         {

@@ -25,13 +25,22 @@ BLANK = frozenset({""})
 
 
 def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
-    """Return the rows with their scores. Columns that the model does not read are kept."""
+    """Return the rows with their scores. Columns that the model does not read are kept.
+
+    A row is repeated for each horizon of a forecast.
+    """
     import pyarrow as pa
 
     from mainstem.project.live import predictor_of
+    from mainstem.serving.forecasting import ForecastingPredictor, rows_of
 
     predictor = predictor_of(branch, name)
-    answers = predictor.predict(_typed(branch, predictor, rows))
+    asked = _typed(branch, predictor, rows)
+    if isinstance(predictor, ForecastingPredictor):
+        forecasts = predictor.forecasts(asked)
+        rows, answers = rows_of(rows, forecasts), [item for each in forecasts for item in each.items]
+    else:
+        answers = predictor.predict(asked)
     found: dict[str, list[Any]] = {field: [row.get(field) for row in rows] for field in rows[0]} if rows else {}
     made = {"score": [answer.score for answer in answers]}
     for column in ("label", "decision"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
+from mainstem.features.forecasts import forecast_of
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.outcomes import outcomes_table
@@ -33,6 +34,7 @@ from mainstem.serving.decisions.choices import choices_of
 from mainstem.serving.decisions.offers import Stored, no_tables
 from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
+from mainstem.serving.forecasting import ForecastingPredictor
 from mainstem.serving.gauges import Sample
 from mainstem.serving.limits import Limits
 from mainstem.serving.metrics import Metrics
@@ -345,6 +347,13 @@ class Service:
                 hint="mainstem run, to train a challenger for the present project; then mainstem promote",
             )
         scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
+        if node.model.horizons and not scorer.manifest.horizons:
+            raise Unavailable(
+                f"{version.id} does not forecast, and the project declares horizons",
+                got="a version without horizons",
+                expected=f"one that learned {', '.join(node.model.horizons)}",
+                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
+            )
         logged = _drained(release, f"predictions.{name}")
         changed = redefined(version, graph)
         if changed:
@@ -363,6 +372,8 @@ class Service:
             "redefined": changed,
             "overriding": lambda: self.overrides.get(name, ()),
         }
+        if (forecast := forecast_of(graph, model)) is not None:
+            return ForecastingPredictor(forecast, **parts)
         choices = choices_of(graph, name) if node.candidates is not None else None
         if choices is not None:
             check_classes(choices.ranking, scorer.classes, version.id)

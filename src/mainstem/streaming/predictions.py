@@ -7,6 +7,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
+from mainstem.features.forecasts import forecast_of
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.definition import Graph
@@ -53,12 +54,15 @@ BEFORE: Mapping[str, str] = {ROLE: CHAMPION}
 
 
 def example_key(graph: Graph, model: str) -> dict[str, str]:
-    """Return the key of a model's examples, which outcomes are joined by, with the types of requests."""
-    retrieval = retrieval_of(graph, model)
+    """Return the key of a model's examples, which outcomes are joined by, with the types of requests. That of a
+    forecast is the series and the time of the row."""
+    retrieval, forecast = retrieval_of(graph, model), forecast_of(graph, model)
     definition = graph[retrieval.examples]
     schema = definition.schema or {}
     node: Any = definition.node
-    return {column: retrieval.request.get(column) or _sent(schema[column]) for column in node.key}
+    if forecast is None:
+        return {column: retrieval.request.get(column) or _sent(schema[column]) for column in node.key}
+    return {**{name: retrieval.request[name] for name in forecast.series}, forecast.time: forecast.type}
 
 
 def prediction_schema(graph: Graph, endpoint: str) -> dict[str, str]:

@@ -48,6 +48,7 @@ class EndpointKind(NodeKind[Endpoint]):
         for name, node in graph.of(Endpoint).items():
             model = graph.name_of(node.model)
             _check_task(graph, name, node, model)
+            _check_forecast(graph, name, node)
             _check_outcomes(graph, name, node)
             _check_values(graph, name, node)
             if (policy := policy_of(graph, name)) is not None:
@@ -100,6 +101,24 @@ def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:
             where=graph[name].where,
             got=f"{node.outcomes_by!r} of type {schema[node.outcomes_by]}",
             expected="a column of texts",
+        )
+
+
+def _check_forecast(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse what a request for several horizons does not have. Raises `DefinitionError`."""
+    if not node.model.horizons:
+        return
+    has = {
+        "decide": node.decide is not None,
+        "outcomes_by": node.outcomes_by is not None,
+        "ms.value(…)": any(isinstance(rule, Value) for rule in node.monitors),
+    }
+    for each in (name for name, given in has.items() if given):
+        raise DefinitionError(
+            f"the endpoint of a forecast has no `{each}`",
+            where=graph[name].where,
+            got=f"{graph.name_of(node.model)!r} answers {', '.join(node.model.horizons)} at once",
+            hint="decide by the answer, in the client; outcomes are those of later rows",
         )
 
 

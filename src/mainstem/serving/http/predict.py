@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstem.nodes.instants import instant_of
 from mainstem.serving.choosing import Chosen
+from mainstem.serving.forecasting import Forecasted
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -41,7 +42,8 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     answers = await asyncio.wrap_future(service.committer.submit(log))
     unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
     service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
-    made = [each.decision for each in answers if isinstance(each, Answer) and decides(each)]
+    each_one = [one for each in answers for one in (each.items if isinstance(each, Forecasted) else (each,))]
+    made = [one.decision for one in each_one if isinstance(one, Answer) and decides(one)]
     service.metrics.decided(endpoint, predictor.version.id, made)
     if predictor.budget is not None:
         service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
@@ -56,12 +58,12 @@ def decides(answer: Answer) -> bool:
     return answer.decision is not None or answer.policy is not None
 
 
-def shown(answer: Answer | Chosen) -> dict[str, Any]:
+def shown(answer: Answer | Chosen | Forecasted) -> dict[str, Any]:
     """Return an answer as JSON. A binary score is P(true); several scores are shown by name too.
 
     `decision` is present if the endpoint has a policy, or the endpoint or the version a threshold.
     """
-    if isinstance(answer, Chosen):
+    if isinstance(answer, (Chosen, Forecasted)):
         return {"id": answer.id, "time": iso(instant_of(answer.time)), **answer.shown()}
     found: dict[str, Any] = {
         "id": answer.id,
