@@ -78,7 +78,8 @@ class Forecast:
         `target` is the target of a row, and `known` when it becomes known (µs), or None. `LAST` is the target of the
         example's own row, `SEASON` that of the row whole weeks before the time that is forecast.
         """
-        labels = self._labels(rows, target, known)
+        keys = {f"_of_{column}": rows[column] for column in self.series}
+        labels = rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=known_by_now(target, known))
         every = rows.mutate(
             **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
         )
@@ -98,18 +99,13 @@ class Forecast:
             every = self._beside(every, labels, name)
         return every.select(*rows.columns, *self.fields, TARGET, LAST, SEASON)
 
-    def _labels(self, rows: ibis.Table, target: Any, known: Any) -> ibis.Table:
-        """Return the target by series and time. One that is not known yet is null."""
-        value = known_by_now(target, known)
-        keys = {f"_of_{name}": rows[name] for name in self.series}
-        return rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=value)
-
-    def _beside(self, rows: ibis.Table, labels: ibis.Table, name: str) -> ibis.Table:
-        """Return rows with the label at the time `_at` of a name."""
-        other = labels.view()
-        same = [rows[column] == other[f"_of_{column}"] for column in self.series]
-        joined = rows.left_join(other, [*same, rows[f"_at{name}"] == other["_of_time"]])
-        return joined.select(*rows.columns, **{name: other["_value"]})
+    def _beside(self, every: ibis.Table, labels: ibis.Table, name: str) -> ibis.Table:
+        """Return rows with the label at the time `_at` of a name, as the column `name`."""
+        # Each join has a relation of its own: ibis cannot tell the sides of a repeated one apart.
+        labels = labels.rename({f"{column}{name}": column for column in labels.columns})
+        same = [every[column] == labels[f"_of_{column}{name}"] for column in self.series]
+        joined = every.left_join(labels, [*same, every[f"_at{name}"] == labels[f"_of_time{name}"]])
+        return joined.select(*every.columns, **{name: labels[f"_value{name}"]})
 
 
 def forecast_of(graph: Graph, model: str) -> Forecast | None:

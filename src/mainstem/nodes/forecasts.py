@@ -37,6 +37,12 @@ def horizons_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted((each.strip() for each in found), key=microseconds))
 
 
+def ahead_of(model: Any) -> str:
+    """Return what a model forecasts, in words: `1d, 7d ahead, by shop`."""
+    by = f"by {', '.join(model.series)}" if model.series else "one series"
+    return f"{', '.join(model.horizons)} ahead, {by}"
+
+
 def longest(horizons: Sequence[str]) -> str:
     """Return the longest horizon."""
     return max(horizons, key=microseconds)

@@ -70,6 +70,8 @@ def _declared(branch: Branch, version: ModelVersion) -> Mapping[str, str]:
         "prediction time": _written(node.prediction_time) if node.prediction_time is not None else "",
         "features": ", ".join(_feature(branch, each) for each in node.features),
         "groups": _written(node.groups) if node.groups is not None else "",
+        "series": ", ".join(node.series),
+        "horizons": ", ".join(node.horizons),
         "query": _written(node.query) if node.query is not None else "",
         "declared in": str(node.origin),
     }

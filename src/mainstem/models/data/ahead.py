@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mainstem.graph.known import Moment
 from mainstem.graph.units import DAY
 from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.hidden import LAST, SEASON
@@ -39,6 +40,11 @@ def grid_of(times: NDArray[np.int64]) -> tuple[int, int]:
     """Return the longest step (µs) that all times are a multiple of apart, and one of them: `(step, time)`."""
     first = int(times.min())
     return max(int(np.gcd.reduce(times - first)), 1), first
+
+
+def step_of(times: NDArray[np.int64]) -> str:
+    """Return the step of the grid in words: `1 d`."""
+    return str(Moment("", grid_of(times)[0])).removeprefix(" + ")
 
 
 def _values(column: Any) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from mainstem.models.artifact import export
 from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
-from mainstem.models.data.ahead import grid_of
+from mainstem.models.data.ahead import grid_of, step_of
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
@@ -32,6 +32,7 @@ from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.prepared import IMMATURE, Prepared
+from mainstem.nodes.forecasts import ahead_of
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.outcomes import Outcome
@@ -223,7 +224,7 @@ def _evaluation(
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
     if model.horizons:
-        said["forecast"] = f"{', '.join(model.horizons)} ahead, by {', '.join(model.series) or 'one series'}"
+        said["forecast"] = f"{ahead_of(model)}; rows are {step_of(prepared.examples.times)} apart"
     if isinstance(model.target, Outcome):
         young = prepared.rows[IMMATURE]
         said["labels"] = f"mature {model.target.after} after the prediction; {young:,} younger examples are left out"

@@ -10,6 +10,7 @@ from mainstem.graph.fingerprint import digest
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.features import FeatureView, ViewUse, use
+from mainstem.nodes.forecasts import ahead_of
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.planning.kinds import Due, due
@@ -84,7 +85,7 @@ class ModelKind(NodeKind[Model]):
 
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
         reason = _reason(name, node, outlook)
-        return due("train", reason, "model", () if reason is None else _task(name, node, outlook.graph))
+        return due("train", reason, "model", () if reason is None else _told(name, node, outlook.graph))
 
 
 def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
@@ -108,6 +109,12 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
         for each in (column for crossing in node.slices for column in crossing):
             if each not in inputs:
                 raise UnknownName.among("input of the model in `slices`", each, inputs)
+
+
+def _told(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
+    """Return the task and why it is that one, and what is forecast, in words."""
+    ahead = f"forecasts {ahead_of(node)}; folds are a rolling-origin backtest"
+    return (*_task(name, node, graph), *([ahead] if node.horizons else []))
 
 
 def _task(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
