@@ -165,9 +165,10 @@ def test_hours_of_one_series():
         assert each["_target"] == (hours * hours if known else None)
 
 
-def test_a_label_that_is_not_known_yet_is_none(monkeypatch):
+@pytest.mark.parametrize("hours", [12, 23])
+def test_a_label_that_is_not_known_yet_is_none(monkeypatch, hours):
     rows = sales()
-    present = START + 20 * DAY + timedelta(hours=12)  # the day 20 closes at 22:00
+    present = START + 20 * DAY + timedelta(hours=hours)  # day 20 closes at 22:00, and is over at 24:00
     monkeypatch.setattr(records, "now", lambda: present)
     monkeypatch.setattr("mainstem.features.forecasts.now", lambda: present)
     expected = {
@@ -259,8 +260,6 @@ def test_what_the_columns_do_not_allow_is_refused():
     error = refused(DefinitionError, "the horizon '1d' is over when the prediction is made", prediction_time=late)
     assert "at most 1d after 'day'" in error.expected
     refused(DefinitionError, "a fixed duration after the time", prediction_time=_.day.truncate("M"))
-    other = ms.files("sales.parquet", key=["shop", "day"], time="day", schema={**SCHEMA, "loaded": SCHEMA["day"]})
-    refused(DefinitionError, "a fixed duration after the time", other, prediction_time="loaded")
     for name in ("horizon", "for"):
         own = ms.files("sales.parquet", key=["shop", "day"], time="day", schema={**SCHEMA, name: "float64"})
         refused(SchemaError, f"have a column '{name}'", own)

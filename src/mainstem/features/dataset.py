@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.forecasts import forecast_of, known_of
+from mainstem.features.forecasts import forecast_of, known_by_now
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
@@ -41,7 +41,7 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     forecast = forecast_of(graph, model)
     if forecast is not None:
         target = target_of(rows, node, definition.where)
-        rows = forecast.examples(rows, target, known_of(graph, model, rows))
+        rows = forecast.examples(rows, known_by_now(graph, model, forecast, rows, target))
     asked = node.prediction_time
     time = ibis.null() if asked is None else resolve_column(rows, asked, definition.where)
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)

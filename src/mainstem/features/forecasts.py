@@ -21,6 +21,7 @@ from mainstem.errors import DefinitionError, ModelError, SchemaError, UnknownNam
 from mainstem.features.instants import to_instant, to_micros
 from mainstem.features.targets import target_of
 from mainstem.graph.bounds import bounds_of
+from mainstem.graph.known import Moment
 from mainstem.graph.units import DAY, WEEK
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.durations import microseconds
@@ -72,14 +73,14 @@ class Forecast:
         parts |= {} if self.whole_days else {"hour": at.hour()}
         return OnDemand(features={f"{FOR}__{part}": value for part, value in parts.items()}, origin=origin)
 
-    def examples(self, rows: ibis.Table, target: Any, known: Any) -> ibis.Table:
+    def examples(self, rows: ibis.Table, target: Any) -> ibis.Table:
         """Return each of the `rows` once for each horizon, with `fields`, `TARGET`, and past values.
 
-        `target` is the target of a row, and `known` when it becomes known (µs), or None. `LAST` is the target of the
-        example's own row, `SEASON` that of the row whole weeks before the time that is forecast.
+        `target` is the target of a row, null if it is not known yet. `LAST` is that of the example's own row, `SEASON`
+        that of the row whole weeks before the time that is forecast.
         """
         keys = {f"_of_{column}": rows[column] for column in self.series}
-        labels = rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=known_by_now(target, known))
+        labels = rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=target)
         every = rows.mutate(
             **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
         )
@@ -126,22 +127,24 @@ def forecast_of(graph: Graph, model: str) -> Forecast | None:
         if column in schema:
             hint = "give the column of the examples another name"
             raise SchemaError(f"examples of a forecast have a column {column!r} of their own", hint=hint)
-    time, offset = _time_of(node, ibis.table(schema, name=examples.name), getattr(examples.node, "time", None))
+    time, offset = _time_of(node, ibis.table(schema, name=examples.name))
     kind = "date" if ibis.dtype(schema[time]).is_date() else INSTANT
     return Forecast({each: microseconds(each) for each in node.horizons}, node.series, time, kind, offset)
 
 
-def _time_of(node: Model, rows: ibis.Table, declared: str | None) -> tuple[str, int]:
-    """Return the column that the prediction time is computed from, and the duration between them (µs)."""
+def _time_of(node: Model, rows: ibis.Table) -> tuple[str, int]:
+    """Return the column that the prediction time is computed from, and the duration between them (µs).
+
+    It need not be the `time` of the examples: that of a day's total is when the day is over.
+    """
     bounds = bounds_of(resolve_column(rows, node.prediction_time))
     moment = bounds.latest
-    if moment is None or moment != bounds.earliest or declared not in (None, moment.column):
-        own = declared or "day"
+    if moment is None or moment != bounds.earliest:
         raise DefinitionError(
             "a forecast is made a fixed duration after the time of its row",
             got=f"prediction_time={node.prediction_time!r}",
-            expected=f"the column {own!r} plus a duration" if declared else "a column plus a duration",
-            hint=f"prediction_time=_.{own} + ibis.interval(days=1)",
+            expected="a column, perhaps plus or minus a duration",
+            hint="prediction_time=_.day + ibis.interval(days=1)",
         )
     return moment.column, moment.offset
 
@@ -173,19 +176,20 @@ def check_forecast(graph: Graph, name: str, task: Task) -> None:
         )
 
 
-def known_of(graph: Graph, model: str, rows: ibis.Table) -> Any:
-    """Return when the target of each row becomes known (µs), as far as a declaration says; None if it does not."""
+def known_by_now(graph: Graph, model: str, forecast: Forecast, rows: ibis.Table, value: Any) -> Any:
+    """Return a value of each row, or null where the target is not known by now: as declarations say, and not before the
+    prediction time of the row.
+
+    Before that, the row of a period that is not over may have a part of its total.
+    """
     node: Any = graph[model].node
     examples = graph[graph.name_of(node.examples)]
     read = {field.name for field in target_of(rows, node, graph[model].where).op().find(ops.Field)}
     moments = {moment for name in read & examples.known.keys() for moment in examples.known[name].moments}
-    at = [to_micros(rows[m.column]) + m.offset for m in sorted(moments) if m.column in rows.columns]
-    return None if not at else ibis.greatest(*at) if len(at) > 1 else at[0]
-
-
-def known_by_now(value: Any, known: Any) -> Any:
-    """Return a value where it is known by now, else null. `known` (µs) is None where no declaration says when."""
-    return value if known is None else (known <= micros_of(now())).ifelse(value, ibis.null(value.type()))
+    moments |= {Moment(forecast.time, forecast.offset)}
+    present = micros_of(now())
+    known = [to_micros(rows[m.column]) + m.offset <= present for m in sorted(moments) if m.column in rows.columns]
+    return ibis.and_(*known).ifelse(value, ibis.null(value.type()))
 
 
 def check_series(graph: Graph, model: str, fetch: Fetch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import ibis
 
-from mainstem.features.forecasts import Forecast, forecast_of, known_by_now, known_of
+from mainstem.features.forecasts import Forecast, forecast_of, known_by_now
 from mainstem.features.instants import to_micros
 from mainstem.features.retrieval import Retrieval, retrieval_of
 from mainstem.features.targets import clock_of, is_mature, target_of
@@ -160,7 +160,7 @@ class Joining:
             written = written.fill_null(False)
         truth = _number(written, self.classes)
         if forecast is not None:
-            truth = known_by_now(truth, known_of(self.graph, self.model, read))
+            truth = known_by_now(self.graph, self.model, forecast, read, truth)
         clock = clock_of(self.graph, self.model)
         when = ibis.null(INSTANT) if clock is None else resolve_column(read, clock).cast(INSTANT)
         key = getattr(definition.node, "key", ()) if forecast is None else (*forecast.series, forecast.time)
