@@ -210,6 +210,71 @@ def test_forecasts_are_logged_compared_and_judged_by_later_rows():
         assert watched == {"past__mean_7d", "promotion"}
 
 
+def test_dates_in_a_table_with_a_key_of_its_own():
+    schema = {"id": "int64", "shop": "string", "day": "date", "units": "float64", "promotion": "boolean"}
+    raw = ms.files("sales.parquet", key="id", schema=schema, known="always")
+
+    @ms.table(key="id", clean=[ms.clean.trim("shop")])
+    def days(sales):
+        return sales
+
+    model = ms.model(
+        days,
+        target=_.units,
+        prediction_time=(_.day + ibis.interval(days=1)).cast("timestamp('UTC', 6)"),
+        series="shop",
+        horizons=["1d", "7d"],
+        features=["promotion", "shop"],
+        candidates=["linear"],
+        folds=2,
+    )
+    endpoint = ms.endpoint(model, threshold=120, monitors=[ms.performance(60, metric="mae", min_rows=5)])
+    nodes = {"sales": raw, "days": days, "demand": model, "stock": endpoint}
+
+    def numbered(count: int) -> list[dict[str, Any]]:
+        return [{**row, "id": n, "day": row["day"].date()} for n, row in enumerate(sales(count))]
+
+    with mainstem.testing.project(nodes, data={"sales": numbered(DAYS - 20)}) as project:
+        project.run()
+        project.promote("demand")
+        running = service(project)
+        running.start()
+        try:
+            predictor = running.live.predictor("stock")
+            answers, log = predictor.answered([asked(" s1 ", day) for day in range(DAYS - 20, DAYS)])
+            running.committer.submit(log).result()
+        finally:
+            running.close()
+        told = shown(answers[0])["forecast"]
+        assert [each["for"] for each in told] == ["2024-04-10", "2024-04-16"]
+        assert {each["decision"] for answer in answers for each in shown(answer)["forecast"]} == {True, False}
+        deliver(project, numbered(DAYS))
+        done = project.run()
+        batch = Watched.of(project.reading("monitor"), "stock").predictions()  # type: ignore[union-attr]
+        units = {(row["shop"], row["day"]): row["units"] for row in numbered(DAYS)}
+        found = zip(batch.table.to_pylist(), batch.outcomes.tolist(), strict=True)
+        known = [(row, outcome) for row, outcome in found if (row["shop"], row["for"]) in units]
+        assert len(known) == 20 + 14 and all(outcome == units[row["shop"], row["for"]] for row, outcome in known)
+        assert {row["shop"] for row, _outcome in known} == {"s1"}
+        (report,) = project.parity("stock")
+        assert report.reads == 40 and all(each.equal == each.reads for each in report.features)
+        (step,) = (step for step in done.steps if step.kind == "attribute")
+        assert "causes are not searched for forecasts" in step.message
+
+
+def test_one_series_is_forecast_without_a_name():
+    rows = [{**row, "day": START + n * timedelta(hours=1)} for n, row in enumerate(sales(200)) if row["shop"] == "s0"]
+    asked_at = _.day + ibis.interval(hours=2)
+    nodes = nodes_of(series=None, horizons=["2h", "12h"], features=["promotion"], prediction_time=asked_at)
+    del nodes["past"]
+    with mainstem.testing.project(nodes, data={"sales": rows}) as project:
+        project.run()
+        at = START + timedelta(days=5, hours=3)
+        (answer,) = project.predict("demand", [{"promotion": False}], time=at)
+    # Rows are two hours apart, and a prediction is made two hours after its row: here that of midnight.
+    assert [each["for"][:16] for each in answer["forecast"]] == ["2024-01-06T02:00", "2024-01-06T12:00"]
+
+
 def test_an_endpoint_answers_the_horizons_that_its_version_learned():
     with mainstem.testing.project(nodes_of(horizons=["1d", "2d"]), data={"sales": sales()}) as project:
         project.run()

@@ -164,7 +164,7 @@ def check_forecast(graph: Graph, name: str, task: Task) -> None:
     if nearest < found.offset:
         raise DefinitionError(
             f"the horizon {written!r} is over when the prediction is made",
-            got=f"prediction_time={graph[name].node.prediction_time!r}",  # type: ignore[attr-defined]
+            got=f"a prediction at {Moment(found.time, found.offset)}",
             expected=f"a prediction at most {written} after {found.time!r}",
             hint="a longer horizon: it counts from the time of the row, not from the prediction",
         )
