@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from mainstem.models.artifact.manifest import read
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.ahead import grid_of
 from mainstem.models.versions import registry
+from mainstem.models.versions.comparing import _seen_until
 from mainstem.models.versions.report import text
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -124,6 +126,12 @@ def test_the_gap_is_the_longest_horizon_and_folds_roll(found):
     assert found["manifest"].horizons == HORIZONS
     step, first = found["manifest"].grid
     assert step == DAY / timedelta(microseconds=1) and first % step == 0
+
+
+def test_versions_are_compared_on_labels_that_the_champion_has_not_seen(found):
+    version, manifest = found["version"], found["manifest"]
+    assert _seen_until(version, manifest) == version.measured_until + 7 * DAY
+    assert _seen_until(version, replace(manifest, horizons=())) == version.measured_until
 
 
 def test_the_report_shows_the_horizons(found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from mainstem.models.evaluation.comparison import days
 from mainstem.models.metrics import difference, measure, metric
 from mainstem.models.splits import FOLD
 from mainstem.models.versions.report import interval, spoken
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.hidden import GROUP, QUERY, SPLIT, TARGET, T
 from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import Measure, ModelVersion
@@ -111,8 +112,11 @@ def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:
 
 
 def _seen_until(version: ModelVersion, manifest: Manifest) -> datetime | None:
-    """Return the time of the last row that the measured artifact has seen; None without time."""
-    return version.measured_until if manifest.earlier else version.trained_until
+    """Return the time of the last row that the measured artifact has seen; None without time. Of a forecast, it has
+    seen labels of rows that are later by the longest horizon."""
+    until = version.measured_until if manifest.earlier else version.trained_until
+    ahead = max(map(microseconds, manifest.horizons), default=0)
+    return None if until is None else until + timedelta(microseconds=ahead)
 
 
 def _later(opened: Session, champion: ModelVersion, challenger: ModelVersion, until: datetime) -> ibis.Table:
