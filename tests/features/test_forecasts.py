@@ -206,6 +206,21 @@ def test_what_is_planned_for_the_time_that_is_forecast_is_a_feature():
     assert len({each["price_shop_for__price"] for each in found}) > 10
 
 
+def test_a_view_does_not_see_the_label():
+    source = source_of()
+    of_day = ms.feature_view(source, key=["shop", "day"], columns=["units"])
+    before = ms.on_demand(before=_["for"] - ibis.interval(days=7))
+    nodes = nodes_of(source, features=[of_day.on("shop", "for"), before, of_day.on("shop", "before")])
+    del nodes["past"]
+    rows = sales()
+    units = {(row["shop"], row["day"]): row["units"] for row in rows}
+    found = dataset_of(nodes | {"of_day": of_day}, rows)
+    assert any(each["_target"] is not None for each in found)
+    for each in found:
+        assert each["of_day_shop_for__units"] is None
+        assert each["of_day_shop_before__units"] == units.get((each["shop"], each["for"] - 7 * DAY))
+
+
 def test_two_rows_of_a_series_at_one_time_fail_the_run():
     rows = sales()
     again = [*rows, {**rows[0], "shop": "s1" if rows[0]["shop"] == "s0" else "s0", "day": START - DAY}]

@@ -1,8 +1,11 @@
 """Forecasts: each row of the examples and each horizon is an example, whose label is the target of a later row.
 
 The row of an example is the present: `time + horizon` is forecast from it. Features are looked up at its prediction
-time, which no horizon is before, so that they cannot contain the label. The horizon, and the calendar of the time that
-is forecast, are known in advance: they are inputs.
+time. No horizon ends before that time, so features cannot contain the label. The horizon, and the calendar of the time
+that is forecast, are known in advance: they are inputs.
+
+One model learns all horizons. Rejected: to forecast one step and to read that forecast back for the next. Errors add
+up, and views have no features of times to come.
 """
 
 from __future__ import annotations
