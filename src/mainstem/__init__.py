@@ -78,6 +78,7 @@ _HOMES = {
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
+    "mainstem.nodes.challengers": ("challenger",),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
@@ -108,6 +109,7 @@ __all__ = [
     "by",
     "candidates",
     "catboost",
+    "challenger",
     "cheapest",
     "clean",
     "database",
@@ -194,6 +196,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.apis import api
     from mainstem.nodes.auth import api_key, basic, bearer, oauth2
+    from mainstem.nodes.challengers import challenger
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top

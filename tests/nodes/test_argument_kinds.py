@@ -50,6 +50,7 @@ VALID: dict[str, dict[str, Any]] = {
     "bottom_k": {"argument": _.x, "k": 1},
     "by": {"column": _.x, "levels": ["a"], "reduction": _.count()},
     "candidates": {"table": RIDES, "key": "ride"},
+    "challenger": {"model": FARE},
     "cheapest": {"options": {"a": _.x, "b": 5}},
     "database": {"url": "sqlite:///a.db", "table": "t"},
     "dlt": {"resource": TICKETS},

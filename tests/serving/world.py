@@ -20,6 +20,7 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.materialise.step import Materialise
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.models.artifact import manifest
+from mainstem.nodes.challengers import challenger
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import endpoint
 from mainstem.nodes.features import feature_view, on_demand
@@ -217,6 +218,19 @@ class World:
     def promote(self, version: ModelVersion) -> None:
         self.state.save(version)
         self.publish(endpoints={"arrivals": Binding(version.id)}, models={"late": version.id})
+
+    def challenge(self, version: ModelVersion) -> None:
+        """Publish a newer version, and do not promote it."""
+        self.state.save(version)
+        self.publish(models={"late": version.id})
+
+    def declare(self, **options: Any) -> None:
+        """Declare options of the endpoint, as its declaration could say."""
+        for name, value in options.items():
+            object.__setattr__(self.graph["arrivals"].node, name, value)
+
+    def shadowed(self) -> None:
+        self.declare(shadow=(challenger(self.graph["late"].node),))
 
     def service(self, limits: Limits | None = None, *, keyless: bool = False) -> Service:
         return Service(

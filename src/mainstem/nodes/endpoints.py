@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.nodes.base import Deferred, Node, refused
+from mainstem.nodes.challengers import Challenger
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
@@ -85,6 +86,7 @@ class Endpoint(Node):
 
     A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
     requests that it cannot choose for. `outcomes_by` is the column of the examples that has the id of a prediction.
+    Each `shadow` scores what the champion answers.
     """
 
     model: Model
@@ -97,6 +99,7 @@ class Endpoint(Node):
     fallback: Candidates | Mapping[str, float] | None = None
     explore: Epsilon | None = None
     outcomes_by: str | None = None
+    shadow: tuple[Challenger, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
@@ -104,6 +107,7 @@ class Endpoint(Node):
         if self.decide is not None and self.threshold is not None:
             raise refused("an endpoint decides in one way", "`threshold` and `decide`", "one of them")
         self._check_choice()
+        self._check_challengers()
 
     def _check_choice(self) -> None:
         chooses = isinstance(self.decide, (Best, Top))
@@ -115,6 +119,12 @@ class Endpoint(Node):
             raise refused("`explore` requires candidates", self.explore, "candidates=… and decide=…")
         if self.fallback is not None and not chooses:
             raise refused("`fallback` requires candidates", self.fallback, "candidates=… and decide=…")
+
+    def _check_challengers(self) -> None:
+        if len(self.shadow) > 1:
+            raise refused("a model has one challenger", f"{len(self.shadow)} shadows", "shadow=[ms.challenger(…)]")
+        if self.shadow and self.candidates is not None:
+            raise refused("`shadow` does not work with `candidates`", self.shadow, "one of them")
 
     @property
     def budget(self) -> float | None:
@@ -176,6 +186,7 @@ def _exploration(name: str, value: Any) -> None:
     fallback=optional(_fallback),
     explore=optional(_exploration),
     outcomes_by=optional(column),
+    shadow=values_of(Challenger, expected="ms.challenger(fraud)"),
     meta=META,
 )
 def endpoint(
@@ -190,6 +201,7 @@ def endpoint(
     fallback: Candidates | Mapping[str, float] | None = None,
     explore: float | Epsilon | None = None,
     outcomes_by: str | None = None,
+    shadow: Sequence[Challenger] = (),
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -202,6 +214,8 @@ def endpoint(
     `explore=0.05`, or `ms.epsilon(…)`, gives the last place of 5 % of answers to a random candidate.
     Outcomes are joined by the key of the examples, or by `outcomes_by=`, the column of the examples that has the `id`
     of the prediction.
+    `shadow=[ms.challenger(model)]` lets the newest version that is not the champion score every request, too. It never
+    changes an answer. `mainstem compare` compares the two.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -217,5 +231,6 @@ def endpoint(
         fallback=dict(fallback) if isinstance(fallback, Mapping) else fallback,
         explore=explore if explore is None or isinstance(explore, Epsilon) else Epsilon(explore),
         outcomes_by=outcomes_by,
+        shadow=tuple(shadow),
         **meta,
     )

@@ -35,7 +35,16 @@ QUARANTINE = {CHECK: "string", RUN: "string", SET_ASIDE_AT: INSTANT}
 ORIGIN, RAW = "_origin", "_raw"
 """In `quarantine.SOURCE`: where a row came from that does not fit the schema, and the row as it came, as JSON."""
 
-RESERVED = ("dataset.", "judged.", "outcomes.", "predictions.", "quarantine.", "statistics.", "unreadable.")
+RESERVED = (
+    "dataset.",
+    "judged.",
+    "outcomes.",
+    "predictions.",
+    "quarantine.",
+    "shadows.",
+    "statistics.",
+    "unreadable.",
+)
 """Prefixes of the relations that Mainstem stores beside the declared ones. No node may have such a name."""
 
 T = "_t"

@@ -79,6 +79,11 @@ class Release:
         binding = self.endpoints.get(endpoint)
         return binding.champion if binding else None
 
+    def challenger(self, endpoint: str, model: str) -> str | None:
+        """Return the id of the model's newest version, if the endpoint answers with another one."""
+        champion, newest = self.champion(endpoint), self.models.get(model)
+        return newest if champion is not None and newest != champion else None
+
 
 @dataclass(frozen=True)
 class CheckResult:

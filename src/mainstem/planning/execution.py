@@ -143,7 +143,7 @@ class Context:
             return
         copy = "put back a copy of the file from a backup, and then mainstem check --files"
         node = self.graph[snapshot.table].node if snapshot.table in self.graph else None
-        logged = isinstance(node, Stream) or snapshot.table.startswith(("outcomes.", "predictions."))
+        logged = isinstance(node, Stream) or snapshot.table.startswith(("outcomes.", "predictions.", "shadows."))
         raise StorageError(
             f"a stored file of {snapshot.table!r} is damaged: its bytes differ from those that were committed",
             where=path,

@@ -20,6 +20,7 @@ from mainstem.lake.schema import readable_name
 from mainstem.logs.letters import letters_of
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import events_of, predictions_of
+from mainstem.logs.shadows import shadows_of, shadows_table
 from mainstem.logs.standing import erase as erase_standing
 from mainstem.nodes.deliveries import Delivery
 from mainstem.nodes.endpoints import Endpoint
@@ -168,6 +169,8 @@ class Eraser:
         yield from self._targets()
         if head and any(name.startswith(outcomes_table("")) for name in head.tables):
             yield "outcomes that clients sent: only their ids say which predictions they were of"
+        if head and any(name.startswith(shadows_table("")) for name in head.tables):
+            yield "scores of shadows: only their ids say which predictions they were of"
         yield "backups, and what models learned from the rows"
 
     def _targets(self) -> Iterator[str]:
@@ -279,6 +282,7 @@ class Eraser:
         logs = {name: events_of(name) for name in graph.of(Stream)}
         logs |= {f"predictions.{name}": predictions_of(name) for name in graph.of(Endpoint)}
         logs |= {outcomes_table(name): outcomes_of(name) for name in graph.of(Endpoint)}
+        logs |= {shadows_table(name): shadows_of(name) for name in graph.of(Endpoint)}
         for relation, log in logs.items():
             if relation in tables:
                 store.trim(log, int(tables[relation].cursor or 0))

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from mainstem.serving.decisions.offers import Stored
     from mainstem.serving.http.routing import Route
     from mainstem.serving.journal import Journal
+    from mainstem.serving.live import Live
     from mainstem.serving.predictor import Predictor
-    from mainstem.serving.service import Live, Service
+    from mainstem.serving.service import Service
 
 Rows = Sequence[Mapping[str, Any]]
 Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -52,6 +52,18 @@ class Metrics:
         )
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
         self._outcomes = Counter("mainstem_outcomes", "Outcomes acknowledged.", ["endpoint"], registry=own)
+        self._shadows = Counter(
+            "mainstem_shadow_rows",
+            "Answered rows for a shadow: scored, failed, or dropped because too many waited.",
+            ["endpoint", "version", "result"],
+            registry=own,
+        )
+        self._challengers = Gauge(
+            "mainstem_challenger_up",
+            "Whether the challenger can score, of endpoints that declare a shadow or a canary.",
+            ["endpoint", "version"],
+            registry=own,
+        )
         self._topics = TopicMetrics(own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
@@ -97,6 +109,15 @@ class Metrics:
 
     def timed(self, endpoint: str, seconds: float, budget: float) -> None:
         self._kept.labels(endpoint, "yes" if seconds <= budget else "no").inc()
+
+    def shadowed(self, endpoint: str, version: str, result: str, rows: int) -> None:
+        self._shadows.labels(endpoint, version, result).inc(rows)
+
+    def challenging(self, up: Mapping[tuple[str, str], bool]) -> None:
+        """Show by endpoint and version whether a challenger can score, instead of what was shown before."""
+        self._challengers.clear()
+        for (endpoint, version), can in up.items():
+            self._challengers.labels(endpoint, version).set(can)
 
     def told(self, endpoint: str, rows: int) -> None:
         self._outcomes.labels(endpoint).inc(rows)

@@ -13,11 +13,11 @@ from mainstem.features.online.view import OnlineView, Query, Reading, read_toget
 from mainstem.features.requests import Sent
 from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
-from mainstem.logs.records import Prediction
+from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
-from mainstem.nodes.overrides import Override, first, flag_of
+from mainstem.nodes.overrides import FLAG, Override, first, flag_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.policy import Choice, Policy
@@ -38,7 +38,8 @@ class Answer:
     `score` is P(true), a value, the probability of `label`, or the median. `scores` are the probabilities of all
     classes, or all quantiles. `row` is logged: the request and every feature, with instants in µs.
     `features` are shown: instants are ISO 8601. `policy` is the version of the policy that decided, `values` the value
-    of each of its options, `quotas` how often each limited option was taken before.
+    of each of its options, `quotas` how often each limited option was taken before. `version` is the id of the version
+    that scored, and `role` its role.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Answer:
     values: Mapping[str, float | None] = field(default_factory=dict)
     quotas: Mapping[str, int] = field(default_factory=dict)
     noted: tuple[str, ...] = ()
+    version: str = ""
+    role: Role = CHAMPION
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ class Predictor:
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
     them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
-    offer. `overriding` returns what an operator decided for requests.
+    offer. `overriding` returns what an operator decided for requests. `role` is the version's.
     """
 
     heavy = False
@@ -89,7 +92,9 @@ class Predictor:
         read: Read | None = None,
         offered: frozenset[str] = frozenset(),
         overriding: Callable[[], Sequence[Override]] = tuple,
+        role: Role = CHAMPION,
     ) -> None:
+        self.role: Role = role
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
         self.description = endpoint.description
@@ -116,13 +121,43 @@ class Predictor:
         checked = self.checked(rows)
         present = micros_of(now()) if at is None else at
         times = [row.pop(TIME, present) for row in checked]
-        columns, flags = self.features(checked, times)
-        answers = self.answers(checked, times, columns, flags, self.scored(columns))
+        answers = self.valued(checked, times, *self.features(checked, times))
+        return answers if self.policy is None else self._decided(answers, self._counts(self._read))
+
+    def valued(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        times: Sequence[int],
+        columns: Columns,
+        flags: Sequence[Sequence[str]],
+    ) -> list[Answer]:
+        """Return an answer for each row, given its features and flags. A policy has not decided yet."""
+        answers = self.answers(rows, times, columns, flags, self.scored(columns))
         if self.policy is None:
             return answers
         valued = self.policy.values(columns, [a.score for a in answers], [a.scores for a in answers])
-        answers = [replace(a, values=values) for a, values in zip(answers, valued, strict=True)]
-        return self._decided(answers, self._counts(self._read))
+        return [replace(a, values=values) for a, values in zip(answers, valued, strict=True)]
+
+    def again(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Return what this version would have answered to requests that another version answered, with the same ids.
+
+        It uses the features and the state of the quotas that the other one used, and takes no quota.
+        """
+        names = dict.fromkeys((*self.retrieval.request, *self.retrieval.columns))
+        columns: Columns = {name: [a.row[name] for a in answers] for name in names}
+        rows, times, flags = [a.row for a in answers], [a.time for a in answers], [a.observed for a in answers]
+        found = self.valued(rows, times, columns, flags)
+        return [
+            replace(new, id=old.id, decision=self._alike(new, old)) for new, old in zip(found, answers, strict=True)
+        ]
+
+    def _alike(self, new: Answer, old: Answer) -> bool | str | None:
+        """Return the decision of an answer that is made again: an override decides alike for every version."""
+        if self.policy is None:
+            return new.decision
+        if any(flag.startswith(FLAG) for flag in old.noted):
+            return old.decision
+        return self.policy.choose(new.values, old.quotas).decision
 
     def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[Sequence[Any], Log[Any]]:
         """Return the answers to requests, and what logs them within a transaction."""
@@ -201,6 +236,8 @@ class Predictor:
                     row={**row, **used},
                     observed=tuple(said),
                     scores=self.classed(score),
+                    version=self.version.id,
+                    role=self.role,
                 )
             )
         return found
@@ -274,12 +311,13 @@ class Predictor:
             answer.id,
             answer.time,
             at,
-            self.version.id,
+            answer.version,
             dict(answer.row),
             answer.score,
             ",".join(answer.flags),
             dict(answer.scores),
             answer.decision,
+            answer.role,
             policy=answer.policy,
             values=dict(answer.values),
             quotas=dict(answer.quotas),

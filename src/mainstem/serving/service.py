@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mainstem.errors import MainstemError, NotFound, StorageError, Unavailable, close_matches
+from mainstem.errors import MainstemError, StorageError, Unavailable
 from mainstem.features.forecasts import forecast_of
 from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.outcomes import outcomes_table
-from mainstem.logs.records import Event
+from mainstem.logs.records import CHAMPION, Event, Role
 from mainstem.logs.sent import Keys, Sent
+from mainstem.logs.shadows import shadows_table
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
@@ -28,6 +28,7 @@ from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
+from mainstem.serving.challengers import Beside
 from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.committer import Committer
 from mainstem.serving.decisions.choices import choices_of
@@ -37,8 +38,10 @@ from mainstem.serving.features import FeatureReader
 from mainstem.serving.forecasting import ForecastingPredictor
 from mainstem.serving.gauges import Sample
 from mainstem.serving.limits import Limits
+from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
+from mainstem.serving.shadows import Shadow, Shadows
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.outcomes import Outcomes
 from mainstem.streaming.predictions import example_key
@@ -47,52 +50,6 @@ logger = logging.getLogger(__name__)
 
 RETRY = 5.0
 """Seconds until a release that failed to load is tried again."""
-
-
-class NoChampion(Unavailable):
-    """An endpoint to which no version was promoted yet."""
-
-    @property
-    def kind(self) -> str:
-        return Unavailable.__name__
-
-
-@dataclass(frozen=True, eq=False)
-class Live:
-    """A release that is ready to answer. `missing` says why an endpoint is unavailable."""
-
-    release: Release
-    predictors: Mapping[str, Predictor] = field(default_factory=dict)
-    ingests: Mapping[str, Ingest] = field(default_factory=dict)
-    takers: Mapping[str, Outcomes] = field(default_factory=dict)
-    features: FeatureReader | None = None
-    missing: Mapping[str, MainstemError] = field(default_factory=dict)
-
-    def predictor(self, endpoint: str) -> Predictor:
-        """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""
-        if endpoint in self.predictors:
-            return self.predictors[endpoint]
-        if endpoint in self.missing:
-            raise self.missing[endpoint].with_traceback(None)
-        raise _unknown("endpoint", endpoint, [*self.predictors, *self.missing])
-
-    def ingest(self, stream: str) -> Ingest:
-        """Return the ingest of a stream. Raises `NotFound`."""
-        if stream in self.ingests:
-            return self.ingests[stream]
-        raise _unknown("stream", stream, list(self.ingests))
-
-    def taker(self, endpoint: str) -> Outcomes:
-        """Return what takes the outcomes of an endpoint, with or without a champion. Raises `NotFound`."""
-        if endpoint in self.takers:
-            return self.takers[endpoint]
-        raise _unknown("endpoint", endpoint, list(self.takers))
-
-    def reader(self) -> FeatureReader:
-        """Return the feature reader. Raises `Unavailable` before a release is loaded."""
-        if self.features is None:
-            raise Unavailable("nothing is published yet", hint="mainstem run")
-        return self.features
 
 
 class Service:
@@ -140,6 +97,7 @@ class Service:
         self._retry_at = 0.0
         self._committer: Committer | None = None
         self._keys: dict[str, Keys] = {}
+        self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
 
     def start(self) -> None:
         """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
@@ -159,6 +117,7 @@ class Service:
 
     def close(self) -> None:
         """Finish the pending writes."""
+        self.shadows.close()
         if self._committer is not None:
             self._committer.close()
 
@@ -255,6 +214,7 @@ class Service:
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
+        self.metrics.challenging({(n, b.version): b.trouble is None for n, b in live.beside.items() if b.version})
         said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
         logger.info("release %s is live", release.id, extra={"fields": said})
 
@@ -293,7 +253,10 @@ class Service:
                 if self.live.release.id:
                     raise  # the live release is better than an error
                 missing[name] = self.trouble = error
-        self._scorers = {p.version.id: p.scorer for p in predictors.values()}
+        endpoints = {name: node for name, node in graph.of(Endpoint).items() if node.shadow and name in predictors}
+        beside = {name: self._beside(graph, release, name, node, features) for name, node in endpoints.items()}
+        challengers = [each.predictor for each in beside.values() if each.predictor is not None]
+        self._scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
         ingests = {
             name: Ingest(
                 graph[name],
@@ -306,7 +269,23 @@ class Service:
             for name in graph.of(Stream)
         }
         takers = {name: Outcomes(graph, name, _drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
-        return Live(release, predictors, ingests, takers, features, missing)
+        return Live(release, predictors, ingests, takers, features, missing, beside)
+
+    def _beside(self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader) -> Beside:
+        """Return the challenger of an endpoint. One that cannot be loaded does not stop the champion."""
+        id = release.challenger(name, graph.name_of(node.model))
+        if id is None:
+            return Beside(None)
+        try:
+            version = self._state.get(ModelVersion, id)
+            if version is None:
+                raise Unavailable(f"the challenger {id} of {name!r} no longer exists", hint="mainstem run")
+            predictor = self._predicting(graph, release, name, node, version, features, "shadow")
+        except Exception as error:  # whatever it is, the champion answers
+            fields = {"event": "challenger failed", "endpoint": name, "version": id}
+            logger.warning("the challenger %s cannot be loaded: %s", id, error, extra={"fields": fields})
+            return Beside(id, trouble=error if isinstance(error, MainstemError) else Unavailable(str(error)))
+        return Beside(id, predictor, Shadow(name, predictor, _drained(release, shadows_table(name))))
 
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
@@ -333,6 +312,7 @@ class Service:
         node: Endpoint,
         version: ModelVersion,
         features: FeatureReader,
+        role: Role = CHAMPION,
     ) -> Predictor:
         model = graph.name_of(node.model)
         retrieval = retrieval_of(graph, model)
@@ -371,6 +351,7 @@ class Service:
             "floor": logged,
             "redefined": changed,
             "overriding": lambda: self.overrides.get(name, ()),
+            "role": role,
         }
         if (forecast := forecast_of(graph, model)) is not None:
             return ForecastingPredictor(forecast, **parts)
@@ -402,12 +383,3 @@ def _drained(release: Release, table: str) -> int:
     """Return the number of entries of a log that are in the lake."""
     snapshot = release.tables.get(table)
     return int(snapshot.cursor or 0) if snapshot is not None else 0
-
-
-def _unknown(kind: str, name: str, known: Sequence[str]) -> NotFound:
-    return NotFound(
-        f"unknown {kind} {name!r}",
-        got=name,
-        expected=f"one of {', '.join(sorted(known))}" if known else f"a {kind}; the project declares none",
-        hint=close_matches(name, known) or "see /docs",
-    )

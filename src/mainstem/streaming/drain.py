@@ -27,6 +27,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.logs import reached
 from mainstem.logs.outcomes import outcome_row, outcomes_of, outcomes_table
 from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
+from mainstem.logs.shadows import SCHEMA, shadowed_row, shadows_of, shadows_table
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.kafka import Kafka
@@ -56,7 +57,7 @@ Columns = Callable[[int, bytes], Mapping[str, Any]]
 
 
 class Drain:
-    """The executor of `drain` steps: a stream's events, or an endpoint's predictions and outcomes."""
+    """The executor of `drain` steps: a stream's events, or an endpoint's predictions, outcomes and shadows."""
 
     def __init__(self, log: Store, taking: Taking | None = None) -> None:
         """With `taking`, topics that feed streams are taken first."""
@@ -79,11 +80,14 @@ class Drain:
         drafts, told = [draft], outcome_schema(context.graph, name)
         if outcomes_table(name) in context.release.tables or self.log.end(outcomes_of(name)):
             drafts.append(_Draft(outcomes_table(name), outcomes_of(name), told, outcome_row, self.log, context))
+        if shadows_table(name) in context.release.tables or self.log.end(shadows_of(name)):
+            drafts.append(_Draft(shadows_table(name), shadows_of(name), SCHEMA, shadowed_row, self.log, context))
         tables = {each.table: each.commit(each.write()) for each in drafts}
         for each in drafts:
             tables |= keep(context, each.table, each.unreadable)
         rows, lost = sum(each.rows for each in drafts), sum(len(each.unreadable) for each in drafts)
-        said = [f"{each.rows:,} outcomes" for each in drafts[1:] if each.rows]
+        words = {outcomes_table(name): "outcomes", shadows_table(name): "scores of shadows"}
+        said = [f"{each.rows:,} {words[each.table]}" for each in drafts[1:] if each.rows]
         return StepResult(
             tables=tables,
             rows_in=rows,

@@ -8,6 +8,7 @@ from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import predictions_of
+from mainstem.logs.shadows import shadows_of, shadows_table
 from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
@@ -51,6 +52,7 @@ class EndpointKind(NodeKind[Endpoint]):
             _check_forecast(graph, name, node)
             _check_outcomes(graph, name, node)
             _check_values(graph, name, node)
+            _check_challengers(graph, name, node)
             if (policy := policy_of(graph, name)) is not None:
                 check_latency(policy, node.latency)
             if (choices := choices_of(graph, name)) is not None:
@@ -72,7 +74,8 @@ class EndpointKind(NodeKind[Endpoint]):
         yield from due("attribute", judged, "none")
 
     def log(self, name: str) -> Log:
-        return Log(predictions_of(name), f"predictions.{name}", (Log(outcomes_of(name), outcomes_table(name)),))
+        beside = (Log(outcomes_of(name), outcomes_table(name)), Log(shadows_of(name), shadows_table(name)))
+        return Log(predictions_of(name), f"predictions.{name}", beside)
 
 
 def _check_values(graph: Graph, name: str, node: Endpoint) -> None:
@@ -85,6 +88,20 @@ def _check_values(graph: Graph, name: str, node: Endpoint) -> None:
         from mainstem.monitoring.worth import check_value
 
         check_value(graph, name, rule)
+
+
+def _check_challengers(graph: Graph, name: str, node: Endpoint) -> None:
+    """Refuse a shadow of another model: its features are not those that requests are answered with."""
+    model = graph.name_of(node.model)
+    for each in node.shadow:
+        if graph.name_of(each.model) != model:
+            raise DefinitionError(
+                "a shadow must be a version of the endpoint's model",
+                where=graph[name].where,
+                got=f"ms.challenger({graph.name_of(each.model)})",
+                expected=f"ms.challenger({model})",
+                hint="another model has other features: give it an endpoint of its own",
+            )
 
 
 def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:

@@ -13,7 +13,8 @@ from mainstem.masking import masked
 from mainstem.serving.http.messages import HTML, Request, Response
 from mainstem.serving.http.openapi import view_says, views_of
 from mainstem.serving.http.routing import Route
-from mainstem.serving.service import Live, Service
+from mainstem.serving.live import Live
+from mainstem.serving.service import Service
 from mainstem.streaming.rows import RowSchema
 
 

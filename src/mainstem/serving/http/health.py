@@ -5,6 +5,9 @@ An endpoint without a champion does not count: events have to be taken before a 
 
 from __future__ import annotations
 
+from typing import Any
+
+from mainstem.serving.challengers import Beside
 from mainstem.serving.http.errors import described
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -30,9 +33,14 @@ def routes(service: Service) -> list[Route]:
             "streams": sorted(live.ingests),
             **({"trouble": described(trouble)} if trouble else {}),
             **({"topics": {name: described(error) for name, error in feeding.items()}} if feeding else {}),
+            **({"challengers": {name: _told(each) for name, each in live.beside.items()}} if live.beside else {}),
             **({"broken": {name: described(error) for name, error in broken.items()}} if broken else {}),
         }
         return Response(encode(state), status=200 if answers else 503)
 
     paths = {"/health": health, "/live": health, "/ready": ready}
     return [Route("GET", path, handler, scope=None) for path, handler in paths.items()]
+
+
+def _told(beside: Beside) -> dict[str, Any]:
+    return {"version": beside.version, **({"trouble": described(beside.trouble)} if beside.trouble else {})}

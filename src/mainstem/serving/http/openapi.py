@@ -11,7 +11,8 @@ from mainstem.features.online.view import OnlineView
 from mainstem.masking import masked_all
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
-from mainstem.serving.service import Live, Service
+from mainstem.serving.live import Live
+from mainstem.serving.service import Service
 from mainstem.streaming.rows import RowSchema
 
 

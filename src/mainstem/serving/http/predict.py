@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from mainstem.logs.records import CHAMPION
 from mainstem.nodes.instants import instant_of
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
@@ -30,7 +31,8 @@ def routes(service: Service) -> list[Route]:
 
 async def _predict(service: Service, request: Request, endpoint: str) -> Response:
     where = f"endpoint {endpoint}"
-    predictor = service.live.predictor(endpoint)
+    live = service.live
+    predictor, beside = live.predictor(endpoint), live.beside.get(endpoint)
     body = read_json(request)
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
@@ -47,6 +49,8 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     service.metrics.decided(endpoint, predictor.version.id, made)
     if predictor.budget is not None:
         service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
+    if beside is not None and beside.shadow is not None:
+        service.shadows.offer(beside.shadow, [each for each in answers if each.role == CHAMPION])
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
