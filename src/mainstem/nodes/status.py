@@ -94,7 +94,8 @@ class MonitorStatus:
 class EndpointStatus:
     """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
 
-    `monitors` are the last judgements of the champion, and `cohorts` the last days of its predictions.
+    `beside` says what a declared shadow or canary does. `monitors` are the last judgements of the champion, and
+    `cohorts` the last days of its predictions.
     """
 
     name: str
@@ -108,6 +109,7 @@ class EndpointStatus:
     baseline: float | None = None
     algorithm: str | None = None
     redefined: Sequence[str] = ()
+    beside: Sequence[str] = ()
     monitors: Sequence[MonitorStatus] = ()
     cohorts: Sequence[CohortStatus] = ()
 

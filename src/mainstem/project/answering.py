@@ -14,6 +14,7 @@ from mainstem.project.live import Pages, Rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mainstem.nodes.comparisons import Comparison
     from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.parity import ParityReport
@@ -128,6 +129,15 @@ class Answering(Branch):
         """Recompute logged reads offline as of their time and compare: of an endpoint, or of each endpoint that reads
         `name`."""
         return live.parity(self, name, sample)
+
+    def compare(self, name: str | None = None, version: str | None = None) -> list[Comparison]:
+        """Compare the champion of an endpoint with its challenger (or another version) on the requests that are in the
+        lake, by their matured outcomes, decisions and scores. Return a comparison for a shadow and one for a canary.
+
+        `name` is an endpoint or a model; without it, the only endpoint. Raises `NotFound` if no request was scored by
+        both versions.
+        """
+        return live.compare(self, name, version)
 
     def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
         """Compare a sample of the reads that each new release brings to the lake, and save the reports. Does not end.

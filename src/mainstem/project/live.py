@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NotFound, Unavailable
+from mainstem.nodes.comparisons import Comparison
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.features import FeatureView
@@ -163,6 +164,17 @@ def _compared(branch: Branch, endpoint: str, sample: int) -> Iterator[ParityRepo
         yield report
 
 
+def compare(branch: Branch, name: str | None, version: str | None) -> list[Comparison]:
+    """Return the comparisons of the champion with its challenger, of each endpoint of a name.
+
+    Raises `NotFound` if no request was scored by both, or `UnknownName` for an unknown node.
+    """
+    from mainstem.monitoring.versus import compare
+
+    context = branch.reading("compare")
+    return [found for each in endpoints_of(branch, name, "compare") for found in compare(context, each, version)]
+
+
 def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
     """Score rows as the server does, in this process. Nothing is logged."""
     from mainstem.serving.choosing import ChoosingPredictor
@@ -229,7 +241,7 @@ def _live(branch: Branch) -> Live:
     return served.live
 
 
-def endpoints_of(branch: Branch, name: str | None) -> list[str]:
+def endpoints_of(branch: Branch, name: str | None, command: str = "parity") -> list[str]:
     """Return the endpoints of a name: an endpoint itself, or those whose model uses the view or is the model.
 
     Without a name it is the only endpoint. Raises `NotFound`, or `UnknownName` for an unknown node.
@@ -245,7 +257,7 @@ def endpoints_of(branch: Branch, name: str | None) -> list[str]:
             expected=f"one of {', '.join(endpoints)}" if endpoints else "ms.endpoint(…)",
         )
     if name is None and len(found) > 1:
-        what, hint = "the project has several endpoints", f"mainstem parity {found[0]}"
+        what, hint = "the project has several endpoints", f"mainstem {command} {found[0]}"
         raise NotFound(what, expected=f"one of {', '.join(found)}", hint=hint)
     return found
 

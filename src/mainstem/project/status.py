@@ -23,6 +23,7 @@ from mainstem.nodes.status import (
 )
 from mainstem.planning.plan import Plan
 from mainstem.planning.process import is_gone
+from mainstem.project import challengers
 from mainstem.project.branch import Branch
 from mainstem.project.cohorts import cohorts
 from mainstem.project.kinds import KINDS
@@ -136,8 +137,9 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
     champion = _version(branch, branch.release.champion(name))
     challenger = _version(branch, branch.release.models.get(model))
     waiting = challenger.id if challenger and challenger != champion else None
+    beside = list(challengers.told(branch, name, node))
     if champion is None:
-        return EndpointStatus(name=name, model=model, challenger=waiting)
+        return EndpointStatus(name=name, model=model, challenger=waiting, beside=beside)
     measure, baseline = champion.metrics.get(champion.metric), champion.baseline.get(champion.metric)
     return EndpointStatus(
         name=name,
@@ -151,6 +153,7 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         baseline=baseline.value if baseline else None,
         algorithm=champion.algorithm,
         redefined=redefined(champion, branch.sound),
+        beside=beside,
         monitors=[_monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id)],
         cohorts=cohorts(branch, name),
     )

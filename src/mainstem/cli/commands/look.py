@@ -1,4 +1,4 @@
-"""`mainstem status`, `show`, `query`, `diff`, `parity`: look, and compare what is stored."""
+"""`mainstem status`, `show`, `query`, `diff`, `compare`, `parity`: look, and compare what is stored."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem show legs -n 3")(show)
     command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
     command(app, "mainstem diff --data main dev legs")(diff)
+    command(app, "mainstem compare authorise")(compare)
     command(app, "mainstem parity airport --sample 1000")(parity)
 
 
@@ -88,6 +89,23 @@ def diff(
     """Show how what one branch or release publishes differs from another: rows by key, models, endpoints."""
     with opened(directory, profile) as project:
         output(json).difference(project.diff(before, after, tables or (), data=data))
+
+
+def compare(
+    name: Annotated[
+        str | None, typer.Argument(metavar="ENDPOINT", help="An endpoint or a model; default: the only endpoint.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--with", metavar="VERSION", help="The version to compare; default: the challenger.")
+    ] = None,
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Compare champion and challenger on live requests: outcomes, decisions, scores."""
+    with opened(directory, profile, branch) as project:
+        output(json).compared(project.compare(name, version))
 
 
 def parity(

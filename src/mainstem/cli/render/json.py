@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.comparisons import Comparison
     from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
@@ -87,6 +88,9 @@ class JsonOutput:
 
     def parity(self, report: Parity) -> None:
         _print({"ok": report.ok, "report": report})
+
+    def compared(self, found: Sequence[Comparison]) -> None:
+        _print(list(found))
 
     def difference(self, found: Difference) -> None:
         _print(found)

@@ -38,6 +38,7 @@ def status(status: ProjectStatus) -> Iterator[RenderableType]:
             ("endpoint", "model", "champion", "challenger", "measured", "naive"), map(_endpoint, status.endpoints)
         )
     for endpoint in status.endpoints:
+        yield from (escape(f"{endpoint.name}: {text}") for text in endpoint.beside)
         if endpoint.monitors:
             yield ""
             yield grid((f"{endpoint.name}: monitor", "judged", "found"), map(_monitor, endpoint.monitors), markup=True)

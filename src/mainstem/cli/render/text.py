@@ -12,7 +12,18 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mainstem.cli.render import changes, descriptions, differences, explanations, keeping, looks, nodes, runs, tables
+from mainstem.cli.render import (
+    changes,
+    comparisons,
+    descriptions,
+    differences,
+    explanations,
+    keeping,
+    looks,
+    nodes,
+    runs,
+    tables,
+)
 from mainstem.cli.render import findings as findings_
 from mainstem.cli.render.base import Parity, causes_of
 from mainstem.cli.render.words import count, instant, named
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.errors import MainstemError
+    from mainstem.nodes.comparisons import Comparison
     from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
@@ -107,6 +119,10 @@ class TextOutput:
 
     def parity(self, report: Parity) -> None:
         self._show(*map(escape, report.lines()))
+
+    def compared(self, found: Sequence[Comparison]) -> None:
+        for each in found:
+            self._show(*comparisons.comparison(each))
 
     def difference(self, found: Difference) -> None:
         self._show(*differences.difference(found))

@@ -36,22 +36,7 @@ class Scorer:
     def load(cls, directory: Path, file: str = MODEL) -> Scorer:
         """Load the artifact in a directory, or one of its earlier ones. Raises `ModelError` if it is missing, damaged
         or differs from its manifest."""
-        manifest = read(directory)
-        path, expected = directory / file, manifest.sha256 if file == MODEL else manifest.earlier.get(file, "")
-        try:
-            model = path.read_bytes()
-        except OSError as problem:
-            raise ModelError("the model cannot be read", where=str(path), got=str(problem)) from problem
-        found = hashlib.sha256(model).hexdigest()
-        if found != expected:
-            raise ModelError(
-                "the model is not the one its manifest describes",
-                where=str(path),
-                got=f"{len(model)} bytes, sha256 {found[:12]}…",
-                expected=f"sha256 {expected[:12]}…",
-                hint="the file was truncated or changed: roll back to an older version, or train again",
-            )
-        return cls(manifest, model)
+        return cls(*verified(directory, file))
 
     def best(self, score: NDArray[np.float64]) -> int:
         """Return the place of the one of several scores that answers alone: the likeliest class, or the median."""
@@ -76,6 +61,26 @@ class Scorer:
     def score_rows(self, rows: Rows) -> NDArray[np.float64]:
         """Return the scores of blocks from `matrix`."""
         return run(self._session, rows)
+
+
+def verified(directory: Path, file: str = MODEL) -> tuple[Manifest, bytes]:
+    """Return the manifest and the bytes of an artifact. Raises `ModelError` as `Scorer.load` does."""
+    manifest = read(directory)
+    path, expected = directory / file, manifest.sha256 if file == MODEL else manifest.earlier.get(file, "")
+    try:
+        model = path.read_bytes()
+    except OSError as problem:
+        raise ModelError("the model cannot be read", where=str(path), got=str(problem)) from problem
+    found = hashlib.sha256(model).hexdigest()
+    if found != expected:
+        raise ModelError(
+            "the model is not the one its manifest describes",
+            where=str(path),
+            got=f"{len(model)} bytes, sha256 {found[:12]}…",
+            expected=f"sha256 {expected[:12]}…",
+            hint="the file was truncated or changed: roll back to an older version, or train again",
+        )
+    return manifest, model
 
 
 def session(model: bytes) -> Any:

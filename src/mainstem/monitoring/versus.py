@@ -1,0 +1,220 @@
+"""Champion against challenger on live requests: the same rows of a shadow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstem.errors import ModelError, NotFound
+from mainstem.graph.lineage import leaves
+from mainstem.logs.shadows import shadows_table
+from mainstem.models.metrics import Metric, difference, measure, metric
+from mainstem.monitoring.cohorts import settled, share_of
+from mainstem.monitoring.compared import compared
+from mainstem.monitoring.drift import Sample
+from mainstem.monitoring.history import clusters
+from mainstem.monitoring.partition import Batch, Watched, floats
+from mainstem.monitoring.performance import is_alike
+from mainstem.nodes.comparisons import Comparison, Side, Verdict
+from mainstem.nodes.endpoints import Performance
+from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, SCORES, VERSION
+from mainstem.nodes.models import Task
+from mainstem.nodes.records import Measure, ModelVersion
+from mainstem.planning.execution import Context
+
+FEWEST = 100
+"""The number of outcomes of a version below which there is no verdict."""
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def compare(context: Context, endpoint: str, version: str | None = None) -> list[Comparison]:
+    """Compare the champion of an endpoint with its challenger, or with another version, on the rows in the lake.
+
+    Raises `NotFound` without any,
+    and `ModelError` if the versions predict different targets.
+    """
+    watched = Watched.of(context, endpoint)
+    if watched is None:
+        raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run stores them there")
+    id = version or context.release.challenger(endpoint, watched.model)
+    if id is None:
+        raise NotFound(
+            f"{endpoint!r} has no challenger",
+            got=f"the newest version, {watched.version.id}, is the champion",
+            hint="mainstem run trains one",
+        )
+    other = context.records.get(ModelVersion, id)
+    if other is None:
+        raise NotFound(f"unknown model version {id!r}", hint=f"mainstem show {watched.model}")
+    if (other.task, other.classes) != (watched.version.task, watched.version.classes):
+        raise ModelError(
+            "the versions predict different targets",
+            got=f"{other.task} {', '.join(other.classes)}".strip(),
+            expected=f"{watched.version.task} {', '.join(watched.version.classes)}".strip(),
+        )
+    found = list(_Versus(watched, other).comparisons())
+    if not found:
+        raise NotFound(
+            f"no request to {endpoint!r} was scored by {id}",
+            where=f"{shadows_table(endpoint)}, predictions.{endpoint}",
+            hint="ms.endpoint(…, shadow=[ms.challenger(…)]) lets it score them; mainstem run stores what it scored",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Versus:
+    watched: Watched
+    other: ModelVersion
+
+    def comparisons(self) -> Iterator[Comparison]:
+        champion = self.watched.predictions()
+        yield from self._shadow(champion)
+
+    @property
+    def _metric(self) -> Metric:
+        rules = [m for m in self.watched.endpoint.monitors if isinstance(m, Performance)]
+        asked = next((m.metric for m in rules if m.metric), None) or self.watched.version.metric
+        return metric(asked, cast(Task, self.watched.version.task))
+
+    # ── a shadow ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _shadow(self, champion: Batch) -> Iterator[Comparison]:
+        scored = self._scored()
+        both = champion.take(np.array([id in scored for id in champion.table[PREDICTION].to_pylist()], bool))
+        if not len(both):
+            return
+        theirs = _again(both, [scored[id] for id in both.table[PREDICTION].to_pylist()])
+        known = both.known & theirs.known & settled(both, share_of(self.watched))
+        ours, others = both.take(known), theirs.take(known)
+        gain = None
+        if self._suffices(ours):
+            (y, first), (_, second) = compared(self.watched.version, ours), compared(self.other, others)
+            gain = difference(self._metric, y, second, first, groups=clusters(ours.inputs.times))
+        decided = [
+            (a, b) for a, b in zip(_decisions(both), _decisions(theirs), strict=True) if a is not None or b is not None
+        ]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(both.scores - theirs.scores)
+        yield self._comparison(
+            "shadow",
+            self._side(self.watched.version, both, ours),
+            self._side(self.other, theirs, others),
+            gain,
+            differing=sum(a != b for a, b in decided) if decided else None,
+            apart=float(np.nanmean(apart)) if np.isfinite(apart).any() else None,
+        )
+
+    def _scored(self) -> dict[str, dict[str, Any]]:
+        """Return what the shadow said, by the prediction's id. Of an id that was logged twice, the last counts."""
+        context, relation = self.watched.context, shadows_table(self.watched.name)
+        if relation not in context.release.tables:
+            return {}
+        import ibis
+
+        stored = ibis.table({f.name: f.type for f in context.snapshot(relation).fields}, name=relation)
+        rows = stored.filter(stored[VERSION] == self.other.id).order_by(LOGGED_AT)
+        with context.session(leaves(rows)) as session:
+            return {row[PREDICTION]: row for row in session.fetch(rows).to_pylist()}
+
+    # ── both ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _suffices(self, known: Batch) -> bool:
+        return len(known) >= FEWEST and not is_alike(cast(Task, self.watched.version.task), known.outcomes)
+
+    def _side(self, version: ModelVersion, rows: Batch, known: Batch) -> Side:
+        found = None
+        if self._suffices(known):
+            found = measure(self._metric, *compared(version, known), groups=clusters(known.inputs.times))
+        finite = rows.scores[np.isfinite(rows.scores)]
+        scores = {f"{level:g}": float(np.quantile(finite, level)) for level in LEVELS} if len(finite) else {}
+        decisions = Counter(each for each in _decisions(rows) if each is not None)
+        return Side(version.id, len(rows), len(known), found, scores, dict(sorted(decisions.items())))
+
+    def _comparison(
+        self,
+        way: Literal["shadow", "canary"],
+        champion: Side,
+        challenger: Side,
+        gain: Measure | None,
+        **more: Any,
+    ) -> Comparison:
+        if gain is not None and not all(map(isfinite, (gain.value, gain.low, gain.high))):
+            gain = None
+        verdict: Verdict = "too few outcomes"
+        if gain is not None:
+            verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no difference shown"
+        context = self.watched.context
+        return Comparison(
+            self.watched.name,
+            context.branch,
+            context.release.id,
+            way,
+            self._metric.name,
+            champion,
+            challenger,
+            verdict,
+            _text(self._metric, way, champion, challenger, gain, verdict, more.get("differing")),
+            gain,
+            **more,
+        )
+
+
+def _again(batch: Batch, said: list[dict[str, Any]]) -> Batch:
+    """Return the same rows with what a shadow said of them."""
+    import pyarrow as pa
+
+    table = batch.table
+    for name in ("score", SCORES, DECISION):
+        column = pa.array([row[name] for row in said], type=table.schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    inputs = Sample(batch.inputs.columns, batch.inputs.times)
+    return Batch(inputs, floats(table["score"]), batch.outcomes, table)
+
+
+def _decisions(batch: Batch) -> list[str | None]:
+    found: list[str | None] = batch.table[DECISION].to_pylist()
+    return found
+
+
+def _column(batch: Batch, name: str) -> NDArray[Any]:
+    return np.array(batch.table[name].to_pylist(), object)
+
+
+def _text(
+    of: Metric,
+    way: str,
+    champion: Side,
+    challenger: Side,
+    gain: Measure | None,
+    verdict: Verdict,
+    differing: int | None,
+) -> str:
+    words, name = of.name.replace("_", " "), challenger.version
+    if gain is None:
+        fewest = min(champion.outcomes, challenger.outcomes)
+        reason = f"{fewest:,} outcomes, {FEWEST} are needed" if fewest < FEWEST else "the metric is undefined on them"
+        text = f"whether {name} is better is not known: {reason}"
+    else:
+        on = f"the same {gain.rows:,} outcomes" if way == "shadow" else f"{gain.rows:,} outcomes of other requests"
+        sides = (
+            f"{words} {champion.measure.value:.3f} → {challenger.measure.value:.3f}"
+            if (champion.measure and challenger.measure)
+            else words
+        )
+        told = f"{sides}, better by {gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f}) on {on}"
+        text = {
+            "better": f"{name} is better than {champion.version}: {told}",
+            "worse": f"{name} is worse than {champion.version}: {told}",
+            "no difference shown": f"no difference between {name} and {champion.version} is shown: {told}",
+        }[verdict]
+    if differing is not None:
+        text += f"; {differing / champion.rows:.1%} of {champion.rows:,} decisions differ"
+    return text
