@@ -78,7 +78,7 @@ _HOMES = {
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.nodes.thresholds": ("threshold",),
-    "mainstem.nodes.challengers": ("challenger",),
+    "mainstem.nodes.challengers": ("canary", "challenger"),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
@@ -107,6 +107,7 @@ __all__ = [
     "between",
     "bottom_k",
     "by",
+    "canary",
     "candidates",
     "catboost",
     "challenger",
@@ -196,7 +197,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.apis import api
     from mainstem.nodes.auth import api_key, basic, bearer, oauth2
-    from mainstem.nodes.challengers import challenger
+    from mainstem.nodes.challengers import canary, challenger
     from mainstem.nodes.checks import accepted, between, expression, foreign_key, fresh, not_null, row_count, unique
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top

@@ -49,6 +49,7 @@ VALID: dict[str, dict[str, Any]] = {
     "between": {"column": "a", "low": 1},
     "bottom_k": {"argument": _.x, "k": 1},
     "by": {"column": _.x, "levels": ["a"], "reduction": _.count()},
+    "canary": {"share": 0.05, "by": "card"},
     "candidates": {"table": RIDES, "key": "ride"},
     "challenger": {"model": FARE},
     "cheapest": {"options": {"a": _.x, "b": 5}},

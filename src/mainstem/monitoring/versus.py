@@ -1,4 +1,4 @@
-"""Champion against challenger on live requests: the same rows of a shadow."""
+"""Champion against challenger on live requests: the same rows of a shadow, or the two groups of a canary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from mainstem.errors import ModelError, NotFound
 from mainstem.graph.lineage import leaves
+from mainstem.logs.records import CHAMPION
 from mainstem.logs.shadows import shadows_table
-from mainstem.models.metrics import Metric, difference, measure, metric
+from mainstem.models.metrics import Metric, difference, measure, metric, unpaired
 from mainstem.monitoring.cohorts import settled, share_of
 from mainstem.monitoring.compared import compared
 from mainstem.monitoring.drift import Sample
@@ -23,7 +24,7 @@ from mainstem.monitoring.partition import Batch, Watched, floats
 from mainstem.monitoring.performance import is_alike
 from mainstem.nodes.comparisons import Comparison, Side, Verdict
 from mainstem.nodes.endpoints import Performance
-from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, SCORES, VERSION
+from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, ROLE, SCORES, VERSION
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.planning.execution import Context
@@ -37,7 +38,7 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 def compare(context: Context, endpoint: str, version: str | None = None) -> list[Comparison]:
     """Compare the champion of an endpoint with its challenger, or with another version, on the rows in the lake.
 
-    Raises `NotFound` without any,
+    Return one comparison for a shadow and one for a canary, if there are rows of them. Raises `NotFound` without any,
     and `ModelError` if the versions predict different targets.
     """
     watched = Watched.of(context, endpoint)
@@ -77,6 +78,7 @@ class _Versus:
     def comparisons(self) -> Iterator[Comparison]:
         champion = self.watched.predictions()
         yield from self._shadow(champion)
+        yield from self._canary(champion)
 
     @property
     def _metric(self) -> Metric:
@@ -123,6 +125,35 @@ class _Versus:
         rows = stored.filter(stored[VERSION] == self.other.id).order_by(LOGGED_AT)
         with context.session(leaves(rows)) as session:
             return {row[PREDICTION]: row for row in session.fetch(rows).to_pylist()}
+
+    # ── a canary ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _canary(self, champion: Batch) -> Iterator[Comparison]:
+        every = Watched(self.watched.context, self.watched.name, self.watched.endpoint, self.other).predictions()
+        taken = every.take(_column(every, ROLE) == "challenger")
+        if not len(taken):
+            return
+        logged, when = _column(taken, LOGGED_AT), _column(champion, LOGGED_AT)
+        during = (when >= logged.min()) & (when <= logged.max())
+        beside = champion.take((_column(champion, ROLE) == CHAMPION) & during)
+        ours, theirs = (b.take(b.known & settled(b, share_of(self.watched))) for b in (beside, taken))
+        gain = None
+        if self._suffices(ours) and self._suffices(theirs):
+            first, second = compared(self.watched.version, ours), compared(self.other, theirs)
+            gain = unpaired(self._metric, second, first, groups=(self._units(theirs), self._units(ours)))
+        yield self._comparison(
+            "canary",
+            self._side(self.watched.version, beside, ours),
+            self._side(self.other, taken, theirs),
+            gain,
+        )
+
+    def _units(self, batch: Batch) -> NDArray[Any]:
+        """Return what is resampled as a whole: the rows of a value that the canary keeps at one version."""
+        canary = self.watched.endpoint.canary
+        if canary is None or canary.by is None or canary.by not in batch.table.column_names:
+            return clusters(batch.inputs.times)
+        return np.unique(_column(batch, canary.by).astype(str), return_inverse=True)[1]
 
     # ── both ─────────────────────────────────────────────────────────────────────────────────────────
 

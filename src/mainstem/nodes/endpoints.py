@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mainstem.nodes.base import Deferred, Node, refused
-from mainstem.nodes.challengers import Challenger
+from mainstem.nodes.challengers import Canary, Challenger
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
@@ -86,7 +86,7 @@ class Endpoint(Node):
 
     A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
     requests that it cannot choose for. `outcomes_by` is the column of the examples that has the id of a prediction.
-    Each `shadow` scores what the champion answers.
+    Each `shadow` scores what the champion answers. A `canary` answers a share of requests.
     """
 
     model: Model
@@ -100,6 +100,7 @@ class Endpoint(Node):
     explore: Epsilon | None = None
     outcomes_by: str | None = None
     shadow: tuple[Challenger, ...] = ()
+    canary: Canary | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
@@ -125,6 +126,8 @@ class Endpoint(Node):
             raise refused("a model has one challenger", f"{len(self.shadow)} shadows", "shadow=[ms.challenger(…)]")
         if self.shadow and self.candidates is not None:
             raise refused("`shadow` does not work with `candidates`", self.shadow, "one of them")
+        if self.canary is not None and self.candidates is not None:
+            raise refused("`canary` does not work with `candidates`", self.canary, "one of them")
 
     @property
     def budget(self) -> float | None:
@@ -187,6 +190,7 @@ def _exploration(name: str, value: Any) -> None:
     explore=optional(_exploration),
     outcomes_by=optional(column),
     shadow=values_of(Challenger, expected="ms.challenger(fraud)"),
+    canary=optional(a(Canary, 'canary=ms.canary(0.05, by="card")')),
     meta=META,
 )
 def endpoint(
@@ -202,6 +206,7 @@ def endpoint(
     explore: float | Epsilon | None = None,
     outcomes_by: str | None = None,
     shadow: Sequence[Challenger] = (),
+    canary: Canary | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -215,7 +220,8 @@ def endpoint(
     Outcomes are joined by the key of the examples, or by `outcomes_by=`, the column of the examples that has the `id`
     of the prediction.
     `shadow=[ms.challenger(model)]` lets the newest version that is not the champion score every request, too. It never
-    changes an answer. `mainstem compare` compares the two.
+    changes an answer. `canary=ms.canary(0.05, by="card")` lets it answer a share of the requests. `mainstem compare`
+    compares the two.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -232,5 +238,6 @@ def endpoint(
         explore=explore if explore is None or isinstance(explore, Epsilon) else Epsilon(explore),
         outcomes_by=outcomes_by,
         shadow=tuple(shadow),
+        canary=canary,
         **meta,
     )

@@ -1,4 +1,4 @@
-"""What an endpoint does with its challenger, as sentences for `mainstem status`."""
+"""What an endpoint does with its challenger, in sentences for `mainstem status`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,39 @@ from collections.abc import Iterator
 
 from mainstem.errors import ModelError
 from mainstem.models.artifact.scorer import verified
+from mainstem.nodes.challengers import Canary, CanaryEnd, end_id
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import ModelVersion
 from mainstem.project.branch import Branch
 
 
 def told(branch: Branch, name: str, node: Endpoint) -> Iterator[str]:
-    """Yield a sentence for a declared shadow. A challenger whose artifact is damaged is said to be."""
-    if not node.shadow:
+    """Yield a sentence for a declared shadow, and one for a canary. A challenger whose artifact is damaged is said to
+    be."""
+    ways = [way for way, declared in (("shadow", node.shadow), ("canary", node.canary)) if declared]
+    if not ways:
         return
     id = branch.release.challenger(name, branch.sound.name_of(node.model))
     if id is None:
         why = "no champion" if branch.release.champion(name) is None else "no challenger"
-        yield f"shadow: {why} yet"
+        yield from (f"{way}: {why} yet" for way in ways)
         return
     trouble = _trouble(branch, id)
-    yield f"shadow: {id} cannot score: {trouble}" if trouble else f"shadow: {id} scores every request"
+    if trouble is not None:
+        yield from (f"{way}: {id} cannot score: {trouble}" for way in ways)
+        return
+    if node.shadow:
+        yield f"shadow: {id} scores every request"
+    if node.canary is not None:
+        yield _canary(branch, name, node.canary, id)
+
+
+def _canary(branch: Branch, name: str, canary: Canary, id: str) -> str:
+    end = branch.adapters.state.get(CanaryEnd, end_id(branch.branch, name, id))
+    if end is not None:
+        return f"canary: {id} ended at {end.ended_at:%Y-%m-%d %H:%M:%S} UTC: {end.reason}"
+    by = f", by {canary.by}" if canary.by else ""
+    return f"canary: {id} answers {canary.share:.3%}".rstrip("0%").rstrip(".") + f" % of requests{by}"
 
 
 def _trouble(branch: Branch, id: str) -> str | None:

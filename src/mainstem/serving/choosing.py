@@ -14,7 +14,7 @@ from uuid import uuid4
 from msgspec import structs
 
 from mainstem.errors import RequestError
-from mainstem.features.retrieval import TIME, Retrieval
+from mainstem.features.retrieval import Retrieval
 from mainstem.logs.records import Prediction
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.instants import micros_of
@@ -105,11 +105,10 @@ class ChoosingPredictor(Predictor):
     def choose(self, rows: Sequence[Any], at: int | None = None) -> list[Chosen]:
         """Return one answer per request, in order. Raises `RequestError` as `Predictor.predict` does."""
         checked = self.checked(rows)
-        present = micros_of(now()) if at is None else at
-        times = [row.pop(TIME, present) for row in checked]
+        times = self.timed(checked, at)
         ids = [uuid4().hex for _row in checked]
         columns: Columns = {name: [row[name] for row in checked] for name in self._request}
-        flags = [[*self._flags] for _row in checked]
+        flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
         unusual = [n for n, row in enumerate(checked) if self._overrides(row, flags[n]) or unknown[n]]

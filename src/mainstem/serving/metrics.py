@@ -64,6 +64,15 @@ class Metrics:
             ["endpoint", "version"],
             registry=own,
         )
+        self._canaries = Counter(
+            "mainstem_canary_requests",
+            "Requests of a canary: answered, failed (the champion answered), or slow (beyond the latency).",
+            ["endpoint", "version", "result"],
+            registry=own,
+        )
+        self._ended = Gauge(
+            "mainstem_canary_ended", "Whether the canary of a version ended.", ["endpoint", "version"], registry=own
+        )
         self._topics = TopicMetrics(own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
@@ -118,6 +127,15 @@ class Metrics:
         self._challengers.clear()
         for (endpoint, version), can in up.items():
             self._challengers.labels(endpoint, version).set(can)
+
+    def canary(self, endpoint: str, version: str, result: str) -> None:
+        self._canaries.labels(endpoint, version, result).inc()
+
+    def canaries(self, ended: Mapping[tuple[str, str], bool]) -> None:
+        """Show by endpoint and version whether a canary ended, instead of what was shown before."""
+        self._ended.clear()
+        for (endpoint, version), has in ended.items():
+            self._ended.labels(endpoint, version).set(has)
 
     def told(self, endpoint: str, rows: int) -> None:
         self._outcomes.labels(endpoint).inc(rows)

@@ -99,7 +99,7 @@ class Predictor:
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
         self.description = endpoint.description
         self.budget, self.floor = endpoint.budget, floor
-        self.views, self._flags = views, [f"redefined:{feature}" for feature in redefined]
+        self.views, self.flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
@@ -119,10 +119,17 @@ class Predictor:
         Raises `RequestError` for the first row that does not fit the schema or has too early a time.
         """
         checked = self.checked(rows)
+        times = self.timed(checked, at)
+        return self.decided(self.valued(checked, times, *self.features(checked, times)))
+
+    def timed(self, rows: Sequence[dict[str, Any]], at: int | None) -> list[int]:
+        """Take the times out of checked rows: the row's `time`, else `at` (µs), else now."""
         present = micros_of(now()) if at is None else at
-        times = [row.pop(TIME, present) for row in checked]
-        answers = self.valued(checked, times, *self.features(checked, times))
-        return answers if self.policy is None else self._decided(answers, self._counts(self._read))
+        return [row.pop(TIME, present) for row in rows]
+
+    def decided(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Return answers with the decisions of the policy, if there is one."""
+        return [*answers] if self.policy is None else self._decided(answers, self._counts(self._read))
 
     def valued(
         self,
@@ -175,7 +182,7 @@ class Predictor:
     def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
         """Return the request's fields and every feature as columns, and the flags of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.retrieval.request}
-        flags = [[*self._flags] for _ in rows]
+        flags = [[*self.flags] for _ in rows]
         self.look_up(self.retrieval, columns, times, flags)
         return columns, flags
 

@@ -28,6 +28,8 @@ from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
+from mainstem.serving.canaries import Canaries
+from mainstem.serving.canary import Split
 from mainstem.serving.challengers import Beside
 from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.committer import Committer
@@ -97,6 +99,7 @@ class Service:
         self._retry_at = 0.0
         self._committer: Committer | None = None
         self._keys: dict[str, Keys] = {}
+        self.canaries = Canaries(state, branch, self.metrics)
         self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
 
     def start(self) -> None:
@@ -118,6 +121,7 @@ class Service:
     def close(self) -> None:
         """Finish the pending writes."""
         self.shadows.close()
+        self.canaries.close()
         if self._committer is not None:
             self._committer.close()
 
@@ -169,6 +173,7 @@ class Service:
         try:
             self.keyring = keys.keyring(self._state, keyless=self._keyless)
             self._follow_overrides()
+            self.canaries.follow()
             moved = (self._head() or "") != self.live.release.id
             if force or (moved and time.monotonic() >= self._retry_at):
                 self._swap()
@@ -215,6 +220,7 @@ class Service:
             self._coming = None
         self.metrics.loaded(time.time())
         self.metrics.challenging({(n, b.version): b.trouble is None for n, b in live.beside.items() if b.version})
+        self.canaries.show(each.split.guard for each in live.beside.values() if each.split)
         said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
         logger.info("release %s is live", release.id, extra={"fields": said})
 
@@ -253,8 +259,9 @@ class Service:
                 if self.live.release.id:
                     raise  # the live release is better than an error
                 missing[name] = self.trouble = error
-        endpoints = {name: node for name, node in graph.of(Endpoint).items() if node.shadow and name in predictors}
-        beside = {name: self._beside(graph, release, name, node, features) for name, node in endpoints.items()}
+        endpoints = graph.of(Endpoint)
+        declared = [name for name in predictors if endpoints[name].shadow or endpoints[name].canary]
+        beside = {name: self._beside(graph, release, predictors[name], endpoints[name], features) for name in declared}
         challengers = [each.predictor for each in beside.values() if each.predictor is not None]
         self._scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
         ingests = {
@@ -271,8 +278,11 @@ class Service:
         takers = {name: Outcomes(graph, name, _drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
         return Live(release, predictors, ingests, takers, features, missing, beside)
 
-    def _beside(self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader) -> Beside:
+    def _beside(
+        self, graph: Graph, release: Release, champion: Predictor, node: Endpoint, features: FeatureReader
+    ) -> Beside:
         """Return the challenger of an endpoint. One that cannot be loaded does not stop the champion."""
+        name = champion.name
         id = release.challenger(name, graph.name_of(node.model))
         if id is None:
             return Beside(None)
@@ -280,12 +290,14 @@ class Service:
             version = self._state.get(ModelVersion, id)
             if version is None:
                 raise Unavailable(f"the challenger {id} of {name!r} no longer exists", hint="mainstem run")
-            predictor = self._predicting(graph, release, name, node, version, features, "shadow")
+            predictor = self._predicting(graph, release, name, node, version, features, "challenger")
         except Exception as error:  # whatever it is, the champion answers
             fields = {"event": "challenger failed", "endpoint": name, "version": id}
             logger.warning("the challenger %s cannot be loaded: %s", id, error, extra={"fields": fields})
             return Beside(id, trouble=error if isinstance(error, MainstemError) else Unavailable(str(error)))
-        return Beside(id, predictor, Shadow(name, predictor, _drained(release, shadows_table(name))))
+        shadow = Shadow(name, predictor, _drained(release, shadows_table(name))) if node.shadow else None
+        split = None if node.canary is None else Split(champion, predictor, self.canaries.guard(node.canary, name, id))
+        return Beside(id, predictor, shadow, split)
 
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader

@@ -19,7 +19,7 @@ from mainstem.models.metrics.base import (
     register,
 )
 from mainstem.models.metrics.decisions import confusion, decided
-from mainstem.models.metrics.intervals import difference, measure, measures
+from mainstem.models.metrics.intervals import difference, measure, measures, unpaired
 from mainstem.models.metrics.losses import row_loss
 from mainstem.models.metrics.own import alone, own
 from mainstem.models.metrics.quantiles import pinballs
@@ -48,4 +48,5 @@ __all__ = [
     "register",
     "row_loss",
     "unjudged",
+    "unpaired",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
@@ -58,6 +58,8 @@ class EndpointKind(NodeKind[Endpoint]):
             if (choices := choices_of(graph, name)) is not None:
                 check_latency(choices.ranking, node.latency)
             request = sent(graph, model, example_key(graph, model))
+            fields = {f: type for f, type in {**request.key, **request.fields}.items() if f not in request.spent}
+            _check_canary(graph, name, node, fields)
             for column, type in {**request.key, **request.fields}.items():
                 try:
                     converter(type)
@@ -102,6 +104,13 @@ def _check_challengers(graph: Graph, name: str, node: Endpoint) -> None:
                 expected=f"ms.challenger({model})",
                 hint="another model has other features: give it an endpoint of its own",
             )
+
+
+def _check_canary(graph: Graph, name: str, node: Endpoint, fields: Mapping[str, str]) -> None:
+    """Refuse a canary by a field that requests do not send. Raises `UnknownName`."""
+    by = node.canary.by if node.canary else None
+    if by is not None and by not in fields:
+        raise UnknownName.among("request field", by, fields, of=f"ms.canary(by={by!r})", where=graph[name].where)
 
 
 def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:

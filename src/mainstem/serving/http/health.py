@@ -43,4 +43,9 @@ def routes(service: Service) -> list[Route]:
 
 
 def _told(beside: Beside) -> dict[str, Any]:
-    return {"version": beside.version, **({"trouble": described(beside.trouble)} if beside.trouble else {})}
+    found: dict[str, Any] = {"version": beside.version}
+    if beside.split is not None:
+        guard = beside.split.guard
+        canary, end = guard.canary, guard.end
+        found["canary"] = {"share": canary.share, "by": canary.by, "ended": end.reason if end else None}
+    return {**found, **({"trouble": described(beside.trouble)} if beside.trouble else {})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from mainstem.logs.records import CHAMPION
@@ -13,7 +14,7 @@ from mainstem.serving.forecasting import Forecasted
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
-from mainstem.serving.predictor import Answer
+from mainstem.serving.predictor import Answer, Predictor
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
@@ -37,24 +38,40 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)
+    split = None if beside is None else beside.split
+    answering = predictor if split is None else split
     if len(rows) < _LARGE and not predictor.heavy and not service.remote:
-        answers, log = predictor.answered(rows, at)
+        answers, log = answering.answered(rows, at)
     else:
-        answers, log = await asyncio.to_thread(predictor.answered, rows, at)
+        answers, log = await asyncio.to_thread(answering.answered, rows, at)
     answers = await asyncio.wrap_future(service.committer.submit(log))
-    unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in answers)
-    service.metrics.predicted(endpoint, predictor.version.id, len(answers), unknown)
-    each_one = [one for each in answers for one in (each.items if isinstance(each, Forecasted) else (each,))]
-    made = [one.decision for one in each_one if isinstance(one, Answer) and decides(one)]
-    service.metrics.decided(endpoint, predictor.version.id, made)
+    _count(service, predictor, answers)
+    seconds = time.perf_counter() - began
     if predictor.budget is not None:
-        service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
+        service.metrics.timed(endpoint, seconds, predictor.budget)
+    if split is not None and any(each.role != CHAMPION for each in answers):
+        late = predictor.budget is not None and seconds > predictor.budget
+        split.guard.note("slow" if late else "answered")
     if beside is not None and beside.shadow is not None:
         service.shadows.offer(beside.shadow, [each for each in answers if each.role == CHAMPION])
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
     return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
+
+
+def _count(service: Service, predictor: Predictor, answers: Sequence[Answer | Chosen | Forecasted]) -> None:
+    """Count predictions and decisions of each version that answered."""
+    by = dict[str, list[Answer | Chosen | Forecasted]]()
+    for answer in answers:
+        version = answer.version if isinstance(answer, Answer) else predictor.version.id
+        by.setdefault(version, []).append(answer)
+    for version, some in by.items():
+        unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in some)
+        service.metrics.predicted(predictor.name, version, len(some), unknown)
+        each_one = [one for each in some for one in (each.items if isinstance(each, Forecasted) else (each,))]
+        made = [one.decision for one in each_one if isinstance(one, Answer) and decides(one)]
+        service.metrics.decided(predictor.name, version, made)
 
 
 def decides(answer: Answer) -> bool:
@@ -65,12 +82,14 @@ def decides(answer: Answer) -> bool:
 def shown(answer: Answer | Chosen | Forecasted) -> dict[str, Any]:
     """Return an answer as JSON. A binary score is P(true); several scores are shown by name too.
 
-    `decision` is present if the endpoint has a policy, or the endpoint or the version a threshold.
+    `decision` is present if the endpoint has a policy, or the endpoint or the version a threshold. `version` is present
+    if it is not the champion.
     """
     if isinstance(answer, (Chosen, Forecasted)):
         return {"id": answer.id, "time": iso(instant_of(answer.time)), **answer.shown()}
     found: dict[str, Any] = {
         "id": answer.id,
+        **({} if answer.role == CHAMPION else {"version": answer.version}),
         "time": iso(instant_of(answer.time)),
         "score": answer.score,
         **({"decision": answer.decision} if decides(answer) else {}),
