@@ -20,8 +20,9 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.cli.render import output
-from mainstem.errors import NotFound
+from mainstem.errors import DefinitionError, NotFound, UnknownName
 from mainstem.nodes.base import Node
+from mainstem.nodes.challengers import CanaryEnd, end_id
 from mainstem.nodes.comparisons import Comparison
 from mainstem.nodes.records import ModelVersion
 from mainstem.project.live import service
@@ -236,3 +237,66 @@ def test_too_few_outcomes_give_no_verdict_and_the_champion_alone_no_comparison(
         path.write_bytes(path.read_bytes()[:-1])
         (told,) = project.status().endpoints[0].beside
         assert told == f"shadow: {challenger} cannot score: the model is not the one its manifest describes"
+
+
+def test_the_two_groups_of_a_canary_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    declared = nodes(shadow=[], canary=ms.canary(0.4, by="card"))
+    with ms.testing.project(declared, {"payments": history(0, 300, learnable=False)}) as project:
+        project.run()
+        project.promote("fraud")
+        assert project.status().endpoints[0].beside == ["canary: no challenger yet"]
+        random = Random(5)
+        rows = [payment(10_000 + n, LIVE + timedelta(hours=n // 2), random, learnable=True) for n in range(700)]
+        with serving(project) as (_running, client):  # before the canary began: it is not among its beside rows
+            assert client.post("/predict/authorise", json=asked(rows[:100])).status_code == 200
+        deliver(project, history(300, 400, learnable=True))
+        project.run()
+        with serving(project) as (_running, client):
+            body = client.post("/predict/authorise", json=asked(rows[100:])).json()
+            answers = body["predictions"]
+            sent = [{"id": a["id"], "value": r["fraud"]} for a, r in zip(answers, rows[100:], strict=True)]
+            assert client.post("/outcomes/authorise", json=sent).status_code == 202
+        project.run()
+        taken = {a["id"] for a in answers if "canary" in a.get("flags", ())}
+        cards = {r["card"]: "canary" in a.get("flags", ()) for a, r in zip(answers, rows[100:], strict=True)}
+        for answer, row in zip(answers, rows[100:], strict=True):
+            assert (answer["id"] in taken) is cards[row["card"]]  # sticky
+        found = compared(project)
+        assert (found.way, found.verdict, found.differing) == ("canary", "better", None)
+        assert found.challenger.rows == len(taken) and found.champion.rows == len(answers) - len(taken)
+        assert found.champion.outcomes + found.challenger.outcomes == len(answers)
+        truth = dict(zip([a["id"] for a in answers], [r["fraud"] for r in rows[100:]], strict=True))
+        for side, chosen in ((found.challenger, True), (found.champion, False)):
+            some = [a for a in answers if (a["id"] in taken) is chosen]
+            assert side.measure.value == pytest.approx(
+                logloss([truth[a["id"]] for a in some], [a["score"] for a in some])
+            )
+        assert found.gain.value == pytest.approx(found.champion.measure.value - found.challenger.measure.value)
+        assert "outcomes of other requests" in found.text
+        (told,) = project.status().endpoints[0].beside
+        assert told == f"canary: {found.challenger.version} answers 40 % of requests, by card"
+        id = end_id("main", "authorise", found.challenger.version)
+        end = CanaryEnd(id, "authorise", "main", found.challenger.version, "5 failed")
+        project.adapters.state.save(end)
+        output(False).status(project.status())
+        assert f"authorise: canary: {found.challenger.version} ended at" in capsys.readouterr().out
+
+
+def loaded(declared: dict[str, Node]) -> None:
+    with ms.testing.project(declared, {"payments": history(0, 30, learnable=False)}) as project:
+        assert project.graph
+
+
+def test_an_unknown_field_of_a_canary_is_refused_when_the_project_loads() -> None:
+    loaded(nodes(canary=ms.canary(0.4, by="card")))
+    with pytest.raises(UnknownName, match="unknown request field 'crad'") as error:
+        loaded(nodes(canary=ms.canary(0.4, by="crad")))
+    assert "card" in str(error.value.hint)
+
+
+def test_a_shadow_of_another_model_is_refused_when_the_project_loads() -> None:
+    declared = nodes()
+    other = ms.model(examples=declared["payments"], prediction_time=_.at, target=_.fraud, features=["hour"])
+    declared |= {"other": other, "authorise": ms.endpoint(declared["fraud"], shadow=[ms.challenger(other)])}
+    with pytest.raises(DefinitionError, match="a shadow must be a version of the endpoint's model"):
+        loaded(declared)
