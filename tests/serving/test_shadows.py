@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mainstem.logs.records import decode_prediction
 from mainstem.logs.shadows import Shadowed, decode_shadowed
-from mainstem.nodes.records import ModelVersion
+from mainstem.nodes.records import InputColumn, ModelVersion
 from mainstem.planning.plan import Step
 from mainstem.serving.shadows import Shadows
 
@@ -213,3 +214,33 @@ def test_a_room_that_is_full_drops_and_nothing_waits() -> None:
     shadows.offer(Never(), [object(), object()])  # type: ignore[arg-type,list-item]
     assert counted == [("dropped", 2)]
     shadows.close()
+
+
+def test_what_many_requests_score_is_logged_in_few_commits(challenged: Any, worlds: Any) -> None:
+    with serving(worlds, challenged) as (service, client):
+        commits, submit = list[int](), service.shadows._submit
+
+        def counting(work: Any) -> Any:
+            commits.append(1)
+            return submit(work)
+
+        service.shadows._submit = counting
+        ids = [client.post("/predict/arrivals", json=asked(worlds)).json()["predictions"][0]["id"] for _ in range(30)]
+        until(lambda: len(scored(challenged)) == 30)
+    assert [each.id for each in scored(challenged)] == ids and len(commits) < 15
+
+
+def test_what_was_scored_is_logged_when_the_server_stops(challenged: Any, worlds: Any) -> None:
+    with serving(worlds, challenged) as (_service, client):
+        client.post("/predict/arrivals", json=asked(worlds, "F1", "F2"))
+    assert len(scored(challenged)) == 2
+
+
+def test_a_challenger_with_an_input_that_the_project_lacks_is_said(challenged: Any, worlds: Any) -> None:
+    version = challenged.state.get(ModelVersion, "late-2")
+    gone = replace(version, inputs=(*version.inputs, InputColumn("wind__speed", "float")))
+    challenged.challenge(gone)
+    with serving(worlds, challenged) as (_service, client):
+        assert client.post("/predict/arrivals", json=asked(worlds)).json()["version"] == "late-1"
+        trouble = client.get("/ready").json()["challengers"]["arrivals"]["trouble"]
+    assert (trouble["what"], trouble["got"]) == ("late-2 requires inputs that the project does not have", "wind__speed")

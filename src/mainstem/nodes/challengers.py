@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mainstem.masking import masked
 from mainstem.nodes.base import refused
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import column, fraction, number, optional
@@ -58,6 +59,9 @@ class CanaryEnd:
     failed: int = 0
     slow: int = 0
     ended_at: datetime = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", masked(self.reason))
 
 
 def end_id(branch: str, endpoint: str, version: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 ROOM = 20_000
 """The rows that may wait for shadows. More are dropped."""
+
+TOGETHER = 2_000
+DELAY = 0.25
+"""The rows, and the seconds, after which what was scored is logged in one commit."""
 
 PATIENCE = 5.0
 """Seconds that waiting rows get when the server stops."""
@@ -83,21 +88,52 @@ class Shadows:
             self._thread.join(PATIENCE)
 
     def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            shadow, answers = item
-            result = "scored" if self._score(shadow, answers) else "failed"
-            with self._counting:
-                self._rows -= len(answers)
-            self._metrics.shadowed(shadow.endpoint, shadow.version, result, len(answers))
+        going = True
+        while going:
+            batch, rows, end = list[tuple[Shadow, list[Shadowed]]](), 0, 0.0
+            while rows < TOGETHER and (not batch or time.monotonic() < end):
+                try:
+                    item = self._waiting.get(timeout=max(0.0, end - time.monotonic()) if batch else None)
+                except queue.Empty:
+                    break
+                if item is None:
+                    going = False
+                    break
+                end = end or time.monotonic() + DELAY
+                found = self._scored(*item)
+                rows += len(found)
+                batch += [(item[0], found)] if found else []
+            if batch:
+                self._write(batch)
 
-    def _score(self, shadow: Shadow, answers: Sequence[Answer]) -> bool:
+    def _scored(self, shadow: Shadow, answers: Sequence[Answer]) -> list[Shadowed]:
+        """Return what a shadow says of answers, or nothing if it failed."""
         try:
-            found = shadow.scored(answers)
-            self._submit(lambda writer: append_shadowed(writer, shadow.endpoint, found, shadow.floor)).result()
+            return shadow.scored(answers)
         except Exception as error:  # whatever it is, it must not end the thread
             self._tell(shadow, error)
-            return False
-        return True
+            self._count(shadow, "failed", len(answers))
+            return []
+
+    def _write(self, batch: Sequence[tuple[Shadow, list[Shadowed]]]) -> None:
+        """Log what was scored in one commit: each commit delays those of the requests."""
+
+        def write(writer: Writer) -> int:
+            return [append_shadowed(writer, shadow.endpoint, found, shadow.floor) for shadow, found in batch][-1]
+
+        result = "scored"
+        try:
+            self._submit(write).result()
+        except Exception as error:
+            result = "failed"
+            self._tell(batch[0][0], error)
+        for shadow, found in batch:
+            self._count(shadow, result, len(found))
+
+    def _count(self, shadow: Shadow, result: str, rows: int) -> None:
+        with self._counting:
+            self._rows -= rows
+        self._metrics.shadowed(shadow.endpoint, shadow.version, result, rows)
 
     def _tell(self, shadow: Shadow, error: Exception) -> None:
         text = str(error) or type(error).__name__
