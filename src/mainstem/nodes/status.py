@@ -251,11 +251,12 @@ class ModelDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointDetails(NodeDetails):
-    """An endpoint. `request` maps the request fields to their types."""
+    """An endpoint. `request` maps the request fields to their types. `beside` says what a shadow or a canary does."""
 
     model: str
     champion: str | None
     challenger: str | None
+    beside: Sequence[str]
     latency: str | None
     monitors: Sequence[str]
     request: Mapping[str, str]

@@ -23,6 +23,7 @@ from mainstem.nodes.status import (
     ViewDetails,
 )
 from mainstem.ports import Sizes
+from mainstem.project import challengers
 from mainstem.project.branch import Branch
 from mainstem.project.cohorts import cohorts, told
 from mainstem.project.kinds import KINDS
@@ -190,6 +191,7 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         model=model,
         champion=champion,
         challenger=newest if newest != champion else None,
+        beside=list(challengers.told(branch, name, node)),
         latency=node.latency,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
         request=sent(branch.sound, model, {}).fields,
