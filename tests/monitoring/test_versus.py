@@ -31,6 +31,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 LIVE = START + timedelta(days=70)
 INSTANT = "timestamp('UTC', 6)"
 PAYMENT = {"payment": "string", "card": "string", "at": INSTANT, "amount": "float64", "hour": "float64"}
+KNOWN_LATER = {"fraud": "boolean", "kind": "string", "loss": "float64"}
 
 
 def load_world() -> Any:
@@ -50,8 +51,8 @@ def nodes(**options: Any) -> dict[str, Node]:
         "payments.csv",
         key="payment",
         time="at",
-        schema={**PAYMENT, "fraud": "boolean"},
-        known={"*": _.at - ms_days(9), "fraud": _.at + ms_days(1)},
+        schema={**PAYMENT, **KNOWN_LATER},
+        known={"*": _.at - ms_days(9), **dict.fromkeys(KNOWN_LATER, _.at + ms_days(1))},
     )
     fraud = ms.model(
         examples=payments,
@@ -76,7 +77,7 @@ def payment(n: int, at: datetime, random: Random, *, learnable: bool) -> dict[st
     amount = random.uniform(0, 100)
     fraud = random.random() < 0.5 if not learnable else random.random() < (0.85 if amount > 50 else 0.15)
     row = {"payment": f"P{n}", "card": f"c{n % 40}", "at": at, "amount": amount, "hour": float(n % 24)}
-    return {**row, "fraud": fraud}
+    return {**row, "fraud": fraud, "kind": "bad" if fraud else "good" if n % 3 else "odd", "loss": fraud * 30.0 + n % 5}
 
 
 def history(first: int, count: int, *, learnable: bool) -> list[dict[str, Any]]:
@@ -300,3 +301,31 @@ def test_a_shadow_of_another_model_is_refused_when_the_project_loads() -> None:
     declared |= {"other": other, "authorise": ms.endpoint(declared["fraud"], shadow=[ms.challenger(other)])}
     with pytest.raises(DefinitionError, match="a shadow must be a version of the endpoint's model"):
         loaded(declared)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "more"),
+    [
+        ("multiclass", "log_loss", {"target": _.kind}),
+        ("regression", "mae", {"target": _.loss}),
+        ("quantile", "pinball", {"target": _.loss, "quantiles": [0.1, 0.5, 0.9], "candidates": ["lightgbm"]}),
+    ],
+)
+def test_every_task_is_compared_by_outcomes_of_the_examples(task: Any, metric: str, more: dict[str, Any]) -> None:
+    payments = nodes()["payments"]
+    common = {"prediction_time": _.at, "features": ["amount", "hour", "card"], "retrain": "data", "metric": metric}
+    model = ms.model(examples=payments, task=task, **{**common, "candidates": ["linear"], **more})
+    declared = {"payments": payments, "fraud": model, "authorise": ms.endpoint(model, shadow=[ms.challenger(model)])}
+    with ms.testing.project(declared, {"payments": history(0, 300, learnable=False)}) as project:
+        rows = trained(project)
+        challenger = project.release.models["fraud"]
+        with serving(project) as (_running, client):
+            assert client.post("/predict/authorise", json=asked(rows)).status_code == 200
+            until(lambda: project.adapters.store.end("shadows/authorise") == len(rows))
+        deliver(project, rows)
+        project.run()
+        assert project.release.models["fraud"] != challenger  # a newer one, which has scored nothing yet
+        found = compared(project)
+        assert found.challenger.version == challenger
+        assert (found.metric, found.verdict) == (metric, "better")
+        assert found.champion.outcomes == found.challenger.outcomes == len(rows)

@@ -38,19 +38,14 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 def compare(context: Context, endpoint: str, version: str | None = None) -> list[Comparison]:
     """Compare the champion of an endpoint with its challenger, or with another version, on the rows in the lake.
 
+    While the challenger has scored nothing, the last version before it that has is compared.
     Return one comparison for a shadow and one for a canary, if there are rows of them. Raises `NotFound` without any,
     and `ModelError` if the versions predict different targets.
     """
     watched = Watched.of(context, endpoint)
     if watched is None:
         raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run stores them there")
-    id = version or context.release.challenger(endpoint, watched.model)
-    if id is None:
-        raise NotFound(
-            f"{endpoint!r} has no challenger",
-            got=f"the newest version, {watched.version.id}, is the champion",
-            hint="mainstem run trains one",
-        )
+    id = version or _chosen(watched)
     other = context.records.get(ModelVersion, id)
     if other is None:
         raise NotFound(f"unknown model version {id!r}", hint=f"mainstem show {watched.model}")
@@ -68,6 +63,37 @@ def compare(context: Context, endpoint: str, version: str | None = None) -> list
             hint="ms.endpoint(…, shadow=[ms.challenger(…)]) lets it score them; mainstem run stores what it scored",
         )
     return found
+
+
+def _chosen(watched: Watched) -> str:
+    """Return the challenger, or the newest version that scored a request if the challenger has not. Raises `NotFound`
+    without both."""
+    context, model = watched.context, watched.model
+    challenger, seen = context.release.challenger(watched.name, model), _seen(watched)
+    if challenger in seen or not seen:
+        if challenger is None:
+            raise NotFound(
+                f"{watched.name!r} has no challenger",
+                got=f"the newest version, {watched.version.id}, is the champion",
+                hint="mainstem run trains one",
+            )
+        return challenger
+    versions = [found for found in context.records.find(ModelVersion, model=model) if found.id in seen]
+    return max(versions, key=lambda found: found.number).id if versions else str(challenger)
+
+
+def _seen(watched: Watched) -> set[str]:
+    """Return the versions beside the champion that scored a request."""
+    import ibis
+
+    context, found = watched.context, set[str]()
+    for relation, role in ((shadows_table(watched.name), None), (f"predictions.{watched.name}", "challenger")):
+        if relation in context.release.tables:
+            rows = ibis.table({f.name: f.type for f in context.snapshot(relation).fields}, name=relation)
+            chosen = rows if role is None else rows.filter(rows[ROLE] == role)
+            with context.session([relation]) as session:
+                found |= set(session.fetch(chosen.select(VERSION).distinct())[VERSION].to_pylist())
+    return found - {watched.version.id}
 
 
 @dataclass(frozen=True)
