@@ -30,7 +30,14 @@ from mainstem.project.live import service
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LIVE = START + timedelta(days=70)
 INSTANT = "timestamp('UTC', 6)"
-PAYMENT = {"payment": "string", "card": "string", "at": INSTANT, "amount": "float64", "hour": "float64"}
+PAYMENT = {
+    "payment": "string",
+    "card": "string",
+    "at": INSTANT,
+    "amount": "float64",
+    "hour": "float64",
+    "night": "boolean",
+}
 KNOWN_LATER = {"fraud": "boolean", "kind": "string", "loss": "float64"}
 
 
@@ -76,7 +83,14 @@ def ms_days(days: int) -> Any:
 def payment(n: int, at: datetime, random: Random, *, learnable: bool) -> dict[str, Any]:
     amount = random.uniform(0, 100)
     fraud = random.random() < 0.5 if not learnable else random.random() < (0.85 if amount > 50 else 0.15)
-    row = {"payment": f"P{n}", "card": f"c{n % 40}", "at": at, "amount": amount, "hour": float(n % 24)}
+    row = {
+        "payment": f"P{n}",
+        "card": f"c{n % 40}",
+        "at": at,
+        "amount": amount,
+        "hour": float(n % 24),
+        "night": n % 24 < 6,
+    }
     return {**row, "fraud": fraud, "kind": "bad" if fraud else "good" if n % 3 else "odd", "loss": fraud * 30.0 + n % 5}
 
 
@@ -295,12 +309,15 @@ def test_an_unknown_field_of_a_canary_is_refused_when_the_project_loads() -> Non
     assert "card" in str(error.value.hint)
 
 
-def test_a_shadow_of_another_model_is_refused_when_the_project_loads() -> None:
+def test_a_shadow_that_requests_do_not_fit_is_refused_when_the_project_loads() -> None:
     declared = nodes()
-    other = ms.model(examples=declared["payments"], prediction_time=_.at, target=_.fraud, features=["hour"])
+    other = ms.model(examples=declared["payments"], prediction_time=_.at, target=_.fraud, features=["night"])
     declared |= {"other": other, "authorise": ms.endpoint(declared["fraud"], shadow=[ms.challenger(other)])}
-    with pytest.raises(DefinitionError, match="a shadow must be a version of the endpoint's model"):
+    with pytest.raises(
+        DefinitionError, match="the challenger of 'other' cannot score requests to 'authorise'"
+    ) as error:
         loaded(declared)
+    assert error.value.got == "it needs night, which requests to 'authorise' do not have"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def world(world: Any, worlds: Any) -> Any:
 
 def broken(service: Any, fault: Any) -> Any:
     """Break the challenger's scoring in the running server."""
-    predictor = service.live.beside["arrivals"].predictor
+    predictor = service.live.beside["arrivals"][0].predictor
     predictor.scored = fault
     return predictor
 
@@ -110,7 +110,7 @@ def test_another_version_has_other_keys(world: Any, worlds: Any) -> None:
     with serving(worlds, world) as (service, client):
         first = taken(client)
         world.challenge(worlds.artifact(world.root, 3))
-        until(lambda: service.live.beside["arrivals"].version == "late-3")
+        until(lambda: service.live.beside["arrivals"][0].version == "late-3")
         assert taken(client) != first
 
 
@@ -149,7 +149,7 @@ def test_a_canary_that_throws_fails_no_request_and_ends(
     # After its end the challenger was not asked again.
     assert 'mainstem_canary_requests_total{endpoint="arrivals",result="failed",version="late-2"} 5.0' in metrics
     assert 'mainstem_canary_ended{endpoint="arrivals",version="late-2"} 1.0' in metrics
-    assert ready["challengers"]["arrivals"]["canary"]["ended"] == end.reason
+    assert ready["challengers"]["arrivals"][0]["canary"]["ended"] == end.reason
     assert caplog.text.count(f"the canary of late-2 ended: {end.reason}") == 1
     logged = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
     assert {each.version for each in logged} == {"late-1"} and len(logged) == 24
@@ -165,7 +165,7 @@ def test_a_restart_does_not_begin_again_and_a_new_version_does(world: Any, world
         answers = client.post("/predict/arrivals", json=asked(worlds, *range(50))).json()["predictions"]
         assert not any(map(by_challenger, answers))
         world.challenge(worlds.artifact(world.root, 3, bias=1.0))
-        until(lambda: service.live.beside["arrivals"].version == "late-3")
+        until(lambda: service.live.beside["arrivals"][0].version == "late-3")
         answers = client.post("/predict/arrivals", json=asked(worlds, *range(50))).json()["predictions"]
         assert all(map(by_challenger, answers))
 
@@ -175,7 +175,7 @@ def test_another_server_of_the_branch_follows_the_end(world: Any, worlds: Any) -
     with serving(worlds, world) as (_service, client):
         assert by_challenger(client.post("/predict/arrivals", json=asked(worlds, 1)).json()["predictions"][0])
         world.state.save(CanaryEnd("main/arrivals/late-2", "arrivals", "main", "late-2", "said by another server"))
-        until(lambda: client.get("/ready").json()["challengers"]["arrivals"]["canary"]["ended"] is not None)
+        until(lambda: client.get("/ready").json()["challengers"]["arrivals"][0]["canary"]["ended"] is not None)
         assert not by_challenger(client.post("/predict/arrivals", json=asked(worlds, 1)).json()["predictions"][0])
         assert 'mainstem_canary_ended{endpoint="arrivals",version="late-2"} 1.0' in client.get("/metrics").text
 
@@ -214,7 +214,7 @@ def test_scores_that_are_not_finite_are_failures(world: Any, worlds: Any) -> Non
 def test_a_canary_beyond_the_latency_ends(world: Any, worlds: Any) -> None:
     world.declare(canary=Canary(0.999, "flight_id"), latency="20ms")
     with serving(worlds, world) as (service, client):
-        predictor = service.live.beside["arrivals"].predictor
+        predictor = service.live.beside["arrivals"][0].predictor
         own = predictor.scored
 
         def slow(columns: Any) -> Any:
@@ -246,7 +246,7 @@ def test_a_damaged_challenger_leaves_all_requests_to_the_champion(world: Any, wo
     with serving(worlds, world) as (_service, client):
         answers = client.post("/predict/arrivals", json=asked(worlds, *range(20))).json()["predictions"]
         assert len(answers) == 20 and not any("canary" in each["flags"] for each in answers)
-        trouble = client.get("/ready").json()["challengers"]["arrivals"]["trouble"]
+        trouble = client.get("/ready").json()["challengers"]["arrivals"][0]["trouble"]
     assert trouble["what"] == "the manifest cannot be read"
 
 

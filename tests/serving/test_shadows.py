@@ -72,7 +72,7 @@ def test_a_shadow_scores_the_same_rows_and_the_answer_is_the_champions(challenge
     assert {each.version for each in found} == {"late-2"}
     logged = [decode_prediction(payload) for _, payload in challenged.store.entries("predictions/arrivals", 0)]
     assert [(each.version, each.role) for each in logged] == [("late-1", "champion")] * 2
-    assert ready["challengers"] == {"arrivals": {"version": "late-2"}}
+    assert ready["challengers"] == {"arrivals": [{"version": "late-2"}]}
 
 
 def test_the_shadow_decides_by_its_own_score(worlds: Any, challenged: Any) -> None:
@@ -93,7 +93,7 @@ def test_a_shadow_that_throws_is_counted_and_the_answer_stays(
     challenged: Any, worlds: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(worlds, challenged) as (service, client):
-        predictor = service.live.beside["arrivals"].predictor
+        predictor = service.live.beside["arrivals"][0].predictor
 
         def broken(columns: Any) -> Any:
             raise ZeroDivisionError("no such score")
@@ -115,7 +115,7 @@ def test_a_slow_shadow_delays_no_answer_and_what_it_cannot_keep_up_with_is_dropp
     let_go = threading.Event()
     with serving(worlds, challenged) as (service, client):
         service.shadows._room = 4
-        predictor = service.live.beside["arrivals"].predictor
+        predictor = service.live.beside["arrivals"][0].predictor
         own = predictor.scored
 
         def slow(columns: Any) -> Any:
@@ -152,7 +152,7 @@ def test_a_damaged_artifact_of_the_challenger_is_said_and_the_champion_answers(
         ready, metrics = client.get("/ready"), client.get("/metrics").text
     assert answer["version"] == "late-1"
     assert ready.status_code == 200
-    trouble = ready.json()["challengers"]["arrivals"]["trouble"]
+    trouble = ready.json()["challengers"]["arrivals"][0]["trouble"]
     assert trouble["what"] == "the model is not the one its manifest describes"
     assert 'mainstem_challenger_up{endpoint="arrivals",version="late-2"} 0.0' in metrics
     assert "the challenger late-2 cannot be loaded" in caplog.text
@@ -163,16 +163,16 @@ def test_without_a_challenger_nothing_happens(world: Any, worlds: Any) -> None:
     world.promote(worlds.artifact(world.root, 1))
     with serving(worlds, world) as (_service, client):
         assert client.post("/predict/arrivals", json=asked(worlds)).status_code == 200
-        assert client.get("/ready").json()["challengers"] == {"arrivals": {"version": None}}
+        assert client.get("/ready").json()["challengers"] == {"arrivals": [{"version": None}]}
         assert "mainstem_challenger_up{" not in client.get("/metrics").text
         # A version that a run trains becomes the shadow of the running server.
         world.challenge(worlds.artifact(world.root, 2))
-        until(lambda: client.get("/ready").json()["challengers"]["arrivals"]["version"] == "late-2")
+        until(lambda: client.get("/ready").json()["challengers"]["arrivals"][0]["version"] == "late-2")
         client.post("/predict/arrivals", json=asked(worlds))
         until(lambda: len(scored(world)) == 1)
         # It ends when the challenger is promoted.
         world.promote(world.state.get(ModelVersion, "late-2"))
-        until(lambda: client.get("/ready").json()["challengers"]["arrivals"]["version"] is None)
+        until(lambda: client.get("/ready").json()["challengers"]["arrivals"][0]["version"] is None)
 
 
 def test_an_endpoint_without_a_shadow_loads_no_challenger(worlds: Any, world: Any) -> None:
@@ -242,5 +242,5 @@ def test_a_challenger_with_an_input_that_the_project_lacks_is_said(challenged: A
     challenged.challenge(gone)
     with serving(worlds, challenged) as (_service, client):
         assert client.post("/predict/arrivals", json=asked(worlds)).json()["version"] == "late-1"
-        trouble = client.get("/ready").json()["challengers"]["arrivals"]["trouble"]
+        trouble = client.get("/ready").json()["challengers"]["arrivals"][0]["trouble"]
     assert (trouble["what"], trouble["got"]) == ("late-2 requires inputs that the project does not have", "wind__speed")

@@ -6,7 +6,7 @@ The dataset runs it over tables, the server over single rows, and parity over lo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -131,6 +131,33 @@ def retrieval_of(graph: Graph, model: str) -> Retrieval:
         node: Any = graph[model].node
         found[model] = _Finder.of(graph, model).retrieval(node.features)
     return found[model]
+
+
+def beyond(known: Retrieval, wanted: Retrieval) -> Retrieval:
+    """Return the part of `wanted` that must be computed for rows that have the request and the results of `known`.
+
+    Both are of one graph, and their requests have the same rows. A lookup of the same view by the same columns is not
+    made again.
+    """
+    same, left = {*known.request}, list[Lookup | Computation]()
+    for action in wanted.actions:
+        brought = set(action.columns if isinstance(action, Lookup) else action.node.features)
+        if _is_known(action, known, same):
+            same |= brought
+        else:
+            left.append(action)
+            same -= brought
+    return replace(wanted, actions=tuple(left))
+
+
+def _is_known(action: Lookup | Computation, known: Retrieval, same: set[str]) -> bool:
+    if isinstance(action, Computation):
+        alike = any(isinstance(other, Computation) and other.node is action.node for other in known.actions)
+        return alike and action.reads <= same
+    return set(action.on) <= same and any(
+        (other.view.name, other.on, other.prefix) == (action.view.name, action.on, action.prefix)
+        for other in known.lookups
+    )
 
 
 def retrieval_for(graph: Graph, features: Sequence[FeatureUse], schema: Mapping[str, str], rows: str) -> Retrieval:

@@ -45,41 +45,51 @@ def compare(context: Context, endpoint: str, version: str | None = None) -> list
     watched = Watched.of(context, endpoint)
     if watched is None:
         raise NotFound(f"{endpoint!r} has no predictions in the lake yet", hint="mainstem run stores them there")
-    id = version or _chosen(watched)
-    other = context.records.get(ModelVersion, id)
-    if other is None:
-        raise NotFound(f"unknown model version {id!r}", hint=f"mainstem show {watched.model}")
-    if (other.task, other.classes) != (watched.version.task, watched.version.classes):
-        raise ModelError(
-            "the versions predict different targets",
-            got=f"{other.task} {', '.join(other.classes)}".strip(),
-            expected=f"{watched.version.task} {', '.join(watched.version.classes)}".strip(),
-        )
-    found = list(_Versus(watched, other).comparisons())
+    ids = [version] if version else _chosen(watched)
+    found = [each for id in ids for each in _Versus(watched, _comparable(watched, id)).comparisons()]
     if not found:
         raise NotFound(
-            f"no request to {endpoint!r} was scored by {id}",
+            f"no request to {endpoint!r} was scored by {', '.join(ids)}",
             where=f"{shadows_table(endpoint)}, predictions.{endpoint}",
             hint="ms.endpoint(…, shadow=[ms.challenger(…)]) lets it score them; mainstem run stores what it scored",
         )
     return found
 
 
-def _chosen(watched: Watched) -> str:
-    """Return the challenger, or the newest version that scored a request if the challenger has not. Raises `NotFound`
-    without both."""
-    context, model = watched.context, watched.model
-    challenger, seen = context.release.challenger(watched.name, model), _seen(watched)
-    if challenger in seen or not seen:
-        if challenger is None:
-            raise NotFound(
-                f"{watched.name!r} has no challenger",
-                got=f"the newest version, {watched.version.id}, is the champion",
-                hint="mainstem run trains one",
-            )
-        return challenger
-    versions = [found for found in context.records.find(ModelVersion, model=model) if found.id in seen]
-    return max(versions, key=lambda found: found.number).id if versions else str(challenger)
+def _comparable(watched: Watched, id: str) -> ModelVersion:
+    """Return a version that predicts what the champion does. Raises `NotFound` and `ModelError`."""
+    other, champion = watched.context.records.get(ModelVersion, id), watched.version
+    if other is None:
+        raise NotFound(f"unknown model version {id!r}", hint=f"mainstem show {watched.model}")
+    if (other.task, other.classes) != (champion.task, champion.classes):
+        raise ModelError(
+            f"{champion.id} and {id} predict different targets",
+            got=f"{other.task} {', '.join(other.classes)}".strip(),
+            expected=f"{champion.task} {', '.join(champion.classes)}".strip(),
+        )
+    return other
+
+
+def _chosen(watched: Watched) -> list[str]:
+    """Return the challenger of each model that the endpoint declares, or the newest version of it that scored a request
+    if the challenger has not. Raises `NotFound` without any."""
+    context, seen = watched.context, _seen(watched)
+    name_of = context.graph.name_of
+    models = dict.fromkeys([watched.model, *map(name_of, watched.endpoint.challenged)])
+    found = list[str]()
+    for model in models:
+        challenger = context.release.challenger(watched.name, model)
+        versions = [each for each in context.records.find(ModelVersion, model=model) if each.id in seen]
+        if challenger not in seen and versions:
+            challenger = max(versions, key=lambda each: each.number).id
+        found += [challenger] if challenger else []
+    if not found:
+        raise NotFound(
+            f"{watched.name!r} has no challenger",
+            got=f"the newest version, {watched.version.id}, is the champion",
+            hint="mainstem run trains one",
+        )
+    return found
 
 
 def _seen(watched: Watched) -> set[str]:
@@ -104,7 +114,8 @@ class _Versus:
     def comparisons(self) -> Iterator[Comparison]:
         champion = self.watched.predictions()
         yield from self._shadow(champion)
-        yield from self._canary(champion)
+        if self.other.model == self.watched.model:
+            yield from self._canary(champion)
 
     @property
     def _metric(self) -> Metric:

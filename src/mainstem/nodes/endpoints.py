@@ -122,12 +122,18 @@ class Endpoint(Node):
             raise refused("`fallback` requires candidates", self.fallback, "candidates=… and decide=…")
 
     def _check_challengers(self) -> None:
-        if len(self.shadow) > 1:
-            raise refused("a model has one challenger", f"{len(self.shadow)} shadows", "shadow=[ms.challenger(…)]")
+        if len({each.model for each in self.shadow}) < len(self.shadow):
+            raise refused("a model has one challenger", f"{len(self.shadow)} shadows", "a shadow of each model")
         if self.shadow and self.candidates is not None:
             raise refused("`shadow` does not work with `candidates`", self.shadow, "one of them")
         if self.canary is not None and self.candidates is not None:
             raise refused("`canary` does not work with `candidates`", self.canary, "one of them")
+
+    @property
+    def challenged(self) -> tuple[Model, ...]:
+        """The models whose challengers the endpoint declares as a shadow or a canary, its own model first."""
+        own = (self.model,) if self.canary is not None else ()
+        return tuple(dict.fromkeys((*own, *(each.model for each in self.shadow))))
 
     @property
     def budget(self) -> float | None:

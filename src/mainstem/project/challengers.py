@@ -13,24 +13,23 @@ from mainstem.project.branch import Branch
 
 
 def told(branch: Branch, name: str, node: Endpoint) -> Iterator[str]:
-    """Yield a sentence for a declared shadow, and one for a canary. A challenger whose artifact is damaged is said to
-    be."""
-    ways = [way for way, declared in (("shadow", node.shadow), ("canary", node.canary)) if declared]
-    if not ways:
-        return
-    id = branch.release.challenger(name, branch.sound.name_of(node.model))
-    if id is None:
-        why = "no champion" if branch.release.champion(name) is None else "no challenger"
-        yield from (f"{way}: {why} yet" for way in ways)
-        return
-    trouble = _trouble(branch, id)
-    if trouble is not None:
-        yield from (f"{way}: {id} cannot score: {trouble}" for way in ways)
-        return
-    if node.shadow:
-        yield f"shadow: {id} scores every request"
+    """Yield a sentence for each declared shadow, and one for a canary. A challenger whose artifact is damaged is said
+    to be."""
+    for each in node.shadow:
+        id, trouble = _challenger(branch, name, branch.sound.name_of(each.model))
+        yield f"shadow: {trouble}" if trouble else f"shadow: {id} scores every request"
     if node.canary is not None:
-        yield _canary(branch, name, node.canary, id)
+        id, trouble = _challenger(branch, name, branch.sound.name_of(node.model))
+        yield f"canary: {trouble}" if trouble else _canary(branch, name, node.canary, id)
+
+
+def _challenger(branch: Branch, name: str, model: str) -> tuple[str, str | None]:
+    """Return the id of a challenger, or why there is none that can score."""
+    id = branch.release.challenger(name, model)
+    if id is None:
+        return "", "no champion yet" if branch.release.champion(name) is None else "no challenger yet"
+    trouble = _trouble(branch, id)
+    return id, f"{id} cannot score: {trouble}" if trouble else None
 
 
 def _canary(branch: Branch, name: str, canary: Canary, id: str) -> str:

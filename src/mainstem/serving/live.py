@@ -33,7 +33,7 @@ class Live:
     takers: Mapping[str, Outcomes] = field(default_factory=dict)
     features: FeatureReader | None = None
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
-    beside: Mapping[str, Beside] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
         """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""

@@ -145,18 +145,22 @@ class Predictor:
         valued = self.policy.values(columns, [a.score for a in answers], [a.scores for a in answers])
         return [replace(a, values=values) for a, values in zip(answers, valued, strict=True)]
 
-    def again(self, answers: Sequence[Answer]) -> list[Answer]:
+    def again(self, answers: Sequence[Answer], left: Retrieval | None = None) -> list[Answer]:
         """Return what this version would have answered to requests that another version answered, with the same ids.
 
-        It uses the features and the state of the quotas that the other one used, and takes no quota.
+        It uses the features and the state of the quotas that the other one used, and takes no quota. `left` is the part
+        of its own features that the other version does not have.
         """
-        names = dict.fromkeys((*self.retrieval.request, *self.retrieval.columns))
-        columns: Columns = {name: [a.row[name] for a in answers] for name in names}
-        rows, times, flags = [a.row for a in answers], [a.time for a in answers], [a.observed for a in answers]
-        found = self.valued(rows, times, columns, flags)
-        return [
-            replace(new, id=old.id, decision=self._alike(new, old)) for new, old in zip(found, answers, strict=True)
-        ]
+        theirs: Columns = {name: [a.row.get(name) for a in answers] for name in answers[0].row}
+        own, rows, times = dict(theirs), [a.row for a in answers], [a.time for a in answers]
+        if left is not None:
+            self.look_up(left, own, times, [[] for _ in rows])
+        found = self.answers(rows, times, own, [a.observed for a in answers], self.scored(own))
+        if self.policy is not None:  # it reads the features of the endpoint
+            valued = self.policy.values(theirs, [a.score for a in found], [a.scores for a in found])
+            found = [replace(a, values=values) for a, values in zip(found, valued, strict=True)]
+        pairs = zip(found, answers, strict=True)
+        return [replace(new, id=old.id, decision=self._alike(new, old)) for new, old in pairs]
 
     def _alike(self, new: Answer, old: Answer) -> bool | str | None:
         """Return the decision of an answer that is made again: an override decides alike for every version."""

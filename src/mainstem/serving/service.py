@@ -12,7 +12,7 @@ from typing import Any
 from mainstem.errors import MainstemError, StorageError, Unavailable
 from mainstem.features.forecasts import forecast_of
 from mainstem.features.requests import sent
-from mainstem.features.retrieval import retrieval_of
+from mainstem.features.retrieval import beyond, retrieval_of
 from mainstem.logs.outcomes import outcomes_table
 from mainstem.logs.records import CHAMPION, Event, Role
 from mainstem.logs.sent import Keys, Sent
@@ -22,6 +22,7 @@ from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.models import Model
 from mainstem.nodes.overrides import Override
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release, now
@@ -219,8 +220,9 @@ class Service:
         finally:
             self._coming = None
         self.metrics.loaded(time.time())
-        self.metrics.challenging({(n, b.version): b.trouble is None for n, b in live.beside.items() if b.version})
-        self.canaries.show(each.split.guard for each in live.beside.values() if each.split)
+        beside = [(name, each) for name, every in live.beside.items() for each in every]
+        self.metrics.challenging({(name, b.version): b.trouble is None for name, b in beside if b.version})
+        self.canaries.show(each.split.guard for _, each in beside if each.split)
         said = {"event": "release loaded", "release": release.id, "run": release.run or None, "branch": release.branch}
         logger.info("release %s is live", release.id, extra={"fields": said})
 
@@ -260,9 +262,14 @@ class Service:
                     raise  # the live release is better than an error
                 missing[name] = self.trouble = error
         endpoints = graph.of(Endpoint)
-        declared = [name for name in predictors if endpoints[name].shadow or endpoints[name].canary]
-        beside = {name: self._beside(graph, release, predictors[name], endpoints[name], features) for name in declared}
-        challengers = [each.predictor for each in beside.values() if each.predictor is not None]
+        beside = {
+            name: [
+                self._beside(graph, release, predictors[name], endpoints[name], m, features) for m in models.values()
+            ]
+            for name in predictors
+            if (models := {graph.name_of(model): model for model in endpoints[name].challenged})
+        }
+        challengers = [each.predictor for every in beside.values() for each in every if each.predictor is not None]
         self._scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
         ingests = {
             name: Ingest(
@@ -279,24 +286,34 @@ class Service:
         return Live(release, predictors, ingests, takers, features, missing, beside)
 
     def _beside(
-        self, graph: Graph, release: Release, champion: Predictor, node: Endpoint, features: FeatureReader
+        self,
+        graph: Graph,
+        release: Release,
+        champion: Predictor,
+        node: Endpoint,
+        model: Model,
+        features: FeatureReader,
     ) -> Beside:
         """Return the challenger of an endpoint. One that cannot be loaded does not stop the champion."""
-        name = champion.name
-        id = release.challenger(name, graph.name_of(node.model))
-        if id is None:
-            return Beside(None)
+        name, id = champion.name, None
         try:
+            id = release.challenger(champion.name, graph.name_of(model))
+            if id is None:
+                return Beside(None)
             version = self._state.get(ModelVersion, id)
             if version is None:
                 raise Unavailable(f"the challenger {id} of {name!r} no longer exists", hint="mainstem run")
-            predictor = self._predicting(graph, release, name, node, version, features, "challenger")
+            predictor = self._predicting(graph, release, name, node, version, features, "challenger", model)
+            left = beyond(champion.retrieval, predictor.retrieval)
         except Exception as error:  # whatever it is, the champion answers
             fields = {"event": "challenger failed", "endpoint": name, "version": id}
             logger.warning("the challenger %s cannot be loaded: %s", id, error, extra={"fields": fields})
             return Beside(id, trouble=error if isinstance(error, MainstemError) else Unavailable(str(error)))
-        shadow = Shadow(name, predictor, _drained(release, shadows_table(name))) if node.shadow else None
-        split = None if node.canary is None else Split(champion, predictor, self.canaries.guard(node.canary, name, id))
+        shadow, split = None, None
+        if graph.name_of(model) in [graph.name_of(each.model) for each in node.shadow]:
+            shadow = Shadow(name, predictor, left, _drained(release, shadows_table(name)))
+        if node.canary is not None and graph.name_of(model) == graph.name_of(node.model):
+            split = Split(champion, predictor, self.canaries.guard(node.canary, name, id))
         return Beside(id, predictor, shadow, split)
 
     def _predictor(
@@ -325,8 +342,9 @@ class Service:
         version: ModelVersion,
         features: FeatureReader,
         role: Role = CHAMPION,
+        of: Model | None = None,
     ) -> Predictor:
-        model = graph.name_of(node.model)
+        model = graph.name_of(of or node.model)
         retrieval = retrieval_of(graph, model)
         views = {lookup.view.name: features.view(lookup.view.name) for lookup in retrieval.lookups}
         unknown = [

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from mainstem.features.retrieval import Retrieval
 from mainstem.logs.shadows import Shadowed, append_shadowed
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
@@ -39,10 +40,12 @@ Submit = Callable[[Callable[[Writer], int]], "Future[int]"]
 
 @dataclass(frozen=True)
 class Shadow:
-    """The challenger of an endpoint. `floor` is the number of its scores in the lake."""
+    """A challenger of an endpoint. `left` is the part of its features that the champion does not have. `floor` is the
+    number of scores in the lake."""
 
     endpoint: str
     predictor: Predictor
+    left: Retrieval | None = None
     floor: int = 0
 
     @property
@@ -52,7 +55,7 @@ class Shadow:
     def scored(self, answers: Sequence[Answer]) -> list[Shadowed]:
         """Return what the challenger says of requests that the champion answered."""
         at = micros_of(now())
-        found = self.predictor.again(answers)
+        found = self.predictor.again(answers, self.left)
         return [Shadowed(each.id, at, self.version, each.score, dict(each.scores), each.decision) for each in found]
 
 

@@ -93,16 +93,37 @@ def _check_values(graph: Graph, name: str, node: Endpoint) -> None:
 
 
 def _check_challengers(graph: Graph, name: str, node: Endpoint) -> None:
-    """Refuse a shadow of another model: its features are not those that requests are answered with."""
+    """Refuse a shadow whose model requests of the endpoint do not fit: it has other examples, fields or targets."""
+    from mainstem.features.retrieval import retrieval_of
+    from mainstem.models.training.blueprint import task_at_load
+
     model = graph.name_of(node.model)
-    for each in node.shadow:
-        if graph.name_of(each.model) != model:
+    others = [graph.name_of(each.model) for each in node.shadow]
+    if len(set(others)) < len(others):
+        what = "a model has one challenger"
+        raise DefinitionError(what, where=graph[name].where, got=", ".join(others), expected="a shadow of each model")
+    for other in others:
+        if other not in graph.definitions:  # it is broken, and says so itself
+            continue
+        ours, theirs = retrieval_of(graph, model), retrieval_of(graph, other)
+        lacking = [field for field, type in theirs.request.items() if ours.request.get(field) != type]
+        tasks = task_at_load(graph, model), task_at_load(graph, other)
+        got = (
+            f"examples {theirs.examples}, not {ours.examples}"
+            if theirs.examples != ours.examples
+            else f"it needs {', '.join(lacking)}, which requests to {name!r} do not have"
+            if lacking
+            else f"the task {tasks[1]}, not {tasks[0]}"
+            if tasks[0] != tasks[1]
+            else None
+        )
+        if got is not None:
             raise DefinitionError(
-                "a shadow must be a version of the endpoint's model",
+                f"the challenger of {other!r} cannot score requests to {name!r}",
                 where=graph[name].where,
-                got=f"ms.challenger({graph.name_of(each.model)})",
-                expected=f"ms.challenger({model})",
-                hint="another model has other features: give it an endpoint of its own",
+                got=got,
+                expected=f"a model with the examples, the task and the request fields of {model!r}",
+                hint="give it an endpoint of its own",
             )
 
 

@@ -33,7 +33,7 @@ def routes(service: Service) -> list[Route]:
             "streams": sorted(live.ingests),
             **({"trouble": described(trouble)} if trouble else {}),
             **({"topics": {name: described(error) for name, error in feeding.items()}} if feeding else {}),
-            **({"challengers": {name: _told(each) for name, each in live.beside.items()}} if live.beside else {}),
+            **({"challengers": {n: list(map(_told, each)) for n, each in live.beside.items()}} if live.beside else {}),
             **({"broken": {name: described(error) for name, error in broken.items()}} if broken else {}),
         }
         return Response(encode(state), status=200 if answers else 503)

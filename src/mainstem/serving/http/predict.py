@@ -33,12 +33,12 @@ def routes(service: Service) -> list[Route]:
 async def _predict(service: Service, request: Request, endpoint: str) -> Response:
     where = f"endpoint {endpoint}"
     live = service.live
-    predictor, beside = live.predictor(endpoint), live.beside.get(endpoint)
+    predictor, beside = live.predictor(endpoint), live.beside.get(endpoint, ())
     body = read_json(request)
     began = time.perf_counter()
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)
-    split = None if beside is None else beside.split
+    split = next((each.split for each in beside if each.split is not None), None)
     answering = predictor if split is None else split
     if len(rows) < _LARGE and not predictor.heavy and not service.remote:
         answers, log = answering.answered(rows, at)
@@ -52,8 +52,8 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     if split is not None and any(each.role != CHAMPION for each in answers):
         late = predictor.budget is not None and seconds > predictor.budget
         split.guard.note("slow" if late else "answered")
-    if beside is not None and beside.shadow is not None:
-        service.shadows.offer(beside.shadow, [each for each in answers if each.role == CHAMPION])
+    for shadow in (each.shadow for each in beside if each.shadow is not None):
+        service.shadows.offer(shadow, [each for each in answers if each.role == CHAMPION])
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
