@@ -225,9 +225,9 @@ def endpoint(
     `explore=0.05`, or `ms.epsilon(…)`, gives the last place of 5 % of answers to a random candidate.
     Outcomes are joined by the key of the examples, or by `outcomes_by=`, the column of the examples that has the `id`
     of the prediction.
-    `shadow=[ms.challenger(model)]` lets the newest version that is not the champion score every request, too. It never
-    changes an answer. `canary=ms.canary(0.05, by="card")` lets it answer a share of the requests. `mainstem compare`
-    compares the two.
+    `shadow=[ms.challenger(model)]` lets the newest version that is not the champion, of this or another model, score
+    every request, too. It never changes an answer. `canary=ms.canary(0.05, by="card")` lets it answer a share of the
+    requests. `mainstem compare` compares the two.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.

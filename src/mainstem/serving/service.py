@@ -12,7 +12,7 @@ from typing import Any
 from mainstem.errors import MainstemError, StorageError, Unavailable
 from mainstem.features.forecasts import forecast_of
 from mainstem.features.requests import sent
-from mainstem.features.retrieval import beyond, retrieval_of
+from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.outcomes import outcomes_table
 from mainstem.logs.records import CHAMPION, Event, Role
 from mainstem.logs.sent import Keys, Sent
@@ -30,8 +30,7 @@ from mainstem.nodes.sources import Stream
 from mainstem.ports import State, Store, Writer
 from mainstem.serving import keys
 from mainstem.serving.canaries import Canaries
-from mainstem.serving.canary import Split
-from mainstem.serving.challengers import Beside
+from mainstem.serving.challengers import Beside, challengers_of
 from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.committer import Committer
 from mainstem.serving.decisions.choices import choices_of
@@ -44,7 +43,7 @@ from mainstem.serving.limits import Limits
 from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
-from mainstem.serving.shadows import Shadow, Shadows
+from mainstem.serving.shadows import Shadows
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.outcomes import Outcomes
 from mainstem.streaming.predictions import example_key
@@ -263,11 +262,9 @@ class Service:
                 missing[name] = self.trouble = error
         endpoints = graph.of(Endpoint)
         beside = {
-            name: [
-                self._beside(graph, release, predictors[name], endpoints[name], m, features) for m in models.values()
-            ]
-            for name in predictors
-            if (models := {graph.name_of(model): model for model in endpoints[name].challenged})
+            name: self._beside(graph, release, champion, endpoints[name], features)
+            for name, champion in predictors.items()
+            if endpoints[name].challenged
         }
         challengers = [each.predictor for every in beside.values() for each in every if each.predictor is not None]
         self._scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
@@ -286,35 +283,16 @@ class Service:
         return Live(release, predictors, ingests, takers, features, missing, beside)
 
     def _beside(
-        self,
-        graph: Graph,
-        release: Release,
-        champion: Predictor,
-        node: Endpoint,
-        model: Model,
-        features: FeatureReader,
-    ) -> Beside:
-        """Return the challenger of an endpoint. One that cannot be loaded does not stop the champion."""
-        name, id = champion.name, None
-        try:
-            id = release.challenger(champion.name, graph.name_of(model))
-            if id is None:
-                return Beside(None)
+        self, graph: Graph, release: Release, champion: Predictor, node: Endpoint, features: FeatureReader
+    ) -> list[Beside]:
+        def predictor(id: str, model: Model) -> Predictor:
             version = self._state.get(ModelVersion, id)
             if version is None:
-                raise Unavailable(f"the challenger {id} of {name!r} no longer exists", hint="mainstem run")
-            predictor = self._predicting(graph, release, name, node, version, features, "challenger", model)
-            left = beyond(champion.retrieval, predictor.retrieval)
-        except Exception as error:  # whatever it is, the champion answers
-            fields = {"event": "challenger failed", "endpoint": name, "version": id}
-            logger.warning("the challenger %s cannot be loaded: %s", id, error, extra={"fields": fields})
-            return Beside(id, trouble=error if isinstance(error, MainstemError) else Unavailable(str(error)))
-        shadow, split = None, None
-        if graph.name_of(model) in [graph.name_of(each.model) for each in node.shadow]:
-            shadow = Shadow(name, predictor, left, _drained(release, shadows_table(name)))
-        if node.canary is not None and graph.name_of(model) == graph.name_of(node.model):
-            split = Split(champion, predictor, self.canaries.guard(node.canary, name, id))
-        return Beside(id, predictor, shadow, split)
+                raise Unavailable(f"the challenger {id} no longer exists", hint="mainstem run")
+            return self._predicting(graph, release, champion.name, node, version, features, "challenger", model)
+
+        floor = _drained(release, shadows_table(champion.name))
+        return challengers_of(graph, release, champion, node, predictor, self.canaries.guard, floor)
 
     def _predictor(
         self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
