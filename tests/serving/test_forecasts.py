@@ -302,6 +302,7 @@ def test_a_version_that_does_not_forecast_is_unavailable():
     ("options", "match"),
     [
         ({"decide": ms.cheapest(few=_.score, many=9)}, "has no `decide`"),
+        ({"canary": ms.canary(0.1)}, "has no `canary`"),
         ({"outcomes_by": "shop"}, "has no `outcomes_by`"),
         ({"monitors": [ms.value(0, worth=_.score)]}, "has no `ms.value"),
     ],

@@ -93,7 +93,7 @@ class ForecastingPredictor(Predictor):
         times = [row.pop(TIME, present) for row in checked]
         asked = [self._asked(row.pop(HORIZON, None), place) for place, row in enumerate(checked)]
         columns: Columns = {name: [row[name] for row in checked] for name in self._request}
-        flags = [[*self._flags] for _row in checked]
+        flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
         owner = [n for n, horizons in enumerate(asked) for _horizon in horizons]
         written = [horizon for horizons in asked for horizon in horizons]

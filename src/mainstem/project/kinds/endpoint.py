@@ -153,9 +153,19 @@ def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:
 
 def _check_forecast(graph: Graph, name: str, node: Endpoint) -> None:
     """Refuse what a request for several horizons does not have. Raises `DefinitionError`."""
+    ahead = next((each.model for each in node.shadow if each.model.horizons), None)
+    if ahead is not None and not node.model.horizons:
+        raise DefinitionError(
+            "a forecast cannot be the shadow of a model that answers once",
+            where=graph[name].where,
+            got=f"{graph.name_of(ahead)!r} answers {', '.join(ahead.horizons)} at once",
+            expected="a model without `horizons`",
+        )
     if not node.model.horizons:
         return
     has = {
+        "shadow": bool(node.shadow),
+        "canary": node.canary is not None,
         "decide": node.decide is not None,
         "outcomes_by": node.outcomes_by is not None,
         "ms.value(…)": any(isinstance(rule, Value) for rule in node.monitors),
