@@ -62,7 +62,8 @@ def read_by(query: Any) -> list[sge.Table]:
     pivoted = (pivot.this for pivot in query.find_all(sge.Pivot) if isinstance(pivot.this, sge.Table))
     found += [table for table in pivoted if table.name not in local]
     order = {id(table): place for place, table in enumerate(query.find_all(sge.Table))}
-    return sorted(found, key=lambda table: order.get(id(table), 0))
+    once = {id(table): table for table in found}  # a table in a WITH of a WITH is in two scopes
+    return sorted(once.values(), key=lambda table: order.get(id(table), 0))
 
 
 def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
