@@ -28,7 +28,7 @@ from mainstem.models.algorithms import libraries
 from mainstem.models.artifact import export
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import difference, measure, metric
-from mainstem.models.preprocessing import ForTrees
+from mainstem.models.preprocessing import TREES, fit
 from mainstem.models.training.blueprint import Blueprint, inputs_of
 from mainstem.models.training.prepared import Prepared, prepare
 from mainstem.models.training.train import Made, learn, version_of
@@ -116,8 +116,7 @@ def trained(blueprint: Blueprint, table: pa.Table) -> tuple[Prepared, Made]:
 
 def bare_training(prepared: Prepared, made: Made) -> tuple[float, Any, Any]:
     train = prepared.train
-    fitted = ForTrees().fit(train.rows.floats, train.rows.strings, train.targets)
-    matrix = fitted.transform(train.rows.floats, train.rows.strings)
+    fitted, matrix = fit(train, TREES)
     lightgbm = libraries.lightgbm()
     parameters = {"objective": "binary", "learning_rate": 0.05, "num_threads": 2, "verbosity": -1}
     rounds = int(made.manifest.settings.get("rounds", 150))

@@ -15,7 +15,7 @@ from mainstem.models.algorithms.linear import Linear
 from mainstem.models.algorithms.naive import Naive
 from mainstem.models.evaluation.comparison import compare
 from mainstem.models.metrics import metric
-from mainstem.models.preprocessing import ForLinear
+from mainstem.models.preprocessing import LINEAR, fit
 from mainstem.testing.contracts.algorithm import AlgorithmContract
 
 SMALL = {
@@ -60,8 +60,7 @@ def test_linear_is_scikit_learns(worlds):
 
     for task in ("binary", "multiclass"):
         examples = worlds.examples(task)
-        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        matrix = fitted.transform(examples.rows.floats, examples.rows.strings).astype(np.float64)
+        matrix = fit(examples, LINEAR)[1].astype(np.float64)
         expected = LogisticRegression(C=1.0, max_iter=5000, tol=1e-8).fit(matrix, examples.y).predict_proba(matrix)
         scores = Linear().fit(examples).scores(examples.rows)
         assert scores == pytest.approx(expected[:, 1] if task == "binary" else expected, abs=2e-3)

@@ -9,12 +9,11 @@ import pytest
 
 import mainstem as ms
 from mainstem.models.data.rows import Examples, Rows
-from mainstem.models.preprocessing import ForLinear
+from mainstem.models.preprocessing import LINEAR, fit
 
 
 def matrix_of(examples):
-    fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-    return fitted.transform(examples.rows.floats, examples.rows.strings)
+    return fit(examples, LINEAR)[1]
 
 
 def wide(task: str, rows: int = 240, inputs: int = 240) -> Examples:

@@ -19,7 +19,7 @@ from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of
 from mainstem.models.algorithms.settings import Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree, constant
-from mainstem.models.preprocessing import Fitted, ForTrees, finite
+from mainstem.models.preprocessing import TREES, Fitted, finite, fit
 from mainstem.nodes.kinds import integer, number, optional
 from mainstem.nodes.models import Task
 
@@ -50,19 +50,20 @@ class CatBoost(Boosted):
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
     ) -> BoostedScore:
         library = libraries.catboost()
-        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+        fitted, found = fit(examples, TREES)
         seen = np.unique(examples.y) if examples.task == "multiclass" else np.zeros(1, np.int64)
         model = library.CatBoost({**self._parameters(examples, fitted), "iterations": rounds})
+        part = examples if watched is None else _of(watched, seen)
         watching = (
             {}
             if watched is None
             else {
-                "eval_set": _pool(library, fitted, _of(watched, seen), seen),
+                "eval_set": _pool(library, _matrix(fitted, part), part, seen),
                 "early_stopping_rounds": self.patience,
                 "use_best_model": True,
             }
         )
-        model.fit(_pool(library, fitted, examples, seen), **watching)
+        model.fit(_pool(library, found, examples, seen), **watching)
         return BoostedScore(
             examples.task,
             fitted,
@@ -74,7 +75,7 @@ class CatBoost(Boosted):
         )
 
     def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
-        constraints = examples.constraints(fitted.origins)
+        constraints = examples.constraints(fitted.rising)
         return {
             "loss_function": _LOSS[examples.task],
             "learning_rate": self.learning_rate,
@@ -97,8 +98,12 @@ def _of(examples: Examples, seen: NDArray[np.int64]) -> Examples:
     return examples.take(np.flatnonzero(np.isin(examples.y, seen)))
 
 
-def _pool(library: Any, fitted: Fitted, examples: Examples, seen: NDArray[np.int64]) -> Any:
-    matrix = finite(usable(fitted.transform(examples.rows.floats, examples.rows.strings)))
+def _matrix(fitted: Fitted, examples: Examples) -> Matrix:
+    return fitted.transform(examples.rows.floats, examples.rows.strings)
+
+
+def _pool(library: Any, found: Matrix, examples: Examples, seen: NDArray[np.int64]) -> Any:
+    matrix = finite(usable(found))
     # CatBoost scores a class without rows as -inf, and its file leaves the class out: it gets only classes with rows.
     y = np.searchsorted(seen, examples.y) if examples.task == "multiclass" else examples.y
     return library.Pool(matrix, y, weight=examples.weights)

@@ -17,7 +17,7 @@ from mainstem.models.algorithms.base import Settings, usable
 from mainstem.models.algorithms.linear import LinearScore, logistic_weights, spread_of
 from mainstem.models.algorithms.settings import Declared, Range, maker, setting
 from mainstem.models.data.rows import Examples
-from mainstem.models.preprocessing import ForLinear
+from mainstem.models.preprocessing import LINEAR, fit
 from mainstem.nodes.kinds import fraction, number, optional
 
 STRENGTHS = 12
@@ -45,8 +45,7 @@ class ElasticNet(Declared):
     alpha: float | None = setting(None, optional(number(0)))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> LinearScore:
-        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        found = fitted.transform(examples.rows.floats, examples.rows.strings)
+        fitted, found = fit(examples, LINEAR)
         matrix = usable(found).astype(np.float64)
         known = self.alpha or (settings or {}).get("alpha")
         with warnings.catch_warnings(), libraries.one_thread():

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from mainstem.errors import DefinitionError
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, shares, usable
-from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import ML, ML_OPSET, OPSET, Builder
-from mainstem.models.preprocessing import Bounded, Fitted, ForLinear, ForTrees
+from mainstem.models.preprocessing import LINEAR, TREES, Bounded, Fitted, fit
 from mainstem.nodes.base import refused
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import optional, word
@@ -34,20 +34,18 @@ class Prepared:
     bounded: Bounded | None = None
 
     @classmethod
-    def fit(cls, examples: Examples, inputs: Inputs) -> Prepared:
-        rows = examples.rows
+    def fit(cls, examples: Examples, inputs: Inputs) -> tuple[Prepared, Any]:
+        """Return what was fitted, and what the estimator learns from."""
         if inputs == "columns":
-            return cls(examples.names, bounded=Bounded.fit(rows.floats))
-        kind = ForLinear() if inputs == "scaled" else ForTrees()
-        fitted = kind.fit(rows.floats, rows.strings, examples.targets)
-        usable(fitted.transform(rows.floats[:1], rows.strings[:1]))
-        return cls(examples.names, matrix=fitted)
+            made = cls(examples.names, bounded=Bounded.fit(examples.rows.floats))
+            return made, made.of(examples.rows)
+        fitted, matrix = fit(examples, LINEAR if inputs == "scaled" else TREES)
+        return cls(examples.names, matrix=fitted), _wide(usable(matrix))
 
     def of(self, rows: Rows) -> Any:
         """Return float64 numbers, which every scikit-learn estimator takes, or a data frame of them and of texts."""
         if self.matrix is not None:
-            found = self.matrix.transform(rows.floats, rows.strings).astype(np.float64)
-            return np.clip(found, -_LARGEST, _LARGEST)
+            return _wide(self.matrix.transform(rows.floats, rows.strings))
         assert self.bounded is not None
         floats = self.bounded.transform(rows.floats).astype(np.float64)
         columns: list[NDArray[Any]] = [*floats.T, *rows.strings.T]
@@ -73,6 +71,10 @@ class Prepared:
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def _wide(matrix: Matrix) -> NDArray[np.float64]:
+    return np.clip(matrix.astype(np.float64), -_LARGEST, _LARGEST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +155,10 @@ class SklearnEstimator:
         model = libraries.sklearn("base").clone(self.estimator)
         loose = [name for name, value in model.get_params().items() if name.endswith("random_state") and value is None]
         model.set_params(**dict.fromkeys(loose, examples.seed))
-        prepared = Prepared.fit(examples, self.inputs)
+        prepared, given = Prepared.fit(examples, self.inputs)
         with warnings.catch_warnings(), libraries.one_thread():
             warnings.simplefilter("ignore")
-            model.fit(prepared.of(examples.rows), examples.y, **_weighed(model, examples))
+            model.fit(given, examples.y, **_weighed(model, examples))
         places = np.asarray(getattr(model, "classes_", [0]), np.int64)
         return EstimatorScore(examples.task, prepared, model, places, examples.classes)
 

@@ -16,7 +16,7 @@ from mainstem.models.algorithms.settings import Choice, Declared, Range, setting
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.graphs.trees import LEAF, Tree, ensemble
-from mainstem.models.preprocessing import Fitted, ForTrees, finite
+from mainstem.models.preprocessing import TREES, Fitted, finite, fit
 from mainstem.nodes.kinds import fraction, integer, optional, word
 from mainstem.nodes.models import Task
 
@@ -111,9 +111,9 @@ class Trees(Declared):
     max_features: float | str | None = setting(None, optional(_features), Choice((0.3, 0.6, 1.0)))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> TreesScore:
-        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        matrix = finite(usable(fitted.transform(examples.rows.floats, examples.rows.strings)))
-        constraints = examples.constraints(fitted.origins)
+        fitted, found = fit(examples, TREES)
+        matrix = finite(usable(found))
+        constraints = examples.constraints(fitted.rising)
         model = self.model(examples)
         if any(constraints):
             model.set_params(monotonic_cst=constraints)

@@ -14,7 +14,7 @@ from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of
 from mainstem.models.algorithms.settings import USUAL, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree, constant
-from mainstem.models.preprocessing import Fitted, ForTrees
+from mainstem.models.preprocessing import TREES, Fitted, fit
 from mainstem.nodes.kinds import fraction, integer, number, optional
 from mainstem.nodes.models import CLASSES, Task
 
@@ -42,8 +42,8 @@ class HistBoosting(Boosted):
     def boost(
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
     ) -> BoostedScore:
-        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        matrix = usable(fitted.transform(examples.rows.floats, examples.rows.strings))
+        fitted, found = fit(examples, TREES)
+        matrix = usable(found)
         model = self._model(examples, fitted, rounds, watched is not None)
         if level is not None:
             model.set_params(loss="quantile", quantile=level)
@@ -67,7 +67,7 @@ class HistBoosting(Boosted):
         library = libraries.sklearn("ensemble")
         loss = _LOSS.get(examples.task)
         kind = library.HistGradientBoostingRegressor if loss else library.HistGradientBoostingClassifier
-        constraints = examples.constraints(fitted.origins)
+        constraints = examples.constraints(fitted.rising)
         return kind(
             **({"loss": loss} if loss else {}),
             learning_rate=self.learning_rate,

@@ -13,7 +13,7 @@ from mainstem.models.algorithms.naive import rates
 from mainstem.models.algorithms.settings import Declared, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing import Fitted, ForLinear
+from mainstem.models.preprocessing import LINEAR, Fitted, fit
 from mainstem.nodes.kinds import integer
 from mainstem.nodes.models import Task
 
@@ -103,12 +103,12 @@ class NearestNeighbors(Declared):
     remember: int = setting(10_000, integer(1))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> NearestScore:
-        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        width = usable(fitted.transform(examples.rows.floats[:1], examples.rows.strings[:1])).shape[1]
+        fitted, found = fit(examples, LINEAR)
+        width = usable(found).shape[1]
         limit = min(self.remember, max(1, CELLS // width))
         counting = np.arange(len(examples)) if examples.weights is None else np.flatnonzero(examples.weights > 0)
-        kept = examples.take(_some(counting, limit, examples.seed))
-        remembered = _on_grid(fitted.transform(kept.rows.floats, kept.rows.strings))
+        some = _some(counting, limit, examples.seed)
+        kept, remembered = examples.take(some), _on_grid(found[some])
         k = min(self.n_neighbors, len(kept))
         weights = np.ones(len(kept)) if kept.weights is None else kept.weights
         targets = np.column_stack([kept.targets * weights[:, None], weights])

@@ -15,7 +15,7 @@ from mainstem.models.algorithms.boosted import Boosted, BoostedScore, by_query, 
 from mainstem.models.algorithms.settings import ALL, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree
-from mainstem.models.preprocessing import Fitted, ForTrees
+from mainstem.models.preprocessing import TREES, Fitted, fit
 from mainstem.nodes.kinds import fraction, integer, number, optional
 from mainstem.nodes.models import Task
 
@@ -50,11 +50,12 @@ class LightGBM(Boosted):
     ) -> BoostedScore:
         library = libraries.lightgbm()
         examples, watched = by_query(examples), None if watched is None else by_query(watched)
-        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        train = _dataset(library, fitted, examples)
+        fitted, found = fit(examples, TREES)
+        train = _dataset(library, found, examples)
         valid, calls = [], []
         if watched is not None:
-            valid = [_dataset(library, fitted, watched, train)]
+            rows = watched.rows
+            valid = [_dataset(library, fitted.transform(rows.floats, rows.strings), watched, train)]
             calls = [library.early_stopping(self.patience, verbose=False)]
         parameters = {**self._parameters(examples, fitted), **_objective(examples.task, level)}
         booster = library.train(parameters, train, rounds, valid_sets=valid, callbacks=calls)
@@ -70,7 +71,7 @@ class LightGBM(Boosted):
         )
 
     def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
-        constraints = examples.constraints(fitted.origins)
+        constraints = examples.constraints(fitted.rising)
         return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
@@ -99,8 +100,7 @@ def _objective(task: Task, level: float | None) -> dict[str, Any]:
     return {"objective": _OBJECTIVE[task]} if level is None else {"objective": "quantile", "alpha": level}
 
 
-def _dataset(library: Any, fitted: Fitted, examples: Examples, reference: Any = None) -> Any:
-    matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
+def _dataset(library: Any, matrix: Matrix, examples: Examples, reference: Any = None) -> Any:
     sizes = None if examples.queries is None else np.unique(examples.queries, return_counts=True)[1]
     return library.Dataset(usable(matrix), examples.y, weight=examples.weights, group=sizes, reference=reference)
 

@@ -16,7 +16,7 @@ from mainstem.models.algorithms.settings import USUAL, Declared, Range, maker, s
 from mainstem.models.data.quantiles import empirical
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing import Fitted, ForLinear
+from mainstem.models.preprocessing import LINEAR, Fitted, fit
 from mainstem.nodes.kinds import number
 from mainstem.nodes.models import Task
 
@@ -62,8 +62,7 @@ class Linear(Declared):
     penalty: float = setting(1.0, number(0), Range(1e-3, 1e3, log=True))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> LinearScore:
-        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        matrix = fitted.transform(examples.rows.floats, examples.rows.strings)
+        fitted, matrix = fit(examples, LINEAR)
         solve = {
             "regression": self._ridge,
             "ranking": self._ridge,

@@ -15,7 +15,7 @@ from mainstem.models.algorithms.base import Settings, linked, linked_onnx, usabl
 from mainstem.models.algorithms.settings import Choice, Declared, Range, maker, setting
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing import Fitted, ForLinear
+from mainstem.models.preprocessing import LINEAR, Fitted, fit
 from mainstem.nodes.base import refused
 from mainstem.nodes.kinds import integer, number
 from mainstem.nodes.models import Task
@@ -81,8 +81,8 @@ class Network(Declared):
     max_iter: int = setting(100, integer(1))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> NetworkScore:
-        fitted = ForLinear().fit(examples.rows.floats, examples.rows.strings, examples.targets)
-        matrix = usable(fitted.transform(examples.rows.floats, examples.rows.strings)).astype(np.float64)
+        fitted, found = fit(examples, LINEAR)
+        matrix = usable(found).astype(np.float64)
         regression = examples.task == "regression"
         centre, spread = (examples.y.mean(), examples.y.std() or 1.0) if regression else (0.0, 1.0)
         model = self._model(examples)

@@ -13,40 +13,42 @@ from mainstem.models.algorithms.base import Settings, linked, linked_onnx, usabl
 from mainstem.models.algorithms.settings import Declared, Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing import OneHot, Scaled
+from mainstem.models.preprocessing import BAYES, Composed, Indicators, Levels, fit
 from mainstem.nodes.kinds import number
 from mainstem.nodes.models import Task
-
-CAP = 100
-"""Most levels of a text."""
 
 
 @dataclass(frozen=True, eq=False)
 class BayesScore:
-    """The log-likelihood of each class is linear in known², known and the indicators: `weights` [2·F + F + L, T].
+    """The log-likelihood of each class is linear in known², known and the indicators: `weights` [2·C + C + L, T].
 
-    `floats` standardises numbers; a missing number is left out. `strings` are indicators of levels.
+    `fitted` gives C standardised columns, NaN for a missing number, which is left out, and L indicators of levels.
     """
 
     task: Task
-    floats: Scaled
-    strings: OneHot
+    fitted: Composed
     weights: NDArray[np.float64]
     intercept: NDArray[np.float64]
     settings: Settings = field(default_factory=dict)
 
     def scores(self, rows: Rows) -> Scores:
         with libraries.one_thread():
-            return linked(_expanded(self.floats, self.strings, rows) @ self.weights + self.intercept, self.task)
+            matrix = _expanded(self.fitted, self.fitted.transform(rows.floats, rows.strings))
+            return linked(matrix @ self.weights + self.intercept, self.task)
 
     def onnx(self, builder: Builder) -> str:
+        matrix = self.fitted.onnx(builder, builder.floats, builder.strings)
+        normal, levels = _columns(self.fitted)
         parts = []
-        if len(self.floats.fill):
-            known = builder.cast(builder.add("Not", builder.add("IsNaN", builder.floats)), "DOUBLE")
-            values = builder.cast(self.floats.onnx(builder, builder.floats), "DOUBLE")
-            shown = builder.add("Mul", values, known)
+        if len(normal):
+            values = builder.add("Gather", matrix, builder.constant(normal), axis=1)
+            missing = builder.add("IsNaN", values)
+            known = builder.cast(builder.add("Not", missing), "DOUBLE")
+            zero = builder.constant(np.array(0, np.float32))
+            shown = builder.cast(builder.add("Where", missing, zero, values), "DOUBLE")
             parts += [builder.add("Mul", shown, shown), shown, known]
-        parts += [builder.cast(part, "DOUBLE") for part in self.strings.onnx(builder, builder.strings)]
+        if len(levels):
+            parts.append(builder.cast(builder.add("Gather", matrix, builder.constant(levels), axis=1), "DOUBLE"))
         product = builder.add("MatMul", builder.concat(parts), builder.constant(self.weights))
         raw = builder.add("Add", product, builder.constant(self.intercept))
         return linked_onnx(builder, raw, self.task)
@@ -70,26 +72,23 @@ class NaiveBayes(Declared):
     alpha: float = setting(1.0, number(0), Range(0.1, 20, log=True))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> BayesScore:
-        rows = examples.rows
-        scaled = Scaled.fit(rows.floats)
-        floats = Scaled(scaled.fill, scaled.mean, scaled.inverse, np.empty(0, np.int64))
-        strings = OneHot.fit(rows.strings, rows.floats.shape[1], cap=CAP)
-        matrix = _expanded(floats, strings, rows)
-        usable(matrix.astype(np.float32))
+        fitted, found = fit(examples, BAYES)
+        matrix = _expanded(fitted, usable(found))
         counted = np.eye(2)[examples.y] if examples.task == "binary" else examples.targets
         if examples.weights is not None:
             counted = counted * examples.weights[:, None]
-        weights, intercept = self._fitted(matrix, counted, rows.floats.shape[1], strings)
+        weights, intercept = self._fitted(matrix, counted, fitted)
         if examples.task == "binary":
             weights, intercept = weights[:, 1:] - weights[:, :1], intercept[1:] - intercept[:1]
-        return BayesScore(examples.task, floats, strings, weights, intercept)
+        return BayesScore(examples.task, fitted, weights, intercept)
 
     def settle(self, found: Sequence[Settings]) -> Settings:
         return {}
 
     def _fitted(
-        self, matrix: NDArray[np.float64], counted: NDArray[np.float64], floats: int, strings: OneHot
+        self, matrix: NDArray[np.float64], counted: NDArray[np.float64], fitted: Composed
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        floats = len(_columns(fitted)[0])
         totals = matrix.T @ counted
         squares, sums, known = totals[:floats], totals[floats : 2 * floats], totals[2 * floats : 3 * floats]
         # One row of the average is added, so that a class without rows has that.
@@ -97,7 +96,7 @@ class NaiveBayes(Declared):
         variance = np.maximum((squares + 1) / (known + 1) - mean**2, 0) + self.var_smoothing
         parts = [-0.5 / variance, mean / variance, -0.5 * (np.log(variance) + mean**2 / variance)]
         start = 3 * floats
-        for level in strings.levels:
+        for level in _levels(fitted):
             rows = totals[start : start + level.other + 1] + self.alpha
             parts.append(np.log(rows / rows.sum(0)))
             start += level.other + 1
@@ -105,11 +104,22 @@ class NaiveBayes(Declared):
         return np.vstack(parts), np.log(classes / classes.sum())
 
 
-def _expanded(floats: Scaled, strings: OneHot, rows: Rows) -> NDArray[np.float64]:
-    known = ~np.isnan(rows.floats)
-    values: Matrix = floats.transform(rows.floats)
-    shown = values.astype(np.float64) * known
-    return np.hstack([shown**2, shown, known, strings.transform(rows.strings)]).astype(np.float64)
+def _levels(fitted: Composed) -> list[Levels]:
+    return [level for part in fitted.parts if isinstance(part, Indicators) for level in part.levels]
+
+
+def _columns(fitted: Composed) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the columns that get a normal distribution, and those that are indicators of levels."""
+    of_levels = [isinstance(part, Indicators) for part in fitted.parts for _ in part.origins]
+    found = np.array(of_levels, bool)
+    return np.flatnonzero(~found), np.flatnonzero(found)
+
+
+def _expanded(fitted: Composed, matrix: Matrix) -> NDArray[np.float64]:
+    normal, levels = _columns(fitted)
+    known = ~np.isnan(matrix[:, normal])
+    shown = np.where(known, matrix[:, normal], 0).astype(np.float64)
+    return np.hstack([shown**2, shown, known, matrix[:, levels]]).astype(np.float64)
 
 
 naive_bayes = maker(NaiveBayes)

@@ -17,7 +17,7 @@ from mainstem.models.algorithms.naive import prior, rates
 from mainstem.models.algorithms.settings import Range, maker, setting
 from mainstem.models.data.rows import Examples, Matrix
 from mainstem.models.graphs.trees import LEAF, Tree, constant
-from mainstem.models.preprocessing import Fitted, ForTrees, finite
+from mainstem.models.preprocessing import TREES, Fitted, finite, fit
 from mainstem.nodes.kinds import fraction, integer, number, optional
 from mainstem.nodes.models import Task
 
@@ -50,14 +50,14 @@ class XGBoost(Boosted):
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
     ) -> BoostedScore:
         library = libraries.xgboost()
-        fitted = ForTrees().fit(examples.rows.floats, examples.rows.strings, examples.targets)
+        fitted, found = fit(examples, TREES)
         base = prior(examples)
-        train = _dataset(library, fitted, examples, base)
+        train = _dataset(library, found, examples, base)
         watching = (
             {}
             if watched is None
             else {
-                "evals": [(_dataset(library, fitted, watched, base), "watched")],
+                "evals": [(_dataset(library, _of(fitted, watched), watched, base), "watched")],
                 "early_stopping_rounds": self.patience,
             }
         )
@@ -77,7 +77,7 @@ class XGBoost(Boosted):
         )
 
     def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
-        constraints = examples.constraints(fitted.origins)
+        constraints = examples.constraints(fitted.rising)
         return {
             "objective": _OBJECTIVE[examples.task],
             "learning_rate": self.learning_rate,
@@ -108,8 +108,12 @@ def _or(value: float | None, usual: float) -> float:
     return usual if value is None else value
 
 
-def _dataset(library: Any, fitted: Fitted, examples: Examples, base: NDArray[np.float64]) -> Any:
-    matrix = finite(usable(fitted.transform(examples.rows.floats, examples.rows.strings)))
+def _of(fitted: Fitted, examples: Examples) -> Matrix:
+    return fitted.transform(examples.rows.floats, examples.rows.strings)
+
+
+def _dataset(library: Any, found: Matrix, examples: Examples, base: NDArray[np.float64]) -> Any:
+    matrix = finite(usable(found))
     margin = np.repeat(base[None], len(matrix), axis=0)
     return library.DMatrix(
         matrix,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.quantiles import packed
 from mainstem.nodes.models import Task
+from mainstem.nodes.prepare import Step
 from mainstem.nodes.sampling import Sampling
 
 Matrix = NDArray[np.float32]
@@ -45,7 +46,8 @@ class Examples:
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
-    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are.
+    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare` are the declared steps of the inputs, None where the
+    algorithm decides.
     """
 
     rows: Rows
@@ -64,6 +66,7 @@ class Examples:
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     class_weights: tuple[float, ...] = ()
     ahead: Ahead | None = None
+    prepare: tuple[Step | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -82,8 +85,9 @@ class Examples:
         )
 
     def constraints(self, origins: Sequence[int]) -> list[int]:
-        """Return the monotone constraint of each matrix column, given the input that it comes from: 1, −1 or 0."""
-        return [self.monotone[origin] if self.monotone else 0 for origin in origins]
+        """Return the monotone constraint of each matrix column, given the input that it rises with: 1, −1 or 0. A
+        negative one is no input."""
+        return [self.monotone[origin] if self.monotone and origin >= 0 else 0 for origin in origins]
 
     def some(self, rows: int, seed: int) -> NDArray[np.intp]:
         """Return the numbers of at most so many rows, drawn at random, in order; of a ranking about as many, in whole

@@ -8,7 +8,8 @@ import numpy as np
 
 from mainstem.models.data.rows import Matrix
 from mainstem.models.graphs.builder import Builder
-from mainstem.models.preprocessing.numbers import Filled
+from mainstem.models.preprocessing.numbers import KEEP, Numbers
+from mainstem.nodes.prepare import Number
 
 BEYOND = 10.0
 """How many times the range of training a number may be outside of it."""
@@ -22,7 +23,7 @@ class Bounded:
     """Floats as they are. Beyond ten times the range of training they are clipped, so that nothing overflows. NaN stays
     in columns that had NaN in training, else it becomes the median."""
 
-    filled: Filled
+    filled: Numbers
     low: Matrix
     high: Matrix
 
@@ -35,7 +36,7 @@ class Bounded:
             reach = BEYOND * max(most - least, abs(most), abs(least), 1.0)
             with np.errstate(over="ignore"):
                 low[j], high[j] = np.clip([least - reach, most + reach], -LIMIT, LIMIT)
-        return cls(Filled.fit(floats), low, high)
+        return cls(Numbers.fit(floats, Number(KEEP, "as-is", False)), low, high)
 
     def transform(self, floats: Matrix) -> Matrix:
         return np.clip(self.filled.transform(floats), self.low, self.high)
