@@ -90,6 +90,7 @@ _MODULES = {
     "clean": "mainstem.nodes.clean",
     "errors": "mainstem.errors",
     "paging": "mainstem.nodes.paging",
+    "prepare": "mainstem.nodes.prepare",
     "testing": "mainstem.testing",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -151,6 +152,7 @@ __all__ = [
     "outcome",
     "paging",
     "performance",
+    "prepare",
     "random_forest",
     "rate",
     "row_count",
@@ -193,7 +195,7 @@ if TYPE_CHECKING:
     from mainstem.models.algorithms.naive_bayes import naive_bayes
     from mainstem.models.algorithms.random_forest import random_forest
     from mainstem.models.algorithms.xgboost import xgboost
-    from mainstem.nodes import clean, paging
+    from mainstem.nodes import clean, paging, prepare
     from mainstem.nodes.anomalies import anomaly
     from mainstem.nodes.apis import api
     from mainstem.nodes.auth import api_key, basic, bearer, oauth2

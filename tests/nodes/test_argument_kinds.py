@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import dlt
 import ibis
@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, MainstemError
-from mainstem.nodes import clean, verbs
+from mainstem.nodes import clean, prepare, verbs
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 RIDES = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
@@ -256,3 +256,33 @@ def test_a_verb_refuses_unknown_and_missing_arguments(name: str) -> None:
         clean.MAKERS[name](**VERBS[name], colunm="a")
     with pytest.raises(DefinitionError):
         clean.MAKERS[name]()
+
+
+STEPS: dict[str, dict[str, Any]] = {
+    "hashed": {"buckets": 8},
+    "number": {"missing": 0.0, "scale": "log", "indicator": True},
+    "one_hot": {"levels": 8, "rare": 2},
+    "ordinal": {"levels": 8, "rare": 2},
+    "target": {"smoothing": 1.0, "levels": 8, "rare": 2},
+}
+"""Arguments that each constructor of a step takes."""
+
+
+def test_every_step_is_tried() -> None:
+    own = {n: f for n, f in vars(prepare).items() if inspect.isfunction(f) and f.__module__ == prepare.__name__}
+    assert {n for n, f in own.items() if hasattr(f, "__wrapped__")} == set(STEPS)
+    assert {type(getattr(prepare, name)(**STEPS[name])) for name in STEPS} == set(get_args(prepare.Step))
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(name, each) for name in STEPS for each in STEPS[name]])
+def test_a_step_refuses_a_wrong_kind(name: str, parameter: str) -> None:
+    make, refused = getattr(prepare, name), 0
+    for wrong in WRONG:
+        try:
+            make(**{**STEPS[name], parameter: wrong})
+        except DefinitionError as error:
+            refused += 1
+            assert str(error.where).startswith("test_argument_kinds.py:"), (wrong, error)
+    assert refused >= 20
+    with pytest.raises(DefinitionError, match="colunm"):
+        make(**STEPS[name], colunm="a")

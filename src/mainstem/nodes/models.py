@@ -32,6 +32,7 @@ from mainstem.nodes.kinds import (
 )
 from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.outcomes import Outcome
+from mainstem.nodes.prepare import Step, steps, steps_of
 from mainstem.nodes.sampling import Resample, Sampling, class_weights, plain_weights
 from mainstem.nodes.thresholds import Threshold
 
@@ -68,7 +69,8 @@ class Model(Node):
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
     `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
     together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
-    of the same `series` that is so much later, and its example is a row and a horizon.
+    of the same `series` that is so much later, and its example is a row and a horizon. `prepare` are the steps of
+    inputs that the algorithm does not choose.
     """
 
     examples: NodeRef
@@ -100,6 +102,7 @@ class Model(Node):
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     horizons: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
+    prepare: Mapping[str, Step] = field(default_factory=dict)
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -229,6 +232,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     max_rows=optional(integer(20)),
     horizons=optional(some_horizons),
     series=columns(of="columns of `series`"),
+    prepare=optional(steps),
     meta=META,
 )
 def model(
@@ -264,6 +268,7 @@ def model(
     max_rows: int | None = None,
     horizons: str | Sequence[str] | None = None,
     series: str | Sequence[str] | None = None,
+    prepare: Mapping[str, str | Step] | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -285,6 +290,8 @@ def model(
     `series` (columns; without them all rows are one series). Inputs are as of the row's `prediction_time`.
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
     better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
+    `prepare={"area": "log", "city": ms.prepare.target()}` are steps of inputs, fitted inside each fold; for the others
+    the algorithm chooses.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
     than the outcome takes, for horizons without `prediction_time`, and for an `assume_known` without a reason.
@@ -321,5 +328,6 @@ def model(
         quantiles=tuple(float(each) for each in quantiles or ()),
         horizons=ahead,
         series=kept_apart,
+        prepare=steps_of(prepare),
         **meta,
     )

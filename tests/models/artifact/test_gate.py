@@ -37,10 +37,10 @@ def test_a_shifted_weight_is_caught(fitted):
 def test_a_fault_on_unknown_levels_only_is_caught(fitted):
     """No held-out row has an unknown level: only the disturbed ones can find this."""
     estimator, model, held_out = fitted
-    seen = estimator.fitted.strings.levels[0]
+    seen = estimator.fitted.parts[-1].levels[0]
     held_out.strings[:] = seen.names[0]
     wrong = replace(seen, other=0)
-    strings = replace(estimator.fitted.strings, levels=(wrong, *estimator.fitted.strings.levels[1:]))
+    strings = replace(estimator.fitted.parts[-1], levels=(wrong, *estimator.fitted.parts[-1].levels[1:]))
 
     class Faulty:
         origins = estimator.fitted.origins

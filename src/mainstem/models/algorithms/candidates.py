@@ -64,7 +64,7 @@ def usual(rows: int, inputs: int, *, monotone: bool) -> tuple[str, ...]:
     return ("linear", "elastic_net", "lightgbm") if wide else USUAL
 
 
-def check(value: Any, task: Task, *, monotone: bool = False) -> None:
+def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = False) -> None:
     """Refuse a candidate that is unknown or does not learn the task, without importing a package of others.
 
     Raises `UnknownName`, `DefinitionError`, `MissingExtra`.
@@ -86,6 +86,13 @@ def check(value: Any, task: Task, *, monotone: bool = False) -> None:
             f"{found.name} does not learn the task {task!r}",
             got=f"it learns {' or '.join(map(repr, tasks))}",
             expected=f"candidates among {', '.join(able)}",
+        )
+    if prepared and not getattr(found.algorithm, "prepares", False):
+        raise DefinitionError(
+            f"`prepare` does not reach {found.name}",
+            got="a candidate that prepares its inputs itself",
+            expected="candidates that Mainstem prepares inputs for",
+            hint='ms.sklearn(…, inputs="scaled") without its own preparation, or leave out `prepare`',
         )
     if monotone and task not in getattr(found.algorithm, "monotone", ()):
         able = [name for name, each in ALGORITHMS.items() if task in getattr(each, "monotone", ()) and name != "naive"]

@@ -15,7 +15,7 @@ from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, shares, usable
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import ML, ML_OPSET, OPSET, Builder
-from mainstem.models.preprocessing import LINEAR, TREES, Bounded, Fitted, fit
+from mainstem.models.preprocessing import BY_NAME, LINEAR, TREES, Fitted, Numbers, fit
 from mainstem.nodes.base import refused
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import optional, word
@@ -31,13 +31,13 @@ class Prepared:
 
     names: tuple[str, ...]
     matrix: Fitted | None = None
-    bounded: Bounded | None = None
+    bounded: Numbers | None = None
 
     @classmethod
     def fit(cls, examples: Examples, inputs: Inputs) -> tuple[Prepared, Any]:
         """Return what was fitted, and what the estimator learns from."""
         if inputs == "columns":
-            made = cls(examples.names, bounded=Bounded.fit(examples.rows.floats))
+            made = cls(examples.names, bounded=Numbers.fit(examples.rows.floats, BY_NAME))
             return made, made.of(examples.rows)
         fitted, matrix = fit(examples, LINEAR if inputs == "scaled" else TREES)
         return cls(examples.names, matrix=fitted), _wide(usable(matrix))
@@ -60,7 +60,7 @@ class Prepared:
             matrix = builder.cast(self.matrix.onnx(builder, builder.floats, builder.strings), to)
             return [("matrix", number([None, len(self.matrix.origins)]))], {"matrix": matrix}
         assert self.bounded is not None
-        wide = len(self.bounded.low)
+        wide = self.bounded.width
         floats = builder.cast(self.bounded.onnx(builder, builder.floats), to) if wide else ""
         asked, tensors = [], {}
         for place, name in enumerate(self.names):
@@ -150,6 +150,11 @@ class SklearnEstimator:
         if not steps:
             return type(self.estimator).__name__
         return f"{type(self.estimator).__name__}({', '.join(type(step).__name__ for _, step in steps)})"
+
+    @property
+    def prepares(self) -> bool:
+        """Whether declared steps of inputs reach it: columns by name are prepared by the pipeline itself."""
+        return self.inputs != "columns"
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> EstimatorScore:
         model = libraries.sklearn("base").clone(self.estimator)

@@ -21,6 +21,9 @@ GRID = 1024
 """Standardised values are rounded to 1/1024. Squared distances are then whole numbers, exact in float64, so that the
 artifact finds the same neighbours."""
 
+MOST = 512.0
+"""Where values are clipped that are not standardised: keys of whole numbers then fit in int64."""
+
 CELLS = 5_000_000
 """Most values of remembered rows. With more columns, fewer rows are remembered."""
 
@@ -65,7 +68,8 @@ class NearestScore:
 
     def onnx(self, builder: Builder) -> str:
         matrix = builder.cast(self.fitted.onnx(builder, builder.floats, builder.strings), "DOUBLE")
-        scaled = builder.add("Round", builder.add("Mul", matrix, builder.constant(np.array(float(GRID)))))
+        near = builder.add("Clip", matrix, *(builder.constant(np.array(end)) for end in (-MOST, MOST)))
+        scaled = builder.add("Round", builder.add("Mul", near, builder.constant(np.array(float(GRID)))))
         remembered = builder.cast(builder.constant(self.remembered.astype(np.float32)), "DOUBLE")
         squares = builder.constant((self.remembered.astype(float) ** 2).sum(1))
         products = builder.add("MatMul", scaled, builder.add("Transpose", remembered))
@@ -119,7 +123,7 @@ class NearestNeighbors(Declared):
 
 
 def _on_grid(matrix: Matrix) -> NDArray[np.int64]:
-    return np.round(matrix.astype(float) * GRID).astype(np.int64)
+    return np.asarray(np.round(np.clip(matrix.astype(float), -MOST, MOST) * GRID), np.int64)
 
 
 def _some(rows: NDArray[np.intp], limit: int, seed: int) -> NDArray[np.intp]:

@@ -52,13 +52,15 @@ class Declared:
     """The base of the built-in algorithms: a frozen value whose fields are made by `setting`.
 
     `name` is its name in `candidates=`, `tasks` are those that it learns, `monotone` those in which it keeps monotone
-    constraints. `extra` is the library that it needs beyond those of `mainstem[learn]`.
+    constraints. `prepares` says that declared steps of inputs reach it. `extra` is the library that it needs beyond
+    those of `mainstem[learn]`.
     """
 
     name: ClassVar[str] = ""
     extra: ClassVar[str] = ""
     tasks: ClassVar[tuple[Task, ...]] = USUAL
     monotone: ClassVar[tuple[Task, ...]] = ()
+    prepares: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -35,6 +35,18 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What the fitted model does with an input, in words. `type` is `number` or `text`. `left_out` says that it does
+    not reach the model, `declared` that the user chose the step."""
+
+    input: str
+    type: str
+    done: str
+    left_out: bool = False
+    declared: bool = False
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The signature (`inputs` → `score`), the measurements and the lineage of an artifact. `sha256` is its model's
     hash.
@@ -44,7 +56,8 @@ class Manifest:
     compared with these, on rows that they have not seen.
 
     `confusion` counts the test rows of each class, in the order of `classes`, by the class that was decided for.
-    `importances` are shares per input. `settings` are the algorithm's. `evaluation` describes how it was measured, and
+    `importances` are shares per input. `preparation` is what is done with each input, empty if the algorithm does not
+    tell. `settings` are the algorithm's. `evaluation` describes how it was measured, and
     `evaluated` is the hash of the file with all that was kept of it. `threshold` turns the score of a binary model into
     a decision. `horizons` are those that a forecast learned. `grid` is the step (µs) that its rows are a multiple of
     apart, and the time of one of them.
@@ -71,6 +84,7 @@ class Manifest:
     evaluated: str = ""
     threshold: float | None = None
     importances: Mapping[str, float] = field(default_factory=dict)
+    preparation: tuple[Preparation, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     trained_until: datetime | None = None
     measured_until: datetime | None = None

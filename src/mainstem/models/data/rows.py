@@ -46,8 +46,8 @@ class Examples:
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
-    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare` are the declared steps of the inputs, None where the
-    algorithm decides.
+    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare`
+    are the declared steps of the inputs, None where the algorithm decides.
     """
 
     rows: Rows

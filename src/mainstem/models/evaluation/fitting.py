@@ -21,6 +21,12 @@ PARTS = ("scores", "onnx", "importances", "settings")
 def fitted(candidate: Candidate, examples: Examples, settings: Settings | None = None) -> Estimator:
     """Return a fitted candidate. Raises `ModelError` if the algorithm fails, or gives something else."""
     name = candidate.name
+    if examples.prepare and not getattr(candidate.algorithm, "prepares", False):
+        raise ModelError(
+            f"`prepare` does not reach the algorithm {name!r}",
+            got="an algorithm without `prepares = True`: it prepares inputs itself",
+            hint="leave it out of candidates=[…], or prepare its inputs by mainstem.models.preprocessing.fit",
+        )
     with blamed(name, "cannot be fitted", examples):
         found = fit(candidate.algorithm, examples, settings)
     missing = [part for part in PARTS if not hasattr(found, part)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mainstem.models.data.rows import Matrix, Strings
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.preprocessing.base import APART
-from mainstem.models.preprocessing.scales import Affine, Ranks, scaled
+from mainstem.models.preprocessing.scales import Affine, Ranks, Within, scaled
 from mainstem.nodes.prepare import Number
 
 KEEP, ALWAYS = "keep", "always"
@@ -39,7 +39,7 @@ class Numbers:
     fill: Matrix
     kept: NDArray[np.bool_]
     flagged: NDArray[np.int64]
-    scale: Affine | Ranks | None
+    scale: Affine | Ranks | Within | None
     missing: str
 
     @classmethod

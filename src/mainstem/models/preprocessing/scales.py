@@ -26,10 +26,22 @@ _WORDS = {
 }
 
 
-def scaled(dense: Wide, scale: str) -> Affine | Ranks | None:
+WITHIN = "within"
+"""The scale of numbers that stay as they are, but finite: for algorithms that add them up."""
+
+BEYOND = 10.0
+"""How many times the range of training such a number may be outside of it."""
+
+LIMIT = 1e30
+"""The largest of them: its square overflows float32, but no sum of some of them does."""
+
+
+def scaled(dense: Wide, scale: str) -> Affine | Ranks | Within | None:
     """Return a scale, fitted on finite numbers [n, C]; None leaves them as they are."""
     if scale == "as-is":
         return None
+    if scale == WITHIN:
+        return Within.fit(dense)
     return Ranks.fit(dense) if scale == "quantile" else Affine.fit(dense, scale)
 
 
@@ -89,6 +101,31 @@ def _logarithm_onnx(builder: Builder, floats: str) -> str:
     values = builder.cast(floats, "DOUBLE")
     more = builder.add("Add", builder.add("Abs", values), builder.constant(np.array(1.0)))
     return builder.add("Mul", builder.add("Sign", values), builder.add("Log", more))
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """Numbers as they are, clipped at ten times the range of training beyond it, so that nothing overflows."""
+
+    low: Matrix
+    high: Matrix
+
+    @classmethod
+    def fit(cls, dense: Wide) -> Within:
+        least, most = dense.min(0), dense.max(0)
+        reach = BEYOND * np.maximum.reduce([most - least, np.abs(most), np.abs(least), np.ones_like(most)])
+        ends = (np.clip(end, -LIMIT, LIMIT).astype(np.float32) for end in (least - reach, most + reach))
+        return cls(*ends)
+
+    def transform(self, floats: Matrix) -> Matrix:
+        return np.clip(floats, self.low, self.high)
+
+    def onnx(self, builder: Builder, floats: str) -> str:
+        least = builder.add("Max", floats, builder.constant(self.low))
+        return builder.add("Min", least, builder.constant(self.high))
+
+    def told(self) -> list[str]:
+        return ["as it is"] * len(self.low)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,9 @@ def _parts(report: Record) -> Iterator[str]:
         yield "\n".join(f"- {each}" for each in report.limits)
     if found is not None:
         yield from _evaluated(report, found, metric)
+    if (prepared := tables.preparation(report)) is not None:
+        yield "## Preparation"
+        yield _table(prepared)
     yield "## How it was made"
     yield _table(Table(("", ""), [*report.declared.items(), *tables.facts(report)]))
     yield "## Data"

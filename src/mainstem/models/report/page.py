@@ -234,6 +234,9 @@ def _origins(report: Record) -> Iterator[str]:
     if found and found.timeline:
         legend = _legend(["train", "gap", "test"], ["part-train", "part-gap", "part-test"])
         yield _section("Splits on the time axis", legend + charts.timeline(found.timeline), wide=True)
+    if (prepared := tables.preparation(report)) is not None:
+        said = f"What {report.card['algorithm']} does with each input. The steps were fitted on what it learned from."
+        yield _section("Preparation", _table(prepared), said)
     yield _section("How it was made", _pairs([*report.declared.items(), *tables.facts(report)]))
     yield _section("Data", _table(tables.data(report)), "A snapshot is one immutable state of a relation.")
 

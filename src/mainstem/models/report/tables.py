@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstem.models.report.record import Record
-from mainstem.models.versions.report import interval, number, setting, spoken
+from mainstem.models.versions.report import done, interval, number, setting, spoken
 from mainstem.nodes.evaluations import Decisions, Horizon, Past, Reached, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
 
@@ -155,6 +155,13 @@ def inputs(report: Record) -> Table:
         for each in report.card["top_inputs"]
     ]
     return Table(("input", "share", "loss when shuffled (95 % interval)", "from"), rows, frozenset({1, 2}))
+
+
+def preparation(report: Record) -> Table | None:
+    """Return what is done with each input; None if the algorithm does not tell."""
+    found = report.card["preparation"]
+    rows = [(each["input"], each["type"], done(each)) for each in found]
+    return Table(("column", "type", "what is done"), rows) if rows else None
 
 
 def data(report: Record) -> Table:

@@ -184,6 +184,11 @@ class Calibrated:
     composed: ClassVar[bool] = True
 
     @property
+    def prepares(self) -> bool:
+        """Whether declared steps of inputs reach the algorithm."""
+        return bool(getattr(self.of, "prepares", False))
+
+    @property
     def chosen(self) -> dict[str, Any]:
         """The settings of the algorithm that differ from their defaults."""
         return dict(getattr(self.of, "chosen", {}))

@@ -35,9 +35,10 @@ POOL = 20
 
 @dataclass(frozen=True, eq=False)
 class EnsembleScore:
-    """The weighted mean of the members' scores."""
+    """The weighted mean of the members' scores. `names` are theirs."""
 
     members: tuple[tuple[float, Estimator], ...]
+    names: tuple[str, ...]
     settings: Settings = field(default_factory=dict)
 
     def scores(self, rows: Rows) -> Scores:
@@ -69,6 +70,7 @@ class Ensemble:
 
     members: tuple[Member, ...]
     composed: ClassVar[bool] = True
+    prepares: ClassVar[bool] = True
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -85,7 +87,8 @@ class Ensemble:
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> EnsembleScore:
         return EnsembleScore(
-            tuple((each.weight, fitted(each.candidate, examples, each.settings or None)) for each in self.members)
+            tuple((each.weight, fitted(each.candidate, examples, each.settings or None)) for each in self.members),
+            tuple(each.candidate.name for each in self.members),
         )
 
     def settle(self, found: Sequence[Settings]) -> Settings:

@@ -10,6 +10,7 @@ from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.models import CLASSES, Model, Task
+from mainstem.nodes.prepare import WORDS
 
 
 def check_candidates(model: Model, task: Task) -> None:
@@ -24,7 +25,7 @@ def check_candidates(model: Model, task: Task) -> None:
         )
     monotone = bool(model.monotone)
     for each in model.candidates or usual(0, 0, monotone=monotone):
-        check(each, task, monotone=monotone)
+        check(each, task, monotone=monotone, prepared=bool(model.prepare))
 
 
 def check_monotone(graph: Graph, name: str) -> None:
@@ -42,6 +43,28 @@ def check_monotone(graph: Graph, name: str) -> None:
         if column not in numbers:
             raise DefinitionError(
                 f"`monotone` requires a number, and {column!r} is a text", expected=f"one of {', '.join(numbers)}"
+            )
+
+
+def check_prepare(graph: Graph, name: str) -> None:
+    """Refuse a step of something that is not an input, or of an input of another type. Raises `DefinitionError`."""
+    from mainstem.features.dataset import retrieval_of
+
+    model = graph[name].node
+    if not isinstance(model, Model) or not model.prepare:
+        return
+    inputs = {column.name: column.type for column in inputs_of(retrieval_of(graph, name).columns, {})}
+    for column, step in model.prepare.items():
+        if column not in inputs:
+            raise UnknownName.among("input", column, inputs, of="`prepare`")
+        kind = "text" if inputs[column] == "string" else "number"
+        if step.kind != kind:
+            fitting = [word for word, each in WORDS.items() if each.kind == kind]
+            raise DefinitionError(
+                f"`prepare` gives {column!r} a step for a {step.kind}",
+                got=f"a {kind}, and {step}",
+                expected=", ".join(fitting),
+                hint="a number whose values are names: cast it to string in a table" if kind == "number" else None,
             )
 
 

@@ -31,6 +31,7 @@ from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
+from mainstem.models.training.preparation import preparation
 from mainstem.models.training.prepared import IMMATURE, Prepared
 from mainstem.nodes.forecasts import ahead_of
 from mainstem.nodes.instants import instant_of
@@ -120,6 +121,7 @@ def learn(
         threshold=judged.decided[0].value if judged.decided is not None else None,
         confusion=_confusion(prepared.test, judged.measured.scores),
         importances=shares,
+        preparation=preparation(final.estimator, blueprint.inputs, model.prepare),
         rows=prepared.rows | {"compared_on": final.compared.rows, "learned": len(learned)},
         trained_until=_latest(learned),
         measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,

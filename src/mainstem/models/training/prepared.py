@@ -86,6 +86,7 @@ def prepare(
         _weights(model, table, known),
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
+        prepare=tuple(map(model.prepare.get, names)) if model.prepare else (),
         quantiles=model.quantiles,
         sampling=model.sampling,
         class_weights=_class_weights(model, found.classes),

@@ -14,6 +14,9 @@ from mainstem.nodes.records import Measure, ModelVersion
 
 TOP = 10
 CORNER = "true \\ decided"
+MOST_PREPARED = 40
+"""Inputs whose preparation is printed. JSON and the page have all."""
+
 MOST_SHOWN = 12
 """Classes beyond which the confusion matrix is left to JSON."""
 
@@ -46,6 +49,7 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
             {"input": name, "share": round(share, 4), "sources": list(_sources(manifest, name))}
             for name, share in list(manifest.importances.items())[:TOP]
         ],
+        "preparation": builtins["preparation"],
         "rows": builtins["rows"],
         "evaluation": builtins["evaluation"],
         "evaluated": msgspec.json.decode(msgspec.json.encode(evaluation.read(directory, manifest))),
@@ -101,6 +105,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'input':<{width}} {'share':>6}   from"
     for each in card["top_inputs"]:
         yield f"  {each['input']:<{width}} {each['share']:>6.1%}   {', '.join(each['sources'])}"
+    yield from _prepared(card["preparation"])
     yield ""
     width = max(map(len, [*card["evaluation"], "settings"]))
     for name, words in card["evaluation"].items():
@@ -156,6 +161,26 @@ def _decided(card: Mapping[str, Any]) -> Iterator[str]:
     for name, found in decisions["measured"].items():
         yield f"  {spoken(name):<20} {interval(_measure(found))}"
     yield from _confused(card["classes"], decisions["confusion"])
+
+
+def _prepared(preparation: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what is done with each input; of many, those that are left out first."""
+    if not preparation:
+        return
+    cut = len(preparation) > MOST_PREPARED
+    shown = sorted(preparation, key=lambda each: not each["left_out"])[:MOST_PREPARED] if cut else preparation
+    width = max(len("prepared"), *(len(each["input"]) for each in shown))
+    yield ""
+    yield f"  {'prepared':<{width}} {'type':<6}   what is done"
+    for each in shown:
+        yield f"  {each['input']:<{width}} {each['type']:<6}   {done(each)}"
+    if cut:
+        yield f"  and {len(preparation) - len(shown):,} more: --json has all"
+
+
+def done(preparation: Mapping[str, Any]) -> str:
+    """Return what is done with an input, and whether the user chose it."""
+    return str(preparation["done"]) + (" (declared)" if preparation["declared"] else "")
 
 
 def _slices(evaluated: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -32,6 +32,7 @@ WRITTEN = (
     "sampling",
     "horizons",
     "series",
+    "prepare",
 )
 
 
@@ -58,7 +59,13 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.targets import check_outcome
         from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
-        from mainstem.models.training.declared import check_candidates, check_monotone, check_sampling, check_weight
+        from mainstem.models.training.declared import (
+            check_candidates,
+            check_monotone,
+            check_prepare,
+            check_sampling,
+            check_weight,
+        )
 
         metrics: dict[str, Any] = {}
         for name, node in graph.of(Model).items():
@@ -68,6 +75,7 @@ class ModelKind(NodeKind[Model]):
                 check_forecast(graph, name, task)
                 check_candidates(node, task)
                 check_monotone(graph, name)
+                check_prepare(graph, name)
                 check_weight(graph, name)
                 check_sampling(node, task)
                 if node.own_metric is not None:
