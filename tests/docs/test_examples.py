@@ -62,6 +62,7 @@ FIRST = (
     "joins",
     "models",
     "outcomes",
+    "preparing-columns",
     "reading-the-report",
     "serving",
     "sinks",
