@@ -184,6 +184,19 @@ def test_a_table_of_constants_still_has_columns():
     assert matrix.shape == (10, 2) and not matrix.any() and not fitted.left
 
 
+def test_linear_models_get_the_mean_target_where_indicators_would_lose_rows():
+    rows = 600
+    few = [f"often {i % 4}" for i in range(rows)]
+    some = [f"id {i // 3}" if i % 10 == 0 else few[i] for i in range(rows)]
+    most = [f"id {i // 3}" if i % 2 else few[i] for i in range(rows)]
+    strings = np.column_stack([few, some, most, [f"id {i // 3}" for i in range(rows)]]).astype(object)
+    examples = examples_of(np.empty((rows, 0), np.float32), strings)
+    words = fit(examples, LINEAR)[0].told()
+    assert [words[number].split(",")[0] for number in range(4)] == [*["one-hot"] * 2, *["mean target out of fold"] * 2]
+    for usual in (TREES, BAYES):
+        assert "mean target out of fold" not in str(fit(examples, usual)[0].told())
+
+
 def test_what_is_done_is_told():
     floats = np.array([[1.0, np.nan], [3.0, 5.0], [4.0, 9.0]] * 20, np.float32)
     strings = np.column_stack([["a", "b", "c"] * 20, ["d", "e"] * 28 + ["f", "g", "h", "i"]]).astype(object)

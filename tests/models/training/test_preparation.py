@@ -243,7 +243,7 @@ def test_the_card_and_the_report_tell_what_was_done():
             "left_out": True,
             "declared": False,
         }
-        assert found["note"]["done"] == "left out: rare everywhere, no level has 9 of 240 rows"
+        assert found["note"]["done"] == "left out: rare everywhere, no level has 2 of 240 rows"
         assert [name for name, each in found.items() if each["declared"]] == list(_declared(found))
         assert {each["type"] for each in found.values()} == {"number", "text"}
         assert found["lift"]["type"] == "number" and found["zip"]["type"] == "text"

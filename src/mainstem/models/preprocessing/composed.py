@@ -17,7 +17,7 @@ from mainstem.models.preprocessing.levels import fewest
 from mainstem.models.preprocessing.means import Means
 from mainstem.models.preprocessing.numbers import Numbers
 from mainstem.models.preprocessing.ordinal import Ordinal
-from mainstem.models.preprocessing.plan import Usual, plan
+from mainstem.models.preprocessing.plan import Plan, Usual, plan
 from mainstem.nodes import prepare
 
 
@@ -51,19 +51,19 @@ def fit(examples: Examples, usual: Usual) -> tuple[Composed, Matrix]:
 
     The matrix is not `transform` of these rows: a statistic of the target is out of fold there.
     """
-    still = _constants(examples)
-    found = list(_parts(examples, usual, still))
+    still, steps = _constants(examples), plan(examples, usual)
+    found = list(_parts(examples, steps, still))
     if not found and still:  # a model of constants is the naive one, but it is a model
-        still, found = {}, list(_parts(examples, usual, {}))
+        still, found = {}, list(_parts(examples, steps, {}))
     parts = tuple(part for part, _ in found)
-    left = still | _rare(examples, usual, {origin for part in parts for origin in part.origins} | set(still))
+    left = still | _rare(examples, steps, {origin for part in parts for origin in part.origins} | set(still))
     return Composed(parts, left), _beside([matrix for _, matrix in found], len(examples))
 
 
-def _rare(examples: Examples, usual: Usual, known: set[int]) -> dict[int, str]:
+def _rare(examples: Examples, steps: Plan, known: set[int]) -> dict[int, str]:
     """Return why texts have no column."""
     found = {}
-    for number, step in enumerate(plan(examples, usual)[1], examples.rows.floats.shape[1]):
+    for number, step in enumerate(steps[1], examples.rows.floats.shape[1]):
         if number not in known:
             needed = getattr(step, "rare", None) or fewest(len(examples))
             found[number] = f"left out: rare everywhere, no level has {needed:,} of {len(examples):,} rows"
@@ -74,10 +74,10 @@ def _widths(examples: Examples) -> tuple[int, int]:
     return examples.rows.floats.shape[1], examples.rows.strings.shape[1]
 
 
-def _parts(examples: Examples, usual: Usual, still: dict[int, str]) -> Iterator[tuple[Fitted, Matrix]]:
+def _parts(examples: Examples, steps: Plan, still: dict[int, str]) -> Iterator[tuple[Fitted, Matrix]]:
     """Yield the fitted parts that have columns, each with those of the training rows."""
     rows, (floats, _) = examples.rows, _widths(examples)
-    numbers, texts = plan(examples, usual)
+    numbers, texts = steps
     for number, columns in _alike(numbers, [j for j in range(len(numbers)) if j not in still]):
         part = Numbers.fit(rows.floats, number, columns)
         yield part, part.transform(rows.floats)
