@@ -18,6 +18,7 @@ from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.metrics import metric
 from mainstem.nodes.models import CLASSES, WIDE, Task
+from mainstem.nodes.prepare import Hashed, Number, Target
 from mainstem.testing import learning
 
 WIDTHS = {"both": (5, 2), "numbers": (5, 0), "texts": (0, 2)}
@@ -27,7 +28,8 @@ class AlgorithmContract:
     """Define the fixture `algorithm`, an object with `fit` and `settle`.
 
     `learns` is False for an algorithm that does not follow the inputs, `weighs` for one that does not use weights. An
-    algorithm with `tasks` is tested in these, and one with `space` and `with_settings` at the ends of its space.
+    algorithm with `tasks` is tested in these, one that `prepares` with declared steps of inputs, and one with `space`
+    and `with_settings` at the ends of its space.
     """
 
     learns = True
@@ -108,6 +110,16 @@ class AlgorithmContract:
         floats[0, 0] = np.inf
         odd = replace(examples, rows=Rows(floats, examples.rows.strings))
         _gated(algorithm.fit(odd), odd, learning.rows(50, seed=2, floats=3, strings=1))
+
+    def test_declared_steps_of_inputs_reach_it(self, algorithm: Any) -> None:
+        if not getattr(algorithm, "prepares", False) or not self.learns:
+            pytest.skip("the algorithm prepares its inputs itself")
+        task: Task = getattr(algorithm, "tasks", ("binary",))[0]
+        examples = learning.examples(task, self.rows, floats=2, strings=2)
+        steps = (Number("mean", "log"), Number("median", "quantile"), Target(), Hashed(4))
+        declared = algorithm.fit(replace(examples, prepare=steps))
+        _gated(declared, examples, learning.rows(100, seed=2, floats=2, strings=2))
+        assert (declared.scores(examples.rows) != algorithm.fit(examples).scores(examples.rows)).any()
 
     def test_rows_count_by_their_weight(self, algorithm: Algorithm, task: Task) -> None:
         """Scores follow the rows that count more, whatever else an algorithm draws at random."""
