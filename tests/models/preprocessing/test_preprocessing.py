@@ -79,6 +79,7 @@ def test_numpy_and_onnx_agree(usual, data):
     if not fitted.origins:
         return
     theirs = through_onnx(fitted, floats, strings)
+    assert through_onnx(fitted, floats[:0], strings[:0]).shape == fitted.transform(floats[:0], strings[:0]).shape
     exact = [number for number, step in enumerate(steps) if not isinstance(step, Number) or step.scale != "log"]
     same = np.isin(fitted.origins, exact)
     np.testing.assert_array_equal(ours[:, same], theirs[:, same])
