@@ -100,9 +100,10 @@ def test_the_reason_for_no_usable_input_is_the_number_of_rows(worlds):
     examples = worlds.examples("binary", 100, floats=0, strings=1)
     examples.rows.strings[:, 0] = [f"level {i % 50}" for i in range(100)]
     with pytest.raises(ModelError, match="no usable input") as error:
-        algorithm("linear").fit(examples)
+        algorithm("lightgbm").fit(examples)
     assert error.value.got == "100 rows to learn from, in which every text is rare"
-    assert error.value.expected == "a number, or a text that 4 of these rows share"
+    assert error.value.expected == "a number, or a text that 4 of these rows share (2 for the mean target)"
+    assert algorithm("linear").fit(examples).scores(examples.rows).shape == (100,), "by the mean target"
 
 
 @pytest.mark.parametrize("offered", [object(), Naive, SimpleNamespace(fit=len)])

@@ -89,7 +89,7 @@ def usable(matrix: Matrix) -> Matrix:
         raise ModelError(
             "the model has no usable input",
             got=f"{len(matrix):,} rows to learn from, in which every text is rare",
-            expected=f"a number, or a text that {fewest(len(matrix))} of these rows share",
+            expected=f"a number, or a text that {fewest(len(matrix))} of these rows share (2 for the mean target)",
             hint="more examples or fewer folds; of a text that differs in every row, add the parts as columns",
         )
     return matrix
