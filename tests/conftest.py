@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kafka_broker import broker, broker_files, mortal  # noqa: F401 - fixtures
 from mainstem import masking
 
 Missing = Callable[[str], NoReturn]
 
+
+# Timings decide no test, on a busy machine neither.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 # A shell lets its background jobs ignore Ctrl-C, and so do the commands that the tests of a job start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -51,7 +51,7 @@ def oracle(values: list[Any]) -> tuple[int, int, Any, Any]:
     return len(values) - len(there), len(there) - len(told), min(told, default=None), max(told, default=None)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, more=ROWS)
 def test_counts_are_those_of_plain_python(
     engine: DuckdbEngine, tmp_path: Path, rows: list[dict[str, Any]], more: list[dict[str, Any]]

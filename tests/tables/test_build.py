@@ -180,7 +180,7 @@ def test_without_violations_rows_are_written_once(shop):
     assert len(list(Path(directory).glob("*.parquet"))) == 1
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from(["JFK", "XXX", None]), st.sampled_from([0.5, 9.0, NAN, None]))
