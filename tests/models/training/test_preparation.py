@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -250,6 +251,17 @@ def test_the_card_and_the_report_tell_what_was_done():
         for text in (project.report("price").html(), project.report("price").markdown()):
             assert "Preparation" in text and "hashed to 16 columns, 40 levels (declared)" in text
         assert "prepared" in _text(project) and "rare everywhere" in _text(project)
+        _forget(project)
+        assert "prepared" not in _text(project)
+        assert "Preparation" not in project.report("price").html()
+
+
+def _forget(project) -> None:
+    """Leave the version as one that was trained before preparation was noted."""
+    (file,) = project.settings.lake.rglob("models/price/*/manifest.json")
+    manifest = json.loads(file.read_text())
+    del manifest["preparation"]
+    file.write_text(json.dumps(manifest))
 
 
 def _dates():

@@ -49,7 +49,7 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
             {"input": name, "share": round(share, 4), "sources": list(_sources(manifest, name))}
             for name, share in list(manifest.importances.items())[:TOP]
         ],
-        "preparation": builtins["preparation"],
+        "preparation": builtins.get("preparation", []),
         "rows": builtins["rows"],
         "evaluation": builtins["evaluation"],
         "evaluated": msgspec.json.decode(msgspec.json.encode(evaluation.read(directory, manifest))),
