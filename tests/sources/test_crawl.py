@@ -3,7 +3,9 @@
 import pytest
 
 import mainstem as ms
-from mainstem.errors import SourceError
+from mainstem.errors import DefinitionError, SourceError
+from mainstem.project.resolve import resolve
+from mainstem.sources.inspection import introspect
 
 FIELDS = {"code": "td.code"}
 
@@ -35,6 +37,75 @@ def test_links_are_followed_within_the_origin_and_the_depth(bench, site, depth, 
     bench.collect(node, {"code": "string"})
     assert bench.column("code") == list(codes)
     assert "/e" not in site.asked and site.asked.count("/a") == 1
+
+
+def reads(page):
+    for row in page.css("tr"):
+        yield {
+            "code": row.css("td.code::text").get(),
+            "page": page.url.rsplit("/", 1)[-1],
+            "more": row.css("b::text").get(),
+        }
+    yield from page.xpath("//a[@class='next']/@href").getall()
+
+
+def test_a_spider_of_ones_own_gives_rows_and_links(bench, site):
+    site.text(
+        "/p1", listed("ab", '<a class="next" href="p2#top">more</a><a class="next" href="http://127.0.0.1:9/x">x</a>')
+    )
+    site.text("/p2", listed("c", '<a class="next" href="/p1">again</a>'))
+    node = ms.web(f"{site.url}/p1", spider=reads)
+    assert introspect(node, bench.root, bench.engine) == dict.fromkeys(("code", "page", "more"), "string")
+    site.asked.clear()
+    assert bench.collect(node, {"code": "string", "page": "string"}).rows_in == 3
+    assert [(row["code"], row["page"]) for row in bench.rows()] == [("a", "p1"), ("b", "p1"), ("c", "p2")]
+    assert site.asked == ["/robots.txt", "/p1", "/p2"]
+    assert bench.collect(node, {"code": "string", "page": "string"}).message == "nothing new"
+
+
+def test_a_new_column_of_a_spider_is_told(bench, site):
+    site.text("/p1", listed("a").replace("</td>", "</td><td><b>B</b></td>"))
+    said = bench.collect(ms.web(f"{site.url}/p1", spider=reads), {"code": "string", "page": "string"}).message
+    assert "new column more (string)" in said and bench.column("more") == ["B"]
+
+
+def test_a_changed_spider_is_a_change_in_the_plan():
+    def mark(spider):
+        return resolve({"a": ms.web("http://a", spider=spider, schema={"code": "string"})}, {})["a"].fingerprint
+
+    assert mark(raises) == mark(raises) != mark(counts)
+
+
+def raises(page):
+    yield {"code": "a"}
+    raise ValueError("no such table")
+
+
+def counts(page):
+    yield {"code": 5}
+
+
+@pytest.mark.parametrize(
+    ("spider", "told", "got"),
+    [
+        (raises, "the spider 'raises' failed", "ValueError: no such table"),
+        (counts, "the spider gave what is no row", "{'code': 5}"),
+        (lambda page: iter(()), "the spider found nothing", "no row from"),
+    ],
+)
+def test_a_spider_that_fails_is_told_and_nothing_is_stored(bench, site, spider, told, got):
+    site.text("/p1", listed("a"))
+    with pytest.raises(SourceError, match=told) as caught:
+        bench.collect(ms.web(f"{site.url}/p1", spider=spider), {"code": "string"})
+    assert got in str(caught.value.got) and "source" not in bench.tables
+
+
+@pytest.mark.parametrize("more", [{"rows": "tr"}, {"fields": FIELDS}, {"next": "a"}, {"follow": "a"}])
+def test_a_spider_stands_in_the_place_of_selectors(more):
+    with pytest.raises(DefinitionError, match="a `spider` reads pages without"):
+        ms.web("http://a", spider=reads, **more)
+    with pytest.raises(DefinitionError, match="requires `rows` and `fields`, or a `spider`"):
+        ms.web("http://a", **{name: value for name, value in more.items() if name != "rows"})
 
 
 def test_robots_hold_on_every_page(bench, site):

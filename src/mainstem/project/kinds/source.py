@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mainstem.errors import SchemaError
-from mainstem.graph.fingerprint import canonical, digest, of_expression
+from mainstem.graph.fingerprint import canonical, digest, of_expression, of_function
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.hidden import GONE, SEQ, STREAM
 from mainstem.nodes.sources import Source
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=Source)
 _ASIDE = (
     *("known", "limits", "contract", "write", "lag", "deleted", "tls", "storage"),
     *("from_", "servers", "settings", "registry", "start", "expired"),
-    *("auth", "method", "body", "next", "follow", "depth", "resource"),
+    *("auth", "method", "body", "next", "follow", "depth", "resource", "spider"),
 )
 """What is not part of a fingerprint as it is declared: how a source is reached or judged, not what its rows are."""
 
@@ -96,6 +96,8 @@ def _later(node: Source, table: ibis.Table) -> list[str]:
     posted += [canonical(ways)] if ways[:2] != ["None", "None"] else []
     resource = getattr(node, "resource", None)
     posted += [] if resource is None else [f"{resource.section}.{resource.name}"]
+    spider = getattr(node, "spider", None)
+    posted += [] if spider is None else [of_function(spider)]
     return (["merge"] if getattr(node, "merges", False) else []) + marks + posted
 
 

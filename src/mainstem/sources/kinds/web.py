@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -22,6 +23,7 @@ from mainstem.sources.extraction import Extraction, Request
 from mainstem.sources.http import AGENT, LOOK_TIMEOUT, TIMEOUT, Client, Origin, origin, validators
 from mainstem.sources.kind import SourceKind
 from mainstem.sources.secrets import expand_url, redact
+from mainstem.sources.spiders import spun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +33,8 @@ _PATIENCE = 60.0
 """Seconds for the selection of rows from a page."""
 _ROBOTS = 512_000
 """Bytes of robots.txt that are read, as RFC 9309 asks for."""
+SAMPLE = 100
+"""The number of rows that tell the columns of a spider."""
 ATTEMPTS = 4
 """The maximum number of requests for a page if the server is busy or unreachable."""
 BACKOFF = 0.3
@@ -48,10 +52,13 @@ class WebKind(SourceKind[Web]):
         return Extraction.replacing(_batches(request), arrow_schema(request.schema))
 
     def introspect(self, source: Web, root: Path, engine: Engine) -> Mapping[str, str]:
-        return dict.fromkeys(source.fields, "string")
+        if source.spider is None:
+            return dict.fromkeys(source.fields, "string")
+        first = islice(selected(source, str(source.origin)), SAMPLE)
+        return {name: "string" for row in first for name in row}
 
     def observe(self, source: Web, root: Path, cursor: str | None) -> str | None:
-        if source.next or source.follow:
+        if source.next or source.follow or source.spider:
             return None  # another page may change under the same first page
         quick = replace(source.limits, seconds=min(LOOK_TIMEOUT, source.limits.seconds))
         url = expand_url(source.url)
@@ -59,6 +66,7 @@ class WebKind(SourceKind[Web]):
 
     def identity(self, source: Web) -> Mapping[str, Any]:
         more = {name: getattr(source, name) for name in ("next", "follow") if getattr(source, name)}
+        more |= {"spider": _named(source.spider)} if source.spider else {}
         return {**{name: getattr(source, name) for name in ("url", "cursor", "rows", "fields")}, **more}
 
 
@@ -68,17 +76,19 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     from mainstem.sources.arrow import fit
 
     node: Web = request.node
-    rows = selected(node, request.where)
-    texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in node.fields}
+    rows = list(selected(node, request.where))
+    names = node.fields or dict.fromkeys([*request.schema, *(name for row in rows for name in row)])
+    texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
     yield fit(pa.RecordBatch.from_pydict(texts), request.shape, redact(node.url), loose=True)
 
 
-def selected(node: Web, where: str) -> list[dict[str, Any]]:
-    """Return the rows of a page. Raises `SourceUnreachable`, and `SourceError` for an HTTP error or without rows."""
+def selected(node: Web, where: str) -> Iterator[dict[str, Any]]:
+    """Return the rows of a source, page by page. Raises `SourceUnreachable`, and `SourceError` for an HTTP error or
+    without rows."""
     for library in ("parsel", "protego"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtra.named("web", library)
-    return list(_Crawl(node, where).rows())
+    return _Crawl(node, where).rows()
 
 
 class _Crawl:
@@ -131,6 +141,8 @@ class _Crawl:
         answer = self.client.get(url)
         if origin(answer.url, self.shown) != self.client.home:
             self._permitted(self.client.at(answer.url), answer.url)
+        if self.node.spider is not None:
+            return spun(self.node.spider, answer.url, _text(answer, self.shown), self.where)
         text, fields = _text(answer, self.shown), dict(self.node.fields)
         job = {"url": answer.url, "page": text, "rows": self.node.rows, "fields": fields, "links": self.links}
         return _run(job, self.shown)
@@ -199,7 +211,16 @@ def _unparsed(shown: str, got: str) -> SourceError:
     return SourceError("rows cannot be selected from the page", where=shown, got=got, hint="check the selectors")
 
 
+def _named(spider: Any) -> str:
+    return f"{spider.__module__}.{spider.__qualname__}"
+
+
 def _nothing(node: Web, elements: int, where: str) -> SourceError:
+    if node.spider is not None:
+        got = f"no row from {_named(node.spider)}"
+        return SourceError(
+            "the spider found nothing", where=where, got=got, hint="check whether the pages have changed"
+        )
     if elements:
         got = f"{elements} elements without any of the fields"
         return SourceError(
