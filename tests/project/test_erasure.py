@@ -153,6 +153,14 @@ def test_every_branch_release_and_file_loses_the_rows(project: Project, tmp_path
     assert project.erase("email", ERASED).rows == {}
 
 
+def test_what_is_remembered_of_web_pages_is_erased(project: Project, tmp_path: Path) -> None:
+    place = project.settings.root / ".mainstem" / "pages" / "abc"
+    place.mkdir(parents=True)
+    (place / "page.json").write_text(ERASED)
+    project.erase("email", ERASED)
+    assert not place.exists()
+
+
 def test_the_next_run_builds_again_what_was_computed_and_goes_on(project: Project, tmp_path: Path) -> None:
     project.erase("email", ERASED)
     write(tmp_path, 4)

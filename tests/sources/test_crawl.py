@@ -6,6 +6,7 @@ import mainstem as ms
 from mainstem.errors import DefinitionError, SourceError
 from mainstem.project.resolve import resolve
 from mainstem.sources.inspection import introspect
+from mainstem.sources.remembered import forget
 
 FIELDS = {"code": "td.code"}
 
@@ -37,6 +38,61 @@ def test_links_are_followed_within_the_origin_and_the_depth(bench, site, depth, 
     bench.collect(node, {"code": "string"})
     assert bench.column("code") == list(codes)
     assert "/e" not in site.asked and site.asked.count("/a") == 1
+
+
+def tagged(site, path, body, tag):
+    """Answer as a server that knows ETags. `site.sent` counts the bodies."""
+
+    def answer(query, sent):
+        if sent.get("If-None-Match") == tag:
+            return 304, {"ETag": tag}, b""
+        site.asked.append(f"{path} body")
+        return 200, {"ETag": tag}, body.encode()
+
+    site.call(path, answer)
+
+
+def test_an_unchanged_page_is_not_read_again(bench, site):
+    tagged(site, "/p1", listed("ab", '<a class="next" href="/p2">more</a>'), '"one"')
+    tagged(site, "/p2", listed("c"), '"one"')
+    node = ms.web(f"{site.url}/p1", rows="tr", fields=FIELDS, next="a.next")
+    assert bench.collect(node, {"code": "string"}).rows_in == 3
+    site.asked.clear()
+    assert bench.collect(node, {"code": "string"}).message == "nothing new"
+    assert site.asked == ["/robots.txt", "/p1", "/p2"]
+    tagged(site, "/p2", listed("cd"), '"two"')
+    bench.collect(node, {"code": "string"})
+    assert bench.column("code") == list("abcd")
+    assert site.asked[-2:] == ["/p2", "/p2 body"] and "/p1 body" not in site.asked
+    other = ms.web(f"{site.url}/p1", rows="tr", fields={"letter": "td.code"}, next="a.next")
+    bench.collect(other, {"letter": "string"})
+    assert bench.column("letter") == list("abcd"), "what another selection found does not count"
+
+
+def test_what_is_remembered_is_private_and_may_be_lost_or_damaged(bench, site):
+    tagged(site, "/p1", listed("ab"), '"one"')
+    node = ms.web(f"{site.url}/p1", rows="tr", fields=FIELDS)
+    bench.collect(node, {"code": "string"})
+    (file,) = (bench.root / ".mainstem" / "pages").rglob("*.json")
+    assert file.stat().st_mode & 0o077 == 0
+    for damage in (b"", b"{", b"[]", b'{"url": "elsewhere", "page": {}}', b"\xff\xfe"):
+        file.write_bytes(damage)
+        site.asked.clear()
+        assert bench.collect(node, {"code": "string"}).message == "nothing new"
+        assert "/p1 body" in site.asked
+    forget(bench.root)
+    assert not list((bench.root / ".mainstem").rglob("*.json"))
+    assert bench.collect(node, {"code": "string"}).message == "nothing new"
+
+
+def test_pages_that_are_no_more_asked_for_are_forgotten(bench, site):
+    tagged(site, "/p1", listed("a", '<a class="next" href="/p2">more</a>'), '"one"')
+    tagged(site, "/p2", listed("b"), '"one"')
+    node = ms.web(f"{site.url}/p1", rows="tr", fields=FIELDS, next="a.next")
+    bench.collect(node, {"code": "string"})
+    tagged(site, "/p1", listed("a"), '"two"')
+    bench.collect(node, {"code": "string"})
+    assert len(list((bench.root / ".mainstem" / "pages").rglob("*.json"))) == 1
 
 
 def reads(page):

@@ -37,6 +37,7 @@ from mainstem.planning.process import me
 from mainstem.ports import DataFile, ReplaceAll, Scan, Snapshot
 from mainstem.project.dropping import relations_of
 from mainstem.project.releases import MAIN, Releases
+from mainstem.sources.remembered import forget
 from mainstem.statistics.keeping import Counting
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Eraser:
         self._state.save(*(replace(version, erased_at=now()) for version in versions))
         self._forget_samples(touched)
         self._forget_overrides()
+        forget(self._branch.settings.root)
         logged = self._trim_logs()
         self._lake.settle()
         releases = tuple(r.id for r in self._releases if any(_place(s) in gone for s in r.tables.values()))

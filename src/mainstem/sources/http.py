@@ -83,6 +83,12 @@ class Client:
         other.home, other._headers, other._credentials = origin(url, self.shown), {}, Credentials()
         return other
 
+    def having(self, headers: Mapping[str, str]) -> Client:
+        """Return a client that sends more headers to its server, within the same time."""
+        other = copy(self)
+        other._headers = {**self._headers, **headers}
+        return other
+
     def get(self, url: str, method: str = "GET", body: bytes | None = None, kind: str = "") -> Answer:
         """Return the answer to a request, with a body of a media type. Raises `SourceUnreachable`, and `SourceError`
         for a status other than 2xx."""

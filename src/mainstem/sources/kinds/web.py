@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from mainstem.errors import MissingExtra, SourceError
+from mainstem.graph.fingerprint import canonical, digest, of_function
 from mainstem.nodes.web import Web
 from mainstem.ports import Engine
 from mainstem.sources.exchange import Answer
 from mainstem.sources.extraction import Extraction, Request
 from mainstem.sources.http import AGENT, LOOK_TIMEOUT, TIMEOUT, Client, Origin, origin, validators
 from mainstem.sources.kind import SourceKind
+from mainstem.sources.remembered import Remembered
 from mainstem.sources.secrets import expand_url, redact
 from mainstem.sources.spiders import spun
 
@@ -35,6 +37,8 @@ _ROBOTS = 512_000
 """Bytes of robots.txt that are read, as RFC 9309 asks for."""
 SAMPLE = 100
 """The number of rows that tell the columns of a spider."""
+UNCHANGED = 304
+"""The status of a page that is as it was when it was read before."""
 ATTEMPTS = 4
 """The maximum number of requests for a page if the server is busy or unreachable."""
 BACKOFF = 0.3
@@ -54,7 +58,7 @@ class WebKind(SourceKind[Web]):
     def introspect(self, source: Web, root: Path, engine: Engine) -> Mapping[str, str]:
         if source.spider is None:
             return dict.fromkeys(source.fields, "string")
-        first = islice(selected(source, str(source.origin)), SAMPLE)
+        first = islice(selected(source, str(source.origin), root), SAMPLE)
         return {name: "string" for row in first for name in row}
 
     def observe(self, source: Web, root: Path, cursor: str | None) -> str | None:
@@ -76,31 +80,34 @@ def _batches(request: Request) -> Iterator[pa.RecordBatch]:
     from mainstem.sources.arrow import fit
 
     node: Web = request.node
-    rows = list(selected(node, request.where))
+    rows = list(selected(node, request.where, request.root))
     names = node.fields or dict.fromkeys([*request.schema, *(name for row in rows for name in row)])
     texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
     yield fit(pa.RecordBatch.from_pydict(texts), request.shape, redact(node.url), loose=True)
 
 
-def selected(node: Web, where: str) -> Iterator[dict[str, Any]]:
+def selected(node: Web, where: str, root: Path) -> Iterator[dict[str, Any]]:
     """Return the rows of a source, page by page. Raises `SourceUnreachable`, and `SourceError` for an HTTP error or
     without rows."""
     for library in ("parsel", "protego"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtra.named("web", library)
-    return _Crawl(node, where).rows()
+    return _Crawl(node, where, root).rows()
 
 
 class _Crawl:
     """The pages of a source, each once: first those of a list, then those that they link to."""
 
-    def __init__(self, node: Web, where: str) -> None:
+    def __init__(self, node: Web, where: str, root: Path) -> None:
         self.node, self.shown = node, redact(node.url)
         self.where = f"{where}, {self.shown}"
         self.start = expand_url(node.url)
         patience: Any = {"timeout": TIMEOUT, "attempts": ATTEMPTS, "backoff": BACKOFF}
         self.client = Client(self.start, {}, node.limits, shown=self.shown, **patience)
         self.links = {n: s for n, s in (("next", node.next), ("follow", node.follow)) if s is not None}
+        spider: Any = node.spider
+        own = "" if spider is None else of_function(spider)
+        self._remembered = Remembered(root, digest(node.url, canonical([node.rows, node.fields, self.links]), own))
         self._rules: dict[Origin, Any] = {}
         self._elements = 0
 
@@ -123,6 +130,7 @@ class _Crawl:
                     waiting.append((link, far))
         if not found:
             raise _nothing(self.node, self._elements, self.where)
+        self._remembered.end()
 
     def _further(self, links: Mapping[str, list[str]], depth: int) -> Iterator[tuple[str, int]]:
         """Yield the links of a page within the origin and the depth."""
@@ -138,7 +146,15 @@ class _Crawl:
         delay = self._permitted(self.client, url)
         if not is_first and delay:
             time.sleep(min(delay, self.node.limits.seconds))
-        answer = self.client.get(url)
+        answer = self.client.having(self._remembered.conditions(url)).patiently(url)
+        known = self._remembered.page(url) if answer.status == UNCHANGED else None
+        if known is not None:
+            return known
+        found = self._selected(self.client.good(answer))
+        self._remembered.keep(url, answer, found)
+        return found
+
+    def _selected(self, answer: Answer) -> dict[str, Any]:
         if origin(answer.url, self.shown) != self.client.home:
             self._permitted(self.client.at(answer.url), answer.url)
         if self.node.spider is not None:
