@@ -1,4 +1,4 @@
-"""Runs of a project with a sink that are killed while they deliver: `python killing.py` forks a process for each."""
+"""Runs of a project that are killed while they collect or deliver: `python killing.py` forks a process for each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import mainstem as ms
+
 
 class Forks:
     """A process that has imported everything, and forks another for each run: to import takes longer than to run."""
@@ -23,15 +25,18 @@ class Forks:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def run(self, root: Path, to: str, seconds: float | None) -> float:
-        """Run the project at `root`, and kill the run these seconds after it began to deliver; None: let it end. Return
-        how long it delivered."""
-        self._send(json.dumps([str(root), to]))
+    def run(self, root: Path, text: str, seconds: float | None, step: str = "deliver out") -> float:
+        """Run the project at `root`, and kill the run these seconds after the step began; None: let it end. Return how
+        long the step, and what came after it, took.
+
+        `text` is an expression: of the target of the sink `out`, or of the source `rows` if that is collected.
+        """
+        self._send(json.dumps([str(root), text, step]))
         pid = int(self._line())
         line = ""
-        while line != "started deliver out":
+        while line != f"started {step}":
             line = self._line()
-            assert line != "end", "it never delivered"
+            assert line != "end", f"there was no step {step!r}"
         began = time.monotonic()
         if seconds is not None:
             time.sleep(seconds)
@@ -60,19 +65,44 @@ class Forks:
         self.process.wait(30)
 
 
+def source(root: str | Path, text: str) -> Any:
+    """Open a project with the source `rows`, which an expression declares."""
+    from mainstem import settings
+    from mainstem.project.project import Project
+
+    return Project(settings.load(Path(root)), {"rows": eval(text, NAMES)})
+
+
+def tickets(file: str) -> Any:
+    """Return a resource of dlt: the rows of a JSON file from the last id on."""
+    import dlt
+
+    @dlt.resource(name="tickets", primary_key="id")
+    def rows(id: Any = dlt.sources.incremental("id", initial_value=-1)) -> Any:  # noqa: B008 - as dlt has it
+        yield [row for row in json.loads(Path(file).read_text()) if row["id"] >= id.last_value]
+
+    return rows
+
+
+NAMES = {"ms": ms, "tickets": tickets}
+"""What the expressions name."""
+
+
 def _serve() -> None:
-    import mainstem as ms
-    import mainstem.project.project
-    import mainstem.sources.sinks.deliver
+
     from sinking import Shop
 
     for each in ("duckdb", "ibis.backends.duckdb", "psycopg", "pymysql", "confluent_kafka", "adbc_driver_postgresql"):
         __import__(each)
+    for each in ("dlt", "mainstem.sources.collect", "mainstem.sources.sinks.deliver", "mainstem.project.project"):
+        __import__(each)
     for line in iter(sys.stdin.readline, ""):
-        root, to = json.loads(line)
+        root, text, step = json.loads(line)
         if (pid := os.fork()) == 0:
             try:
-                with Shop(Path(root), eval(to, {"ms": ms})).opened() as project:
+                with (
+                    Shop(Path(root), eval(text, NAMES)).opened() if "deliver" in step else source(root, text) as project
+                ):
                     project.run(report=lambda event: _say(f"{event.kind} {event.step.key}"))
             except BaseException:
                 traceback.print_exc()
