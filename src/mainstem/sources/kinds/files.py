@@ -39,7 +39,8 @@ class FilesKind(SourceKind[Files]):
         if not found:
             raise place.nothing()
         format = format_of(source)
-        mixed = (path for path in found if (file := _text(source, place, path)) and facts(file, lines=True).mixed)
+        texts = ((path, file) for path in found if (file := _text(source, place, path)))
+        mixed = (path for path, file in texts if facts(file, lines=True, hashed=False).mixed)
         stage = Stage(place, source, format, frozenset(mixed))
         plain = tuple(str(place.local(path)) for path in found if not stage.is_needed(path))
         staged = next(chunks([p for p in found if stage.is_needed(p)], lambda path: found[path][0]), ())
