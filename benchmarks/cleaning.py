@@ -19,11 +19,12 @@ from typing import Any
 import duckdb
 import ibis
 
+import mainstem as ms
 from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
-from mainstem.nodes import clean, sources, tables
+from mainstem.nodes import clean, tables
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
@@ -122,7 +123,7 @@ class House:
             files = session.write(ibis.table(SCHEMA, name="rows"), target)
         self.stored = self.lake.commit("raw", target, files, base=None, run="seed", change=ReplaceAll())
         self.file = Path(files[0].path)
-        source = sources.files("raw.csv", key="id", schema=SCHEMA, known="always")
+        source = ms.files("raw.csv", key="id", schema=SCHEMA, known="always")
         node = tables.table(lambda raw: raw, name="cleaned", clean=VERBS)
         resolved = resolve({"raw": source, "cleaned": node}, {})
         self.graph = Graph(resolved.definitions, Dag({"raw": (), "cleaned": ("raw",)}))

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import mainstem as ms
 from _turns import Turn, lines, take_turns
 from mainstem.engines.duckdb import DuckdbEngine
-from mainstem.nodes import sources
 from mainstem.nodes.records import RunRecord
 from mainstem.nodes.statistics import Sample, Statistics, statistics_id
 from mainstem.ports import Snapshot
@@ -70,7 +70,7 @@ def main() -> None:
         lay_out(root)
         with (root / "flights.csv").open() as everything, (few / "flights.csv").open("w") as beginning:
             beginning.writelines(islice(everything, 30_001))
-        schema = introspect(sources.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())
+        schema = introspect(ms.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())
         for place, rows in ((root, 336_776), (few, 30_000)):
             for step in ("collect", "build"):
                 sides = {

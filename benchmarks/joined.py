@@ -15,11 +15,12 @@ from typing import Any
 
 import duckdb
 
+import mainstem as ms
 from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
-from mainstem.nodes import sources, tables
+from mainstem.nodes import tables
 from mainstem.nodes.base import Origin
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release
@@ -53,7 +54,7 @@ class House:
         self.engine = DuckdbEngine(memory, temp_directory=root, directories=[root])
         self.lake = IcebergLake(root / "lake")
         self.stored = {name: self._seed(name, rows) for name in SCHEMAS}
-        nodes: Any = {name: sources.files(f"{name}.parquet", schema=SCHEMAS[name]) for name in SCHEMAS}
+        nodes: Any = {name: ms.files(f"{name}.parquet", schema=SCHEMAS[name]) for name in SCHEMAS}
         nodes["monthly"] = tables.sql("monthly", QUERY, origin=Origin("monthly.sql", 1))
         resolved = resolve(nodes, {})
         needs = {"sales": (), "customers": (), "monthly": ("sales", "customers")}

@@ -19,11 +19,12 @@ from pathlib import Path
 import duckdb
 import ibis
 
+import mainstem as ms
 from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.graph.dag import Dag
 from mainstem.lake.iceberg import IcebergLake
-from mainstem.nodes import checks, sources, tables
+from mainstem.nodes import checks, tables
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.records import Release
 from mainstem.planning.execution import Context
@@ -78,7 +79,7 @@ class House:
         self.lake = IcebergLake(root / "house" / "lake")
         self.state = SqlState(f"sqlite:///{root / 'house' / 'state.db'}")
         read = ibis.table(schema, name="flights")
-        source = sources.files("flights.csv", options={"nullstr": "NA"}, checks=() if built else CHECKS)
+        source = ms.files("flights.csv", options={"nullstr": "NA"}, checks=() if built else CHECKS)
         definitions = {"flights": Definition("flights", source, (), "f", "f", schema, None, read)}
         steps = [Step("collect", "flights", "benchmark")]
         if built:
@@ -103,7 +104,7 @@ class House:
 
 def measure(root: Path, repeat: int) -> Taken:
     """Seconds of each variant."""
-    schema = introspect(sources.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())
+    schema = introspect(ms.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())
 
     def ours(built: bool) -> Turn:
         def turn() -> list[float]:
