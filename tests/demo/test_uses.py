@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,7 @@ class Project:
             try:
                 while f":{port}" not in log.read_text():
                     assert server.poll() is None, log.read_text()
+                    time.sleep(0.1)
                 yield f"http://127.0.0.1:{port}"
             finally:
                 server.terminate()

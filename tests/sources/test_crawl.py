@@ -75,7 +75,7 @@ def test_what_is_remembered_is_private_and_may_be_lost_or_damaged(bench, site):
     bench.collect(node, {"code": "string"})
     (file,) = (bench.root / ".mainstem" / "pages").rglob("*.json")
     assert file.stat().st_mode & 0o077 == 0
-    for damage in (b"", b"{", b"[]", b'{"url": "elsewhere", "page": {}}', b"\xff\xfe"):
+    for damage in (b"", b"{", b"[]", b'{"etag": 5, "page": []}', b"\xff\xfe"):
         file.write_bytes(damage)
         site.asked.clear()
         assert bench.collect(node, {"code": "string"}).message == "nothing new"
@@ -83,6 +83,19 @@ def test_what_is_remembered_is_private_and_may_be_lost_or_damaged(bench, site):
     forget(bench.root)
     assert not list((bench.root / ".mainstem").rglob("*.json"))
     assert bench.collect(node, {"code": "string"}).message == "nothing new"
+
+
+def test_a_secret_of_the_url_is_not_remembered(bench, site, monkeypatch):
+    monkeypatch.setenv("SITE_TOKEN", "s3cret-of-the-site")
+    tagged(site, "/p1", listed("ab"), '"one"')
+    node = ms.web(f"{site.url}/p1?token=${{env:SITE_TOKEN}}", rows="tr", fields=FIELDS, next="a.next")
+    bench.collect(node, {"code": "string"})
+    assert any("s3cret-of-the-site" in asked for asked in site.asked)
+    (file,) = (bench.root / ".mainstem" / "pages").rglob("*.json")
+    assert "s3cret" not in file.read_text() and "s3cret" not in str(file)
+    site.asked.clear()
+    assert bench.collect(node, {"code": "string"}).message == "nothing new"
+    assert "/p1 body" not in site.asked
 
 
 def test_pages_that_are_no_more_asked_for_are_forgotten(bench, site):
@@ -145,7 +158,7 @@ def counts(page):
     ("spider", "told", "got"),
     [
         (raises, "the spider 'raises' failed", "ValueError: no such table"),
-        (counts, "the spider gave what is no row", "{'code': 5}"),
+        (counts, "the spider yielded an object that is not a row", "{'code': 5}"),
         (lambda page: iter(()), "the spider found nothing", "no row from"),
     ],
 )

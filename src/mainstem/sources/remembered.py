@@ -10,11 +10,11 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mainstem import private
-from mainstem.graph.fingerprint import digest
 from mainstem.sources.exchange import Answer
 
 PLACE = Path(".mainstem/pages")
@@ -45,7 +45,14 @@ class Remembered:
         return None if found is None else dict(found["page"])
 
     def keep(self, url: str, answer: Answer, page: Mapping[str, Any]) -> None:
-        """Remember what was selected from a page, if the server gives it an ETag or a time of change."""
+        """Remember what was selected from a page, if the server gives it an ETag or a time of change.
+
+        A page that cannot be written, such as to a full disk, is read again by the next run.
+        """
+        with suppress(OSError):
+            self._write(url, answer, page)
+
+    def _write(self, url: str, answer: Answer, page: Mapping[str, Any]) -> None:
         known = {"etag": answer.headers.get("ETag"), "modified": answer.headers.get("Last-Modified")}
         file = self._file(url)
         if not any(known.values()):
@@ -54,7 +61,7 @@ class Remembered:
         private.directory(self._directory)
         before = file.with_suffix(f".{os.getpid()}")
         private.file(before)
-        before.write_text(json.dumps({"url": url, **known, "page": page}))
+        before.write_text(json.dumps({**known, "page": page}))
         before.replace(file)
 
     def end(self) -> None:
@@ -66,11 +73,11 @@ class Remembered:
     def _found(self, url: str) -> dict[str, Any] | None:
         with suppress(OSError, ValueError):
             found = json.loads(self._file(url).read_text())
-            if isinstance(found, dict) and found.get("url") == url and isinstance(found.get("page"), dict):
+            if isinstance(found, dict) and isinstance(found.get("page"), dict):
                 return found
         return None
 
     def _file(self, url: str) -> Path:
-        name = f"{digest(url)}.json"
+        name = f"{sha256(url.encode()).hexdigest()}.json"  # a URL may have a secret
         self._seen.add(name)
         return self._directory / name

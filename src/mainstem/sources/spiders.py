@@ -63,4 +63,6 @@ def _row(found: Any, where: str) -> dict[str, Any]:
     ):
         return dict(found)
     expected = "a mapping from columns to texts or None, or the text of a link"
-    raise SourceError("the spider gave what is no row", where=where, got=shown(found), expected=expected)
+    raise SourceError(
+        "the spider yielded an object that is not a row", where=where, got=shown(found), expected=expected
+    )

@@ -93,7 +93,7 @@ def _profile_of(settings: Settings) -> Mapping[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text of a declaration, and of what it refers to."""
+    """Yield every string in a declaration, and in the declarations that it refers to."""
     match value:
         case str():
             yield value

@@ -133,7 +133,7 @@ class Bank:
                 writer.writerows(_exported(payment, now) for payment in some)
 
     def live(self, begin: datetime = LIVE, end: datetime = END) -> list[dict[str, Any]]:
-        """Return the payments of a time as they are made: nobody knows yet which of them are frauds."""
+        """Return the payments of a period as they arrive, without `reported_at`."""
         found = [payment for payment in self.payments if begin <= payment["paid_at"] < end]
         return [{n: _text(v) for n, v in payment.items() if n != "reported_at"} for payment in found]
 
