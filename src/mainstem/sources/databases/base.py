@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import ibis.expr.datatypes as dt
 
-from mainstem.errors import MissingExtra, SourceError, SourceUnreachable
+from mainstem.errors import MainstemError, MissingExtra, SourceError, SourceUnreachable
 from mainstem.nodes.databases import Database
 from mainstem.sources.secrets import redact
 
@@ -176,10 +176,18 @@ def refused(node: Database, said: str, sql: str) -> SourceError:
     )
 
 
+E = TypeVar("E", bound=MainstemError)
+
+
 def shut_out(node: Database, said: str) -> SourceUnreachable:
-    """Return the error for a database that cannot be reached, or refuses the login."""
+    """Return the error for a source that cannot be reached, or refuses the login."""
+    return no_entry(SourceUnreachable, node, said)
+
+
+def no_entry(kind: type[E], node: Database, said: str) -> E:
+    """Return an error of this kind for a database that cannot be reached, or refuses the login."""
     credentials = any(word in said.lower() for word in ("password", "authentication", "access denied"))
-    return SourceUnreachable(
+    return kind(
         "the database refuses the login" if credentials else "the database cannot be reached",
         where=redact(node.url),
         got=redact(said, node.url),
