@@ -135,6 +135,38 @@ def test_without_a_server_runs_take_the_topic_of_a_stream(project: ms.Project, b
     assert aside.rows == 1
 
 
+def test_dead_letters_that_are_events_now_come_in_again_once(
+    project: ms.Project, broker: Any, topic: str, tmp_path: Path
+) -> None:
+    project.run()
+    soon = datetime.now(UTC) + timedelta(minutes=40)
+    early = json.dumps({"id": 4, "card": "c0", "amount": 10.0, "at": soon.isoformat()})
+    broker.send(topic, payment(0), early, b"no json")
+    project.run()
+    assert project.show("payments", quarantine=True).rows == 2  # type: ignore[union-attr]
+    module, settings = tmp_path / "shop.py", tmp_path / "mainstem.toml"
+    settings.write_text(settings.read_text() + '[serve]\nahead = "1h"\n')
+    text = module.read_text()
+    module.write_text(text.replace("from_=topic)", "from_=topic, checks=[ms.row_count(9)])"))
+    with ms.load(tmp_path) as failing, pytest.raises(RunFailed):
+        failing.reingest("payments")
+    module.write_text(text)
+    with ms.load(tmp_path) as again:
+        record = again.reingest("payments")
+        assert [(step.node, step.status) for step in record.steps][0] == ("payments", "done")
+        assert sorted(again.table("payments").to_pyarrow()["id"].to_pylist()) == [0, 4]
+        assert again.adapters.store.end("events/payments") == 2
+        aside: Any = again.show("payments", quarantine=True)
+        assert [json.loads(row["row"])["value"] for row in aside.sample] == ["no json"]
+        broker.send(topic, b"no json either")
+        again.run()
+        assert again.show("payments", quarantine=True).rows == 2  # type: ignore[union-attr]
+        again.reingest("payments")
+        assert again.adapters.store.end("events/payments") == 2
+        assert again.show("payments", quarantine=True).rows == 2  # type: ignore[union-attr]
+        assert not again.plan().steps
+
+
 def test_a_dead_letter_is_erased_with_its_key(project: ms.Project, tmp_path: Path, broker: Any, topic: str) -> None:
     project.run()
     bad = [f'{{"card": "{card}", "id": broken'.encode() for card in ("c0", "c1")]

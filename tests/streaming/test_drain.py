@@ -179,6 +179,60 @@ def test_entries_that_are_no_rows_are_set_aside_and_the_drain_goes_on(world: Any
     assert world.release.tables["departures"].cursor == "6" and len(world.rows("unreadable.departures")) == 3
 
 
+def reingest(world: Any) -> Any:
+    outcome = Drain(world.store, reingest=frozenset({"departures"}))(STREAM, world.context())
+    world.publish(tables=outcome.tables)
+    return outcome
+
+
+def test_rows_that_a_check_set_aside_come_in_again_when_it_allows_them(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(between("dep_delay", -60, 600, severity="quarantine"),))
+    send(world, worlds, 0)
+    send(world, worlds, 1, dep_delay=700.0)
+    send(world, worlds, 2, dep_delay=90_000.0)
+    world.run(STREAM)
+    redefined(world, checks=(between("dep_delay", -60, 900, severity="quarantine"),))
+    outcome = reingest(world)
+    assert (outcome.rows_in, outcome.published, outcome.quarantined) == (2, 1, 1)
+    assert stored(world) == [(0, "E0"), (1, "E1")]
+    assert [row["flight_id"] for row in world.rows("quarantine.departures")] == ["E2"]
+    assert reingest(world).published == 0 and world.release.tables["departures"].cursor == "3"
+
+
+def test_a_row_that_lost_a_value_stays_aside(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    good = worlds.departure(9) | {"departed_at": 400_000_000_000_000_000}
+    with world.store.transaction() as writer:
+        writer.append("events/departures", [encode(Event(micros_of(worlds.NOON), good))])
+    world.run(STREAM)
+    reingest(world)
+    assert stored(world) == [(0, "E0")] and len(world.rows("quarantine.departures")) == 1
+
+
+def test_log_entries_come_in_again_when_the_schema_fits_them(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    good = worlds.departure(9) | {"departed_at": micros_of(worlds.NOON), "dep_delay": "much"}
+    with world.store.transaction() as writer:
+        writer.append("events/departures", [encode(Event(micros_of(worlds.NOON), good)), b"\xc1 no msgpack"])
+    world.run(STREAM)
+    assert reingest(world).published == 0 and len(world.rows("unreadable.departures")) == 2
+    redefined(world, stored={**world.graph["departures"].schema, "dep_delay": "string"})
+    assert reingest(world).published == 1
+    assert sorted((row["_seq"], row["dep_delay"]) for row in world.rows("departures"))[1] == (1, "much")
+    assert [row["_seq"] for row in world.rows("unreadable.departures")] == [2]
+
+
+def test_rows_set_aside_outlive_a_change_of_the_schema(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(between("dep_delay", -60, 600, severity="quarantine"),))
+    send(world, worlds, 0)
+    send(world, worlds, 1, dep_delay=90_000.0)
+    world.run(STREAM)
+    redefined(world, stored={**world.graph["departures"].schema, "gate": "string"})
+    send(world, worlds, 2, gate="A1")
+    world.run(STREAM)
+    assert [(row["flight_id"], row["gate"]) for row in world.rows("quarantine.departures")] == [("E1", None)]
+
+
 def test_a_check_of_severity_error_publishes_nothing(world: Any, worlds: Any) -> None:
     redefined(world, checks=(not_null("origin"),))
     send(world, worlds, 0, origin=None)

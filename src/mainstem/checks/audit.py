@@ -107,7 +107,8 @@ def keep_aside(
 ) -> dict[str, Snapshot]:
     """Commit the rows set aside, beside those already there except for the data files whose names are `replaced`.
 
-    Returns an empty mapping where nothing changes.
+    Rows from before a change of the schema are written again, with null in columns that are new. Returns an empty
+    mapping where nothing changes.
     """
     relation = QUARANTINE + name
     base = context.release.tables.get(relation)
@@ -115,12 +116,26 @@ def keep_aside(
         return {}
     target = aside_of(context, name)
     everything = replaced == "all" or base is None or base.fields != target.fields
+    if replaced != "all" and base is not None and base.fields != target.fields:
+        files = (*files, *_moved(context, base, replaced, target))
     held = [] if base is None else context.lake.scan(base).files
     gone = list(held) if everything else [path for path in held if Path(path).name in replaced]
     if not files and not gone:
         return {}
     change = ReplaceAll() if everything else ReplaceFiles(tuple(gone))
     return {relation: context.lake.commit(relation, target, files, base=base, run=context.run, change=change)}
+
+
+def _moved(context: Context, base: Snapshot, replaced: frozenset[str], target: Target) -> tuple[DataFile, ...]:
+    """Write the rows of a snapshot that are not `replaced` in the columns of another schema."""
+    scan = context.scan(base)
+    left = tuple(path for path in scan.files if Path(path).name not in replaced)
+    if not left:
+        return ()
+    old = ibis.table({field.name: field.type for field in base.fields}, name=base.table)
+    values = {f.name: old[f.name].cast(f.type) if f.name in old.columns else ibis.null(f.type) for f in target.fields}
+    with context.engine.session({base.table: replace(scan, files=left)}) as session:
+        return session.write(old.select(**values), target)
 
 
 def aside_of(context: Context, name: str) -> Target:

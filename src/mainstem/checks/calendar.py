@@ -15,6 +15,9 @@ from mainstem.nodes.checks import Calendar
 from mainstem.nodes.instants import EPOCH, is_in_calendar
 from mainstem.ports import DataFile
 
+IN_CALENDAR = "in_calendar("
+"""The beginning of the label of this check."""
+
 _DAYS = (date.min - EPOCH.date()).days, (date.max - EPOCH.date()).days
 """The first and the last day of the calendar, from 1970-01-01 on."""
 

@@ -6,15 +6,16 @@ from mainstem.checks.audit import QUARANTINE
 from mainstem.errors import NotFound, UnknownName
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.records import Release
-from mainstem.nodes.sources import Source, Stream
+from mainstem.nodes.sources import Source
+from mainstem.project.aside import UNREADABLE
 
 
 def refuse_reingest(graph: Graph, release: Release, name: str) -> None:
-    """Raise `UnknownName` for a node that is not a collected source, and `NotFound` if none of its rows is set
+    """Raise `UnknownName` for a node that is no source, and `NotFound` if none of its rows is set
     aside."""
-    collected = [each for each, node in graph.of(Source).items() if not isinstance(node, Stream)]
-    if name not in collected:
-        raise UnknownName.among("source", name, collected)
-    aside = release.tables.get(QUARANTINE + name)
-    if aside is None or not aside.rows:
+    sources = list(graph.of(Source))
+    if name not in sources:
+        raise UnknownName.among("source", name, sources)
+    aside = (release.tables.get(prefix + name) for prefix in (QUARANTINE, UNREADABLE))
+    if not any(each is not None and each.rows for each in aside):
         raise NotFound(f"no row of {name!r} is set aside", hint=f"mainstem show {name}")

@@ -175,7 +175,7 @@ class Adapters:
         of_nodes = {word: executor for kind in KINDS for word, executor in kind.executors.items()}
         return of_nodes | {
             "collect": _late("mainstem.sources.collect:Collect", lambda: (root, reingest, refresh, between)),
-            "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store, self._taking())),
+            "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store, self._taking(), reingest)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root, root / SEARCHES)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,7 +18,7 @@ import ibis
 import msgspec
 import pyarrow as pa
 
-from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.audit import aside_of, judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
 from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
@@ -40,8 +40,10 @@ from mainstem.ports import DataFile, Snapshot, Store, Target
 from mainstem.sources.inspection import settled
 from mainstem.sources.kafka.positions import Positions
 from mainstem.statistics.keeping import Counting
+from mainstem.streaming.ingest import AHEAD
 from mainstem.streaming.outcomes import outcome_schema
 from mainstem.streaming.predictions import BEFORE, prediction_schema
+from mainstem.streaming.reingesting import Again, Doubtful, again, doubtful
 from mainstem.streaming.taking import Taking
 from mainstem.streaming.unreadable import PREFIX, Unreadable, dead_letters, keep
 
@@ -53,15 +55,19 @@ BATCH = 50_000
 TOPIC = "mainstem.topic"
 """The snapshot property with the topic that a stream is fed from, and how far its messages are in the lake."""
 
+NO_ROW = (SchemaError, msgspec.DecodeError, OverflowError, ValueError)
+"""What is raised for an entry that is no row."""
+
 Columns = Callable[[int, bytes], Mapping[str, Any]]
 
 
 class Drain:
     """The executor of `drain` steps: a stream's events, or an endpoint's predictions, outcomes and shadows."""
 
-    def __init__(self, log: Store, taking: Taking | None = None) -> None:
-        """With `taking`, topics that feed streams are taken first."""
-        self.log, self.taking = log, taking
+    def __init__(self, log: Store, taking: Taking | None = None, reingest: frozenset[str] = frozenset()) -> None:
+        """With `taking`, topics that feed streams are taken first. What was set aside of the streams `reingest` comes
+        in again."""
+        self.log, self.taking, self.reingest = log, taking, reingest
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Commit the entries of the log that are not in the lake yet. Raises `StorageError`.
@@ -100,19 +106,25 @@ class Drain:
         schema = context.graph[name].schema or {}
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
         lost = self._take(draft, name, node, context)
+        retaken = self._again(draft, name, context) if name in self.reingest else Again()
+        doubts = doubtful(context, name) if name in self.reingest else None
         subject = subject_of(context, name, _checks(node))
-        good, aside, results = set_aside(context, subject, draft.write(), draft.target)
+        written = (*draft.write(retaken.entries), *draft.taken_back(doubts))
+        good, aside, results = set_aside(context, subject, written, draft.target)
+        aside = (*aside, *_still_broken(context, name, doubts))
         counting = Counting(context, draft.target, good, base=draft.kept)
         snapshot = draft.commit(good)
         counted = counting.of(snapshot)
         judged = (*judge(context, subject, snapshot), *unusual(context, subject, counted))
         results = ordered(subject.checks, results, judged)
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
-        apart = keep_aside(context, name, aside, replaced="all" if draft.base is None else frozenset())
+        anew = draft.base is None or doubts is not None
+        apart = keep_aside(context, name, aside, replaced="all" if anew else frozenset())
         letters = dead_letters(context, name, self.log)
         quarantined = sum(file.rows for file in aside) + len(draft.unreadable)
+        unread = keep(context, name, [*draft.unreadable, *letters.found], letters.end, retaken.left)
         return StepResult(
-            tables={name: snapshot, **apart, **keep(context, name, [*draft.unreadable, *letters.found], letters.end)},
+            tables={name: snapshot, **apart, **unread},
             cutovers=_cutover(name, node, context),
             rows_in=draft.rows + len(letters.found),
             published=draft.rows - quarantined,
@@ -121,6 +133,10 @@ class Drain:
             message="; ".join(filter(None, (lost, draft.message, letters.message))),
             records=(counted,),
         )
+
+    def _again(self, draft: _Draft, name: str, context: Context) -> Again:
+        ahead = AHEAD if self.taking is None else self.taking.ahead
+        return again(context, name, self.log, ahead, draft.refused)
 
     def _take(self, draft: _Draft, name: str, node: Stream, context: Context) -> str:
         """Take what is new in the topic that feeds a stream. Return a text about messages that are lost."""
@@ -163,17 +179,46 @@ class _Draft:
         if self.base is not None and self.base.id == self._released:
             self.log.trim(self.name, self.start)
 
-    def write(self) -> tuple[DataFile, ...]:
-        """Write the new rows as files. If the schema changed, the base's rows are written too."""
+    def write(self, again: Sequence[tuple[int, bytes]] = ()) -> tuple[DataFile, ...]:
+        """Write the new rows as files, and entries of the log that come in `again`. If the schema changed, the base's
+        rows are written too."""
         files = self._moved()
+        for start in range(0, len(again), BATCH):
+            files += self._written(self._arrow(again[start : start + BATCH]))
         entries = self.log.entries(self.name, self.start)
         while batch := list(islice(entries, BATCH)):
-            with self.context.engine.session({"incoming": self._readable(batch)}) as session:
-                files += session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
+            good, bad = self._readable(batch)
+            self.unreadable += bad
+            self.rows += len(bad)
+            files += self._written(good)
             self.end = batch[-1][0] + 1
-            self.rows += len(batch)
-            self.context.report(f"{self.rows:,} rows")
         return files
+
+    def _written(self, rows: pa.Table) -> tuple[DataFile, ...]:
+        with self.context.engine.session({"incoming": rows}) as session:
+            files = session.write(ibis.table(dict(self.schema), name="incoming"), self.target)
+        self.rows += rows.num_rows
+        self.context.report(f"{self.rows:,} rows")
+        return files
+
+    def taken_back(self, doubts: Doubtful | None) -> tuple[DataFile, ...]:
+        """Write the rows that checks set aside, with null in columns that the schema has got since."""
+        if doubts is None:
+            return ()
+        rows = doubts.whole
+        values = {c: rows[c].cast(t) if c in rows.columns else ibis.null(t) for c, t in self.schema.items()}
+        with self.context.engine.session(doubts.relations) as session:
+            files = session.write(rows.select(**values), self.target)
+        self.rows += sum(file.rows for file in files)
+        return files
+
+    def refused(self, entry: tuple[int, bytes]) -> str | None:
+        """Return why an entry of the log is no row; None if it is one."""
+        try:
+            self._arrow([entry])
+        except NO_ROW as reason:
+            return str(getattr(reason, "got", None) or reason)
+        return None
 
     def commit(self, files: tuple[DataFile, ...]) -> Snapshot:
         return self.context.lake.commit(
@@ -253,28 +298,21 @@ class _Draft:
         said = f"{len(self.unreadable):,} log {'entries are no rows' if many else 'entry is no row'}"
         return f"{said}: {PREFIX}{self.table} has {'them' if many else 'it'}, with the reason"
 
-    def _readable(self, batch: list[tuple[int, bytes]]) -> pa.Table:
-        """Return the rows of a batch. Entries that are none are set aside, unless all of them are none.
+    def _readable(self, batch: list[tuple[int, bytes]]) -> tuple[pa.Table, list[Unreadable]]:
+        """Return the rows of a batch, and its entries that are none.
 
-        Raises `SchemaError` then: the schema has changed.
+        Raises `SchemaError` if all of them are none: the schema has changed.
         """
         try:
-            return self._arrow(batch)
-        except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as problem:
-            good, bad = list[tuple[int, bytes]](), list[Unreadable]()
-            for entry in batch:
-                try:
-                    self._arrow([entry])
-                except (SchemaError, msgspec.DecodeError, OverflowError, ValueError) as reason:
-                    bad.append(Unreadable(*entry, str(getattr(reason, "got", None) or reason)))
-                else:
-                    good.append(entry)
+            return self._arrow(batch), []
+        except NO_ROW as problem:
+            told = [(entry, self.refused(entry)) for entry in batch]
+            good = [entry for entry, reason in told if reason is None]
             if not good and isinstance(problem, SchemaError):
                 raise
-            self.unreadable += bad
-            return self._arrow(good)
+            return self._arrow(good), [Unreadable(*entry, reason) for entry, reason in told if reason is not None]
 
-    def _arrow(self, batch: list[tuple[int, bytes]]) -> pa.Table:
+    def _arrow(self, batch: Sequence[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()
         rows = [self.columns(offset, payload) for offset, payload in batch]
         for partition, offset in filter(None, (row.get(SOURCE) for row in rows)):
@@ -305,6 +343,16 @@ class _Draft:
         }
         with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
             return session.write(old.select(**values), self.target)
+
+
+def _still_broken(context: Context, name: str, doubts: Doubtful | None) -> tuple[DataFile, ...]:
+    """Write the rows that stay set aside, since a value of theirs is lost."""
+    if doubts is None:
+        return ()
+    place, rows = aside_of(context, name), doubts.broken
+    values = {f.name: rows[f.name].cast(f.type) if f.name in rows.columns else ibis.null(f.type) for f in place.fields}
+    with context.engine.session(doubts.relations) as session:
+        return session.write(rows.select(**values), place)
 
 
 def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:

@@ -35,6 +35,10 @@ SCHEMA = {
 letter where it came from, and the message in JSON instead of its bytes."""
 
 
+CHANGE = "mainstem.change"
+"""The snapshot property with the number of changes before it, and its own."""
+
+
 class Unreadable(NamedTuple):
     """A log entry that cannot be written as a row, and why."""
 
@@ -79,10 +83,15 @@ def dead_letters(context: Context, stream: str, log: EventLog) -> Letters:
 
 
 def keep(
-    context: Context, relation: str, found: Sequence[Unreadable], cursor: int | None = None
+    context: Context,
+    relation: str,
+    found: Sequence[Unreadable],
+    cursor: int | None = None,
+    left: pa.Table | None = None,
 ) -> dict[str, Snapshot]:
-    """Commit entries beside those of earlier runs. Return an empty mapping without entries."""
-    if not found:
+    """Commit entries beside those of earlier runs, or beside those of them that are `left`. Return an empty mapping
+    where nothing changes."""
+    if not found and left is None:
         return {}
     name, moment = PREFIX + relation, now()
     target, base = context.lake.target(name, SCHEMA), _newest(context, name)
@@ -95,24 +104,40 @@ def keep(
         ORIGIN: [each.origin for each in found],
         RAW: [each.payload.decode() if each.origin else None for each in found],
     }
-    schema = ibis.schema(SCHEMA).to_pyarrow()
-    with context.engine.session({"unreadable": pa.table(rows, schema=schema)}) as session:
-        files = session.write(ibis.table(SCHEMA, name="unreadable"), target)
-    change: Change = Append()
-    if base is not None and base.fields != target.fields:
+    new = pa.table(rows, schema=ibis.schema(SCHEMA).to_pyarrow())
+    new = new if left is None else pa.concat_tables([left, new])
+    files: tuple[DataFile, ...] = ()
+    if new.num_rows:
+        with context.engine.session({"unreadable": new}) as session:
+            files = session.write(ibis.table(SCHEMA, name="unreadable"), target)
+    change: Change = Append() if left is None else ReplaceAll()
+    if base is not None and base.fields != target.fields and left is None:
         files, change = (*files, *_moved(context, base, target)), ReplaceAll()
-    reached = None if cursor is None else str(cursor)
-    kept = context.lake.commit(name, target, files, base=base, run=context.run, change=change, cursor=reached)
+    reached = base.cursor if cursor is None and base is not None else cursor
+    kept = context.lake.commit(
+        name,
+        target,
+        files,
+        base=base,
+        run=context.run,
+        change=change,
+        cursor=None if reached is None else str(reached),
+        properties={CHANGE: str(_number(base) + 1)},
+    )
     return {name: kept}
+
+
+def _number(snapshot: Snapshot | None) -> int:
+    return int(snapshot.properties.get(CHANGE, 0)) if snapshot else 0
 
 
 def _newest(context: Context, name: str) -> Snapshot | None:
     """Return the snapshot that reaches furthest: a rollback does not bring entries back to the log, and an erasure
-    leaves a snapshot with fewer."""
+    leaves a snapshot with fewer rows, as taking in again does."""
     releases = [context.release, *context.state.find(Release, branch=context.branch)]
     every = {release.tables[name].id: release.tables[name] for release in releases if name in release.tables}
     held = [snapshot for snapshot in every.values() if _is_there(context, snapshot)]
-    return max(held, key=lambda snapshot: (int(snapshot.cursor or 0), snapshot.rows), default=None)
+    return max(held, key=lambda each: (int(each.cursor or 0), _number(each), each.rows), default=None)
 
 
 def _is_there(context: Context, snapshot: Snapshot) -> bool:

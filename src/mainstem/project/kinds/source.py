@@ -106,7 +106,7 @@ class CollectedKind(AnySource[Source]):
 
     def due(self, name: str, node: Source, outlook: Outlook) -> Iterable[Due]:
         reason = outlook.unmade(name, "never collected") or _sampled(name, outlook)
-        reason = reason or _reingested(name, outlook) or observed(name, outlook)
+        reason = reason or reingested(name, outlook) or observed(name, outlook)
         return due("collect", reason, "data")
 
 
@@ -117,7 +117,8 @@ def _sampled(name: str, outlook: Outlook) -> Reason | None:
     return Reason(f"a sample: {wanted}" if wanted else "all rows again, not a sample")
 
 
-def _reingested(name: str, outlook: Outlook) -> Reason | None:
+def reingested(name: str, outlook: Outlook) -> Reason | None:
+    """Return the reason to take in again what was set aside of a source, if that is asked for."""
     return Reason("rows that were set aside come in again") if name in outlook.situation.reingest else None
 
 

@@ -18,7 +18,7 @@ from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook
 from mainstem.project.kinds.base import Log
 from mainstem.project.kinds.scope import Scope
-from mainstem.project.kinds.source import AnySource, observed
+from mainstem.project.kinds.source import AnySource, observed, reingested
 from mainstem.tables.memory import Memory
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class StreamKind(AnySource[Stream]):
         return _united(events, _like(events, past, inputs[0], str(node.time)), str(node.time), scope.cutovers.get(name))
 
     def due(self, name: str, node: Stream, outlook: Outlook) -> Iterable[Due]:
-        reason = outlook.pending(name) or outlook.unmade(name, "never drained")
+        reason = reingested(name, outlook) or outlook.pending(name) or outlook.unmade(name, "never drained")
         return due("drain", reason or (observed(name, outlook) if node.from_ is not None else None), "data")
 
     def log(self, name: str) -> Log:
