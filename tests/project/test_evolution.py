@@ -337,3 +337,75 @@ def test_an_erasure_finds_a_key_in_rows_that_were_set_aside_as_they_came(tmp_pat
         (left,) = project.table("quarantine.orders").to_pyarrow().to_pylist()
         assert json.loads(left["_raw"]) == kept
         assert project.table("orders").to_pyarrow()["who"].to_pylist() == ["a"]
+
+
+ORDERS_AT = 'orders = ms.files("data/*.{format}", key="id"{more})\n'
+
+
+@pytest.mark.parametrize(
+    ("format", "first", "second"),
+    [
+        ("csv", "id,coupon,x\n1,,5\n", "id,coupon,x\n2,7,6\n3,,7\n"),
+        ("json", '{"id": 1, "coupon": null, "x": 5}\n', '{"id": 2, "coupon": 7, "x": 6}\n{"id": 3, "x": 7}\n'),
+    ],
+)
+def test_a_column_without_a_value_gets_the_type_of_its_first_one(
+    tmp_path: Path, format: str, first: str, second: str
+) -> None:
+    write(tmp_path, ORDERS_AT.format(format=format, more=""))
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / f"data/1.{format}").write_text(first)
+    with ms.load(tmp_path) as project:
+        [step] = project.run().steps
+        assert "no value yet in coupon: text until one comes" in step.message
+        assert str(project.table("orders").to_pyarrow().schema.field("coupon").type) in ("string", "large_string")
+    (tmp_path / f"data/2.{format}").write_text(second)
+    with ms.load(tmp_path) as project:
+        [step] = project.run().steps
+        assert f"coupon: no value → int64, since data/2.{format}" in step.message
+        rows = project.table("orders").to_pyarrow().sort_by("id").to_pylist()
+        assert [(row["id"], row["coupon"], row["x"]) for row in rows] == [(1, None, 5), (2, 7, 6), (3, None, 7)]
+        assert list(rows[0]) == ["id", "coupon", "x"] and not project.plan()
+
+
+def test_a_column_without_a_value_stays_as_it_is_while_none_comes(tmp_path: Path) -> None:
+    write(tmp_path, ORDERS_AT.format(format="csv", more=""))
+    put(tmp_path, "1", "id,coupon\n1,\n")
+    with ms.load(tmp_path) as project:
+        project.run()
+        before = project.release.tables["orders"]
+    put(tmp_path, "2", "id,coupon\n2,\n")
+    with ms.load(tmp_path) as project:
+        [step] = project.run().steps
+        after = project.release.tables["orders"]
+        assert "coupon" not in step.message and after.physical == before.physical and after.rows == 2
+    put(tmp_path, "3", "id,coupon\n3,SPRING\n")
+    with ms.load(tmp_path) as project:
+        [step] = project.run().steps
+        assert "coupon" not in step.message and project.release.tables["orders"].physical == before.physical
+
+
+@pytest.mark.parametrize("more", [', contract="freeze"', ', contract="quarantine"', ', schema={"coupon": "string"}'])
+def test_a_column_whose_type_is_fixed_stays_text_without_a_value(tmp_path: Path, more: str) -> None:
+    write(tmp_path, ORDERS_AT.format(format="csv", more=more))
+    put(tmp_path, "1", "id,coupon\n1,\n")
+    with ms.load(tmp_path) as project:
+        assert "no value" not in project.run().steps[0].message
+    put(tmp_path, "2", "id,coupon\n2,7\n")
+    with ms.load(tmp_path) as project:
+        project.run()
+        assert project.table("orders").to_pyarrow().sort_by("id")["coupon"].to_pylist() == [None, "7"]
+
+
+def test_a_column_of_a_database_without_a_value_keeps_its_type(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("CREATE TABLE o (id INTEGER, coupon TEXT)")
+        connection.execute("INSERT INTO o VALUES (1, NULL)")
+    write(tmp_path, 'orders = ms.database("sqlite:///shop.db", table="o", key="id", cursor="id")\n')
+    with ms.load(tmp_path) as project:
+        project.run()
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("INSERT INTO o VALUES (2, NULL)")
+    with ms.load(tmp_path) as project:
+        assert "coupon" not in project.run().steps[0].message
+        assert project.release.tables["orders"].rows == 2

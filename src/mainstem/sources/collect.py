@@ -16,12 +16,14 @@ from mainstem.nodes.checks import Unique
 from mainstem.nodes.hidden import FILE, SEQ, visible
 from mainstem.nodes.sources import Source
 from mainstem.nodes.spans import Span
+from mainstem.nodes.statistics import Statistics, statistics_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED, is_by_time
 from mainstem.planning.plan import Step
 from mainstem.planning.sampling import SAMPLED, told
 from mainstem.ports import Append, DataFile, ReplaceAll, Snapshot, Target
 from mainstem.sources.auditing import Audit
+from mainstem.sources.blank import blank, no_value
 from mainstem.sources.evolution import Shape, evolved_to
 from mainstem.sources.extraction import Extraction, Merge, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
@@ -82,14 +84,18 @@ class _Collection:
         self.retaken = aside if reingest and self.base is not None else None
         self.checks = self._checks()
         self.checked = digest(canonical([str(check) for check in self.checks]))
-        self.shape = Shape(self.node, self._known(), self.definition.where)
+        self.known = self._known()
+        self.blank = self._blank(self._counted())
+        met = {name: type for name, type in self.known.items() if name not in self.blank}
+        self.shape = Shape(self.node, met, self.definition.where, self.blank)
 
     def outcome(self, refresh: bool = False, between: Span | None = None) -> StepResult:
         observed = self._observed(between)
         extraction = self._extracted(refresh, between)
-        layout = Layout(self.context, self.name, self._hidden(extraction))
+        layout = Layout(self.context, self.name, self.known, self._hidden(extraction))
         written = self._write(extraction, layout)
         self.shape.end()
+        self.shape.schema = layout.columns(self.shape.schema)
         reached = extraction.cursor()
         properties = {PLACE: self.place, NEXT: str(written.next_seq), CHECKED: self.checked}
         properties |= {OBSERVED: observed} if observed else {}
@@ -202,7 +208,7 @@ class _Collection:
             published=delivered,
             quarantined=set_apart,
             checks=results,
-            message="; ".join(filter(None, (message, said, _unfit(written.unfit)))),
+            message="; ".join(filter(None, (message, said, _unfit(written.unfit), self._new_blanks(counted)))),
             records=(counted,),
         )
 
@@ -270,6 +276,17 @@ class _Collection:
         defined = visible(self.definition.schema or {})
         stored = {f.name: f.type for f in self.base.fields} if self.base else {}
         return {**defined, **{name: type for name, type in visible(stored).items() if name not in defined}}
+
+    def _counted(self) -> Statistics | None:
+        return self.context.state.get(Statistics, statistics_id(self.base)) if self.base else None
+
+    def _new_blanks(self, counted: Statistics) -> str:
+        """Return what the run says of columns that are stored for the first time, without a value."""
+        told = {change.column for change in self.shape.changes} | (self.known.keys() if self.base else set())
+        return no_value(self._blank(counted) - told)
+
+    def _blank(self, counted: Statistics | None) -> frozenset[str]:
+        return frozenset() if kind_of(self.node).has_types else blank(self.node, counted)
 
     def _is_new_to_checks(self) -> bool:
         """Return whether the checks changed since the rows were stored."""

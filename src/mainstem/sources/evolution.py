@@ -14,11 +14,15 @@ from mainstem.errors import SourceError
 from mainstem.masking import masked
 from mainstem.nodes.definition import EVOLVED, Evolved
 from mainstem.nodes.sources import Source
+from mainstem.sources.blank import TEXT
 from mainstem.sources.setaside import SetAside
 from mainstem.sources.widening import wider
 
 SHOWN = 8
 """The most columns of a schema that an error shows."""
+
+
+NO_VALUE = "no value"
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ class Change:
 class Shape:
     """The columns and Ibis types of a source so far. `schema` grows with the batches that it meets.
 
-    `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells.
+    `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells. `blank` are
+    columns that are stored without a value: they are in `schema` from their first value on.
     Types that the source declares in `schema=` do not change.
     """
 
     node: Source
     schema: dict[str, str]
     where: str
+    blank: frozenset[str] = frozenset()
     changes: list[Change] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     unfit: SetAside = field(default_factory=SetAside)
@@ -80,6 +86,8 @@ class Shape:
                 hint="check that it answers with rows, not with a message",
             )
         self.seen.update(found)
+        texts = self.blank - self.schema.keys()
+        self.schema.update((name, TEXT) for name in found if name in texts and found[name].lstrip("!") == TEXT)
         retyped = [replace(each, origin=place(each.column) or origin) for each in self._wider(found, origin)]
         wanted = [*self._new(found, origin), *retyped]
         missing = [Change(name, self.schema[name], None, origin) for name in self.schema if name not in found]
@@ -124,7 +132,7 @@ class Shape:
     def _new(self, found: Mapping[str, str], origin: str) -> list[Change]:
         """Return the new columns. One without values has no type yet, and waits for a value."""
         new = {name: type for name, type in found.items() if name not in self.schema and type != "null"}
-        return [Change(name, None, type, origin) for name, type in new.items()]
+        return [Change(name, NO_VALUE if name in self.blank else None, type, origin) for name, type in new.items()]
 
     def _wider(self, found: Mapping[str, str], origin: str) -> list[Change]:
         both = {name: wider(known, found[name]) for name, known in self.schema.items() if name in found}

@@ -23,10 +23,12 @@ class SourceKind(Protocol[S]):
     """Reads sources whose declaration is a `node_type`. Subclass it. `observe`, `settled` and `again` have defaults.
 
     A plan imports the kind and calls `observe`, so heavy libraries must be imported inside the other methods. Contract:
-    `mainstem.testing.contracts.source`.
+    `mainstem.testing.contracts.source`. `has_types` says that the source tells the types of its columns, also of those
+    without a value.
     """
 
     node_type: ClassVar[type[Source]]
+    has_types: ClassVar[bool] = False
 
     @abstractmethod
     def extract(self, request: Request) -> Extraction:

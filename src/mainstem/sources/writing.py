@@ -54,19 +54,25 @@ class Written:
 
 @dataclass(frozen=True)
 class Layout:
-    """The hidden columns of a source, beside those of its schema, and where its rows are written."""
+    """The hidden columns of a source, beside those of its schema, and where its rows are written. `known` are its
+    columns before it was read, in their order; a schema may lack some that have no value."""
 
     context: Context
     name: str
+    known: Mapping[str, str]
     hidden: Mapping[str, str]
+
+    def columns(self, schema: Mapping[str, str]) -> dict[str, str]:
+        """Return a schema with every known column."""
+        return {**self.known, **schema}
 
     def target(self, schema: Mapping[str, str]) -> Target:
         """Return where to write rows."""
-        return self.context.lake.target(self.name, {**schema, **self.hidden})
+        return self.context.lake.target(self.name, {**self.columns(schema), **self.hidden})
 
     def aside(self, schema: Mapping[str, str]) -> Target:
         """Return where to write rows that are set aside, with where they came from and how they came."""
-        columns = {**schema, **self.hidden, **QUARANTINE, ORIGIN: "string", RAW: "string"}
+        columns = {**self.columns(schema), **self.hidden, **QUARANTINE, ORIGIN: "string", RAW: "string"}
         return self.context.lake.target(PREFIX + self.name, columns)
 
 

@@ -56,7 +56,11 @@ class CsvFormat(Format):
         groups: dict[tuple[str, ...], list[str]] = {}
         for path in paths:
             groups.setdefault(header(Path(path), node.options), []).append(path)
+        declared = dict(node.schema or {})
         for names, some in groups.items():
+            if names and declared.keys() >= set(names):
+                found |= {name: declared[name] for name in names}
+                continue
             if len(names) == 1 and re.search(r"[;\t|]", names[0]):
                 hint = "set another delimiter: options={'delim': ';'}"
                 raise SourceError("the CSV files have only one column", got=names[0], hint=hint)

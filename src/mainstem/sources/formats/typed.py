@@ -166,7 +166,11 @@ class _Batch:
 def _types(paths: Sequence[str], format: Any, options: Mapping[str, Any], engine: Engine) -> dict[str, str]:
     """Return the columns of files with the types that the engine reads."""
     with engine.session({"files": RawFiles(tuple(paths), format, None, options)}) as session:
-        return {name: _named(type) for name, type in session.schema("SELECT * FROM files").items()}
+        found = {name: _named(type) for name, type in session.schema("SELECT * FROM files").items()}
+    if format != "json":
+        return found
+    # Integers of JSON are read as int64. The engine says int32 of a column without values.
+    return {name: "null" if type == "int32" else type for name, type in found.items()}
 
 
 def _named(type: Any) -> str:
@@ -176,12 +180,12 @@ def _named(type: Any) -> str:
 
 
 def _kept(types: Mapping[str, str]) -> dict[str, str]:
-    """Return the types that the columns are stored in."""
+    """Return the types that the columns are stored in; "null" for a column without values."""
     import ibis
 
     from mainstem.sources.inference import kept
 
-    return {name: kept(ibis.dtype(type)) for name, type in types.items()}
+    return {name: type if type == "null" else kept(ibis.dtype(type)) for name, type in types.items()}
 
 
 def _footer(file: Path) -> str:

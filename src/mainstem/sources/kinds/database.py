@@ -28,6 +28,7 @@ class DatabaseKind(SourceKind[Database]):
     """All rows, or those at or beyond the cursor's last value, or those of a span. See `sources.databases`."""
 
     node_type = Database
+    has_types = True
 
     def extract(self, request: Request) -> Extraction:
         from mainstem.sources.arrow import arrow_schema
