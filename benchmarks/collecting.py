@@ -4,7 +4,8 @@
 
 Rows of six columns with a key that is checked, collected into an empty project whose engine may have this much memory.
 Each is a process of its own. Told are seconds, and the most that the whole process had in memory, Python and its
-libraries too. The API answers pages of 1,000 records. Needs the extras `api`, `database` and `postgres`, and PostgreSQL.
+libraries too. The API answers pages of 1,000 records. Needs the extras `api`, `database` and `postgres`, and a
+PostgreSQL server.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def laid_out(kind: str, root: Path, rows: int) -> Iterator[str | None]:
         yield f"sales.{kind}"
     elif kind == "sqlite":
         with closing(sqlite3.connect(root / "sales.db")) as connection, connection:
-            connection.execute("CREATE TABLE sales (id INTEGER, city TEXT, amount REAL, paid INTEGER, at TEXT, token TEXT)")
+            connection.execute(
+                "CREATE TABLE sales (id INTEGER, city TEXT, amount REAL, paid INTEGER, at TEXT, token TEXT)"
+            )
             made = (
                 (n, f"city {n % 500}", n * 7 % 1009 / 7, n % 2, "2024-01-01T00:00:00Z", f"{n * 7919:032x}")
                 for n in range(rows)
@@ -59,7 +62,9 @@ def laid_out(kind: str, root: Path, rows: int) -> Iterator[str | None]:
             if url is not None:
                 import psycopg
 
-                query = ROWS.format(rows).replace("interval 2 second", "interval '2 s'").replace("/ 7.0", "/ 7.0::float8")
+                query = (
+                    ROWS.format(rows).replace("interval 2 second", "interval '2 s'").replace("/ 7.0", "/ 7.0::float8")
+                )
                 query = query.replace(f"range({rows})", f"generate_series(1, {rows}::bigint)")
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute(f"CREATE TABLE sales AS {query}")
