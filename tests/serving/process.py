@@ -24,7 +24,8 @@ from mainstem.serving.limits import Limits  # noqa: E402
 from mainstem.serving.server import listen, run  # noqa: E402
 
 world = worlds.open_world(Path(sys.argv[1]))
-service = world.service(Limits(poll=0.05, drain=float(os.environ.get("DRAIN", "30"))))
+limits = Limits(poll=0.05, drain=float(os.environ.get("DRAIN", "30")), together=int(os.environ.get("TOGETHER", "64")))
+service = world.service(limits)
 if "TOPIC" in os.environ:
     quick = {"session.timeout.ms": "1500", "heartbeat.interval.ms": "300"}
     world.feed(os.environ["SERVERS"], os.environ["TOPIC"], settings=quick)

@@ -7,13 +7,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,23 +23,7 @@ from mainstem.features.retrieval import compiled
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 from mainstem.serving.committer import Committer
-
-PROCESS = Path(__file__).parent / "process.py"
-
-
-@contextmanager
-def running(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process = subprocess.Popen([sys.executable, str(PROCESS), str(root), *arguments], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert url.startswith("http://127.0.0.1:")
-        yield process, url
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(30)
-        process.stdout.close()
+from server_process import running
 
 
 def events_per_origin(world: Any, worlds: Any) -> int:

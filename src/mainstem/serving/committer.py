@@ -63,7 +63,7 @@ class Committer:
             with self._store.transaction() as writer:
                 results = [work(writer) for work, _ in items]
         except Exception as error:
-            if len(items) == 1 or _of_the_store(error):
+            if len(items) == 1 or of_the_store(error):
                 for _, future in items:
                     future.set_exception(error)
                 return
@@ -74,6 +74,6 @@ class Committer:
             future.set_result(result)
 
 
-def _of_the_store(error: Exception) -> bool:
+def of_the_store(error: BaseException) -> bool:
     """Return whether each request would fail alike: an unavailable store, whose errors take time."""
     return isinstance(error, StorageError) and not isinstance(error, ConflictError)

@@ -21,7 +21,8 @@ class Limits:
     a body or of a client that reads its answer, `idle` of a connection between requests, `seconds` that a request may
     take, `drain` that requests in flight get when the server stops, `poll` between looks at the branch.
 
-    `ahead` are the microseconds that an event may be later than the clock.
+    `ahead` are the microseconds that an event may be later than the clock. At most `together` rows of requests that
+    wait are answered at once.
     """
 
     max_bytes: int = 4_194_304
@@ -38,6 +39,7 @@ class Limits:
     drain: float = 30.0
     poll: float = 0.5
     ahead: int = 5 * MINUTE
+    together: int = 64
 
     @classmethod
     def of(cls, serve: Serve) -> Limits:

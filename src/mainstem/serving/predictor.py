@@ -298,6 +298,11 @@ class Predictor:
         set_by_hand = self._overriding()
         return first(set_by_hand, row, now()) if set_by_hand else None
 
+    @property
+    def counts(self) -> bool:
+        """Whether the answers to a request are logged in one transaction, because it counts its quotas."""
+        return self.policy is not None and bool(self.policy.rule.at_most)
+
     def logged(self, answers: Sequence[Answer]) -> Log[Answer]:
         """Return a function that logs the answers within a transaction and returns them as they were logged.
 
@@ -307,7 +312,7 @@ class Predictor:
 
         def write(writer: Writer) -> Sequence[Answer]:
             final = answers
-            if self.policy is not None and self.policy.rule.at_most:
+            if self.counts:
                 counts = self._counts(writer.get_many)
                 final = self._decided(answers, counts)
                 writer.put_many(counts.space, counts.changed)

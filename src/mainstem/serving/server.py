@@ -7,6 +7,7 @@ import math
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 ACCEPTED = 512
 """Connections that are accepted at once, before the first of them is counted."""
+TURN = 0.0005
+"""Seconds that a thread may keep the interpreter while others wait for it. Python's default is ten times that."""
 OTHER_FILES = 256
 """Files that the process has open beside its connections, at most."""
 
@@ -59,8 +62,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
-    with at, _signals_ignored(), taking_messages(app.journal):
+    with at, _signals_ignored(), _threads_taking_turns(), taking_messages(app.journal):
         server(app, at, started).run(sockets=[at])
+
+
+@contextmanager
+def _threads_taking_turns() -> Iterator[None]:
+    """Let a small request wait for threads that answer large ones no longer than `TURN`."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager

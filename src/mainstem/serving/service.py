@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mainstem.serving import keys
 from mainstem.serving.canaries import Canaries
 from mainstem.serving.challengers import Beside, challengers_of
 from mainstem.serving.choosing import ChoosingPredictor
+from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.committer import Committer
 from mainstem.serving.decisions.choices import choices_of
 from mainstem.serving.decisions.offers import Stored, no_tables
@@ -49,6 +51,9 @@ from mainstem.streaming.outcomes import Outcomes
 from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)
+
+ASIDE = 2
+"""Large requests that are answered at once. Others wait for them; small ones do not."""
 
 RETRY = 5.0
 """Seconds until a release that failed to load is tried again."""
@@ -101,6 +106,9 @@ class Service:
         self._keys: dict[str, Keys] = {}
         self.canaries = Canaries(state, branch, self.metrics)
         self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
+        self.coalescer = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=store.remote)
+        self.aside = ThreadPoolExecutor(ASIDE, "aside")
+        """Answers large requests."""
 
     def start(self) -> None:
         """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
@@ -120,6 +128,7 @@ class Service:
 
     def close(self) -> None:
         """Finish the pending writes."""
+        self.aside.shutdown()
         self.shadows.close()
         self.canaries.close()
         if self._committer is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.instants import instant_of
+from mainstem.serving.canary import Split
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
 from mainstem.serving.http.bodies import instant, read_json, rows_in
@@ -18,9 +19,13 @@ from mainstem.serving.predictor import Answer, Predictor
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
+T = TypeVar("T")
+
 _LARGE = 64
-"""From this number of rows on, scoring leaves the event loop. With candidates, and if features are read over a network,
-it always does."""
+"""From this number of rows on, a request is answered in a thread of its own, and small ones pass it."""
+
+_PART = 500
+"""The most predictions of a large request that are logged in one transaction: small requests wait for it at most."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -39,13 +44,10 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
     at = instant(options, where)
     split = next((each.split for each in beside if each.split is not None), None)
-    answering = predictor if split is None else split
-    if len(rows) < _LARGE and not predictor.heavy and not service.remote:
-        answers, log = answering.answered(rows, at)
-    else:
-        answers, log = await asyncio.to_thread(answering.answered, rows, at)
-    answers = await asyncio.wrap_future(service.committer.submit(log))
-    _count(service, predictor, answers)
+    large = len(rows) >= _LARGE
+    answers = await _answers(service, predictor, split, rows, at)
+    if not large:
+        _count(service, predictor, answers)
     seconds = time.perf_counter() - began
     if predictor.budget is not None:
         service.metrics.timed(endpoint, seconds, predictor.budget)
@@ -57,7 +59,39 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **shown(answers[0])}))
+    if large:
+        return Response(await _in_thread(service, _counted, service, predictor, head, answers))
     return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
+
+
+async def _answers(
+    service: Service, predictor: Predictor, split: Split | None, rows: Sequence[Any], at: int | None
+) -> Sequence[Any]:
+    """Return the answers to a request once they are logged."""
+    submit, answering = service.committer.submit, predictor if split is None else split
+    if len(rows) >= _LARGE and not predictor.heavy:
+        answers, log = await _in_thread(service, answering.answered, rows, at)
+        if predictor.counts:
+            return await asyncio.wrap_future(submit(log))
+        parts = [answers[n : n + _PART] for n in range(0, len(answers), _PART)]
+        return [each for part in parts for each in await asyncio.wrap_future(submit(predictor.logged(part)))]
+    if split is None and not predictor.heavy:
+        return await service.coalescer.answered(predictor, rows, at)
+    if predictor.heavy or service.remote:
+        answers, log = await asyncio.to_thread(answering.answered, rows, at)
+    else:
+        answers, log = answering.answered(rows, at)
+    return await asyncio.wrap_future(submit(log))
+
+
+async def _in_thread(service: Service, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(service.aside, work, *arguments)
+
+
+def _counted(service: Service, predictor: Predictor, head: Mapping[str, Any], answers: Sequence[Any]) -> bytes:
+    """Count answers, and return them as JSON. They are encoded one by one: other threads take turns meanwhile."""
+    _count(service, predictor, answers)
+    return encode(head)[:-1] + b',"predictions":[' + b",".join(encode(shown(answer)) for answer in answers) + b"]}"
 
 
 def _count(service: Service, predictor: Predictor, answers: Sequence[Answer | Chosen | Forecasted]) -> None:
