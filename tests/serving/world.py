@@ -37,7 +37,7 @@ from mainstem.serving.app import create_app
 from mainstem.serving.http.routing import Route
 from mainstem.serving.journal import Journal
 from mainstem.serving.limits import Limits
-from mainstem.serving.server import listen, server, url_of
+from mainstem.serving.server import Loop, listen, server, url_of
 from mainstem.serving.service import Service
 from mainstem.state.sql import SqlState
 from mainstem.stores.lmdb import LmdbStore
@@ -284,12 +284,16 @@ def begun(root: Path, threshold: float | None = None, store: Any = None) -> Worl
 
 @contextmanager
 def listening(
-    service: Service, extra: Iterable[Route] = (), journal: Journal | None = None, host: str = "127.0.0.1"
+    service: Service,
+    extra: Iterable[Route] = (),
+    journal: Journal | None = None,
+    host: str = "127.0.0.1",
+    loop: Loop = "auto",
 ) -> Iterator[httpx.Client]:
     """A client of a uvicorn server on a free port."""
     at = listen(host, 0)
     up = threading.Event()
-    running = server(create_app(service, extra, journal), at, lambda url: up.set())
+    running = server(create_app(service, extra, journal), at, lambda url: up.set(), loop)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [at]})
     thread.start()
     try:

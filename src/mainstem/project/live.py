@@ -93,7 +93,7 @@ def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[
     served = service(branch)
     feeders = Feeders(served, branch.settings.root)
     app = create_app(served, pages(lambda: status(branch)), _journal(branch), feeders)
-    run(app, listen(host, port), started)
+    run(app, listen(host, port), started, branch.settings.serve.loop)
 
 
 def _journal(branch: Branch) -> Journal:

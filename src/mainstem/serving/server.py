@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from mainstem.errors import MissingExtra, SettingsError
 from mainstem.ports import State
@@ -21,6 +21,9 @@ from mainstem.serving.journal import taking_messages
 from mainstem.serving.keys import valid
 
 logger = logging.getLogger(__name__)
+
+Loop = Literal["auto", "asyncio"]
+"""The event loop: uvloop where it is installed, or that of Python."""
 
 ACCEPTED = 512
 """Connections that are accepted at once, before the first of them is counted."""
@@ -60,10 +63,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> None:
+def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None, loop: Loop = "auto") -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
     with at, _signals_ignored(), _threads_taking_turns(), taking_messages(app.journal):
-        server(app, at, started).run(sockets=[at])
+        server(app, at, started, loop).run(sockets=[at])
 
 
 @contextmanager
@@ -88,7 +91,7 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None) -> Any:
+def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None, loop: Loop = "auto") -> Any:
     """Return the uvicorn server of `run`. Setting its `should_exit` stops it gracefully."""
     try:
         import uvicorn
@@ -112,6 +115,7 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
         uvicorn.Config(
             app,
             http=protocol(Connections(limits, app.refused)),
+            loop=loop,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+from functools import lru_cache
 
 from mainstem.errors import Forbidden
 from mainstem.serving.http.messages import Request
@@ -21,6 +22,7 @@ _PASSED_ON = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x
 _KEY = "mainstem key create NAME --scope predict"
 
 
+@lru_cache(1_024)
 def is_loopback(host: str) -> bool:
     """Return whether a host name reaches only this machine."""
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
