@@ -260,10 +260,12 @@ def test_a_verb_refuses_unknown_and_missing_arguments(name: str) -> None:
 
 STEPS: dict[str, dict[str, Any]] = {
     "hashed": {"buckets": 8},
+    "hashed_words": {"buckets": 8, "terms": 100, "ngrams": 2, "rare": 3, "characters": True},
     "number": {"missing": 0.0, "scale": "log", "indicator": True},
     "one_hot": {"levels": 8, "rare": 2},
     "ordinal": {"levels": 8, "rare": 2},
     "target": {"smoothing": 1.0, "levels": 8, "rare": 2},
+    "tfidf": {"components": 8, "score": False, "terms": 100, "ngrams": 2, "rare": 3, "characters": True},
 }
 """Arguments that each constructor of a step takes."""
 

@@ -92,12 +92,14 @@ def boolean(name: str, value: Any) -> None:
         raise refused(f"`{name}` must be True or False", value, "True or False")
 
 
-def integer(low: int) -> Kind:
-    """Require a whole number, at least `low`. True and 1.0 are none."""
+def integer(low: int, high: int | None = None) -> Kind:
+    """Require a whole number, at least `low` and at most `high`. True and 1.0 are none."""
+    expected = f"at least {low}" if high is None else f"from {low} to {high}"
+    most = float("inf") if high is None else high
 
     def check(name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
-            raise refused(f"`{name}` has an invalid value", value, f"a whole number, at least {low}")
+        if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= most:
+            raise refused(f"`{name}` has an invalid value", value, f"a whole number, {expected}")
 
     return check
 

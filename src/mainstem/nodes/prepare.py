@@ -71,7 +71,34 @@ class Hashed:
     buckets: int = 64
 
 
-Step = Number | OneHot | Ordinal | Target | Hashed
+@dataclass(frozen=True)
+class Tfidf:
+    """The words of a free text: `components` of their TF-IDF, and their linear `score` of the target out of fold."""
+
+    kind: ClassVar[str] = "text"
+
+    components: int = 32
+    score: bool = True
+    terms: int = 8_000
+    ngrams: int = 2
+    rare: int = 2
+    characters: bool = False
+
+
+@dataclass(frozen=True)
+class HashedWords:
+    """The words of a free text, hashed to so many columns that say whether the text has one of them."""
+
+    kind: ClassVar[str] = "text"
+
+    buckets: int = 128
+    terms: int = 20_000
+    ngrams: int = 1
+    rare: int = 2
+    characters: bool = False
+
+
+Step = Number | OneHot | Ordinal | Target | Hashed | Tfidf | HashedWords
 
 WORDS: dict[str, Step] = {
     **{each: Number(scale=each) for each in get_args(Scale)},
@@ -80,6 +107,8 @@ WORDS: dict[str, Step] = {
     "ordinal": Ordinal(),
     "target": Target(),
     "hashed": Hashed(),
+    "tfidf": Tfidf(),
+    "hashed-words": HashedWords(),
 }
 """The steps that have a short name: with the settings that most columns need."""
 
@@ -144,6 +173,47 @@ def hashed(buckets: int = 64) -> Step:
     Raises `DefinitionError` for another value.
     """
     return Hashed(buckets)
+
+
+@declared(
+    components=integer(0),
+    score=boolean,
+    terms=integer(2),
+    ngrams=integer(1, 4),
+    rare=integer(1),
+    characters=boolean,
+)
+def tfidf(
+    *,
+    components: int = 32,
+    score: bool = True,
+    terms: int = 8_000,
+    ngrams: int = 2,
+    rare: int = 2,
+    characters: bool = False,
+) -> Step:
+    """Prepare a free text by its words, in any case of letters.
+
+    The `terms` most frequent words and sequences of up to `ngrams` words that at least `rare` training rows have are
+    weighted by TF-IDF: whether the text has them, by the logarithm of how rare they are. A truncated SVD reduces them
+    to `components` columns (0: none). `score` adds what a ridge regression of the target says of them; training rows
+    get that of the other folds. `characters` takes sequences of characters for words: for languages without spaces,
+    codes and misspelled texts. Raises `DefinitionError` for another value, and for neither components nor a score.
+    """
+    if not components and not score:
+        raise refused("`tfidf` has no columns", "components=0, score=False", "components, or a score, or both")
+    return Tfidf(components, score, terms, ngrams, rare, characters)
+
+
+@declared(buckets=integer(2), terms=integer(2), ngrams=integer(1, 4), rare=integer(1), characters=boolean)
+def hashed_words(
+    buckets: int = 128, *, terms: int = 20_000, ngrams: int = 1, rare: int = 2, characters: bool = False
+) -> Step:
+    """Prepare a free text as `buckets` indicators, to which its words are hashed.
+
+    `terms`, `ngrams`, `rare` and `characters` are as for `tfidf`. Raises `DefinitionError` for another value.
+    """
+    return HashedWords(buckets, terms, ngrams, rare, characters)
 
 
 def steps(name: str, value: Any) -> None:

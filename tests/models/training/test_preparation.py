@@ -25,6 +25,7 @@ from mainstem.models.search.ensemble import EnsembleScore
 from mainstem.models.training.preparation import preparation
 from mainstem.nodes.prepare import Hashed, Number, OneHot, Ordinal, Target
 from mainstem.nodes.records import InputColumn
+from mainstem.project.live import service
 from mainstem.project.resolve import resolve
 from mainstem.testing import learning
 
@@ -309,3 +310,30 @@ def test_probabilities_are_prepared_too():
         project.run()
         found = {each["input"]: each["done"] for each in card_of(project)["preparation"]}
         assert found["city"] == "mean target out of fold, 4 levels"
+
+
+def test_the_words_of_a_free_text_reach_every_door():
+    """Training, the card, `predict`, and the predictor of a server, all by the same graph."""
+    random = np.random.default_rng(0)
+    rows = houses(300)
+    for each in rows:
+        kind = str(random.choice(["sunny", "quiet", "ruined"]))
+        about = [*random.choice(["house", "near", "the", "station", "with", "garden", "old", "street"], 8), kind]
+        each["note"] = " ".join(map(str, random.permutation(about)))
+        each["price"] = {"sunny": 900.0, "quiet": 500.0, "ruined": 100.0}[kind] + float(random.normal(0, 20))
+    found = nodes(features=["note", "lift"])
+    found["offers"] = ms.endpoint(found["price"])
+    with mainstem.testing.project(found, data={"houses": rows}) as project:
+        project.run()
+        (note, *_) = card_of(project)["preparation"]
+        assert note["done"].startswith("TF-IDF of ") and not note["declared"]
+        assert card_of(project)["metrics"]["rmse"]["value"] < 60  # 320 without the text
+        project.promote("price")
+        asked = [{"note": each["note"], "lift": each["lift"]} for each in rows[:40]]
+        answers = [each["score"] for each in project.predict("offers", asked)]
+        running = service(project)
+        running.start()
+        answered = running.live.predictor("offers").predict([dict(row) for row in asked])
+        running.close()
+        assert [each.score for each in answered] == pytest.approx(answers)
+        assert np.corrcoef(answers, [each["price"] for each in rows[:40]])[0, 1] > 0.95

@@ -98,13 +98,23 @@ def session(model: bytes) -> Any:
         raise ModelError("ONNX Runtime refuses the model", got=str(problem)) from problem
 
 
+CHARACTERS = 2**18
+"""Rows times the characters of the longest text that are scored at once: the words of texts fill a rectangle."""
+
+
 def run(loaded: Any, rows: Rows) -> NDArray[np.float64]:
     """Return the scores of a session, some rows at a time. Raises `ModelError` for text that is not valid Unicode."""
     count = max(len(rows.floats), len(rows.strings))
-    if count <= BATCH:
+    batch = min(BATCH, max(1, CHARACTERS // _longest(rows.strings)))
+    if count <= batch:
         return _run(loaded, rows)
-    parts = [Rows(rows.floats[i : i + BATCH], rows.strings[i : i + BATCH]) for i in range(0, count, BATCH)]
+    parts = [Rows(rows.floats[i : i + batch], rows.strings[i : i + batch]) for i in range(0, count, batch)]
     return np.concatenate([_run(loaded, part) for part in parts])
+
+
+def _longest(strings: NDArray[Any]) -> int:
+    """Return the characters of the longest text, at least 1."""
+    return max((len(text) for text in strings.flat), default=0) or 1
 
 
 def _run(loaded: Any, rows: Rows) -> NDArray[np.float64]:

@@ -15,6 +15,9 @@ OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
 
 ML = "ai.onnx.ml"
 
+CONTRIB = "com.microsoft"
+"""Operators of ONNX Runtime itself."""
+
 
 class Builder:
     """An unfinished graph. `floats` and `strings` name its inputs. Each method returns the name of a new tensor."""
@@ -30,12 +33,21 @@ class Builder:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._domains: dict[str, int] = {}
+        self._shapes: list[Any] = []
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with a single output."""
+        if domain == CONTRIB:
+            self._domains[domain] = 1
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
+
+    def shaped(self, tensor: str, kind: str, shape: Sequence[int | str]) -> str:
+        """Say what a tensor of an operator of ONNX Runtime is. Without it, onnx 1.23's check crashes the process."""
+        kinds = self._onnx.TensorProto
+        self._shapes.append(self._onnx.helper.make_tensor_value_info(tensor, getattr(kinds, kind), list(shape)))
+        return tensor
 
     def top(self, tensor: str, count: int) -> str:
         """Add the places [rows, count] of the smallest values of each row. Of equal values, the first comes first."""
@@ -95,6 +107,7 @@ class Builder:
             [helper.make_tensor_value_info(n, kinds[n], ["rows", width]) for n, width in widths.items() if width],
             [helper.make_tensor_value_info("score", types.DOUBLE, list(shape))],
             self._constants,
+            value_info=self._shapes,
         )
         domains = {"": OPSET, ML: ML_OPSET, **self._domains}
         opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]

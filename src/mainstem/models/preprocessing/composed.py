@@ -18,6 +18,7 @@ from mainstem.models.preprocessing.means import Means
 from mainstem.models.preprocessing.numbers import Numbers
 from mainstem.models.preprocessing.ordinal import Ordinal
 from mainstem.models.preprocessing.plan import Plan, Usual, plan
+from mainstem.models.preprocessing.words import Words
 from mainstem.nodes import prepare
 
 
@@ -66,7 +67,8 @@ def _rare(examples: Examples, steps: Plan, known: set[int]) -> dict[int, str]:
     for number, step in enumerate(steps[1], examples.rows.floats.shape[1]):
         if number not in known:
             needed = getattr(step, "rare", None) or fewest(len(examples))
-            found[number] = f"left out: rare everywhere, no level has {needed:,} of {len(examples):,} rows"
+            what = "term" if isinstance(step, prepare.Tfidf | prepare.HashedWords) else "level"
+            found[number] = f"left out: rare everywhere, no {what} has {needed:,} of {len(examples):,} rows"
     return found
 
 
@@ -85,6 +87,8 @@ def _parts(examples: Examples, steps: Plan, still: dict[int, str]) -> Iterator[t
         if isinstance(text, prepare.Target):
             means, matrix = Means.fit(examples, columns, text)
             found: tuple[Fitted, Matrix] = means, matrix
+        elif isinstance(text, prepare.Tfidf):
+            found = Words.tfidf(examples, columns, text)
         else:
             fitted = _text(examples, columns, text)
             found = fitted, fitted.transform(rows.floats, rows.strings)
@@ -96,6 +100,8 @@ def _text(examples: Examples, columns: Sequence[int], step: prepare.Step) -> Fit
     strings, offset = examples.rows.strings, examples.rows.floats.shape[1]
     if isinstance(step, prepare.Hashed):
         return Indicators.hashing(strings, offset, columns, step)
+    if isinstance(step, prepare.HashedWords):
+        return Words.hashing(strings, offset, columns, step)
     if isinstance(step, prepare.OneHot):
         return Indicators.one_hot(strings, offset, columns, step)
     assert isinstance(step, prepare.Ordinal)

@@ -35,7 +35,7 @@ class Means:
     def fit(cls, examples: Examples, columns: Sequence[int], step: Target) -> tuple[Means, Matrix]:
         """Return the fitted means, and the columns of the training rows, out of fold."""
         strings, offset = examples.rows.strings, examples.rows.floats.shape[1]
-        fold = _folds(examples)
+        fold = folds_of(examples)
         levels, values, crossed = [], [], [np.empty((len(strings), 0), np.float32)]
         for j in columns:
             found = frequent(strings[:, j], step.levels, step.rare)
@@ -76,8 +76,11 @@ class Means:
         }
 
 
-def _folds(examples: Examples) -> NDArray[np.int64]:
-    """Return the fold of each row. Rows of a group, and of a query, have the same."""
+def folds_of(examples: Examples) -> NDArray[np.int64]:
+    """Return the fold of each training row, for statistics of the target.
+
+    Rows of a group, and of a query, have the same.
+    """
     whole = examples.groups if examples.groups is not None else examples.queries
     number = np.arange(len(examples)) if whole is None else np.unique(whole, return_inverse=True)[1]
     drawn = np.random.default_rng(examples.seed).permutation(int(number.max(initial=-1)) + 1)

@@ -5,27 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.models.data.rows import Examples
+from mainstem.models.data.rows import NULL, Examples
 from mainstem.models.preprocessing.indicators import USUAL_LEVELS
 from mainstem.models.preprocessing.levels import fewest, frequent
 from mainstem.models.preprocessing.numbers import ALWAYS, KEEP
 from mainstem.models.preprocessing.scales import WITHIN
-from mainstem.nodes.prepare import Number, OneHot, Ordinal, Step, Target
+from mainstem.models.preprocessing.terms import words_in
+from mainstem.nodes.prepare import Number, OneHot, Ordinal, Step, Target, Tfidf
 
 
 @dataclass(frozen=True)
 class Usual:
     """What an algorithm does with the inputs that `prepare=` does not name.
 
-    `losing` is for a text of whose rows `text` would count more than `LOST` among the others. `finite`: the algorithm
-    cannot have an infinite number, not even in one that stays as it is.
+    `losing` is for a text of whose rows `text` would count more than `LOST` among the others, and `free` for a free
+    text. `finite`: the algorithm cannot have an infinite number, not even in one that stays as it is.
     """
 
     number: Number
     text: Step
     losing: Step | None = None
+    free: Step = Tfidf()  # noqa: RUF009 - frozen
     finite: bool = True
 
 
@@ -64,11 +67,26 @@ def plan(examples: Examples, usual: Usual) -> Plan:
     return numbers, tuple(each or _text(column, usual) for each, column in zip(asked[floats:], columns, strict=True))
 
 
+FREE = 0.5
+"""The share of rows in rare levels from which a text of several words is a free text."""
+
+SEVERAL = 3.0
+"""The mean number of words of a free text."""
+
+SAMPLE = 500
+"""The rows whose words are counted."""
+
+
 def _text(column: NDArray[Any], usual: Usual) -> Step:
-    if usual.losing is None:
-        return usual.text
     lost = frequent(column, USUAL_LEVELS, fewest(len(column))).counts[-1]
-    return usual.losing if lost > LOST * len(column) else usual.text
+    if lost > FREE * len(column) and _words(column) >= SEVERAL:
+        return usual.free
+    return usual.losing if usual.losing is not None and lost > LOST * len(column) else usual.text
+
+
+def _words(column: NDArray[Any]) -> float:
+    known = column[column != NULL]
+    return words_in(known[np.linspace(0, len(known) - 1, min(SAMPLE, len(known))).astype(int)].tolist())
 
 
 def _number(asked: Step | None, usual: Usual) -> Number:
