@@ -61,6 +61,16 @@ _HOMES = {
         "top_k",
         "windowed",
     ),
+    "mainstem.nodes.engineering": (
+        "cyclic",
+        "group_statistics",
+        "holidays",
+        "interactions",
+        "pca",
+        "ratios",
+        "select",
+        "truncated_svd",
+    ),
     "mainstem.nodes.metrics": ("metric",),
     "mainstem.nodes.models": ("model",),
     "mainstem.models.algorithms.naive": ("naive",),
@@ -114,6 +124,7 @@ __all__ = [
     "challenger",
     "cheapest",
     "clean",
+    "cyclic",
     "database",
     "decision_tree",
     "dlt",
@@ -131,8 +142,11 @@ __all__ = [
     "foreign_key",
     "fresh",
     "grid",
+    "group_statistics",
     "hist_boosting",
     "histogram",
+    "holidays",
+    "interactions",
     "join",
     "kafka",
     "knn",
@@ -151,11 +165,14 @@ __all__ = [
     "on_demand",
     "outcome",
     "paging",
+    "pca",
     "performance",
     "prepare",
     "random_forest",
     "rate",
+    "ratios",
     "row_count",
+    "select",
     "share",
     "similar",
     "sink",
@@ -171,6 +188,7 @@ __all__ = [
     "tls",
     "top",
     "top_k",
+    "truncated_svd",
     "union",
     "unique",
     "value",
@@ -205,6 +223,16 @@ if TYPE_CHECKING:
     from mainstem.nodes.decisions import best, cheapest, top
     from mainstem.nodes.dlts import dlt
     from mainstem.nodes.endpoints import drift, endpoint, performance, value
+    from mainstem.nodes.engineering import (
+        cyclic,
+        group_statistics,
+        holidays,
+        interactions,
+        pca,
+        ratios,
+        select,
+        truncated_svd,
+    )
     from mainstem.nodes.exploring import epsilon
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files

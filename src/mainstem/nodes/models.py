@@ -10,6 +10,7 @@ from mainstem.nodes.base import Deferred, Node, NodeRef, reasons, refused, sever
 from mainstem.nodes.candidates import candidates_of, some_candidates
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
+from mainstem.nodes.engineering import Engineer, Selection, engineers, engineers_of, selection, selection_of
 from mainstem.nodes.features import FeatureUse, uses_of
 from mainstem.nodes.forecasts import check_forecast, horizons_of, longest, some_horizons
 from mainstem.nodes.kinds import (
@@ -70,7 +71,8 @@ class Model(Node):
     `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
     together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
     of the same `series` that is so much later, and its example is a row and a horizon. `prepare` are the steps of
-    inputs that the algorithm does not choose.
+    inputs that the algorithm does not choose. `engineer` are features that each fit makes of the inputs, and `select`
+    says which inputs it leaves out; None leaves both to a search.
     """
 
     examples: NodeRef
@@ -103,6 +105,8 @@ class Model(Node):
     horizons: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     prepare: Mapping[str, Step] = field(default_factory=dict)
+    engineer: tuple[Engineer, ...] | None = None
+    select: Selection | Literal["none"] | None = None
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -233,6 +237,8 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     horizons=optional(some_horizons),
     series=columns(of="columns of `series`"),
     prepare=optional(steps),
+    engineer=optional(engineers),
+    select=optional(selection),
     meta=META,
 )
 def model(
@@ -269,6 +275,8 @@ def model(
     horizons: str | Sequence[str] | None = None,
     series: str | Sequence[str] | None = None,
     prepare: Mapping[str, str | Step] | None = None,
+    engineer: Engineer | Sequence[Engineer] | None = None,
+    select: Literal["auto", "none"] | Selection | None = None,
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -291,7 +299,9 @@ def model(
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
     better, unless `ensemble=False`. Probabilities are calibrated if that is better, unless `calibrate="none"`.
     `prepare={"area": "log", "city": ms.prepare.target()}` are steps of inputs, fitted inside each fold; for the others
-    the algorithm chooses.
+    the algorithm chooses. `engineer=[ms.ratios(), ms.group_statistics(by="city")]` makes features of inputs, and
+    `select="auto"` or `ms.select(…)` leaves inputs out, both inside each fold. With `tune` and without these, a search
+    tries some of both; `engineer=[]` and `select="none"` forbid it.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
     than the outcome takes, for horizons without `prediction_time`, and for an `assume_known` without a reason.
@@ -329,5 +339,7 @@ def model(
         horizons=ahead,
         series=kept_apart,
         prepare=steps_of(prepare),
+        engineer=engineers_of(engineer),
+        select=selection_of(select),
         **meta,
     )

@@ -37,6 +37,10 @@ def skl2onnx(module: str = "") -> Any:
     return _library(f"skl2onnx{module}", "skl2onnx", "sklearn")
 
 
+def holidays() -> Any:
+    return _library("holidays", "holidays", "holidays")
+
+
 def pandas() -> Any:
     return _library("pandas", "pandas", "sklearn")
 

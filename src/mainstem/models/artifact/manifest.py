@@ -36,7 +36,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What the fitted model does with an input, in words. `type` is `number` or `text`. `left_out` says that it does
+    """What the fitted model does with an input, in words. `type` is `number` or `text`, or `made`
+    of a feature that the fit made of inputs. `left_out` says that it does
     not reach the model, `declared` that the user chose the step."""
 
     input: str

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.quantiles import packed
+from mainstem.nodes.engineering import Engineer, Selection
 from mainstem.nodes.models import Task
 from mainstem.nodes.prepare import Step
 from mainstem.nodes.sampling import Sampling
@@ -47,7 +48,8 @@ class Examples:
     fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
     `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare`
-    are the declared steps of the inputs, None where the algorithm decides.
+    are the declared steps of the inputs, None where the algorithm decides. `engineer` and `select` say what a fit makes
+    of the inputs and which it leaves out.
     """
 
     rows: Rows
@@ -67,6 +69,8 @@ class Examples:
     class_weights: tuple[float, ...] = ()
     ahead: Ahead | None = None
     prepare: tuple[Step | None, ...] = ()
+    engineer: tuple[Engineer, ...] = ()
+    select: Selection | None = None
 
     def __len__(self) -> int:
         return len(self.y)

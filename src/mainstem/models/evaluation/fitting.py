@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mainstem.errors import MainstemError, ModelError
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
-from mainstem.models.algorithms.sampled import fit
 from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.engineering import fit
 from mainstem.nodes.models import WIDE
 
 PARTS = ("scores", "onnx", "importances", "settings")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ CONTRIB = "com.microsoft"
 class Builder:
     """An unfinished graph. `floats` and `strings` name its inputs. Each method returns the name of a new tensor."""
 
-    floats, strings = "floats", "strings"
+    floats: str = "floats"
+    strings: str = "strings"
 
     def __init__(self) -> None:
         try:
@@ -76,6 +78,16 @@ class Builder:
             if opset.domain not in ("", "ai.onnx", ML):
                 self._domains[opset.domain] = opset.version
         return [each.name for each in part.graph.output]
+
+    @contextmanager
+    def renamed(self, floats: str, strings: str) -> Iterator[None]:
+        """Give the nodes that are added other tensors for the inputs."""
+        before = self.floats, self.strings
+        self.floats, self.strings = floats, strings
+        try:
+            yield
+        finally:
+            self.floats, self.strings = before
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add a constant tensor of numbers."""

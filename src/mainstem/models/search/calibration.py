@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import Candidate, libraries
 from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
-from mainstem.models.algorithms.sampled import fit
 from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.engineering import Engineered, fit
 from mainstem.models.graphs.builder import Builder
 from mainstem.nodes.models import Task
 
@@ -206,8 +206,10 @@ def calibrated(candidate: Candidate, kind: str, by: Calibrator) -> Candidate:
 
 
 def inner(algorithm: Algorithm) -> Algorithm:
-    """Return the algorithm whose scores are corrected, or the algorithm itself."""
-    return algorithm.of if isinstance(algorithm, Calibrated) else algorithm
+    """Return the algorithm whose scores are corrected or whose inputs are made, or the algorithm itself."""
+    while isinstance(algorithm, (Calibrated, Engineered)):
+        algorithm = algorithm.of
+    return algorithm
 
 
 def losses(y: NDArray[Any], scores: Scores) -> NDArray[np.float64]:

@@ -10,10 +10,12 @@ from typing import Any
 from mainstem.models.algorithms import Candidate, candidates
 from mainstem.models.algorithms.estimators import SklearnEstimator
 from mainstem.models.data.rows import Examples
+from mainstem.models.engineering import recipes
 from mainstem.models.evaluation.comparison import Comparison, Fold, compared, divided
 from mainstem.models.metrics import Metric
 from mainstem.models.search import ensemble
 from mainstem.models.search.budget import Allowance, Budget
+from mainstem.models.search.calibration import inner
 from mainstem.models.search.evidence import confidence
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.trials import Report, Trials, Tried
@@ -38,17 +40,20 @@ def search(
     combine: bool,
     memory: Memory,
     report: Report,
+    engineer: bool = False,
     clock: Callable[[], float] = perf_counter,
 ) -> Comparison:
     """Search for settings of the candidates on the folds that they are compared on.
 
     The comparison has the candidates with their defaults, the best settings that were found for each, and the members
-    of the ensemble. The test rows are not touched. Raises `ModelError` if no fold is usable, or if a candidate fails
+    of the ensemble. If `engineer`, features that are made of the inputs and selections of them are tried too. The test
+    rows are not touched. Raises `ModelError` if no fold is usable, or if a candidate fails
     with its defaults.
     """
     sample, parts = divided(train, folds=folds, gap=gap, window=window)
     budget = allowance.next()
-    trials = Trials(candidates(asked), parts, judge, budget, memory, report, clock)
+    ways = recipes(sample) if engineer else []
+    trials = Trials(candidates(asked), parts, judge, budget, memory, report, clock, ways)
     trials.run(stopped=allowance.stopped)
     report("compared what was tried …")
     found = _compared(trials, sample, parts, judge, combine=combine)
@@ -103,7 +108,7 @@ def _pool(ordered: Sequence[Tried]) -> list[tuple[str, Any]]:
     found = [
         (each.candidate.name, each.outcomes)
         for each in ordered
-        if not isinstance(each.candidate.algorithm, SklearnEstimator) and each.mean == each.mean
+        if not isinstance(inner(each.candidate.algorithm), SklearnEstimator) and each.mean == each.mean
     ]
     return found[: ensemble.POOL]
 

@@ -13,12 +13,14 @@ from mainstem.errors import ModelError
 from mainstem.graph.fingerprint import digest
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.identity import identity
+from mainstem.models.engineering import Engineered
 from mainstem.models.evaluation.comparison import Fold, Outcome, outcome
 from mainstem.models.metrics import Metric
 from mainstem.models.search.budget import Budget
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.portfolio import Values, portfolio
 from mainstem.models.search.suggesting import Suggestions
+from mainstem.nodes.engineering import Engineer, Selection
 from mainstem.nodes.evaluations import Trial
 
 Report = Callable[[str], None]
@@ -37,6 +39,14 @@ MISFITS = 3
 
 REPEATS = 25
 """Trials in a row that were tried before, after which the search ends."""
+
+SPARE = 3
+"""How many times as many trials must be left as there are ways to make or select inputs, so that these are tried."""
+
+Recipe = tuple[tuple[Engineer, ...], Selection | None]
+"""What is made of the inputs, and how they are selected."""
+
+NOTHING: Recipe = ((), None)
 
 KEPT_TRIALS, KEPT_BYTES = 25, 256 * 2**20
 """The best trials whose scores stay in memory: so many, or so many bytes of them."""
@@ -68,6 +78,7 @@ class Trials:
     memory: Memory
     report: Report
     clock: Callable[[], float] = perf_counter
+    recipes: Sequence[Recipe] = ()
     defaults: list[Tried] = field(default_factory=list)
     complete: list[Tried] = field(default_factory=list)
     told: list[Trial] = field(default_factory=list)
@@ -76,6 +87,7 @@ class Trials:
     _means: list[list[float]] = field(default_factory=list)
     _fits: dict[str, list[float]] = field(default_factory=dict)
     _seen: dict[str, list[float]] = field(default_factory=dict)
+    _recipes: dict[str, Recipe] = field(default_factory=dict)
     _recalled: float = 0.0
     _began: float = 0.0
 
@@ -132,6 +144,7 @@ class Trials:
             running, _ = self._trial(candidate, values)
             if len(running) == len(self.folds):
                 suggestions.add(candidate, values, running[-1])
+        self._engineered()
         if not suggestions.has_any:
             self.ended = "no candidate has settings to search for"
             return
@@ -145,6 +158,23 @@ class Trials:
         if repeats == REPEATS:
             self.ended = "all settings were tried"
 
+    def _engineered(self) -> None:
+        """Try each way to make or select inputs with the best trial's settings. The best of them that is better than
+        the trial is kept in later trials of the candidate."""
+        if self.budget.trials is not None and self.budget.trials - len(self.told) < SPARE * len(self.recipes):
+            return
+        before = self.best
+        base = next(each for each in self.candidates if each.name == before.base)
+        for recipe in self.recipes if getattr(base.algorithm, "prepares", False) else ():
+            if not self._has_budget():
+                return
+            self._recipes[base.name] = recipe
+            self._trial(base, before.values)
+        if self.recipes:
+            algorithm: Any = self.best.candidate.algorithm
+            made = isinstance(algorithm, Engineered) and self.best.base == base.name
+            self._recipes[base.name] = (algorithm.engineer, algorithm.select) if made else NOTHING
+
     def _has_budget(self) -> bool:
         if self.budget.trials is not None:
             return len(self.told) < self.budget.trials
@@ -153,11 +183,13 @@ class Trials:
     def _trial(self, base: Candidate, values: Values) -> tuple[list[float], bool]:
         """Try settings. Return the running means of the metric, one for each fold that was fitted, and whether the
         trial fits into the time."""
-        key = _key(base, values)
+        recipe = self._recipes.get(base.name, NOTHING)
+        key = _key(base, values) if recipe == NOTHING else _key(base, {**values, "made": repr(recipe)})
         if key in self._seen:
-            self.told.append(Trial(f"{base.name} #{len(self.told) + 1}", dict(values), *_repeated(self._seen[key])))
+            repeated = _repeated(self._seen[key])
+            self.told.append(Trial(f"{base.name} #{len(self.told) + 1}", _shown(values, recipe), *repeated))
             return self._seen[key], True
-        candidate = Candidate(f"{base.name} #{len(self.told) + 1}", _with(base, values))
+        candidate = Candidate(f"{base.name} #{len(self.told) + 1}", _made(_with(base, values), recipe))
         outcomes: list[Outcome] = []
         running: list[float] = []
         fits = True
@@ -179,12 +211,11 @@ class Trials:
         if fits:
             self._seen[key] = running
         if len(running) == len(self.folds):
-            self._completed(Tried(candidate, base.name, values, tuple(outcomes)), running)
+            self._completed(Tried(candidate, base.name, values, tuple(outcomes)), running, recipe)
         elif fits:
             state: Any = "stopped" if running else "failed"
-            self.told.append(
-                Trial(candidate.name, dict(values), state, running[-1] if running else None, round(seconds, 3))
-            )
+            value = running[-1] if running else None
+            self.told.append(Trial(candidate.name, _shown(values, recipe), state, value, round(seconds, 3)))
         return running, fits
 
     def _outcome(self, candidate: Candidate, base: str, number: int, fold: Fold) -> Outcome:
@@ -215,12 +246,12 @@ class Trials:
         others = [value for each in self._means if (value := each[len(running) - 1]) == value]
         return bool(others) and self.judge.sign * running[-1] < self.judge.sign * float(np.median(others))
 
-    def _completed(self, tried: Tried, running: Sequence[float]) -> None:
+    def _completed(self, tried: Tried, running: Sequence[float], recipe: Recipe = NOTHING) -> None:
         self._means.append(list(running))
         self.told.append(
             Trial(
                 tried.candidate.name,
-                dict(tried.values),
+                _shown(tried.values, recipe),
                 "complete",
                 None if np.isnan(tried.mean) else tried.mean,
                 round(sum(one.seconds for one in tried.outcomes), 3),
@@ -254,6 +285,22 @@ class _TooLong(Exception):
 def _with(base: Candidate, values: Values) -> Any:
     algorithm: Any = base.algorithm
     return algorithm.with_settings(**values)
+
+
+def _made(algorithm: Any, recipe: Recipe) -> Any:
+    return algorithm if recipe == NOTHING else Engineered(algorithm, *recipe)
+
+
+def _shown(values: Values, recipe: Recipe) -> dict[str, Any]:
+    """Return what a trial tried, as reports have it."""
+    if recipe == NOTHING:
+        return dict(values)
+    words = dict.fromkeys(each.word for each in recipe[0])
+    return {
+        **values,
+        **({"engineer": ", ".join(words)} if words else {}),
+        **({"select": "auto"} if recipe[1] else {}),
+    }
 
 
 def _key(base: Candidate, values: Values) -> str:

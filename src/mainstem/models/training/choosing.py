@@ -67,6 +67,7 @@ class Choosing:
             combine=model.ensemble,
             memory=self.memory,
             report=self.report,
+            engineer=model.engineer is None and model.select is None,
         )
 
 

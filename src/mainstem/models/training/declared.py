@@ -6,9 +6,11 @@ from typing import Any
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.models.algorithms import check, libraries, usual
+from mainstem.models.engineering.calendar import check_place
 from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.engineering import GroupStatistics, Holidays
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.prepare import WORDS
 
@@ -66,6 +68,36 @@ def check_prepare(graph: Graph, name: str) -> None:
                 expected=", ".join(fitting),
                 hint="a number whose values are names: cast it to string in a table" if kind == "number" else None,
             )
+
+
+def check_engineer(graph: Graph, name: str) -> None:
+    """Refuse features of something that is not an input, or of an input of another type. Raises `DefinitionError`."""
+    from mainstem.features.dataset import retrieval_of
+
+    model = graph[name].node
+    if not isinstance(model, Model) or not model.engineer:
+        return
+    inputs = {column.name: column.type for column in inputs_of(retrieval_of(graph, name).columns, {})}
+    for each in model.engineer:
+        if isinstance(each, Holidays):
+            wanted = [f"{each.column}__{part}" for part in ("year", "month", "day")]
+            if any(part not in inputs for part in wanted):
+                dates = sorted({found.rpartition("__")[0] for found in inputs if found.endswith("__year")})
+                raise UnknownName.among("date among the inputs", each.column, dates, of="`ms.holidays`")
+            check_place(each)
+            continue
+        texts = each.by if isinstance(each, GroupStatistics) else ()
+        numbers = each.of if isinstance(each, GroupStatistics) else each.columns
+        for column, kind in [*((text, "string") for text in texts), *((number, "float") for number in numbers)]:
+            if column not in inputs:
+                raise UnknownName.among("input", column, inputs, of=f"`engineer` ({each.word})")
+            if inputs[column] != kind:
+                what = "a text" if kind == "string" else "a number"
+                raise DefinitionError(
+                    f"`engineer` ({each.word}) requires {what}, and {column!r} is not",
+                    got=f"{column!r} is {'a number' if kind == 'string' else 'a text'}",
+                    expected=", ".join(sorted(found for found, own in inputs.items() if own == kind)),
+                )
 
 
 def check_weight(graph: Graph, name: str) -> None:

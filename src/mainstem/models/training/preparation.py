@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from mainstem.models.algorithms.estimators import EstimatorScore
 from mainstem.models.algorithms.quantiles import QuantilesScore
 from mainstem.models.algorithms.sampled import Corrected
 from mainstem.models.artifact.manifest import Preparation
 from mainstem.models.data.columns import split_inputs
+from mainstem.models.engineering import EngineeredScore
+from mainstem.models.engineering.fitting import Inputs
 from mainstem.models.preprocessing import Composed
 from mainstem.models.search.calibration import CalibratedScore
 from mainstem.models.search.ensemble import EnsembleScore
@@ -27,35 +31,65 @@ def preparation(estimator: Any, inputs: Sequence[InputColumn], declared: Contain
         return ()
     found = []
     for column in inputs:
-        done = [_done(label, fitted, numbers[column.name]) for label, fitted in members]
+        done = [_done(label, fitted, _place(made, numbers[column.name])) for label, fitted, made in members]
         left = all(left for *_, left in done)
         kind = "text" if column.type == "string" else "number"
         found.append(Preparation(column.name, kind, _words(done), left, column.name in declared))
-    return tuple(found)
+    return (*found, *_created(members))
 
+
+def _place(made: Inputs | None, number: int) -> int | str:
+    """Return the number of an input for the algorithm, or why it is left out before it."""
+    if made is None:
+        return number
+    before = number if number < made.width else number + len(made.names)
+    if before in made.left:
+        return made.left[before]
+    if number < made.width:
+        return int(np.flatnonzero(made.floats == number)[0])
+    return len(made.floats) + int(np.flatnonzero(made.strings == number - made.width)[0])
+
+
+def _created(members: Sequence[Member]) -> Iterator[Preparation]:
+    """Yield what is done with each feature that a fit made: those of members of an ensemble, one after the other."""
+    for label, fitted, made in members:
+        for at, (name, why) in enumerate(made.names if made is not None else (), made.width if made else 0):
+            left = made.left.get(at) if made is not None else None
+            floats = made.floats.tolist() if made is not None else []
+            _, done, gone = ("", left, True) if left else _done("", fitted, floats.index(at))
+            own = f"{label}: {name}" if label else name
+            yield Preparation(own, "made", f"{why}; {done}", gone)
+
+
+Member = tuple[str, Composed | None, Inputs | None]
+"""A member's name, its preprocessor, and what was made of the inputs before it."""
 
 Done = tuple[str, str, bool]
 """A member's name, what it does with an input, and whether it leaves the input out."""
 
 
-def _members(label: str, estimator: Any) -> Iterator[tuple[str, Composed | None]]:
+def _members(label: str, estimator: Any, made: Inputs | None = None) -> Iterator[Member]:
     """Yield the preprocessor of each member of an estimator by name; None for a pipeline that has its own."""
     match estimator:
         case CalibratedScore() | Corrected():
-            yield from _members(label, estimator.of)
+            yield from _members(label, estimator.of, made)
+        case EngineeredScore():
+            yield from _members(label, estimator.of, estimator.inputs)
         case QuantilesScore():  # they are fitted on the same rows
-            yield from _members(label, next(iter(estimator.parts.values())))
+            yield from _members(label, next(iter(estimator.parts.values())), made)
         case EnsembleScore():
             for name, (_, member) in zip(estimator.names, estimator.members, strict=True):
                 yield from _members(name, member)
         case EstimatorScore():
             matrix = estimator.prepared.matrix
-            yield label, matrix if isinstance(matrix, Composed) else None
+            yield label, matrix if isinstance(matrix, Composed) else None, made
         case _ if isinstance(found := getattr(estimator, "fitted", None), Composed):
-            yield label, found
+            yield label, found, made
 
 
-def _done(label: str, found: Composed | None, number: int) -> Done:
+def _done(label: str, found: Composed | None, number: int | str) -> Done:
+    if isinstance(number, str):
+        return label, number, True
     if found is None:
         return label, OWN, False
     if number in found.left:

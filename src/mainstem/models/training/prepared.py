@@ -19,6 +19,7 @@ from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import queries, suspects
 from mainstem.models.training.parts import Parts, parts_of
+from mainstem.nodes.engineering import Selection
 from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
@@ -87,6 +88,8 @@ def prepare(
         names=(names := tuple(name for block in split_inputs(inputs) for name in block)),
         monotone=tuple(model.monotone.get(name, 0) for name in names) if model.monotone else (),
         prepare=tuple(map(model.prepare.get, names)) if model.prepare else (),
+        engineer=model.engineer or (),
+        select=model.select if isinstance(model.select, Selection) else None,
         quantiles=model.quantiles,
         sampling=model.sampling,
         class_weights=_class_weights(model, found.classes),

@@ -78,6 +78,8 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"sampling": _value(astuple(node.sampling))} if node.sampling else {}
     later |= {"calibrate": node.calibrate} if node.calibrate != "auto" else {}
     later |= {"prepare": {c: [type(s).__name__, *astuple(s)] for c, s in node.prepare.items()}} if node.prepare else {}
+    later |= {"engineer": [[type(e).__name__, *astuple(e)] for e in node.engineer]} if node.engineer is not None else {}
+    later |= {"select": node.select if node.select == "none" else astuple(node.select)} if node.select else {}
     untimed = node.prediction_time is None
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}
     test = node.test if node.test is not None or untimed else USUAL_TEST

@@ -33,6 +33,8 @@ WRITTEN = (
     "horizons",
     "series",
     "prepare",
+    "engineer",
+    "select",
 )
 
 
@@ -61,6 +63,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import (
             check_candidates,
+            check_engineer,
             check_monotone,
             check_prepare,
             check_sampling,
@@ -76,6 +79,7 @@ class ModelKind(NodeKind[Model]):
                 check_candidates(node, task)
                 check_monotone(graph, name)
                 check_prepare(graph, name)
+                check_engineer(graph, name)
                 check_weight(graph, name)
                 check_sampling(node, task)
                 if node.own_metric is not None:
