@@ -98,6 +98,20 @@ def test_a_version_is_reported_and_its_predictions_explained(here: Path, capsys:
     assert run(["explain", "-C", "churn", "left_model", "age=25", "--row", "{}"]) == 2
 
 
+def test_predictions_with_their_reasons(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "churn.csv", HEADER, customers())
+    assert run(["init", "table", "--csv", "churn.csv", "--target", "left"]) == 0
+    assert run(["run", "-C", "churn"]) == 0
+    capsys.readouterr()
+    assert run(["explain", "-C", "churn", "left_model", "age=25", "plan=basic", "--json"]) == 0
+    first = said(capsys)["contributions"][0]  # type: ignore[index]
+    assert run(["predict", "-C", "churn", "left_model", "age=25", "plan=basic", "--reasons", "1", "--json"]) == 0
+    (row,) = said(capsys)["rows"]  # type: ignore[misc]
+    assert row["reasons"].startswith(f"{first['input']}={first['value']} +") and ";" not in row["reasons"]
+    assert run(["predict", "-C", "churn", "left_model", "age=25", "plan=basic", "--reasons", "99"]) == 2
+    assert "`reasons` is not a number of reasons" in capsys.readouterr().err
+
+
 def test_an_endpoint_predicts_with_its_champion(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(here / "churn.csv", HEADER, customers())
     assert run(["init", "table", "mine", "--csv", "churn.csv", "--target", "left"]) == 0

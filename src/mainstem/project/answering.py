@@ -35,10 +35,11 @@ class Answering(Branch):
 
         return OnlineViews(self, (view, *more)) if more else Online(self, view)
 
-    def predict(self, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+    def predict(self, name: str, rows: Rows, time: datetime | None = None, *, reasons: int = 0) -> list[dict[str, Any]]:
         """Score rows as the server does, without logging them: by the champion of an endpoint, or by the newest version
-        of a model. Return one answer per row. Raises `RequestError`."""
-        return live.predict(self, name, rows, time)
+        of a model. Return one answer per row. With `reasons`, each prediction has up to so many inputs that moved its
+        score most, as `explain` computes them. Raises `RequestError`."""
+        return live.predict(self, name, rows, time, reasons)
 
     def explain(self, name: str, rows: Rows, time: datetime | None = None) -> list[Explanation]:
         """Explain the predictions of rows, as `predict` makes them: how much each input moves the score away from the
@@ -68,15 +69,15 @@ class Answering(Branch):
 
         return read_rows(self, name, Path(file))
 
-    def predict_texts(self, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
+    def predict_texts(self, name: str, rows: Sequence[Mapping[str, str]], *, reasons: int = 0) -> pa.Table:
         """Score rows of texts, as a CSV file holds them, as `predict` does.
 
         A blank text is missing. Return the rows with `score`, and with `label`, `decision` or the probability of each
-        class where the model has them. Raises `RequestError`.
+        class where the model has them; with `reasons`, also those as one text. Raises `RequestError`.
         """
         from mainstem.project.texts import predict_texts
 
-        return predict_texts(self, name, rows)
+        return predict_texts(self, name, rows, reasons)
 
     def ingest(self, stream: str, rows: Rows, *, backfill: bool = False) -> int:
         """Take events as the server does. Backfilled events arrive when they happened. Raises `RequestError`."""

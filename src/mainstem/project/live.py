@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
+    from mainstem.serving.choosing import Chosen
     from mainstem.serving.decisions.offers import Stored
+    from mainstem.serving.forecasting import Forecasted
     from mainstem.serving.http.routing import Route
     from mainstem.serving.journal import Journal
     from mainstem.serving.live import Live
-    from mainstem.serving.predictor import Predictor
+    from mainstem.serving.predictor import Answer, Predictor
     from mainstem.serving.service import Service
 
 Rows = Sequence[Mapping[str, Any]]
@@ -41,6 +43,7 @@ Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
 def service(branch: Branch) -> Service:
     """Return the service of the server. The project's methods use the same one."""
     from mainstem.monitoring.exposed import samples
+    from mainstem.project.background import background
     from mainstem.serving.limits import Limits
     from mainstem.serving.service import Service
 
@@ -75,6 +78,7 @@ def service(branch: Branch) -> Service:
         stored=stored,
         branch=branch.branch,
         judged=lambda release: samples(adapters.state, release, branch.branch),
+        background=lambda version: background(branch, version),
     )
 
 
@@ -175,34 +179,52 @@ def compare(branch: Branch, name: str | None, version: str | None) -> list[Compa
     return [found for each in endpoints_of(branch, name, "compare") for found in compare(context, each, version)]
 
 
-def predict(branch: Branch, name: str, rows: Rows, time: datetime | None = None) -> list[dict[str, Any]]:
+def predict(
+    branch: Branch, name: str, rows: Rows, time: datetime | None = None, reasons: int = 0
+) -> list[dict[str, Any]]:
     """Score rows as the server does, in this process. Nothing is logged."""
+    from mainstem.project.background import background
+    from mainstem.serving import reasons as giving
+
+    predictor = predictor_of(branch, name)
+    count = giving.counted(reasons, f"predict {name}")
+    answers = _answers(predictor, [dict(row) for row in rows], None if time is None else micros_of(time))
+    found = [_shown(answer, predictor.version.id) for answer in answers]
+    if count:
+        given_by = giving.Reasons(lambda version: background(branch, version))
+        told = given_by.now({predictor.version.id: predictor}, answers, count)
+        found = [giving.told(answer, each, told) for answer, each in zip(answers, found, strict=True)]
+    return found
+
+
+def _answers(predictor: Predictor, rows: Rows, at: int | None) -> Sequence[Any]:
     from mainstem.serving.choosing import ChoosingPredictor
     from mainstem.serving.forecasting import ForecastingPredictor
 
-    predictor = predictor_of(branch, name)
-    given, at = [dict(row) for row in rows], None if time is None else micros_of(time)
     if isinstance(predictor, ChoosingPredictor):
-        version = predictor.version.id
-        return [{"flags": [], **chosen.shown(), "version": version} for chosen in predictor.choose(given, at)]
+        return predictor.choose(rows, at)
     if isinstance(predictor, ForecastingPredictor):
-        version = predictor.version.id
-        return [{"flags": [], **found.shown(), "version": version} for found in predictor.forecasts(given, at)]
-    answers = predictor.predict(given, at)
-    return [
-        {
-            "score": answer.score,
-            "decision": answer.decision,
-            "values": dict(answer.values),
-            "policy": answer.policy,
-            "label": answer.label,
-            "scores": dict(answer.scores),
-            "version": predictor.version.id,
-            "flags": list(answer.flags),
-            "features": dict(answer.features),
-        }
-        for answer in answers
-    ]
+        return predictor.forecasts(rows, at)
+    return predictor.predict(rows, at)
+
+
+def _shown(answer: Answer | Chosen | Forecasted, version: str) -> dict[str, Any]:
+    """Return an answer as plain data, with every field that it may have."""
+    from mainstem.serving.predictor import Answer
+
+    if not isinstance(answer, Answer):
+        return {"flags": [], **answer.shown(), "version": version}
+    return {
+        "score": answer.score,
+        "decision": answer.decision,
+        "values": dict(answer.values),
+        "policy": answer.policy,
+        "label": answer.label,
+        "scores": dict(answer.scores),
+        "version": version,
+        "flags": list(answer.flags),
+        "features": dict(answer.features),
+    }
 
 
 def predictor_of(branch: Branch, name: str) -> Predictor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import RequestError, SourceError, close_matches
+from mainstem.nodes.explanations import figure
 from mainstem.nodes.files import Files
 from mainstem.project.csv.look import MISSING
 from mainstem.sources.texts import EXACT
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
-    from mainstem.serving.predictor import Predictor
+    from mainstem.serving.predictor import Answer, Predictor
 
 BLANK = frozenset({""})
 """The texts of a missing value that is a text itself, unless its source says more."""
 
 
-def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) -> pa.Table:
+def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]], reasons: int = 0) -> pa.Table:
     """Return the rows with their scores. Columns that the model does not read are kept.
 
     A row is repeated for each horizon of a forecast.
@@ -42,14 +43,26 @@ def predict_texts(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) 
     else:
         answers = predictor.predict(asked)
     found: dict[str, list[Any]] = {field: [row.get(field) for row in rows] for field in rows[0]} if rows else {}
-    made = {"score": [answer.score for answer in answers]}
+    made: dict[str, list[Any]] = {"score": [answer.score for answer in answers]}
     for column in ("label", "decision"):
         values = [getattr(answer, column) for answer in answers]
         if any(value is not None for value in values):
             made[column] = values
     for label in answers[0].scores if answers else ():
         made[f"score {label}"] = [answer.scores[label] for answer in answers]
+    if reasons:
+        made["reasons"] = _reasons(branch, predictor, answers, reasons)
     return pa.table({**found, **{_free(name, found): values for name, values in made.items()}})
+
+
+def _reasons(branch: Branch, predictor: Predictor, answers: Sequence[Answer], count: int) -> list[str]:
+    """Return the reasons of each answer as one text, the largest first."""
+    from mainstem.project.background import background
+    from mainstem.serving.reasons import Reasons, counted
+
+    giving = Reasons(lambda version: background(branch, version))
+    told = giving.now({predictor.version.id: predictor}, answers, counted(count, "predict"))
+    return ["; ".join(f"{r['input']}={r['value']} {figure(r['effect'], '+')}" for r in told[a.id]) for a in answers]
 
 
 def typed(branch: Branch, name: str, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:

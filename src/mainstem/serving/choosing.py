@@ -90,6 +90,10 @@ class ChoosingPredictor(Predictor):
         self._first, self._then = phases(retrieval, self._offered)
         self._request = [name for name in retrieval.request if name not in self._offered]
 
+    @property
+    def each(self) -> int:
+        return self.chooser.ranking.count
+
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
         """Refuse what asks for one score a row: a file of rows, an explanation. Raises `RequestError`."""
         raise RequestError(

@@ -77,6 +77,10 @@ class ForecastingPredictor(Predictor):
         self._first, self._then = phases(retrieval, forecast.filled)
         self._request = [name for name in retrieval.request if name not in forecast.filled]
 
+    @property
+    def each(self) -> int:
+        return len(self.horizons)
+
     def predict(self, rows: Sequence[Any], at: int | None = None) -> list[Answer]:
         """Return one answer per row and horizon, in order. Raises `RequestError` as `Predictor.predict` does."""
         return [item for each in self.forecasts(rows, at) for item in each.items]

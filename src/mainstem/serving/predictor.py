@@ -77,6 +77,11 @@ class Predictor:
     heavy = False
     """Whether one row may take as long as many."""
 
+    @property
+    def each(self) -> int:
+        """The most predictions that the answer to one row has."""
+        return 1
+
     def __init__(
         self,
         name: str,

@@ -45,6 +45,7 @@ from mainstem.serving.limits import Limits
 from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
 from mainstem.serving.predictor import Predictor
+from mainstem.serving.reasons import Background, Reasons, no_background
 from mainstem.serving.shadows import Shadows
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.outcomes import Outcomes
@@ -64,7 +65,8 @@ class Service:
 
     `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
     directory that model versions' artifacts are relative to. `stored` reads candidates from tables of a release. With
-    `keyless`, this machine needs no key while none is valid. `judged` gives what monitors found of a release.
+    `keyless`, this machine needs no key while none is valid. `judged` gives what monitors found of a release, and
+    `background` the rows that reasons compare a prediction with.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Service:
         stored: Callable[[Graph, Release], Stored] = no_tables,
         branch: str = "main",
         judged: Callable[[Release], Iterable[Sample]] = lambda release: (),
+        background: Background = no_background,
     ) -> None:
         self.project = project
         self.limits = limits or Limits()
@@ -96,6 +99,7 @@ class Service:
         """Why topics that feed streams cannot be read, by stream."""
         self._load, self._head, self._stored, self._branch = load, head, stored, branch
         self._judged = judged
+        self.reasons = Reasons(background)
         self.overrides: Mapping[str, Sequence[Override]] = {}
         """What operators decided for requests, by endpoint."""
         self.store = store
@@ -129,6 +133,7 @@ class Service:
     def close(self) -> None:
         """Finish the pending writes."""
         self.aside.shutdown()
+        self.reasons.close()
         self.shadows.close()
         self.canaries.close()
         if self._committer is not None:

@@ -28,6 +28,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write a CSV file with the scores beside the rows.")
     ] = None,
+    reasons: Annotated[
+        int, typer.Option("--reasons", metavar="N", min=0, help="Add up to N inputs that moved each score most.")
+    ] = 0,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many rows to print.")] = 50,
     directory: Directory = HERE,
     branch: Branch = "main",
@@ -39,7 +42,7 @@ def predict(
         raise RequestError("--rows and FIELD=VALUE exclude each other", got=" ".join(fields))
     with opened(directory, profile, branch) as project:
         asked = [dict(map(pair, fields or ()))] if rows is None else project.read_rows(name, rows)
-        found = project.predict_texts(name, asked)
+        found = project.predict_texts(name, asked, reasons=reasons)
     if out is None:
         output(json).table(found, limit)
         return

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -43,6 +44,11 @@ class Request:
         """Return the value of a header. Its name is in lower case."""
         wanted = name.encode()
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
+
+    def query(self, name: str) -> str | None:
+        """Return the last value of a parameter of the query."""
+        given = self.scope.get("query_string", b"")
+        return parse_qs(given.decode("latin-1"), keep_blank_values=True).get(name, [None])[-1] if given else None
 
     async def body(self, limit: int, seconds: float, stall: float) -> bytes:
         """Return the whole body.

@@ -12,6 +12,7 @@ from mainstem.masking import masked_all
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
 from mainstem.serving.live import Live
+from mainstem.serving.reasons import MOST_REASONS
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import RowSchema
 
@@ -27,8 +28,10 @@ def document(live: Live, title: str) -> dict[str, Any]:
     """Return the OpenAPI document."""
     paths: dict[str, Any] = {}
     for name, predictor in live.predictors.items():
-        schema = _rows(predictor.schema, "rows", {"time": _instant()})
+        schema = _rows(predictor.schema, "rows", {"time": _instant(), "reasons": _REASONS})
         paths[f"/predict/{name}"] = _post(f"Predict with {predictor.version.id}.", schema, 200)
+        asked = {"name": "reasons", "in": "query", "required": False, "schema": _REASONS}
+        paths[f"/predict/{name}"]["post"]["parameters"] = [asked]
     for name, ingest in live.ingests.items():
         schema = _rows(ingest.schema, "events", {"backfill": {"type": "boolean", "default": False}})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
@@ -82,6 +85,8 @@ _SEVERAL = {
     },
     "additionalProperties": False,
 }
+
+_REASONS = {"type": "integer", "minimum": 0, "maximum": MOST_REASONS, "default": 0}
 
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.instants import instant_of
+from mainstem.serving import reasons
 from mainstem.serving.canary import Split
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
@@ -41,10 +42,15 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     predictor, beside = live.predictor(endpoint), live.beside.get(endpoint, ())
     body = read_json(request)
     began = time.perf_counter()
-    rows, options = rows_in(body, "rows", frozenset({"time"}), service.limits, where)
+    rows, options = rows_in(body, "rows", frozenset({"time", "reasons"}), service.limits, where)
     at = instant(options, where)
+    count = reasons.counted(options.get("reasons", request.query("reasons")), where)
     split = next((each.split for each in beside if each.split is not None), None)
-    large = len(rows) >= _LARGE
+    scoring = {p.version.id: p for p in (predictor, *(each.predictor for each in beside)) if p is not None}
+    if count:
+        reasons.bounded(predictor, len(rows), where)
+        await asyncio.wrap_future(service.reasons.prepare([each.version for each in scoring.values()]))
+    large = len(rows) >= _LARGE and not count
     answers = await _answers(service, predictor, split, rows, at)
     if not large:
         _count(service, predictor, answers)
@@ -56,12 +62,16 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
         split.guard.note("slow" if late else "answered")
     for shadow in (each.shadow for each in beside if each.shadow is not None):
         service.shadows.offer(shadow, [each for each in answers if each.role == CHAMPION])
+    if count:
+        found = [shown(answer) for answer in answers]
+        given = await asyncio.wrap_future(service.reasons.of(scoring, answers, count))
+        found = [reasons.told(answer, each, given) for answer, each in zip(answers, found, strict=True)]
     head = {"endpoint": endpoint, "model": predictor.version.model, "version": predictor.version.id}
     if isinstance(body, dict) and "rows" not in body:
-        return Response(encode({**head, **shown(answers[0])}))
+        return Response(encode({**head, **(found[0] if count else shown(answers[0]))}))
     if large:
         return Response(await _in_thread(service, _counted, service, predictor, head, answers))
-    return Response(encode({**head, "predictions": [shown(answer) for answer in answers]}))
+    return Response(encode({**head, "predictions": found if count else [shown(answer) for answer in answers]}))
 
 
 async def _answers(
