@@ -92,7 +92,7 @@ _HOMES = {
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
-    "mainstem.nodes.offers": ("candidates", "grid", "steps"),
+    "mainstem.nodes.offers": ("candidates", "grid", "neighbours", "steps"),
     "mainstem.nodes.outcomes": ("outcome",),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -160,6 +160,7 @@ __all__ = [
     "model",
     "naive",
     "naive_bayes",
+    "neighbours",
     "not_null",
     "oauth2",
     "on_demand",
@@ -240,7 +241,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.limits import limits
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
-    from mainstem.nodes.offers import candidates, grid, steps
+    from mainstem.nodes.offers import candidates, grid, neighbours, steps
     from mainstem.nodes.outcomes import outcome
     from mainstem.nodes.reductions import (
         aggregate,

@@ -66,6 +66,7 @@ VALID: dict[str, dict[str, Any]] = {
     "first_k": {"argument": _.x, "k": 1},
     "foreign_key": {"columns": "a", "to": RIDES},
     "fresh": {"column": "a", "within": "1d"},
+    "neighbours": {"table": RIDES, "key": "ride", "by": "vector", "like": "other"},
     "grid": {"fields": {"price": ms.steps(1, 2, 0.5)}},
     "histogram": {"argument": _.x, "edges": [1, 2]},
     "join": {"left": JOINED, "right": JOINED, "on": "a"},

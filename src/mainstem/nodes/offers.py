@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mainstem.nodes.base import Deferred, NodeRef, Origin, refused
 from mainstem.nodes.declared import declared
-from mainstem.nodes.kinds import a, calculation, column, integer, is_number, mapping, node, optional, text
+from mainstem.nodes.kinds import a, calculation, column, integer, is_number, mapping, node, optional, text, word
 
 MOST = 10_000
 """The most candidates of one request."""
@@ -23,12 +23,39 @@ class Offer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidates(Offer):
-    """The rows of `table`, each with its `key`: up to `limit`, those with the highest `by` first."""
+    """The rows of `table`, each with its `key`: up to `limit`, those with the highest `by` first.
+
+    Those that `without` has, a view or a table, are removed.
+    """
 
     table: NodeRef
     key: str
     limit: int
     by: str | None = None
+    without: NodeRef | None = None
+
+    @property
+    def read(self) -> tuple[NodeRef, ...]:
+        """What the offer reads."""
+        return (self.table, *(() if self.without is None else (self.without,)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neighbours(Candidates):
+    """The rows of `table` whose vectors in the column `embedding` are nearest to that of a request, the nearest first.
+
+    The vector of a request is in the row of the table `to` whose key the request has, or in that of `table` whose key
+    is in the request's field `like`.
+    """
+
+    embedding: str
+    to: NodeRef | None = None
+    like: str | None = None
+    measure: Literal["cosine", "dot"] = "cosine"
+
+    @property
+    def read(self) -> tuple[NodeRef, ...]:
+        return (*super().read, *(() if self.to is None else (self.to,)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +80,60 @@ def _bound(name: str, value: Any) -> None:
         calculation()(name, value)
 
 
-@declared(table=node, key=column, limit=integer(1), by=optional(text))
-def candidates(table: NodeRef, *, key: str, limit: int = 500, by: str | None = None) -> Candidates:
+@declared(table=node, key=column, limit=integer(1), by=optional(text), without=optional(node))
+def candidates(
+    table: NodeRef, *, key: str, limit: int = 500, by: str | None = None, without: NodeRef | None = None
+) -> Candidates:
     """Offer the rows of a table: `key` names the request field that tells them apart, such as `movie`.
 
     Columns of the table replace request fields of the same name, and `decide` may read all of them. The highest `by`
-    comes first. Raises `DefinitionError` for a `limit` above 10,000.
+    comes first. `without` is a feature view or a table with the key `[viewer, movie]`, say: a candidate that it has for
+    the request is removed. A view is read at the moment of the request, a table is that of the live release.
+    Raises `DefinitionError` for a `limit` above 10,000.
     """
+    _check_limit(limit)
+    return Candidates(table=table, key=key, limit=limit, by=by, without=without)
+
+
+@declared(
+    table=node,
+    key=column,
+    by=column,
+    to=optional(node),
+    like=optional(column),
+    limit=integer(1),
+    measure=word("cosine", "dot"),
+    without=optional(node),
+)
+def neighbours(
+    table: NodeRef,
+    *,
+    key: str,
+    by: str,
+    to: NodeRef | None = None,
+    like: str | None = None,
+    limit: int = 200,
+    measure: Literal["cosine", "dot"] = "cosine",
+    without: NodeRef | None = None,
+) -> Neighbours:
+    """Offer the rows of a table whose vectors, in its column `by`, are nearest to the vector of the request.
+
+    That vector is in the source or table `to`, whose key the request has as fields: in its column that is a list of
+    numbers. Or `like` names the field of the request that has the key of a row: its neighbours are offered, and not
+    itself. Tables are those of the live release, and the search is exact. `key`, `limit` and `without` are those of
+    `ms.candidates`. Raises `DefinitionError` for a `limit` above 10,000, and unless one of `to` and `like` is given.
+    """
+    _check_limit(limit)
+    if (to is None) == (like is None):
+        raise refused("neighbours of one vector are offered", "both" if to else None, "one of `to` and `like`")
+    return Neighbours(
+        table=table, key=key, limit=limit, without=without, embedding=by, to=to, like=like, measure=measure
+    )
+
+
+def _check_limit(limit: int) -> None:
     if limit > MOST:
         raise refused("`limit` is too large", limit, f"up to {MOST:,}")
-    return Candidates(table=table, key=key, limit=limit, by=by)
 
 
 @declared(low=_bound, high=_bound, step=_bound)

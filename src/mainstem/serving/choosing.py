@@ -22,6 +22,7 @@ from mainstem.nodes.overrides import flag_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.choices import Chooser
+from mainstem.serving.decisions.neighbours import NeighbourOffer
 from mainstem.serving.decisions.offers import Offering
 from mainstem.serving.decisions.phases import phases
 from mainstem.serving.decisions.ranking import VALUE
@@ -114,6 +115,8 @@ class ChoosingPredictor(Predictor):
         columns: Columns = {name: [row[name] for row in checked] for name in self._request}
         flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
+        for offering in (self.chooser.offering, *([self.chooser.fallback] if self.chooser.fallback else [])):
+            self._note_unknown(offering, columns, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
         unusual = [n for n, row in enumerate(checked) if self._overrides(row, flags[n]) or unknown[n]]
         usual = [n for n in range(len(checked)) if self.chooser.fallback is None or n not in unusual]
@@ -125,6 +128,12 @@ class ChoosingPredictor(Predictor):
         none = _Found([], 0)
         every = range(len(checked))
         return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
+
+    def _note_unknown(self, offering: Offering, columns: Columns, flags: list[list[str]]) -> None:
+        """Flag requests that name a row that the offer does not have."""
+        if isinstance(offering, NeighbourOffer):
+            for said, unknown in zip(flags, offering.unknown(columns, len(flags)), strict=True):
+                said.extend([f"unknown:{offering.asking.name}"] if unknown else [])
 
     def _overrides(self, row: Mapping[str, Any], flags: list[str]) -> bool:
         """Return whether an operator lets the fallback answer a request, and flag it."""
@@ -172,6 +181,8 @@ class ChoosingPredictor(Predictor):
         """Return the choices of some requests: by value, or, of a fallback, by the order of the offer."""
         known = {name: [values[n] for n in requests] for name, values in columns.items()}
         offers = offering.expand(known, len(requests))
+        if offering.without is not None:
+            offers = offering.without.left(offers, known, [times[n] for n in requests], self.views)
         sizes = [len(next(iter(offer.values()), ())) for offer in offers]
         owner = [n for n, size in enumerate(sizes) for _each in range(size)]
         if not owner:

@@ -338,7 +338,9 @@ class Service:
     ) -> Predictor:
         model = graph.name_of(of or node.model)
         retrieval = retrieval_of(graph, model)
-        views = {lookup.view.name: features.view(lookup.view.name) for lookup in retrieval.lookups}
+        choices = choices_of(graph, name) if node.candidates is not None else None
+        read = [lookup.view.name for lookup in retrieval.lookups]
+        views = {view: features.view(view) for view in (*read, *(choices.views if choices else ()))}
         unknown = [
             column.name for column in version.inputs if column.name not in {*retrieval.columns, *retrieval.request}
         ]
@@ -377,7 +379,6 @@ class Service:
         }
         if (forecast := forecast_of(graph, model)) is not None:
             return ForecastingPredictor(forecast, **parts)
-        choices = choices_of(graph, name) if node.candidates is not None else None
         if choices is not None:
             check_classes(choices.ranking, scorer.classes, version.id)
             return ChoosingPredictor(choices.ready(self._stored(graph, release)), **parts)

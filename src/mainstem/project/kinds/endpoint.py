@@ -28,8 +28,8 @@ class EndpointKind(NodeKind[Endpoint]):
     is_data = False
 
     def references(self, node: Endpoint, memory: Memory | None = None) -> Sequence[NodeRef]:
-        tables = [offer.table for offer in (node.candidates, node.fallback) if isinstance(offer, Candidates)]
-        return [node.model, *tables]
+        offers = [offer for offer in (node.candidates, node.fallback) if isinstance(offer, Candidates)]
+        return [node.model, *(each for offer in offers for each in offer.read)]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
         for rule in node.monitors:

@@ -22,6 +22,11 @@ class Choices:
     ranking: Ranking
     fallback: Plan | None
 
+    @property
+    def views(self) -> frozenset[str]:
+        """The views that are read beside those of the model."""
+        return self.plan.views | (frozenset() if self.fallback is None else self.fallback.views)
+
     def ready(self, stored: Stored) -> Chooser:
         """Return them with the rows of the candidates. Raises `Unavailable` for rows that cannot be offered."""
         needed = [*self.plan.fields, *self.ranking.compiled.columns, *self.ranking.groups]

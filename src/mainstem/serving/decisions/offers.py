@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from mainstem.errors import RequestError, SchemaError, Unavailable, UnknownName
 from mainstem.features.retrieval import Retrieval, plain
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
-from mainstem.nodes.offers import MOST, Candidates, Grid, Offer
+from mainstem.nodes.offers import MOST, Candidates, Grid, Neighbours, Offer
 from mainstem.nodes.records import Release
 from mainstem.serving.decisions.expressions import Compiled, compile_values
+from mainstem.serving.decisions.neighbours import Asking, NeighbourOffer, asking, near_offer
 from mainstem.serving.decisions.phases import brought, phases
+from mainstem.serving.decisions.without import Without, without_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +53,7 @@ class TableOffer:
     table: str
     types: Mapping[str, str]
     rows: Columns
+    without: Without | None = None
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -72,6 +75,7 @@ class GridOffer:
     types: Mapping[str, str]
     compiled: Compiled | None = None
     fixed: Mapping[str, Any] | None = None
+    without: None = None
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -130,7 +134,7 @@ def _too_many_together(count: int) -> RequestError:
     )
 
 
-Offering = TableOffer | GridOffer
+Offering = TableOffer | NeighbourOffer | GridOffer
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +146,24 @@ class Plan:
     types: Mapping[str, str]
     compiled: Compiled | None = None
     table: str = ""
+    asking: Asking | None = None
+    without: Without | None = None
+
+    @property
+    def views(self) -> frozenset[str]:
+        """The views that are read beside those of the model."""
+        return frozenset() if self.without is None or self.without.lookup is None else frozenset({self.without.name})
 
     def ready(self, stored: Stored, needed: Sequence[str]) -> Offering:
         """Return the offer with its rows: the columns that are `needed`, and the key."""
         if isinstance(self.offer, Candidates):
             types = {name: kind for name, kind in self.types.items() if name in {*needed, self.offer.key}}
-            return TableOffer(self.offer, self.table, types, _rows(self.offer, self.table, types, stored))
+            without = None if self.without is None else self.without.ready(stored)
+            if isinstance(self.offer, Neighbours) and self.asking is not None:
+                found = stored(self.table, list(dict.fromkeys((*types, self.offer.embedding))))
+                offered = partial(_offered, self.offer, self.table, types)
+                return near_offer(self.offer, self.asking, types, found, offered, stored, without)
+            return TableOffer(self.offer, self.table, types, _rows(self.offer, self.table, types, stored), without)
         if not isinstance(self.offer, Offer):
             fixed = {n: round(v) if self.types[n] == "int64" else float(v) for n, v in self.offer.items()}
             return GridOffer(self.types, fixed=fixed)
@@ -204,7 +220,10 @@ def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
     for column in types.keys() & (retrieval.columns.keys() - retrieval.request.keys()):
         what = f"{column!r} is a column of the candidates and a feature of {retrieval.model!r}"
         raise SchemaError(what, where=where, hint="rename the column, or leave it out of the table")
-    return Plan(offer, retrieval, types, table=name)
+    asked = {field: kind for field, kind in retrieval.request.items() if field not in types}
+    near = asking(graph, offer, name, retrieval, asked) if isinstance(offer, Neighbours) else None
+    without = without_of(graph, offer, {**types, **asked})
+    return Plan(offer, retrieval, types, table=name, asking=near, without=without)
 
 
 def _free(name: str, where: str) -> None:
@@ -227,8 +246,6 @@ def _numeric_field(name: str, retrieval: Retrieval, where: str) -> None:
 def _rows(offer: Candidates, table: str, types: Mapping[str, str], stored: Stored) -> Columns:
     """Return the offered rows: by `by`, the highest first, and by key. Raises `Unavailable` for more than `limit`
     without an order, and for a key that repeats or is null."""
-    import pyarrow as pa
-
     found = stored(table, list(dict.fromkeys((*types, *([offer.by] if offer.by else [])))))
     if offer.by is None and found.num_rows > offer.limit:
         raise Unavailable(
@@ -240,7 +257,13 @@ def _rows(offer: Candidates, table: str, types: Mapping[str, str], stored: Store
         )
     order = ([(offer.by, "descending", "at_end")] if offer.by else []) + [(offer.key, "ascending", "at_end")]
     keys = [(name, direction) for name, direction, _place in order]
-    chosen = found.sort_by(keys).slice(0, offer.limit)
+    return _offered(offer, table, types, found.sort_by(keys).slice(0, offer.limit))
+
+
+def _offered(offer: Candidates, table: str, types: Mapping[str, str], chosen: pa.Table) -> Columns:
+    """Return rows as columns. Raises `Unavailable` for a key that repeats or is null."""
+    import pyarrow as pa
+
     names = chosen[offer.key].to_pylist()
     if len(set(names)) < len(names) or None in names:
         raise Unavailable(

@@ -111,11 +111,11 @@ like = ms.model(
     description="Will the viewer watch this film tonight?",
 )
 
-# ── decide: ten films, no more than three of a genre, one place in twenty to try something ────────────────
+# ── decide: ten unseen films, no more than three of a genre, one place in twenty to try something ────────────────
 
 first_page = ms.endpoint(
     like,
-    candidates=ms.candidates(popular, key="film", by="views", limit=150),
+    candidates=ms.candidates(popular, key="film", by="views", limit=150, without=again),
     decide=ms.top(10, by=_.score, at_most={"genre": 3}),
     explore=0.05,
     fallback=ms.candidates(popular, key="film", by="views", limit=10),

@@ -1,0 +1,39 @@
+"""Views and tables that an offer reads beside the rows that it offers, by fields of the request and of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mainstem.errors import SchemaError, UnknownName
+from mainstem.features.retrieval import compiled, plain
+from mainstem.features.views.view import Lookup
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.hidden import visible
+
+
+def lookup_of(graph: Graph, view: str, fields: Mapping[str, str], where: str) -> Lookup:
+    """Return the lookup of a view by fields (name → Ibis type). Raises `UnknownName` and `SchemaError`."""
+    found = compiled(graph, view)
+    _check_key(view, found.key, fields, where)
+    return Lookup(found, tuple(found.key), view)
+
+
+def key_of(graph: Graph, table: str, fields: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """Return the key of a table, all of whose columns are fields. Raises `UnknownName` and `SchemaError`."""
+    schema = visible(graph[table].schema or {})
+    key = tuple(getattr(graph[table].node, "key", ()))
+    if not key:
+        raise SchemaError(f"{table!r} has no key", where=where, expected='a table with key=["viewer", "movie"], say')
+    _check_key(table, {column: plain(schema[column]) for column in key}, fields, where)
+    return key
+
+
+def _check_key(name: str, key: Mapping[str, str], fields: Mapping[str, str], where: str) -> None:
+    for column, kind in key.items():
+        if column not in fields:
+            raise UnknownName.among(
+                "field", column, fields, of=f"the request, which the key of {name!r} has", where=where
+            )
+        if fields[column] != kind:
+            what = f"the field {column!r} has the wrong type for the key of {name!r}"
+            raise SchemaError(what, where=where, got=fields[column], expected=kind)
