@@ -43,7 +43,7 @@ USES = [
             "category": "travel",
             "country": "PL",
             "amount": 950.0,
-            "time": "2025-06-04T12:00:00Z",
+            "paid_at": "2025-06-04T12:00:00Z",
         },
     ),
     Use(

@@ -12,7 +12,7 @@ import mainstem as ms
 import mainstem.testing
 from mainstem.monitoring.verdicts import Cohort, Verdict
 from mainstem.project.live import service
-from mainstem.serving.http.predict import shown
+from mainstem.serving.http.answers import shown
 
 SCHEMA = {
     "id": "string",

@@ -20,7 +20,7 @@ from mainstem.monitoring.partition import Watched
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.project.live import service
 from mainstem.project.resolve import resolve
-from mainstem.serving.http.predict import shown
+from mainstem.serving.http.answers import shown
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

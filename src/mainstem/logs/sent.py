@@ -1,4 +1,5 @@
-"""Requests with an idempotency key that were taken: sent again, they are answered as before and change nothing.
+"""Requests with an idempotency key, and events that were answered: sent again, they are answered as before and change
+nothing.
 
 The keys of a day are in one of three spaces. Those of today and yesterday are read, and the third one is emptied for
 tomorrow. So a key is remembered for at least 24 hours, and the store never holds more than two days of them.
@@ -7,6 +8,7 @@ tomorrow. So a key is remembered for at least 24 hours, and the store never hold
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -30,8 +32,15 @@ class Sent(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Dated(Protocol):
+    """A record with an instant (µs)."""
+
+    @property
+    def at(self) -> int: ...
+
+
+T = TypeVar("T", bound=Dated)
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Sent).decode
 
 
 def digest(body: bytes) -> bytes:
@@ -39,42 +48,94 @@ def digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
 
 
+class Days(Generic[T]):
+    """Records with an instant `at` (µs) by name, in spaces of the store that begin with `prefix`. They are remembered
+    for at least 24 hours. One object for each process and prefix."""
+
+    def __init__(self, prefix: str, kind: type[T]) -> None:
+        self._prefix, self._decode = prefix, msgspec.msgpack.Decoder(kind).decode
+        self._emptied = -1
+
+    def get(self, writer: Writer, name: str, at: int) -> T | None:
+        """Return the record of a name at an instant (µs); None if it is new."""
+        day = at // DAY
+        for space in (self._space(day), self._space(day - 1)):
+            raw = writer.get(space, _name(name))
+            held = None if raw is None else self._decode(raw)
+            if held is not None and held.at // DAY >= day - 1:
+                return held
+        return None
+
+    def put(self, writer: Writer, name: str, record: T) -> None:
+        """Remember a record, and forget some that are older than yesterday."""
+        day = record.at // DAY
+        if self._emptied != day and not writer.clear(self._space(day + 1), AT_ONCE):
+            self._emptied = day
+        writer.put(self._space(day), _name(name), _encode(record))
+
+    def _space(self, day: int) -> str:
+        return f"{self._prefix}/{day % 3}"
+
+
 class Keys:
     """The keys of requests to a stream. One object for each process and stream."""
 
     def __init__(self, stream: str) -> None:
-        self._stream = stream
-        self._emptied = -1
+        self._stream, self._days = stream, Days(f"sent/{stream}", Sent)
 
     def taken(self, writer: Writer, key: str, body: bytes, at: int) -> Sent | None:
         """Return what is known of a key at an instant (µs); None if it is new.
 
         Raises `RequestError` if it came with another body.
         """
-        day, name = at // DAY, _name(key)
-        for space in (self._space(day), self._space(day - 1)):
-            raw = writer.get(space, name)
-            held = None if raw is None else _decode(raw)
-            if held is not None and held.at // DAY >= day - 1:
-                if held.body != body:
-                    raise RequestError(
-                        "the idempotency key was used for other events",
-                        where=f"stream {self._stream}",
-                        got=f"a body that differs from the one of the first request with {key!r}",
-                        expected="the same body again, or a new key",
-                    )
-                return held
-        return None
+        held = self._days.get(writer, key, at)
+        if held is not None and held.body != body:
+            raise RequestError(
+                "the idempotency key was used for other events",
+                where=f"stream {self._stream}",
+                got=f"a body that differs from the one of the first request with {key!r}",
+                expected="the same body again, or a new key",
+            )
+        return held
 
     def note(self, writer: Writer, key: str, sent: Sent) -> None:
         """Remember a key, and forget some that are older than yesterday."""
-        day = sent.at // DAY
-        if self._emptied != day and not writer.clear(self._space(day + 1), AT_ONCE):
-            self._emptied = day
-        writer.put(self._space(day), _name(key), _encode(sent))
+        self._days.put(writer, key, sent)
 
-    def _space(self, day: int) -> str:
-        return f"sent/{self._stream}/{day % 3}"
+
+class AnsweredEvent(msgspec.Struct, frozen=True):
+    """An event that was asked by: when (µs), a hash of its row, its offset, and the answer as JSON."""
+
+    at: int
+    body: bytes
+    offset: int
+    answer: bytes
+
+
+class AnsweredEvents:
+    """The events that an endpoint was asked by, by their keys. One object for each process and endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint, self._days = endpoint, Days(f"asked/{endpoint}", AnsweredEvent)
+
+    def taken(self, writer: Writer, key: str, body: bytes, at: int) -> AnsweredEvent | None:
+        """Return the answer to an event at an instant (µs); None if it is new.
+
+        Raises `RequestError` if another event came with its key.
+        """
+        held = self._days.get(writer, key, at)
+        if held is not None and held.body != body:
+            raise RequestError(
+                "an event with this key was answered already, and differs",
+                where=f"endpoint {self._endpoint}",
+                got=f"the key {key}",
+                expected="the same event again, or another key",
+            )
+        return held
+
+    def note(self, writer: Writer, key: str, answered: AnsweredEvent) -> None:
+        """Remember the answer to an event."""
+        self._days.put(writer, key, answered)
 
 
 def _name(key: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mainstem.nodes.base import Deferred, Node, refused
+from mainstem.nodes.base import Deferred, Node, NodeRef, refused
 from mainstem.nodes.challengers import Canary, Challenger
 from mainstem.nodes.decisions import Best, Decide, Top
 from mainstem.nodes.declared import META, declared
@@ -20,6 +20,7 @@ from mainstem.nodes.kinds import (
     fraction,
     integer,
     mapping,
+    node,
     number,
     optional,
     positive_duration,
@@ -86,7 +87,8 @@ class Endpoint(Node):
 
     A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
     requests that it cannot choose for. `outcomes_by` is the column of the examples that has the id of a prediction.
-    Each `shadow` scores what the champion answers. A `canary` answers a share of requests.
+    Each `shadow` scores what the champion answers. A `canary` answers a share of requests. With `on`, the endpoint is
+    asked by the events of a stream.
     """
 
     model: Model
@@ -101,6 +103,7 @@ class Endpoint(Node):
     outcomes_by: str | None = None
     shadow: tuple[Challenger, ...] = ()
     canary: Canary | None = None
+    on: NodeRef | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, (Model, str)):
@@ -109,6 +112,9 @@ class Endpoint(Node):
             raise refused("an endpoint decides in one way", "`threshold` and `decide`", "one of them")
         self._check_choice()
         self._check_challengers()
+        for name, given in (("candidates", self.candidates), ("canary", self.canary)):
+            if self.on is not None and given is not None:
+                raise refused(f"`on` does not work with `{name}`", given, "one of them")
 
     def _check_choice(self) -> None:
         chooses = isinstance(self.decide, (Best, Top))
@@ -197,6 +203,7 @@ def _exploration(name: str, value: Any) -> None:
     outcomes_by=optional(column),
     shadow=values_of(Challenger, expected="ms.challenger(fraud)"),
     canary=optional(a(Canary, 'canary=ms.canary(0.05, by="card")')),
+    on=optional(node),
     meta=META,
 )
 def endpoint(
@@ -213,6 +220,7 @@ def endpoint(
     outcomes_by: str | None = None,
     shadow: Sequence[Challenger] = (),
     canary: Canary | None = None,
+    on: NodeRef | None = None,
     **meta: Any,
 ) -> Endpoint:
     """Declare an endpoint that answers `POST /predict/NAME`.
@@ -228,6 +236,8 @@ def endpoint(
     `shadow=[ms.challenger(model)]` lets the newest version that is not the champion, of this or another model, score
     every request, too. It never changes an answer. `canary=ms.canary(0.05, by="card")` lets it answer a share of the
     requests. `mainstem compare` compares the two.
+    `on=transactions`, a stream, lets its events ask: the answer to an event has features strictly before it, then the
+    event is ingested, in one transaction with the log. The same event again gets the same answer.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
     needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
     model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
@@ -245,5 +255,6 @@ def endpoint(
         outcomes_by=outcomes_by,
         shadow=tuple(shadow),
         canary=canary,
+        on=on,
         **meta,
     )

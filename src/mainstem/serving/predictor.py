@@ -15,7 +15,9 @@ from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
 from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.models.artifact.scorer import Scorer
+from mainstem.nodes.definition import Definition
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
 from mainstem.nodes.overrides import FLAG, Override, first, flag_of
 from mainstem.nodes.records import ModelVersion, now
@@ -29,6 +31,18 @@ Columns = dict[str, list[Any]]
 A = TypeVar("A")
 Log = Callable[[Writer], Sequence[A]]
 """Logs answers within a transaction, and returns them as they were logged."""
+Together = Callable[[Sequence[Query]], list[list[Reading]]]
+"""Reads several views, such as `read_together`."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events that ask an endpoint: those of a stream, with the column of their times and their key."""
+
+    stream: str
+    schema: RowSchema
+    time: str
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,14 @@ class Answer:
         return (*self.observed, *self.noted)
 
 
+def events_of(stream: Definition) -> Events:
+    """Return the events of a stream, as they ask an endpoint."""
+    node: Any = stream.node
+    required = tuple(dict.fromkeys((*node.key, node.time)))
+    schema = RowSchema(visible(stream.schema or {}), required=required, where=f"stream {stream.name}")
+    return Events(stream.name, schema, node.time, tuple(node.key))
+
+
 class Predictor:
     """An endpoint with its champion. It is thread-safe.
 
@@ -71,7 +93,8 @@ class Predictor:
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
     them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
-    offer. `overriding` returns what an operator decided for requests. `role` is the version's.
+    offer. `overriding` returns what an operator decided for requests. `role` is the version's. An endpoint that is
+    asked by `events` takes their rows as requests.
     """
 
     heavy = False
@@ -98,6 +121,7 @@ class Predictor:
         offered: frozenset[str] = frozenset(),
         overriding: Callable[[], Sequence[Override]] = tuple,
         role: Role = CHAMPION,
+        events: Events | None = None,
     ) -> None:
         self.role: Role = role
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
@@ -113,7 +137,10 @@ class Predictor:
         self.schema = RowSchema(
             asked, required=tuple(keys - offered), optional={**joined, TIME: INSTANT}, where=f"endpoint {name}"
         )
-        self._clean = sent.clean
+        self._clean, self.events = sent.clean, events
+        if events is not None:
+            self._taken = tuple(name for name in (*asked, *joined) if name in events.schema.columns)
+            self.schema = events.schema
         self.policy, self._read, self._overriding = policy, read, overriding
         if policy is not None:
             self.threshold = None
@@ -126,6 +153,12 @@ class Predictor:
         checked = self.checked(rows)
         times = self.timed(checked, at)
         return self.decided(self.valued(checked, times, *self.features(checked, times)))
+
+    def requests(self, events: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[int]]:
+        """Return the requests that checked rows of events make, cleaned, and the times of their predictions (µs)."""
+        assert self.events is not None
+        rows = self._clean([{name: row[name] for name in self._taken} for row in events])
+        return rows, [row[self.events.time] for row in events]
 
     def timed(self, rows: Sequence[dict[str, Any]], at: int | None) -> list[int]:
         """Take the times out of checked rows: the row's `time`, else `at` (µs), else now."""
@@ -182,29 +215,46 @@ class Predictor:
 
     def checked(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the rows of a request as the examples have them. Raises `RequestError`."""
+        if self.events is not None:
+            found, times = self.requests(self.schema.check(rows))
+            return [{**row, TIME: time} for row, time in zip(found, times, strict=True)]
         return self._clean(self.schema.check(rows))
 
     def scored(self, columns: Columns) -> Any:
         """Return the scores [n] of rows of inputs, or the probabilities [n, classes]."""
         return self.scorer.score({name: columns[name] for name in self._inputs})
 
-    def features(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int]) -> tuple[Columns, list[list[str]]]:
+    def features(
+        self, rows: Sequence[Mapping[str, Any]], times: Sequence[int], reading: Together = read_together
+    ) -> tuple[Columns, list[list[str]]]:
         """Return the request's fields and every feature as columns, and the flags of each row."""
         columns: Columns = {name: [row[name] for row in rows] for name in self.retrieval.request}
         flags = [[*self.flags] for _ in rows]
-        self.look_up(self.retrieval, columns, times, flags)
+        self.look_up(self.retrieval, columns, times, flags, reading)
         return columns, flags
 
-    def look_up(self, part: Retrieval, columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
+    def look_up(
+        self,
+        part: Retrieval,
+        columns: Columns,
+        times: Sequence[int],
+        flags: list[list[str]],
+        reading: Together = read_together,
+    ) -> None:
         """Add the features of a part of the retrieval to the columns of rows, and what is unusual to their flags."""
         for action in part.rounds:
             if isinstance(action, Computation):
                 self._compute(action, columns)
             else:
-                self._look_up(action, columns, times, flags)
+                self._look_up(action, columns, times, flags, reading)
 
     def _look_up(
-        self, actions: Sequence[Lookup], columns: Columns, times: Sequence[int], flags: list[list[str]]
+        self,
+        actions: Sequence[Lookup],
+        columns: Columns,
+        times: Sequence[int],
+        flags: list[list[str]],
+        reading: Together,
     ) -> None:
         asked = [list(zip(*(columns[column] for column in action.on), times, strict=True)) for action in actions]
         distinct = [list(dict.fromkeys(each)) for each in asked]  # the flights of an hour share an airport
@@ -212,7 +262,7 @@ class Predictor:
             Query(self.views[action.view.name], [key for *key, _ in each], [time for *_, time in each])
             for action, each in zip(actions, distinct, strict=True)
         ]
-        for action, every, each, found in zip(actions, asked, distinct, read_together(queries), strict=True):
+        for action, every, each, found in zip(actions, asked, distinct, reading(queries), strict=True):
             known = dict(zip(each, found, strict=True))
             self._bring(action, [known[one] for one in every], columns, flags)
 

@@ -44,7 +44,7 @@ from mainstem.serving.gauges import Sample
 from mainstem.serving.limits import Limits
 from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
-from mainstem.serving.predictor import Predictor
+from mainstem.serving.predictor import Predictor, events_of
 from mainstem.serving.reasons import Background, Reasons, no_background
 from mainstem.serving.shadows import Shadows
 from mainstem.streaming.ingest import Ingest
@@ -377,6 +377,8 @@ class Service:
             "overriding": lambda: self.overrides.get(name, ()),
             "role": role,
         }
+        if node.on is not None:
+            parts["events"] = events_of(graph[graph.name_of(node.on)])
         if (forecast := forecast_of(graph, model)) is not None:
             return ForecastingPredictor(forecast, **parts)
         if choices is not None:

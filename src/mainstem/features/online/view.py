@@ -68,7 +68,10 @@ class OnlineView:
 
     def read_within(self, writer: Writer, keys: Sequence[Sequence[Any]], times: Sequence[int]) -> list[Reading]:
         """Return the same as a transaction sees it."""
-        query = Query(self, keys, times)
+        return self.answer_within(writer, Query(self, keys, times))
+
+    def answer_within(self, writer: Writer, query: Query) -> list[Reading]:
+        """Return the readings of a query as a transaction sees them."""
         found = Found(zip(query.records, writer.get_many(self.space, query.records), strict=True))
         while True:
             readings = self.answer(found, query)

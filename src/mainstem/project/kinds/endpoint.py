@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.features.retrieval import plain
 from mainstem.graph.fingerprint import digest
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import predictions_of
@@ -16,6 +17,7 @@ from mainstem.nodes.endpoints import Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import CLASSES
 from mainstem.nodes.offers import Candidates
+from mainstem.nodes.sources import Stream
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import Log, NodeKind
@@ -29,7 +31,7 @@ class EndpointKind(NodeKind[Endpoint]):
 
     def references(self, node: Endpoint, memory: Memory | None = None) -> Sequence[NodeRef]:
         offers = [offer for offer in (node.candidates, node.fallback) if isinstance(offer, Candidates)]
-        return [node.model, *(each for offer in offers for each in offer.read)]
+        return [node.model, *(each for offer in offers for each in offer.read), *([] if node.on is None else [node.on])]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
         for rule in node.monitors:
@@ -60,6 +62,7 @@ class EndpointKind(NodeKind[Endpoint]):
             request = sent(graph, model, example_key(graph, model))
             fields = {f: type for f, type in {**request.key, **request.fields}.items() if f not in request.spent}
             _check_canary(graph, name, node, fields)
+            _check_events(graph, name, node, request.fields)
             for column, type in {**request.key, **request.fields}.items():
                 try:
                     converter(type)
@@ -132,6 +135,37 @@ def _check_canary(graph: Graph, name: str, node: Endpoint, fields: Mapping[str, 
     by = node.canary.by if node.canary else None
     if by is not None and by not in fields:
         raise UnknownName.among("request field", by, fields, of=f"ms.canary(by={by!r})", where=graph[name].where)
+
+
+def _check_events(graph: Graph, name: str, node: Endpoint, fields: Mapping[str, str]) -> None:
+    """Refuse an endpoint that is asked by events which lack what its model is asked with, or that come another way."""
+    if node.on is None:
+        return
+    stream, where = graph.name_of(node.on), graph[name].where
+    source = graph[stream].node
+    unfit = (
+        "not a stream"
+        if not isinstance(source, Stream)
+        else "a stream of changes"
+        if source.changes
+        else "a stream that a topic feeds"
+        if source.from_ is not None
+        else "a stream without a key"
+        if not source.key
+        else "a forecast"
+        if node.model.horizons
+        else None
+    )
+    if unfit is not None:
+        what, expected = f"{name!r} cannot be asked by events of {stream!r}", "a stream of events with a key"
+        raise DefinitionError(what, where=where, got=unfit, expected=expected)
+    schema = {column: plain(kind) for column, kind in visible(graph[stream].schema or {}).items()}
+    for field, kind in fields.items():
+        if field not in schema:
+            raise UnknownName.among("column", field, schema, of=f"{stream!r}, which {name!r} is asked by", where=where)
+        if schema[field] != kind:
+            what = f"the column {field!r} of {stream!r} has another type than the request field"
+            raise SchemaError(what, where=where, got=schema[field], expected=kind)
 
 
 def _check_outcomes(graph: Graph, name: str, node: Endpoint) -> None:

@@ -28,12 +28,13 @@ def document(live: Live, title: str) -> dict[str, Any]:
     """Return the OpenAPI document."""
     paths: dict[str, Any] = {}
     for name, predictor in live.predictors.items():
-        schema = _rows(predictor.schema, "rows", {"time": _instant(), "reasons": _REASONS})
+        options = {"time": _instant()} if predictor.events is None else {"backfill": _BACKFILL}
+        schema = _rows(predictor.schema, "rows", {**options, "reasons": _REASONS})
         paths[f"/predict/{name}"] = _post(f"Predict with {predictor.version.id}.", schema, 200)
         asked = {"name": "reasons", "in": "query", "required": False, "schema": _REASONS}
         paths[f"/predict/{name}"]["post"]["parameters"] = [asked]
     for name, ingest in live.ingests.items():
-        schema = _rows(ingest.schema, "events", {"backfill": {"type": "boolean", "default": False}})
+        schema = _rows(ingest.schema, "events", {"backfill": _BACKFILL})
         paths[f"/events/{name}"] = _post(f"Send events of {name}; all are taken, or none.", schema, 202)
         paths[f"/events/{name}"]["post"]["parameters"] = [_IDEMPOTENCY]
     for name, taker in live.takers.items():
@@ -85,6 +86,8 @@ _SEVERAL = {
     },
     "additionalProperties": False,
 }
+
+_BACKFILL = {"type": "boolean", "default": False}
 
 _REASONS = {"type": "integer", "minimum": 0, "maximum": MOST_REASONS, "default": 0}
 

@@ -114,6 +114,7 @@ fraud = ms.model(
 
 authorise = ms.endpoint(
     fraud,
+    on=swipes,  # a payment asks, and is in the features of the next one
     decide=ms.cheapest(
         allow=_.score * (_.amount + 15),  # a fraud is refunded, and handled for 15
         review=4 + 0.1 * _.score * (_.amount + 15),  # a call costs 4, and one fraud in ten passes

@@ -1,9 +1,9 @@
-"""Live June again: every payment is an event and a question, six hours at a time, against a running server.
+"""Live June again: every payment asks, six hours at a time, against a running server.
 
     python replay.py http://127.0.0.1:8100
 
-Events are sent with `"backfill": true`, so each counts as having arrived when it happened; questions carry the time
-of the payment. So June is answered as it would have been.
+Payments are sent with `"backfill": true`, so each counts as having arrived when it happened. An answer sees the
+payments before its own. So June is answered as it would have been.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from bank import END, LIVE, Bank
 
-ASKED = ("payment_id", "card", "merchant", "category", "country", "amount")
 SPAN = 6
 """Hours per request."""
 
@@ -50,15 +49,12 @@ class Server:
 def replay(bank: Bank, url: str, begin: datetime = LIVE, end: datetime = END) -> Counter[str]:
     """Send the payments of a time, and return how often each decision was taken.
 
-    A question sees the events before its own time, so how many a request carries changes no answer.
+    An answer has the payments before its own, so how many a request carries changes no answer.
     """
     decided: Counter[str] = Counter()
     with closing(Server(url)) as server:
         for _, group in groupby(bank.live(begin, end), _span):
-            rows = list(group)
-            server.post("/events/swipes", {"events": rows, "backfill": True})
-            asked = [{name: row[name] for name in ASKED} | {"time": row["paid_at"]} for row in rows]
-            answers = server.post("/predict/authorise", {"rows": asked})["predictions"]
+            answers = server.post("/predict/authorise", {"rows": list(group), "backfill": True})["predictions"]
             decided.update(answer["decision"] for answer in answers)
     return decided
 

@@ -1,0 +1,112 @@
+"""Endpoints that are asked by events: features strictly before the event, then the event is ingested. Both are in one
+transaction with the log of the prediction, so a crash leaves both or none.
+
+Answers are prepared outside of the transaction. There, features are read again: if another event came meanwhile, the
+event is scored again. So an answer has used every earlier event that is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from mainstem.features.online.view import Query, Reading
+from mainstem.logs.records import Event
+from mainstem.logs.sent import AnsweredEvent, AnsweredEvents, digest
+from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import now
+from mainstem.ports import Writer
+from mainstem.serving.predictor import Answer, Predictor
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder().decode
+
+Shown = Callable[[Answer], dict[str, Any]]
+"""Returns an answer as plain data, for the client."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An event that is in the log, at `offset`, and its answer as plain data. An event that was `repeated` was answered
+    before; then nothing was written, and there is no new answer."""
+
+    offset: int
+    shown: Mapping[str, Any]
+    answer: Answer | None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Asks an endpoint by events. `current` is its predictor as it is live, `ingesting` takes an event within a
+    transaction, and `answered` remembers answers."""
+
+    current: Callable[[], Predictor]
+    ingesting: Callable[[Event], Callable[[Writer], int]]
+    answered: AnsweredEvents
+    shown: Shown
+
+    def prepared(self, predictor: Predictor, events: Sequence[Event]) -> Callable[[Writer], list[Taken]]:
+        """Return what takes events and logs their answers within a transaction, in order of time.
+
+        Raises `RequestError` as `Predictor.predict` does.
+        """
+        rows, times = predictor.requests([event.row for event in events])
+        columns, flags = predictor.features(rows, times)
+        answers = predictor.decided(predictor.valued(rows, times, columns, flags))
+        seen = [{name: values[n] for name, values in columns.items()} for n in range(len(events))]
+        order = sorted(range(len(events)), key=lambda n: times[n])
+        at = micros_of(now())
+
+        def write(writer: Writer) -> list[Taken]:
+            found = dict[int, Taken]()
+            for n in order:
+                before = None if self.current() is not predictor else (seen[n], flags[n])
+                found[n] = self._one(writer, events[n], answers[n], before, at)
+            return [found[n] for n in range(len(events))]
+
+        return write
+
+    def _one(
+        self, writer: Writer, event: Event, answer: Answer, before: tuple[Mapping[str, Any], list[str]] | None, at: int
+    ) -> Taken:
+        predictor = self.current()
+        assert predictor.events is not None
+        key, body = _key(event, predictor.events.key), digest(_encode(event.row))
+        held = self.answered.taken(writer, key, body, at)
+        if held is not None:
+            return Taken(held.offset, _decode(held.answer), None, repeated=True)
+        fresh = self._fresh(writer, predictor, event, answer, before)
+        (final,) = predictor.logged([fresh])(writer)
+        offset = self.ingesting(event)(writer)
+        shown = self.shown(final)
+        self.answered.note(writer, key, AnsweredEvent(at, body, offset, _encode(shown)))
+        return Taken(offset, shown, final)
+
+    def _fresh(
+        self,
+        writer: Writer,
+        predictor: Predictor,
+        event: Event,
+        answer: Answer,
+        before: tuple[Mapping[str, Any], list[str]] | None,
+    ) -> Answer:
+        """Return the answer, made again if features differ from those that were read before the transaction."""
+        rows, times = predictor.requests([event.row])
+        columns, flags = predictor.features(rows, times, partial(_within, writer))
+        if before is not None and ({name: values[0] for name, values in columns.items()}, flags[0]) == before:
+            return answer
+        (again,) = predictor.decided(predictor.valued(rows, times, columns, flags))
+        return replace(again, id=answer.id)
+
+
+def _within(writer: Writer, queries: Sequence[Query]) -> list[list[Reading]]:
+    return [query.view.answer_within(writer, query) for query in queries]
+
+
+def _key(event: Event, columns: Sequence[str]) -> str:
+    return _encode([event.row[name] for name in columns]).decode()
