@@ -283,8 +283,8 @@ class Served:
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[Served]:
-    process = project.start("serve", "--port", "0")
+def serving(project: Project, *arguments: str) -> Iterator[Served]:
+    process = project.start("serve", "--port", "0", *arguments)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -66,7 +66,8 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Sizes are bytes and rows of a request; timeouts are durations such as `10s`. `ahead` is how much later than the
     clock an event may be. `keyless` allows requests from this machine without a key although keys were made. `log` is
     where lines of the log go: `stderr`, `off`, or a file. `loop` is the event loop: uvloop where it is installed
-    (`auto`), or `asyncio`.
+    (`auto`), or `asyncio`. `workers` is the number of processes that answer; one that does nothing for `hang_timeout`
+    is replaced.
     """
 
     host: str = "127.0.0.1"
@@ -87,6 +88,8 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyless: bool = False
     log: str = "stderr"
     loop: Literal["auto", "asyncio"] = "auto"
+    workers: int = 1
+    hang_timeout: str = "10s"
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

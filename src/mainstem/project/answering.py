@@ -95,16 +95,19 @@ class Answering(Branch):
         pages: Pages = lambda status: (),
         started: Callable[[str], None] = lambda url: None,
         parity: int = 0,
+        workers: int | None = None,
     ) -> None:
         """Answer over HTTP until SIGTERM or Ctrl-C, by default at the address of mainstem.toml.
 
         `pages` creates additional routes from a function that returns the status. `started` is called with the URL.
         With `parity`, a process next to the server compares a sample of this many reads with the lake after each run
-        that brings some.
+        that brings some. `workers` are the processes that answer, by default those of mainstem.toml. Several have the
+        standard pages.
         """
         listen = self.settings.serve
+        at = (host or listen.host, listen.port if port is None else port)
         with live.beside(self, parity):
-            live.serve(self, host or listen.host, listen.port if port is None else port, pages, started)
+            live.serve(self, *at, pages, started, workers)
 
     def deploy_files(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time as clock
@@ -23,14 +24,18 @@ from mainstem.nodes.records import Release
 from mainstem.nodes.status import ProjectStatus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
+    from mainstem.serving.app import App
     from mainstem.serving.choosing import Chosen
     from mainstem.serving.decisions.offers import Stored
     from mainstem.serving.forecasting import Forecasted
     from mainstem.serving.http.routing import Route
     from mainstem.serving.journal import Journal
+    from mainstem.serving.limits import Limits
     from mainstem.serving.live import Live
     from mainstem.serving.predictor import Answer, Predictor
     from mainstem.serving.service import Service
@@ -82,22 +87,71 @@ def service(branch: Branch) -> Service:
     )
 
 
-def serve(branch: Branch, host: str, port: int, pages: Pages, started: Callable[[str], None]) -> None:
+def serve(
+    branch: Branch,
+    host: str,
+    port: int,
+    pages: Pages,
+    started: Callable[[str], None],
+    workers: int | None = None,
+) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C. `started` is called with the URL.
 
-    Raises `SettingsError` for an address that is not allowed.
+    Several `workers` (default: as many as mainstem.toml says) are processes with the standard pages. Raises
+    `SettingsError` for an address that is not allowed, and `RunFailed` for a worker that does not start.
     """
+    from mainstem.serving.limits import Limits
+    from mainstem.serving.server import check_binding, listen, run
+
+    limits = Limits.of(branch.settings.serve)
+    check_binding(host, branch.adapters.state)
+    branch.claim()
+    count = limits.workers if workers is None else workers
+    if count > 1:
+        _supervise(branch, host, port, started, count, limits)
+        return
+    app = _app(branch, service(branch), pages)
+    run(app, listen(host, port), started, branch.settings.serve.loop)
+
+
+def work(branch: Branch, pages: Pages, at: int, leash: int, slot: int, shared: Path) -> None:
+    """Answer as one of several workers, from the descriptors of a listening socket and of a leash to the supervisor.
+
+    `slot` is the worker's number, and `shared` the directory of the counters of all.
+    """
+    from mainstem.serving.counters import Shared
+    from mainstem.serving.leash import Leash
+    from mainstem.serving.server import run
+
+    branch.claim()
+    served = service(branch)
+    served.metrics.shared = Shared(shared, slot)
+    app = _app(branch, served, pages)
+    run(app, socket.socket(fileno=at), loop=branch.settings.serve.loop, leash=Leash(leash))
+
+
+def _supervise(
+    branch: Branch, host: str, port: int, started: Callable[[str], None], workers: int, limits: Limits
+) -> None:
+    from mainstem.serving.journal import taking_messages
+    from mainstem.serving.server import listen
+    from mainstem.serving.supervisor import Supervisor
+
+    settings = branch.settings
+    of = (str(settings.root), branch.branch, settings.profile_name)
+    command = [sys.executable, "-m", "mainstem.cli.worker", *of]
+    at = listen(host, port)
+    with taking_messages(_journal(branch)):
+        Supervisor(command, at, workers, patience=limits.hang, drain=limits.drain, started=started).run()
+
+
+def _app(branch: Branch, served: Service, pages: Pages) -> App:
     from mainstem.project.status import status
     from mainstem.serving.app import create_app
     from mainstem.serving.feeders import Feeders
-    from mainstem.serving.server import check_binding, listen, run
 
-    check_binding(host, branch.adapters.state)
-    branch.claim()
-    served = service(branch)
     feeders = Feeders(served, branch.settings.root)
-    app = create_app(served, pages(lambda: status(branch)), _journal(branch), feeders)
-    run(app, listen(host, port), started, branch.settings.serve.loop)
+    return create_app(served, pages(lambda: status(branch)), _journal(branch), feeders)
 
 
 def _journal(branch: Branch) -> Journal:

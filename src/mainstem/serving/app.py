@@ -133,6 +133,7 @@ class App:
             await asyncio.sleep(self.service.limits.poll)
             await asyncio.to_thread(self.service.refresh)
             await asyncio.to_thread(self._feed)
+            await asyncio.to_thread(self.service.metrics.share)
 
     def _feed(self) -> None:
         """Read the topics of streams that the live release has."""

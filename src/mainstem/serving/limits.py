@@ -19,10 +19,11 @@ class Limits:
 
     Seconds: `headers` until a request's headers are complete, `body` until its body is, `stall` without any progress of
     a body or of a client that reads its answer, `idle` of a connection between requests, `seconds` that a request may
-    take, `drain` that requests in flight get when the server stops, `poll` between looks at the branch.
+    take, `drain` that requests in flight get when the server stops, `poll` between looks at the branch, `hang` that a
+    worker may do nothing.
 
     `ahead` are the microseconds that an event may be later than the clock. At most `together` rows of requests that
-    wait are answered at once.
+    wait are answered at once. `workers` are the processes that answer; each has these bounds.
     """
 
     max_bytes: int = 4_194_304
@@ -39,6 +40,8 @@ class Limits:
     drain: float = 30.0
     poll: float = 0.5
     ahead: int = 5 * MINUTE
+    hang: float = 10.0
+    workers: int = 1
     together: int = 64
 
     @classmethod
@@ -57,6 +60,8 @@ class Limits:
             idle=_seconds(serve, "idle_timeout"),
             seconds=_seconds(serve, "request_timeout"),
             drain=_seconds(serve, "drain_timeout"),
+            workers=_positive(serve, "workers"),
+            hang=_seconds(serve, "hang_timeout"),
             ahead=microseconds(serve.ahead, _where("ahead")),
         )
 

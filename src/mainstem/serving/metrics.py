@@ -9,6 +9,7 @@ from typing import Any
 
 from mainstem.errors import MissingExtra
 from mainstem.nodes.parity import ParityReport
+from mainstem.serving.counters import Shared
 from mainstem.serving.gauges import Collector, Sample
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -18,6 +19,8 @@ class Metrics:
     """Counters and histograms in their own registry."""
 
     def __init__(self) -> None:
+        self.shared: Shared | None = None
+        """The counters of the other workers."""
         try:
             from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         except ImportError:
@@ -166,7 +169,16 @@ class Metrics:
         self._failures.inc()
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format, of all workers if there are several."""
+        own = self._text()
+        return own if self.shared is None else self.shared.together(own.decode()).encode()
+
+    def share(self) -> None:
+        """Show the metrics to the other workers, if there are several."""
+        if self.shared is not None:
+            self.shared.save(self._text().decode())
+
+    def _text(self) -> bytes:
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)

@@ -19,6 +19,7 @@ from mainstem.serving.app import App
 from mainstem.serving.http.guard import is_loopback
 from mainstem.serving.journal import taking_messages
 from mainstem.serving.keys import valid
+from mainstem.serving.leash import Leash
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,19 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def run(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None, loop: Loop = "auto") -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL."""
+def run(
+    app: App,
+    at: socket.socket,
+    started: Callable[[str], None] = lambda url: None,
+    loop: Loop = "auto",
+    leash: Leash | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in flight are answered first. `started` is told the URL.
+
+    A worker has a `leash` to its supervisor.
+    """
     with at, _signals_ignored(), _threads_taking_turns(), taking_messages(app.journal):
-        server(app, at, started, loop).run(sockets=[at])
+        server(app, at, started, loop, leash).run(sockets=[at])
 
 
 @contextmanager
@@ -91,7 +101,13 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda url: None, loop: Loop = "auto") -> Any:
+def server(
+    app: App,
+    at: socket.socket,
+    started: Callable[[str], None] = lambda url: None,
+    loop: Loop = "auto",
+    leash: Leash | None = None,
+) -> Any:
     """Return the uvicorn server of `run`. Setting its `should_exit` stops it gracefully."""
     try:
         import uvicorn
@@ -104,6 +120,8 @@ def server(app: App, at: socket.socket, started: Callable[[str], None] = lambda 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if self.started and leash is not None:
+                leash.hold(self)
             if self.started:
                 started(url_of(at))
 

@@ -61,6 +61,10 @@ def serve(
     parity: Annotated[
         int, typer.Option(metavar="N", min=0, help="Compare N reads of each release with the lake, next to the server.")
     ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=256, help="Processes that answer. Default: mainstem.toml, else 1."),
+    ] = None,
     directory: Directory = HERE,
     branch: Branch = "main",
     profile: Profile = None,
@@ -73,4 +77,11 @@ def serve(
 
     with opened(directory, profile, branch) as project:
         said = output(json=False).said
-        project.serve(host, port, pages=routes, started=lambda url: said(f"{url}  until Ctrl-C"), parity=parity)
+        project.serve(
+            host,
+            port,
+            pages=routes,
+            started=lambda url: said(f"{url}  until Ctrl-C"),
+            parity=parity,
+            workers=workers,
+        )
