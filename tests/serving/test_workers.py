@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -181,6 +182,7 @@ def test_a_worker_that_is_killed_under_load_is_replaced_and_nothing_is_lost(
             os.kill(pid, signal.SIGKILL)
             eventually(lambda slot=slot, pid=pid: served.replaced(slot, pid))
         more(told)
+    assert told.failed > 0  # connections of the killed
     check_nothing_lost(world, told)
     world.close()
 
@@ -225,6 +227,27 @@ def test_sigterm_lets_open_requests_of_all_workers_finish(world: Any, worlds: An
         assert served.process.wait(60) == 0
         told.over = True
     check_nothing_lost(world, told)
+
+
+def test_connections_are_spread_over_workers(world: Any) -> None:
+    with serving(world.root, 2) as served, ExitStack() as stack:
+        for _ in range(20):
+            http = stack.enter_context(httpx.Client(base_url=served.url, timeout=30))
+            assert http.get("/health").status_code == 200
+        counts = [connections(served.pid(slot), urlsplit(served.url).port or 0) for slot in (0, 1)]
+        assert sum(counts) == 20 and min(counts) >= 5
+
+
+def connections(pid: int, port: int) -> int:
+    """How many connections of a port a process has."""
+    of = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if _is(line, port)}
+    held = (str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink())
+    return sum(name.removeprefix("socket:[").removesuffix("]") in of for name in held)
+
+
+def _is(line: str, port: int) -> bool:
+    _, local, _, state, *_ = line.split()
+    return state == "01" and int(local.split(":")[1], 16) == port
 
 
 def test_workers_end_when_their_supervisor_is_killed(world: Any, worlds: Any) -> None:

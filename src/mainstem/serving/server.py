@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from mainstem.errors import MissingExtra, SettingsError
 from mainstem.ports import State
+from mainstem.serving.accepting import Accepting
 from mainstem.serving.app import App
 from mainstem.serving.http.guard import is_loopback
 from mainstem.serving.journal import taking_messages
@@ -119,11 +120,17 @@ def server(
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
+            await super().startup(sockets if leash is None else [])
             if self.started and leash is not None:
+                accepting: Any = Accepting(at, self._connection, lambda: len(self.server_state.connections))
+                self.servers.append(accepting)  # it is closed with them
                 leash.hold(self)
             if self.started:
                 started(url_of(at))
+
+        def _connection(self) -> Any:
+            make: Any = self.config.http_protocol_class
+            return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             app.stopping = True
