@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.parity import ParityReport
+    from mainstem.nodes.reproductions import Reproduction
     from mainstem.project.online import Online, OnlineViews
     from mainstem.serving.keys import KeyInfo
 
@@ -142,6 +143,16 @@ class Answering(Branch):
         both versions.
         """
         return live.compare(self, name, version)
+
+    def reproduce(self, version: str, report: Callable[[str], None] | None = None) -> Reproduction:
+        """Fit a version again on its stored rows with its recorded choices, and compare the artifacts byte by byte.
+
+        Nothing is searched, and nothing changes. Raises `NotFound` for an unknown version and for one whose rows are
+        gone, and `ModelError` for one that does not tell what was chosen.
+        """
+        from mainstem.project.reproducing import reproduce
+
+        return reproduce(self, version, report or (lambda _: None))
 
     def watch_parity(self, name: str | None, sample: int, every: float) -> Iterator[ParityReport]:
         """Compare a sample of the reads that each new release brings to the lake, and save the reports. Does not end.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ibis
 import numpy as np
 
-from mainstem.errors import NotFound
 from mainstem.models.data.columns import rows_of
 from mainstem.models.data.rows import Rows
 from mainstem.models.evaluation.shapley import background_rows
-from mainstem.nodes.erasures import Replaced
 from mainstem.nodes.hidden import TARGET
-from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.records import ModelVersion
 from mainstem.project.branch import Branch
+from mainstem.project.reproducing import dataset_of
 from mainstem.statistics.sampling import SEED
 
 READ = 200_000
@@ -20,20 +19,11 @@ READ = 200_000
 
 
 def background(branch: Branch, version: ModelVersion) -> Rows:
-    """Return rows of the version's dataset, which is pinned as long as the version: drawn with a fixed seed."""
-    name = f"dataset.{version.model}"
-    wanted = version.snapshots.get(name)
-    erased = branch.adapters.state.get(Replaced, str(wanted))
-    snapshots = [r.tables[name] for r in reversed(branch.adapters.state.find(Release)) if name in r.tables]
-    snapshot = next((each for each in snapshots if each.id == wanted), None)
-    if erased is not None and erased.relation == name:
-        snapshot = erased.instead
-    if snapshot is None:
-        raise NotFound(
-            f"the rows that {version.id} was trained on are gone",
-            expected=f"snapshot {wanted} of {name}",
-            hint="mainstem run, to train a new version",
-        )
+    """Return rows of the version's dataset, which is pinned as long as the version: drawn with a fixed seed.
+
+    Raises `NotFound` if they are gone.
+    """
+    name, snapshot = f"dataset.{version.model}", dataset_of(branch, version)
     adapters = branch.adapters
     stored = ibis.table({field.name: field.type for field in snapshot.fields}, name=name)
     asked = stored.filter(stored[TARGET].notnull()).select([column.name for column in version.inputs])

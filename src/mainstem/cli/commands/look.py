@@ -1,4 +1,4 @@
-"""`mainstem status`, `show`, `query`, `diff`, `compare`, `parity`: look, and compare what is stored."""
+"""`mainstem status`, `show`, `query`, `diff`, `compare`, `reproduce`, `parity`: look, and compare what is stored."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
     command(app, "mainstem diff --data main dev legs")(diff)
     command(app, "mainstem compare authorise")(compare)
+    command(app, "mainstem reproduce price-3")(reproduce)
     command(app, "mainstem parity airport --sample 1000")(parity)
 
 
@@ -106,6 +107,21 @@ def compare(
     """Compare champion and challenger on live requests: outcomes, decisions, scores."""
     with opened(directory, profile, branch) as project:
         output(json).compared(project.compare(name, version))
+
+
+def reproduce(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A version of a model, such as price-3.")],
+    directory: Directory = HERE,
+    branch: Branch = "main",
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Fit a version again with its recorded choices, and compare the artifacts byte by byte."""
+    with opened(directory, profile, branch) as project:
+        found = project.reproduce(version)
+    output(json).reproduced(found)
+    if not found.equal:
+        raise typer.Exit(FAILED)
 
 
 def parity(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.nodes.reproductions import Reproduction
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
@@ -91,6 +92,9 @@ class JsonOutput:
 
     def compared(self, found: Sequence[Comparison]) -> None:
         _print(list(found))
+
+    def reproduced(self, found: Reproduction) -> None:
+        _print(found)
 
     def difference(self, found: Difference) -> None:
         _print(found)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.findings import Finding, Remedy
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
+    from mainstem.nodes.reproductions import Reproduction
     from mainstem.nodes.status import Details, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
@@ -123,6 +124,10 @@ class TextOutput:
     def compared(self, found: Sequence[Comparison]) -> None:
         for each in found:
             self._show(*comparisons.comparison(each))
+
+    def reproduced(self, found: Reproduction) -> None:
+        rows = [(each.step, "same" if each.same else "differs", escape(each.told)) for each in found.steps]
+        self._show(tables.grid(("step", "", "what"), rows), escape(found.text))
 
     def difference(self, found: Difference) -> None:
         self._show(*differences.difference(found))

@@ -60,8 +60,9 @@ class Manifest:
     `importances` are shares per input. `preparation` is what is done with each input, empty if the algorithm does not
     tell. `settings` are the algorithm's. `evaluation` describes how it was measured, and
     `evaluated` is the hash of the file with all that was kept of it. `threshold` turns the score of a binary model into
-    a decision. `horizons` are those that a forecast learned. `grid` is the step (µs) that its rows are a multiple of
-    apart, and the time of one of them.
+    a decision. `choice` is what was chosen, as plain data: from it the version can be fitted again. `horizons` are
+    those that a forecast learned. `grid` is the step (µs) that its rows are a multiple of apart, and the time of one of
+    them.
     """
 
     model: str
@@ -93,6 +94,7 @@ class Manifest:
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     gate: Agreement | None = None
+    choice: Mapping[str, Any] = field(default_factory=dict)
     horizons: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -80,10 +80,10 @@ def remembered(model: Model, home: Path | None, fingerprint: str, examples: Exam
     """Return the memory of a search for the same definition, rows and libraries."""
     if model.tune is None:
         return Memory()
-    return memory_of(home, fingerprint, _content(examples), repr(versions()))
+    return memory_of(home, fingerprint, content(examples), repr(versions()))
 
 
-def _content(examples: Examples) -> str:
+def content(examples: Examples) -> str:
     """Return a hash of the rows. Snapshots do not tell: a run that was killed makes its tables anew."""
     hasher = sha256()
     for array in (examples.rows.floats, examples.y, examples.times, examples.groups, examples.weights):

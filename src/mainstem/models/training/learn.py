@@ -28,6 +28,7 @@ from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
 from mainstem.models.training import queries
 from mainstem.models.training.blueprint import Blueprint
+from mainstem.models.training.choice import recorded
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
@@ -127,6 +128,7 @@ def learn(
         measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
         earlier={name: export.digest(onnx) for name, onnx in judged.earlier.items()},
         gate=final.agreement,
+        choice=recorded(final.compared, prepared.examples),
         horizons=model.horizons,
         grid=grid_of(prepared.examples.times - blueprint.offset) if model.horizons else None,
         versions=versions(),

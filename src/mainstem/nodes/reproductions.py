@@ -1,0 +1,31 @@
+"""Whether a version could be made again, to the byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One step of a reproduction: whether it gave the same as when the version was trained, in words."""
+
+    step: str
+    same: bool
+    told: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A version that was fitted again with its recorded choices. `equal`: its artifacts are the same bytes."""
+
+    version: str
+    equal: bool
+    steps: tuple[Compared, ...]
+
+    @property
+    def text(self) -> str:
+        """What came of it, in a sentence."""
+        if self.equal:
+            return f"{self.version} is reproduced: the artifacts are equal, byte by byte"
+        first = next(step for step in self.steps if not step.same)
+        return f"{self.version} is not reproduced; the first step that differs: {first.step}"
