@@ -87,6 +87,7 @@ _HOMES = {
     "mainstem.models.algorithms.catboost": ("catboost",),
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
+    "mainstem.models.algorithms.onnx_model": ("onnx_model",),
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.challengers": ("canary", "challenger"),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
@@ -164,6 +165,7 @@ __all__ = [
     "not_null",
     "oauth2",
     "on_demand",
+    "onnx_model",
     "outcome",
     "paging",
     "pca",
@@ -212,6 +214,7 @@ if TYPE_CHECKING:
     from mainstem.models.algorithms.mlp import mlp
     from mainstem.models.algorithms.naive import naive
     from mainstem.models.algorithms.naive_bayes import naive_bayes
+    from mainstem.models.algorithms.onnx_model import onnx_model
     from mainstem.models.algorithms.random_forest import random_forest
     from mainstem.models.algorithms.xgboost import xgboost
     from mainstem.nodes import clean, paging, prepare

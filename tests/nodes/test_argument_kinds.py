@@ -87,6 +87,7 @@ VALID: dict[str, dict[str, Any]] = {
     "rate": {},
     "row_count": {"low": 1},
     "share": {"condition": _.x},
+    "onnx_model": {"path": "test_argument_kinds.py", "inputs": "a", "output": "y", "missing": 0.0},
     "pca": {"components": 2, "columns": "a"},
     "ratios": {"columns": ("a", "b"), "most": 3},
     "select": {"shadows": True, "drift": False, "correlated": 0.9},

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.errors import DefinitionError, ModelError, SchemaError, UnknownName
 from mainstem.models.algorithms import check, libraries, usual
+from mainstem.models.algorithms.onnx_model import OnnxModel
+from mainstem.models.data.columns import split_inputs
 from mainstem.models.engineering.calendar import check_place
 from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
@@ -28,6 +30,25 @@ def check_candidates(model: Model, task: Task) -> None:
     monotone = bool(model.monotone)
     for each in model.candidates or usual(0, 0, monotone=monotone):
         check(each, task, monotone=monotone, prepared=bool(model.prepare))
+
+
+def check_onnx(graph: Graph, name: str) -> None:
+    """Refuse an ONNX model that cannot be a part of the artifact. Raises `DefinitionError` and `UnknownName`."""
+    from mainstem.features.dataset import retrieval_of
+
+    model = graph[name].node
+    given = [each for each in (getattr(model, "candidates", None) or ()) if isinstance(each, OnnxModel)]
+    if not given:
+        return
+    inputs = inputs_of(retrieval_of(graph, name).columns, {})
+    for each in given:
+        try:
+            each.bound(*split_inputs(inputs))
+        except ModelError as problem:
+            at = f"{problem.where}: " if problem.where else ""
+            raise DefinitionError(
+                problem.what, got=f"{at}{problem.got or ''}", expected=problem.expected, hint=problem.hint
+            ) from None
 
 
 def check_monotone(graph: Graph, name: str) -> None:

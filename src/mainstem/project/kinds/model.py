@@ -65,6 +65,7 @@ class ModelKind(NodeKind[Model]):
             check_candidates,
             check_engineer,
             check_monotone,
+            check_onnx,
             check_prepare,
             check_sampling,
             check_weight,
@@ -77,6 +78,7 @@ class ModelKind(NodeKind[Model]):
                 task = task_at_load(graph, name)
                 check_forecast(graph, name, task)
                 check_candidates(node, task)
+                check_onnx(graph, name)
                 check_monotone(graph, name)
                 check_prepare(graph, name)
                 check_engineer(graph, name)
