@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from mainstem.errors import Unavailable
 from mainstem.serving.feeders import Feeders
-from mainstem.serving.http import docs, events, features, guard, health, metrics, openapi, outcomes, predict
+from mainstem.serving.http import docs, events, features, guard, health, metrics, openapi, outcomes, predict, v2
 from mainstem.serving.http.errors import answer
 from mainstem.serving.http.messages import Receive, Request, Response, Scope, Send
 from mainstem.serving.http.routing import Route, Routes
@@ -30,7 +30,7 @@ def create_app(
 
 
 def _routes(service: Service) -> list[Route]:
-    resources = (predict, outcomes, features, events, health, metrics, docs, openapi)
+    resources = (predict, v2, outcomes, features, events, health, metrics, docs, openapi)
     return [route for resource in resources for route in resource.routes(service)]
 
 
@@ -79,7 +79,7 @@ class App:
                 raise
             return label, answer(Unavailable("the server is stopping", hint="send it again"))
         except Exception as error:
-            return label, answer(error)
+            return label, answer(error, request.path)
 
     async def _handle(self, route: Route, request: Request, parts: Mapping[str, str]) -> Response:
         limits = self.service.limits

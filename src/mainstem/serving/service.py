@@ -16,7 +16,7 @@ from mainstem.features.requests import sent
 from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.outcomes import outcomes_table
 from mainstem.logs.records import CHAMPION, Event, Role
-from mainstem.logs.sent import Keys, Sent
+from mainstem.logs.sent import AnsweredEvents, Keys, Sent
 from mainstem.logs.shadows import shadows_table
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.versions.registry import redefined
@@ -108,6 +108,8 @@ class Service:
         self._retry_at = 0.0
         self._committer: Committer | None = None
         self._keys: dict[str, Keys] = {}
+        self.answered: dict[str, AnsweredEvents] = {}
+        """The events that endpoints were asked by, by endpoint."""
         self.canaries = Canaries(state, branch, self.metrics)
         self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
         self.coalescer = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=store.remote)

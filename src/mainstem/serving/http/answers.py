@@ -16,18 +16,21 @@ from mainstem.streaming.rows import iso
 
 
 def response(predictor: Predictor, body: Any, found: Sequence[dict[str, Any]]) -> Response:
-    """Return the response to a body: one answer to one row, or a list."""
+    """Return the response to a body: one answer to one row, or a list. Answers are encoded one by one, so that other
+    threads take turns meanwhile."""
     head = _head(predictor)
     if isinstance(body, dict) and "rows" not in body:
         return Response(encode({**head, **found[0]}))
-    return Response(encode({**head, "predictions": found}))
+    rows = b",".join(encode(each) for each in found)
+    return Response(encode(head)[:-1] + b',"predictions":[' + rows + b"]}")
 
 
-def counted(service: Service, predictor: Predictor, answers: Sequence[Answer | Chosen | Forecasted]) -> bytes:
-    """Count many answers, and return them as JSON. They are encoded one by one: other threads take turns meanwhile."""
+def counted(
+    service: Service, predictor: Predictor, answers: Sequence[Answer | Chosen | Forecasted]
+) -> list[dict[str, Any]]:
+    """Count many answers, and return them as JSON has them."""
     count(service, predictor, answers)
-    rows = b",".join(encode(shown(answer)) for answer in answers)
-    return encode(_head(predictor))[:-1] + b',"predictions":[' + rows + b"]}"
+    return [shown(answer) for answer in answers]
 
 
 def _head(predictor: Predictor) -> dict[str, Any]:

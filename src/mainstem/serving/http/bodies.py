@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ def rows_in(
     return rows, given
 
 
-def instant(options: dict[str, Any], where: str) -> int | None:
+def instant(options: Mapping[str, Any], where: str) -> int | None:
     """Return the option `time` in µs, or None. Raises `RequestError`."""
     value = options.get("time")
     if value is None:

@@ -30,6 +30,7 @@ from mainstem.serving.http.refusals import (
 )
 
 logger = logging.getLogger(__name__)
+_NONE: Mapping[str, str] = {}
 
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -57,13 +58,20 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def answer(error: Exception) -> Response:
-    """Return the response to a failed request. An exception that is not a `MainstemError` is logged and not shown."""
+def answer(error: Exception, path: str = "") -> Response:
+    """Return the response to a failed request. An exception that is not a `MainstemError` is logged and not shown.
+
+    Below /v2, it is `{"error": "text"}`, as the Open Inference Protocol has it.
+    """
     if not isinstance(error, MainstemError):
         logger.error("a request failed", exc_info=error)
         error = MainstemError("the server failed", hint="see the server's log")
-        return Response(encode(described(error)), status=500)
-    return Response(encode(described(error)), status=status_of(error), headers=_headers(error))
+        status, headers = 500, _NONE
+    else:
+        status, headers = status_of(error), _headers(error)
+    one_line = path == "/v2" or path.startswith("/v2/")
+    told = {"error": "; ".join(str(error).split("\n  "))} if one_line else described(error)
+    return Response(encode(told), status=status, headers=headers)
 
 
 def described(error: MainstemError) -> dict[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mainstem.logs.records import CHAMPION
-from mainstem.logs.sent import AnsweredEvents
 from mainstem.serving import reasons
 from mainstem.serving.canary import Split
 from mainstem.serving.http import answers as told
@@ -29,30 +28,46 @@ _PART = 500
 
 
 def routes(service: Service) -> list[Route]:
-    answered: dict[str, AnsweredEvents] = {}
-
     async def post(request: Request, endpoint: str) -> Response:
-        if service.live.predictor(endpoint).events is not None:
-            memory = answered.setdefault(endpoint, AnsweredEvents(endpoint))
-            return await asked.post(service, request, endpoint, memory)
-        return await _predict(service, request, endpoint)
+        return await _post(service, request, endpoint)
 
     return [Route("POST", "/predict/{endpoint}", post, scope="predict")]
 
 
-async def _predict(service: Service, request: Request, endpoint: str) -> Response:
-    where = f"endpoint {endpoint}"
-    live = service.live
-    predictor, beside = live.predictor(endpoint), live.beside.get(endpoint, ())
+async def _post(service: Service, request: Request, endpoint: str) -> Response:
+    where, predictor = f"endpoint {endpoint}", service.live.predictor(endpoint)
     body = read_json(request)
-    began = time.perf_counter()
-    rows, options = rows_in(body, "rows", frozenset({"time", "reasons"}), service.limits, where)
-    at = instant(options, where)
+    own = "time" if predictor.events is None else "backfill"
+    rows, options = rows_in(body, "rows", frozenset({own, "reasons"}), service.limits, where)
     count = reasons.counted(options.get("reasons", request.query("reasons")), where)
+    predictor, found = await predicted(service, endpoint, rows, options, count)
+    if len(found) >= _LARGE:
+        return await _in_thread(service, told.response, predictor, body, found)
+    return told.response(predictor, body, found)
+
+
+async def predicted(
+    service: Service, endpoint: str, rows: list[Any], options: Mapping[str, Any], count: int
+) -> tuple[Predictor, list[dict[str, Any]]]:
+    """Return the predictor of an endpoint, and an answer to each row with `count` reasons, which is logged."""
+    predictor = service.live.predictor(endpoint)
+    if count:
+        reasons.bounded(predictor, len(rows), f"endpoint {endpoint}")
+    if predictor.events is not None:
+        return predictor, await asked.answered(service, predictor, rows, options, count)
+    return predictor, await _answered(service, predictor, rows, options, count)
+
+
+async def _answered(
+    service: Service, predictor: Predictor, rows: list[Any], options: Mapping[str, Any], count: int
+) -> list[dict[str, Any]]:
+    endpoint = predictor.name
+    beside = service.live.beside.get(endpoint, ())
+    began = time.perf_counter()
+    at = instant(options, f"endpoint {endpoint}")
     split = next((each.split for each in beside if each.split is not None), None)
     scoring = {p.version.id: p for p in (predictor, *(each.predictor for each in beside)) if p is not None}
     if count:
-        reasons.bounded(predictor, len(rows), where)
         await asyncio.wrap_future(service.reasons.prepare([each.version for each in scoring.values()]))
     large = len(rows) >= _LARGE and not count
     answers = await _answers(service, predictor, split, rows, at)
@@ -67,12 +82,12 @@ async def _predict(service: Service, request: Request, endpoint: str) -> Respons
     for shadow in (each.shadow for each in beside if each.shadow is not None):
         service.shadows.offer(shadow, [each for each in answers if each.role == CHAMPION])
     if large:
-        return Response(await _in_thread(service, told.counted, service, predictor, answers))
+        return await _in_thread(service, told.counted, service, predictor, answers)
     found = [told.shown(answer) for answer in answers]
     if count:
         given = await asyncio.wrap_future(service.reasons.of(scoring, answers, count))
         found = [reasons.told(answer, each, given) for answer, each in zip(answers, found, strict=True)]
-    return told.response(predictor, body, found)
+    return found
 
 
 async def _answers(
