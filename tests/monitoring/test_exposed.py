@@ -16,6 +16,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
+from mainstem.errors import UnknownName
 from mainstem.monitoring.exposed import samples
 from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Verdict
@@ -154,6 +155,24 @@ def test_the_last_judgements_are_in_the_status(scraped: Any) -> None:
         assert (found.judgement, found.text, found.rows) == (verdict.judgement, verdict.text, verdict.rows)
         assert found.judged_at == verdict.created_at.isoformat() and found.floor == verdict.floor
         assert found.value == (verdict.measure.value if verdict.measure else None)
+
+
+def test_every_judgement_is_kept_in_order(scraped: Any) -> None:
+    project, _ = scraped
+    found = {each.label: each for each in project.monitors("desk")}
+    verdicts = project.adapters.state.find(Verdict, endpoint="desk")
+    assert set(found) == {"performance mae", "performance rmse", "value", "drift"}
+    assert sum(len(each.points) for each in found.values()) == len(verdicts)
+    (point,) = found["performance mae"].points
+    assert (point.judgement, found["performance mae"].floor) == (
+        "failing",
+        0.5,
+    ) and point.low < point.value < point.high
+    assert found["drift"].points[0].value == 1
+    assert {each.label for each in project.status().endpoints[0].history} == set(found)
+    assert project.monitors("silent") == []
+    with pytest.raises(UnknownName, match="unknown endpoint 'dsk'"):
+        project.monitors("dsk")
 
 
 def test_too_few_rows_do_not_replace_a_judgement(tmp_path: Path) -> None:

@@ -41,6 +41,29 @@ def node(name: str, kind: str, inputs: list[str], **more: Any) -> dict[str, Any]
     }
 
 
+def judged(judgement: str, value: float | None, day: int = 10) -> dict[str, Any]:
+    return {
+        "monitor": "performance",
+        "metric": "average_precision",
+        "judgement": judgement,
+        "text": f"average precision is {judgement}",
+        "judged_at": f"2013-12-{day:02d}T10:00:00+00:00",
+        "rows": 900,
+        "outcomes": 800,
+        "value": value,
+    }
+
+
+def point(day: int, value: float, bad: bool) -> dict[str, Any]:
+    found = judged("failing" if bad else "fine", value, day)
+    both = {"until": found["judged_at"], "version": "late-3", "low": value - 0.02, "high": value + 0.02}
+    return {name: v for name, v in found.items() if name not in ("monitor", "metric")} | both
+
+
+def few(day: int) -> dict[str, Any]:
+    return point(day, 0, False) | {"judgement": "not enough rows", "value": None, "low": None, "high": None}
+
+
 @pytest.fixture
 def status() -> dict[str, Any]:
     """What the flights project would say, with a stale node, a failed one and every other peculiarity."""
@@ -74,6 +97,18 @@ def status() -> dict[str, Any]:
                 "high": 0.642,
                 "baseline": 0.228,
                 "algorithm": "lightgbm",
+                "monitors": [judged("failing", 0.51)],
+                "history": [
+                    {
+                        "endpoint": "arrivals",
+                        "monitor": "performance",
+                        "metric": "average_precision",
+                        "floor": 0.55,
+                        "points": [point(day, 0.62 - day / 90, day > 5) for day in range(1, 10)],
+                    },
+                    {"endpoint": "arrivals", "monitor": "drift", "metric": "", "points": [point(3, 2, True)]},
+                    {"endpoint": "arrivals", "monitor": "value", "metric": "value", "points": [few(3)]},
+                ],
             }
         ],
         "findings": [

@@ -100,3 +100,34 @@ def test_the_last_judgement_of_each_monitor_is_shown(status: dict[str, Any], jud
     told = {"judged_at": "2013-12-01T12:00:00+00:00", "rows": 900, "outcomes": 0, "text": "drift in <dep_delay>"}
     status["endpoints"][0]["monitors"] = [{"monitor": "drift", "metric": "", "judgement": judgement, **told}]
     assert f'<div class="{style}">drift in &lt;dep_delay&gt;</div>' in render(status)
+
+
+def test_each_monitor_has_a_chart_of_its_history(status: dict[str, Any]) -> None:
+    html = render(status)
+    assert html.count('<figure class="history">') == 2, "the value was never judged"
+    assert html.count('class="dot bad"') == 5 and html.count('class="dot one"') == 5
+    assert 'aria-label="arrivals: performance average_precision over time"' in html and "mark-line" in html
+    parser = Balanced()
+    parser.feed(html)
+    assert parser.open == []
+
+
+def test_a_page_never_agrees_beside_a_failing_verdict(status: dict[str, Any]) -> None:
+    endpoint = status["endpoints"][0]
+    status["findings"] = []
+    told = render(status)
+    assert "monitors of arrivals are failing" in told
+    endpoint["monitors"][0]["judgement"] = "fine"
+    fine = render(status)
+    endpoint["monitors"] = []
+    silent = render(status)
+    assert "no monitor is failing" in fine and "nothing was judged yet" in silent
+    for html in (told, fine, silent):
+        assert "agree" not in html
+    assert "failing" not in silent.partition("<h2>Findings</h2>")[2].partition("</section>")[0]
+
+
+def test_a_new_judgement_changes_the_mark(status: dict[str, Any]) -> None:
+    before = mark(status)
+    status["endpoints"][0]["monitors"][0]["judgement"] = "fine"
+    assert mark(status) != before

@@ -91,11 +91,46 @@ class MonitorStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MonitorPoint:
+    """One judgement: when it was made, what the last prediction was that it is of, and what it found.
+
+    `value` is the metric with its 95 % interval; of drift, the number of inputs that drifted.
+    """
+
+    judged_at: str
+    until: str
+    version: str
+    judgement: str
+    text: str
+    rows: int
+    outcomes: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorHistory:
+    """The judgements of a monitor and metric of an endpoint, in order, and the last bound that it compared with."""
+
+    endpoint: str
+    monitor: str
+    metric: str
+    floor: float | None = None
+    points: Sequence[MonitorPoint] = ()
+
+    @property
+    def label(self) -> str:
+        """The monitor and its metric."""
+        return self.monitor if self.metric in ("", self.monitor) else f"{self.monitor} {self.metric}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
     """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
 
-    `beside` says what a declared shadow or canary does. `monitors` are the last judgements of the champion, and
-    `cohorts` the last days of its predictions.
+    `beside` says what a declared shadow or canary does. `monitors` are the last judgements of the champion, `history`
+    those of each monitor of every version, and `cohorts` the last days of the champion's predictions.
     """
 
     name: str
@@ -112,6 +147,7 @@ class EndpointStatus:
     beside: Sequence[str] = ()
     monitors: Sequence[MonitorStatus] = ()
     cohorts: Sequence[CohortStatus] = ()
+    history: Sequence[MonitorHistory] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from mainstem.errors import MissingExtra
 from mainstem.nodes.status import FindingStatus, NodeStatus, ProjectStatus
+from mainstem.pages.charts import history
 from mainstem.pages.layout import HEIGHT, WIDTH, draw
 
 if TYPE_CHECKING:
@@ -31,9 +32,15 @@ def render(status: ProjectStatus) -> str:
         box=(WIDTH, HEIGHT),
         states=_counts(nodes),
         findings=_by_state(status.findings),
+        failing=failing(status),
         mark=mark(status),
         needs=_embedded({name: list(node.inputs) for name, node in nodes.items()}),
     )
+
+
+def failing(status: ProjectStatus) -> list[str]:
+    """Return the endpoints with a failing monitor."""
+    return [each.name for each in status.endpoints if any(m.judgement == "failing" for m in each.monitors)]
 
 
 def mark(status: ProjectStatus) -> str:
@@ -41,7 +48,8 @@ def mark(status: ProjectStatus) -> str:
     states = ",".join(f"{node.name}:{node.state}" for node in status.nodes)
     findings = ",".join(f"{finding.id}:{finding.state}" for finding in status.findings)
     runs = ",".join(f"{run.id}:{run.status}" for run in status.runs[:1])
-    return "|".join((str(status.release), states, findings, runs))
+    judged = ",".join(f"{m.judged_at}:{m.judgement}" for endpoint in status.endpoints for m in endpoint.monitors)
+    return "|".join((str(status.release), states, findings, runs, judged))
 
 
 def _embedded(value: Any) -> str:
@@ -88,7 +96,7 @@ def _template() -> Template:
     environment = Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    environment.filters.update(short=short, number=number, minute=minute)
+    environment.filters.update(short=short, number=number, minute=minute, chart=history)
     environment.globals["css"] = resources.files("mainstem.pages").joinpath("templates/page.css").read_text()
     environment.globals["script"] = resources.files("mainstem.pages").joinpath("templates/page.js").read_text()
     return environment.get_template("page.html")

@@ -27,6 +27,7 @@ from mainstem.project import challengers
 from mainstem.project.branch import Branch
 from mainstem.project.cohorts import cohorts
 from mainstem.project.kinds import KINDS
+from mainstem.project.monitors import histories
 from mainstem.project.situation import uses_store
 
 RUNS_SHOWN = 10
@@ -156,6 +157,7 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         beside=beside,
         monitors=[_monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id)],
         cohorts=cohorts(branch, name),
+        history=histories(branch, name),
     )
 
 

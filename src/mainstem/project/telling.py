@@ -11,7 +11,7 @@ from mainstem.errors import UnknownName
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import CheckResult
-from mainstem.nodes.status import Details, ProjectStatus
+from mainstem.nodes.status import Details, MonitorHistory, ProjectStatus
 from mainstem.project.branch import Branch
 from mainstem.project.reading import Dataset, Relation
 
@@ -91,6 +91,12 @@ class Telling(Branch):
         return query(self.reading("query"), sql)
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────
+
+    def monitors(self, endpoint: str) -> list[MonitorHistory]:
+        """Return every judgement of each monitor of an endpoint, in order. Raises `UnknownName`."""
+        from mainstem.project.monitors import monitors
+
+        return monitors(self, endpoint)
 
     def status(self) -> ProjectStatus:
         """Return every node with its state, endpoints, findings and runs, as the last run left them.

@@ -39,6 +39,9 @@ def show(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Show the rows that are set aside, and why.")
     ] = False,
+    monitors: Annotated[
+        bool, typer.Option("--monitors", help="Show what each monitor of an endpoint found, over time.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a model's report as a page with pictures.")
     ] = None,
@@ -54,6 +57,9 @@ def show(
     with opened(directory, profile, branch) as project:
         if html or markdown:
             _write(project.report(name), html, markdown, json)
+            return
+        if monitors:
+            output(json).histories(project.monitors(name), limit)
             return
         output(json).shown(project.show(name, limit, quarantine=quarantine))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.reproductions import Reproduction
-    from mainstem.nodes.status import Details, ProjectStatus
+    from mainstem.nodes.status import Details, MonitorHistory, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
@@ -72,6 +72,9 @@ class JsonOutput:
     def shown(self, node: Details) -> None:
         facts = _plain(node)
         _print({name: fact for name, fact in facts.items() if name != "known" or fact is not None})
+
+    def histories(self, found: Sequence[MonitorHistory], limit: int) -> None:
+        _print([{**_plain(each), "points": _plain(list(each.points)[-limit:] if limit else [])} for each in found])
 
     def described(self, found: Description) -> None:
         _print({**_plain(found), "sampled": found.sampled})

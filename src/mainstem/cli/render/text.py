@@ -20,6 +20,7 @@ from mainstem.cli.render import (
     explanations,
     keeping,
     looks,
+    monitors,
     nodes,
     runs,
     tables,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.records import CheckResult, Release, RunRecord
     from mainstem.nodes.reproductions import Reproduction
-    from mainstem.nodes.status import Details, ProjectStatus
+    from mainstem.nodes.status import Details, MonitorHistory, ProjectStatus
     from mainstem.planning.plan import Plan
     from mainstem.planning.runner import Event
     from mainstem.ports import Verification
@@ -120,6 +121,9 @@ class TextOutput:
 
     def parity(self, report: Parity) -> None:
         self._show(*map(escape, report.lines()))
+
+    def histories(self, found: Sequence[MonitorHistory], limit: int) -> None:
+        self._show(*monitors.histories(found, limit))
 
     def compared(self, found: Sequence[Comparison]) -> None:
         for each in found:
