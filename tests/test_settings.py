@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from mainstem.errors import SettingsError, UnknownName
@@ -97,13 +96,3 @@ def test_only_the_chosen_profile_needs_its_secrets(root: Path) -> None:
 def test_expand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "s3cret")
     assert expand("Bearer ${env:TOKEN}") == "Bearer s3cret"
-
-
-@pytest.mark.parametrize("lake", ["s3://bucket/lake", "gs://bucket", "file:///tmp/lake"])
-def test_a_lake_that_is_no_directory_is_refused_and_makes_none(root: Path, lake: str) -> None:
-    settings = load(root)
-    settings = msgspec.structs.replace(settings, profile=msgspec.structs.replace(settings.profile, lake=lake))
-    with pytest.raises(SettingsError) as caught:
-        _ = settings.lake
-    assert (caught.value.got, caught.value.expected) == (lake, "a directory: object storage is not supported")
-    assert not any("://" in str(path) or path.name.endswith(":") for path in root.rglob("*"))

@@ -19,6 +19,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import ibis
     import pyarrow as pa
     from ibis.backends import BaseBackend
@@ -256,6 +258,13 @@ class Verification:
     unrecorded: tuple[str, ...] = ()
 
 
+class Artifacts(Protocol):
+    """Where artifacts of models are. A directory is one."""
+
+    def __truediv__(self, artifact: str, /) -> Path:
+        """Return the directory of an artifact, such as `models/late/3`. It may be fetched first."""
+
+
 class Lake(Protocol):
     """Immutable snapshots of stored tables. Readers see a snapshot only when a release names it."""
 
@@ -294,6 +303,11 @@ class Lake(Protocol):
         """Read the data files of snapshots, and compare them with the checksums of their commits.
 
         With `before`, only files that were not verified since are read, the oldest first, for at most about `seconds`.
+        """
+
+    def keep_artifact(self, artifact: str) -> bool:
+        """Make an artifact durable that was saved below the lake's local root. Return False if another run has saved
+        one of that name.
         """
 
     def pin(self, snapshot: Snapshot, tag: str) -> None:

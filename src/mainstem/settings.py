@@ -16,6 +16,7 @@ overrides `lake`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
@@ -42,14 +43,17 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a project keeps and computes its data. Paths are relative to the project.
 
-    `lake` is the directory of stored tables and artifacts. `catalog` is the URL of the Iceberg catalog (default: SQLite
-    in the lake). `engine` names the engine: `duckdb`, `spark`, or `auto` by the size of tables; `memory` and `threads`
-    limit it. `spark` has the master's URL and Spark's own settings, such as `{master = "local[*]"}`. `online` is the
-    directory of online state and logs, or the URL of a Redis server that holds them. `verify` is how often runs verify
-    each stored file (`off`: only `mainstem check --files` does). `state` is the URL of runs, releases and findings.
+    `lake` is the directory of stored tables and artifacts, or the URL of a place at an object store, such as
+    `s3://bucket/prefix`; `storage` has that store's settings, as sources have them. `catalog` is the URL of the Iceberg
+    catalog (default: SQLite in the lake; a lake at a URL requires one). `engine` names the engine: `duckdb`, `spark`,
+    or `auto` by the size of tables; `memory` and `threads` limit it. `spark` has the master's URL and Spark's own
+    settings, such as `{master = "local[*]"}`. `online` is the directory of online state and logs, or the URL of a Redis
+    server that holds them. `verify` is how often runs verify each stored file (`off`: only `mainstem check --files`
+    does). `state` is the URL of runs, releases and findings.
     """
 
     lake: str = ".mainstem/lake"
+    storage: dict[str, str] = {}
     catalog: str | None = None
     engine: str = "duckdb"
     memory: str | None = None
@@ -139,16 +143,12 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def lake(self) -> Path:
-        """The directory of stored tables and artifacts. Raises `SettingsError` for a URL."""
+        """The directory of stored tables and artifacts; for a lake at a URL, that of its mirror on this machine."""
         text = self.profile.lake
-        if "://" in text:
-            raise SettingsError(
-                "the lake is not a directory",
-                where=f"{FILE}, [profile.{self.profile_name}] lake, or MAINSTEM_LAKE",
-                got=text,
-                expected="a directory: object storage is not supported",
-            )
-        return self.path(text)
+        if "://" not in text:
+            return self.path(text)
+        short = hashlib.sha256(text.rstrip("/").encode()).hexdigest()[:12]
+        return self.root / ".mainstem" / "mirror" / short
 
     @property
     def state_url(self) -> str:
@@ -282,7 +282,8 @@ def _expanded(value: Any) -> Any:
 
 
 def _overridden(profile: Profile) -> Profile:
-    fields = {f: os.environ.get(f"MAINSTEM_{f.upper()}") for f in profile.__struct_fields__ if f != "spark"}
+    single = [name for name in profile.__struct_fields__ if name not in ("spark", "storage")]
+    fields = {name: os.environ.get(f"MAINSTEM_{name.upper()}") for name in single}
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
         return profile

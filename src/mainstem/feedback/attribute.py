@@ -30,6 +30,7 @@ from mainstem.nodes.models import WIDE
 from mainstem.nodes.records import ModelVersion, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
+from mainstem.ports import Artifacts
 
 Regraph = Callable[[Sequence[Rule]], Graph]
 """Resolves the project again, with these rules in addition to its own."""
@@ -44,12 +45,12 @@ HELD_OUT = 100
 class Attribute:
     """Searches the predictions of an endpoint since the last search, once their outcomes are known.
 
-    Parameters: the project's `root` (with remedies.toml), the lake's root (with artifacts), and `regraph`.
+    Parameters: the project's `root` (with remedies.toml), the lake's `artifacts`, and `regraph`.
     """
 
-    def __init__(self, root: Path, lake_root: Path, regraph: Regraph) -> None:
+    def __init__(self, root: Path, artifacts: Artifacts, regraph: Regraph) -> None:
         self.root = root
-        self.lake_root = lake_root
+        self.artifacts = artifacts
         self.regraph = regraph
 
     def __call__(self, step: Step, context: Context) -> StepResult:
@@ -97,7 +98,7 @@ class Attribute:
 
     def _scorers(self, watched: Watched) -> tuple[Score, Score]:
         """Return the version's artifact, and the one that has not seen its test rows."""
-        directory = self.lake_root / watched.version.artifact
+        directory = self.artifacts / watched.version.artifact
         live = Scorer.load(directory)
         earlier = next((file for file in EARLIER if file in live.manifest.earlier), None)
         return live.score, live.score if earlier is None else Scorer.load(directory, earlier).score

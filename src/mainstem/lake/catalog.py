@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstem.lake.failures import explained, retried
@@ -15,6 +13,8 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
+    from mainstem.lake.places.base import Place
+
 T = TypeVar("T")
 
 NAMESPACE = "mainstem"
@@ -23,24 +23,25 @@ NAMESPACE = "mainstem"
 _FILES = "mainstem.lake.files.LakeFiles"
 
 
-def open_catalog(root: Path, url: str | None) -> SqlCatalog:
-    """Open the catalog of the lake at `root`. It is created if needed."""
+def open_catalog(place: Place, url: str | None) -> SqlCatalog:
+    """Open the catalog of the lake at `place`. It is created if needed."""
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.exceptions import NamespaceAlreadyExistsError
     from sqlalchemy import URL, make_url
 
-    from mainstem.lake.files import ROOT
+    from mainstem.lake.files import PLACE
 
-    root.mkdir(parents=True, exist_ok=True)
+    place.begin()
     # A path is no URL: a directory's name may have a `?` or a `%`.
-    place = make_url(url) if url else URL.create("sqlite", database=str(root / "catalog.db"), query={"timeout": "60"})
-    if place.drivername == "postgresql":
-        place = place.set(drivername="postgresql+psycopg")
+    database = str(place.root / "catalog.db")
+    home = make_url(url) if url else URL.create("sqlite", database=database, query={"timeout": "60"})
+    if home.drivername == "postgresql":
+        home = home.set(drivername="postgresql+psycopg")
     properties: dict[str, Any] = {
-        "uri": place,
-        "warehouse": str(root / "tables"),
+        "uri": home,
+        "warehouse": place.location("tables"),
         "py-io-impl": _FILES,
-        ROOT: str(root),
+        PLACE: place,
     }
     catalog = retried(lambda: SqlCatalog(NAMESPACE, **properties))
     with suppress(NamespaceAlreadyExistsError):
@@ -48,18 +49,18 @@ def open_catalog(root: Path, url: str | None) -> SqlCatalog:
     return catalog
 
 
-def location(root: Path, physical: str) -> Path:
-    """Return the directory of a physical table."""
-    return root / "tables" / physical
+def folder(physical: str) -> str:
+    """Return the folder of a physical table, from the lake's root on."""
+    return f"tables/{physical}"
 
 
-def change(catalog: SqlCatalog, root: Path, physical: str, attempt: Callable[[Table], T]) -> T:
+def change(catalog: SqlCatalog, place: Place, physical: str, attempt: Callable[[Table], T]) -> T:
     """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
-    with explained(str(location(root, physical))):
-        return retried(lambda: attempt(load(catalog, (NAMESPACE, physical), location(root, physical))))
+    with explained(place.location(folder(physical))):
+        return retried(lambda: attempt(load(catalog, (NAMESPACE, physical), place)))
 
 
-def drop(catalog: SqlCatalog, root: Path, physical: str) -> None:
+def drop(catalog: SqlCatalog, place: Place, physical: str) -> None:
     """Delete a physical table with all of its files."""
     catalog.drop_table((NAMESPACE, physical))
-    shutil.rmtree(location(root, physical))
+    place.drop(folder(physical))

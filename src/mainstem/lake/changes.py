@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from mainstem.errors import StorageError
+from mainstem.lake.places.base import Place, relative
 from mainstem.ports import Append, Change, DataFile, ReplaceAll, ReplaceFiles
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ def _quick(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"table_metadata": property(metadata)})
 
 
-def registered(iceberg: Table, file: DataFile) -> IcebergFile:
+def registered(iceberg: Table, place: Place, file: DataFile) -> IcebergFile:
     """Return the file with its statistics, read from its Parquet footer."""
     from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
     try:
-        registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, file.path)
+        registered = parquet_file_to_data_file(iceberg.io, iceberg.metadata, place.location(relative(file.path)))
     except ValueError as problem:
         if "partition value" not in str(problem):
             raise

@@ -10,11 +10,12 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mainstem.lake.catalog import NAMESPACE, change, drop, location
+from mainstem.lake.catalog import NAMESPACE, change, drop, folder
 from mainstem.lake.checksums import is_of
 from mainstem.lake.failures import explained
-from mainstem.lake.files import LakeFiles, relative
+from mainstem.lake.files import LakeFiles
 from mainstem.lake.manifests import current, data_files, manifests
+from mainstem.lake.places.base import Place, relative
 from mainstem.nodes.hidden import RAW
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
-def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, int]:
-    """Return the data files below a table's directory with rows where one of the columns has the value, and the number
+def holding(place: Place, physical: str, columns: Collection[str], value: str) -> dict[str, int]:
+    """Return the data files of a physical table with rows where one of the columns has the value, and the number
     of these rows. A row that was set aside as it came has its columns in a text.
 
     Raises `OSError` and `ValueError` for a damaged file.
@@ -33,12 +34,14 @@ def holding(directory: Path, columns: Collection[str], value: str) -> dict[str, 
     import pyarrow.dataset as ds
 
     found = {}
-    for path in sorted((directory / "data").glob("*.parquet")):
+    for name in _files_of(place, physical, "data", ".parquet"):
+        path = place.here(name)
         rows = ds.dataset(path, format="parquet")
-        wanted = {name: typed(value, rows.schema.field(name).type) for name in columns if name in rows.schema.names}
-        tests = [ds.field(name) == each for name, each in wanted.items() if each is not None]
+        own = [column for column in columns if column in rows.schema.names]
+        wanted = {column: typed(value, rows.schema.field(column).type) for column in own}
+        tests = [ds.field(column) == each for column, each in wanted.items() if each is not None]
         if RAW in rows.schema.names:
-            tests += [pc.match_substring_regex(ds.field(RAW), in_raw(name, value)) for name in columns]
+            tests += [pc.match_substring_regex(ds.field(RAW), in_raw(column, value)) for column in columns]
         if tests and (count := rows.count_rows(filter=reduce(or_, tests))):
             found[str(path)] = count
     return found
@@ -63,29 +66,29 @@ def typed(value: str, type: pa.DataType) -> pa.Scalar | None:
         return None
 
 
-def forget(catalog: SqlCatalog, root: Path, paths: Collection[str]) -> set[tuple[str, int]]:
+def forget(catalog: SqlCatalog, place: Place, paths: Collection[str]) -> set[tuple[str, int]]:
     """Delete data files and every snapshot that refers to one of them. Return these, as physical table and id."""
-    files = LakeFiles.of(root)
+    files = LakeFiles.of(place)
     gone = set[tuple[str, int]]()
     for physical in sorted({Path(path).parent.parent.name for path in paths}):
         own = [path for path in paths if Path(path).parent.parent.name == physical]
-        with explained(str(root)):
+        with explained(place.where):
             exists = catalog.table_exists((NAMESPACE, physical))
 
         def forgotten(table: Table, own: Collection[str] = own) -> set[int]:
             ids = snapshots_with(table, files, own)
             if ids == {snapshot.snapshot_id for snapshot in table.metadata.snapshots}:
-                drop(catalog, root, table.name()[-1])
+                drop(catalog, place, table.name()[-1])
                 return ids
             if ids:
                 drop_snapshots(table, ids)
                 table.refresh()
-            delete_files(table, location(root, table.name()[-1]), files, ids, own)
+            delete_files(table, place, files, ids, own)
             return ids
 
-        gone |= {(physical, id) for id in (change(catalog, root, physical, forgotten) if exists else ())}
-        for path in own:
-            Path(path).unlink(missing_ok=True)
+        gone |= {(physical, id) for id in (change(catalog, place, physical, forgotten) if exists else ())}
+        with explained(place.where):
+            place.delete(map(relative, own))
     return gone
 
 
@@ -120,22 +123,23 @@ def drop_snapshots(table: Table, gone: Collection[int]) -> None:
         ExpireSnapshots(transaction).by_ids(sorted(gone)).commit()
 
 
-def delete_files(
-    table: Table, directory: Path, files: LakeFiles, gone: Collection[int], paths: Collection[str]
-) -> None:
+def delete_files(table: Table, place: Place, files: LakeFiles, gone: Collection[int], paths: Collection[str]) -> None:
     """Delete data files with their checksums, the manifests that no snapshot refers to any more, since these have the
     extremes of columns, and the metadata files that show a snapshot that is gone."""
+    physical = table.name()[-1]
     live = {relative(path) for path in _manifests_of(table, files)}
-    for path in (directory / "metadata").glob("*.avro"):
-        if relative(path) not in live:
-            path.unlink(missing_ok=True)
-    for path in (directory / "metadata").glob("*.metadata.json"):
-        if current(files, str(path)) in gone:
-            path.unlink(missing_ok=True)
-    dead = {relative(path) for path in paths}
-    for path in (directory / "data").iterdir():
-        if path.is_file() and (relative(path) in dead or is_of(path, dead, relative(path))):
-            path.unlink(missing_ok=True)
+    dead = [name for name in _files_of(place, physical, "metadata", ".avro") if name not in live]
+    dead += [name for name in _files_of(place, physical, "metadata", ".metadata.json") if current(files, name) in gone]
+    data = {relative(path) for path in paths}
+    dead += [name for name in _files_of(place, physical, "data") if name in data or is_of(name, data)]
+    place.delete(dead)
+
+
+def _files_of(place: Place, physical: str, part: str, suffix: str = "") -> list[str]:
+    """Return the names of a table's files of a suffix, in its folder `data` or `metadata`."""
+    prefix = f"{folder(physical)}/{part}"
+    names = (entry.name for entry in place.listing(prefix))
+    return [name for name in names if name.endswith(suffix) and name.rpartition("/")[0] == prefix]
 
 
 def _manifests_of(table: Table, files: LakeFiles) -> Iterator[str]:

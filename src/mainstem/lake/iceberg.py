@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
-from mainstem.lake.catalog import NAMESPACE, change, location
+from mainstem.lake.artifacts import Fetched, keep
+from mainstem.lake.catalog import NAMESPACE, change, folder
 from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
+from mainstem.lake.places.base import Place, relative
+from mainstem.lake.places.local import Local, sync
 from mainstem.lake.recovery import load
 from mainstem.lake.schema import fields_of, iceberg_partition, iceberg_schema, physical_name
 from mainstem.ports import (
     Append,
+    Artifacts,
     Change,
     DataFile,
     Partition,
@@ -51,19 +55,21 @@ T = TypeVar("T")
 
 
 class IcebergLake:
-    """Iceberg tables below the directory `root`, in the SQL catalog at `catalog_uri` (default: SQLite below the root).
+    """Iceberg tables at a place, in the SQL catalog at `catalog_uri` (default: SQLite below the place's root).
 
-    Tables are in `root/tables`, artifacts of models in `root/models`. The constructor reads and writes nothing. `admit`
-    is called with the lake's identity before it is written or swept for the first time; it raises what forbids that.
+    The place is a directory, or a `Place` such as one at an object store. Tables are in its folder `tables`, artifacts
+    of models in `models`. The constructor reads and writes nothing. `admit` is called with the lake's identity before
+    it is written or swept for the first time; it raises what forbids that.
     """
 
     def __init__(
         self,
-        root: Path | str,
+        place: Place | Path | str,
         catalog_uri: str | None = None,
         admit: Callable[[Identity], None] = lambda identity: None,
     ) -> None:
-        self.root = Path(root).absolute()
+        self._place = Local(Path(place).absolute()) if isinstance(place, str | Path) else place
+        self.root = self._place.root
         self._uri = catalog_uri
         self._admit = admit
         self._known_to_be_ours: Identity | None = None
@@ -76,10 +82,10 @@ class IcebergLake:
         """Return where to write files of `table` with this schema. Raises `SchemaError` for an unsupported type."""
         self._admitted()
         fields = fields_of(schema)
-        location = self._location(physical_name(table, fields, partition))
-        with self._turn, explained(str(location)):
+        where = folder(physical_name(table, fields, partition))
+        with self._turn, explained(self._place.location(where)):
             _ = self._catalog  # opened here, so that its errors come before the rows are computed
-        return Target(directory=str(location / "data"), fields=fields, partition=tuple(partition))
+        return Target(directory=str(self.root / where / "data"), fields=fields, partition=tuple(partition))
 
     def commit(
         self,
@@ -113,19 +119,18 @@ class IcebergLake:
         own = dict(properties or {})
         written = own | {RUN: run, TABLE: table} | ({CURSOR: cursor} if cursor is not None else {})
 
-        from mainstem.lake.files import relative, sync
-
         def attempt() -> tuple[int, str]:
             with quick(self._transaction(table, physical, target, parent)) as transaction:
                 iceberg = transaction._table
-                added = [registered(iceberg, file) for file in files]
-                for path in (target.directory, *(file.path for file in files)) if files else ():
-                    sync(path)
+                added = [registered(iceberg, self._place, file) for file in files]
                 id = produce(transaction, branch_of(run), parent.id if parent else None, added, removed, written)
             return id, relative(iceberg.metadata_location)
 
-        with self._turn, explained(str(self._location(physical))):
-            self._checksums.begin([file.path for file in files])
+        with self._turn, explained(self._place.location(folder(physical))):
+            if files:
+                self._checksums.begin([file.path for file in files])
+                self._place.keep(relative(file.path) for file in files)
+                sync(target.directory)
             id, metadata = retried(attempt)
         kept = 0 if parent is None else parent.rows - sum(file.record_count for file in removed)
         rows = kept + sum(file.rows for file in files)
@@ -135,13 +140,15 @@ class IcebergLake:
 
     def settle(self) -> None:
         """Wait until the checksums of all files that were committed are on disk. Raises `StorageError`."""
-        with explained(str(self.root)):
+        with explained(self._place.where):
             self._checksums.settle()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
     def scan(self, snapshot: Snapshot) -> Scan:
         files = self.files_of(snapshot)
+        with explained(self._place.where):
+            self._place.fetch(relative(file.path) for file in files)
         return Scan(files=tuple(file.path for file in files), fields=snapshot.fields, rows=snapshot.rows)
 
     def files_of(self, snapshot: Snapshot) -> tuple[DataFile, ...]:
@@ -188,7 +195,7 @@ class IcebergLake:
         `main.legs`, whatever its schema is."""
         from mainstem.lake.names import offer
 
-        with explained(str(self.root)):
+        with explained(self._place.where):
             places = {name: self._shown(snapshot) for name, snapshot in tables.items()}
             retried(lambda: offer(self._catalog, places))
 
@@ -197,13 +204,13 @@ class IcebergLake:
         from mainstem.lake.manifests import current
 
         if current(self._io, snapshot.metadata) == snapshot.id:
-            return self._here(snapshot.metadata)
+            return self._place.location(snapshot.metadata)
 
         def attempt(iceberg: Table) -> str:
             iceberg.manage_snapshots().set_current_snapshot(snapshot.id).commit()
             return str(iceberg.metadata_location)
 
-        return self._here(self._change(snapshot.physical, attempt))
+        return self._place.location(relative(self._change(snapshot.physical, attempt)))
 
     def sweep(
         self,
@@ -219,7 +226,7 @@ class IcebergLake:
 
         self._admitted()
         before = time.time() - older_than_hours * 3600
-        swept = sweep_lake(self._catalog, self.root, keep, unpinned, drop, before)
+        swept = sweep_lake(self._catalog, self._place, keep, unpinned, drop, before)
         self._scans.clear()
         return swept
 
@@ -228,9 +235,9 @@ class IcebergLake:
         these rows. `columns` are given the name of a physical table."""
         from mainstem.lake.erasing import holding
 
-        with explained(str(self.root)):
-            tables = sorted((self.root / "tables").glob("*"))
-            found = [holding(table, columns(table.name), value) for table in tables]
+        with explained(self._place.where):
+            tables = self._place.folders("tables")
+            found = [holding(self._place, table, columns(table), value) for table in tables]
         return {path: rows for each in found for path, rows in each.items()}
 
     def forget(self, paths: Collection[str]) -> set[tuple[str, int]]:
@@ -239,7 +246,7 @@ class IcebergLake:
         from mainstem.lake.erasing import forget
 
         self._admitted()
-        gone = forget(self._catalog, self.root, paths)
+        gone = forget(self._catalog, self._place, paths)
         self._scans.clear()
         return gone
 
@@ -249,6 +256,19 @@ class IcebergLake:
         with explained(str(path)):
             path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def keep_artifact(self, artifact: str) -> bool:
+        """Make an artifact durable that was saved below `root`, such as `models/late/3`.
+
+        Return False if another run has saved one of that name: then the name is lost, and the files stay aside.
+        """
+        with explained(self._place.where):
+            return keep(self._place, artifact)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The artifacts of models: `artifacts / "models/late/3"` is a directory of this machine."""
+        return self.root if isinstance(self._place, Local) else Fetched(self._place)
 
     def close(self) -> None:
         """Close the catalog's connections. The next use opens them again."""
@@ -260,8 +280,8 @@ class IcebergLake:
     @cached_property
     def identity(self) -> Identity:
         """The lake's identity. A lake that was copied, as with `cp -r`, becomes one of its own here."""
-        with explained(str(self.root)):
-            return identify(self.root)
+        with explained(self._place.where):
+            return identify(self._place)
 
     def _admitted(self) -> None:
         with self._turn:
@@ -276,22 +296,19 @@ class IcebergLake:
     def _checksums(self) -> Checksums:
         from mainstem.lake.checksums import Checksums
 
-        return Checksums(self.root)
+        return Checksums(self._place)
 
     @cached_property
     def _io(self) -> LakeFiles:
         from mainstem.lake.files import LakeFiles
 
-        return LakeFiles.of(self.root)
+        return LakeFiles.of(self._place)
 
     @cached_property
     def _catalog(self) -> SqlCatalog:
         from mainstem.lake.catalog import open_catalog
 
-        return open_catalog(self.root, self._uri)
-
-    def _location(self, physical: str) -> Path:
-        return location(self.root, physical)
+        return open_catalog(self._place, self._uri)
 
     def _transaction(self, table: str, physical: str, target: Target, parent: Snapshot | None) -> Transaction:
         """Return a transaction on the physical table, which has `parent`. A new table is created."""
@@ -299,20 +316,20 @@ class IcebergLake:
 
         try:
             known = None if parent is None else parent.id
-            return load(self._catalog, (NAMESPACE, physical), self._location(physical), known).transaction()
+            return load(self._catalog, (NAMESPACE, physical), self._place, known).transaction()
         except NoSuchTableError:
             # PyIceberg's retries are off: ours reload the table and treat all changes alike.
             return self._catalog.create_table_transaction(
                 (NAMESPACE, physical),
                 iceberg_schema(target.fields),
                 partition_spec=iceberg_partition(target.fields, target.partition),
-                location=str(self._location(physical)),
+                location=self._place.location(folder(physical)),
                 properties={TABLE: table, "commit.retry.num-retries": "0", "format-version": "2"},
             )
 
     def _change(self, physical: str, attempt: Callable[[Table], T]) -> T:
         """Apply a change to the current table, and retry if another writer was faster. Raises `ConflictError`."""
-        return change(self._catalog, self.root, physical, attempt)
+        return change(self._catalog, self._place, physical, attempt)
 
     def _removed(self, parent: Snapshot | None, paths: Sequence[str]) -> list[IcebergFile]:
         if not paths:
@@ -333,8 +350,7 @@ class IcebergLake:
                 listed = manifest_list(self._io, snapshot.metadata, snapshot.id)
             except FileNotFoundError:
                 # The metadata file was deleted, but a pinned snapshot is still in the table's present metadata.
-                place = self._location(snapshot.physical)
-                current = load(self._catalog, (NAMESPACE, snapshot.physical), place).metadata_location
+                current = load(self._catalog, (NAMESPACE, snapshot.physical), self._place).metadata_location
                 listed = manifest_list(self._io, current, snapshot.id)
             # Manifests are listed newest first.
             found = reversed(manifests(self._io, listed))

@@ -6,68 +6,63 @@ takes an id of its own: two lakes of one id would be taken for one by a state th
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
 from mainstem.errors import StorageError
+from mainstem.lake.places.base import Place
 
 FILE = "lake.json"
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """A lake's `id`, the directory `place` where it was last opened, and the id of the lake that it is a copy of."""
+    """A lake's `id`, the directory or URL `place` where it was last opened, and the id of the lake that it is a copy
+    of."""
 
     id: str
     place: str
     copy_of: str = ""
 
 
-def identify(root: Path) -> Identity:
-    """Return the identity of the lake at `root`; a new lake is given one. Raises `StorageError` for a damaged file."""
-    root.mkdir(parents=True, exist_ok=True)
-    here = str(root)
-    known = _read(root / FILE)
+def identify(place: Place) -> Identity:
+    """Return the identity of the lake at a place; a new lake is given one. Raises `StorageError` for a damaged
+    file."""
+    place.begin()
+    known = _read(place)
     if known is None:
-        return _write(root / FILE, Identity(uuid4().hex, here), new=True)
-    if known.place == here:
+        return _write(place, Identity(uuid4().hex, place.where), new=True)
+    if known.place == place.where:
         return known
-    old = Path(known.place)
-    if (old / FILE).exists() and not old.samefile(root):
-        other = _read(old / FILE)
-        if other is not None and other.id == known.id:
-            return _write(root / FILE, Identity(uuid4().hex, here, copy_of=known.id))
-    return _write(root / FILE, Identity(known.id, here, known.copy_of))
+    old = place.beside(known.place)
+    other = None if old is None or _same(old.root, place.root) else _read(old)
+    if other is not None and other.id == known.id:
+        return _write(place, Identity(uuid4().hex, place.where, copy_of=known.id))
+    return _write(place, Identity(known.id, place.where, known.copy_of))
 
 
-def _read(path: Path) -> Identity | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Identity)
-    except FileNotFoundError:
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _read(place: Place) -> Identity | None:
+    content = place.read(FILE)
+    if content is None:
         return None
+    try:
+        return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as problem:
         raise StorageError(
             "the lake's identity cannot be read",
-            where=str(path),
+            where=f"{place.where}/{FILE}",
             got=str(problem),
             hint="restore the file from a backup; without it a copy cannot be told from the original",
         ) from problem
 
 
-def _write(path: Path, identity: Identity, *, new: bool = False) -> Identity:
+def _write(place: Place, identity: Identity, *, new: bool = False) -> Identity:
     """Write the file at once, so that no reader sees a part of it. Of two that write a new one, the first wins."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    draft.write_bytes(msgspec.json.encode(identity))
-    try:
-        if not new:
-            draft.replace(path)
-            return identity
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return _read(path) or identity
-        return identity
-    finally:
-        draft.unlink(missing_ok=True)
+    if place.write(FILE, msgspec.json.encode(identity), new=new):
+        return _read(place) or identity
+    return _read(place) or identity

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +15,8 @@ import msgspec
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
+
+    from mainstem.lake.places.base import Place
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ class _Metadata(msgspec.Struct, rename="kebab"):
     snapshots: list[_Snapshot] = []
 
 
-def load(catalog: SqlCatalog, name: tuple[str, str], directory: Path, snapshot: int | None = None) -> Table:
-    """Return a physical table that has a snapshot. `directory` is its own.
+def load(catalog: SqlCatalog, name: tuple[str, str], place: Place, snapshot: int | None = None) -> Table:
+    """Return a physical table that has a snapshot.
 
-    Raises `NoSuchTableError` if neither the catalog nor the directory knows the table. A snapshot that only earlier
+    Raises `NoSuchTableError` if neither the catalog nor the lake's place knows the table. A snapshot that only earlier
     metadata has was deleted: the table is then returned as the catalog knows it.
     """
     from pyiceberg.exceptions import NoSuchTableError
@@ -40,34 +41,36 @@ def load(catalog: SqlCatalog, name: tuple[str, str], directory: Path, snapshot: 
     try:
         table = catalog.load_table(name)
     except NoSuchTableError:
-        metadata = _newest(directory, snapshot)
+        metadata = _newest(place, name[-1], snapshot)
         if metadata is None:
             raise
-        return _pointed(catalog, name, metadata)
+        return _pointed(catalog, name, place.location(metadata))
     if snapshot is None or any(each.snapshot_id == snapshot for each in table.metadata.snapshots):
         return table
-    metadata = _newest(directory, snapshot, table.metadata.last_updated_ms)
-    return table if metadata is None else _pointed(catalog, name, metadata)
+    metadata = _newest(place, name[-1], snapshot, table.metadata.last_updated_ms)
+    return table if metadata is None else _pointed(catalog, name, place.location(metadata))
 
 
-def _newest(directory: Path, snapshot: int | None, since: int = 0) -> Path | None:
+def _newest(place: Place, physical: str, snapshot: int | None, since: int = 0) -> str | None:
     """Return the newest metadata file, of those after `since` (ms) that have the snapshot. Unreadable files are left
     out."""
-    found: list[tuple[int, Path]] = []
-    for path in directory.glob("metadata/*.metadata.json"):
+    found: list[tuple[int, str]] = []
+    for entry in place.listing(f"tables/{physical}/metadata"):
+        if not entry.name.endswith(".metadata.json"):
+            continue
         with suppress(OSError, msgspec.MsgspecError):
-            known = msgspec.json.decode(path.read_bytes(), type=_Metadata)
+            known = msgspec.json.decode(place.here(entry.name).read_bytes(), type=_Metadata)
             has = snapshot is None or any(each.snapshot_id == snapshot for each in known.snapshots)
             if has and known.last_updated_ms > since:
-                found.append((known.last_updated_ms, path))
+                found.append((known.last_updated_ms, entry.name))
     return max(found, default=(0, None))[1]
 
 
-def _pointed(catalog: SqlCatalog, name: tuple[str, str], metadata: Path) -> Table:
+def _pointed(catalog: SqlCatalog, name: tuple[str, str], metadata: str) -> Table:
     from pyiceberg.exceptions import NoSuchTableError
 
     told = "the catalog is behind the lake: it is pointed to the newest metadata of %s, %s"
-    logger.warning(told, name[-1], metadata.name)
+    logger.warning(told, name[-1], metadata.rpartition("/")[2])
     with suppress(NoSuchTableError):
         catalog.drop_table(name)
-    return catalog.register_table(name, str(metadata))
+    return catalog.register_table(name, metadata)

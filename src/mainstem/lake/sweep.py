@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mainstem.lake.catalog import NAMESPACE, change, drop, location
+from mainstem.lake.catalog import NAMESPACE, change, drop, folder
 from mainstem.lake.changes import is_given_up
 from mainstem.lake.checksums import is_of
 from mainstem.lake.failures import explained
-from mainstem.lake.files import LakeFiles, relative
+from mainstem.lake.files import LakeFiles
 from mainstem.lake.manifests import data_files, manifests
 from mainstem.lake.names import offered
+from mainstem.lake.places.base import Place, relative
 from mainstem.ports import Snapshot, Sweep
 
 if TYPE_CHECKING:
@@ -26,80 +25,78 @@ DATA = ".parquet"
 
 def sweep_lake(
     catalog: SqlCatalog,
-    root: Path,
+    place: Place,
     keep: Sequence[Snapshot],
     unpinned: Collection[str],
     whole: bool,
     before: float,
 ) -> Sweep:
     """Sweep every table. With `whole` a table of which nothing is kept or held goes with all of its files."""
-    with explained(str(root)):
+    with explained(place.where):
         tables = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
         shown = offered(catalog)
 
     def swept(table: Table) -> Sweep:
         physical = table.name()[-1]
         kept = [snapshot for snapshot in keep if snapshot.physical == physical]
-        directory = location(root, physical)
-        if not whole or not is_unneeded(table, directory, kept, unpinned, before):
-            return sweep_table(table, directory, kept, shown, unpinned, before)
-        freed = size_of(directory)
-        drop(catalog, root, physical)
+        if not whole or not _is_unneeded(table, place, kept, unpinned, before):
+            return _sweep_table(table, place, kept, shown, unpinned, before)
+        freed = _size_of(place, physical)
+        drop(catalog, place, physical)
         return freed
 
-    found = [*(_uncommitted(root, tables, before) if whole else ()), *(change(catalog, root, t, swept) for t in tables)]
+    with explained(place.where):
+        gone = [*_uncommitted(place, tables, before)] if whole else []
+    found = [*gone, *(change(catalog, place, table, swept) for table in tables)]
+    with explained(place.where):
+        stale = [entry.size for entry in place.tidy(before) if entry.name.endswith(DATA)]
+    found.append(Sweep(len(stale), sum(stale)))
     return Sweep(sum(each.files for each in found), sum(each.bytes for each in found))
 
 
-def _uncommitted(root: Path, tables: Collection[str], before: float) -> Iterator[Sweep]:
-    """Delete the directories of tables whose first commit never came."""
-    for directory in (root / "tables").glob("*"):
-        if directory.name not in tables and not is_recent(directory, before):
-            yield size_of(directory)
-            shutil.rmtree(directory)
+def _uncommitted(place: Place, tables: Collection[str], before: float) -> Iterator[Sweep]:
+    """Delete the folders of tables whose first commit never came."""
+    for physical in place.folders("tables"):
+        if physical not in tables and place.changed(folder(physical)) < before:
+            yield _size_of(place, physical)
+            place.drop(folder(physical))
 
 
-def sweep_table(
+def _sweep_table(
     table: Table,
-    directory: Path,
+    place: Place,
     keep: Sequence[Snapshot],
     offered: Collection[str],
     unpinned: Collection[str],
     before: float,
 ) -> Sweep:
-    """Expire and delete for the table in `directory`, what is older than the instant `before`. `offered` are the
-    metadata files that readers outside Mainstem see."""
+    """Expire and delete for a table, what is older than the instant `before`. `offered` are the metadata files that
+    readers outside Mainstem see."""
     # Files are listed before references are read, so a file committed in between is found referenced.
-    found = [path for folder in ("data", "metadata") for path in (directory / folder).glob("*") if path.is_file()]
+    found = list(place.listing(folder(table.name()[-1])))
     _expire(table, {snapshot.id for snapshot in keep}, unpinned, before)
     table.refresh()
-    referenced = _referenced(table, directory.parent.parent)
+    referenced = _referenced(table, place)
     live = {relative(path) for path in (*referenced, *offered, *(s.metadata for s in keep))}
-    unreferenced = (path for path in found if relative(path) not in live and path.stat().st_mtime < before)
-    orphans = [path for path in unreferenced if not is_of(path, live, relative(path))]
-    data = [path.stat().st_size for path in orphans if path.suffix == DATA]
-    for path in orphans:
-        path.unlink(missing_ok=True)
+    old = (entry for entry in found if entry.name not in live and entry.changed < before)
+    orphans = [entry for entry in old if not is_of(entry.name, live)]
+    data = [entry.size for entry in orphans if entry.name.endswith(DATA)]
+    place.delete([entry.name for entry in orphans])
     return Sweep(len(data), sum(data))
 
 
-def is_unneeded(
-    table: Table, directory: Path, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
+def _is_unneeded(
+    table: Table, place: Place, keep: Sequence[Snapshot], unpinned: Collection[str], before: float
 ) -> bool:
     """Return whether nothing of a table is kept or pinned, and no file of it is recent."""
     if keep or any(name != "main" and not is_given_up(name, unpinned) for name in table.metadata.refs):
         return False
-    return not is_recent(directory, before)
+    return place.changed(folder(table.name()[-1])) < before
 
 
-def is_recent(directory: Path, before: float) -> bool:
-    """Return whether a directory, or a file in it, was changed at the instant `before` or later."""
-    return any(path.stat().st_mtime >= before for path in (directory, *directory.rglob("*")))
-
-
-def size_of(directory: Path) -> Sweep:
-    """Return the data files of a table's directory."""
-    data = [path.stat().st_size for path in (directory / "data").glob(f"*{DATA}")]
+def _size_of(place: Place, physical: str) -> Sweep:
+    """Return the data files of a table."""
+    data = [entry.size for entry in place.listing(f"{folder(physical)}/data") if entry.name.endswith(DATA)]
     return Sweep(len(data), sum(data))
 
 
@@ -132,9 +129,9 @@ def _expire(table: Table, keep: set[int], unpinned: Collection[str], before: flo
             ExpireSnapshots(transaction).by_ids(sorted(expired)).commit()
 
 
-def _referenced(table: Table, root: Path) -> set[str]:
+def _referenced(table: Table, place: Place) -> set[str]:
     """Return every file that the table's metadata refers to."""
-    files = LakeFiles.of(root)
+    files = LakeFiles.of(place)
     live = {table.metadata_location}
     seen: set[str] = set()
     for snapshot in table.metadata.snapshots:

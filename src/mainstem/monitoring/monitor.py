@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,14 +19,14 @@ from mainstem.nodes.forecasts import is_calendar
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import Snapshot
+from mainstem.ports import Artifacts, Snapshot
 
 
 class Monitor:
     """Runs an endpoint's monitors and saves their verdicts. A failing verdict is reported and does not fail the run."""
 
-    def __init__(self, lake_root: Path) -> None:
-        self.lake_root = lake_root
+    def __init__(self, artifacts: Artifacts) -> None:
+        self.artifacts = artifacts
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         watched = Watched.of(context, step.node)

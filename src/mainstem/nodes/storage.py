@@ -42,3 +42,11 @@ def check_storage(path: str, storage: Mapping[str, str]) -> None:
     if unknown is not None:
         near = close_matches(unknown, known)
         raise DefinitionError(f"storage= has no setting {unknown!r}", expected=", ".join(known), hint=near)
+
+
+def arguments(scheme: str, storage: Mapping[str, str]) -> dict[str, str | bool]:
+    """Return the settings of a store as pyarrow's file system takes them."""
+    given: dict[str, str | bool] = {SETTINGS[scheme][name]: value for name, value in storage.items()}
+    if isinstance(anonymous := given.get("anonymous"), str):
+        given["anonymous"] = anonymous.lower() in ("true", "1", "yes")
+    return given

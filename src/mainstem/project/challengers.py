@@ -45,7 +45,7 @@ def _trouble(branch: Branch, id: str) -> str | None:
     if version is None:
         return "the version no longer exists"
     try:
-        verified(branch.adapters.lake_root / version.artifact)
+        verified(branch.adapters.artifacts / version.artifact)
     except ModelError as error:
         return error.what
     return None

@@ -7,15 +7,18 @@ as its name; a store in `mainstem.stores`, with the URL scheme of the setting `o
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mainstem import plugins
 from mainstem.errors import SettingsError, close_matches
+from mainstem.nodes.storage import SETTINGS, scheme_of
 from mainstem.ports import BranchStore, Engine
 from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     from mainstem.engines.duckdb import DuckdbEngine
+    from mainstem.lake.places.base import Place
 
 EngineFactory = Callable[[Settings], Engine]
 StoreFactory = Callable[[Settings, str], BranchStore]
@@ -71,6 +74,40 @@ def store(settings: Settings, branch: str) -> BranchStore | None:
             hint=close_matches(scheme, known),
         )
     return factory(settings, branch)
+
+
+def lake(settings: Settings) -> Place | Path:
+    """Return the place of the profile's lake. Raises `SettingsError` if the profile does not say what it requires."""
+    profile, where = settings.profile, _where(settings, "lake")
+    scheme = scheme_of(profile.lake)
+    if not scheme:
+        if profile.storage:
+            raise SettingsError("`storage` is for a lake at a URL", where=where, got=profile.lake)
+        return settings.lake
+    if scheme not in SETTINGS or not profile.lake.partition("://")[2].strip("/"):
+        kinds = ", ".join(f"{name}://" for name in SETTINGS)
+        expected = f"a directory, or a bucket and a path at {kinds}"
+        raise SettingsError("the lake is at no known kind of store", where=where, got=profile.lake, expected=expected)
+    known = SETTINGS[scheme]
+    for name in profile.storage:
+        if name not in known:
+            raise SettingsError(
+                f"unknown setting {name!r}",
+                where=f"mainstem.toml, [profile.{settings.profile_name}.storage]",
+                expected=", ".join(known),
+                hint=close_matches(name, known),
+            )
+    if not profile.catalog:
+        raise SettingsError(
+            "a lake at an object store requires `catalog`",
+            where=where,
+            got=profile.lake,
+            expected='the URL of a server, such as catalog = "postgresql://host/lake"',
+            hint="a SQLite catalog would be on one machine only",
+        )
+    from mainstem.lake.places.remote import Remote
+
+    return Remote(profile.lake, profile.storage, settings.lake)
 
 
 def _where(settings: Settings, name: str) -> str:

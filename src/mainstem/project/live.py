@@ -77,7 +77,7 @@ def service(branch: Branch) -> Service:
         head,
         state=adapters.state,
         store=adapters.store,
-        artifacts=adapters.lake_root,
+        artifacts=adapters.artifacts,
         limits=Limits.of(serve),
         keyless=serve.keyless,
         stored=stored,

@@ -22,7 +22,7 @@ from mainstem.project.branch import Branch
 def report(branch: Branch, name: str) -> Report:
     """Return the report of a version, or of the newest version of a model. Raises `UnknownName`, `NotFound`."""
     version = version_of(branch, name)
-    root = branch.adapters.lake_root
+    root = branch.adapters.artifacts
     shown = card(version, root)
     directory = root / version.artifact
     found = evaluation.read(directory, read(directory))

@@ -177,7 +177,7 @@ def _model(branch: Branch, definition: Definition, version: ModelVersion | None 
             | ({"not reproducible": f"rows erased on {v.erased_at:%Y-%m-%d}"} if v.erased_at else {})
             for v in versions
         ],
-        card=card(newest, branch.adapters.lake_root) if newest else "never trained",
+        card=card(newest, branch.adapters.artifacts) if newest else "never trained",
     )
 
 

@@ -20,7 +20,7 @@ from mainstem.nodes.records import LakeRecord
 from mainstem.nodes.spans import Span
 from mainstem.planning.execution import Executor
 from mainstem.planning.plan import StepKind
-from mainstem.ports import BranchStore, Engine, Store
+from mainstem.ports import Artifacts, BranchStore, Engine, Store
 from mainstem.project import factories
 from mainstem.project.kinds import KINDS
 from mainstem.settings import Settings
@@ -50,7 +50,12 @@ class Adapters:
 
     @property
     def lake_root(self) -> Path:
+        """The directory below which the lake's files are read and written: the lake, or its mirror."""
         return self.settings.lake
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return self.lake.artifacts if "://" in self.settings.profile.lake else self.lake_root
 
     def prepare(self) -> None:
         """Begin to import what the lake needs. Python is idle while the engine looks at the sources of a first run."""
@@ -65,7 +70,7 @@ class Adapters:
             self._imports.join()
         from mainstem.lake.iceberg import IcebergLake
 
-        return IcebergLake(self.lake_root, self.settings.profile.catalog or None, self._admit)
+        return IcebergLake(factories.lake(self.settings), self.settings.profile.catalog or None, self._admit)
 
     def _admit(self, found: Identity) -> None:
         """Refuse a lake that the state's releases do not belong to. A state that was copied with its lake follows it.
@@ -78,7 +83,7 @@ class Adapters:
         if known is not None and known.lake != found.id and not follows:
             raise StorageError(
                 "the state belongs to another lake",
-                where=f"{url}, {self.lake_root}",
+                where=f"{url}, {found.place}",
                 got=f"lake {found.id}" + (f", a copy of lake {found.copy_of}" if found.copy_of else ""),
                 expected=f"lake {known.lake}",
                 hint="give this lake a state of its own in the profile, or restore the lake that the state knows",
@@ -179,9 +184,9 @@ class Adapters:
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root, root / SEARCHES)),
-            "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.lake_root,)),
-            "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.lake_root,)),
-            "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.lake_root, regraph)),
+            "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.artifacts,)),
+            "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.artifacts,)),
+            "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.artifacts, regraph)),
             "deliver": _late("mainstem.sources.sinks.deliver:Deliver", lambda: (root, self.settings.project.name)),
         }
 
@@ -192,7 +197,7 @@ class Adapters:
 
     def close(self) -> None:
         """Close everything that was opened."""
-        for name in ("_lmdb", "_remote", "state"):
+        for name in ("_lmdb", "_remote", "lake", "state"):
             adapter = vars(self).pop(name, None)
             if adapter is not None and hasattr(adapter, "close"):
                 adapter.close()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mainstem.errors import MainstemError, StorageError, Unavailable
@@ -28,7 +27,7 @@ from mainstem.nodes.overrides import Override
 from mainstem.nodes.parity import ParityReport
 from mainstem.nodes.records import ModelVersion, Release, now
 from mainstem.nodes.sources import Stream
-from mainstem.ports import State, Store, Writer
+from mainstem.ports import Artifacts, State, Store, Writer
 from mainstem.serving import keys
 from mainstem.serving.canaries import Canaries
 from mainstem.serving.challengers import Beside, challengers_of
@@ -63,10 +62,10 @@ RETRY = 5.0
 class Service:
     """Endpoints and streams of one branch, over its online store.
 
-    `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is the
-    directory that model versions' artifacts are relative to. `stored` reads candidates from tables of a release. With
-    `keyless`, this machine needs no key while none is valid. `judged` gives what monitors found of a release, and
-    `background` the rows that reasons compare a prediction with.
+    `load` gives the project's graph and the release to serve, `head` cheaply the id of that release; `artifacts` is
+    where model versions' artifacts are. `stored` reads candidates from tables of a release. With `keyless`, this
+    machine needs no key while none is valid. `judged` gives what monitors found of a release, and `background` the rows
+    that reasons compare a prediction with.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Service:
         *,
         state: State,
         store: Store,
-        artifacts: Path,
+        artifacts: Artifacts,
         limits: Limits | None = None,
         keyless: bool = False,
         stored: Callable[[Graph, Release], Stored] = no_tables,

@@ -85,7 +85,7 @@ class Train:
         for _ in range(100):
             numbered = replace(manifest, number=export.next_number(self.root, manifest.model, last))
             path = export.save(self.root, numbered, made.onnx, made.beside)
-            if path is not None:
+            if path is not None and context.lake.keep_artifact(path.as_posix()):
                 return version_of(numbered, path)
         raise ModelError("no version number is free", where=str(self.root / "models" / manifest.model))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -25,7 +24,7 @@ from mainstem.nodes.durations import microseconds
 from mainstem.nodes.hidden import GROUP, QUERY, SPLIT, TARGET, T
 from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import Measure, ModelVersion
-from mainstem.ports import Relation, Session
+from mainstem.ports import Artifacts, Relation, Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +60,7 @@ class Evidence:
 
 def compare(
     opened: Session,
-    root: Path,
+    root: Artifacts,
     champion: ModelVersion,
     challenger: ModelVersion,
     before: Relation | None = None,
@@ -159,7 +158,9 @@ def _needed(dataset: ibis.Table, *versions: ModelVersion) -> Sequence[str]:
     return list(dict.fromkeys([*inputs, T, TARGET, SPLIT, *({GROUP, QUERY} & set(dataset.columns))]))
 
 
-def _scores(root: Path, version: ModelVersion, manifest: Manifest, rows: pa.Table, column: str) -> NDArray[np.float64]:
+def _scores(
+    root: Artifacts, version: ModelVersion, manifest: Manifest, rows: pa.Table, column: str
+) -> NDArray[np.float64]:
     """Score each row by the artifact that has not seen it, given its split in the version's dataset."""
     files = np.array([_file(manifest, part) for part in rows[column].to_pylist()])
     inputs = rows_of(rows, version.inputs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from mainstem.errors import ModelError, NotFound, close_matches
@@ -14,7 +13,7 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import Binding, ModelVersion, Release, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import R, Relation
+from mainstem.ports import Artifacts, R, Relation
 
 
 class Records(Protocol):
@@ -67,7 +66,7 @@ class Promote:
     """The executor of `promote`: it promotes an endpoint's challenger if it is measurably better, or is the first
     version."""
 
-    root: Path
+    root: Artifacts
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Return the endpoint's new champion, or the reason why the champion stays."""

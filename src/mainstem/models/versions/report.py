@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from mainstem.models.artifact import evaluation
 from mainstem.models.artifact.manifest import Manifest, read
 from mainstem.nodes.records import Measure, ModelVersion
+from mainstem.ports import Artifacts
 
 TOP = 10
 CORNER = "true \\ decided"
@@ -21,7 +21,7 @@ MOST_SHOWN = 12
 """Classes beyond which the confusion matrix is left to JSON."""
 
 
-def card(version: ModelVersion, root: Path) -> dict[str, Any]:
+def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
     """Return plain data for `mainstem show`, ready for JSON. Raises `ModelError` if the artifact is
     missing or damaged.
 
@@ -60,7 +60,7 @@ def card(version: ModelVersion, root: Path) -> dict[str, Any]:
     }
 
 
-def text(version: ModelVersion, root: Path) -> str:
+def text(version: ModelVersion, root: Artifacts) -> str:
     """Return the card as plain text."""
     return "\n".join(lines(card(version, root)))
 

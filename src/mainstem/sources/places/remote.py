@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.errors import SourceError
-from mainstem.nodes.storage import SETTINGS, scheme_of
+from mainstem.nodes.storage import SETTINGS, arguments, scheme_of
 from mainstem.sources.listing import Stamp
 from mainstem.sources.places.base import has_magic, nothing_at
 from mainstem.sources.secrets import expand_all, redact
@@ -38,11 +38,8 @@ def _opened(scheme: str, told: str, storage: Mapping[str, str]) -> Any:
             "gs": fs.GcsFileSystem,
             "abfs": fs.AzureFileSystem,
         }
-        settings: dict[str, Any] = {SETTINGS[scheme][name]: value for name, value in given.items()}
-        if "anonymous" in settings:
-            settings["anonymous"] = settings["anonymous"].lower() in ("true", "1", "yes")
         try:
-            return kinds[scheme](**settings)
+            return kinds[scheme](**arguments(scheme, given))
         except (OSError, ValueError, TypeError) as error:
             raise SourceError("the object store cannot be opened", got=redact(str(error), *storage.values())) from error
     try:

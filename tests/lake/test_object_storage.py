@@ -1,0 +1,220 @@
+"""A lake on a real S3 server, with its catalog in a real PostgreSQL."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import create_engine, text
+
+from mainstem.errors import StorageError
+from mainstem.lake.iceberg import IcebergLake
+from mainstem.lake.places.local import Local
+from mainstem.lake.places.remote import Remote
+from mainstem.ports import ReplaceAll
+from mainstem.testing.contracts.lake import SCHEMA, LakeContract, commit, ids, write
+from s3 import s3_server
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3_server() as found:
+        found.system.create_dir("lakes")
+        yield found
+
+
+@pytest.fixture
+def catalog(postgresql: str):
+    name = f"t{uuid4().hex}"
+    engine = create_engine(f"{postgresql.replace('://', '+psycopg://')}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{postgresql}/{name}"
+
+
+@pytest.fixture
+def machine(server, catalog, tmp_path: Path):
+    """Open one lake as a machine of this name does: each has a mirror of its own."""
+    prefix, opened = uuid4().hex, list[IcebergLake]()
+
+    def open_at(name: str = "one", at: str = prefix) -> IcebergLake:
+        opened.append(IcebergLake(Remote(f"s3://lakes/{at}", server.storage, tmp_path / name), catalog))
+        return opened[-1]
+
+    yield open_at
+    for lake in opened:
+        lake.close()
+
+
+class TestObjectStorage(LakeContract):
+    @pytest.fixture
+    def open_lake(self, machine):
+        return machine
+
+
+class TestAnotherMachine(LakeContract):
+    """Each opening is a machine of its own, with an empty mirror."""
+
+    @pytest.fixture
+    def open_lake(self, machine):
+        return lambda: machine(uuid4().hex)
+
+    def test_another_schema_is_another_physical_table(self, open_lake):
+        pytest.skip("it compares the directories of two machines")
+
+
+def place(lake: IcebergLake) -> Remote:
+    found = lake._place
+    assert isinstance(found, Remote)
+    return found
+
+
+def stored(lake: IcebergLake, folder: str = "tables") -> set[str]:
+    return {entry.name for entry in place(lake).listing(folder)}
+
+
+def test_another_machine_reads_what_one_wrote_and_continues(machine):
+    one = machine("one")
+    first = commit(one, [1, 2])
+    two = machine("two")
+    assert ids(two, first) == [1, 2]
+    second = commit(two, [3], base=first)
+    assert ids(one, second) == [1, 2, 3]
+    assert one.identity == two.identity
+
+
+def test_metadata_names_urls_for_outside_readers(machine, server):
+    from pyiceberg.io.pyarrow import PyArrowFileIO
+    from pyiceberg.table import StaticTable
+
+    lake = machine()
+    snapshot = commit(lake, [1, 2])
+    properties = {
+        "s3.endpoint": server.storage["endpoint"],
+        "s3.access-key-id": server.storage["access_key"],
+        "s3.secret-access-key": server.storage["secret_key"],
+        "s3.region": server.storage["region"],
+        "py-io-impl": f"{PyArrowFileIO.__module__}.{PyArrowFileIO.__name__}",
+    }
+    table = StaticTable.from_metadata(place(lake).location(snapshot.metadata), properties)
+    assert sorted(table.scan().to_arrow().column("id").to_pylist()) == [1, 2]
+
+
+def test_sweep_deletes_at_the_store_and_in_the_mirrors_of_each_machine(machine):
+    one, two = machine("one"), machine("two")
+    first = commit(one, [1], run="run-1")
+    assert ids(two, first) == [1]
+    second = commit(one, [2], base=first, change=ReplaceAll(), run="run-2")
+    swept = one.sweep([second], unpinned={"run-1"}, older_than_hours=0)
+    assert swept.files == 1 and swept.bytes > 0
+    assert len([name for name in stored(one) if name.endswith(".parquet")]) == 1
+    assert len(list(two.root.rglob("*.parquet"))) == 1
+    assert two.sweep([second], older_than_hours=0).files == 1  # its copy of what is gone
+    assert not list(two.root.rglob("*.parquet"))
+    assert ids(machine("three"), second) == ids(two, second) == [2]
+
+
+def test_a_file_that_was_uploaded_and_never_committed_is_swept(machine):
+    lake = machine()
+    snapshot = commit(lake, [1])
+    orphan = write(lake.target("legs", SCHEMA), [5])
+    name = str(Path(orphan.path).relative_to(lake.root))
+    place(lake).keep([name])
+    assert name in stored(lake)
+    lake.sweep([snapshot], older_than_hours=24)
+    assert name in stored(lake)  # a run may be about to commit it
+    assert lake.sweep([snapshot], older_than_hours=0).files == 1
+    assert name not in stored(lake)
+    assert ids(machine("two"), snapshot) == [1]
+
+
+def test_damage_at_the_store_is_found_although_the_mirror_is_sound(machine, server):
+    lake = machine()
+    snapshot = commit(lake, [1, 2])
+    lake.settle()
+    assert len(lake.verify([snapshot]).sound) == 1
+    (path,) = lake.scan(snapshot).files
+    name = str(Path(path).relative_to(lake.root))
+    content = bytearray(place(lake).read(name) or b"")
+    content[10] ^= 1
+    place(lake).write(name, bytes(content))
+    (damage,) = lake.verify([snapshot]).damaged
+    assert (damage.table, damage.file) == ("legs", path)
+    place(lake).delete([name])
+    (damage,) = lake.verify([snapshot]).damaged
+    assert "not" in damage.got.lower() or "no such" in damage.got.lower()
+
+
+def test_erase_finds_and_forgets_files_of_all_machines(machine):
+    one, two = machine("one"), machine("two")
+    first = commit(one, [1])
+    second = commit(two, [2], base=first)
+    held = two.holding("1", lambda physical: ["id"])
+    assert list(held.values()) == [1]
+    kept = commit(two, [2], base=second, change=ReplaceAll())
+    assert two.forget(held) >= {(first.physical, first.id), (second.physical, second.id)}
+    with pytest.raises(StorageError):
+        ids(machine("three"), first)
+    assert ids(machine("three"), kept) == [2]
+
+
+def test_a_catalog_that_lost_its_tables_is_pointed_to_the_newest_metadata(machine, catalog):
+    lake = machine()
+    snapshot = commit(lake, [1, 2])
+    engine = create_engine(catalog.replace("://", "+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM iceberg_tables"))
+    engine.dispose()
+    again = commit(machine("two"), [3], base=snapshot)
+    assert ids(lake, again) == [1, 2, 3]
+
+
+def test_a_copied_lake_is_one_of_its_own_and_a_moved_one_stays_itself(machine, server):
+    from pyarrow import fs
+
+    lake = machine("one", "origin")
+    commit(lake, [1])
+    fs.copy_files("lakes/origin", "lakes/copied", server.system, server.system)
+    copied = machine("two", "copied").identity
+    assert (copied.copy_of, copied.place) == (lake.identity.id, "s3://lakes/copied")
+    fs.copy_files("lakes/origin", "lakes/moved", server.system, server.system)
+    server.system.delete_dir("lakes/origin")
+    assert machine("three", "moved").identity.id == lake.identity.id
+
+
+def save(lake: IcebergLake, artifact: str, content: bytes) -> None:
+    (lake.root / artifact).mkdir(parents=True)
+    (lake.root / artifact / "model.onnx").write_bytes(content)
+
+
+def test_an_artifact_is_fetched_by_another_machine(machine):
+    one, two = machine("one"), machine("two")
+    save(one, "models/late/1", b"graph")
+    assert one.keep_artifact("models/late/1")
+    assert (two.artifacts / "models/late/1" / "model.onnx").read_bytes() == b"graph"
+    with pytest.raises(StorageError, match="has no files"):
+        _ = two.artifacts / "models/late/2"
+
+
+def test_of_two_machines_that_save_one_number_only_one_has_it(machine):
+    one, two = machine("one"), machine("two")
+    save(one, "models/late/1", b"one")
+    save(two, "models/late/1", b"two")
+    assert one.keep_artifact("models/late/1") and not two.keep_artifact("models/late/1")
+    assert (two.artifacts / "models/late/1" / "model.onnx").read_bytes() == b"one"
+    assert (two.root / "models/late/1").is_dir()  # so the next free number is 2
+
+
+def test_a_directory_is_a_place_too(tmp_path: Path):
+    lake = IcebergLake(tmp_path)
+    assert isinstance(lake._place, Local) and lake.artifacts == tmp_path and lake.keep_artifact("models/late/1")
+
+
+def test_files_of_one_snapshot_are_whole_at_the_store(machine, tmp_path: Path):
+    lake = machine()
+    snapshot = commit(lake, list(range(1_000)))
+    (path,) = lake.scan(snapshot).files
+    copy = tmp_path / "copy.parquet"
+    copy.write_bytes(place(lake).read(str(Path(path).relative_to(lake.root))) or b"")
+    assert pq.read_metadata(copy).num_rows == 1_000
