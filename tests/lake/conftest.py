@@ -13,3 +13,4 @@ def _shared(name):
 
 
 postgresql = _shared("postgresql").postgresql
+restartable = _shared("postgresql").restartable

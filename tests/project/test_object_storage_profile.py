@@ -175,3 +175,46 @@ def test_a_profile_that_lacks_something_is_refused(tmp_path, lines, said):
         ms.load(tmp_path).run()
     assert said in str(caught.value)
     assert not list(tmp_path.rglob("*:*"))
+
+
+HELD = """
+import sys
+import mainstem as ms
+from mainstem.planning.process import me
+
+with ms.load(sys.argv[1]) as project, project.adapters.state.hold("main", me()):
+    print(me(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_of_two_machines_only_one_runs_at_a_time(tmp_path, server, databases):
+    """Each machine has a directory of its own. The lease is in PostgreSQL."""
+    catalog, state = databases
+    storage = "\n".join(f'{name} = "{value}"' for name, value in server.storage.items())
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+        (place / "mainstem.toml").write_text(
+            '[project]\nname = "p"\nmodules = ["m"]\n[profile.default]\nlake = "s3://lakes/two"\n'
+            f'catalog = "{catalog}"\nstate = "{state.replace("://", "+psycopg://")}"\n[profile.default.storage]\n{storage}\n'
+        )
+        (place / "m.py").write_text('import mainstem as ms\nrows = ms.files("rows.csv", key="id")\n')
+        (place / "rows.csv").write_text("id\n1\n")
+    run = [sys.executable, "-m", "mainstem", "run"]
+    first = subprocess.run(run, cwd=places[0], capture_output=True, text=True)
+    assert first.returncode == 0, first.stdout + first.stderr
+    holder = [sys.executable, "-c", HELD, str(places[0])]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdout is not None and held.stdin is not None
+        who = held.stdout.readline().strip()
+        refused = subprocess.run(run, cwd=places[1], capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert "another run is in progress on branch 'main'" in refused.stderr + refused.stdout
+        assert who.split(",")[0] in " ".join((refused.stderr + refused.stdout).split())
+        held.stdin.write("\n")
+    (places[1] / "rows.csv").write_text("id\n1\n2\n")
+    second = subprocess.run(run, cwd=places[1], capture_output=True, text=True)
+    assert second.returncode == 0, second.stdout + second.stderr
+    with ms.load(places[0]) as project:
+        assert sorted(project.table("rows").to_pyarrow()["id"].to_pylist()) == [1, 2]

@@ -19,9 +19,21 @@ _LONGEST_WAIT = 1.0  # seconds
 _DAMAGED = (ValueError, EOFError, LookupError, TypeError, AssertionError, ArithmeticError, zlib.error)
 """What PyArrow and PyIceberg raise for damaged files. PyIceberg reads manifests without verifying them."""
 
+_BUSY = (
+    "SLOW_DOWN",
+    "SERVICE_UNAVAILABLE",
+    "INTERNAL_FAILURE",
+    "NETWORK_CONNECTION",
+    "REQUEST_TIMEOUT",
+    " 503",
+    " 500",
+)
+"""What the messages of an object store have that is overloaded, or cannot be reached."""
+
 
 def retried(attempt: Callable[[], T]) -> T:
-    """Call `attempt()`, and retry after a short random wait if another writer won. The last failure is raised."""
+    """Call `attempt()`, and retry after a short random wait if another writer won, and after longer ones while the
+    catalog's server is away (half a minute in all). The last failure is raised."""
     from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
     from sqlalchemy.exc import OperationalError
 
@@ -31,8 +43,13 @@ def retried(attempt: Callable[[], T]) -> T:
         except (CommitFailedException, TableAlreadyExistsError, OperationalError, ValueError) as error:
             if tried == _ATTEMPTS - 1 or not _stale(error):
                 raise
-        time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.01 * 2**tried)))
+            lost = isinstance(error, OperationalError) and "connect" in str(error)
+        time.sleep(random.uniform(0.5, 1) * min(5.0, 0.2 * 2**tried) if lost else _pause(tried))
     raise AssertionError("unreachable")
+
+
+def _pause(tried: int) -> float:
+    return random.uniform(0, min(_LONGEST_WAIT, 0.01 * 2**tried))
 
 
 def _stale(error: Exception) -> bool:
@@ -67,7 +84,11 @@ def explained(where: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise StorageError.full(where, os.strerror(error.errno)) from error
-        raise StorageError("the lake cannot be read or written", where=where, got=str(error)) from error
+        got = str(error)
+        if any(sign in got for sign in _BUSY):
+            hint = "the object store was asked several times; try again later, or with fewer workers"
+            raise StorageError("the object store is busy", where=where, got=got, hint=hint).passing() from error
+        raise StorageError("the lake cannot be read or written", where=where, got=got) from error
     except ModuleNotFoundError as error:
         hint = "install the driver that the URL of `catalog` names"
         raise StorageError("the lake's catalog cannot be used", where=where, got=str(error), hint=hint) from error
