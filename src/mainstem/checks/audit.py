@@ -18,6 +18,7 @@ from mainstem.checks.examine import examine
 from mainstem.checks.quarantine import quarantine_schema, split
 from mainstem.checks.violations import Subject
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Check, ForeignKey, Unique
 from mainstem.nodes.records import CheckResult, now
@@ -88,7 +89,7 @@ def set_aside(
         good, bad = split(doubtful, run=context.run, at=now())
         aside = aside or aside_of(context, name)
         more = {field.name: ibis.null(field.type) for field in aside.fields if field.name not in bad.columns}
-        return session.write(good, target), session.write(bad.mutate(**more), aside), results
+        return session.write(good, target), session.write(bad.mutate(*named(more)), aside), results
 
 
 def judge(context: Context, subject: Subject, snapshot: Snapshot) -> tuple[CheckResult, ...]:
@@ -135,7 +136,7 @@ def _moved(context: Context, base: Snapshot, replaced: frozenset[str], target: T
     old = ibis.table({field.name: field.type for field in base.fields}, name=base.table)
     values = {f.name: old[f.name].cast(f.type) if f.name in old.columns else ibis.null(f.type) for f in target.fields}
     with context.engine.session({base.table: replace(scan, files=left)}) as session:
-        return session.write(old.select(**values), target)
+        return session.write(old.select(*named(values)), target)
 
 
 def aside_of(context: Context, name: str) -> Target:

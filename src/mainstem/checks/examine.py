@@ -12,6 +12,7 @@ import ibis
 from mainstem.checks.quarantine import flag
 from mainstem.checks.violations import Subject, columns_of, pairs, referred, violation
 from mainstem.errors import CheckFailed
+from mainstem.graph.named import named
 from mainstem.nodes.anomalies import Anomaly
 from mainstem.nodes.checks import Calendar, Check, Expression, ForeignKey, Fresh, NotNull, RowCount, Unique
 from mainstem.nodes.durations import microseconds
@@ -66,7 +67,7 @@ def _count(session: Session, subject: Subject) -> dict[str, Any]:
         measure = None if _repeated(subject, check) else _measure(table, check, subject.where)
         if measure is not None:
             measures[f"c{number}"] = measure
-    row: dict[str, Any] = session.fetch(table.aggregate(**measures)).to_pylist()[0]
+    row: dict[str, Any] = session.fetch(table.aggregate(named(measures))).to_pylist()[0]
     return row
 
 

@@ -10,6 +10,7 @@ from operator import add
 import ibis
 
 from mainstem.checks.violations import Subject, beyond, pairs, referred, violation
+from mainstem.graph.named import named
 from mainstem.nodes.checks import Calendar, Check, ForeignKey, Unique
 from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
@@ -56,7 +57,7 @@ def _storable(table: ibis.Table, checks: Iterable[Check]) -> ibis.Table:
     """Return the rows with null in place of what is outside the calendar."""
     names = {name for check in checks if isinstance(check, Calendar) for name in check.columns}
     return table.mutate(
-        **{name: ibis.ifelse(beyond(table[name]), ibis.null(table[name].type()), table[name]) for name in names}
+        *named({name: ibis.ifelse(beyond(table[name]), ibis.null(table[name].type()), table[name]) for name in names})
     )
 
 
@@ -73,19 +74,19 @@ def flag(subject: Subject, table: ibis.Table, check: Check, flag: str) -> ibis.T
             theirs = referred(subject, check).mutate(_found=True)
             joined = table.left_join(theirs, [table[a] == theirs[b] for a, b in pairs(check)])
             whole = ibis.and_(*(joined[c].notnull() for c in check.columns))
-            return joined.mutate(**{flag: whole & joined["_found"].isnull()}).select(*table.columns, flag)
+            return joined.mutate(*named({flag: whole & joined["_found"].isnull()})).select(*table.columns, flag)
         case _:
-            return table.mutate(**{flag: violation(table, check, subject.where)})
+            return table.mutate(*named({flag: violation(table, check, subject.where)}))
 
 
 def _flag_repeated(subject: Subject, table: ibis.Table, check: Unique, flag: str) -> ibis.Table:
     columns = [table[c] for c in check.columns]
     order = [SEQ] if SEQ in table.columns else list(subject.table.columns)
     later = ibis.row_number().over(group_by=columns, order_by=[table[c] for c in order]) > 0
-    marked = table.mutate(**{flag: later & ibis.and_(*(c.notnull() for c in columns))})
+    marked = table.mutate(*named({flag: later & ibis.and_(*(c.notnull() for c in columns))}))
     if subject.earlier is None:
         return marked
     names = {f"_had{number}": column for number, column in enumerate(check.columns)}
     had = subject.earlier.select({name: subject.earlier[column] for name, column in names.items()}).distinct()
     joined = marked.left_join(had.mutate(_had=True), [marked[c] == had[n] for n, c in names.items()])
-    return joined.mutate(**{flag: joined[flag] | joined["_had"].notnull()}).select(*marked.columns)
+    return joined.mutate(*named({flag: joined[flag] | joined["_had"].notnull()})).select(*marked.columns)

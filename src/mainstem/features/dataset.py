@@ -13,6 +13,7 @@ from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
 from mainstem.features.targets import clock_of, labels, target_of
 from mainstem.features.views.view import Lookup
+from mainstem.graph.named import named
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import GROUP, LAST, MATURE, PART, QUERY, SEASON, TARGET, WEIGHT, T
@@ -50,7 +51,7 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature, **beside}
     given = {TARGET: label, **more}
     own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
-    chosen = rows.select(**{c: rows[c] for c in kept}, **{T: time.cast(INSTANT), **own})
+    chosen = rows.select(*named({c: rows[c] for c in kept}), *named({T: time.cast(INSTANT), **own}))
     found = with_features(chosen, retrieval, as_of)
     features = (c for c in retrieval.columns if c not in kept)
     return found.select(*kept, T, *features, *(name for name in more if name in own), TARGET).order_by(T, *kept)
@@ -64,10 +65,10 @@ def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:
 
 def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:
     """Return `rows` (request fields and `_t`) with every model column added."""
-    rows = rows.mutate(**{name: rows[name].cast(kind) for name, kind in retrieval.request.items()})
+    rows = rows.mutate(*named({name: rows[name].cast(kind) for name, kind in retrieval.request.items()}))
     for action in retrieval.actions:
         if isinstance(action, Lookup):
             rows = join(rows, T, [action], as_of)
         else:
-            rows = rows.mutate(**expressions(action.node.features, rows))
+            rows = rows.mutate(*named(expressions(action.node.features, rows)))
     return rows

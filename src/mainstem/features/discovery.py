@@ -16,6 +16,7 @@ from mainstem.features.retrieval import compiled, retrieval_of
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.graph.fingerprint import of_expression
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.graph.units import SECOND
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import ARRIVED
@@ -66,7 +67,7 @@ def freshness(context: Context, name: str, store: OnlineStore | None) -> dict[st
         asked |= {"late": late.sum(), "median": lag.median(where=late), "high": lag.quantile(0.95, where=late)}
         asked |= {"longest": lag.max(where=late)}
     with context.session(leaves(events)) as session:
-        (row,) = session.fetch(events.aggregate(**asked)).to_pylist()
+        (row,) = session.fetch(events.aggregate(named(asked))).to_pylist()
     return dict(_told(row, view)) | dict(_online(context, view, store))
 
 
@@ -125,7 +126,7 @@ def _measured(session: Session, table: ibis.Table, asked: Mapping[str, Any]) -> 
     names = list(asked)
     for begin in range(0, len(names), TOGETHER):
         some = {name: asked[name] for name in names[begin : begin + TOGETHER]}
-        found |= session.fetch(table.aggregate(**some)).to_pylist()[0]
+        found |= session.fetch(table.aggregate(named(some))).to_pylist()[0]
     return found
 
 

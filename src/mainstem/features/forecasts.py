@@ -25,6 +25,7 @@ from mainstem.features.instants import to_instant, to_micros
 from mainstem.features.targets import target_of
 from mainstem.graph.bounds import bounds_of
 from mainstem.graph.known import Moment
+from mainstem.graph.named import named
 from mainstem.graph.units import DAY, WEEK
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.durations import microseconds
@@ -83,7 +84,7 @@ class Forecast:
         that of the row whole weeks before the time that is forecast.
         """
         keys = {f"_of_{column}": rows[column] for column in self.series}
-        labels = rows.select(**keys, _of_time=to_micros(rows[self.time]), _value=target)
+        labels = rows.select(*named(keys), _of_time=to_micros(rows[self.time]), _value=target)
         every = rows.mutate(
             **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
         )
@@ -109,7 +110,7 @@ class Forecast:
         labels = labels.rename({f"{column}{name}": column for column in labels.columns})
         same = [every[column] == labels[f"_of_{column}{name}"] for column in self.series]
         joined = every.left_join(labels, [*same, every[f"_at{name}"] == labels[f"_of_time{name}"]])
-        return joined.select(*every.columns, **{name: labels[f"_value{name}"]})
+        return joined.select(*every.columns, *named({name: labels[f"_value{name}"]}))
 
 
 def forecast_of(graph: Graph, model: str) -> Forecast | None:

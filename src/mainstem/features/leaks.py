@@ -29,6 +29,7 @@ from mainstem.features.views.view import Lookup
 from mainstem.graph.bounds import Bounds, bounds_of
 from mainstem.graph.known import Known
 from mainstem.graph.lineage import moment_of
+from mainstem.graph.named import named
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import T, visible
@@ -172,7 +173,7 @@ class _Check:
             columns[f"_known_{n}"] = to_instant(ibis.greatest(*at) if len(at) > 1 else at[0])
             columns[f"_late_{n}"] = read[field].notnull() & ibis.or_(*late)
         labelled = ibis.literal(True) if self.forecast is not None else target.notnull()  # the label is in a later row
-        rows: ibis.Table = read.filter(asked.notnull(), labelled).select(*self._identity(), **columns)
+        rows: ibis.Table = read.filter(asked.notnull(), labelled).select(*self._identity(), *named(columns))
         return rows
 
     def assumed(self) -> Assumed | None:
@@ -187,7 +188,7 @@ class _Check:
             at = [to_micros(read[moment.column]) + moment.offset for moment in sorted(moments)]
             latest = ibis.greatest(*at) if len(at) > 1 else at[0]
             counts |= {f"values_{number}": latest.count(), f"late_{number}": (latest >= asked).sum().fill_null(0)}
-        return Assumed(read.aggregate(**counts), tuple(known)) if known else None
+        return Assumed(read.aggregate(named(counts)), tuple(known)) if known else None
 
     def _columns(self) -> Iterable[_Column]:
         """Yield the model's columns that describe the example itself.

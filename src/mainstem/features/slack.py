@@ -14,6 +14,7 @@ import numpy as np
 
 from mainstem.features.algebra import Aggregation, aggregation
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.graph.named import named
 from mainstem.nodes.durations import microseconds
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def measured(view: CompiledView) -> CompiledView:
     )
     arguments = {**view.arguments, **dict.fromkeys(columns, "float64")}
     return replace(
-        view, events=view.events.mutate(**columns), arguments=arguments, features=(*view.features, *features)
+        view, events=view.events.mutate(*named(columns)), arguments=arguments, features=(*view.features, *features)
     )
 
 

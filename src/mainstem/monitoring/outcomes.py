@@ -22,6 +22,7 @@ from mainstem.features.forecasts import Forecast, forecast_of, known_by_now
 from mainstem.features.instants import to_micros
 from mainstem.features.retrieval import Retrieval, retrieval_of
 from mainstem.features.targets import clock_of, is_mature, target_of
+from mainstem.graph.named import named
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -169,7 +170,7 @@ class Joining:
         fields |= {} if by is None else {by: None}
         types = self.retrieval.request
         columns = {_of(n): read[n].cast(types[n]) if n in types else read[n] for n in fields}
-        return read.select(**columns, **{_TRUTH: truth, _WHEN: when}, **self._query)
+        return read.select(*named(columns), *named({_TRUTH: truth, _WHEN: when}), *named(self._query))
 
     def _alone(self, logged: ibis.Table, key: tuple[str, ...]) -> ibis.Table:
         """Return the log with `_PLACE`: whether rows of the same key and instant have the same request fields."""

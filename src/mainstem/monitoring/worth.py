@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.graph.fingerprint import digest
+from mainstem.graph.named import named
 from mainstem.models.metrics.intervals import interval_of, resampled
 from mainstem.models.training.blueprint import task_at_load
 from mainstem.monitoring.history import clusters
@@ -133,10 +134,10 @@ def _told(watched: Watched, rows: ibis.Table, names: Sequence[str]) -> ibis.Tabl
 
     outcome, classes = rows[OUTCOME], watched.version.classes
     if watched.version.task != "multiclass":
-        return rows.mutate(**{SCORE: outcome}, **{flat(name): outcome for name in names})
+        return rows.mutate(*named({SCORE: outcome}), *named({flat(name): outcome for name in names}))
     places = {name: float(place) for place, name in enumerate(classes)}
     hits = {name: outcome == places[name] if name in places else ibis.literal(False) for name in names}
-    return rows.mutate(**{flat(name): hit.cast("float64") for name, hit in hits.items()})
+    return rows.mutate(*named({flat(name): hit.cast("float64") for name, hit in hits.items()}))
 
 
 def _outcome(watched: Watched, rows: ibis.Table) -> ibis.Value:

@@ -25,6 +25,7 @@ from mainstem.features.retrieval import Computation, Retrieval, retrieval_of
 from mainstem.features.slack import is_measured, measured, slack, unitless
 from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.graph.units import SECOND
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.hidden import ARRIVED, GONE, LOGGED_AT, PREDICTION, T
@@ -127,7 +128,7 @@ class _Comparison:
         if ids is not None:
             log = log.filter(log[PREDICTION].isin(list(ids)))
         served = {f"{_SERVED}{c}": log[c] for c in self.columns}
-        rows = log.select(PREDICTION, T, LOGGED_AT, *retrieval.request, **served)
+        rows = log.select(PREDICTION, T, LOGGED_AT, *retrieval.request, *named(served))
         found = with_features(rows, retrieval, as_of)
         query = found.select(PREDICTION, LOGGED_AT, *served, *retrieval.columns).order_by(PREDICTION)
         with self.context.session(leaves(query)) as session:
@@ -253,7 +254,7 @@ def _least_of_ties(view: CompiledView) -> CompiledView:
     here = [*([ARRIVED] if view.arrives else []), *([GONE] if view.retracts else [])]
     key = [*view.key, *view.position, *here]
     least = {argument: view.events[argument].min() for argument in view.arguments}
-    return replace(view, events=view.events.group_by(key).aggregate(**least).select(view.events.columns))
+    return replace(view, events=view.events.group_by(key).aggregate(named(least)).select(view.events.columns))
 
 
 def _equal(a: Any, b: Any, tolerance: float = TOLERANCE, slack: Any = 0.0) -> Any:

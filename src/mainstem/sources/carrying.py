@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from mainstem.errors import EngineError
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import FILE, SEQ
 from mainstem.planning.execution import Context
 from mainstem.ports import DataFile, Field, Scan, Target
@@ -60,7 +61,7 @@ def _carried(
             values[field.name] = ibis.null(field.type)
     with context.engine.session({STORED: Scan((path,), tuple(fields), 0)}) as session:
         try:
-            return session.write(table.select(**values), target)
+            return session.write(table.select(*named(values)), target)
         except EngineError as error:
             if MISFIT in str(error):
                 _refuse(session, table, target, where)

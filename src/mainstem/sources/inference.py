@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.storable import is_storable
 from mainstem.ports import Session
@@ -44,7 +45,7 @@ def _with_exponent(session: Session, table: ibis.Table, names: Sequence[str]) ->
         some = names[begin : begin + AT_ONCE]
         rows = _only(table, some)
         counts = {f"_{n}": rows.count(where=rows[name].re_search("[eE]")) for n, name in enumerate(some)}
-        counted = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
+        counted = session.fetch(rows.aggregate(named(counts))).to_pylist()[0]
         found |= {name: "string" for name, count in zip(some, counted.values(), strict=True) if count}
     return found
 
@@ -58,7 +59,7 @@ def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declar
         rows = _only(table, some)
         tests = [rows[name].notnull() & ~fits(rows[name], known[name], declared=name in declared) for name in some]
         counts = {f"_{n}": rows.count(where=test) for n, test in enumerate(tests)}
-        found |= dict(zip(some, session.fetch(rows.aggregate(**counts)).to_pylist()[0].values(), strict=True))
+        found |= dict(zip(some, session.fetch(rows.aggregate(named(counts))).to_pylist()[0].values(), strict=True))
     return {name: known[name] for name, misfits in found.items() if not misfits}
 
 
@@ -92,7 +93,7 @@ def _first_kinds(session: Session, table: ibis.Table) -> tuple[dict[str, tuple[s
     texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
     session.add(FIRST, pa.table({"place": places, "text": texts}))
     below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)
-    counted = below.group_by("place").agg(**{kind: _misfits(below["text"], kind) for kind in NARROW})
+    counted = below.group_by("place").agg(named({kind: _misfits(below["text"], kind) for kind in NARROW}))
     found = {row["place"]: row for row in session.fetch(counted).to_pylist()}
     kinds = {
         name: tuple(kind for kind in NARROW if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
@@ -108,7 +109,7 @@ def _narrowed(session: Session, table: ibis.Table, kinds: Mapping[str, tuple[str
         some = tests[begin : begin + AT_ONCE]
         rows = _only(table, dict.fromkeys(name for name, _ in some))
         counts = {f"_{n}": _misfits(rows[name], kind) for n, (name, kind) in enumerate(some)}
-        found = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
+        found = session.fetch(rows.aggregate(named(counts))).to_pylist()[0]
         misfits |= dict(zip(some, found.values(), strict=True))
     return {name: tuple(kind for kind in found if not misfits[name, kind]) for name, found in kinds.items()}
 

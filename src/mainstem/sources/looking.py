@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from mainstem.errors import SourceError
+from mainstem.graph.named import named
 from mainstem.nodes.sources import Source
 from mainstem.ports import Engine
 from mainstem.sources.evolution import Shape
@@ -105,7 +106,7 @@ def _rows(part: Part, engine: Engine) -> pa.Table:
     wanted = {name: given[name].cast(type) for name, type in part.schema.items() if name in given}
     try:
         with engine.session({INCOMING: part.relation}) as session:
-            return session.fetch(incoming.select(**wanted).limit(READ + 1))
+            return session.fetch(incoming.select(*named(wanted)).limit(READ + 1))
     except SourceError:
         raise
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import is_hidden
 from mainstem.ports import DataFile, Scan
 
@@ -115,9 +116,9 @@ class _Merge:
         if not self.files:
             return rows
         stored, names = self._rows(_STORED), [name for name in rows.columns if not is_hidden(name)]
-        keys = rows.select(**{f"_key_{name}": rows[name] for name in self.key})
+        keys = rows.select(*named({f"_key_{name}": rows[name] for name in self.key}))
         again = stored.semi_join(keys, [stored[name] == keys[f"_key_{name}"] for name in self.key])
-        ours = again.select(**{f"_was_{name}": again[name] for name in names})
+        ours = again.select(*named({f"_was_{name}": again[name] for name in names}))
         found = rows.anti_join(ours, [rows[name].identical_to(ours[f"_was_{name}"]) for name in names])
         column = self.rules.column
         if self.rules.keeps_later and column is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.expressions import resolve_boolean
 from mainstem.nodes.hidden import RAW
 from mainstem.nodes.spans import LAST, moment_of
@@ -101,7 +102,7 @@ def superseded(
     with context.engine.session(relations) as session:
         held = ibis.table(types, name="held")
         keys = (ibis.union(*found) if len(found) > 1 else found[0]).distinct()
-        marked = held.mutate(**_keys(held, change.key))
+        marked = held.mutate(*named(_keys(held, change.key)))
         left = marked.anti_join(keys, list(keys.columns)).select(*held.columns)
         count = session.fetch(left.aggregate(n=left.count()))["n"][0].as_py()
         total = session.fetch(held.aggregate(n=held.count()))["n"][0].as_py()
@@ -111,7 +112,7 @@ def superseded(
 
 
 def _keyed(rows: ibis.Table, key: Sequence[str]) -> ibis.Table:
-    return rows.select(**_keys(rows, key))
+    return rows.select(*named(_keys(rows, key)))
 
 
 def _keys(rows: ibis.Table, key: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ibis
 
 from mainstem.errors import EngineError, SourceError
+from mainstem.graph.named import named
 from mainstem.masking import brief
 from mainstem.nodes.hidden import CHECK, FILE, ORIGIN, QUARANTINE, RAW, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
@@ -143,7 +144,7 @@ class Writer:
         """Return the columns of the target, computed from the relation of a part."""
         given = {name: table[name] for name in part.columns} if part.values is None else part.values(table)
         own = {f.name: given.get(f.name, ibis.null(f.type)) for f in target.fields if f.name != SEQ}
-        rows = self._sampled(table.select(**own))
+        rows = self._sampled(table.select(*named(own)))
         if any(f.name == SEQ for f in target.fields):
             rows = rows.mutate(**{SEQ: ibis.row_number() + self.written.next_seq})
         return rows
@@ -168,7 +169,7 @@ class Writer:
     ) -> tuple[DataFile, ...]:
         said = {RUN: ibis.literal(self.context.run), SET_ASIDE_AT: ibis.literal(now(), type=INSTANT), **own}
         values = {f.name: said.get(f.name, ibis.null(f.type)) for f in target.fields}
-        return session.write(table.select(**values), target)
+        return session.write(table.select(*named(values)), target)
 
     def _count(self, rows: int, batch: Batch, drawn: pa.Table | None) -> None:
         written = self.written

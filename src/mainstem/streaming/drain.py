@@ -24,6 +24,7 @@ from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
 from mainstem.errors import SchemaError, StorageError
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.logs import reached
 from mainstem.logs.outcomes import outcome_row, outcomes_of, outcomes_table
 from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
@@ -208,7 +209,7 @@ class _Draft:
         rows = doubts.whole
         values = {c: rows[c].cast(t) if c in rows.columns else ibis.null(t) for c, t in self.schema.items()}
         with self.context.engine.session(doubts.relations) as session:
-            files = session.write(rows.select(**values), self.target)
+            files = session.write(rows.select(*named(values)), self.target)
         self.rows += sum(file.rows for file in files)
         return files
 
@@ -342,7 +343,7 @@ class _Draft:
             for name, type in self.schema.items()
         }
         with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
-            return session.write(old.select(**values), self.target)
+            return session.write(old.select(*named(values)), self.target)
 
 
 def _still_broken(context: Context, name: str, doubts: Doubtful | None) -> tuple[DataFile, ...]:
@@ -352,7 +353,7 @@ def _still_broken(context: Context, name: str, doubts: Doubtful | None) -> tuple
     place, rows = aside_of(context, name), doubts.broken
     values = {f.name: rows[f.name].cast(f.type) if f.name in rows.columns else ibis.null(f.type) for f in place.fields}
     with context.engine.session(doubts.relations) as session:
-        return session.write(rows.select(**values), place)
+        return session.write(rows.select(*named(values)), place)
 
 
 def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:

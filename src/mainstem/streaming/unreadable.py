@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 
 from mainstem.errors import SnapshotGone
+from mainstem.graph.named import named
 from mainstem.logs.letters import decode_letter, letters_of
 from mainstem.nodes.hidden import ORIGIN, RAW, RUN, SEQ, SET_ASIDE_AT
 from mainstem.nodes.instants import INSTANT
@@ -153,4 +154,4 @@ def _moved(context: Context, base: Snapshot, target: Target) -> tuple[DataFile, 
     old = ibis.table({field.name: field.type for field in base.fields}, name="before")
     values = {name: old[name] if name in old.columns else ibis.null(type) for name, type in SCHEMA.items()}
     with context.engine.session({"before": context.scan(base)}) as session:
-        return session.write(old.select(**values), target)
+        return session.write(old.select(*named(values)), target)

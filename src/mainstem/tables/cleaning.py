@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from mainstem.errors import DefinitionError, SchemaError
+from mainstem.graph.named import named
 from mainstem.graph.traces import Traces
 from mainstem.nodes.hidden import CHECK, QUARANTINE, RUN, SET_ASIDE_AT, visible_names
 from mainstem.nodes.instants import INSTANT
@@ -167,7 +168,7 @@ def _aside(segment: Segment, schema: Mapping[str, str]) -> ibis.Table:
     }
     invalid = reduce(or_, (rows[flag.column] for flag in refused))
     told = {CHECK: labels.filter(lambda label: label.notnull()).join("; ")}
-    return rows.filter(invalid).select(**{**values, **told})
+    return rows.filter(invalid).select(*named({**values, **told}))
 
 
 def _keeping(raw: ibis.Table, verbs: Sequence[Verb]) -> ibis.Table:
@@ -175,7 +176,7 @@ def _keeping(raw: ibis.Table, verbs: Sequence[Verb]) -> ibis.Table:
     if not any(verb.on_invalid for verb in verbs):
         return raw
     changed = {column for verb in verbs for column in verb.changed if column in raw.columns}
-    return raw.mutate(**{_ORIGINAL + column: raw[column] for column in sorted(changed)}) if changed else raw
+    return raw.mutate(*named({_ORIGINAL + column: raw[column] for column in sorted(changed)})) if changed else raw
 
 
 def _applied(rows: ibis.Table, verb: Verb, flag: str) -> tuple[ibis.Table, list[Flag]]:
@@ -184,6 +185,6 @@ def _applied(rows: ibis.Table, verb: Verb, flag: str) -> tuple[ibis.Table, list[
     # One projection computes values and flag, so that the engine reads a text once for both.
     results: dict[str, Any] = verb.results(rows)  # type: ignore[attr-defined]
     if verb.on_invalid is None:
-        return rows.mutate(**results), []
+        return rows.mutate(*named(results)), []
     invalid = rows[verb.columns[0]].notnull() & results[verb.changed[0]].isnull()
-    return rows.mutate(**results, **{flag: invalid}), [Flag(verb, flag)]
+    return rows.mutate(*named(results), *named({flag: invalid})), [Flag(verb, flag)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mainstem.graph.named import named
 from mainstem.nodes.verbs import ColumnVerb, Verb
 from mainstem.tables.conditions import condition
 from mainstem.tables.total import total
@@ -34,7 +35,7 @@ def corrected(table: ibis.Table, rules: Sequence[Rule]) -> ibis.Table:
         changed = corrected_by(table, rule)
         if isinstance(rule.verb, ColumnVerb) and rule.verb.rowwise:
             projection: Any = changed.op()
-            changed = table.mutate(**{rule.verb.column: total(projection.values[rule.verb.column].to_expr())})
+            changed = table.mutate(*named({rule.verb.column: total(projection.values[rule.verb.column].to_expr())}))
         table = changed
     return table
 

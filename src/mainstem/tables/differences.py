@@ -9,6 +9,7 @@ from typing import Any
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.differences import Example, TableDifference
 from mainstem.nodes.hidden import is_hidden
 from mainstem.ports import Engine, Scan, Session
@@ -77,7 +78,7 @@ def _by_key(session: Session, old: ibis.Table, new: ibis.Table, key: Sequence[st
     changed = reduce(or_, differ.values(), only_new & only_old)  # never true, for a table of keys only
     asked = {"added": only_new.sum(), "removed": only_old.sum(), "changed": changed.sum()}
     asked |= {f"column {name}": mark.sum() for name, mark in differ.items()}
-    (counted,) = session.fetch(pairs.aggregate(**asked)).to_pylist()
+    (counted,) = session.fetch(pairs.aggregate(named(asked))).to_pylist()
     counts = {name: counted[name] or 0 for name in _COUNTS}
     columns = {name: counted[f"column {name}"] for name in values if counted[f"column {name}"]}
     found: dict[str, tuple[Example, ...]] = {}
@@ -92,8 +93,8 @@ def _by_key(session: Session, old: ibis.Table, new: ibis.Table, key: Sequence[st
 
 def _numbered(rows: ibis.Table, side: str) -> ibis.Table:
     """Return the rows with numbered columns, so that both sides of a join have other names, and a mark."""
-    named = {f"{side}{number}": rows[name] for number, name in enumerate(rows.columns)}
-    return rows.select(**named, **{side: ibis.literal(True)})
+    values = {f"{side}{number}": rows[name] for number, name in enumerate(rows.columns)}
+    return rows.select(*named(values), *named({side: ibis.literal(True)}))
 
 
 def _example(
@@ -120,7 +121,7 @@ def _as_multisets(session: Session, old: ibis.Table, new: ibis.Table) -> dict[st
     surplus = ibis.union(*marked).group_by(columns).aggregate(_more=ibis._["_side"].sum())
     more, less = surplus["_more"] > 0, surplus["_more"] < 0
     asked = {"added": surplus["_more"].sum(where=more), "removed": -surplus["_more"].sum(where=less)}
-    (counted,) = session.fetch(surplus.aggregate(**asked)).to_pylist()
+    (counted,) = session.fetch(surplus.aggregate(named(asked))).to_pylist()
     found = {}
     for what, chosen in (("added", more), ("removed", less)):
         if counted[what]:

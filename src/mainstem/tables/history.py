@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import now
 from mainstem.nodes.tables import VALID_FROM, VALID_TO
@@ -110,7 +111,7 @@ def _ends(
     ending: ibis.Table, coming: ibis.Table, key: Sequence[str], at: datetime, aside: Aside, types: Mapping[str, str]
 ) -> ibis.Table:
     """Return the keys whose current version closes, and when."""
-    theirs = coming.select(**{f"_new_{name}": coming[name] for name in key}, _to=coming[VALID_FROM])
+    theirs = coming.select(*named({f"_new_{name}": coming[name] for name in key}), _to=coming[VALID_FROM])
     same = [ending[name] == theirs[f"_new_{name}"] for name in key]
     changed = ending.inner_join(theirs, same).select(*key, "_to")
     if aside.all_keys:
@@ -118,7 +119,7 @@ def _ends(
     gone = ending.anti_join(theirs, same)
     if aside.files:
         doubted = ibis.table(_types(aside.fields), name=_ASIDE)
-        doubted = doubted.select(**{f"_aside_{name}": doubted[name].cast(types[name]) for name in key})
+        doubted = doubted.select(*named({f"_aside_{name}": doubted[name].cast(types[name]) for name in key}))
         gone = gone.anti_join(doubted, [gone[name] == doubted[f"_aside_{name}"] for name in key])
     return changed.union(gone.mutate(_to=ibis.literal(at, type=INSTANT)))
 
@@ -146,12 +147,16 @@ def _closed(rows: ibis.Table, ends: ibis.Table, key: Sequence[str]) -> ibis.Tabl
 def _as(rows: ibis.Table, types: Mapping[str, str]) -> ibis.Table:
     """Return stored rows in the present schema. A column that was added is null."""
     return rows.select(
-        **{name: rows[name].cast(type) if name in rows.columns else ibis.null(type) for name, type in types.items()}
+        *named(
+            {name: rows[name].cast(type) if name in rows.columns else ibis.null(type) for name, type in types.items()}
+        )
     )
 
 
 def _named(prefix: str, rows: ibis.Table, columns: Sequence[str], *others: str) -> ibis.Table:
-    return rows.select(**{f"{prefix}{name}": rows[name] for name in columns}, **{name: rows[name] for name in others})
+    return rows.select(
+        *named({f"{prefix}{name}": rows[name] for name in columns}), *named({name: rows[name] for name in others})
+    )
 
 
 def _types(fields: Sequence[Field]) -> dict[str, str]:

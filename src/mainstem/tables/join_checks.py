@@ -9,6 +9,7 @@ import ibis
 
 from mainstem.errors import CheckFailed
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.nodes.joins import Join
 from mainstem.nodes.records import CheckResult
 from mainstem.planning.execution import Context
@@ -107,7 +108,7 @@ def _bound(session: Session, name: str, join: Join) -> None:
 
 
 def _keys(table: ibis.Table, keys: Sequence[tuple[str, str]], side: int) -> ibis.Table:
-    return table.select(**{f"_key{number}": table[pair[side]] for number, pair in enumerate(keys)})
+    return table.select(*named({f"_key{number}": table[pair[side]] for number, pair in enumerate(keys)}))
 
 
 def _most(session: Session, keys: ibis.Table, names: Sequence[str], above: int = 0) -> tuple[Mapping[str, Any], ...]:

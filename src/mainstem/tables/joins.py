@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.operations as ops
 
 from mainstem.errors import SchemaError
+from mainstem.graph.named import named
 from mainstem.nodes import joins
 from mainstem.nodes.base import Origin, refused
 from mainstem.nodes.declared import declared
@@ -76,9 +77,9 @@ def _joined(left: ibis.Table, right: ibis.Table, keys: Sequence[tuple[str, str]]
     twice = {mine: rname.format(name=mine) for mine, yours in keys if mine == yours}
     twice = {key: other for key, other in twice.items() if other in joined.columns}
     if how == "right":
-        joined = joined.mutate(**{key: joined[other] for key, other in twice.items()})
+        joined = joined.mutate(*named({key: joined[other] for key, other in twice.items()}))
     elif how == "outer":
-        joined = joined.mutate(**{key: ibis.coalesce(joined[key], joined[other]) for key, other in twice.items()})
+        joined = joined.mutate(*named({key: ibis.coalesce(joined[key], joined[other]) for key, other in twice.items()}))
     return joined.drop(*twice.values()) if twice else joined
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import ibis
 
+from mainstem.graph.named import named
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import column, fraction, integer, optional
 from mainstem.tables.keys import Keys, pairs
@@ -91,7 +92,7 @@ def matched(
 
 def _texts(table: ibis.Table, text: str, block: Sequence[str], name: str, places: Sequence[str]) -> ibis.Table:
     columns = {name: table[text], **{place: table[each] for place, each in zip(places, block, strict=True)}}
-    return table.select(**columns).drop_null().distinct()
+    return table.select(*named(columns)).drop_null().distinct()
 
 
 def _compared(ours: ibis.Table, theirs: ibis.Table, places: Sequence[str]) -> ibis.Table:

@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import SchemaError
+from mainstem.graph.named import named
 from mainstem.nodes.base import Origin, refused
 from mainstem.nodes.declared import declared
 
@@ -105,4 +106,4 @@ def _aligned(table: ibis.Table, types: dict[str, dt.DataType]) -> ibis.Table:
             return ibis.null(type)
         return table[name] if table[name].type().copy(nullable=True) == type else table[name].cast(type)
 
-    return table.select(**{name: column(name, type) for name, type in types.items()})
+    return table.select(*named({name: column(name, type) for name, type in types.items()}))

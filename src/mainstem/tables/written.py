@@ -10,6 +10,7 @@ import ibis
 
 from mainstem.checks.audit import aside_of, scan_of
 from mainstem.errors import CheckFailed
+from mainstem.graph.named import named
 from mainstem.nodes.definition import Definition
 from mainstem.nodes.hidden import CHECK
 from mainstem.nodes.records import CheckResult, now
@@ -156,7 +157,7 @@ def _nulled(session: Session, segments: Sequence[Segment]) -> dict[str, Found]:
         flags = {flag.column: flag for flag in segment.flags if flag not in segment.refused}
         if flags:
             sums = {column: rows[column].sum().fill_null(0) for column in flags}
-            (counts,) = session.fetch(rows.aggregate(**sums)).to_pylist()
+            (counts,) = session.fetch(rows.aggregate(named(sums))).to_pylist()
             for column, flag in flags.items():
                 own = rows.filter(rows[column]).select(value=segment.original(flag.verb.columns[0]))
                 found[column] = Found(counts[column], _frequent(session, own, flag) if counts[column] else ())

@@ -22,6 +22,7 @@ from mainstem.features.online.records import is_part
 from mainstem.features.online.view import OnlineView
 from mainstem.graph.increments import added
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.planning.execution import Context
 from mainstem.ports import Scan, Session
 from mainstem.tables.additive import only_adds
@@ -103,7 +104,7 @@ def _changed_keys(base: Base, context: Context) -> pa.Table:
     """Return the keys of the events that one of the snapshots has and the other may not have."""
     files = (*base.new.files, *base.gone.files)
     with context.engine.session({base.source: Scan(files, base.new.fields, 0)}) as session:
-        return session.fetch(base.rows.select(**key_columns(base.state.view, base.rows)).distinct())
+        return session.fetch(base.rows.select(*named(key_columns(base.state.view, base.rows))).distinct())
 
 
 def _of_keys(events: ibis.Table, online: OnlineView, changed: pa.Table) -> ibis.Table:
@@ -148,6 +149,6 @@ def _encoded(keys: pa.Table) -> set[bytes]:
 
 def _count(session: Session, events: ibis.Table, online: OnlineView) -> int:
     """Return the number of keys of events."""
-    keys = events.select(**key_columns(online.view, events)).distinct()
+    keys = events.select(*named(key_columns(online.view, events))).distinct()
     found: int = session.fetch(keys.count().as_table()).column(0)[0].as_py()
     return found

@@ -18,6 +18,7 @@ from mainstem.features.online.packing import Array, encode_key
 from mainstem.features.online.view import OnlineView
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import ARRIVED, GONE
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
@@ -42,7 +43,7 @@ def extent(session: Session, view: CompiledView, before: Meta = START) -> tuple[
     the view's events."""
     events = view.events
     here = ibis.least(events["_u"], events[ARRIVED]) if view.arrives else events["_u"]
-    keyed = events.select(**key_columns(view), _here=here)
+    keyed = events.select(*named(key_columns(view)), _here=here)
     found = keyed.group_by(key_names(view)) if view.key else keyed
     newest = found.aggregate(_newest=keyed["_here"].max(), _count=keyed.count())
     first = newest.mutate(_total=newest["_count"].sum().over(ibis.window()))
@@ -86,7 +87,7 @@ def in_records(online: OnlineView, session: Session, events: ibis.Table) -> Iter
 def _stored(online: OnlineView, events: ibis.Table) -> ibis.Table:
     """Return the stored columns, with instants in the key as int64."""
     kept = {name: events[name] for name in online.state.layout.kinds}
-    return events.select(**key_columns(online.view, events), **kept)
+    return events.select(*named(key_columns(online.view, events)), *named(kept))
 
 
 def key_columns(view: CompiledView, events: ibis.Table | None = None) -> dict[str, ibis.Value]:

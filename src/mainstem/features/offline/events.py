@@ -10,6 +10,7 @@ import ibis
 from mainstem.features.offline.columns import Columns
 from mainstem.features.offline.joins import joined
 from mainstem.features.views.view import CompiledView, Feature
+from mainstem.graph.named import named
 
 
 class Rows(Columns):
@@ -99,7 +100,7 @@ class Rows(Columns):
 def with_references(table: ibis.Table, features: Iterable[Feature], group: list[str]) -> ibis.Table:
     """Return `table` with the references that aggregations need, the same for all rows of a group."""
     found = group_columns(table, features)
-    return joined(table, table.group_by(group).aggregate(**found), group) if found else table
+    return joined(table, table.group_by(group).aggregate(named(found)), group) if found else table
 
 
 def group_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def group_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, A
 
 def with_origins(table: ibis.Table, features: Iterable[Feature], instant: Any) -> ibis.Table:
     """Return `table` with an instant as the origin of aggregations."""
-    return table.mutate(**{_origin(f): instant for f in features if "origin" in f.kind.asks})
+    return table.mutate(*named({_origin(f): instant for f in features if "origin" in f.kind.asks}))
 
 
 def reference_columns(table: ibis.Table, features: Iterable[Feature]) -> dict[str, Any]:

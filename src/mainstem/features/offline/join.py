@@ -14,6 +14,7 @@ from mainstem.features.offline.latest import latest
 from mainstem.features.offline.windowed import windowed
 from mainstem.features.online.sight import nothing
 from mainstem.features.views.view import Chain, CompiledView, Feature, Lookup
+from mainstem.graph.named import named
 
 AsOf = Literal["arrived", "known"]
 """The events that a query at `t` may see: those that had arrived by then, or those that were known by then."""
@@ -62,8 +63,8 @@ def _with(examples: ibis.Table, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     view = _keyed(view)
     asked: dict[str, Any] = {f"_on_{c}": examples[ours].cast(view.key[c]) for c, ours in lookup.keys.items()}
     asked = asked or {f"_on_{_ALL}": byte(0)}
-    examples = examples.mutate(**asked)
-    pairs = examples.select(**{c: examples[f"_on_{c}"] for c in view.key}, _t=examples["_asked_at"])
+    examples = examples.mutate(*named(asked))
+    pairs = examples.select(*named({c: examples[f"_on_{c}"] for c in view.key}), _t=examples["_asked_at"])
     queries = pairs.filter(*(pairs[c].notnull() for c in pairs.columns)).distinct()
     compute = windowed if view.windowed else latest
     found = compute(queries, view, arrived=as_of == "arrived")
@@ -77,7 +78,7 @@ def _with(examples: ibis.Table, lookup: Lookup, as_of: AsOf) -> ibis.Table:
     delivered = {
         column: _delivered(matched[column], feature, empty[feature.name]) for column, feature in lookup.columns.items()
     }
-    return matched.mutate(**delivered).drop(*asked)
+    return matched.mutate(*named(delivered)).drop(*asked)
 
 
 def _keyed(view: CompiledView) -> CompiledView:

@@ -16,6 +16,7 @@ import ibis
 from mainstem.features.offline.joins import byte
 from mainstem.features.offline.visibility import Visibility
 from mainstem.features.views.view import CompiledView
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import ARRIVED
 
 
@@ -25,7 +26,7 @@ def latest(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.Ta
     found = _Latest(view, arrived and view.arrives).rows(queries)
     if view.ttl is not None and view.known.moments:
         found = found.filter(found["_u"] >= found["_t"] - view.ttl)
-    return found.select(*view.key, "_t", **{f.name: found[str(f.argument)] for f in view.features})
+    return found.select(*view.key, "_t", *named({f.name: found[str(f.argument)] for f in view.features}))
 
 
 def ranked(view: CompiledView) -> ibis.Table:

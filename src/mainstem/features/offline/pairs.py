@@ -8,6 +8,7 @@ from mainstem.features.offline.events import with_origins, with_references
 from mainstem.features.offline.joins import byte
 from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import floor
+from mainstem.graph.named import named
 
 
 class Pairs(Part):
@@ -26,16 +27,16 @@ class Pairs(Part):
         rows = self._seen(queries)
         grouped, lifted = self._reduced(with_origins(rows, self.features, rows["_t"]))
         later = {f"p{name.removeprefix('s')}": ibis.null(grouped[name].type()) for name in lifted.reduced("s")}
-        return grouped.mutate(**later, _unsettled=ibis.literal(False)), lifted
+        return grouped.mutate(*named(later), _unsettled=ibis.literal(False)), lifted
 
     def _reduced(self, rows: ibis.Table) -> tuple[ibis.Table, Lifted]:
         lifted = Lifted(self.features, self.view, rows)
-        return rows.group_by(self.key).aggregate(**lifted.reduced("s")), lifted
+        return rows.group_by(self.key).aggregate(named(lifted.reduced("s"))), lifted
 
     def _seen(self, queries: ibis.Table) -> ibis.Table:
         """Return queries with the events in their windows, once for each such window."""
         starts = {f"_start{number}": window.start(queries["_t"]) for number, window in enumerate(self.windows)}
-        met = self._met(queries.mutate(**starts, _start=ibis.least(*starts.values())))
+        met = self._met(queries.mutate(*named(starts), _start=ibis.least(*starts.values())))
         held = [(met["_u"] >= met[start]).ifelse(byte(number), None) for number, start in enumerate(starts)]
         rows = met.mutate(_window=ibis.array(held).unnest())
         return rows.filter(rows["_window"].notnull())

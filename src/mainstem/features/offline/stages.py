@@ -13,6 +13,8 @@ from typing import Any
 import ibis
 import ibis.expr.operations as ops
 
+from mainstem.graph.named import named
+
 _SMALL = 12
 """Terms with fewer operations are repeated."""
 
@@ -24,9 +26,9 @@ def staged(table: ibis.Table, kept: Iterable[str], values: Mapping[str, Any]) ->
     at = table
     for stage in _stages(wanted.values()):
         terms = {f"_shared{number}": op for number, op in enumerate(stage, start=len(shared))}
-        at = at.mutate(**exchanged(terms, _columns(table, at, shared)))
+        at = at.mutate(*named(exchanged(terms, _columns(table, at, shared))))
         shared |= {op: name for name, op in terms.items()}
-    return at.select(*kept, **exchanged(wanted, _columns(table, at, shared)))
+    return at.select(*kept, *named(exchanged(wanted, _columns(table, at, shared))))
 
 
 def reductions(values: Iterable[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ from mainstem.features.offline.events import group_columns
 from mainstem.features.offline.joins import joined
 from mainstem.features.offline.partials import Lifted, Part
 from mainstem.features.windows import Window, floor
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import ARRIVED, GONE
 
 LEVELS = range(4)
@@ -90,9 +91,9 @@ class Tiles(Part):
         marks = {name: rows[name] for name in self._marks(rows)}
         holder = rows["_depth"].cases(*((level, self._begin(rows, u, level) + level) for level in LEVELS))
         piece = {"_at": u, "_last": u, "_holder": holder, **lifted.shares(), **marks}
-        found = [rows.select(*self.view.key, "_window", **piece)]
+        found = [rows.select(*self.view.key, "_window", *named(piece))]
         for level in reversed(LEVELS[1:]):
-            held = rows.filter(rows["_depth"] == level).select(*self.view.key, "_window", **piece)
+            held = rows.filter(rows["_depth"] == level).select(*self.view.key, "_window", *named(piece))
             held = held.union(found[-1]) if level < LEVELS[-1] else held
             found.append(self._held(held, lifted, level))
         return reduce(lambda a, b: a.union(b), found), lifted
@@ -104,7 +105,7 @@ class Tiles(Part):
         at = holders["_holder"] - level
         last = at + self._length(holders, level) - 1
         place = {"_at": at, "_last": last, "_holder": self._begin(holders, at, level - 1) + (level - 1)}
-        return holders.mutate(**place).select(*pieces.columns)
+        return holders.mutate(*named(place)).select(*pieces.columns)
 
     def _length(self, rows: ibis.Table, level: int) -> Any:
         return self.of(rows, lambda window: _length(window, level))

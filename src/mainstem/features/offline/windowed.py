@@ -20,6 +20,7 @@ from mainstem.features.offline.partials import CALCULUS, Lifted, Part
 from mainstem.features.offline.tiles import Tiles
 from mainstem.features.views.view import CompiledView, Feature
 from mainstem.features.windows import Window, floor
+from mainstem.graph.named import named
 
 WORTH = 6
 """The number of pairs that take about as long as one event in tiles."""
@@ -39,7 +40,7 @@ def windowed(queries: ibis.Table, view: CompiledView, *, arrived: bool) -> ibis.
             for number, features in enumerate(windows.values()):
                 own = rows.filter(rows["_window"] == number)
                 values = {f.name: own[like.name] for f, like in zip(features, part.features, strict=True)}
-                found = joined(found, own.select(*key, **values), key)
+                found = joined(found, own.select(*key, *named(values)), key)
     return found
 
 
@@ -92,4 +93,4 @@ class _Running(Part):
         again = self.by(Pairs).compute(doubtful)
         both = joined(settled, again.rename({f"_again_{f.name}": f.name for f in self.features}), self.key)
         values = {f.name: both["_doubtful"].ifelse(both[f"_again_{f.name}"], both[f.name]) for f in self.features}
-        return both.select(*self.key, **values)
+        return both.select(*self.key, *named(values))

@@ -18,6 +18,7 @@ import ibis.expr.operations as ops
 
 from mainstem.errors import RequestError, SchemaError
 from mainstem.features.rowwise import Compute, Row, Unsupported, compile_value, kind
+from mainstem.graph.named import named
 from mainstem.graph.purity import is_pure
 from mainstem.logs.records import to_arrow
 from mainstem.nodes.base import Deferred
@@ -185,7 +186,7 @@ class _Engine:
 
     def __init__(self, values: Mapping[str, ibis.Value], columns: Mapping[str, str]) -> None:
         table = ibis.table(dict(columns), name="row")
-        self._sql = str(ibis.to_sql(table.select(**values), dialect="duckdb"))
+        self._sql = str(ibis.to_sql(table.select(*named(values)), dialect="duckdb"))
         self._types = ibis.schema(dict(columns))
         self._connection: Any = None
 

@@ -11,6 +11,7 @@ import ibis
 from mainstem.features.instants import ALWAYS, to_micros
 from mainstem.features.values import SMALLEST, nulls
 from mainstem.graph.known import Known
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import ARRIVED, GONE, SEQ
 
 
@@ -53,7 +54,7 @@ def normal(
         columns[SEQ] = rows[SEQ].fill_null(-1)
     for name, raw in arguments.items():
         columns[name] = nulls(to_micros(raw) if raw.type().is_timestamp() else raw)
-    events = rows.select(**columns)
+    events = rows.select(*named(columns))
     return events.filter(events["_u"].notnull(), *(events[c].notnull() for c in key))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
+from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import EARLIER, MODEL, Manifest, read
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
@@ -137,7 +138,7 @@ def _unseen(
     tested = dataset.filter((dataset[SPLIT] == "test") | dataset[SPLIT].startswith(FOLD))
     opened.add(THEN, before)
     then = ibis.table(opened.schema(f'SELECT * FROM "{THEN}"'), name=THEN)
-    then = then.select(**{f"_key_{name}": then[name] for name in key}, **{THEN: then[SPLIT]})
+    then = then.select(*named({f"_key_{name}": then[name] for name in key}), *named({THEN: then[SPLIT]}))
     joined = tested.left_join(then, [tested[name] == then[f"_key_{name}"] for name in key])
     rows = joined.filter(joined[THEN].isnull() | (joined[THEN] != "train"))
     ordered = rows.order_by([rows[name] for name in key])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_origin
 import msgspec
 
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
+from mainstem.graph.named import named
 from mainstem.graph.traces import Traces, derived
 from mainstem.nodes.base import Origin, shown
 
@@ -190,7 +191,7 @@ class ColumnVerb(Verb, frozen=True):
             for name, changed in values.items():
                 before = table[name].cast(changed.type()) if name in table.columns else ibis.null(changed.type())
                 values[name] = ibis.cases((where, changed), else_=before).cast(changed.type())
-        return table.mutate(**values)
+        return table.mutate(*named(values))
 
 
 class TextVerb(ColumnVerb, frozen=True):

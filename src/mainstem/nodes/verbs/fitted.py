@@ -11,6 +11,7 @@ import msgspec
 
 from mainstem.errors import DefinitionError
 from mainstem.graph.known import Known
+from mainstem.graph.named import named
 from mainstem.graph.traces import Trace, Traces, derived, of_other_rows
 from mainstem.nodes.base import shown
 from mainstem.nodes.instants import micros_of
@@ -118,7 +119,7 @@ class FittedVerb(ColumnVerb, frozen=True):
             for name in self.statistics
         }
         if fitted is None or not self.groups:
-            return table.mutate(**overall)
+            return table.mutate(*named(overall))
         keys = [f"_group{number}" for number in range(len(self.groups))]
         found = _table(fitted, keys, self.statistics, kind)
         equal = [
@@ -126,7 +127,7 @@ class FittedVerb(ColumnVerb, frozen=True):
         ]
         rows = table.left_join(found, equal)
         values = {name: rows["_known"].notnull().ifelse(rows[f"_own{name}"], value) for name, value in overall.items()}
-        return rows.mutate(**values).select(*table.columns, *values)
+        return rows.mutate(*named(values)).select(*table.columns, *values)
 
     def statistic(self, rows: ibis.Table, name: str) -> Any:
         """Return the column that `joined` added for a statistic."""

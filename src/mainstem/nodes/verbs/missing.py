@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mainstem.errors import DefinitionError, SchemaError
+from mainstem.graph.named import named
 from mainstem.graph.traces import NOTHING, Traces, derived, of_other_rows
 from mainstem.nodes.instants import EPOCH, INSTANT
 from mainstem.nodes.verbs.base import ColumnVerb
@@ -53,10 +54,10 @@ class OrderedVerb(ColumnVerb, frozen=True):
         column = table[self.column]
         empty = missing(column) if where is None else missing(column) & where.fill_null(False)
         told = {self.changed[1]: missing(column)} if len(self.changed) > 1 else {}
-        marked = table.mutate(_empty=empty & table[self.order_by].notnull(), **told)
+        marked = table.mutate((empty & table[self.order_by].notnull()).name("_empty"), *named(told))
         found = self.found(marked)
         filled = found["_empty"].ifelse(found["_found"], found[self.column]).cast(column.type())
-        return found.mutate(**{self.column: filled}).select(*table.columns, *told)
+        return found.mutate(*named({self.column: filled})).select(*table.columns, *told)
 
     def found(self, table: ibis.Table) -> ibis.Table:
         """Return the table with the value for missing ones as `_found`."""
@@ -76,7 +77,7 @@ class OrderedVerb(ColumnVerb, frozen=True):
         values = {name: present.ifelse(value, ibis.null(value.type())) for name, value in names.items()}
         numbered = table.mutate(_run=present.cast("int64").sum().over(so_far), **values)
         run = ibis.window(group_by=[*(numbered[name] for name in self.groups), numbered["_run"]])
-        return numbered.mutate(**{name: numbered[name].max().over(run) for name in names}).drop("_run")
+        return numbered.mutate(*named({name: numbered[name].max().over(run) for name in names})).drop("_run")
 
 
 class Fill(OrderedVerb, frozen=True, tag="fill"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mainstem.errors import DefinitionError, SchemaError
+from mainstem.graph.named import named
 from mainstem.graph.traces import Trace, Traces, chosen, derived, of_other_rows
 from mainstem.nodes.verbs.base import Verb
 
@@ -145,9 +146,9 @@ class NearDuplicates(Verb, frozen=True, tag="near_duplicates"):
         compared = table[self.on] if where is None else where.ifelse(table[self.on], ibis.null("string"))
         numbered = table.mutate(_place=place, _compared=compared)
         texts = {"_text": numbered["_compared"], "_n": numbered["_place"]}
-        first = numbered.select(**{f"_b{n}": numbered[name] for n, name in enumerate(self.block)}, **texts)
+        first = numbered.select(*named({f"_b{n}": numbered[name] for n, name in enumerate(self.block)}), *named(texts))
         later = numbered.select(
-            **{f"_c{n}": numbered[name] for n, name in enumerate(self.block)}, _t=texts["_text"], _m=texts["_n"]
+            *named({f"_c{n}": numbered[name] for n, name in enumerate(self.block)}), _t=texts["_text"], _m=texts["_n"]
         )
         pairs = later.inner_join(first, [later[f"_c{n}"] == first[f"_b{n}"] for n in range(len(self.block))])
         met = pairs.filter(pairs["_n"] < pairs["_m"], similar(pairs["_t"], pairs["_text"], self.similarity))

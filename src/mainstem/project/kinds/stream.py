@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mainstem.errors import SchemaError
+from mainstem.graph.named import named
 from mainstem.logs.letters import letters_of
 from mainstem.logs.records import events_of
 from mainstem.nodes.base import NodeRef
@@ -100,7 +101,7 @@ def _like(events: ibis.Table, past: ibis.Table, history: str, time: str) -> ibis
             expected=str(events[unlike[0]].type()),
         )
     values = {**given, SEQ: ibis.null("int64"), ARRIVED: past[time], GONE: ibis.null(INSTANT)}
-    return past.select(**{c: values[c].cast(events[c].type()) for c in events.columns})
+    return past.select(*named({c: values[c].cast(events[c].type()) for c in events.columns}))
 
 
 def _united(events: ibis.Table, past: ibis.Table, time: str, cutover: datetime | None) -> ibis.Table:

@@ -12,6 +12,7 @@ import ibis
 from mainstem.errors import DefinitionError, SchemaError, Unavailable, close_matches
 from mainstem.features.retrieval import retrieval_of
 from mainstem.graph.fingerprint import digest
+from mainstem.graph.named import named
 from mainstem.models.data.quantiles import label_of
 from mainstem.models.training.blueprint import task_at_load
 from mainstem.nodes.decisions import Cheapest, Decide
@@ -70,14 +71,14 @@ class Policy:
     def over(self, log: ibis.Table, columns: Mapping[str, str]) -> ibis.Table:
         """Return rows of a prediction log with the value of each option in a column; null if it is not finite."""
         scores = log[LOGGED_SCORES].cast("json")
-        read = log.mutate(**{flat(name): scores[path_of(name)].float for name in self.compiled.classes})
+        read = log.mutate(*named({flat(name): scores[path_of(name)].float for name in self.compiled.classes}))
         return self.priced(read, columns)
 
     def priced(self, read: ibis.Table, columns: Mapping[str, str]) -> ibis.Table:
         """Return rows that have all that the rule reads, scores as well, with the values of `over`."""
         found = self.compiled.over(read)
         finite = {name: (v.isnan() | v.isinf()).ifelse(ibis.null("float64"), v) for name, v in found.items()}
-        return read.mutate(**{columns[name]: value for name, value in finite.items()})
+        return read.mutate(*named({columns[name]: value for name, value in finite.items()}))
 
     def decided(self, table: ibis.Table, values: Mapping[str, str]) -> ibis.Value:
         """Return the decision as an expression, over a table with the value of each option in a column and `QUOTAS`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mainstem.graph.named import named
 from mainstem.nodes.instants import INSTANT
 from mainstem.ports import Engine, RawFiles
 
@@ -42,5 +43,5 @@ def _fitting(session: Any, rows: ibis.Table, names: Sequence[str]) -> list[str]:
             f"n{number}": text.count(),
             f"bad{number}": text.count(where=~narrow(text, INSTANT).fill_null(False)),
         }
-    counted = session.fetch(rows.aggregate(**counts)).to_pylist()[0]
+    counted = session.fetch(rows.aggregate(named(counts))).to_pylist()[0]
     return [name for n, name in enumerate(names) if counted[f"n{n}"] and not counted[f"bad{n}"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mainstem.errors import EngineError, SourceError
+from mainstem.graph.named import named
 from mainstem.masking import brief
 from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
@@ -155,7 +156,7 @@ class _Batch:
                 for name in (name for name in reads if name in self.shape.schema and name not in self.empty):
                     unfit = rows[name].notnull() & ~self._fits(rows[name], self.shape.schema[name])
                     value = rows[name].cast("string") if self._is_digits(rows[name]) else rows[name]
-                    found = session.fetch(rows.filter(unfit).select(**{name: value}).limit(1)).to_pylist()
+                    found = session.fetch(rows.filter(unfit).select(*named({name: value})).limit(1)).to_pylist()
                     if found:
                         value = brief(str(found[0][name]))
                         own = "number" if reads[name] == "json" else reads[name]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import SinkError, SnapshotGone
 from mainstem.graph.fingerprint import digest
+from mainstem.graph.named import named
 from mainstem.nodes.deliveries import Delivery, Held
 from mainstem.nodes.hidden import SEQ, visible
 from mainstem.nodes.sinks import Sink, relation_of, relations_of
@@ -167,7 +168,7 @@ def _shaped(table: ibis.Table, schema: Mapping[str, str]) -> ibis.Table:
     columns = {
         name: table[name].cast(type) if name in table.columns else ibis.null(type) for name, type in schema.items()
     }
-    return table.select(**columns)
+    return table.select(*named(columns))
 
 
 def _check_key(session: Session, rows: ibis.Table, key: tuple[str, ...], where: str) -> None:

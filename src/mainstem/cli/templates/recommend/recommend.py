@@ -4,6 +4,7 @@ import ibis
 from ibis import _
 
 import mainstem as ms
+from mainstem.graph.named import named
 
 # ── collect: the catalogue, what was shown to whom, and what is watched ───────────────────────────────────
 
@@ -58,7 +59,7 @@ def past_views(shown):
     "What the stream would have said before it began."
     seen = shown.filter(_.watched)
     columns = {"view_id": seen.shown_id, "watched_at": seen.shown_at + ibis.interval(hours=2)}
-    return seen.select("viewer", "film", "genre", **columns)
+    return seen.select("viewer", "film", "genre", *named(columns))
 
 
 @ms.table(key="film")
