@@ -244,7 +244,8 @@ class ModelVersion:
     `artifact` is the directory of `model.onnx` and `manifest.json`, relative to the lake. `metrics` are measured once,
     on the test rows, with a fit on rows until `measured_until`. `model.onnx` is a fit on all rows, until
     `trained_until`. `baseline` is the naive model's metric there. `folds` are the cross-validated scores per
-    candidate. `snapshots` maps each training table to its snapshot id. A version some of whose rows were erased since
+    candidate. `snapshots` maps each training table to its snapshot id. `request` are the fields of a request with their
+    Ibis types, as the project declared them; None of an older version. A version some of whose rows were erased since
     (`erased_at`) cannot be trained again as it was.
     """
 
@@ -268,6 +269,7 @@ class ModelVersion:
     measured_until: datetime | None = None
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, str] | None = None
     erased_at: datetime | None = None
 
     def __repr__(self) -> str:

@@ -62,9 +62,13 @@ class Project(Storing, Telling, Answering):
         """Publish an older release again: `to`, or the previous one. Raises `NotFound` if there is none."""
         return self._releases.rollback(to)
 
-    def promote(self, name: str, version: str | None = None) -> Release:
-        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
-        return self._releases.promote(self.graph, name, version)
+    def promote(self, name: str, version: str | None = None, *, breaking: bool = False) -> Release:
+        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint.
+
+        Raises `RequestError` for a version whose requests have new fields, or fields of other types, than those of the
+        champion, unless `breaking`.
+        """
+        return self._releases.promote(self.graph, name, version, breaking=breaking)
 
     def demote(self, name: str) -> Release:
         """Restore the previous version of an endpoint (or of a model's endpoints). Raises `NotFound` if there

@@ -116,8 +116,11 @@ class Releases:
             self._adapters.lake.scan(snapshot)  # it raises StorageError for one that is not kept any more
         return self.publish(replace(chosen, rolled_back=history[0].id))
 
-    def promote(self, graph: Graph, name: str, version: str | None = None) -> Release:
-        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint."""
+    def promote(self, graph: Graph, name: str, version: str | None = None, *, breaking: bool = False) -> Release:
+        """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint.
+
+        Raises `RequestError` for a version that breaks callers of a champion, unless `breaking`.
+        """
         from mainstem.models.versions.registry import promote
 
         release, node = self.current, graph[name].node
@@ -128,9 +131,26 @@ class Releases:
             missing = "has no trained version" if endpoints else "has no endpoint"
             raise NotFound(f"{name!r} {missing}", hint="mainstem run" if endpoints else "ms.endpoint(…)")
         self._check_version(model, chosen)
+        for endpoint in endpoints if not breaking else ():
+            self._check_callers(release, endpoint, chosen)
         for endpoint in endpoints:
             release = promote(release, endpoint, chosen)
         return self.publish(release)
+
+    def _check_callers(self, release: Release, endpoint: str, chosen: str) -> None:
+        """Refuse a version whose requests have other fields than those of the champion. Raises `RequestError`."""
+        from mainstem.models.versions.registry import breaking
+
+        bound, state = release.champion(endpoint), self._adapters.state
+        old, new = state.get(ModelVersion, bound) if bound else None, state.get(ModelVersion, chosen)
+        found = () if old is None or new is None else breaking(old, new)
+        if old is not None and found:
+            raise RequestError(
+                f"{chosen} would break the callers of {endpoint!r}",
+                got="; ".join(found),
+                expected=f"requests as {old.id} takes them: {', '.join(old.request or ()) or 'no fields'}",
+                hint=f"change the callers first, and then: mainstem promote {endpoint} --breaking",
+            )
 
     def _check_version(self, model: str, version: str) -> None:
         """Refuse an id that is not a version of the model. Raises `NotFound`."""

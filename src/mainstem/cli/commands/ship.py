@@ -21,6 +21,9 @@ def promote(
     version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="The version to ship; default: the challenger.")
     ] = None,
+    breaking: Annotated[
+        bool, typer.Option("--breaking", help="Ship it although callers must send other fields.")
+    ] = False,
     back: Annotated[bool, typer.Option("--rollback", help="Ship the version that was live before.")] = False,
     directory: Directory = HERE,
     branch: Branch = "main",
@@ -31,7 +34,7 @@ def promote(
     if back and version:
         raise typer.BadParameter("--rollback and --version exclude each other")
     with opened(directory, profile, branch) as project:
-        release = project.demote(name) if back else project.promote(name, version)
+        release = project.demote(name) if back else project.promote(name, version, breaking=breaking)
     output(json).release(release, f"{name} is shipped")
 
 

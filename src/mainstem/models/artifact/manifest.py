@@ -60,9 +60,9 @@ class Manifest:
     `importances` are shares per input. `preparation` is what is done with each input, empty if the algorithm does not
     tell. `settings` are the algorithm's. `evaluation` describes how it was measured, and
     `evaluated` is the hash of the file with all that was kept of it. `threshold` turns the score of a binary model into
-    a decision. `choice` is what was chosen, as plain data: from it the version can be fitted again. `horizons` are
-    those that a forecast learned. `grid` is the step (µs) that its rows are a multiple of apart, and the time of one of
-    them.
+    a decision. `request` are the fields of a request with their Ibis types. `choice` is what was chosen, as plain data:
+    from it the version can be fitted again. `horizons` are those that a forecast learned. `grid` is the step (µs) that
+    its rows are a multiple of apart, and the time of one of them.
     """
 
     model: str
@@ -93,6 +93,7 @@ class Manifest:
     earlier: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[str, int] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, str] | None = None
     gate: Agreement | None = None
     choice: Mapping[str, Any] = field(default_factory=dict)
     horizons: tuple[str, ...] = ()

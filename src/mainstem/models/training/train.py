@@ -12,6 +12,7 @@ import ibis
 from mainstem.errors import ModelError
 from mainstem.features.forecasts import check_series
 from mainstem.features.leaks import assumed, check_rows
+from mainstem.features.requests import sent
 from mainstem.features.retrieval import meanings
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
@@ -113,6 +114,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
         measured_until=manifest.measured_until,
         snapshots=manifest.snapshots,
         definitions=manifest.definitions,
+        request=manifest.request,
     )
 
 
@@ -198,6 +200,7 @@ def _traced(manifest: Manifest, blueprint: Blueprint, stored: Snapshot, context:
         run=context.run,
         fingerprint=context.graph[blueprint.name].fingerprint,
         snapshots=read | {stored.table: stored.id},
+        request=dict(sent(context.graph, blueprint.name, {}).fields),
         definitions={name: context.graph[name].fingerprint for name in upstream}
         | meanings(context.graph, blueprint.name),
     )

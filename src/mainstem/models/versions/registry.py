@@ -55,6 +55,32 @@ def redefined(version: ModelVersion, graph: Graph) -> tuple[str, ...]:
     return tuple(name for name, made in meanings(graph, version.model).items() if then.get(name, made) != made)
 
 
+def breaking(old: ModelVersion, new: ModelVersion) -> tuple[str, ...]:
+    """Return what a caller of the old version would have to change to call the new one, in words.
+
+    A field that is not sent any more breaks nothing: it is ignored. So does an integer for a number. Of versions that
+    do not tell their fields, nothing is known.
+    """
+    if old.request is None or new.request is None:
+        return ()
+    found = []
+    for name, kind in new.request.items():
+        before = old.request.get(name)
+        if before is None:
+            found.append(f"{name!r} ({kind}) is new")
+        elif before != kind and not _takes(kind, before):
+            found.append(f"{name!r} is {kind}, and was {before}")
+    return tuple(found)
+
+
+_WIDTH = {"int8": 0, "int16": 1, "int32": 2, "int64": 3, "float32": 4, "float64": 5}
+"""Numbers of a request, from the narrowest. A wider one takes the values of a narrower one."""
+
+
+def _takes(kind: str, before: str) -> bool:
+    return kind in _WIDTH and before in _WIDTH and _WIDTH[kind] > _WIDTH[before]
+
+
 def promote(release: Release, endpoint: str, version: str) -> Release:
     """Return the next release, in which `version` is the champion of `endpoint`. The head does not move."""
     endpoints = {**release.endpoints, endpoint: Binding(version)}
@@ -85,6 +111,8 @@ class Promote:
         return self._decide(step.node, old, new, context)
 
     def _decide(self, endpoint: str, old: ModelVersion, new: ModelVersion, context: Context) -> StepResult:
+        if found := breaking(old, new):
+            return StepResult(message=f"{old.id} stays: {new.id} would break callers: {'; '.join(found)}")
         try:
             with context.session([f"dataset.{new.model}"]) as opened:
                 evidence = compare(opened, self.root, old, new, _rows_of(old, context), _key(new.model, context))

@@ -1,0 +1,85 @@
+"""A version whose requests have other fields is not promoted unless it is told to be."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import mainstem as ms
+import mainstem.testing
+from mainstem.errors import RequestError
+from mainstem.models.versions.registry import breaking
+from mainstem.nodes.records import ModelVersion
+
+
+def rows():
+    draw = random.Random(0)
+    found = []
+    for n in range(150):
+        area, rooms = draw.uniform(20, 200), draw.randint(1, 6)
+        found.append({"id": n, "area": area, "rooms": rooms, "city": draw.choice("ab"), "price": area * 3 + rooms})
+    return found
+
+
+def version(request):
+    usual = {"model": "m", "number": 1, "run": "", "fingerprint": "", "artifact": "", "task": "regression"}
+    return ModelVersion("m-1", **usual, algorithm="linear", metric="rmse", inputs=(), request=request)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({"a": "int64"}, {"a": "int64"}, ()),
+        ({"a": "int64", "b": "string"}, {"a": "int64"}, ()),
+        ({"a": "int64"}, {"a": "float64"}, ()),
+        ({"a": "float64"}, {"a": "int64"}, ("'a' is int64, and was float64",)),
+        ({"a": "string"}, {"a": "int64"}, ("'a' is int64, and was string",)),
+        ({"a": "int64"}, {"a": "string"}, ("'a' is string, and was int64",)),
+        ({}, {"a": "string"}, ("'a' (string) is new",)),
+        (None, {"a": "string"}, ()),
+        ({"a": "string"}, None, ()),
+    ],
+)
+def test_what_breaks_callers(old, new, found):
+    assert breaking(version(old), version(new)) == found
+
+
+def nodes(features, **options):
+    homes = ms.files("homes.parquet", key="id", schema={
+        "id": "int64", "area": "float64", "rooms": "int64", "city": "string", "price": "float64",
+    })  # fmt: skip
+    price = ms.model(homes, target="price", features=features, candidates=["linear"], folds=2)
+    return {"homes": homes, "price": price, "offers": ms.endpoint(price, **options)}
+
+
+def changed(project, features, **options):
+    """The same project with other features."""
+    return ms.Project(project.settings, nodes(features, **options))
+
+
+def test_a_new_field_is_refused_unless_told():
+    with mainstem.testing.project(nodes(["area"]), data={"homes": rows()}) as project:
+        project.run()
+        project.promote("price")
+        with changed(project, ["area", "city"]) as later:
+            later.run()
+            with pytest.raises(RequestError, match="price-2 would break the callers of 'offers'") as error:
+                later.promote("price")
+            assert error.value.got == "'city' (string) is new" and "--breaking" in str(error.value.hint)
+            assert later.release.champion("offers") == "price-1"
+            later.promote("price", breaking=True)
+            assert later.release.champion("offers") == "price-2"
+        with changed(project, ["city"]) as least:
+            least.run()
+            least.promote("price")  # a field that is not sent any more breaks no caller
+            assert least.release.champion("offers") == "price-3"
+
+
+def test_the_gate_keeps_the_champion():
+    with mainstem.testing.project(nodes(["rooms"], promote="gate"), data={"homes": rows()}) as project:
+        project.run()
+        with changed(project, ["rooms", "area"], promote="gate") as later:
+            record = later.run()
+            (said,) = [step.message for step in record.steps if step.kind == "promote"]
+            assert said == "price-1 stays: price-2 would break callers: 'area' (float64) is new"
