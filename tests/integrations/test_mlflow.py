@@ -1,0 +1,216 @@
+"""Versions in MLflow: a real server on loopback, from an environment of its own.
+
+`MAINSTEM_MLFLOW` is the program `mlflow` of such an environment; without it, one is made for `make soak`:
+`python -m venv DIR && DIR/bin/pip install mlflow onnx onnxruntime`. The other tests need none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import mainstem as ms
+import mainstem.testing
+from mainstem.errors import DefinitionError, NotFound, StorageError
+from mainstem.integrations import mlflow
+
+TOKEN = "t0ken-of-this-test-only"
+
+
+def rows():
+    draw = random.Random(0)
+    found = []
+    for n in range(160):
+        area = draw.uniform(20, 200)
+        found.append({"id": n, "area": area, "city": draw.choice("ab"), "price": area * 3 + draw.gauss(0, 5)})
+    return found
+
+
+def nodes(**options):
+    schema = {"id": "int64", "area": "float64", "city": "string", "price": "float64"}
+    homes = ms.files("homes.parquet", key="id", schema=schema)
+    price = ms.model(homes, target="price", features=["area", "city"], candidates=["linear"], folds=2, **options)
+    return {"homes": homes, "price": price, "offers": ms.endpoint(price)}
+
+
+@pytest.fixture(scope="module")
+def project():
+    with mainstem.testing.project(nodes(), data={"homes": rows()}) as made:
+        made.run()
+        made.promote("price")
+        yield made
+
+
+# ── without a server ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_server_must_be_named(project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(DefinitionError, match="no MLflow server is named"):
+        mlflow.log(project, "price")
+    with pytest.raises(DefinitionError, match="not named by the address of a server"):
+        mlflow.log(project, "price", uri="file:///tmp/mlruns")
+
+
+def test_an_unknown_version_is_refused_before_anything_is_sent(project):
+    with pytest.raises((NotFound, DefinitionError)):
+        mlflow.log(project, "price-9", uri="http://127.0.0.1:9")
+
+
+def test_a_server_that_cannot_be_reached_is_told(project):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(StorageError, match="the server cannot be reached") as error:
+            mlflow.log(project, "price", uri=uri)
+    assert error.value.where == uri
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Refuses everything, or sends the client elsewhere, and remembers what it was told."""
+
+    seen: ClassVar[list] = []
+    elsewhere = ""
+
+    def do_GET(self):
+        self.seen.append((self.server.server_port, self.headers.get("Authorization")))
+        self.send_response(302 if self.elsewhere else 401)
+        if self.elsewhere:
+            self.send_header("Location", self.elsewhere)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def refusing():
+    handlers = [type("Handler", (Refusing,), {"seen": []}) for _ in "ab"]
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), each) for each in handlers]
+    for each in servers:
+        threading.Thread(target=each.serve_forever, daemon=True).start()
+    yield list(zip(handlers, [f"http://127.0.0.1:{each.server_port}" for each in servers], strict=True))
+    for each in servers:
+        each.shutdown()
+        each.server_close()
+
+
+def test_credentials_are_sent_to_the_server_only_and_never_told(project, refusing, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    (first, here), (second, there) = refusing
+    with pytest.raises(StorageError, match="the server refuses") as error:
+        mlflow.log(project, "price", uri=here)
+    assert first.seen[0][1] == f"Bearer {TOKEN}" and "MLFLOW_TRACKING_TOKEN" in error.value.hint
+    assert TOKEN not in str(error.value)
+    first.elsewhere = f"{there}/other"
+    with pytest.raises(StorageError):
+        mlflow.log(project, "price", uri=here)
+    assert second.seen and second.seen[0][1] is None
+
+
+# ── with a server ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def program(tmp_path_factory) -> Path:
+    if given := os.environ.get("MAINSTEM_MLFLOW"):
+        return Path(given)
+    home = tmp_path_factory.mktemp("mlflow") / "env"
+    import sys
+
+    for command in (
+        [sys.executable, "-m", "venv", str(home)],
+        [str(home / "bin" / "pip"), "install", "-q", "mlflow>=3.1", "onnx", "onnxruntime"],
+    ):
+        if subprocess.run(command).returncode:
+            pytest.skip("mlflow could not be installed: it needs a package index")
+    return home / "bin" / "mlflow"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The address of an MLflow server with a database and artifacts of its own, and its program."""
+    mlflow_program, home = program(tmp_path_factory), tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(mlflow_program), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "files")]
+    log = (home / "log").open("w")
+    own = {**os.environ, "PYTHONPATH": ""}
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=own)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=2).read()
+                break
+            except OSError:
+                assert process.poll() is None, (home / "log").read_text()
+                time.sleep(0.2)
+        yield uri, mlflow_program
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(30)
+        log.close()
+
+
+ASKED = """
+import json, sys
+import mlflow, numpy as np, onnxruntime
+client = mlflow.MlflowClient(sys.argv[1])
+mlflow.set_tracking_uri(sys.argv[1])
+run = client.get_run(sys.argv[2])
+version = client.get_model_version_by_alias("price", "champion-offers")
+model = mlflow.onnx.load_model("models:/price@champion-offers")
+session = onnxruntime.InferenceSession(model.SerializeToString())
+feed = {"floats": np.array([[100.0]], np.float32), "strings": np.array([["a"]], object)}
+files = [each.path for each in client.list_artifacts(sys.argv[2])]
+print(json.dumps({
+    "metrics": run.data.metrics, "params": run.data.params, "tags": run.data.tags, "status": run.info.status,
+    "version": version.version, "run": version.run_id, "files": files, "score": float(session.run(None, feed)[0][0]),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_version_is_logged_registered_and_loaded_by_mlflow(project, server):
+    uri, mlflow_program = server
+    logged = mlflow.log(project, "price", uri=uri, experiment="homes")
+    assert logged.new and logged.model == "price" and logged.version == "1" and logged.aliases == ("champion-offers",)
+    command = [str(mlflow_program.parent / "python"), "-c", ASKED, uri, logged.run]
+    own = {**os.environ, "PYTHONPATH": ""}
+    found = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True, env=own).stdout.splitlines()[-1]
+    )
+    card = project.report("price").to_dict()
+    assert found["metrics"]["rmse"] == pytest.approx(card["metrics"]["rmse"]["value"])
+    assert found["metrics"]["rmse_low"] <= found["metrics"]["rmse"] < found["metrics"]["naive_rmse"]
+    assert found["params"]["algorithm"] == "linear" and found["params"]["evaluation.split"] == "at random, stratified"
+    assert found["tags"]["mainstem.version"] == "price-1" and found["status"] == "FINISHED"
+    assert found["run"] == logged.run
+    assert {"model", "report.html", "manifest.json", "evaluation.json"} <= set(found["files"])
+    (answer,) = project.predict("price", [{"area": 100.0, "city": "a"}])
+    assert found["score"] == pytest.approx(answer["score"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_version_is_logged_once(project, server):
+    uri, _ = server
+    first = mlflow.log(project, "price-1", uri=uri, experiment="twice", registered_name="homes.price")
+    again = mlflow.log(project, "offers", uri=uri, experiment="twice", registered_name="homes.price")
+    assert first.new and not again.new
+    assert (first.run, first.version, first.aliases) == (again.run, again.version, again.aliases)
+    alone = mlflow.log(project, "price-1", uri=uri, experiment="alone", register=False)
+    assert alone.model is None and alone.version is None and alone.aliases == ()
