@@ -113,12 +113,20 @@ class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     newest: int = 5
 
 
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told when a run of the branch main or a monitor fails, and when it is fine again: `urls` of Apprise, such
+    as `["${env:SLACK_URL}"]`. Needs the extra `notify`."""
+
+    urls: tuple[str, ...] = ()
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: ProjectSettings
     profile: dict[str, Profile] = {}
     serve: Serve = Serve()
     keep: Keep = Keep()
     run: Run = Run()
+    notify: Notify = Notify()
     params: dict[str, Any] = {}
 
 
@@ -136,6 +144,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep: Keep = Keep()
     params: Mapping[str, Any] = {}
     run: Run = Run()
+    notify: Notify = Notify()
 
     def path(self, text: str) -> Path:
         """Return a path of the profile as an absolute path."""
@@ -181,7 +190,7 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     # Only the chosen profile is expanded: the secrets of other profiles may be missing.
     file = _read({**data, "profile": {name: profiles[name]}}, root / FILE)
     chosen = _overridden(file.profile[name])
-    settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params, file.run)
+    settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params, file.run, file.notify)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog, settings.profile.lake):
         remember_password(url or "")
     return settings
@@ -244,8 +253,8 @@ def _read(data: Mapping[str, Any], file: Path) -> _File:
 
 def _known(data: Mapping[str, Any], file: Path) -> None:
     """Refuse unknown sections and settings, and suggest the nearest known ones."""
-    _among(data, ("project", "profile", "serve", "keep", "run", "params"), "section", str(file))
-    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep, "run": Run}
+    _among(data, ("project", "profile", "serve", "keep", "run", "notify", "params"), "section", str(file))
+    kinds: dict[str, Any] = {"project": ProjectSettings, "serve": Serve, "keep": Keep, "run": Run, "notify": Notify}
     sections = {name: (data[name], kind) for name, kind in kinds.items() if name in data}
     _section(data.get("params", {}), "params", file)
     profiles = _section(data.get("profile", {}), "profile.NAME", file)

@@ -31,6 +31,7 @@ from mainstem.project.branch import KEEP
 from mainstem.project.collect import from_project
 from mainstem.project.integrity import verify_due
 from mainstem.project.kinds import KINDS
+from mainstem.project.notifying import Notifier
 from mainstem.project.reingesting import refuse_reingest
 from mainstem.project.releases import MAIN, refuse_after_rollback
 from mainstem.project.running import runner
@@ -154,6 +155,39 @@ class Project(Storing, Telling, Answering):
         Raises `RunFailed`; endpoints that are live have been judged by then, by a run of their own on what is
         published. Raises `ConflictError` while another run is in progress on the branch, or after a rollback.
         """
+        notifier = Notifier(self)
+        try:
+            record = self._run(
+                select,
+                report,
+                full_refresh=full_refresh,
+                start=start,
+                end=end,
+                forward=forward,
+                workers=workers,
+                sample=sample,
+                sample_by=sample_by,
+            )
+        except MainstemError as problem:
+            if getattr(problem, "run", None) is not None:
+                notifier.tell(problem)
+            raise
+        notifier.tell(None)
+        return record
+
+    def _run(
+        self,
+        select: str | None,
+        report: Listener | None,
+        *,
+        full_refresh: bool,
+        start: Moment | None,
+        end: Moment | None,
+        forward: bool,
+        workers: int | None,
+        sample: float | None,
+        sample_by: str | None,
+    ) -> RunRecord:
         with self.adapters.state.hold(self.branch, me()):
             if not self.release.tables:
                 self.adapters.prepare()

@@ -1,0 +1,135 @@
+"""Notifications: a run that fails, a monitor that fails, and both when they are fine again; each change once.
+
+They go to the URLs of `[notify]` in mainstem.toml, by Apprise. A receiver that cannot be reached does not fail a run:
+the next run tells it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mainstem.errors import MainstemError, MissingExtra, SettingsError
+from mainstem.graph.fingerprint import digest
+from mainstem.masking import masked, remember
+from mainstem.monitoring.newest import newest
+from mainstem.nodes.notifications import Notified
+from mainstem.nodes.records import now
+from mainstem.project.branch import Branch
+from mainstem.settings import FILE
+
+logger = logging.getLogger(__name__)
+
+BRANCH = "main"
+"""The branch whose runs notify: others are for trials."""
+
+RUN = "run"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What may fail: its name, whether it is failing, and a sentence."""
+
+    name: str
+    failing: bool
+    text: str
+
+    @property
+    def state(self) -> str:
+        return "failing" if self.failing else "fine"
+
+
+@dataclass(frozen=True, eq=False)
+class Receiver:
+    """One URL, as Apprise has it. `number` is its place in the settings: URLs are secrets."""
+
+    number: int
+    id: str
+    apprise: Any
+
+
+class Notifier:
+    """Tells receivers what changed. Without URLs, and on other branches than main, it does nothing.
+
+    Raises `MissingExtra` without Apprise, and `SettingsError` for a URL that it does not know, before a run begins.
+    """
+
+    def __init__(self, branch: Branch) -> None:
+        self._branch = branch
+        urls = branch.settings.notify.urls if branch.branch == BRANCH else ()
+        self._receivers = [_receiver(number, url) for number, url in enumerate(urls, start=1)]
+
+    def tell(self, problem: MainstemError | None) -> None:
+        """Tell each receiver what changed since it was told last, given why the run failed."""
+        if not self._receivers:
+            return
+        subjects = [_of_run(problem), *_of_monitors(self._branch)]
+        for receiver in self._receivers:
+            self._tell(receiver, subjects)
+
+    def _tell(self, receiver: Receiver, subjects: Sequence[Subject]) -> None:
+        state, changed, quiet = self._branch.adapters.state, list[Subject](), list[Subject]()
+        for each in subjects:
+            before = state.get(Notified, f"{receiver.id}/{each.name}")
+            if (before.state if before else "fine") != each.state:
+                changed.append(each)
+            elif before is None:
+                quiet.append(each)
+        if changed and not _sent(receiver, self._branch.settings.project.name, changed):
+            logger.warning(
+                "notification %d of [notify] urls could not be sent; the next run sends it again", receiver.number
+            )
+            changed = []
+        state.save(*(Notified(f"{receiver.id}/{s.name}", s.name, s.state, now()) for s in (*changed, *quiet)))
+
+
+def _of_run(problem: MainstemError | None) -> Subject:
+    if problem is None:
+        return Subject(RUN, False, "the run published again")
+    record = getattr(problem, "run", None)
+    causes = [str(cause).split("\n")[0] for cause in getattr(problem, "causes", ())]
+    told = "; ".join([problem.what, *causes])
+    return Subject(RUN, True, f"{record.id if record else 'the run'}: {told}")
+
+
+def _of_monitors(branch: Branch) -> Iterator[Subject]:
+    """Yield the monitors of live endpoints that were judged."""
+    release = branch.release
+    for endpoint in release.endpoints:
+        version = release.champion(endpoint)
+        for verdict in newest(branch.adapters.state, endpoint, branch.branch, version) if version else ():
+            if verdict.judgement != "not enough rows":
+                name = " ".join(filter(None, (endpoint, verdict.monitor, verdict.metric)))
+                yield Subject(name, verdict.judgement == "failing", f"{endpoint}: {verdict.text} ({version})")
+
+
+def _receiver(number: int, url: str) -> Receiver:
+    try:
+        import apprise
+    except ImportError:
+        raise MissingExtra.named("notify", "apprise") from None
+    remember(url)
+    found = apprise.Apprise()
+    if not found.add(url):
+        raise SettingsError(
+            "Apprise does not know the URL of a notification",
+            where=f"{FILE}, [notify] urls, number {number}",
+            got=f"a URL that begins with {url.partition(':')[0]}:",
+            expected='a URL of Apprise, such as "mailto://…", "slack://…" or "json://HOST/PATH"',
+        )
+    return Receiver(number, digest(url)[:12], found)
+
+
+def _sent(receiver: Receiver, project: str, changed: Sequence[Subject]) -> bool:
+    failing = [each for each in changed if each.failing]
+    again = [each for each in changed if not each.failing]
+    lines = [*(f"failing: {each.text}" for each in failing), *(f"fine again: {each.text}" for each in again)]
+    title = f"{project}: {len(failing)} failing" if failing else f"{project}: fine again"
+    kind = "failure" if failing else "success"
+    try:
+        return bool(receiver.apprise.notify(title=masked(title), body=masked("\n".join(lines)), notify_type=kind))
+    except Exception as problem:  # a plugin of a service must not fail a run
+        logger.warning("notification %d failed: %s", receiver.number, masked(str(problem)))
+        return False
