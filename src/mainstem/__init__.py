@@ -91,7 +91,7 @@ _HOMES = {
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.challengers": ("canary", "challenger"),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
-    "mainstem.nodes.endpoints": ("endpoint", "drift", "performance", "value"),
+    "mainstem.nodes.endpoints": ("endpoint", "calibration", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.offers": ("candidates", "grid", "neighbours", "steps"),
     "mainstem.nodes.outcomes": ("outcome",),
@@ -119,6 +119,7 @@ __all__ = [
     "between",
     "bottom_k",
     "by",
+    "calibration",
     "canary",
     "candidates",
     "catboost",
@@ -226,7 +227,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.databases import database
     from mainstem.nodes.decisions import best, cheapest, top
     from mainstem.nodes.dlts import dlt
-    from mainstem.nodes.endpoints import drift, endpoint, performance, value
+    from mainstem.nodes.endpoints import calibration, drift, endpoint, performance, value
     from mainstem.nodes.engineering import (
         cyclic,
         group_statistics,

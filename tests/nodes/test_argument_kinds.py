@@ -51,6 +51,7 @@ VALID: dict[str, dict[str, Any]] = {
     "by": {"column": _.x, "levels": ["a"], "reduction": _.count()},
     "canary": {"share": 0.05, "by": "card"},
     "candidates": {"table": RIDES, "key": "ride"},
+    "calibration": {},
     "challenger": {"model": FARE},
     "cheapest": {"options": {"a": _.x, "b": 5}},
     "cyclic": {"columns": "sold_on__month", "period": 12.0},

@@ -22,7 +22,7 @@ from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.performance import is_alike
 from mainstem.monitoring.verdicts import Cohort
 from mainstem.monitoring.worth import mean, meaning, rule_of, worths
-from mainstem.nodes.endpoints import MATURE, Performance, Value
+from mainstem.nodes.endpoints import MATURE, Calibration, Performance, Value
 from mainstem.nodes.hidden import PREDICTION
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import Task
@@ -53,7 +53,7 @@ def settled(batch: Batch, share: float) -> NDArray[np.bool_]:
 
 def share_of(watched: Watched) -> float:
     """Return the share of outcomes from which on a day counts, as the endpoint's monitors say."""
-    rules = (m for m in watched.endpoint.monitors if isinstance(m, (Performance, Value)))
+    rules = (m for m in watched.endpoint.monitors if isinstance(m, (Calibration, Performance, Value)))
     return max((m.mature for m in rules), default=MATURE)
 
 

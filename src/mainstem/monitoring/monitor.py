@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mainstem.monitoring import performance
+from mainstem.monitoring.calibration import calibrated
 from mainstem.monitoring.cohorts import cohorts, immature, saved, settled
 from mainstem.monitoring.compared import compared
 from mainstem.monitoring.drift import shifts
@@ -14,7 +15,7 @@ from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched, reference
 from mainstem.monitoring.verdicts import Cohort, Judgement, Shift, Verdict
 from mainstem.monitoring.worth import mean, worths
-from mainstem.nodes.endpoints import Drift, Performance, Value
+from mainstem.nodes.endpoints import Calibration, Drift, Performance, Value
 from mainstem.nodes.forecasts import is_calendar
 from mainstem.nodes.records import new_id
 from mainstem.planning.execution import Context, StepResult
@@ -33,7 +34,7 @@ class Monitor:
         if watched is None:
             return StepResult(message="no version is live yet")
         predictions, verdicts, tables = watched.predictions(), list[Verdict](), dict[str, Snapshot]()
-        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Drift, Performance, Value))):
+        for rule in (m for m in watched.endpoint.monitors if isinstance(m, (Calibration, Drift, Performance, Value))):
             name = _name(watched, rule)
             due = True if isinstance(rule, Drift) else predictions.known & settled(predictions, rule.mature)
             new = ~judged(watched, predictions, name) & due
@@ -66,17 +67,21 @@ def _sent(unknown: int, corrected: int) -> Iterator[str]:
         yield f"{_counted(corrected, 'sent outcome')} replaced by a later one"
 
 
-def _name(watched: Watched, rule: Drift | Performance | Value) -> str:
+def _name(watched: Watched, rule: Calibration | Drift | Performance | Value) -> str:
     """Return the name under which judged predictions are stored. One endpoint may watch two metrics."""
     if isinstance(rule, Performance):
         return f"performance.{rule.metric or watched.version.metric}"
+    if isinstance(rule, Calibration):
+        return "calibration"
     return "drift" if isinstance(rule, Drift) else "value"
 
 
-def _judge(watched: Watched, rule: Drift | Performance | Value, new: Batch) -> Verdict:
+def _judge(watched: Watched, rule: Calibration | Drift | Performance | Value, new: Batch) -> Verdict:
     if isinstance(rule, Value):
         return _value(watched, rule, new)
-    return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new)
+    if isinstance(rule, Calibration):
+        return _performance(watched, calibrated(rule, watched.version.task), new, "calibration")
+    return _drift(watched, rule, new) if isinstance(rule, Drift) else _performance(watched, rule, new, "performance")
 
 
 def _value(watched: Watched, rule: Value, known: Batch) -> Verdict:
@@ -131,7 +136,7 @@ def _named(shifts: Sequence[Shift]) -> str:
     return ", ".join(shift.input for shift in shifts[:3]) + more
 
 
-def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict:
+def _performance(watched: Watched, rule: Performance, known: Batch, monitor: str) -> Verdict:
     task = watched.version.task
     truth, scores = compared(watched.version, known)
     grade = performance.grade(
@@ -143,7 +148,7 @@ def _performance(watched: Watched, rule: Performance, known: Batch) -> Verdict:
         default=watched.version.metric,
     )
     extra = {"metric": grade.metric, "measure": grade.measure, "floor": rule.floor}
-    return _verdict(watched, known, "performance", grade.judgement, grade.text, **extra)
+    return _verdict(watched, known, monitor, grade.judgement, grade.text, **extra)
 
 
 def _verdict(watched: Watched, batch: Batch, monitor: str, judgement: Judgement, text: str, **extra: object) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.ports import State
 
-MONITORS = ("drift", "performance", "value")
+MONITORS = ("drift", "performance", "calibration", "value")
 
 LOOKED_AT = 50
 """Verdicts of a monitor among which the last that judged is searched. An endpoint may watch several metrics."""

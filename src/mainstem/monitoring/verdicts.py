@@ -37,8 +37,8 @@ class Shift:
 class Verdict:
     """The judgement of one monitor of an endpoint on the predictions in `window`, with a sentence for people.
 
-    `monitor` is `drift`, `performance` or `value`; `attribution` marks predictions that were searched for causes.
-    `rows` counts predictions, `outcomes` those with a known outcome.
+    `monitor` is `drift`, `performance`, `calibration` or `value`; `attribution` marks predictions whose causes were
+    searched for. `rows` counts predictions, `outcomes` those with a known outcome.
     """
 
     id: str

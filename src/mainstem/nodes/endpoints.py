@@ -67,6 +67,19 @@ class Performance(Monitor):
 
 
 @dataclass(frozen=True, eq=False)
+class Calibration(Monitor):
+    """A test that scores mean what they say, on joined outcomes: the error is at most `tolerance`.
+
+    Of classes it is the expected calibration error, of quantiles the coverage error. The lower end of the interval
+    decides.
+    """
+
+    tolerance: float = 0.05
+    min_rows: int = 500
+    mature: float = MATURE
+
+
+@dataclass(frozen=True, eq=False)
 class Value(Monitor):
     """A test that decisions are worth at least `floor` on average. The upper end of the interval decides.
 
@@ -160,6 +173,17 @@ def performance(floor: float, *, metric: str | None = None, min_rows: int = 500,
     The predictions of a day are judged together, when the outcomes of at least the share `mature` of them are known.
     """
     return Performance(floor, metric, min_rows, mature)
+
+
+@declared(tolerance=number(0, 1), min_rows=integer(1), mature=fraction)
+def calibration(tolerance: float = 0.05, *, min_rows: int = 500, mature: float = MATURE) -> Calibration:
+    """Watch whether scores mean what they say: of 100 requests with the score 0.2, 20 should turn out true.
+
+    Of classes, the monitor fails if the expected calibration error on joined outcomes is above `tolerance`; of
+    quantiles, if the coverage error is: how far the share of outcomes below each quantile is from its level. Other
+    models have no such scores.
+    """
+    return Calibration(tolerance, min_rows, mature)
 
 
 @declared(floor=number(), worth=optional(calculation()), against=optional(text), min_rows=integer(1), mature=fraction)

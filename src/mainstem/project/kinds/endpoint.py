@@ -13,7 +13,7 @@ from mainstem.logs.shadows import shadows_of, shadows_table
 from mainstem.models.metrics import metric
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
-from mainstem.nodes.endpoints import Endpoint, Performance, Value
+from mainstem.nodes.endpoints import Calibration, Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import CLASSES
 from mainstem.nodes.offers import Candidates
@@ -225,6 +225,10 @@ def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
             got=f"{node.threshold:g}, and {model!r} is {task}",
             expected="a number above 0 and below 1",
         )
+    if any(isinstance(rule, Calibration) for rule in node.monitors):
+        from mainstem.monitoring.calibration import check_calibration
+
+        check_calibration(task, graph[name].where)
     try:
         for rule in node.monitors:
             if isinstance(rule, Performance) and rule.metric is not None:
