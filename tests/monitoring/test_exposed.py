@@ -20,7 +20,7 @@ from mainstem.errors import UnknownName
 from mainstem.monitoring.exposed import samples
 from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Verdict
-from mainstem.nodes.records import Binding
+from mainstem.nodes.records import Binding, RunRecord
 from mainstem.project.live import service
 from mainstem.serving.app import create_app
 from mainstem.serving.gauges import GAUGES
@@ -135,6 +135,23 @@ def test_inputs_and_days_are_gauges(scraped: Any) -> None:
     assert found["mainstem_days_not_mature", live] == 1
     assert found["mainstem_mature_day_timestamp_seconds", live] == YESTERDAY.timestamp()
     assert {name for name, _ in found if name in GAUGES} == set(GAUGES)
+
+
+def test_ages_and_lags_are_gauges(scraped: Any) -> None:
+    project, found = scraped
+    runs = {
+        status: [r for r in project.adapters.state.find(RunRecord) if r.status == status] for status in ("published",)
+    }
+    assert found["mainstem_run_timestamp_seconds", 'status="published"'] == runs["published"][-1].ended_at.timestamp()
+    assert found["mainstem_table_timestamp_seconds", 'node="rides"'] == runs["published"][0].ended_at.timestamp()
+    assert found["mainstem_log_lag", 'log="predictions/desk"'] == 0
+    assert found["process_resident_memory_bytes", ""] > 10_000_000 and found["process_open_fds", ""] > 3
+    with listening(service(project)) as client:
+        asked = {"id": "r1", "hour": 3.0}
+        client.post("/predict/desk", json=asked)
+        client.post("/predict/desk", json=asked)
+        again = dict(parsed(client.get("/metrics").text))
+    assert again["mainstem_log_lag", 'log="predictions/desk"'] == 2
 
 
 def test_a_version_that_is_not_judged_yet_has_no_gauges_of_the_one_before(scraped: Any) -> None:

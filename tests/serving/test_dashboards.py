@@ -55,7 +55,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("query", "shown"), list(expressions()))
 def test_a_query_reads_what_the_server_has(query: str, shown: str) -> None:
     metrics = known()
-    names = set(re.findall(r"mainstem_\w+", query))
+    names = set(re.findall(r"(?:mainstem|process)_\w+", query))
     assert names and names <= metrics.keys()
     labels = set.union(*(metrics[name] for name in names)) | ADDED
     for name, matched in re.findall(r"(mainstem_\w+)\{([^}]*)\}", query):

@@ -10,6 +10,7 @@ import time as clock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NotFound, Unavailable
@@ -47,6 +48,7 @@ Pages = Callable[[Callable[[], ProjectStatus]], Iterable["Route"]]
 
 def service(branch: Branch) -> Service:
     """Return the service of the server. The project's methods use the same one."""
+    from mainstem.monitoring import freshness
     from mainstem.monitoring.exposed import samples
     from mainstem.project.background import background
     from mainstem.serving.limits import Limits
@@ -82,7 +84,9 @@ def service(branch: Branch) -> Service:
         keyless=serve.keyless,
         stored=stored,
         branch=branch.branch,
-        judged=lambda release: samples(adapters.state, release, branch.branch),
+        judged=lambda release: chain(
+            samples(adapters.state, release, branch.branch), freshness.samples(adapters.state, release, branch.branch)
+        ),
         background=lambda version: background(branch, version),
     )
 

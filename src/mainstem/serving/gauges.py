@@ -24,6 +24,9 @@ GAUGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "mainstem_input_null_share": ("The share of nulls of an input, in the newest judgement.", _INPUT),
     "mainstem_days_not_mature": ("Days of predictions of which too few outcomes are known.", _ENDPOINT),
     "mainstem_mature_day_timestamp_seconds": ("The start of the last day of which enough are known.", _ENDPOINT),
+    "mainstem_run_timestamp_seconds": ("When the last run of the branch with this status ended.", ("status",)),
+    "mainstem_table_timestamp_seconds": ("When the rows of a node in the live release were made.", ("node",)),
+    "mainstem_log_lag": ("Entries of a log of events or predictions that are not in the lake yet.", ("log",)),
 }
 """The help and the labels of each gauge, by name."""
 

@@ -22,7 +22,7 @@ class Metrics:
         self.shared: Shared | None = None
         """The counters of the other workers."""
         try:
-            from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+            from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
         except ImportError:
             raise MissingExtra.named("serve", "prometheus-client") from None
         self.registry = CollectorRegistry()
@@ -91,6 +91,7 @@ class Metrics:
         )
         self._judged = Collector()
         own.register(self._judged)
+        ProcessCollector(registry=own)  # memory, CPU time, open files, from /proc
 
     def judged(self, samples: Iterable[Sample]) -> None:
         """Show what monitors found, instead of what was shown before."""

@@ -40,6 +40,7 @@ from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
 from mainstem.serving.forecasting import ForecastingPredictor
 from mainstem.serving.gauges import Sample
+from mainstem.serving.lags import lags
 from mainstem.serving.limits import Limits
 from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
@@ -128,8 +129,8 @@ class Service:
         return [report for newest in found for report in newest]
 
     def judged(self) -> list[Sample]:
-        """Return what monitors found last of the live versions."""
-        return list(self._judged(self.live.release))
+        """Return what monitors found last of the live versions, and how far the lake is behind the logs."""
+        return [*self._judged(self.live.release), *lags(self.live, self._store)]
 
     def close(self) -> None:
         """Finish the pending writes."""
