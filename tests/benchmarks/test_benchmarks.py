@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import runpy
 import sys
+import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,7 +18,9 @@ import pyarrow as pa
 import pytest
 
 HERE = Path(__file__).parents[2] / "benchmarks"
-MODULES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", "_feast_side"))
+MODULES = sorted(
+    path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", "_feast_side", "_quality_side")
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -199,3 +203,31 @@ def test_the_plot_has_each_curve_with_its_name_and_how_often_it_grew() -> None:
 )
 def test_labels_are_moved_apart_and_no_further_than_they_must(places: list[float], moved: list[float]) -> None:
     assert import_module("_plot").spread(places, apart=10) == moved
+
+
+def test_equal_scores_share_their_rank_and_calibration_is_that_of_bins() -> None:
+    quality = import_module("quality")
+    assert quality.ranked({"a": 2.0, "b": 1.0, "c": 2.0, "d": 3.0}) == {"a": 2.5, "b": 1.0, "c": 2.5, "d": 4.0}
+    truth = ["yes", "yes", "no", "no"]
+    answers = [{"yes": p, "no": 1 - p} for p in (0.95, 0.95, 0.95, 0.05)]
+    assert quality.ece(truth, answers) == pytest.approx((2.85 - 2 + 0.05) / 4)
+    assert quality.score("binary", truth[:1], answers[:1]) == pytest.approx((-math.log(0.95), math.inf))
+    assert quality.score("regression", ["1", "3"], [2.0, 5.0])[0] == pytest.approx(math.sqrt(2.5))
+    stated = {"value": 1.0, "low": 0.9, "high": 1.3}
+    assert quality.agrees({"score": 1.45, "half": 0.4, "stated": stated})
+    assert not quality.agrees({"score": 0.5, "half": 0.4, "stated": stated})
+
+
+def test_held_out_rows_are_other_groups_or_later_ones(tmp_path: Path) -> None:
+    tables = import_module("_quality_tables")
+    rows = "".join(f'"{n}",{n % 5},{1960 + n % 10},{n}\n' for n in range(100))
+    (tmp_path / "T.csv").write_text('"","who","year","y"\n' + rows)
+    with tarfile.open(tmp_path / "packed.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "T.csv", "resources/T.csv")
+    grouped = tables.split(
+        tmp_path / "packed.tar.gz", tables.Table("T", "regression", "y", by="who", kind="grouped"), 0
+    )
+    assert not {row["who"] for row in grouped.train} & {row["who"] for row in grouped.test}
+    assert grouped.inputs == ("year",) and len(grouped.train) + len(grouped.test) == 100
+    timed = tables.split(tmp_path / "packed.tar.gz", tables.Table("T", "regression", "y", by="year", kind="time"), 0)
+    assert max(row["year"] for row in timed.train) < min(row["year"] for row in timed.test)
