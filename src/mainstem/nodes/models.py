@@ -72,7 +72,8 @@ class Model(Node):
     together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
     of the same `series` that is so much later, and its example is a row and a horizon. `prepare` are the steps of
     inputs that the algorithm does not choose. `engineer` are features that each fit makes of the inputs, and `select`
-    says which inputs it leaves out; None leaves both to a search.
+    says which inputs it leaves out; None leaves both to a search. `jobs` are the processes that fit in a search; they
+    change nothing of what it finds.
     """
 
     examples: NodeRef
@@ -107,6 +108,7 @@ class Model(Node):
     prepare: Mapping[str, Step] = field(default_factory=dict)
     engineer: tuple[Engineer, ...] | None = None
     select: Selection | Literal["none"] | None = None
+    jobs: int = 1
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -239,6 +241,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     prepare=optional(steps),
     engineer=optional(engineers),
     select=optional(selection),
+    jobs=integer(1, 64),
     meta=META,
 )
 def model(
@@ -277,6 +280,7 @@ def model(
     prepare: Mapping[str, str | Step] | None = None,
     engineer: Engineer | Sequence[Engineer] | None = None,
     select: Literal["auto", "none"] | Selection | None = None,
+    jobs: int = 1,
     **meta: Any,
 ) -> Model:
     """Declare a model.
@@ -301,7 +305,8 @@ def model(
     `prepare={"area": "log", "city": ms.prepare.target()}` are steps of inputs, fitted inside each fold; for the others
     the algorithm chooses. `engineer=[ms.ratios(), ms.group_statistics(by="city")]` makes features of inputs, and
     `select="auto"` or `ms.select(…)` leaves inputs out, both inside each fold. With `tune` and without these, a search
-    tries some of both; `engineer=[]` and `select="none"` forbid it.
+    tries some of both; `engineer=[]` and `select="none"` forbid it. Up to `jobs` processes fit in a search: with a
+    number of trials it finds the same, to the byte.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
     than the outcome takes, for horizons without `prediction_time`, and for an `assume_known` without a reason.
@@ -341,5 +346,6 @@ def model(
         prepare=steps_of(prepare),
         engineer=engineers_of(engineer),
         select=selection_of(select),
+        jobs=jobs,
         **meta,
     )

@@ -19,6 +19,7 @@ from mainstem.models.search.calibration import inner
 from mainstem.models.search.evidence import confidence
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.trials import Report, Trials, Tried
+from mainstem.models.search.workers import workers
 from mainstem.nodes.evaluations import Search
 
 SETTINGS_SURE = 0.75
@@ -41,20 +42,22 @@ def search(
     memory: Memory,
     report: Report,
     engineer: bool = False,
+    jobs: int = 1,
     clock: Callable[[], float] = perf_counter,
 ) -> Comparison:
     """Search for settings of the candidates on the folds that they are compared on.
 
     The comparison has the candidates with their defaults, the best settings that were found for each, and the members
-    of the ensemble. If `engineer`, features that are made of the inputs and selections of them are tried too. The test
-    rows are not touched. Raises `ModelError` if no fold is usable, or if a candidate fails
-    with its defaults.
+    of the ensemble. If `engineer`, features that are made of the inputs and selections of them are tried too. Up to
+    `jobs` processes fit. The test rows are not touched. Raises `ModelError` if no fold is usable, or if a candidate
+    fails with its defaults.
     """
     sample, parts = divided(train, folds=folds, gap=gap, window=window)
     budget = allowance.next()
     ways = recipes(sample) if engineer else []
-    trials = Trials(candidates(asked), parts, judge, budget, memory, report, clock, ways)
-    trials.run(stopped=allowance.stopped)
+    with workers(jobs, parts) as helping:
+        trials = Trials(candidates(asked), parts, judge, budget, memory, report, clock, ways, helping, jobs)
+        trials.run(stopped=allowance.stopped)
     report("compared what was tried …")
     found = _compared(trials, sample, parts, judge, combine=combine)
     allowance.stopped |= trials.interrupted

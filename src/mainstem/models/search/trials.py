@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -20,6 +21,7 @@ from mainstem.models.search.budget import Budget
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.portfolio import Values, portfolio
 from mainstem.models.search.suggesting import Suggestions
+from mainstem.models.search.workers import Fit, Lost, Workers, can_go
 from mainstem.nodes.engineering import Engineer, Selection
 from mainstem.nodes.evaluations import Trial
 
@@ -79,6 +81,8 @@ class Trials:
     report: Report
     clock: Callable[[], float] = perf_counter
     recipes: Sequence[Recipe] = ()
+    workers: Workers | None = None
+    jobs: int = 1
     defaults: list[Tried] = field(default_factory=list)
     complete: list[Tried] = field(default_factory=list)
     told: list[Trial] = field(default_factory=list)
@@ -88,6 +92,8 @@ class Trials:
     _fits: dict[str, list[float]] = field(default_factory=dict)
     _seen: dict[str, list[float]] = field(default_factory=dict)
     _recipes: dict[str, Recipe] = field(default_factory=dict)
+    _done: set[tuple[str, str]] = field(default_factory=set)
+    _ahead: dict[tuple[str, str], Future[Fit]] = field(default_factory=dict)
     _recalled: float = 0.0
     _began: float = 0.0
 
@@ -98,6 +104,8 @@ class Trials:
         defaults are tried.
         """
         self._began = self.clock()
+        for each in self.candidates:
+            self._fit_ahead(each)
         for each in self.candidates:
             self._default(each)
         if stopped:
@@ -138,9 +146,12 @@ class Trials:
         suggestions = Suggestions(self.candidates, maximize=self.judge.sign > 0, seed=self.folds[0].past.seed)
         for each in self.defaults:
             suggestions.add(each.candidate, {}, each.mean)
-        for candidate, values in portfolio(self.candidates):
+        starts = list(portfolio(self.candidates))
+        for place, (candidate, values) in enumerate(starts):
             if not self._has_budget():
                 return
+            for base, following in starts[place : place + 1 + self._spare()]:
+                self._fit_ahead(self._candidate(base, following, NOTHING))
             running, _ = self._trial(candidate, values)
             if len(running) == len(self.folds):
                 suggestions.add(candidate, values, running[-1])
@@ -151,7 +162,7 @@ class Trials:
         misfits = repeats = 0
         while self._has_budget() and misfits < MISFITS and repeats < REPEATS:
             candidate, values = suggestions.ask(self.best.base)
-            repeats = repeats + 1 if _key(candidate, values) in self._seen else 0
+            repeats = repeats + 1 if self._key(candidate, values) in self._seen else 0
             running, fits = self._trial(candidate, values)
             misfits = 0 if fits else misfits + 1
             suggestions.told(running, complete=len(running) == len(self.folds))
@@ -165,9 +176,12 @@ class Trials:
             return
         before = self.best
         base = next(each for each in self.candidates if each.name == before.base)
-        for recipe in self.recipes if getattr(base.algorithm, "prepares", False) else ():
+        recipes = self.recipes if getattr(base.algorithm, "prepares", False) else ()
+        for place, recipe in enumerate(recipes):
             if not self._has_budget():
                 return
+            for following in recipes[place : place + 1 + self._spare()]:
+                self._fit_ahead(self._candidate(base, before.values, following))
             self._recipes[base.name] = recipe
             self._trial(base, before.values)
         if self.recipes:
@@ -184,12 +198,13 @@ class Trials:
         """Try settings. Return the running means of the metric, one for each fold that was fitted, and whether the
         trial fits into the time."""
         recipe = self._recipes.get(base.name, NOTHING)
-        key = _key(base, values) if recipe == NOTHING else _key(base, {**values, "made": repr(recipe)})
+        key = self._key(base, values)
         if key in self._seen:
             repeated = _repeated(self._seen[key])
             self.told.append(Trial(f"{base.name} #{len(self.told) + 1}", _shown(values, recipe), *repeated))
             return self._seen[key], True
-        candidate = Candidate(f"{base.name} #{len(self.told) + 1}", _made(_with(base, values), recipe))
+        candidate = self._candidate(base, values, recipe)
+        self._fit_ahead(candidate)
         outcomes: list[Outcome] = []
         running: list[float] = []
         fits = True
@@ -207,6 +222,7 @@ class Trials:
             running.append(_mean([one.value for one in outcomes]))
             if self._is_behind(running):
                 break
+        self._forget(candidate)
         seconds = sum(one.seconds for one in outcomes)
         if fits:
             self._seen[key] = running
@@ -225,10 +241,53 @@ class Trials:
             self._recalled += found.seconds
         else:
             self._refuse_long(base)
-            found = outcome(candidate, fold, self.judge, self.clock)
+            found = self._fitted(candidate, key, fold)
             self.memory.keep(key, found)
         self._fits.setdefault(base, []).append(found.seconds)
         return found
+
+    def _key(self, base: Candidate, values: Values) -> str:
+        recipe = self._recipes.get(base.name, NOTHING)
+        return _key(base, values if recipe == NOTHING else {**values, "made": repr(recipe)})
+
+    def _candidate(self, base: Candidate, values: Values, recipe: Recipe) -> Candidate:
+        return Candidate(f"{base.name} #{len(self.told) + 1}", _made(_with(base, values), recipe))
+
+    def _fitted(self, candidate: Candidate, key: tuple[str, str], fold: Fold) -> Outcome:
+        """Return what came of a fit that a worker has begun, or of one in this process."""
+        began = self._ahead.pop(key, None)
+        if began is None:
+            return outcome(candidate, fold, self.judge, self.clock)
+        try:
+            scores, settings, seconds = began.result()
+        except Lost:
+            return outcome(candidate, fold, self.judge, self.clock)
+        return Outcome(self.judge.value(fold.future.truth, scores), scores, settings, seconds)
+
+    def _fit_ahead(self, candidate: Candidate) -> None:
+        """Have the workers, if there are any, fit a candidate on all folds that are not fitted yet."""
+        if self.workers is None or not can_go(candidate):
+            return
+        name = digest(_plain(candidate))
+        for number in range(1, len(self.folds) + 1):
+            key = name, str(number)
+            if key not in self._ahead and key not in self._done and self.memory.recall(key) is None:
+                self._ahead[key] = self.workers.ask(candidate, number)
+                self._done.add(key)
+
+    def _forget(self, candidate: Candidate) -> None:
+        """Take back the fits of a trial that has ended and that no worker has begun."""
+        for number in range(1, len(self.folds) + 1) if self._ahead else ():
+            began = self._ahead.pop((digest(_plain(candidate)), str(number)), None)
+            if began is not None:
+                began.cancel()
+
+    def _spare(self) -> int:
+        """Return how many trials after the next one workers may begin: what is begun for nothing is lost."""
+        if self.workers is None:
+            return 0
+        left = self.jobs if self.budget.trials is None else self.budget.trials - len(self.told) - 1
+        return min(self.jobs, left)
 
     def _refuse_long(self, base: str) -> None:
         """Raise `_TooLong` if a fit like the longest of its kind would end after the budget. Defaults always run."""

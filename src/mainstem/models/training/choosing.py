@@ -67,6 +67,7 @@ class Choosing:
             combine=model.ensemble,
             memory=self.memory,
             report=self.report,
+            jobs=model.jobs,
             engineer=model.engineer is None and model.select is None,
         )
 

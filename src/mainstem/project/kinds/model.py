@@ -35,6 +35,7 @@ WRITTEN = (
     "prepare",
     "engineer",
     "select",
+    "jobs",
 )
 
 
