@@ -153,6 +153,17 @@ def test_the_same_event_again_gets_the_same_answer_and_counts_once(client: Any, 
     assert [each.get("repeated", False) for each in twice] == [False, True] and twice[0]["id"] == twice[1]["id"]
 
 
+def test_an_event_that_was_answered_needs_no_features_any_more(client: Any, project: Any) -> None:
+    (first,) = ask(client, swipe(0))
+    far = {**swipe(1), "at": (LATER + timedelta(days=500)).isoformat()}
+    ask(client, far)
+    ask(client, {**far, "id": "s2"})
+    project.run()
+    old = client.post("/predict/authorise", json={"rows": [{**swipe(0), "id": "old"}], "backfill": True})
+    assert old.status_code == 400 and "does not reach back that far" in old.json()["what"]
+    assert ask(client, swipe(0)) == [{**first, "repeated": True}]
+
+
 def test_another_event_with_the_same_key_is_refused_and_nothing_of_its_request_is_taken(
     client: Any, project: Any
 ) -> None:

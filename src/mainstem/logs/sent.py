@@ -7,6 +7,7 @@ tomorrow. So a key is remembered for at least 24 hours, and the store never hold
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
@@ -40,6 +41,8 @@ class Dated(Protocol):
 
 
 T = TypeVar("T", bound=Dated)
+Get = Callable[[str, bytes], bytes | None]
+"""Reads a key of a space, such as `Writer.get`."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -56,11 +59,11 @@ class Days(Generic[T]):
         self._prefix, self._decode = prefix, msgspec.msgpack.Decoder(kind).decode
         self._emptied = -1
 
-    def get(self, writer: Writer, name: str, at: int) -> T | None:
+    def get(self, read: Get, name: str, at: int) -> T | None:
         """Return the record of a name at an instant (µs); None if it is new."""
         day = at // DAY
         for space in (self._space(day), self._space(day - 1)):
-            raw = writer.get(space, _name(name))
+            raw = read(space, _name(name))
             held = None if raw is None else self._decode(raw)
             if held is not None and held.at // DAY >= day - 1:
                 return held
@@ -88,7 +91,7 @@ class Keys:
 
         Raises `RequestError` if it came with another body.
         """
-        held = self._days.get(writer, key, at)
+        held = self._days.get(writer.get, key, at)
         if held is not None and held.body != body:
             raise RequestError(
                 "the idempotency key was used for other events",
@@ -118,12 +121,12 @@ class AnsweredEvents:
     def __init__(self, endpoint: str) -> None:
         self._endpoint, self._days = endpoint, Days(f"asked/{endpoint}", AnsweredEvent)
 
-    def taken(self, writer: Writer, key: str, body: bytes, at: int) -> AnsweredEvent | None:
-        """Return the answer to an event at an instant (µs); None if it is new.
+    def taken(self, read: Get, key: str, body: bytes, at: int) -> AnsweredEvent | None:
+        """Return the answer to an event at an instant (µs); None if it is new. `read` reads a key of a space.
 
         Raises `RequestError` if another event came with its key.
         """
-        held = self._days.get(writer, key, at)
+        held = self._days.get(read, key, at)
         if held is not None and held.body != body:
             raise RequestError(
                 "an event with this key was answered already, and differs",

@@ -16,7 +16,7 @@ import msgspec
 
 from mainstem.features.online.view import Query, Reading
 from mainstem.logs.records import Event
-from mainstem.logs.sent import AnsweredEvent, AnsweredEvents, digest
+from mainstem.logs.sent import AnsweredEvent, AnsweredEvents, Get, digest
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
@@ -43,30 +43,33 @@ class Taken:
 @dataclass(frozen=True, eq=False)
 class Asking:
     """Asks an endpoint by events. `current` is its predictor as it is live, `ingesting` takes an event within a
-    transaction, and `answered` remembers answers."""
+    transaction, and `answered` remembers answers, which `read` reads from the store."""
 
     current: Callable[[], Predictor]
     ingesting: Callable[[Event], Callable[[Writer], int]]
     answered: AnsweredEvents
+    read: Get
     shown: Shown
 
     def prepared(self, predictor: Predictor, events: Sequence[Event]) -> Callable[[Writer], list[Taken]]:
         """Return what takes events and logs their answers within a transaction, in order of time.
 
-        Raises `RequestError` as `Predictor.predict` does.
+        Events that were answered before need no features. Raises `RequestError` as `Predictor.predict` does.
         """
-        rows, times = predictor.requests([event.row for event in events])
-        columns, flags = predictor.features(rows, times)
-        answers = predictor.decided(predictor.valued(rows, times, columns, flags))
-        seen = [{name: values[n] for name, values in columns.items()} for n in range(len(events))]
-        order = sorted(range(len(events)), key=lambda n: times[n])
         at = micros_of(now())
+        held = {n: taken for n, event in enumerate(events) if (taken := self._held(self.read, predictor, event, at))}
+        new = [n for n in range(len(events)) if n not in held]
+        rows, times = predictor.requests([events[n].row for n in new])
+        columns, flags = predictor.features(rows, times) if new else ({}, [])
+        answers = predictor.decided(predictor.valued(rows, times, columns, flags)) if new else []
+        seen = [{name: values[place] for name, values in columns.items()} for place in range(len(new))]
+        order = sorted(range(len(new)), key=lambda place: times[place])
 
         def write(writer: Writer) -> list[Taken]:
-            found = dict[int, Taken]()
-            for n in order:
-                before = None if self.current() is not predictor else (seen[n], flags[n])
-                found[n] = self._one(writer, events[n], answers[n], before, at)
+            found = dict(held)
+            for place in order:
+                before = None if self.current() is not predictor else (seen[place], flags[place])
+                found[new[place]] = self._one(writer, events[new[place]], answers[place], before, at)
             return [found[n] for n in range(len(events))]
 
         return write
@@ -75,17 +78,22 @@ class Asking:
         self, writer: Writer, event: Event, answer: Answer, before: tuple[Mapping[str, Any], list[str]] | None, at: int
     ) -> Taken:
         predictor = self.current()
-        assert predictor.events is not None
-        key, body = _key(event, predictor.events.key), digest(_encode(event.row))
-        held = self.answered.taken(writer, key, body, at)
+        held = self._held(writer.get, predictor, event, at)
         if held is not None:
-            return Taken(held.offset, _decode(held.answer), None, repeated=True)
+            return held
         fresh = self._fresh(writer, predictor, event, answer, before)
         (final,) = predictor.logged([fresh])(writer)
         offset = self.ingesting(event)(writer)
         shown = self.shown(final)
+        key, body = _identity(event, predictor)
         self.answered.note(writer, key, AnsweredEvent(at, body, offset, _encode(shown)))
         return Taken(offset, shown, final)
+
+    def _held(self, read: Get, predictor: Predictor, event: Event, at: int) -> Taken | None:
+        """Return an event that was answered before. Raises `RequestError` if another one had its key."""
+        key, body = _identity(event, predictor)
+        held = self.answered.taken(read, key, body, at)
+        return None if held is None else Taken(held.offset, _decode(held.answer), None, repeated=True)
 
     def _fresh(
         self,
@@ -108,5 +116,7 @@ def _within(writer: Writer, queries: Sequence[Query]) -> list[list[Reading]]:
     return [query.view.answer_within(writer, query) for query in queries]
 
 
-def _key(event: Event, columns: Sequence[str]) -> str:
-    return _encode([event.row[name] for name in columns]).decode()
+def _identity(event: Event, predictor: Predictor) -> tuple[str, bytes]:
+    """Return the key of an event as text, and the hash of its row."""
+    assert predictor.events is not None
+    return _encode([event.row[name] for name in predictor.events.key]).decode(), digest(_encode(event.row))

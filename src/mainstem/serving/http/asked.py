@@ -32,6 +32,7 @@ async def answered(
         lambda: service.live.predictor(endpoint),
         lambda event: service.ingesting(stream, [event]),
         service.answered.setdefault(endpoint, AnsweredEvents(endpoint)),
+        lambda space, key: service.store.read(space, [key])[0],
         told.shown,
     )
     work = await asyncio.to_thread(partial(asking.prepared, predictor, events))
