@@ -64,6 +64,18 @@ def few(day: int) -> dict[str, Any]:
     return point(day, 0, False) | {"judgement": "not enough rows", "value": None, "low": None, "high": None}
 
 
+def day(n: int) -> dict[str, Any]:
+    return {
+        "day": f"2013-12-{n:02d}",
+        "predictions": 100,
+        "quantiles": [0.1, 0.2, 0.3 + n / 50, 0.5, 0.8],
+        "histogram": [n, 20, 30, 0, 50 - n],
+        "decisions": {"allow": 90 - n, "<block>": 10 + n},
+        "unknown": n / 100,
+        "nulls": {"dep_delay": n / 20},
+    }
+
+
 @pytest.fixture
 def status() -> dict[str, Any]:
     """What the flights project would say, with a stale node, a failed one and every other peculiarity."""
@@ -109,6 +121,7 @@ def status() -> dict[str, Any]:
                     {"endpoint": "arrivals", "monitor": "drift", "metric": "", "points": [point(3, 2, True)]},
                     {"endpoint": "arrivals", "monitor": "value", "metric": "value", "points": [few(3)]},
                 ],
+                "days": [day(n) for n in range(1, 8)],
             }
         ],
         "findings": [

@@ -20,6 +20,7 @@ from mainstem.monitoring.compared import compared
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched
 from mainstem.monitoring.performance import is_alike
+from mainstem.monitoring.shapes import shape_of
 from mainstem.monitoring.verdicts import Cohort
 from mainstem.monitoring.worth import mean, meaning, rule_of, worths
 from mainstem.nodes.endpoints import MATURE, Calibration, Performance, Value
@@ -99,6 +100,7 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
             due is None or due <= now(),
             worth,
             mark,
+            shape_of(rows, watched.version.task),
         )
 
 

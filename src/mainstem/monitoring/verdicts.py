@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
@@ -60,6 +61,22 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """How the predictions of a day are distributed.
+
+    `quantiles` of the scores are those of `QUANTILES`, and `histogram` counts probabilities in equal bins from 0 to 1.
+    `decisions` counts each option, but not candidates. `unknown` predictions have an entity that a view does not know.
+    `nulls` is the share of nulls of each input that has some.
+    """
+
+    quantiles: tuple[float, ...] = ()
+    histogram: tuple[int, ...] = ()
+    decisions: Mapping[str, int] = field(default_factory=dict)
+    unknown: int = 0
+    nulls: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Cohort:
     """The predictions of one day (UTC) by one model version.
 
@@ -83,6 +100,7 @@ class Cohort:
     complete: bool = False
     worth: Measure | None = None
     fingerprint: str = ""
+    shape: Shape | None = None
 
     @property
     def share(self) -> float:

@@ -126,11 +126,26 @@ class MonitorHistory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DayStatus:
+    """How the predictions of a day are distributed: quantiles of the scores (5, 25, 50, 75, 95 %), probabilities in
+    equal bins from 0 to 1, decisions by option, the share with an unknown entity, and the null shares of inputs."""
+
+    day: str
+    predictions: int
+    quantiles: Sequence[float] = ()
+    histogram: Sequence[int] = ()
+    decisions: Mapping[str, int] = field(default_factory=dict)
+    unknown: float = 0.0
+    nulls: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
     """An endpoint, with its champion's metric on test rows. `redefined` lists features that changed since training.
 
     `beside` says what a declared shadow or canary does. `monitors` are the last judgements of the champion, `history`
-    those of each monitor of every version, and `cohorts` the last days of the champion's predictions.
+    those of each monitor of every version, `cohorts` the last days of the champion's predictions, and `days` how the
+    predictions of its days are distributed.
     """
 
     name: str
@@ -148,6 +163,7 @@ class EndpointStatus:
     monitors: Sequence[MonitorStatus] = ()
     cohorts: Sequence[CohortStatus] = ()
     history: Sequence[MonitorHistory] = ()
+    days: Sequence[DayStatus] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from html import escape
 
+from mainstem.models.report.charts import series
 from mainstem.models.report.svg import Chart, padded, ticks
-from mainstem.nodes.status import MonitorHistory
+from mainstem.nodes.status import DayStatus, MonitorHistory
 
 WIDTH, HEIGHT = 380, 150
+DAY = 86_400
+MOST = 5
+"""The inputs whose nulls are drawn."""
+
 MARK = {"failing": "bad", "fine": "one"}
 
 
@@ -38,6 +44,96 @@ def history(found: MonitorHistory) -> str:
         assert each.value is not None
         chart.point(time, each.value, f"{each.judged_at[:16].replace('T', ' ')}: {each.text}", name, 3.6)
     return chart.svg()
+
+
+def distributions(days: Sequence[DayStatus]) -> list[tuple[str, str]]:
+    """Return charts of how predictions are distributed, each with its title."""
+    if not days:
+        return []
+    charts = [
+        ("scores by day: median, quartiles, 5 to 95 %", _scores(days)),
+        (f"scores of {days[-1].day}", _histogram(days[-1])),
+        ("decisions by day", _decisions(days)),
+        ("nulls of inputs and unknown entities by day", _missing(days)),
+    ]
+    return [(title, chart) for title, chart in charts if chart]
+
+
+def _scores(days: Sequence[DayStatus]) -> str:
+    some = [each for each in days if each.quantiles]
+    if len(some) < 2:
+        return ""
+    low, high = min(each.quantiles[0] for each in some), max(each.quantiles[-1] for each in some)
+    chart, times = _by_day(some, padded(low, high), "score", "scores by day")
+    for first, last, name in ((0, 4, "wide"), (1, 3, "near")):
+        chart.band(times, [e.quantiles[first] for e in some], [e.quantiles[last] for e in some], name)
+    chart.line(times, [each.quantiles[2] for each in some])
+    return chart.svg()
+
+
+def _histogram(day: DayStatus) -> str:
+    if not day.histogram:
+        return ""
+    most, count = max(day.histogram), len(day.histogram)
+    chart = Chart((0, 1), (0, most or 1), "score", "predictions", f"scores of {day.day}", WIDTH, HEIGHT + 16)
+    for n, rows in enumerate(day.histogram):
+        low, high = n / count, (n + 1) / count
+        if rows:
+            chart.bar((low + 0.002, high - 0.002), (0, rows), f"{low:.2f} to {high:.2f}: {rows:,}")
+    return chart.svg()
+
+
+def _decisions(days: Sequence[DayStatus]) -> str:
+    some = [each for each in days if each.decisions]
+    if not some:
+        return ""
+    names = list(dict.fromkeys(name for each in some for name in each.decisions))
+    chart, times = _by_day(some, (0, 1), "share", "decisions by day", 0.5)
+    for time, each in zip(times, some, strict=True):
+        total, bottom = sum(each.decisions.values()), 0.0
+        for place, name in enumerate(names):
+            share = each.decisions.get(name, 0) / total
+            if share:
+                tip = f"{each.day}: {name} {share:.1%} ({each.decisions[name]:,})"
+                chart.bar((time - 0.42 * DAY, time + 0.42 * DAY), (bottom, bottom + share), tip, series(place))
+            bottom += share
+    return chart.svg() + _legend(names)
+
+
+def _missing(days: Sequence[DayStatus]) -> str:
+    """Return the shares of the inputs with the most nulls, and of unknown entities."""
+    most = {name: max(each.nulls.get(name, 0.0) for each in days) for each in days for name in each.nulls}
+    names = sorted(most, key=lambda name: -most[name])[:MOST]
+    lines = {name: [each.nulls.get(name, 0.0) for each in days] for name in names}
+    if any(each.unknown for each in days):
+        lines["unknown entity"] = [each.unknown for each in days]
+    if not lines:
+        return ""
+    top = max(max(values) for values in lines.values())
+    chart, times = _by_day(days, (0, min(1.0, top * 1.15)), "share", "nulls and unknown entities by day")
+    for place, (name, values) in enumerate(lines.items()):
+        if len(times) > 1:
+            chart.line(times, values, series(place))
+        for time, value, each in zip(times, values, days, strict=True):
+            chart.point(time, value, f"{each.day}: {name} {value:.1%}", series(place), 2.4)
+    return chart.svg() + _legend(list(lines))
+
+
+def _by_day(
+    days: Sequence[DayStatus], y: tuple[float, float], label: str, title: str, room: float = 0.1
+) -> tuple[Chart, list[float]]:
+    """Return a chart by day with `room` in days at both ends, and the times of the days."""
+    times = [seconds(f"{each.day}T00:00:00+00:00") for each in days]
+    span = (times[0] - room * DAY, times[-1] + room * DAY)
+    chart = Chart(span, y, "", label, title, WIDTH, HEIGHT)
+    every = -(-len(times) // 5)
+    chart.x_ticks = [(time, datetime.fromtimestamp(time, UTC).strftime("%d %b")) for time in times[::every]]
+    return chart, times
+
+
+def _legend(names: Sequence[str]) -> str:
+    keys = (f'<span class="key {series(n)}"></span>{escape(name)}' for n, name in enumerate(names))
+    return f'<div class="keys small">{" ".join(f"<span>{key}</span>" for key in keys)}</div>'
 
 
 def seconds(instant: str) -> float:

@@ -11,7 +11,7 @@ import msgspec
 
 from mainstem.errors import MissingExtra
 from mainstem.nodes.status import FindingStatus, NodeStatus, ProjectStatus
-from mainstem.pages.charts import history
+from mainstem.pages.charts import distributions, history
 from mainstem.pages.layout import HEIGHT, WIDTH, draw
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _template() -> Template:
     environment = Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    environment.filters.update(short=short, number=number, minute=minute, chart=history)
+    environment.filters.update(short=short, number=number, minute=minute, chart=history, charts=distributions)
     environment.globals["css"] = resources.files("mainstem.pages").joinpath("templates/page.css").read_text()
     environment.globals["script"] = resources.files("mainstem.pages").joinpath("templates/page.js").read_text()
     return environment.get_template("page.html")

@@ -6,22 +6,46 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainstem.monitoring.verdicts import Cohort
-from mainstem.nodes.status import CohortStatus
+from mainstem.nodes.status import CohortStatus, DayStatus
 from mainstem.project.branch import Branch
 
 SHOWN = 7
 """The mature days that `status` shows, and the others."""
 
+DRAWN = 60
+"""The days whose distributions `status` has."""
+
 
 def cohorts(branch: Branch, endpoint: str, last: int | None = SHOWN) -> list[CohortStatus]:
     """Return the days of the champion's predictions, in order: the last mature ones, and the last others."""
-    champion = branch.release.champion(endpoint)
-    found = branch.adapters.state.find(Cohort, endpoint=endpoint, branch=branch.branch, model_version=str(champion))
-    days = sorted(found, key=lambda each: each.day)
+    days = _saved(branch, endpoint)
     if last is not None:
         kept = [[each for each in days if each.mature == mature][-last:] for mature in (True, False)]
         days = sorted(kept[0] + kept[1], key=lambda each: each.day)
     return [_status(each) for each in days]
+
+
+def distributions(branch: Branch, endpoint: str, last: int = DRAWN) -> list[DayStatus]:
+    """Return how the champion's predictions of the last days are distributed, in order."""
+    return [
+        DayStatus(
+            day=each.day.isoformat(),
+            predictions=each.predictions,
+            quantiles=each.shape.quantiles,
+            histogram=each.shape.histogram,
+            decisions=each.shape.decisions,
+            unknown=each.shape.unknown / each.predictions,
+            nulls=each.shape.nulls,
+        )
+        for each in _saved(branch, endpoint)[-last:]
+        if each.shape is not None
+    ]
+
+
+def _saved(branch: Branch, endpoint: str) -> list[Cohort]:
+    champion = branch.release.champion(endpoint)
+    found = branch.adapters.state.find(Cohort, endpoint=endpoint, branch=branch.branch, model_version=str(champion))
+    return sorted(found, key=lambda each: each.day)
 
 
 def told(found: Sequence[CohortStatus]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from mainstem.planning.plan import Plan
 from mainstem.planning.process import is_gone
 from mainstem.project import challengers
 from mainstem.project.branch import Branch
-from mainstem.project.cohorts import cohorts
+from mainstem.project.cohorts import cohorts, distributions
 from mainstem.project.kinds import KINDS
 from mainstem.project.monitors import histories
 from mainstem.project.situation import uses_store
@@ -158,6 +158,7 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         monitors=[_monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id)],
         cohorts=cohorts(branch, name),
         history=histories(branch, name),
+        days=distributions(branch, name),
     )
 
 
