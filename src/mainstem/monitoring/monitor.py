@@ -96,7 +96,7 @@ def _value(watched: Watched, rule: Value, known: Batch) -> Verdict:
     found = mean(values[valued], known.inputs.times[valued])
     failing = found.high < rule.floor
     side = "below" if failing else "above" if found.value >= rule.floor else "not significantly below"
-    told = f"a decision was worth {found.value:.4g} ({found.low:.4g}–{found.high:.4g})"
+    told = f"a decision was worth {found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
     text = f"{told}, {values[valued].sum():,.0f} in all, {side} the floor of {rule.floor:g}"
     extra = {"metric": "value", "measure": found, "floor": rule.floor}
     return _verdict(watched, known, "value", "failing" if failing else "fine", text, **extra)

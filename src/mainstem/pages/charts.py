@@ -10,7 +10,7 @@ from mainstem.models.report.charts import series
 from mainstem.models.report.svg import Chart, padded, ticks
 from mainstem.nodes.status import DayStatus, MonitorHistory
 
-WIDTH, HEIGHT = 380, 150
+WIDTH, HEIGHT, LEFT = 380, 170, 54
 DAY = 86_400
 MOST = 5
 """The inputs whose nulls are drawn."""
@@ -29,10 +29,10 @@ def history(found: MonitorHistory) -> str:
     span = padded(min(times), max(times), 0.03) if len(times) > 1 else (times[0] - 43_200, times[0] + 43_200)
     label = found.metric.replace("_", " ") or "inputs that drifted"
     range_ = (0.0, max(values) + 1) if found.monitor == "drift" else padded(min(values), max(values), 0.1)
-    chart = Chart(span, range_, "", label, f"{found.endpoint}: {found.label} over time", WIDTH, HEIGHT)
+    chart = Chart(span, range_, "", label, f"{found.endpoint}: {found.label} over time", WIDTH, HEIGHT, LEFT)
     chart.x_ticks = days(*span)
     if found.monitor == "drift":
-        chart.y_ticks = [each for each in ticks(*range_, about=4) if each[0] == round(each[0])]
+        chart.y_ticks = [(at, f"{at:.0f}") for at, _text in ticks(*range_, about=4) if at == round(at)]
     if found.floor is not None:
         chart.rule(span, (found.floor, found.floor), "mark-line")
     if len(points) > 1:
@@ -75,7 +75,7 @@ def _histogram(day: DayStatus) -> str:
     if not day.histogram:
         return ""
     most, count = max(day.histogram), len(day.histogram)
-    chart = Chart((0, 1), (0, most or 1), "score", "predictions", f"scores of {day.day}", WIDTH, HEIGHT + 16)
+    chart = Chart((0, 1), (0, most or 1), "score", "predictions", f"scores of {day.day}", WIDTH, HEIGHT, LEFT)
     for n, rows in enumerate(day.histogram):
         low, high = n / count, (n + 1) / count
         if rows:
@@ -125,7 +125,7 @@ def _by_day(
     """Return a chart by day with `room` in days at both ends, and the times of the days."""
     times = [seconds(f"{each.day}T00:00:00+00:00") for each in days]
     span = (times[0] - room * DAY, times[-1] + room * DAY)
-    chart = Chart(span, y, "", label, title, WIDTH, HEIGHT)
+    chart = Chart(span, y, "", label, title, WIDTH, HEIGHT, LEFT)
     every = -(-len(times) // 5)
     chart.x_ticks = [(time, datetime.fromtimestamp(time, UTC).strftime("%d %b")) for time in times[::every]]
     return chart, times
@@ -143,10 +143,10 @@ def seconds(instant: str) -> float:
 
 def days(low: float, high: float, most: int = 5) -> Sequence[tuple[float, str]]:
     """Return instants between two, in seconds, with their texts: days, or times of a day."""
-    steps = (60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 7_776_000, 31_536_000)
+    steps = (10, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 7_776_000, 31_536_000)
     step = next((each for each in steps if (high - low) / each <= most), steps[-1])
     first = -(-low // step) * step
-    form = "%H:%M" if step < 86_400 else "%d %b" if step < 31_536_000 else "%Y"
+    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%d %b" if step < 31_536_000 else "%Y"
     return [
         (at, datetime.fromtimestamp(at, UTC).strftime(form))
         for at in (first + n * step for n in range(int((high - first) // step) + 1))
