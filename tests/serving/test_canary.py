@@ -276,8 +276,7 @@ def test_a_canary_with_candidates_is_refused() -> None:
     rides = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
     fare = ms.model(examples=rides, prediction_time=_.at, target=_.fare, features=["fare"])
     offer = {"candidates": ms.grid(price=ms.steps(5, 10, 0.5)), "decide": ms.best(_.score)}
-    for beside in ({"canary": ms.canary(0.05)}, {"shadow": [ms.challenger(fare)]}):
-        with pytest.raises(DefinitionError, match="does not work with `candidates`"):
-            ms.endpoint(fare, **offer, **beside)
+    with pytest.raises(DefinitionError, match="does not work with `candidates`"):
+        ms.endpoint(fare, **offer, canary=ms.canary(0.05))
     with pytest.raises(DefinitionError, match="a model has one challenger"):
         ms.endpoint(fare, shadow=[ms.challenger(fare)] * 2)

@@ -24,7 +24,7 @@ from mainstem.monitoring.partition import Batch, Watched, floats
 from mainstem.monitoring.performance import is_alike
 from mainstem.nodes.comparisons import Comparison, Side, Verdict
 from mainstem.nodes.endpoints import Performance
-from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, ROLE, SCORES, VERSION
+from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, RANK, ROLE, SCORES, VERSION
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.planning.execution import Context
@@ -248,8 +248,10 @@ def _again(batch: Batch, said: list[dict[str, Any]]) -> Batch:
 
 
 def _decisions(batch: Batch) -> list[str | None]:
+    """Return the decisions; none of candidates, among which a shadow does not choose."""
     found: list[str | None] = batch.table[DECISION].to_pylist()
-    return found
+    chosen = batch.table[RANK].to_pylist()
+    return [None if rank is not None else each for each, rank in zip(found, chosen, strict=True)]
 
 
 def _column(batch: Batch, name: str) -> NDArray[Any]:

@@ -80,7 +80,8 @@ async def _answered(
         late = predictor.budget is not None and seconds > predictor.budget
         split.guard.note("slow" if late else "answered")
     for shadow in (each.shadow for each in beside if each.shadow is not None):
-        service.shadows.offer(shadow, [each for each in answers if each.role == CHAMPION])
+        each_one = [item for each in answers for item in reasons.items_of(each)]  # of candidates, the chosen ones
+        service.shadows.offer(shadow, [each for each in each_one if each.role == CHAMPION])
     if large:
         return await _in_thread(service, told.counted, service, predictor, answers)
     found = [told.shown(answer) for answer in answers]
