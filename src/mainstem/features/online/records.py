@@ -4,7 +4,8 @@ Most arriving events are newer than the stored ones, so most records only grow a
 batch. A record is merged event by event if an event is late, repeated or retracted, or if the record has become long. A
 long record keeps its newest events; older ones move to parts of bounded size. A part never changes: its name is a hash
 of its bytes, so a reader that finds it has the right content. The record's directory has the usable time at which each
-part begins.
+part begins. Events of one time are in one part, or in several that begin at that time: before those, and in all of them
+but the last, there are no events of another time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mainstem.features.online.packing import EMPTY, Array, Columns, Layout, extended, packed, parted
+from mainstem.features.online.packing import EMPTY, Array, Columns, Events, Layout, extended, packed, parted
 from mainstem.features.online.retention import kept, merged, taken, visible
 from mainstem.features.values import NULL_INT
 from mainstem.features.views.view import CompiledView
@@ -84,6 +85,8 @@ class Records:
     def __init__(self, view: CompiledView, space: str, layout: Layout) -> None:
         self.view, self.space, self.layout = view, space, layout
         self._supersedes = not view.windowed and not view.retracts
+        self._divides = view.sequenced and view.order is None and not view.retracts
+        """Whether events of one time may be in several parts: they are ordered by `_seq` alone."""
         self._looked_at = tuple(name for name in ("_u", ARRIVED, SEQ) if name in layout.places)
 
     def add(self, writer: Writer, batch: Batch, horizon: int) -> bool:
@@ -169,18 +172,33 @@ class Records:
             if piece.raw is None and rows.start == rows.stop:
                 pieces.append(piece)
                 continue
-            columns = merged(self.view, self.layout.unpack(self._raw(writer, address, piece)), taken(new, rows))
+            some, raws = taken(new, rows), [self._raw(writer, address, piece)]
+            while self._among_earlier(piece, self.layout.unpack(raws[0]), pieces, some):
+                raws.insert(0, self._raw(writer, address, pieces.pop()))
+            columns = merged(self.view, self.layout.unpack(*raws), some)
             left = taken(columns, kept(self.view, columns, horizon))
             forgot |= len(left["_u"]) < len(columns["_u"])
             pieces += self._cut(left)
         return pieces, forgot
 
+    def _among_earlier(self, piece: Piece, held: Events, before: Sequence[Piece], new: Columns) -> bool:
+        """Return whether new events of the time at which a piece begins may belong to the piece before it."""
+        if not before or before[-1].part.start != piece.part.start or not len(held):
+            return False
+        return bool(((new["_u"] == piece.part.start) & (new[SEQ] <= held[SEQ][0])).any())
+
     def _cut(self, columns: Columns) -> list[Piece]:
-        """Return events in order as pieces of bounded size. Events of one time stay together."""
+        """Return events in order as pieces of bounded size."""
         u = np.asarray(columns["_u"])
         size = len(self.layout.pack(columns))
         step = len(u) if size <= LONG else max(1, len(u) * LONG // (2 * size))
-        starts = np.unique(np.searchsorted(u, u[:: max(1, step)]))
+        places = np.arange(0, len(u), max(1, step))
+        starts = np.searchsorted(u, u[places])
+        if self._divides and len(u) and int(np.min(columns[SEQ])) >= 0:
+            many = np.searchsorted(u, u[places], "right") - starts > step
+            starts = np.where(many, starts + (places - starts) // step * step, starts)
+            starts = np.concatenate([np.searchsorted(u, u[starts]), starts])
+        starts = np.unique(starts)
         raws = self.layout.pack_many(columns, [*starts, len(u)])
         return [Piece(Part(at, _hash(raw)), raw) for at, raw in zip(u[starts].tolist(), raws, strict=True)]
 

@@ -235,10 +235,11 @@ class WindowedState(State):
         """Return the summaries of a record's parts in a window, and the names of other parts that may have events in
         it.
 
-        A part ends before the next one begins. The end of the last one is not looked up.
+        No event of a part is later than the time at which the next part begins. The end of the last one is not looked
+        up.
         """
         first = bisect_left(parts, window.start(t), key=_start_of)
-        last = bisect_right(parts, t, key=_start_of) - 1
+        last = (bisect_right if self.view.inclusive else bisect_left)(parts, t, key=_start_of) - 1
         names = [part.name for part in parts[max(first - 1, 0) : last + 1]]
         if last <= first:
             return None, names
@@ -261,7 +262,9 @@ class WindowedState(State):
         if raw is None:
             return []
         parts = parts_of(raw)
-        ends = [*(part.start for part in parts[1:]), t + 1]
+        later = [*(part.start for part in parts[1:]), t + 1]
+        # Parts that begin at the same time have events of that time.
+        ends = [max(end, part.start + 1) for part, end in zip(parts, later, strict=False)]
         names = [part.name for part, end in zip(parts, ends, strict=False) if part.start <= t and start < end]
         return [*filter(None, [found[address + name] for name in names]), raw]
 
