@@ -3,9 +3,10 @@
 All of them run in one event loop, in a process of its own, and parse no more of an answer than they need: so the
 machine spends little on them.
 
-    python benchmarks/_load.py URL PATH CLIENTS REQUESTS BODY…
+    python benchmarks/_load.py URL PATH CLIENTS REQUESTS FILE…
 
-prints JSON: the seconds of each request and of all together. Connections send the bodies in turn.
+prints JSON: the seconds of each request and of all together. Connections send the files in turn. A file with `null` is
+a GET.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -74,7 +76,9 @@ class _Client(asyncio.Protocol):
 
 
 def request(host: str, path: str, body: bytes) -> bytes:
-    """The bytes of a request that posts JSON."""
+    """The bytes of a request that posts JSON, or gets."""
+    if body == b"null":
+        return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
@@ -92,8 +96,8 @@ async def _loaded(url: str, path: str, clients: int, requests: int, bodies: Sequ
     return load
 
 
-def main(url: str, path: str, clients: str, requests: str, *bodies: str) -> None:
-    given = [body.encode() for body in bodies]
+def main(url: str, path: str, clients: str, requests: str, *files: str) -> None:
+    given = [Path(file).read_bytes() for file in files]
     load = asyncio.run(_loaded(url, path, int(clients), int(requests), given))
     print(json.dumps({"seconds": load.seconds, "whole": load.whole}))
 

@@ -1,30 +1,39 @@
-"""Predictions and events over HTTP: one client with a keep-alive connection, against a server process of its own.
+"""Predictions and events over HTTP, beside the bare parts of a prediction and beside a server written with FastAPI.
 
-    python benchmarks/serving.py
+    python benchmarks/serving.py [--repeat 15]
 
-It prints the median and the 95th percentile of a prediction with online features (logged on disk before it is
-answered) beside the bare parts of it on this machine: an empty request to the same server, and one durable commit of
-LMDB alone; then batches, events, and what eight clients get, who share commits. TMPDIR says which disk is measured.
+Every server is a process of its own; the clients are one process with keep-alive connections. All sides take turns, so
+that a busy moment of the machine hits all alike, and ratios count, not milliseconds. Mainstem's world has two views:
+each prediction reads its features, and is logged on disk before it is answered. "One by one" is the same server
+without coalescing. FastAPI gets the inputs of the same ONNX model from the client: it reads no features, and commits
+each request to LMDB before it answers. It is installed by pip in `.mainstem/bench`, when this is run for the first
+time, with uvloop and httptools as `uvicorn[standard]` has them. TMPDIR says which disk is measured.
 """
 
 from __future__ import annotations
 
-import http.client
+import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-TESTS = Path(__file__).parent.parent / "tests" / "serving"
-JSON = {"content-type": "application/json"}
+from _environments import environment
+from _load import Load
+from _turns import take_turns
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent / "tests" / "serving"
+FASTAPI = "0.115"
+CLIENTS = 16
 
 
 def load_world() -> Any:
@@ -36,87 +45,140 @@ def load_world() -> Any:
     return module
 
 
-def timed(work: Callable[[], Any], times: int) -> list[float]:
-    """Milliseconds of each call, after a tenth of them to warm up."""
-    for _ in range(times // 10):
-        work()
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append((time.perf_counter() - began) * 1000)
-    return sorted(found)
+def loaded(url: str, path: str, clients: int, requests: int, body: Any) -> Load:
+    """What clients measured who send a body so many times."""
+    text = json.dumps(body)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(text)
+        file.flush()
+        command = [sys.executable, str(HERE / "_load.py"), url, path, str(clients), str(requests), file.name]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Load(**json.loads(said))
 
 
-def line(what: str, sample: list[float], rows: int = 1) -> None:
-    p50, p95 = statistics.median(sample), sample[int(len(sample) * 0.95)]
-    rate = rows * len(sample) / sum(sample) * 1000
-    print(f"{what:<46} p50 {p50:7.3f} ms   p95 {p95:7.3f} ms   {rate:10,.0f} rows/s")
+@contextmanager
+def started(command: Sequence[str], **more: str) -> Iterator[str]:
+    """The URL of a server. It is ready when it answers."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **more}) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            assert url.startswith("http://"), url
+            yield url
+        finally:
+            process.terminate()
 
 
-def client(url: str) -> Callable[[str, str, Any], Any]:
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(str(place.hostname), place.port)
-
-    def send(method: str, path: str, body: Any = None) -> Any:
-        connection.request(method, path, None if body is None else json.dumps(body), JSON)
-        answer = connection.getresponse()
-        text = answer.read()
-        assert answer.status < 300, text
-        return text
-
-    return send
+@contextmanager
+def mainstem(root: Path, **more: str) -> Iterator[str]:
+    with started([sys.executable, str(TESTS / "process.py"), str(root)], **more) as url:
+        yield url
 
 
-def concurrently(url: str, clients: int, times: int, row: Any) -> list[float]:
-    found: list[float] = []
+@contextmanager
+def fastapi(root: Path, model: Path) -> Iterator[str]:
+    needed = (f"fastapi=={FASTAPI}.*", "uvicorn[standard]", "onnxruntime", "numpy", "lmdb")
+    python = environment("fastapi", FASTAPI, *needed) / "python"
+    with started([str(python), str(HERE / "_fastapi_side.py"), str(model), str(root)]) as url:
+        yield url
 
-    def work() -> None:
-        send = client(url)
-        found.extend(timed(lambda: send("POST", "/predict/arrivals", row), times))
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(found)
+Sides = Mapping[str, Callable[[], list[float]]]
+
+
+def compare(what: str, sides: Sides, repeat: int, unit: str) -> None:
+    """Print each side: the median and how many times that of the first; `per second` is a rate."""
+    taken = take_turns(sides, repeat)
+    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    base, width = next(iter(medians.values())), max(map(len, medians))
+    print(f"{what}; median of {repeat} turns")
+    for name, seconds in medians.items():
+        shown = f"{1 / seconds:10,.0f} /s" if unit == "per second" else f"{seconds * 1_000:10.3f} ms"
+        ratio = base / seconds if unit == "per second" else seconds / base
+        print(f"  {name:<{width}} {shown}   {ratio:6.2f} ×")
+
+
+def median_of(url: str, path: str, requests: int, body: Any) -> Callable[[], list[float]]:
+    return lambda: [statistics.median(loaded(url, path, 1, requests, body).seconds)]
+
+
+def rate_of(url: str, path: str, clients: int, requests: int, body: Any, each: int = 1) -> Callable[[], list[float]]:
+    """Seconds for each request, or for each of its events."""
+    return lambda: [1 / loaded(url, path, clients, requests, body).rate / each]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=15)
+    repeat = parser.parse_args().repeat
     worlds = load_world()
     root = Path(tempfile.mkdtemp(prefix="mainstem-bench-"))
-    world = worlds.begun(root)
-    world.promote(worlds.artifact(root, 1))
+    made = [worlds.begun(root / name) for name in ("together", "alone") if not (root / name).mkdir()]
+    for world in made:
+        world.promote(worlds.artifact(world.root, 1))
+    row = {"flight_id": "F1", "distance": 1.0, "time": worlds.NOON.isoformat()}
+    inputs = {"delay": 4.0, "busy": 0.0, "distance": 1.0, "origin": "JFK"}
     payload = b"x" * 400
 
     def commit() -> None:
-        with world.store.transaction() as writer:
+        with made[0].store.transaction() as writer:
             writer.append("bench", [payload])
 
-    row = {"flight_id": "F1", "distance": 1.0, "time": worlds.NOON.isoformat()}
-    many = [{**row, "flight_id": f"F{n % 3}"} for n in range(1000)]
-    event = {"events": [worlds.departure(0)], "backfill": True}
-    events = {"events": [worlds.departure(0)] * 36, "backfill": True}
-    command = [sys.executable, str(TESTS / "process.py"), str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        send = client(url)
-        bare = timed(lambda: send("GET", "/health"), 1000)
-        durable = timed(commit, 1000)
-        one = timed(lambda: send("POST", "/predict/arrivals", row), 1000)
-        line("GET /health: HTTP alone", bare)
-        line("LMDB alone: one durable commit", durable)
-        line("POST /predict: one row", one)
-        line("POST /predict: 1,000 rows", timed(lambda: send("POST", "/predict/arrivals", many), 20), 1000)
-        line("POST /events: one event", timed(lambda: send("POST", "/events/departures", event), 200))
-        line("POST /events: 36 events", timed(lambda: send("POST", "/events/departures", events), 100), 36)
-        line("POST /predict: 8 clients", concurrently(url, 8, 250, row), 8)
-        parts = statistics.median(bare) + statistics.median(durable)
-        print(f"a prediction costs {statistics.median(one) / parts:.2f} × the bare request and commit")
-        process.terminate()
-    world.close()
+    def commits() -> list[float]:
+        taken = []
+        for _ in range(100):
+            began = time.perf_counter()
+            commit()
+            taken.append(time.perf_counter() - began)
+        return [statistics.median(taken)]
+
+    with ExitStack() as stack:
+        ours = stack.enter_context(mainstem(root / "together"))
+        alone = stack.enter_context(mainstem(root / "alone", TOGETHER="1"))
+        theirs = stack.enter_context(fastapi(root, root / "together" / "models" / "late" / "1" / "model.onnx"))
+        constant = median_of(ours, "/health", 100, None)
+        compare(
+            "one row, one client",
+            {
+                "a constant reply and a durable commit": lambda: [constant()[0] + commits()[0]],
+                "Mainstem": median_of(ours, "/predict/arrivals", 100, row),
+                "FastAPI": median_of(theirs, "/predict", 100, [inputs]),
+            },
+            repeat,
+            "ms",
+        )
+        compare(
+            f"one row, {CLIENTS} clients",
+            {
+                "Mainstem, one by one": rate_of(alone, "/predict/arrivals", CLIENTS, 1_600, row),
+                "FastAPI": rate_of(theirs, "/predict", CLIENTS, 1_600, [inputs]),
+                "Mainstem": rate_of(ours, "/predict/arrivals", CLIENTS, 1_600, row),
+            },
+            repeat,
+            "per second",
+        )
+        many = [{**row, "flight_id": f"F{n % 3}"} for n in range(1_000)]
+        compare(
+            "1,000 rows, one client",
+            {
+                "FastAPI": median_of(theirs, "/predict", 6, [inputs] * 1_000),
+                "Mainstem": median_of(ours, "/predict/arrivals", 6, many),
+            },
+            repeat,
+            "ms",
+        )
+        events = {n: {"events": [worlds.departure(0)] * n, "backfill": True} for n in (1, 500)}
+        compare(
+            "events, 4 clients",
+            {
+                "one in a request": rate_of(ours, "/events/departures", 4, 400, events[1]),
+                "500 in a request": rate_of(ours, "/events/departures", 4, 40, events[500], 500),
+            },
+            repeat,
+            "per second",
+        )
+    for world in made:
+        world.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ PROCESS = Path(__file__).parent / "serving" / "process.py"
 
 
 @contextmanager
-def running(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(root: Path, *arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its URL. It is killed at the end, unless it has ended."""
-    process = subprocess.Popen([sys.executable, str(PROCESS), str(root), *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(PROCESS), str(root), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

@@ -18,9 +18,13 @@ import pyarrow as pa
 import pytest
 
 HERE = Path(__file__).parents[2] / "benchmarks"
-MODULES = sorted(
-    path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", "_feast_side", "_quality_side")
-)
+SIDES = {
+    "_feast_side": {"feast", "pandas", "pyarrow"},
+    "_quality_side": {"catboost", "flaml", "lightgbm", "numpy", "pandas", "sklearn"},
+    "_fastapi_side": {"fastapi", "lmdb", "numpy", "onnxruntime", "pydantic", "uvicorn"},
+}
+"""The programs that run in environments of their own, with what these have."""
+MODULES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", *SIDES))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,12 +43,13 @@ def test_it_loads_and_says_how_it_is_run(name: str) -> None:
     assert name.startswith("_") or f"\n    python benchmarks/{name}.py" in str(module.__doc__)
 
 
-def test_feasts_side_needs_nothing_that_its_own_environment_lacks() -> None:
-    tree = ast.parse((HERE / "_feast_side.py").read_text())
+@pytest.mark.parametrize("side", SIDES)
+def test_a_side_needs_nothing_that_its_own_environment_lacks(side: str) -> None:
+    tree = ast.parse((HERE / f"{side}.py").read_text())
     named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     packages = {str(name).split(".")[0] for name in named} - sys.stdlib_module_names
-    assert packages == {"feast", "pandas", "pyarrow"}
+    assert packages == SIDES[side]
 
 
 def test_what_is_printed_takes_the_place_of_what_stood_on_the_page() -> None:

@@ -2,6 +2,7 @@
 
 With SERVERS and TOPIC in the environment its stream is fed from that topic. With WORKERS it has several workers, whose
 process numbers it prints; each is this program with the arguments of a worker. With REDIS it has that store.
+CONNECTIONS is how many it may have.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def supervise() -> None:
 def serve() -> None:
     store = RedisStore(os.environ["REDIS"], "flights", "main") if "REDIS" in os.environ else None
     world = worlds.open_world(Path(sys.argv[1]), store=store)
-    service = world.service(Limits(poll=0.05, drain=DRAIN, together=int(os.environ.get("TOGETHER", "64"))))
+    many = int(os.environ.get("CONNECTIONS", "1000"))
+    bounds = {"together": int(os.environ.get("TOGETHER", "64")), "connections": many, "per_client": many}
+    service = world.service(Limits(poll=0.05, drain=DRAIN, **bounds))
     if "TOPIC" in os.environ:
         quick = {"session.timeout.ms": "1500", "heartbeat.interval.ms": "300"}
         world.feed(os.environ["SERVERS"], os.environ["TOPIC"], settings=quick)

@@ -102,7 +102,7 @@ async def _answers(
             return await asyncio.wrap_future(submit(log))
         parts = [answers[n : n + _PART] for n in range(0, len(answers), _PART)]
         return [each for part in parts for each in await asyncio.wrap_future(submit(predictor.logged(part)))]
-    if split is None and not predictor.heavy:
+    if split is None and not predictor.heavy and service.limits.together > 1:
         return await service.coalescer.answered(predictor, rows, at)
     if predictor.heavy or service.remote:
         answers, log = await asyncio.to_thread(answering.answered, rows, at)
