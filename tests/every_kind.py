@@ -81,6 +81,13 @@ def project() -> dict[str, Node]:
         metric="average_precision",
     )
     declared["arrivals"] = ms.endpoint(late, monitors=[ms.drift()], promote="gate")
+    declared["later"] = later = ms.model(
+        examples=declared["legs"],
+        prediction_time=_.scheduled_at - ibis.interval(hours=1),
+        target=_.delay > 30,
+        features=["origin"],
+    )
+    declared["scored"] = ms.score(declared["legs"], later)
     declared["crm"] = ms.sink(declared["days"], to=ms.database("sqlite:///crm.db", table="days"))
     return declared
 

@@ -25,6 +25,7 @@ _HOMES = {
     "mainstem.nodes.files": ("files",),
     "mainstem.nodes.apis": ("api",),
     "mainstem.nodes.auth": ("api_key", "basic", "bearer", "oauth2"),
+    "mainstem.nodes.scores": ("score",),
     "mainstem.nodes.sinks": ("sink",),
     "mainstem.nodes.sources": ("stream",),
     "mainstem.nodes.web": ("web",),
@@ -177,6 +178,7 @@ __all__ = [
     "ratios",
     "row_count",
     "select",
+    "score",
     "share",
     "similar",
     "sink",
@@ -263,6 +265,7 @@ if TYPE_CHECKING:
         top_k,
         windowed,
     )
+    from mainstem.nodes.scores import score
     from mainstem.nodes.sinks import sink
     from mainstem.nodes.sources import stream
     from mainstem.nodes.tables import table

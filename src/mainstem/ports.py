@@ -12,7 +12,7 @@ Adapters live in engines/, lake/, state/ and stores/; every adapter passes the c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -163,6 +163,20 @@ class Session(Protocol):
 
     def backend(self) -> BaseBackend:
         """Return the Ibis backend over the same relations, for interactive use."""
+
+
+@runtime_checkable
+class Distributed(Protocol):
+    """A session whose rows are in other processes. A function of batches is sent to them."""
+
+    def write_mapped(
+        self,
+        query: ibis.Table,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        schema: ibis.Schema,
+        target: Target,
+    ) -> tuple[DataFile, ...]:
+        """Write what the function makes of each batch of rows, with this schema."""
 
 
 class Engine(Protocol):

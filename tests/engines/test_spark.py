@@ -1,5 +1,7 @@
 from typing import ClassVar
 
+import ibis
+import pyarrow as pa
 import pytest
 
 from mainstem.engines.spark.engine import SparkEngine
@@ -16,3 +18,10 @@ def engine(tmp_path):
 
 class TestSpark(EngineContract):
     WIDER: ClassVar = {"uint64": "decimal(20, 0)"}
+
+
+def test_a_sample_with_a_seed_is_the_same_each_time(engine):
+    with engine.session({"t": pa.table({"n": list(range(2_000))})}) as session:
+        sampled = ibis.table({"n": "int64"}, name="t").sample(0.1, method="row", seed=7)
+        first, again = session.fetch(sampled)["n"].to_pylist(), session.fetch(sampled)["n"].to_pylist()
+        assert first == again and 100 < len(first) < 300

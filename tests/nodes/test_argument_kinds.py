@@ -87,6 +87,7 @@ VALID: dict[str, dict[str, Any]] = {
     "performance": {"floor": 0.5},
     "rate": {},
     "row_count": {"low": 1},
+    "score": {"of": RIDES, "model": "m", "key": "a"},
     "share": {"condition": _.x},
     "onnx_model": {"path": "test_argument_kinds.py", "inputs": "a", "output": "y", "missing": 0.0},
     "pca": {"components": 2, "columns": "a"},

@@ -23,12 +23,14 @@ RECORDED: dict[str, tuple[str, str]] = {
     "departures": ("cd956a97e175", "25b24df529d6"),
     "flights": ("b8391dce1cd3", "8a147ec9518d"),
     "late": ("1e6cec812dd1", "1e6cec812dd1"),
+    "later": ("f3a627a5ab9e", "f3a627a5ab9e"),
     "leg": ("48f404a5edd2", "e2f76442918d"),
     "legs": ("da53b6d41aed", "da53b6d41aed"),
     "order": ("b260842d6b86", "054d16b14e58"),
     "orders": ("4b786e12cd73", "398026ca914e"),
     "past": ("7ff63d1ec3e7", "7ff63d1ec3e7"),
     "planes": ("fa3e09c7797f", "bd55f7ea8770"),
+    "scored": ("40508d05d923", "40508d05d923"),
     "weather": ("9b9f645e3336", "4b382706b831"),
 }
 """Of each node `fingerprint` and `read_fingerprint`."""
@@ -41,6 +43,7 @@ REMEDIED: dict[str, tuple[str, str]] = {
     "leg": ("48f404a5edd2", "c79cbd0cd487"),
     "legs": ("e6c32a9b6cca", "e6c32a9b6cca"),
     "past": ("c9b3af5dd3d2", "c9b3af5dd3d2"),
+    "scored": ("1e3df315016a", "1e3df315016a"),
 }
 """The same of the nodes that a remedy of `flights` changes."""
 

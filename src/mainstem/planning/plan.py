@@ -13,8 +13,9 @@ from mainstem.ports import Interval
 
 StepKind = str
 """The name of an executor. The built-in ones, in order: `collect` a source, `drain` a log into the lake, `build` a
-table, `materialise` a view online, `train` a challenger, `promote` it if an endpoint declares `promote="gate"`,
-`monitor` an endpoint, `attribute` its loss, `deliver` to a sink after the release is published."""
+table, `materialise` a view online, `train` a challenger, `score` a table, `promote` a challenger if an endpoint
+declares `promote="gate"`, `monitor` an endpoint, `attribute` its loss, `deliver` to a sink after the release is
+published."""
 
 Effect = Literal["data", "online", "model", "outside", "none"]
 """What a step makes for its node: rows in the lake, online state, a model version, rows outside that are written after

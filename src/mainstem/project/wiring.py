@@ -184,6 +184,7 @@ class Adapters:
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
             "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root, root / SEARCHES)),
+            "score": _late("mainstem.models.scoring:Scoring", lambda: (self.artifacts,)),
             "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.artifacts,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.artifacts,)),
             "attribute": _late("mainstem.feedback.attribute:Attribute", lambda: (root, self.artifacts, regraph)),

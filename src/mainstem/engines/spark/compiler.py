@@ -17,9 +17,10 @@ from mainstem.engines.spark.types import to_sql
 def compiler() -> Any:
     """Return the compiler. Ibis' own takes NaN for null, and counts null where no row fulfils a condition."""
     import ibis
-    from ibis.backends.sql.compilers.base import NULL
+    from ibis.backends.sql.compilers.base import NULL, STAR
     from ibis.backends.sql.compilers.pyspark import PySparkCompiler
     from ibis.backends.sql.datatypes import PySparkType
+    from ibis.backends.sql.rewrites import lower_sample
 
     class Types(PySparkType):  # type: ignore[misc]
         @classmethod
@@ -29,6 +30,12 @@ def compiler() -> Any:
     class Compiler(PySparkCompiler):  # type: ignore[misc]
         __slots__ = ()
         type_mapper = Types
+        LOWERED_OPS = {ops.Sample: lower_sample()}  # noqa: RUF012 - as Ibis declares it
+
+        def visit_Sample(self, op: Any, *, parent: Any, fraction: float, method: str, seed: Any, **_: Any) -> Any:
+            """Return the rows that a random number of each chooses. Ibis refuses a seed on Spark."""
+            chance = self.f.rand() if seed is None else self.f.rand(seed)
+            return sg.select(STAR).from_(parent).where(chance < fraction)
 
         def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
             return arg.is_(NULL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -21,7 +21,7 @@ from mainstem.engines.spark.failures import explained
 from mainstem.engines.spark.queries import over, translated
 from mainstem.engines.spark.relations import handed_over, read
 from mainstem.engines.spark.starting import ALWAYS, start
-from mainstem.engines.spark.types import from_spark
+from mainstem.engines.spark.types import computed, from_spark, to_spark
 from mainstem.engines.spark.writing import written
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
@@ -111,6 +111,23 @@ class SparkEngineSession:
         Path(target.directory).mkdir(parents=True, exist_ok=True)
         with explained(sql), self._tagged():
             return written(self._spark.sql(sql), target)
+
+    def write_mapped(
+        self,
+        query: ibis.Table,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        schema: ibis.Schema,
+        target: Target,
+    ) -> tuple[DataFile, ...]:
+        """Write what a function makes of each batch, with this schema. Spark's workers call it."""
+        import pyspark.sql.types as pt
+
+        sql = self._sql(query)
+        Path(target.directory).mkdir(parents=True, exist_ok=True)
+        fields = [pt.StructField(name, to_spark(computed(dtype))) for name, dtype in schema.items()]
+        with explained(sql), self._tagged():
+            rows = self._spark.sql(sql).mapInArrow(lambda batches: map(function, batches), pt.StructType(fields))
+            return written(rows, target)
 
     def fetch(self, query: Query) -> pa.Table:
         sql = self._sql(query)

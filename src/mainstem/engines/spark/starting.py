@@ -110,9 +110,15 @@ def _own(master: str, memory: str | None) -> dict[str, str]:
         own["spark.driver.memory"] = memory.replace(" ", "").replace("iB", "").replace("B", "").lower()
     if master.startswith("local"):
         own |= _LOCAL
+        own.setdefault("spark.driver.memory", f"{_half_of_memory()}m")  # Spark's own default is 1 GB for everything
         # One task per core and no more: a shuffle of 200 small tasks costs seconds.
         own["spark.sql.shuffle.partitions"] = str(max(os.cpu_count() or 1, 2))
     return own
+
+
+def _half_of_memory() -> int:
+    """Return half of the machine's memory in MiB, at least 1 GiB."""
+    return max(1_024, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21)
 
 
 def require_java() -> None:

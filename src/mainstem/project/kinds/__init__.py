@@ -8,6 +8,7 @@ from mainstem.planning.kinds import Kinds
 from mainstem.project.kinds.base import Log, NodeKind
 from mainstem.project.kinds.endpoint import EndpointKind
 from mainstem.project.kinds.model import ModelKind
+from mainstem.project.kinds.score import ScoreKind
 from mainstem.project.kinds.sink import SinkKind
 from mainstem.project.kinds.source import CollectedKind
 from mainstem.project.kinds.stream import StreamKind
@@ -19,6 +20,6 @@ __all__ = ["KINDS", "Log", "NodeKind", "NodeKinds"]
 NodeKinds = Kinds[NodeKind[Any]]
 
 KINDS: NodeKinds = Kinds(
-    CollectedKind(), StreamKind(), TableKind(), ViewKind(), ModelKind(), EndpointKind(), SinkKind()
+    CollectedKind(), StreamKind(), TableKind(), ViewKind(), ModelKind(), EndpointKind(), SinkKind(), ScoreKind()
 )
 """The registry. A package adds a type of node by `KINDS.register(…)`."""

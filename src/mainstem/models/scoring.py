@@ -1,0 +1,134 @@
+"""Score the rows of a table by a model's artifact, in batches, where the engine computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import pyarrow as pa
+
+from mainstem.errors import NotFound
+from mainstem.features.dataset import with_features
+from mainstem.features.retrieval import retrieval_of
+from mainstem.graph.lineage import leaves
+from mainstem.models.artifact.manifest import Manifest
+from mainstem.models.artifact.scorer import Scorer, verified
+from mainstem.models.data.columns import rows_of
+from mainstem.nodes.definition import Graph
+from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.hidden import T
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.scores import AT, MADE_BY, SCORE, VERSION
+from mainstem.planning.execution import Context, StepResult
+from mainstem.planning.plan import Step
+from mainstem.ports import Artifacts, DataFile, Distributed, ReplaceAll, Session, Target
+
+if TYPE_CHECKING:
+    from mainstem.nodes.scores import Score
+
+_WRITTEN = "_scored"
+
+
+def chosen(graph: Graph, release: Release, model: str) -> tuple[str | None, str]:
+    """Return the id of the version that scores, and the endpoint whose champion it is: "" for the newest version of a
+    model without an endpoint."""
+    for name, node in sorted(graph.of(Endpoint).items()):
+        if graph.name_of(node.model) == model:
+            return release.champion(name), name
+    return release.models.get(model), ""
+
+
+def to_score(graph: Graph, name: str) -> ibis.Table:
+    """Return the rows to score: their key, the prediction time, and every model column as known then."""
+    node: Score = graph[name].node  # type: ignore[assignment]
+    of, model = graph[graph.name_of(node.of)], graph.name_of(node.model)
+    declared: Any = graph[model].node
+    retrieval = retrieval_of(graph, model)
+    rows: Any = of.read
+    timed = declared.prediction_time is not None
+    time = resolve_column(rows, declared.prediction_time, of.where) if timed else ibis.null()
+    key = [column for column in graph[name].schema or {} if column not in (AT, SCORE, VERSION)]
+    kept = {f"_key_{column}": rows[column] for column in key}
+    asked = rows.select(**{c: rows[c] for c in retrieval.request}, **kept, **{T: time.cast(INSTANT)})
+    found = with_features(asked, retrieval)
+    own = {column: found[f"_key_{column}"] for column in key}
+    moment = {AT: found[T]} if timed else {}
+    return found.select(**{f"_in_{c}": found[c] for c in retrieval.columns}, **own, **moment)
+
+
+@dataclass
+class Batches:
+    """A function of batches: the rows of `to_score` to those that are stored. It can be sent to another process."""
+
+    manifest: Manifest
+    model: bytes
+    version: str
+    schema: pa.Schema
+    _scorer: Scorer | None = field(default=None, repr=False)
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self._scorer = self._scorer or Scorer(self.manifest, self.model)
+        table = pa.Table.from_batches([batch])
+        inputs = {name.removeprefix("_in_"): name for name in table.column_names if name.startswith("_in_")}
+        rows = rows_of(table.select(list(inputs.values())).rename_columns(list(inputs)), self.manifest.inputs)
+        made = {SCORE: pa.array(self._scorer.score_rows(rows)), VERSION: pa.array([self.version] * len(table))}
+        columns = [made.get(each.name) for each in self.schema]
+        return pa.RecordBatch.from_arrays(
+            [
+                batch.column(each.name).cast(each.type) if column is None else column.cast(each.type)
+                for each, column in zip(self.schema, columns, strict=True)
+            ],
+            schema=self.schema,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_scorer": None}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The executor of `score`. It scores all rows again, by the artifacts at `root`."""
+
+    root: Artifacts
+
+    def __call__(self, step: Step, context: Context) -> StepResult:
+        name = step.node
+        node: Score = context.graph[name].node  # type: ignore[assignment]
+        model = context.graph.name_of(node.model)
+        id, endpoint = chosen(context.graph, context.release, model)
+        if id is None:
+            raise NotFound(f"no version of {model!r} can score yet", hint=f"mainstem promote {endpoint or model}")
+        version = context.records.get(ModelVersion, id)
+        if version is None:
+            raise NotFound(f"unknown model version {id!r}")
+        schema = dict(context.graph[name].schema or {})
+        target = context.lake.target(name, schema)
+        each = Batches(*verified(self.root / version.artifact), id, ibis.schema(schema).to_pyarrow())
+        rows = to_score(context.graph, name)
+        with context.session(leaves(rows)) as session:
+            files = _written(context, session, rows, each, target)
+        base = context.release.tables.get(name)
+        snapshot = context.lake.commit(
+            name, target, files, base=base, run=context.run, change=ReplaceAll(), properties={MADE_BY: id}
+        )
+        count = sum(file.rows for file in files)
+        return StepResult(tables={name: snapshot}, rows_in=count, published=count, message=f"scored by {id}")
+
+
+def _written(
+    context: Context, session: Session, rows: ibis.Table, each: Batches, target: Target
+) -> tuple[DataFile, ...]:
+    if isinstance(session, Distributed):
+        return session.write_mapped(rows, each, ibis.Schema.from_pyarrow(each.schema), target)
+
+    def scored() -> Iterator[pa.RecordBatch]:
+        for batch in session.batches(rows):
+            yield each(batch)
+
+    reader = pa.RecordBatchReader.from_batches(each.schema, scored())
+    with context.engine.session({_WRITTEN: reader}) as writing:
+        return writing.write(ibis.table(ibis.Schema.from_pyarrow(each.schema), name=_WRITTEN), target)

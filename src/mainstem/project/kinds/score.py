@@ -1,0 +1,119 @@
+"""Scores: a run scores the rows of a table by the champion of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mainstem.errors import DefinitionError, UnknownName
+from mainstem.graph.fingerprint import canonical, digest
+from mainstem.graph.known import ALWAYS, Known
+from mainstem.models.scoring import chosen
+from mainstem.nodes.base import NodeRef
+from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.hidden import visible
+from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.models import WIDE, Model
+from mainstem.nodes.scores import AT, MADE_BY, SCORE, VERSION, Score
+from mainstem.planning.kinds import Due, due
+from mainstem.planning.outlook import Outlook, Reason
+from mainstem.project.kinds.base import NodeKind
+from mainstem.project.kinds.relations import unbound
+from mainstem.project.kinds.scope import Scope
+from mainstem.tables.memory import Memory
+
+LATER = Known.never_said("a model may have learned from later rows")
+
+
+class ScoreKind(NodeKind[Score]):
+    node_type = Score
+    is_data = False
+
+    def references(self, node: Score, memory: Memory | None = None) -> Sequence[NodeRef]:
+        return [node.of, node.model]
+
+    def define(self, name: str, node: Score, inputs: tuple[str, ...], scope: Scope) -> Definition:
+        of, model = (scope.done[scope.name_of(each, name)] for each in (node.of, node.model))
+        schema = _schema(node, of, model)
+        own = digest("score", of.name, model.name, canonical(list(node.key)))
+        fingerprint = digest(own, of.read_fingerprint)
+        sources = tuple(sorted({each for column in of.columns.values() for each in column}))
+        return Definition(
+            name,
+            node,
+            inputs,
+            fingerprint,
+            fingerprint,
+            schema,
+            read=unbound(name, schema),
+            known={c: ALWAYS if of.known.get(c) == ALWAYS else LATER for c in schema},
+            columns={c: of.columns.get(c, sources) if c in node.key else sources for c in schema},
+            own=own,
+        )
+
+    def check(self, graph: Graph) -> None:
+        """Refuse tasks with several scores, and rows that lack what a request has."""
+        from mainstem.features.retrieval import retrieval_of
+        from mainstem.models.training.blueprint import task_at_load
+
+        for name, node in graph.of(Score).items():
+            model = graph.name_of(node.model)
+            declared: Any = graph[model].node
+            if declared.horizons:
+                raise _unsupported(graph, name, "a forecast")
+            if (task := task_at_load(graph, model)) in WIDE:
+                raise _unsupported(graph, name, f"a {task} model, with several scores for a row")
+            of = graph[graph.name_of(node.of)]
+            have = visible(of.schema or {})
+            for field in retrieval_of(graph, model).request:
+                if field not in have:
+                    raise UnknownName.among("column", field, have, of=of.name, where=graph[name].where)
+
+    def due(self, name: str, node: Score, outlook: Outlook) -> Iterable[Due]:
+        return due("score", _reason(name, node, outlook), "data")
+
+
+def _reason(name: str, node: Score, outlook: Outlook) -> Reason | None:
+    model = outlook.graph.name_of(node.model)
+    id, by = chosen(outlook.graph, outlook.release, model)
+    trains = not by and any(step.kind == "train" and step.node == model for step in outlook.steps.values())
+    if id is None and not trains:
+        return None
+    if trains:
+        return Reason(f"{model} gets a new version")
+    held = outlook.release.tables.get(name)
+    made = None if held is None else held.properties.get(MADE_BY)
+    if held is not None and made is not None and made != id:
+        return Reason(f"{id} is the champion now, not {made}" if by else f"{id} is newer than {made}")
+    return outlook.unmade(name, "never scored") or outlook.inputs(name, "score")
+
+
+def _schema(node: Score, of: Definition, model: Definition) -> Mapping[str, str]:
+    """Return the columns of the scores. Raises `DefinitionError` and `UnknownName`."""
+    if not of.is_relation or of.schema is None:
+        raise DefinitionError(f"{of.name!r} has no rows to score", got=type(of.node).__name__.lower())
+    if not isinstance(model.node, Model):
+        raise DefinitionError(f"{model.name!r} is not a model", got=type(model.node).__name__.lower())
+    key = node.key or getattr(of.node, "key", ())
+    if not key:
+        raise DefinitionError(
+            "scores require a key", got=f"{of.name!r} without key=", expected="the columns that identify a row"
+        )
+    have = visible(of.schema)
+    for column in key:
+        if column not in have:
+            raise UnknownName.among("column", column, have, of=of.name)
+        if column in (AT, SCORE, VERSION):
+            raise DefinitionError(f"the key column {column!r} has the name of a column of scores", hint="rename it")
+    timed = model.node.prediction_time is not None
+    return {**{c: have[c] for c in key}, **({AT: INSTANT} if timed else {}), SCORE: "float64", VERSION: "string"}
+
+
+def _unsupported(graph: Graph, name: str, got: str) -> DefinitionError:
+    return DefinitionError(
+        "this kind of model cannot score a table yet",
+        where=graph[name].where,
+        got=got,
+        expected="a model with one score for a row: binary, regression or count",
+        hint="mainstem predict answers files of rows",
+    )

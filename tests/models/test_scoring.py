@@ -1,0 +1,176 @@
+"""`ms.score`: a table of scores, made in batches by the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ibis import _
+
+import mainstem as ms
+from mainstem.errors import DefinitionError, UnknownName
+from mainstem.project.project import Project
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+from spark_session import WARNINGS
+
+pytestmark = WARNINGS
+INSTANT = pa.timestamp("us", "UTC")
+HOUR = 3_600_000_000
+START = 1_370_000_000_000_000
+ROWS = 600
+
+
+def flights(root: Path, rows: int = ROWS) -> None:
+    chance = np.random.default_rng(3)
+    at = START + np.arange(rows, dtype="int64") * 2 * HOUR
+    distance, wind = chance.uniform(100, 3_000, rows), chance.normal(10, 4, rows)
+    late = distance / 1_000 + wind / 10 + chance.normal(0, 0.5, rows) > 2.5
+    origin = chance.choice(["JFK", "LGA", None], rows)
+    pq.write_table(
+        pa.table(
+            {
+                "flight_id": [f"f{n}" for n in range(rows)],
+                "origin": pa.array(origin.tolist(), pa.string()),
+                "distance": pa.array([None if n % 11 == 0 else d for n, d in enumerate(distance)], pa.float64()),
+                "scheduled_at": pa.array(at, INSTANT),
+                "late": pa.array(late),
+            }
+        ),
+        root / "flights.parquet",
+    )
+    pq.write_table(
+        pa.table({"at": pa.array(at - HOUR, INSTANT), "origin": pa.array(origin.tolist(), pa.string()), "wind": wind}),
+        root / "weather.parquet",
+    )
+
+
+def nodes(**changes: Any) -> dict[str, Any]:
+    known = {"*": _.scheduled_at - ibis.interval(days=30), "late": _.scheduled_at + ibis.interval(hours=9)}
+    found = ms.files("flights.parquet", key="flight_id", time="scheduled_at", known=known)
+    weather = ms.files("weather.parquet", time="at", known="at")
+    wx = ms.feature_view(weather, key="origin", windows=["6h"], wind=_.wind.mean(), n=_.count())
+    late = ms.model(
+        examples=found,
+        prediction_time=_.scheduled_at - ibis.interval(minutes=30),
+        target=_.late,
+        features=["distance", wx],
+        candidates=["linear"],
+        metric="average_precision",
+        retrain="data",
+    )
+    declared = {"flights": found, "weather": weather, "wx": wx, "late": late, "arrivals": ms.endpoint(late)}
+    declared["scored"] = ms.score(found, late)
+    return {**declared, **changes}
+
+
+def opened(root: Path, declared: dict[str, Any] | None = None, **profile: Any) -> Project:
+    settings = Settings(root, ProjectSettings("p", ()), Profile(**profile), "default", Serve())
+    return ms.Project(settings, declared or nodes())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    flights(tmp_path)
+    yield tmp_path
+
+
+def steps(project: Project) -> dict[str, str]:
+    return {step.key: step.reason for step in project.plan().steps}
+
+
+def scores(project: Project) -> dict[str, float]:
+    rows = project.table("scored").to_pyarrow()
+    return dict(zip(rows["flight_id"].to_pylist(), rows["score"].to_pylist(), strict=True))
+
+
+def test_scores_are_those_of_the_dataset_and_follow_the_champion(root):
+    with opened(root) as project:
+        project.run()
+        assert "scored" not in project.release.tables
+        assert "score scored" not in steps(project)  # the endpoint has no champion yet
+        project.promote("late")
+        assert steps(project)["score scored"] == "never scored"
+        project.run()
+        assert project.release.tables["scored"].rows == ROWS
+        assert not project.plan()
+        found = project.table("scored").to_pyarrow()
+        assert set(found["version"].to_pylist()) == {"late-1"}
+        assert found.schema.names == ["flight_id", "predicted_at", "score", "version"]
+        assert _agrees(project, scores(project))
+        assert project.show("scored").kind == "score"
+        assert set(project.show("scored").reads) == {"flights", "late"}
+        flights(root, ROWS + 50)
+        project.run()
+        assert project.release.tables["scored"].rows == ROWS + 50
+        assert set(project.table("scored").to_pyarrow()["version"].to_pylist()) == {"late-1"}
+        before = scores(project)
+        project.promote("late")
+        assert steps(project)["score scored"] == "late-2 is the champion now, not late-1"
+        project.run()
+        assert set(project.table("scored").to_pyarrow()["version"].to_pylist()) == {"late-2"}
+        assert scores(project) != before
+
+
+def _agrees(project: Project, scores: dict[str, float]) -> bool:
+    """Whether the scores are those that the artifact gives the rows of the model's dataset."""
+    from mainstem.models.artifact.scorer import Scorer
+    from mainstem.models.data.columns import rows_of
+    from mainstem.nodes.records import ModelVersion
+
+    version = project.adapters.state.get(ModelVersion, "late-1")
+    rows = project.dataset("late").to_pyarrow()
+    scorer = Scorer.load(project.adapters.artifacts / version.artifact)
+    expected = scorer.score_rows(rows_of(rows, version.inputs))
+    own = [scores[id] for id in rows["flight_id"].to_pylist()]
+    return len(own) == ROWS and len(set(own)) > 100 and own == expected.tolist()
+
+
+def test_spark_gives_the_same_scores_in_its_workers(root):
+    with opened(root) as project:
+        project.run()
+        project.promote("late")
+        project.run()
+        embedded = scores(project)
+    with opened(root, engine="spark", spark={"master": "local[2]"}) as project:
+        project.run("scored", full_refresh=True)
+        assert not steps(project)
+        from mainstem.models.scoring import Scoring
+        from mainstem.planning.plan import Step
+
+        outcome = Scoring(project.adapters.artifacts)(Step("score", "scored", "again"), project.reading("score"))
+        scan = project.adapters.lake.scan(outcome.tables["scored"])
+        rows = pq.read_table([str(path) for path in scan.files])
+    found = dict(zip(rows["flight_id"].to_pylist(), rows["score"].to_pylist(), strict=True))
+    assert found == embedded
+
+
+def test_a_model_without_an_endpoint_scores_with_its_newest_version_in_the_same_run(root):
+    declared = nodes()
+    del declared["arrivals"]
+    with opened(root, declared) as project:
+        project.run()
+        assert project.release.tables["scored"].rows == ROWS
+        assert not project.plan()
+
+
+def test_what_cannot_be_scored_is_refused_at_load(root):
+    def refused(error: type[Exception], said: str, **changes: Any) -> None:
+        with pytest.raises(error, match=said), opened(root, nodes(**changes)) as project:
+            project.plan()
+            for problem in project.sound.broken.values():
+                raise problem
+
+    declared = nodes()
+    keyless = {**declared, "scored": ms.score(declared["weather"], declared["late"])}
+    refused(DefinitionError, "scores require a key", **keyless)
+    narrow = ms.table(lambda flights: flights.drop("distance"), key="flight_id", name="narrow")
+    refused(UnknownName, "unknown column 'distance'", narrow=narrow, scored=ms.score(narrow, "late"))
+    refused(DefinitionError, "is not a model", scored=ms.score("flights", "wx"))
+    with pytest.raises(DefinitionError, match="scores require a model"):
+        ms.score(declared["flights"], declared["flights"])
