@@ -127,7 +127,7 @@ def test_without_a_key_each_row_gets_its_number(here: Path, capsys: pytest.Captu
     rows: list[list[object]] = [[n % 7, n % 3, f"{(n % 7) * 10},5"] for n in range(80)]
     write(here / "Mixed Numbers.csv", ["a", "b", "Sale Price"], rows, ";")
     assert run(["init", "table", "new", "--csv", "Mixed Numbers.csv", "--target", "a", "--json"]) == 0
-    assert "key: `row`, the number of the row: no column differs in every row" in str(said(capsys)["said"])
+    assert "key: `row`, the number of the row: no column tells rows apart" in str(said(capsys)["said"])
     copied = (here / "new" / "data" / "Mixed Numbers.csv").read_text().splitlines()
     assert copied[:2] == ["row;a;b;Sale Price", "1;0;0;0,5"]
     assert run(["run", "-C", "new"]) == 0
@@ -286,3 +286,25 @@ def test_a_task_that_the_target_does_not_have_is_refused(here: Path, capsys: pyt
     for task, target in (("binary", "kind"), ("regression", "kind")):
         assert run(["init", "table", "--csv", "a.csv", "--target", target, "--task", task]) == 1
         assert f"the target is not one of the task '{task}'" in capsys.readouterr().err
+
+
+def test_a_table_of_sentences_learns_their_words(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random.seed(3)
+    filler = ["the", "parcel", "came", "on", "monday", "and", "box", "was", "blue", "small", "with", "paper"]
+    rows: list[list[object]] = []
+    for n in range(240):
+        good = n % 2 == 0
+        telling = random.choice(["great", "lovely"] if good else ["broken", "awful"])
+        words = [*random.sample(filler, 7), telling, str(n)]
+        rows.append([" ".join(random.sample(words, len(words))), "yes" if good else "no"])
+    write(here / "reviews.csv", ["review", "liked"], rows)
+    assert run(["init", "table", "--csv", "reviews.csv", "--target", "liked", "--json"]) == 0
+    told = str(said(capsys)["said"])
+    assert "key: `row`" in told and "left out" not in told
+    assert run(["run", "-C", "reviews"]) == 0
+    capsys.readouterr()
+    assert run(["predict", "liked_model", "review=a lovely small thing", "-C", "reviews", "--json"]) == 0
+    good = json.loads(capsys.readouterr().out)
+    assert run(["predict", "liked_model", "review=it was broken and awful", "-C", "reviews", "--json"]) == 0
+    bad = json.loads(capsys.readouterr().out)
+    assert good["rows"][0]["score"] > 0.9 > 0.1 > bad["rows"][0]["score"]

@@ -30,13 +30,16 @@ LINES = 50
 FEW = 20
 """A whole number with more distinct values is a quantity, not a class."""
 
+SENTENCE = 3
+"""The mean number of words from which a text is no key."""
+
 YES = ("yes", "y", "true", "t", "1", "positive")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its Ibis type, its distinct values, its missing ones, the values themselves if there are two, and
-    whether they number the rows."""
+    """A column: its Ibis type, its distinct values, its missing ones, the values themselves if there are two, whether
+    they number the rows, and whether they are sentences."""
 
     name: str
     type: str
@@ -45,6 +48,7 @@ class Column:
     values: tuple[str, ...] = ()
     numbers_rows: bool = False
     commas: bool = False
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,12 @@ class Look:
 
     @property
     def key(self) -> str | None:
-        """The column that tells rows apart: one that is called so, or the first one if it is text or numbers the rows;
-        None without one."""
+        """The column that tells rows apart: one that is called so, or the first one if it is text, but not sentences,
+        or numbers the rows; None without one."""
         unique = [c for c in self.columns if c.distinct == self.rows and c.type in ("string", "int64")]
         named = [c.name for c in unique if KEY.search(c.name)]
-        first = [c.name for c in unique if c is self.columns[0] and (c.type == "string" or c.numbers_rows)]
+        marks = [c for c in unique if c is self.columns[0] and (c.type == "string" or c.numbers_rows)]
+        first = [c.name for c in marks if not c.prose]
         return next(iter([*named, *first]), None)
 
 
@@ -158,8 +163,9 @@ def _counted(session: Session, types: Mapping[str, str]) -> tuple[int, tuple[Col
         distinct = int(found[f"distinct_{n}"])
         values = _values(session, table, name) if distinct == 2 else ()
         numbers = not columns and kind == "int64" and distinct == rows and _numbers_rows(session, table, name, rows)
-        commas = kind == "string" and _has_commas(session, table, name)
-        columns.append(Column(name, kind, distinct, rows - int(found[f"known_{n}"]), values, numbers, commas))
+        some = _some(session, table, name) if kind == "string" else []
+        missing = rows - int(found[f"known_{n}"])
+        columns.append(Column(name, kind, distinct, missing, values, numbers, _has_commas(some), _is_prose(some)))
     return rows, tuple(columns)
 
 
@@ -175,8 +181,16 @@ def _numbers_rows(session: Session, table: ibis.Table, name: str, rows: int) -> 
     return found["low"] in (0, 1) and found["high"] - found["low"] == rows - 1
 
 
-def _has_commas(session: Session, table: ibis.Table, name: str) -> bool:
-    """Return whether the texts of a column are numbers with a decimal comma."""
-    some = session.fetch(table.filter(table[name].notnull()).select(name).limit(100))[name].to_pylist()
-    numbers = [text for text in some if COMMA.fullmatch(text.strip())]
-    return len(numbers) > len(some) / 2
+def _some(session: Session, table: ibis.Table, name: str) -> list[str]:
+    found: list[str] = session.fetch(table.filter(table[name].notnull()).select(name).limit(100))[name].to_pylist()
+    return found
+
+
+def _has_commas(some: Sequence[str]) -> bool:
+    """Return whether texts of a column are numbers with a decimal comma."""
+    return sum(bool(COMMA.fullmatch(text.strip())) for text in some) > len(some) / 2
+
+
+def _is_prose(some: Sequence[str]) -> bool:
+    """Return whether texts of a column have three words or more: a model learns from their words."""
+    return sum(len(text.split()) for text in some) >= SENTENCE * max(len(some), 1)

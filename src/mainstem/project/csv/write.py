@@ -105,7 +105,8 @@ class _Project:
         if column.distinct < 2:
             return "constant" if column.distinct else "empty"
         known = self.found.rows - column.missing
-        return "differs in every row" if column.type == "string" and column.distinct == known else ""
+        unique = column.type == "string" and column.distinct == known
+        return "differs in every row" if unique and not column.prose else ""
 
     def copy(self, target: Path) -> None:
         """Copy the CSV file. Without a key, each row gets its number as one."""
@@ -178,7 +179,7 @@ them.{"" if self.key else f" Its first column, `{ROW}`, numbers the rows: give e
 
     def said(self) -> Iterator[str]:
         yield f"task: {self.task}, " + (f"predicts {self._target()[0]}" if self.task == "binary" else self.target.type)
-        key = f"`{self.key}`" if self.key else f"`{ROW}`, the number of the row: no column differs in every row"
+        key = f"`{self.key}`" if self.key else f"`{ROW}`, the number of the row: no column tells rows apart"
         yield f"key: {key}"
         left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
         if left:
