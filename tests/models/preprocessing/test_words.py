@@ -175,6 +175,15 @@ def test_a_fit_is_the_same_each_time():
     assert (first == second).all()
 
 
+def test_candidates_of_a_fold_share_what_is_fitted(monkeypatch):
+    calls, real = [], Terms.fit
+    monkeypatch.setattr(Terms, "fit", lambda *given, **more: calls.append(1) or real(*given, **more))
+    examples = reviews()
+    assert (fit(examples, LINEAR)[1][:, -1] == fit(examples, TREES)[1][:, -1]).all() and len(calls) == 1
+    fit(reviews(), LINEAR)
+    assert len(calls) == 2
+
+
 def test_a_long_text_is_scored_beside_short_ones():
     fitted = algorithm("linear").fit(reviews())
     loaded = session(export.graph(fitted, 1, 1, "binary"))

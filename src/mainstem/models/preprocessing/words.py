@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,11 @@ class Words:
     @classmethod
     def tfidf(cls, examples: Examples, columns: Sequence[int], step: Tfidf) -> tuple[Words, Matrix]:
         """Return the fitted texts, and the columns of the training rows, whose score is out of fold."""
-        found = [each for j in columns if (each := _reduced(examples, j, step)) is not None]
+        fitted = _FITTED.setdefault(examples, {})
+        for j in columns:
+            if (j, step) not in fitted:
+                fitted[j, step] = _reduced(examples, j, step)
+        found = [each for j in columns if (each := fitted[j, step]) is not None]
         matrices = [np.empty((len(examples), 0), np.float32), *(matrix for _, matrix in found)]
         return cls(tuple(column for column, _ in found), examples.rows.floats.shape[1]), np.hstack(matrices)
 
@@ -110,6 +115,10 @@ class Words:
 
     def told(self) -> dict[int, str]:
         return {self.offset + each.terms.column: each.done for each in self.columns}
+
+
+_FITTED: WeakKeyDictionary[Examples, dict[tuple[int, Tfidf], tuple[Column, Matrix] | None]] = WeakKeyDictionary()
+"""What was fitted on a fold's rows: its candidates and trials share it."""
 
 
 def _terms(strings: Strings, column: int, step: Tfidf | HashedWords) -> tuple[Terms, NDArray[np.int64]]:
