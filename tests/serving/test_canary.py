@@ -268,15 +268,12 @@ def test_promoting_the_challenger_ends_the_split(world: Any, worlds: Any) -> Non
         assert body["version"] == "late-2" and not any(by_challenger(each) for each in body["predictions"])
 
 
-def test_a_canary_with_candidates_is_refused() -> None:
+def test_a_model_has_one_challenger() -> None:
     from ibis import _
 
     import mainstem as ms
 
     rides = ms.stream("rides", schema={"ride": "string", "fare": "float64"}, key="ride", time="at")
     fare = ms.model(examples=rides, prediction_time=_.at, target=_.fare, features=["fare"])
-    offer = {"candidates": ms.grid(price=ms.steps(5, 10, 0.5)), "decide": ms.best(_.score)}
-    with pytest.raises(DefinitionError, match="does not work with `candidates`"):
-        ms.endpoint(fare, **offer, canary=ms.canary(0.05))
     with pytest.raises(DefinitionError, match="a model has one challenger"):
         ms.endpoint(fare, shadow=[ms.challenger(fare)] * 2)

@@ -1,8 +1,10 @@
-"""A shadow of an endpoint with candidates scores those that the champion chose, and changes no answer."""
+"""Challengers of an endpoint with candidates: a shadow scores what the champion chose, a canary chooses itself."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
+from mainstem.nodes.records import ModelVersion, new_id
 from mainstem.project.live import service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -65,6 +68,67 @@ def test_the_chosen_candidates_are_scored_by_the_shadow(worlds: Any) -> None:
         (report,) = project.compare("menu")
         assert report.way == "shadow" and (report.champion.rows, report.challenger.rows) == (60, 60)
         assert "decisions differ" not in report.text and not report.champion.decisions
+
+
+@pytest.fixture
+def split() -> Iterator[Any]:
+    """A project whose endpoint has a champion, a challenger that learned the same, and a canary by shelf."""
+    found = nodes()
+    quote = ms.endpoint(
+        found["richer"],
+        candidates=ms.grid(price=ms.steps(5, 10, 0.5)),
+        decide=ms.top(2, by=_.price * _.score),
+        canary=ms.canary(0.5, by="shelf"),
+    )
+    rows = [sale(n) for n in range(300)]
+    with ms.testing.project(
+        {"sales": found["sales"], "richer": found["richer"], "quote": quote}, {"sales": rows}
+    ) as made:
+        made.run()
+        made.promote("richer")
+        state, before = made.adapters.state, made.release
+        version = state.get(ModelVersion, "richer-1")
+        release = replace(before, id=new_id("rel"), parent=before.id, models={"richer": "richer-2"})
+        state.save(replace(version, id="richer-2", number=2), release)
+        state.move("main", release.id, expect=before.id)
+        yield made
+
+
+def ask(client: Any, shelves: range) -> dict[str, dict[str, Any]]:
+    body = {"rows": [{"shelf": f"s{n}"} for n in shelves]}
+    answers = client.post("/predict/quote", json=body).json()["predictions"]
+    return {f"s{n}": each for n, each in zip(shelves, answers, strict=True)}
+
+
+def test_a_canary_chooses_for_its_share_and_is_sticky(worlds: Any, split: Any) -> None:
+    with worlds.listening(service(split)) as client:
+        first, again = ask(client, range(200)), ask(client, range(200))
+        metrics = client.get("/metrics").text
+    taken = {shelf for shelf, each in first.items() if "canary" in each.get("flags", ())}
+    assert 60 < len(taken) < 140 and taken == {s for s, each in again.items() if "canary" in each.get("flags", ())}
+    assert {first[shelf]["version"] for shelf in taken} == {"richer-2"}
+    assert not any("version" in each for shelf, each in first.items() if shelf not in taken)
+    assert f'mainstem_predictions_total{{endpoint="quote",version="richer-2"}} {2 * len(taken)}.0' in metrics
+    split.run()
+    rows = logged(split, "predictions.quote")
+    assert len(rows) == 2 * 2 * 200 and all((row["shelf"] in taken) == (row["_version"] == "richer-2") for row in rows)
+    assert {row["_role"] for row in rows if row["shelf"] in taken} == {"challenger"}
+
+
+def test_a_canary_that_fails_leaves_the_request_to_the_champion_and_ends(worlds: Any, split: Any) -> None:
+    running = service(split)
+    with worlds.listening(running) as client:
+        assert any("canary" in each.get("flags", ()) for each in ask(client, range(40)).values())
+        beside = running.live.beside["quote"][0]
+
+        def fail(columns: Any) -> Any:
+            raise ZeroDivisionError("no such score")
+
+        beside.predictor.scored = fail  # type: ignore[union-attr, method-assign]
+        for _request in range(10):
+            answers = ask(client, range(40))
+            assert all(len(each["decision"]) == 2 and "flags" not in each for each in answers.values())
+        assert beside.split is not None and "no such score" in beside.split.guard.end.reason  # type: ignore[union-attr]
 
 
 def logged(project: Any, relation: str) -> list[dict[str, Any]]:

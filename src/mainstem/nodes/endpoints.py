@@ -143,8 +143,6 @@ class Endpoint(Node):
     def _check_challengers(self) -> None:
         if len({each.model for each in self.shadow}) < len(self.shadow):
             raise refused("a model has one challenger", f"{len(self.shadow)} shadows", "a shadow of each model")
-        if self.canary is not None and self.candidates is not None:
-            raise refused("`canary` does not work with `candidates`", self.canary, "one of them")
 
     @property
     def challenged(self) -> tuple[Model, ...]:

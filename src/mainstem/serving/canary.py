@@ -16,6 +16,8 @@ from uuid import uuid4
 from mainstem.errors import ModelError
 from mainstem.nodes.challengers import Canary, CanaryEnd, end_id
 from mainstem.nodes.overrides import as_text
+from mainstem.ports import Writer
+from mainstem.serving.choosing import ChoosingPredictor, Chosen
 from mainstem.serving.predictor import Answer, Columns, Log, Predictor
 
 WINDOW = 200
@@ -138,6 +140,42 @@ class Split:
             self.guard.failed(error)
             return {}
         return found
+
+
+class ChoosingSplit(Split):
+    """An endpoint with candidates, whose challenger chooses for a share of the requests. It is thread-safe."""
+
+    champion: ChoosingPredictor
+    challenger: ChoosingPredictor
+
+    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Any], Log[Any]]:
+        """Return the answers to requests, and what logs them within a transaction. Raises `RequestError`."""
+        checked = self.champion.checked(rows)
+        taken = [n for n, row in enumerate(checked) if self.takes(row, uuid4().hex)]
+        tried = self._chosen(taken, rows, at) if taken else {}
+        rest = [n for n in range(len(rows)) if n not in tried]
+        usual = self.champion.choose([rows[n] for n in rest], at) if rest else []
+        found = tried | dict(zip(rest, usual, strict=True))
+        logs = (self.champion.chosen(usual), self.challenger.chosen(list(tried.values())))
+        answers = [found[n] for n in range(len(rows))]
+
+        def write(writer: Writer) -> list[Chosen]:
+            for log in logs:
+                log(writer)
+            return answers
+
+        return answers, write
+
+    def _chosen(self, taken: Sequence[int], rows: Sequence[Any], at: int | None) -> dict[int, Chosen]:
+        """Return the challenger's choices, or nothing if it failed."""
+        try:
+            found = self.challenger.choose([rows[n] for n in taken], at)
+            if any(item.score is None for each in found for item in each.items):
+                raise ModelError("a score is not a finite number", where=self.challenger.version.id)
+        except Exception as error:  # whatever it is, the champion answers
+            self.guard.failed(error)
+            return {}
+        return {n: each.flagged(FLAG) for n, each in zip(taken, found, strict=True)}
 
 
 def _part(

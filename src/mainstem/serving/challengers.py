@@ -13,7 +13,7 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.models import Model
 from mainstem.nodes.records import Release
-from mainstem.serving.canary import Guard, Split
+from mainstem.serving.canary import ChoosingSplit, Guard, Split
 from mainstem.serving.predictor import Predictor
 from mainstem.serving.shadows import Shadow
 
@@ -58,7 +58,8 @@ def challengers_of(
         try:
             predictor = load(id, declared)
             left = beyond(champion.retrieval, predictor.retrieval)
-            split = Split(champion, predictor, guard(node.canary, name, id)) if node.canary and model == own else None
+            kind = Split if node.candidates is None else ChoosingSplit
+            split = kind(champion, predictor, guard(node.canary, name, id)) if node.canary and model == own else None
         except Exception as error:  # whatever it is, the champion answers
             fields = {"event": "challenger failed", "endpoint": name, "version": id}
             logger.warning("the challenger %s cannot be loaded: %s", id, error, extra={"fields": fields})

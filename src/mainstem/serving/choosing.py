@@ -15,7 +15,7 @@ from msgspec import structs
 
 from mainstem.errors import RequestError
 from mainstem.features.retrieval import Retrieval
-from mainstem.logs.records import Prediction
+from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.overrides import flag_of
@@ -52,6 +52,21 @@ class Chosen:
     flags: tuple[str, ...]
     propensities: tuple[float, ...]
     several: bool
+
+    @property
+    def role(self) -> Role:
+        """The role of the version that chose; the champion's if there is no item."""
+        return self.items[0].role if self.items else CHAMPION
+
+    @property
+    def version(self) -> str:
+        """The id of the version that chose; empty if there is no item."""
+        return self.items[0].version if self.items else ""
+
+    def flagged(self, flag: str) -> Chosen:
+        """Return the answer with a flag more, which each of its predictions has in the log."""
+        items = tuple(replace(item, observed=(flag, *item.observed)) for item in self.items)
+        return replace(self, items=items, flags=(flag, *self.flags))
 
     def named(self, item: Answer) -> dict[str, Any]:
         """Return what tells a candidate from the others: its key, or its fields in the grid."""
@@ -105,7 +120,7 @@ class ChoosingPredictor(Predictor):
     def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Chosen], Log[Chosen]]:
         """Return the answers to requests, and what logs them within a transaction."""
         chosen = self.choose(rows, at)
-        return chosen, self._log(chosen)
+        return chosen, self.chosen(chosen)
 
     def choose(self, rows: Sequence[Any], at: int | None = None) -> list[Chosen]:
         """Return one answer per request, in order. Raises `RequestError` as `Predictor.predict` does."""
@@ -220,7 +235,7 @@ class ChoosingPredictor(Predictor):
         classed = [self.classed(score) for score in scores] if self.chooser.ranking.compiled.classes else []
         return self.chooser.ranking.values(columns, numbers, classed)
 
-    def _log(self, answers: Sequence[Chosen]) -> Log[Chosen]:
+    def chosen(self, answers: Sequence[Chosen]) -> Log[Chosen]:
         """Return a function that logs the chosen candidates within a transaction. Others are only counted."""
         at = micros_of(now())
         entries = [

@@ -41,7 +41,7 @@ def count(service: Service, predictor: Predictor, answers: Sequence[Answer | Cho
     """Count predictions and decisions of each version that answered."""
     by = dict[str, list[Answer | Chosen | Forecasted]]()
     for answer in answers:
-        version = answer.version if isinstance(answer, Answer) else predictor.version.id
+        version = (isinstance(answer, (Answer, Chosen)) and answer.version) or predictor.version.id
         by.setdefault(version, []).append(answer)
     for version, some in by.items():
         unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in some)
@@ -63,7 +63,8 @@ def shown(answer: Answer | Chosen | Forecasted) -> dict[str, Any]:
     if it is not the champion.
     """
     if isinstance(answer, (Chosen, Forecasted)):
-        return {"id": answer.id, "time": iso(instant_of(answer.time)), **answer.shown()}
+        by = {"version": answer.version} if isinstance(answer, Chosen) and answer.role != CHAMPION else {}
+        return {"id": answer.id, **by, "time": iso(instant_of(answer.time)), **answer.shown()}
     found: dict[str, Any] = {
         "id": answer.id,
         **({} if answer.role == CHAMPION else {"version": answer.version}),
