@@ -119,6 +119,14 @@ def test_what_the_project_needs_is_installed(root: Path) -> None:
     assert "EXPOSE 9000" in one
 
 
+def test_notifications_need_apprise_and_their_urls(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_URL", f"slack://{SECRET}")
+    (root / "mainstem.toml").write_text(SETTINGS + '[notify]\nurls = ["${env:SLACK_URL}"]\n')
+    written = deployed(root)
+    assert "notify" in written["Dockerfile"] and "SLACK_URL" in written["compose.yaml"]
+    assert not any(SECRET in text for text in written.values())
+
+
 def test_files_of_state_have_one_server_and_share_its_processes(root: Path) -> None:
     texts = deployed(root)
     deployment = next(each for each in yaml.safe_load_all(texts["kubernetes.yaml"]) if each["kind"] == "Deployment")

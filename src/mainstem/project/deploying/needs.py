@@ -116,6 +116,8 @@ def _of_profile(settings: Settings) -> Iterator[str]:
         yield "postgres"
     if profile.engine in ("spark", "auto"):
         yield "spark"
+    if settings.notify.urls:
+        yield "notify"
 
 
 def _of_node(node: Any) -> Iterator[str]:
