@@ -10,6 +10,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.project.live import service
+from mainstem.serving.keys import create
 
 TENSOR = {"name", "shape", "datatype", "data"}
 
@@ -135,6 +136,18 @@ def test_unknown_models_and_versions(http: Any, worlds: Any) -> None:
 def test_a_body_without_its_type_is_refused_as_the_protocol_has_it(http: Any) -> None:
     answer = http.post("/v2/models/arrivals/infer", content=b"{}")
     assert answer.status_code == 415 and answer.json()["error"].startswith("the body does not say that it is JSON")
+
+
+def test_with_keys_all_but_the_health_needs_one(worlds: Any, world: Any) -> None:
+    world.promote(worlds.artifact(world.root, 1))
+    key = {"authorization": f"Bearer {create(world.state, 'shop', ['predict'])}"}
+    with worlds.listening(world.service()) as client:
+        assert client.get("/v2/health/live").status_code == client.get("/v2/health/ready").status_code == 200
+        for path in ("/v2", "/v2/models/arrivals", "/v2/models/arrivals/ready"):
+            assert client.get(path).status_code == 401 and client.get(path, headers=key).status_code == 200
+        refused = client.post("/v2/models/arrivals/infer", json=body(worlds))
+        assert refused.status_code == 401 and refused.json()["error"].startswith("the API key is missing")
+        assert client.post("/v2/models/arrivals/infer", json=body(worlds), headers=key).status_code == 200
 
 
 def test_an_endpoint_without_a_champion_is_not_ready(worlds: Any, world: Any) -> None:

@@ -52,7 +52,7 @@ def routes(service: Service) -> list[Route]:
 
     one, several = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
     return [
-        Route("GET", "/v2", server, scope=None),
+        Route("GET", "/v2", server, scope="predict"),
         Route("GET", "/v2/health/live", live, scope=None),
         Route("GET", "/v2/health/ready", ready, scope=None),
         Route("GET", one, model, scope="predict"),
