@@ -4,10 +4,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mainstem.errors import ConflictError, StorageError
+from mainstem.stores.checks import sealed
+from mainstem.stores.environment import Environment
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.testing.contracts.store import StoreContract
 
@@ -103,8 +106,9 @@ def test_another_writer_while_the_map_grows(small: LmdbStore, tmp_path: Path, to
         if not grown:
             grown.append(True)
             with environment.begin() as transaction:
-                prefix = environment.ids.get((b"s", "a")) or transaction.get(b"s\x00a", db=environment.names)
-                transaction.put(prefix + b"\x00" + touched, b"2", db=environment.values)
+                stored = transaction.get(b"s\x00a", db=environment.names)
+                at = environment.open(b"s\x00a", stored) + b"\x00" + touched
+                transaction.put(at, environment.seal(at, b"2"), db=environment.values)
 
     monkeypatch.setattr(environment, "grow", interrupted)
 
@@ -329,3 +333,82 @@ def test_a_truncated_file_is_an_error_and_kills_no_process(tmp_path: Path, share
         assert problems > 0 and found < 3 * 8_000, "what is lost is an error, not an absence"
     else:
         assert (found, problems) == (0, 0), "LMDB makes a new store of an empty file; the drain reports a lost log"
+
+
+# ── checksums ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def filled(path: Path) -> LmdbStore:
+    store = LmdbStore(path)
+    with store.transaction() as writer:
+        writer.put("space", b"key", b"VALUE-OF-KEY")
+        writer.put("space", b"k" * 600, b"VALUE-OF-LONG")
+        writer.append("log", [b"PAYLOAD-0", b"PAYLOAD-1"])
+    return store
+
+
+READS: dict[bytes, Any] = {
+    b"VALUE-OF-KEY": lambda store: store.read("space", [b"key"]),
+    b"VALUE-OF-LONG": lambda store: list(store.scan("space")),
+    b"PAYLOAD-1": lambda store: list(store.entries("log", 0)),
+}
+
+
+@pytest.mark.parametrize("text", READS)
+def test_a_flipped_bit_in_a_record_is_an_error(tmp_path: Path, text: bytes) -> None:
+    filled(tmp_path).close()
+    file = tmp_path / "data.mdb"
+    raw = file.read_bytes()
+    assert text in raw
+    for bit in (0, 5):
+        file.write_bytes(raw.replace(text, text[:-1] + bytes([text[-1] ^ 1 << bit])))
+        store = LmdbStore(tmp_path)
+        with pytest.raises(StorageError, match="a record of the online store is damaged") as caught:
+            READS[text](store)
+        assert caught.value.hint
+        store.close()
+    file.write_bytes(raw)
+    store = LmdbStore(tmp_path)
+    assert store.read("space", [b"key", b"k" * 600, b"none"]) == [b"VALUE-OF-KEY", b"VALUE-OF-LONG", None]
+    assert store.end("log") == 2
+    store.close()
+
+
+def test_a_record_at_the_place_of_another_is_an_error(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path)
+    with store.transaction() as writer:
+        writer.put_many("space", {b"a": b"of-a", b"b": b"of-b"})
+    environment = store._env
+    with environment.env.begin(write=True) as transaction, transaction.cursor(environment.values) as cursor:
+        (_, one), (place, _) = list(cursor)
+        transaction.put(place, one, db=environment.values)
+    assert store.read("space", [b"a"]) == [b"of-a"]
+    with pytest.raises(StorageError, match="is damaged"):
+        store.read("space", [b"b"])
+    store.close()
+
+
+def test_a_store_from_before_checksums_is_read_and_written_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Environment, "_checked", lambda self: False)
+        filled(tmp_path).close()
+    for value in (b"again", b"and again"):
+        store = LmdbStore(tmp_path)
+        with store.transaction() as writer:
+            writer.put("space", b"key", value)
+            writer.append("log", [value])
+        assert store.read("space", [b"key", b"k" * 600]) == [value, b"VALUE-OF-LONG"]
+        assert [payload for _, payload in store.entries("log", 0)][:2] == [b"PAYLOAD-0", b"PAYLOAD-1"]
+        store.close()
+
+
+def test_a_copy_has_checksums(tmp_path: Path) -> None:
+    (tmp_path / "origin").mkdir()
+    store = filled(tmp_path / "origin")
+    store.copy(tmp_path / "copy")
+    store.close()
+    copy = LmdbStore(tmp_path / "copy")
+    assert copy._env.seal is sealed and copy.read("space", [b"key"]) == [b"VALUE-OF-KEY"]
+    copy.close()

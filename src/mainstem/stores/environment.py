@@ -17,12 +17,15 @@ import lmdb
 
 from mainstem import private
 from mainstem.errors import FULL, MainstemError, StorageError
+from mainstem.stores.checks import plain, sealed, unsealed
 
 Transaction: TypeAlias = Any
 """An LMDB transaction. Its own types include memoryviews, which LMDB returns only with `buffers=True`."""
 
 _open: dict[Path, Environment] = {}
 _opening = threading.Lock()
+_CHECKED = b"checked"
+"""A database that tells that the records have checksums. It is empty."""
 _LITTLE = 1 << 20
 """In bytes. LMDB reports a disk with less free space as full, because it writes many pages at a time."""
 _FULL = [os.strerror(code) for code in (*FULL, errno.EIO)]
@@ -48,7 +51,7 @@ class Environment:
         self.env = lmdb.open(
             str(path),
             map_size=map_size,
-            max_dbs=4,
+            max_dbs=5,
             sync=sync,
             metasync=sync,
             max_spare_txns=4,
@@ -59,6 +62,9 @@ class Environment:
         self.env.reader_check()  # frees the slots of killed readers
         databases = (self._database(name) for name in (b"names", b"values", b"events", b"ends"))
         self.names, self.values, self.events, self.ends = databases
+        checked = self._checked()
+        self.seal = sealed if checked else plain
+        self.open = unsealed if checked else plain
         self._file = _file(path)
 
     @property
@@ -89,6 +95,17 @@ class Environment:
                 return self.env.open_db(name)
             except lmdb.MapResizedError:  # another process has grown the map
                 self.env.set_mapsize(0)
+
+    def _checked(self) -> bool:
+        """Return whether records have checksums: all of a store have, unless it was made before there were any."""
+        with self.view() as transaction:
+            if transaction.get(_CHECKED) is not None or transaction.stat(self.names)["entries"]:
+                return transaction.get(_CHECKED) is not None
+        with self.begin() as transaction:
+            empty = not transaction.stat(self.names)["entries"]
+            if empty:
+                self.env.open_db(_CHECKED, txn=transaction)
+            return empty or transaction.get(_CHECKED) is not None
 
     def grow(self) -> None:
         """Double the map, unless another process has grown it further. No transaction of this process may be active."""

@@ -114,6 +114,8 @@ class LmdbStore:
                 return [_values(environment, transaction, space, keys) for space, keys in wanted]
         except lmdb.Error as error:
             raise explain(error, self.where) from error
+        except StorageError as problem:
+            raise problem.at(self.where) from None
 
     def count(self, space: str) -> int:
         """Return the number of keys by counting them."""
@@ -139,7 +141,8 @@ class LmdbStore:
             prefix = _known(environment, transaction, _SPACE, space)
             if prefix is None:
                 return [], None
-            found = list(islice(entries(transaction, environment.values, prefix, last), limit))
+            stored, opened = entries(transaction, environment.values, prefix, last), environment.open
+            found = [(key, opened(key, value)) for key, value in islice(stored, limit)]
             page = [(key[PREFIX + 1 :], value) for key, value in found if is_literal(key)]
             if len(page) < len(found):
                 names = ((name_of(key), key, value) for key, value in found if not is_name(key))
@@ -151,8 +154,9 @@ class LmdbStore:
         environment, spaces, logs = self._env, dict[str, int](), dict[str, int]()
         tables = {_SPACE: (environment.values, spaces), _LOG: (environment.events, logs)}
         with explained(self.where), environment.reading, environment.view() as transaction:
-            for name, number in list(entries(transaction, environment.names, b"")):
+            for name, stored in list(entries(transaction, environment.names, b"")):
                 kind, text = decoded(name)
+                number = environment.open(name, stored)
                 db, sizes = tables[kind]
                 size = sum(len(key) + len(value) for key, value in entries(transaction, db, number))
                 sizes |= {text: size} if size else {}
@@ -211,7 +215,9 @@ class LmdbStore:
                 positioned = cursor.set_range(offset_key(prefix, start))
                 last = offset_key(prefix, stop)
                 while positioned and cursor.key() < last:
-                    found.append((int.from_bytes(cursor.key()[PREFIX:], "big"), cursor.value()))
+                    key = cursor.key()
+                    payload = environment.open(key, cursor.value())
+                    found.append((int.from_bytes(key[PREFIX:], "big"), payload))
                     positioned = cursor.next()
             return found
 
@@ -320,8 +326,9 @@ class LmdbWriter:
 
     def _put_many(self, transaction: Transaction, space: str, values: Mapping[bytes, bytes]) -> None:
         prefix = self._id(transaction, _SPACE, space)
-        put, db = transaction.put, self._environment.values
-        entries = zip(all_encoded(prefix, values), values.values(), strict=True)
+        put, db, seal = transaction.put, self._environment.values, self._environment.seal
+        places = all_encoded(prefix, values)
+        entries = zip(places, map(seal, places, values.values()), strict=True)
         if len(values) > FEW:
             with transaction.cursor(db) as cursor:
                 cursor.putmulti(entries)
@@ -329,7 +336,9 @@ class LmdbWriter:
             for place, value in entries:
                 put(place, value, True, True, False, db)
         for key in filter(is_long, values):
-            put(name_of(encoded(prefix, key)), key, db=db)
+            name = name_of(encoded(prefix, key))
+            assert name is not None
+            put(name, seal(name, key), db=db)
 
     def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
         at = encoded(self._id(transaction, _SPACE, space), key)
@@ -344,10 +353,16 @@ class LmdbWriter:
     def _append(self, transaction: Transaction, log: str, payloads: Sequence[bytes]) -> int:
         prefix = self._id(transaction, _LOG, log)
         first = _end(self._environment, transaction, prefix)
+        seal = self._environment.seal
         for offset, payload in enumerate(payloads, start=first):
-            transaction.put(offset_key(prefix, offset), payload, db=self._environment.events)
-        transaction.put(prefix, (first + len(payloads)).to_bytes(8, "big"), db=self._environment.ends)
+            at = offset_key(prefix, offset)
+            transaction.put(at, seal(at, payload), db=self._environment.events)
+        self._set_end(transaction, prefix, first + len(payloads))
         return first
+
+    def _set_end(self, transaction: Transaction, prefix: bytes, offset: int) -> None:
+        end = self._environment.seal(prefix, offset.to_bytes(8, "big"))
+        transaction.put(prefix, end, db=self._environment.ends)
 
     def _trim(self, transaction: Transaction, log: str, before: int) -> None:
         prefix = self._id(transaction, _LOG, log)
@@ -356,7 +371,7 @@ class LmdbWriter:
     def _begin_log(self, transaction: Transaction, log: str, offset: int) -> None:
         prefix = self._id(transaction, _LOG, log)
         if _end(self._environment, transaction, prefix) < offset:
-            transaction.put(prefix, offset.to_bytes(8, "big"), db=self._environment.ends)
+            self._set_end(transaction, prefix, offset)
 
     def _commit(self, transaction: Transaction) -> None:
         transaction.commit()
@@ -369,14 +384,17 @@ class LmdbWriter:
         if prefix is None:
             names = self._environment.names
             prefix = self._ids[kind, name] = number(transaction.stat(names)["entries"])
-            transaction.put(encoded(kind, name.encode()), prefix, db=names)
+            at = encoded(kind, name.encode())
+            transaction.put(at, self._environment.seal(at, prefix), db=names)
         return prefix
 
 
 def _known(environment: Environment, transaction: Transaction, kind: bytes, name: str) -> bytes | None:
     prefix: bytes | None = environment.ids.get((kind, name))
     if prefix is None:
-        prefix = transaction.get(encoded(kind, name.encode()), db=environment.names)
+        at = encoded(kind, name.encode())
+        stored = transaction.get(at, db=environment.names)
+        prefix = None if stored is None else environment.open(at, stored)
         # Only readers cache numbers: those of a write transaction may be rolled back.
         if prefix is not None and environment.writer != threading.get_ident():
             environment.ids[kind, name] = prefix
@@ -384,7 +402,8 @@ def _known(environment: Environment, transaction: Transaction, kind: bytes, name
 
 
 def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
-    return int.from_bytes(transaction.get(log, default=b"", db=environment.ends), "big")
+    stored = transaction.get(log, db=environment.ends)
+    return 0 if stored is None else int.from_bytes(environment.open(log, stored), "big")
 
 
 def _lost(where: str) -> StorageError:
@@ -398,8 +417,9 @@ def _lost(where: str) -> StorageError:
 
 def _key(environment: Environment, transaction: Transaction, name: bytes | None, encoded: bytes) -> bytes:
     """Return a key as it was given. A hashed key is stored in full in its name."""
-    key: bytes = encoded[PREFIX + 1 :] if name is None else transaction.get(name, db=environment.values)
-    return key
+    return (
+        encoded[PREFIX + 1 :] if name is None else environment.open(name, transaction.get(name, db=environment.values))
+    )
 
 
 def _values(
@@ -408,9 +428,13 @@ def _values(
     prefix = _known(environment, transaction, _SPACE, space)
     if prefix is None:
         return [None] * len(keys)
+    places, opened = all_encoded(prefix, keys), environment.open
     if len(keys) > FEW:
         with transaction.cursor(environment.values) as cursor:
             # A cursor is fast for sorted keys, because it searches near its position.
-            return list(map(cursor.get, all_encoded(prefix, keys)))
-    get, values = transaction.get, environment.values
-    return [get(name, None, values) for name in all_encoded(prefix, keys)]
+            found = list(map(cursor.get, places))
+    else:
+        get, values = transaction.get, environment.values
+        found = [get(place, None, values) for place in places]
+    pairs = zip(places, found, strict=True)
+    return [None if stored is None else opened(place, stored) for place, stored in pairs]
