@@ -193,6 +193,9 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params, file.run, file.notify)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog, settings.profile.lake):
         remember_password(url or "")
+    for name, value in settings.profile.storage.items():
+        if "key" in name or "token" in name:
+            remember(value)
     return settings
 
 

@@ -20,7 +20,9 @@ from sqlalchemy import create_engine, text
 import mainstem as ms
 import mainstem.sources.inspection  # here: pytest cannot rewrite modules while threads import others (CPython 106905)
 from mainstem.errors import SettingsError
+from mainstem.masking import masked
 from mainstem.project.project import Project
+from mainstem.settings import load as load_settings
 from postgresql import postgresql as postgresql_of_tests
 from s3 import s3_server
 
@@ -175,6 +177,15 @@ def test_a_profile_that_lacks_something_is_refused(tmp_path, lines, said):
         ms.load(tmp_path).run()
     assert said in str(caught.value)
     assert not list(tmp_path.rglob("*:*"))
+
+
+def test_keys_that_are_written_in_the_file_are_masked_too(tmp_path):
+    (tmp_path / "mainstem.toml").write_text(
+        '[project]\nname = "p"\nmodules = ["m"]\n[profile.default]\nlake = "s3://lakes/x"\n'
+        '[profile.default.storage]\nregion = "us-east-1"\nsecret_key = "plainly-written-secret"\n'
+    )
+    load_settings(tmp_path)
+    assert masked("plainly-written-secret in us-east-1") == "*** in us-east-1"
 
 
 HELD = """
