@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
 WITH_KAFKA := $(VENV)/.kafka
+WITH_SPARK := $(VENV)/.spark
 PROJECT ?= flights
 WORKERS ?= 2
 HISTORIES ?= 2000
@@ -40,8 +41,12 @@ $(WITH_KAFKA): $(DEMO)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,kafka]' -c constraints.txt
 	touch $(WITH_KAFKA)
 
-demo: $(DEMO) $(if $(filter 1,$(KAFKA)),$(WITH_KAFKA)) ## a project, end to end: PROJECT=flights or shop; SERVE=1 leaves the server up; KAFKA=1: departures by a topic
-	$(if $(filter 1,$(KAFKA)),$(BIN)/python tests/kafka_broker.py) $(BIN)/mainstem demo --template $(PROJECT) $(if $(filter 1,$(SERVE)),--serve)
+$(WITH_SPARK): $(DEMO)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,spark]' -c constraints.txt
+	touch $(WITH_SPARK)
+
+demo: $(DEMO) $(if $(filter 1,$(KAFKA)),$(WITH_KAFKA)) $(if $(filter spark,$(ENGINE)),$(WITH_SPARK)) ## a project, end to end: PROJECT=flights or shop; SERVE=1 leaves the server up; KAFKA=1: departures by a topic; ENGINE=spark: on local Spark
+	$(if $(ENGINE),MAINSTEM_ENGINE=$(ENGINE)) $(if $(filter 1,$(KAFKA)),$(BIN)/python tests/kafka_broker.py) $(BIN)/mainstem demo --template $(PROJECT) $(if $(filter 1,$(SERVE)),--serve)
 
 test: system lint types imports unit ## everything CI runs
 

@@ -1,8 +1,10 @@
-"""The same project at 1× and 10× the flights of 2013, DuckDB beside Spark on `local[2]`.
+"""The same project at 1× and 10× the flights of 2013, DuckDB beside Spark on `local[2]` at 1×.
+
+    python benchmarks/scale.py
 
 Copies of the flights have airports and aircraft of their own, so that keys grow with rows. Each engine and size is a
 process of its own. Collecting is not measured: this process reads sources on both engines. Memory is the peak of this
-process and of Spark's Java process together. `SCALE=1,3,30` chooses other sizes.
+process and of Spark's Java process together. `SCALE_DUCKDB=1,30` and `SCALE_SPARK=1,3` choose other sizes.
 """
 
 from __future__ import annotations
@@ -32,8 +34,13 @@ from mainstem.ports import ReplaceAll
 from mainstem.project.project import Project
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
-SIZES = tuple(int(size) for size in os.environ.get("SCALE", "1,10").split(","))
 ENGINES = ("duckdb", "spark")
+SIZES = {
+    engine: tuple(int(size) for size in os.environ.get(f"SCALE_{engine.upper()}", sizes).split(","))
+    for engine, sizes in (("duckdb", "1,10"), ("spark", "1"))
+}
+"""Spark is slow on two cores: it runs once the flights unless it is asked for more."""
+PARTS = ("legs", "days", "departures", "dataset")
 CORES = 2
 _NULLS = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
 
@@ -121,7 +128,7 @@ def measured(engine: str, size: int, root: Path) -> dict[str, Any]:
             with project.context("start", project.release).session(["planes"]) as session:
                 session.fetch("SELECT count(*) AS n FROM planes")
             took["start"] = time.perf_counter() - began
-        for part in ("legs", "days", "departures"):
+        for part in PARTS[:3]:
             began = time.perf_counter()
             project.run(part)
             took[part] = time.perf_counter() - began
@@ -159,34 +166,36 @@ def _children() -> list[Path]:
 
 
 def main() -> None:
-    results: dict[tuple[str, int], dict[str, Any]] = {}
-    for size in SIZES:
-        for engine in ENGINES:
-            with tempfile.TemporaryDirectory() as root:
-                command = [sys.executable, "-W", "ignore", __file__, engine, str(size), root]
-                ended = subprocess.run(command, capture_output=True, text=True)
-                if ended.returncode:
-                    sys.exit(f"{engine} at {size}×: {ended.stderr[-2_000:]}")
-                results[engine, size] = json.loads(ended.stdout.splitlines()[-1])
-    parts = ("legs", "days", "departures", "dataset")
-    first = next(iter(results.values()))
-    print(f"join, aggregate, select and dataset of {first['rows'] // SIZES[0]:,} flights, once and more often; 2 cores")
-    print("  size  engine" + "".join(f"{part:>12}" for part in parts) + "       sum   peak memory   rows/s per core")
-    for (engine, size), found in results.items():
-        spent = [found["took"][part] for part in parts]
-        rate = found["rows"] / sum(spent) / CORES
-        line = f"{size:>5}×  {engine:<6}" + "".join(f"{seconds:>10.1f} s" for seconds in spent)
-        print(f"{line}{sum(spent):>8.1f} s   {found['memory']:>8,.0f} MB   {rate:>15,.0f}")
+    print(f"join, aggregate, select, and the dataset of a model; {CORES} cores")
+    print("  size  engine" + "".join(f"{part:>12}" for part in PARTS) + "       sum   peak memory   rows/s per core")
+    sums: dict[tuple[str, int], float] = {}
+    for size in sorted({*SIZES["duckdb"], *SIZES["spark"]}):
+        for engine in (each for each in ENGINES if size in SIZES[each]):
+            found = apart(engine, size)
+            spent = [found["took"][part] for part in PARTS]
+            sums[engine, size] = sum(spent)
+            rate = found["rows"] / sum(spent) / CORES
+            line = f"{size:>5}×  {engine:<6}" + "".join(f"{seconds:>10.1f} s" for seconds in spent)
+            print(f"{line}{sum(spent):>8.1f} s   {found['memory']:>8,.0f} MB   {rate:>15,.0f}", flush=True)
+            if "start" in found["took"]:
+                print(f"         spark starts in {found['took']['start']:.1f} s, once a process; not in the sum")
     for engine in ENGINES:
-        sums = {size: sum(results[engine, size]["took"][part] for part in parts) for size in SIZES}
-        for small, large in pairwise(SIZES):
-            ratio = sums[large] / sums[small]
+        for small, large in pairwise(SIZES[engine]):
+            ratio = sums[engine, large] / sums[engine, small]
             print(f"  {engine}: {large / small:.0f} × the rows of {small}× take {ratio:.1f} × the time")
-    starts = [found["took"]["start"] for found in results.values() if "start" in found["took"]]
-    if starts:
-        print(f"  Spark starts in {min(starts):.1f} to {max(starts):.1f} s, once a process; this is not in the sums")
-    bytes_per_row = results["duckdb", SIZES[-1]]["bytes"] / results["duckdb", SIZES[-1]]["rows"]
-    print(f"  all stored tables together: {bytes_per_row:.0f} bytes for a flight")
+    each = found["bytes"] / found["rows"]
+    print(f"  {found['rows']:,} flights at {size}×; all stored tables together: {each:.0f} bytes")
+
+
+def apart(engine: str, size: int) -> dict[str, Any]:
+    """Return what a process of its own measured."""
+    with tempfile.TemporaryDirectory() as root:
+        command = [sys.executable, "-W", "ignore", __file__, engine, str(size), root]
+        ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        sys.exit(f"{engine} at {size}×: {ended.stderr[-2_000:]}")
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
 
 
 if __name__ == "__main__":
