@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from mainstem.errors import RequestError
+from mainstem.errors import RequestError, Unavailable
 from mainstem.logs.records import decode_prediction
 from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.predictor import Answer, Predictor
@@ -116,6 +116,25 @@ def test_an_answer_that_cannot_be_logged_fails_alone(served: Any, worlds: Any, m
     found = asked_at_once(service, [[row] for row in rows_of(worlds, 4)])
     assert [type(each) for each in found] == [list, list, ValueError, list]
     assert [e.row["flight_id"] for e in logged(world)] == ["F0", "F1", "F3"]
+
+
+def test_requests_are_answered_after_a_batch_that_could_not_be_submitted(served: Any, worlds: Any) -> None:
+    _, service = served
+    predictor, rows, calls = service.live.predictor("arrivals"), rows_of(worlds, 1), list[int]()
+
+    def submit(work: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise Unavailable("the server has not started")
+        return service.committer.submit(work)
+
+    async def ask() -> list[Any]:
+        coalescer = Coalescer(submit, 64)
+        first = await asyncio.gather(coalescer.answered(predictor, rows, None), return_exceptions=True)
+        return [*first, await asyncio.wait_for(coalescer.answered(predictor, rows, None), 30)]
+
+    failed, answered = asyncio.run(ask())
+    assert isinstance(failed, Unavailable) and len(answered) == 1
 
 
 def test_a_client_that_goes_takes_nothing_along(served: Any, worlds: Any) -> None:

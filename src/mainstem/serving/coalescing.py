@@ -98,9 +98,15 @@ class Coalescer:
                 asked.fail(found)
             else:
                 made.append((asked, found))
-        if made:
+        if not made:
+            return
+        try:
             log = made[0][0].predictor.logged([*chain.from_iterable(found for _, found in made)])
             submitted = self._submit(log)
+        except Exception as error:  # the next batch is answered all the same
+            for asked, _ in made:
+                asked.fail(error)
+        else:
             submitted.add_done_callback(lambda done: loop.call_soon_threadsafe(self._logged, loop, made, done))
 
     def _logged(
