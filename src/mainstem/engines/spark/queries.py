@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ def over(tree: Any, views: Mapping[str, str]) -> Any:
     _refuse_ordered(tree)
     for each in list(tree.find_all(sge.ArrayAgg)):
         tree = _null_if_empty(tree, each)
+    for each in list(tree.find_all(sge.RegexpReplace)):
+        _by_dollar(each)
     for table in read_by(tree):
         if not isinstance(table.this, sge.Identifier):
             continue  # a function such as range(3)
@@ -52,6 +55,14 @@ def over(tree: Any, views: Mapping[str, str]) -> Any:
         if table.args.get("alias") is None:
             table.set("alias", sge.TableAlias(this=sg.to_identifier(alias, quoted=True)))
     return tree
+
+
+def _by_dollar(replace: Any) -> None:
+    r"""Write a reference to a group as Java does: `$1` instead of `\1`. A dollar of the text is one."""
+    text = replace.args.get("replacement")
+    if isinstance(text, sge.Literal) and text.is_string:
+        java = re.sub(r"\\(\d)", r"$\1", text.this.replace("$", "\\$"))
+        replace.set("replacement", sge.Literal.string(java))
 
 
 def _alike(name: str, views: Mapping[str, str]) -> str | None:
