@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import ibis
-from ibis.common.deferred import Deferred
-
 
 def named(values: Mapping[str, Any]) -> list[Any]:
     """Return expressions under their names. A text is the name of a column, another plain value a literal."""
@@ -15,6 +12,9 @@ def named(values: Mapping[str, Any]) -> list[Any]:
 
 
 def _expression(value: Any) -> Any:
+    import ibis
+    from ibis.common.deferred import Deferred
+
     if isinstance(value, str):
         return ibis._[value]
     return value if isinstance(value, (ibis.Value, Deferred)) else ibis.literal(value)

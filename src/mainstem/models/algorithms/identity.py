@@ -12,6 +12,7 @@ import numpy as np
 
 from mainstem.errors import DefinitionError
 from mainstem.graph.fingerprint import digest, of_function
+from mainstem.models.algorithms.registry import ALGORITHMS
 
 PLAIN = (str, int, float, bool, bytes, complex, type(None))
 
@@ -19,7 +20,8 @@ PLAIN = (str, int, float, bool, bytes, complex, type(None))
 def identity(value: Any) -> Any:
     """Return plain data that is equal for equal values, in every process.
 
-    Estimators are their class and parameters, dataclasses their fields, functions their code, arrays their bytes.
+    Estimators are their class and parameters, dataclasses their fields, functions their code, arrays their bytes. A
+    registered algorithm without parameters is its class and its name.
     Raises `DefinitionError` for an object that shows none of these.
     """
     if isinstance(value, PLAIN):
@@ -42,6 +44,9 @@ def identity(value: Any) -> Any:
         return {"class": _class(type(value)), **identity(value.get_params(deep=False))}
     if is_dataclass(value):
         return {"class": _class(type(value)), **{f.name: identity(getattr(value, f.name)) for f in fields(value)}}
+    for name, registered in ALGORITHMS.items():
+        if registered is value:
+            return {"class": _class(type(value)), "registered": name}
     shown = repr(value)
     if " at 0x" not in shown:
         return {"class": _class(type(value)), "is": shown}
