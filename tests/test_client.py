@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import importlib.util
 import json
@@ -224,6 +225,29 @@ def test_no_server_and_no_url(free_port: Callable[[], int]) -> None:
     for url in ("127.0.0.1:8100", "ftp://x", ""):
         with pytest.raises(RequestError, match="URL is invalid"):
             Client(url)
+
+
+def test_what_cannot_be_a_header_is_refused_and_a_key_is_not_shown() -> None:
+    for key in ("ms_secret\n", "ms_secret€"):
+        with pytest.raises(RequestError, match="the API key has characters") as caught:
+            Client("http://127.0.0.1:1", key=key)
+        assert "secret" not in str(caught.value)
+    for own in ("order\n17", "€17"):
+        with pytest.raises(RequestError, match="the header Idempotency-Key"):
+            Client("http://127.0.0.1:1", retries=0).events("payments", {"id": "p1"}, key=own)
+    with pytest.raises(RequestError, match="URL is invalid"):
+        Client("http://127.0.0.1:port")
+    with pytest.raises(RequestError, match="`retries` must not be negative"):
+        Client("http://127.0.0.1:1", retries=-1)
+
+
+def test_a_thread_that_ends_leaves_no_connection(client: Client) -> None:
+    for _ in range(5):
+        thread = threading.Thread(target=client.ready)
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert len(client._transport._every) == 0
 
 
 def test_the_import_is_light() -> None:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+from weakref import WeakSet
 
 from mainstem import errors
 from mainstem.errors import Forbidden, MainstemError, NotFound, RequestError, StorageError, Unavailable
@@ -27,24 +28,43 @@ _BY_STATUS: Mapping[int, type[MainstemError]] = {
 }
 
 
+class _Held:
+    """The connection of a thread. It is closed when the thread has ended."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Transport:
     """Sends requests. Raises `RequestError` for a URL that is not one of HTTP. See `Client` for the parameters."""
 
     def __init__(self, url: str, *, key: str | None, timeout: float, retries: int) -> None:
-        place = urlsplit(url)
-        if place.scheme not in ("http", "https") or not place.hostname:
-            raise RequestError(
-                "the server's URL is invalid", got=repr(url), expected="http://HOST:PORT or https://HOST"
-            )
-        self._secure, self._host, self._port = place.scheme == "https", place.hostname, place.port
+        place, self._port = _place(url)
+        self._secure, self._host = place.scheme == "https", str(place.hostname)
         self._base, self._url = place.path.rstrip("/"), f"{place.scheme}://{place.netloc.rpartition('@')[2]}"
+        if retries < 0:
+            raise RequestError("`retries` must not be negative", got=str(retries), expected="0 or more")
+        if key is not None and not _fits_header(key):  # http.client would show it
+            raise RequestError(
+                "the API key has characters that a header cannot have",
+                got=f"{len(key)} characters, which are not shown",
+                expected="letters, digits and _, as in ms_…",
+                hint="a key that is read from a file may end with a line break: .strip()",
+            )
         self._timeout, self._retries = timeout, retries
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._own = threading.local()
-        self._every: list[http.client.HTTPConnection] = []
+        self._every: WeakSet[_Held] = WeakSet()
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the answer to a POST. Raises the errors that `Client` names."""
+        for name, value in (headers or {}).items():
+            if not _fits_header(value):
+                expected = "printable characters of Latin-1"
+                raise RequestError(f"the header {name} cannot have this value", got=repr(value), expected=expected)
         return self._sent("POST", path, _encoded(body), headers or {}, (200, 202))
 
     def get(self, path: str, accepted: Collection[int] = (200,)) -> dict[str, Any]:
@@ -53,8 +73,8 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections of all threads. One that is used again opens again."""
-        for connection in self._every:
-            connection.close()
+        for held in list(self._every):
+            held.connection.close()
 
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], accepted: Collection[int]
@@ -88,12 +108,29 @@ class Transport:
         return answer.status, told, float(after) if after.isdecimal() else 0.0
 
     def _connection(self) -> http.client.HTTPConnection:
-        if getattr(self._own, "connection", None) is None:
+        if getattr(self._own, "held", None) is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            self._own.connection = kind(self._host, self._port, timeout=self._timeout)
-            self._every.append(self._own.connection)
-        connection: http.client.HTTPConnection = self._own.connection
-        return connection
+            self._own.held = _Held(kind(self._host, self._port, timeout=self._timeout))
+            self._every.add(self._own.held)
+        held: _Held = self._own.held
+        return held.connection
+
+
+def _place(url: str) -> tuple[SplitResult, int | None]:
+    """Return the parts of a URL and its port. Raises `RequestError`."""
+    expected = "http://HOST:PORT or https://HOST"
+    try:
+        place = urlsplit(url)
+        port = place.port
+    except ValueError as problem:
+        raise RequestError("the server's URL is invalid", got=str(problem), expected=expected) from None
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise RequestError("the server's URL is invalid", got=repr(url), expected=expected)
+    return place, port
+
+
+def _fits_header(text: str) -> bool:
+    return text.isprintable() and all(ord(each) < 256 for each in text)
 
 
 def _encoded(body: Any) -> bytes:
