@@ -18,6 +18,9 @@ from mainstem.serving.predictor import Predictor
 INTEGERS = frozenset({f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)})
 FLOATS = frozenset({"FP16", "FP32", "FP64"})
 
+_MOST = 2**63 - 1
+"""The largest dimension of a shape."""
+
 Tensor = dict[str, Any]
 
 
@@ -37,8 +40,8 @@ def rows_of(predictor: Predictor, given: Any, where: str) -> list[dict[str, Any]
     columns: dict[str, list[Any]] = {}
     for tensor in given:
         name = tensor.get("name")
-        if name not in types:
-            raise _unknown("input", str(name), types, where)
+        if not isinstance(name, str) or name not in types:
+            raise _unknown("input", brief(str(name)), types, where)
         if name in columns:
             raise RequestError(f"the input {name!r} is given twice", where=where)
         columns[name] = _column(tensor, types[name], f"{where}, input {name}")
@@ -51,7 +54,7 @@ def rows_of(predictor: Predictor, given: Any, where: str) -> list[dict[str, Any]
 
 def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
     wanted, kind = datatype(type), tensor.get("datatype")
-    fits = (
+    fits = isinstance(kind, str) and (
         kind == wanted
         or (wanted == "INT64" and kind in INTEGERS)
         or (wanted == "FP64" and (kind in FLOATS or kind in INTEGERS))
@@ -59,7 +62,7 @@ def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
     if not fits:
         raise RequestError("the tensor has the wrong datatype", where=where, got=brief(repr(kind)), expected=wanted)
     shape, data = tensor.get("shape"), tensor.get("data")
-    whole = isinstance(shape, list) and all(each.__class__ is int and each >= 0 for each in shape)
+    whole = isinstance(shape, list) and all(each.__class__ is int and 0 <= each <= _MOST for each in shape)
     if not isinstance(shape, list) or not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
         raise RequestError("the tensor has the wrong shape", where=where, got=brief(repr(shape)), expected="[rows]")
     if not isinstance(data, list):
@@ -67,7 +70,7 @@ def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
         raise RequestError("the tensor has no `data`", where=where, got=brief(repr(data)), expected="a list", hint=hint)
     flat = list(chain.from_iterable(each if isinstance(each, list) else [each] for each in data))
     if len(flat) != math.prod(shape):
-        got, expected = f"{len(flat)} elements", f"{math.prod(shape)}, by its shape"
+        got, expected = f"{len(flat)} elements", f"as many as the shape {brief(str(shape))} has"
         raise RequestError("the tensor has another number of elements", where=where, got=got, expected=expected)
     return flat
 
