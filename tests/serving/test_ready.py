@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mainstem.features.online.meta import space_of
 from mainstem.nodes.records import Binding
+from mainstem.serving.counters import Shared
 
 
 def missing(world: Any, directory: Any) -> None:
@@ -58,6 +61,21 @@ def test_an_endpoint_that_cannot_answer_is_named(
         assert client.get("/live").status_code == client.get("/health").status_code == 200
         answer = client.post("/predict/arrivals", json={"flight_id": "F1", "distance": 1})
         assert answer.status_code >= 500 and answer.json()["what"] == what
+
+
+def test_the_branch_is_followed_while_counters_cannot_be_shared(worlds: Any, world: Any, tmp_path: Path) -> None:
+    """As on a full disk: one failure must not end the task that follows the branch."""
+    world.promote(worlds.artifact(world.root, 1))
+    service = world.service()
+    service.metrics.shared = Shared(tmp_path, 0)
+    with worlds.listening(service) as client:
+        (tmp_path / "0.part").mkdir()  # the file cannot be written
+        time.sleep(3 * service.limits.poll)
+        world.promote(worlds.artifact(world.root, 2))
+        end = time.monotonic() + 20
+        while client.get("/ready").json()["endpoints"] != {"arrivals": "late-2"}:
+            assert time.monotonic() < end, "the new champion is not followed"
+            time.sleep(0.1)
 
 
 def test_it_is_ready_again_when_a_good_version_is_promoted(worlds: Any, world: Any) -> None:

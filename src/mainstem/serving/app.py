@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterable, Mapping
 
@@ -16,6 +17,8 @@ from mainstem.serving.http.routing import Route, Routes
 from mainstem.serving.journal import REQUEST, Journal, request_id
 from mainstem.serving.metrics import known_method
 from mainstem.serving.service import Service
+
+logger = logging.getLogger(__name__)
 
 NO_ROUTE = "none"
 """What logs and metrics call the route of a request that has none."""
@@ -73,11 +76,11 @@ class App:
             return label, await self._handle(route, request, parts)
         except TimeoutError:
             hint = "is a run holding the online store? send it again"
-            return label, answer(Unavailable("the answer was not ready in time", hint=hint))
+            return label, answer(Unavailable("the answer was not ready in time", hint=hint), request.path)
         except asyncio.CancelledError:
             if not self.stopping:
                 raise
-            return label, answer(Unavailable("the server is stopping", hint="send it again"))
+            return label, answer(Unavailable("the server is stopping", hint="send it again"), request.path)
         except Exception as error:
             return label, answer(error, request.path)
 
@@ -128,12 +131,22 @@ class App:
                 return
 
     async def _watch(self) -> None:
-        """Follow the branch. A release that another process publishes is served within a second."""
+        """Follow the branch. A release that another process publishes is served within a second.
+
+        What fails, such as to share counters on a full disk, is logged once, and does not end the rest.
+        """
+        failed = dict[str, str]()
         while True:
             await asyncio.sleep(self.service.limits.poll)
-            await asyncio.to_thread(self.service.refresh)
-            await asyncio.to_thread(self._feed)
-            await asyncio.to_thread(self.service.metrics.share)
+            for work in (self.service.refresh, self._feed, self.service.metrics.share):
+                name = work.__name__
+                try:
+                    await asyncio.to_thread(work)
+                    failed.pop(name, None)
+                except Exception as error:
+                    if failed.get(name) != str(error):
+                        logger.error("following the branch failed (%s): %s", name, error, exc_info=error)
+                    failed[name] = str(error)
 
     def _feed(self) -> None:
         """Read the topics of streams that the live release has."""
