@@ -13,7 +13,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.errors import DefinitionError, SchemaError, Unavailable, UnknownName
+from mainstem.errors import DefinitionError, RequestError, SchemaError, Unavailable, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
 from mainstem.serving.decisions.neighbours import Asking, NeighbourOffer
@@ -260,3 +260,60 @@ def test_one_hundred_thousand_vectors_are_searched_in_milliseconds() -> None:
         seconds.append(time.perf_counter() - began)
     exact = np.argsort(-(vectors @ vectors[7]), kind="stable")[:200]
     assert found["movie"] == exact.tolist() and min(seconds) < 0.25
+
+
+def test_a_request_of_many_rows_is_bounded_in_candidates_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row may have up to `limit` neighbours: 10,000 rows of 200 would be 2,000,000 to score."""
+    vectors = np.random.default_rng(1).normal(size=(300, 4)).astype(np.float32)
+    rule: Any = ms.neighbours("movies", key="movie", by="vector", to="tastes", limit=200)
+    asks = Asking("tastes", "tastes", "taste", ("person",), ("person",))
+    places = {(f"p{n}",): n for n in range(50)}
+    offer = NeighbourOffer(rule, asks, {"movie": "int64"}, {"movie": list(range(300))}, vectors, vectors[:50], places)
+    with pytest.raises(RequestError, match="too many candidates together"):
+        offer.expand({"person": ["p1"] * 10_000}, 10_000)
+    people = [f"p{n % 60}" for n in range(200)]
+    whole = offer.expand({"person": people}, 200)
+    monkeypatch.setattr("mainstem.serving.decisions.neighbours.MOST_PRODUCTS", 700)
+    assert offer.expand({"person": people}, 200) == whole
+    assert [bool(each["movie"]) for each in whole] == [n % 60 < 50 for n in range(200)]
+
+
+def test_a_table_with_days_and_instants_in_its_key_removes_what_it_has() -> None:
+    past: Any = {"*": _.at - ibis.interval(days=9), "liked": "at"}
+    ratings = ms.files(
+        "ratings.csv", key="id", time="at", schema={**RATING, "day": "date", "slot": INSTANT}, known=past
+    )
+    movies_ = ms.files("movies.parquet", key="movie", schema={"movie": "int64", "year": "int64"}, known="always")
+    kinds = {"day": "date", "slot": INSTANT}
+    booked = {
+        name: ms.files(f"{name}.csv", key=["movie", name], schema={"movie": "int64", name: kind}, known="always")
+        for name, kind in kinds.items()
+    }
+    like = ms.model(
+        examples=ratings,
+        prediction_time=_.at - ibis.interval(hours=1),
+        target=_.liked,
+        features=["movie", *kinds],
+        candidates=["linear"],
+    )
+    ends = {
+        f"of_{name}": ms.endpoint(
+            like, candidates=ms.candidates(movies_, key="movie", without=table), decide=ms.top(ALL, by=_.score)
+        )
+        for name, table in booked.items()
+    }
+    rows = [{**row, "day": row["at"].date(), "slot": row["at"]} for row in data()["ratings"]]
+    april = datetime(2026, 4, 1, tzinfo=UTC)
+    given = {
+        "ratings": rows,
+        "movies": [{"movie": n, "year": 1980 + n} for n in range(ALL)],
+        "day": [{"movie": n, "day": april.date()} for n in (4, 8)],
+        "slot": [{"movie": n, "slot": april} for n in (4, 8)],
+    }
+    with ms.testing.project({"ratings": ratings, "movies": movies_, **booked, "like": like, **ends}, given) as made:
+        made.run()
+        made.promote("like")
+        for name in ends:
+            asked = {"day": "2026-04-01", "slot": april.isoformat(), "time": LATER}
+            (answer,) = made.predict(name, [asked])
+            assert answer["offered"] == ALL - 2 and not movies(answer) & {4, 8}, name

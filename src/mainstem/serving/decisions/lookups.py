@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mainstem.errors import SchemaError, UnknownName
 from mainstem.features.retrieval import compiled, plain
@@ -37,3 +38,17 @@ def _check_key(name: str, key: Mapping[str, str], fields: Mapping[str, str], whe
         if fields[column] != kind:
             what = f"the field {column!r} has the wrong type for the key of {name!r}"
             raise SchemaError(what, where=where, got=fields[column], expected=kind)
+
+
+def values_of(column: Any) -> list[Any]:
+    """Return a column of Arrow as rows of requests hold it: instants as int µs, dates as text, decimals as floats."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+    elif pa.types.is_date(column.type):
+        column = column.cast(pa.string())
+    elif pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    values: list[Any] = column.to_pylist()
+    return values

@@ -18,7 +18,8 @@ from mainstem.features.retrieval import Retrieval
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import Neighbours
-from mainstem.serving.decisions.lookups import key_of
+from mainstem.serving.decisions.bounds import check_together
+from mainstem.serving.decisions.lookups import key_of, values_of
 from mainstem.serving.decisions.without import Without
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_VECTORS = 1_000_000
 """The most rows of a table of vectors: they are held in memory."""
+
+MOST_PRODUCTS = 16_000_000
+"""The most products of a request's vector and a row's that are in memory at once: 64 MB."""
 
 Columns = Mapping[str, Sequence[Any]]
 Stored = Callable[[str, Sequence[str]], "pa.Table"]
@@ -72,15 +76,23 @@ class NeighbourOffer:
         return [place is None for place in self._places(columns, count)]
 
     def expand(self, columns: Columns, count: int) -> list[Columns]:
-        """Return the candidates of `count` requests, as columns. A request without a vector has none."""
+        """Return the candidates of `count` requests, as columns. A request without a vector has none.
+
+        Raises `RequestError` for too many together.
+        """
         found: list[Columns] = [{name: [] for name in self.types} for _request in range(count)]
         places = {n: place for n, place in enumerate(self._places(columns, count)) if place is not None}
         if not places or not len(self.vectors):
             return found
-        every = self.wanted[list(places.values())] @ self.vectors.T
-        for (n, place), near in zip(places.items(), every, strict=True):
-            chosen = self._nearest(near, place if self.rule.like else None)
-            found[n] = {name: [values[each] for each in chosen] for name, values in self.rows.items()}
+        check_together(len(places) * min(self.rule.limit, len(self.vectors)))
+        together = max(1, MOST_PRODUCTS // len(self.vectors))
+        pairs = list(places.items())
+        for start in range(0, len(pairs), together):
+            some = pairs[start : start + together]
+            every = self.wanted[[place for _n, place in some]] @ self.vectors.T
+            for (n, place), near in zip(some, every, strict=True):
+                chosen = self._nearest(near, place if self.rule.like else None)
+                found[n] = {name: [values[each] for each in chosen] for name, values in self.rows.items()}
         return found
 
     def _places(self, columns: Columns, count: int) -> list[int | None]:
@@ -138,7 +150,7 @@ def near_offer(
     """
     some, vectors = _vectors(offer, found.sort_by(offer.key), offer.embedding)
     if offer.like is not None:
-        places = {(key,): n for n, key in enumerate(some[offer.key].to_pylist())}
+        places = {(key,): n for n, key in enumerate(values_of(some[offer.key]))}
         return NeighbourOffer(offer, asks, types, offered(some), vectors, vectors, places, without)
     own, wanted = _vectors(offer, stored(asks.table, [*asks.key, asks.column]), asks.column)
     if len(wanted) and len(vectors) and wanted.shape[1] != vectors.shape[1]:
@@ -148,7 +160,7 @@ def near_offer(
             got=f"{wanted.shape[1]} numbers",
             expected=f"{vectors.shape[1]}, as in {offer.embedding!r}",
         )
-    keys = zip(*(own[column].to_pylist() for column in asks.key), strict=True)
+    keys = zip(*(values_of(own[column]) for column in asks.key), strict=True)
     places = {key: n for n, key in enumerate(keys)}
     return NeighbourOffer(offer, asks, types, offered(some), vectors, wanted, places, without)
 

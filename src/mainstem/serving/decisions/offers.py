@@ -17,16 +17,15 @@ from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import MOST, Candidates, Grid, Neighbours, Offer
 from mainstem.nodes.records import Release
+from mainstem.serving.decisions.bounds import check_together
 from mainstem.serving.decisions.expressions import Compiled, compile_values
+from mainstem.serving.decisions.lookups import values_of
 from mainstem.serving.decisions.neighbours import Asking, NeighbourOffer, asking, near_offer
 from mainstem.serving.decisions.phases import brought, phases
 from mainstem.serving.decisions.without import Without, without_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MOST_TOGETHER = 100_000
-"""The most candidates of the requests that are answered together: their features are read and scored at once."""
 
 RESERVED = frozenset({"id", "value", "score", "propensity", "explored"})
 """What an answer says of each candidate, beside the names that tell it from the others."""
@@ -63,8 +62,7 @@ class TableOffer:
     def expand(self, columns: Columns, count: int) -> list[Columns]:
         """Return the candidates of `count` requests, as columns. Raises `RequestError` for too many together."""
         each = len(next(iter(self.rows.values()), ()))
-        if each * count > MOST_TOGETHER:
-            raise _too_many_together(each * count)
+        check_together(each * count)
         return [self.rows] * count
 
 
@@ -94,8 +92,7 @@ class GridOffer:
         for row in range(count):
             found.append(self._one({name: values[row] for name, values in bounds.items()}, row))
             total += len(next(iter(found[-1].values()), ()))
-            if total > MOST_TOGETHER:
-                raise _too_many_together(total)
+            check_together(total)
         return found
 
     def _one(self, bounds: Mapping[str, float | None], row: int) -> Columns:
@@ -122,16 +119,6 @@ class GridOffer:
         return RequestError(
             "too many candidates", where=f"rows[{row}]", got=f"{count:,}", expected=f"up to {MOST:,}", hint=hint
         )
-
-
-def _too_many_together(count: int) -> RequestError:
-    """Return the error for requests whose candidates are too many to score together."""
-    return RequestError(
-        "the rows have too many candidates together",
-        got=f"{count:,} or more",
-        expected=f"up to {MOST_TOGETHER:,}",
-        hint="send fewer rows in a request",
-    )
 
 
 Offering = TableOffer | NeighbourOffer | GridOffer
@@ -262,8 +249,6 @@ def _rows(offer: Candidates, table: str, types: Mapping[str, str], stored: Store
 
 def _offered(offer: Candidates, table: str, types: Mapping[str, str], chosen: pa.Table) -> Columns:
     """Return rows as columns. Raises `Unavailable` for a key that repeats or is null."""
-    import pyarrow as pa
-
     names = chosen[offer.key].to_pylist()
     if len(set(names)) < len(names) or None in names:
         raise Unavailable(
@@ -272,14 +257,4 @@ def _offered(offer: Candidates, table: str, types: Mapping[str, str], chosen: pa
             expected=f"one row for each {offer.key!r}",
         )
     schema = ibis.schema(dict(types)).to_pyarrow()
-    return {name: _values(chosen[name].cast(schema.field(name).type), pa) for name in types}
-
-
-def _values(column: Any, pa: Any) -> list[Any]:
-    """Return a column as rows hold it: instants as int µs, dates as text."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    elif pa.types.is_date(column.type):
-        column = column.cast(pa.string())
-    values: list[Any] = column.to_pylist()
-    return values
+    return {name: values_of(chosen[name].cast(schema.field(name).type)) for name in types}

@@ -12,7 +12,7 @@ from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
 from mainstem.nodes.offers import Candidates
-from mainstem.serving.decisions.lookups import key_of, lookup_of
+from mainstem.serving.decisions.lookups import key_of, lookup_of, values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ class Without:
                 expected=f"up to {MOST_SEEN:,}",
                 hint="a feature view with the same key is read for each request instead",
             )
-        rows = frozenset(zip(*(found[column].to_pylist() for column in self.on), strict=True))
+        rows = frozenset(zip(*(values_of(found[column]) for column in self.on), strict=True))
         return Without(self.name, self.on, self.where, seen=rows)
 
     def left(
