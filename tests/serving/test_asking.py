@@ -27,6 +27,7 @@ import mainstem as ms
 from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
+from mainstem.serving.asking import Asking
 
 BODY = """
     import ibis
@@ -173,6 +174,31 @@ def test_another_event_with_the_same_key_is_refused_and_nothing_of_its_request_i
     assert answer.status_code == 400
     assert answer.json()["what"] == "an event with this key was answered already, and differs"
     assert log_ends(project) == (1, 1)
+
+
+def test_two_different_events_with_one_key_in_one_request_are_refused(client: Any, project: Any) -> None:
+    rows = [*(swipe(n) for n in range(150)), {**swipe(149), "amount": 99.0}]
+    answer = client.post("/predict/authorise", json={"rows": rows, "backfill": True})
+    assert answer.status_code == 400 and "and differs" in answer.json()["what"]
+    assert log_ends(project) == (0, 0)
+
+
+def test_a_large_request_does_not_hold_the_store(client: Any, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small requests are taken between its transactions."""
+    together, one = list[int](), Asking._one
+
+    def noted(self: Asking, writer: Any, *arguments: Any) -> Any:
+        if not writers or writers[-1] is not writer:
+            writers.append(writer)
+            together.append(0)
+        together[-1] += 1
+        return one(self, writer, *arguments)
+
+    writers = list[Any]()
+    monkeypatch.setattr(Asking, "_one", noted)
+    rows = [swipe(n) for n in range(250)]
+    assert counts(ask(client, *reversed(rows))) == [*reversed(range(250))]
+    assert together == [100, 100, 50] and log_ends(project) == (250, 250)
 
 
 def test_at_the_same_time_each_event_sees_every_earlier_one_that_is_on_disk(client: Any, project: Any) -> None:

@@ -128,13 +128,17 @@ class AnsweredEvents:
         """
         held = self._days.get(read, key, at)
         if held is not None and held.body != body:
-            raise RequestError(
-                "an event with this key was answered already, and differs",
-                where=f"endpoint {self._endpoint}",
-                got=f"the key {key}",
-                expected="the same event again, or another key",
-            )
+            raise self.differs(key)
         return held
+
+    def differs(self, key: str) -> RequestError:
+        """Return the error for an event whose key another event had."""
+        return RequestError(
+            "an event with this key was answered already, and differs",
+            where=f"endpoint {self._endpoint}",
+            got=f"the key {key}",
+            expected="the same event again, or another key",
+        )
 
     def note(self, writer: Writer, key: str, answered: AnsweredEvent) -> None:
         """Remember the answer to an event."""

@@ -29,6 +29,10 @@ Shown = Callable[[Answer], dict[str, Any]]
 """Returns an answer as plain data, for the client."""
 
 
+PART = 100
+"""The most events of a request that are taken in one transaction: small requests wait for it at most."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """An event that is in the log, at `offset`, and its answer as plain data. An event that was `repeated` was answered
@@ -38,6 +42,12 @@ class Taken:
     shown: Mapping[str, Any]
     answer: Answer | None
     repeated: bool = False
+
+
+Numbered = dict[int, Taken]
+"""Events that were taken, by their places in a request."""
+
+Work = Callable[[Writer], Numbered]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +61,15 @@ class Asking:
     read: Get
     shown: Shown
 
-    def prepared(self, predictor: Predictor, events: Sequence[Event]) -> Callable[[Writer], list[Taken]]:
-        """Return what takes events and logs their answers within a transaction, in order of time.
+    def prepared(self, predictor: Predictor, events: Sequence[Event]) -> tuple[Numbered, list[Work]]:
+        """Return the events that were answered before, and what takes the others within transactions, in order of time.
 
-        Events that were answered before need no features. Raises `RequestError` as `Predictor.predict` does.
+        Each transaction takes at most `PART` events, so that other requests need not wait for all of them. Events are
+        numbered by their places. Those that were answered before need no features. Raises `RequestError` as
+        `Predictor.predict` does, and for two different events with one key.
         """
         at = micros_of(now())
+        self._check_alike(predictor, events)
         held = {n: taken for n, event in enumerate(events) if (taken := self._held(self.read, predictor, event, at))}
         new = [n for n in range(len(events)) if n not in held]
         rows, times = predictor.requests([events[n].row for n in new])
@@ -65,14 +78,23 @@ class Asking:
         seen = [{name: values[place] for name, values in columns.items()} for place in range(len(new))]
         order = sorted(range(len(new)), key=lambda place: times[place])
 
-        def write(writer: Writer) -> list[Taken]:
-            found = dict(held)
-            for place in order:
-                before = None if self.current() is not predictor else (seen[place], flags[place])
-                found[new[place]] = self._one(writer, events[new[place]], answers[place], before, at)
-            return [found[n] for n in range(len(events))]
+        def work(part: Sequence[int]) -> Work:
+            def write(writer: Writer) -> Numbered:
+                found: Numbered = {}
+                for place in part:
+                    before = None if self.current() is not predictor else (seen[place], flags[place])
+                    found[new[place]] = self._one(writer, events[new[place]], answers[place], before, at)
+                return found
 
-        return write
+            return write
+
+        return held, [work(order[start : start + PART]) for start in range(0, len(order), PART)]
+
+    def _check_alike(self, predictor: Predictor, events: Sequence[Event]) -> None:
+        bodies = dict[str, bytes]()
+        for key, body in (_identity(event, predictor) for event in events):
+            if bodies.setdefault(key, body) != body:
+                raise self.answered.differs(key)
 
     def _one(
         self, writer: Writer, event: Event, answer: Answer, before: tuple[Mapping[str, Any], list[str]] | None, at: int

@@ -1,4 +1,5 @@
-"""Predictions of an endpoint that is asked by events: one row is one event. All rows are taken, or none."""
+"""Predictions of an endpoint that is asked by events: one row is one event. All rows of a request fit, or none is
+taken."""
 
 from __future__ import annotations
 
@@ -35,8 +36,10 @@ async def answered(
         lambda space, key: service.store.read(space, [key])[0],
         told.shown,
     )
-    work = await asyncio.to_thread(partial(asking.prepared, predictor, events))
-    taken = await asyncio.wrap_future(service.committer.submit(work))
+    done, works = await asyncio.to_thread(partial(asking.prepared, predictor, events))
+    for work in works:
+        done |= await asyncio.wrap_future(service.committer.submit(work))
+    taken = [done[n] for n in range(len(events))]
     fresh = [each.answer for each in taken if each.answer is not None]
     told.count(service, predictor, fresh)
     service.metrics.ingested(stream, len(fresh))
