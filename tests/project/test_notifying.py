@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 import mainstem as ms
-from mainstem.errors import RunFailed, SettingsError
+from mainstem.errors import RunFailed, SettingsError, StorageError, UnknownName
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.records import new_id, now
 
@@ -133,7 +133,22 @@ def test_a_failed_run_is_told_once_and_so_is_its_end(root: Path, receiver: Any) 
         assert got.got[0]["title"] == "taxi: fine again" and got.got[0]["type"] == "success"
         assert got.taken() == ["fine again: the run published again"]
         project.run()
+        with pytest.raises(UnknownName):
+            project.run("nonsense")
         assert got.taken() == []
+
+
+def test_a_run_that_fails_before_its_first_step_is_told(
+    root: Path, receiver: Any, free_port: Callable[[], int]
+) -> None:
+    got, _ = receiver
+    settings = root / "mainstem.toml"
+    settings.write_text(f'{settings.read_text()}[profile.default]\nonline = "redis://127.0.0.1:{free_port()}"\n')
+    with opened(root) as project:
+        for _again in range(2):
+            with pytest.raises(StorageError, match="cannot be reached"):
+                project.run()
+        assert got.taken() == ["failing: the run: the online store cannot be reached"]
 
 
 def test_a_monitor_that_fails_is_told_when_it_changes(root: Path, receiver: Any) -> None:

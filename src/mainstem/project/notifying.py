@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mainstem.errors import MainstemError, MissingExtra, SettingsError
+from mainstem.errors import ConflictError, MainstemError, MissingExtra, RequestError, SettingsError, UnknownName
 from mainstem.graph.fingerprint import digest
 from mainstem.masking import masked, remember
 from mainstem.monitoring.newest import newest
@@ -61,10 +61,16 @@ class Notifier:
         urls = branch.settings.notify.urls if branch.branch == BRANCH else ()
         self._receivers = [_receiver(number, url) for number, url in enumerate(urls, start=1)]
 
-    def tell(self, problem: MainstemError | None) -> None:
-        """Tell each receiver what changed since it was told last, given why the run failed."""
+    def tell(self, problem: Exception | None) -> None:
+        """Tell each receiver what changed since it was told last, given why the run failed. It never fails a run."""
         if not self._receivers:
             return
+        try:
+            self._tell_all(problem)
+        except MainstemError as trouble:  # such as a state that is away
+            logger.warning("notifications could not be sent: %s", trouble)
+
+    def _tell_all(self, problem: Exception | None) -> None:
         subjects = [_of_run(problem), *_of_monitors(self._branch)]
         for receiver in self._receivers:
             self._tell(receiver, subjects)
@@ -85,12 +91,19 @@ class Notifier:
         state.save(*(Notified(f"{receiver.id}/{s.name}", s.name, s.state, now()) for s in (*changed, *quiet)))
 
 
-def _of_run(problem: MainstemError | None) -> Subject:
+def is_failure(problem: Exception) -> bool:
+    """Return whether a run failed, and was not refused for how it was asked for, or because another one runs."""
+    refused = isinstance(problem, (ConflictError, RequestError, SettingsError, UnknownName))
+    return getattr(problem, "run", None) is not None or not refused
+
+
+def _of_run(problem: Exception | None) -> Subject:
     if problem is None:
         return Subject(RUN, False, "the run published again")
     record = getattr(problem, "run", None)
     causes = [str(cause).split("\n")[0] for cause in getattr(problem, "causes", ())]
-    told = "; ".join([problem.what, *causes])
+    what = problem.what if isinstance(problem, MainstemError) else f"{type(problem).__name__}: {problem}"
+    told = "; ".join([what, *causes])
     return Subject(RUN, True, f"{record.id if record else 'the run'}: {told}")
 
 

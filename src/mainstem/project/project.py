@@ -31,7 +31,7 @@ from mainstem.project.branch import KEEP
 from mainstem.project.collect import from_project
 from mainstem.project.integrity import verify_due
 from mainstem.project.kinds import KINDS
-from mainstem.project.notifying import Notifier
+from mainstem.project.notifying import Notifier, is_failure
 from mainstem.project.reingesting import refuse_reingest
 from mainstem.project.releases import MAIN, refuse_after_rollback
 from mainstem.project.running import runner
@@ -168,8 +168,8 @@ class Project(Storing, Telling, Answering):
                 sample=sample,
                 sample_by=sample_by,
             )
-        except MainstemError as problem:
-            if getattr(problem, "run", None) is not None:
+        except Exception as problem:
+            if is_failure(problem):
                 notifier.tell(problem)
             raise
         notifier.tell(None)
