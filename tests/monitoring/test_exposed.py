@@ -17,6 +17,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import UnknownName
+from mainstem.monitoring import freshness
 from mainstem.monitoring.exposed import samples
 from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Verdict
@@ -152,6 +153,21 @@ def test_ages_and_lags_are_gauges(scraped: Any) -> None:
         client.post("/predict/desk", json=asked)
         again = dict(parsed(client.get("/metrics").text))
     assert again["mainstem_log_lag", 'log="predictions/desk"'] == 2
+
+
+def test_the_last_good_run_is_told_however_often_runs_failed_since(scraped: Any) -> None:
+    """Otherwise the alert of failed runs would end by itself, since it compares both times."""
+    project, _found = scraped
+    state = project.adapters.state
+    first = YESTERDAY
+    failed = [RunRecord(f"run-f{n}", "other", "failed", ended_at=first + timedelta(hours=n)) for n in range(60)]
+    state.save(RunRecord("run-good", "other", "published", ended_at=first), *failed)
+    told = {
+        each.labels[0]: each.value
+        for each in freshness.samples(state, project.release, "other")
+        if each.name == "mainstem_run_timestamp_seconds"
+    }
+    assert told == {"published": first.timestamp(), "failed": (first + timedelta(hours=59)).timestamp()}
 
 
 def test_a_version_that_is_not_judged_yet_has_no_gauges_of_the_one_before(scraped: Any) -> None:

@@ -8,18 +8,16 @@ from mainstem.nodes.records import Release, RunRecord
 from mainstem.ports import State
 from mainstem.serving.gauges import Sample
 
-RUNS = 50
-"""The runs among which the last one of each status is searched."""
+ENDED = ("published", "unchanged", "failed")
+"""The statuses of runs that ended by themselves."""
 
 
 def samples(state: State, release: Release, branch: str) -> Iterator[Sample]:
     """Yield when the last runs ended, by status, and when the rows of each node of the release were made."""
-    ended = dict[str, float]()
-    for run in state.find(RunRecord, branch=branch, newest=RUNS):
-        if run.ended_at is not None:
-            ended[run.status] = run.ended_at.timestamp()
-    for status, at in ended.items():
-        yield Sample("mainstem_run_timestamp_seconds", (status,), at)
+    for status in ENDED:  # the last one of each, however many of another status came since
+        for run in state.find(RunRecord, branch=branch, status=status, newest=1):
+            if run.ended_at is not None:
+                yield Sample("mainstem_run_timestamp_seconds", (status,), run.ended_at.timestamp())
     made = dict[str, float | None]()
     for node, snapshot in release.tables.items():
         if snapshot.run not in made:
