@@ -218,4 +218,6 @@ def test_too_few_rows_do_not_replace_a_judgement(tmp_path: Path) -> None:
     state.save(judged("v1", "failing", "mae"), judged("v2", "not enough rows", "mae"), judged("v3", "fine", "rmse"))
     state.save(judged("v4", "fine", "rmse"), judged("v5", "not enough rows", "", "value"))
     assert [each.id for each in newest(state, "desk", "main", "arrival-1")] == ["v1", "v4", "v5"]
+    state.save(*(judged(f"w{n}", "not enough rows", "mae") for n in range(60)))
+    assert [each.id for each in newest(state, "desk", "main", "arrival-1")] == ["v1", "v4", "v5"]
     state.close()

@@ -8,7 +8,7 @@ from mainstem.ports import State
 MONITORS = ("drift", "performance", "calibration", "value")
 
 LOOKED_AT = 50
-"""Verdicts of a monitor among which the last that judged is searched. An endpoint may watch several metrics."""
+"""Judgements of a monitor, fine or failing, among which the last is searched. An endpoint may watch several metrics."""
 
 
 def newest(state: State, endpoint: str, branch: str, version: str) -> list[Verdict]:
@@ -18,9 +18,9 @@ def newest(state: State, endpoint: str, branch: str, version: str) -> list[Verdi
     """
     found = list[Verdict]()
     for monitor in MONITORS:
-        every = state.find(
-            Verdict, newest=LOOKED_AT, monitor=monitor, endpoint=endpoint, branch=branch, model_version=version
-        )
-        judged = {each.metric: each for each in every if each.judgement != "not enough rows"}
-        found += judged.values() or every[-1:]
+        of = {"monitor": monitor, "endpoint": endpoint, "branch": branch, "model_version": version}
+        # Each judgement is searched on its own: between two, hundreds of runs may have had too few rows.
+        every = [v for j in ("fine", "failing") for v in state.find(Verdict, newest=LOOKED_AT, judgement=j, **of)]
+        judged = {each.metric: each for each in sorted(every, key=lambda each: each.created_at)}
+        found += judged.values() or state.find(Verdict, newest=1, **of)
     return found
