@@ -236,6 +236,9 @@ class CheckFailed(MainstemError):
 class StorageError(MainstemError):
     """The lake, the online store or the state could not be read or written."""
 
+    of_one_record: bool = False
+    """Whether the store itself works, and what needs other records, too."""
+
     @classmethod
     def full(cls, where: str | None, got: str) -> StorageError:
         """Return the error for a full disk; `got` is the text of the system or the library."""

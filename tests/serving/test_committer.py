@@ -74,6 +74,31 @@ def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_a
     assert [payload for _, payload in store.entries("log", 0)] == [b"good", b"good"]
 
 
+def test_a_damaged_record_fails_only_what_needs_it(store: LmdbStore) -> None:
+    with store.transaction() as writer:
+        writer.put_many("space", {b"a": b"of-a", b"b": b"of-b"})
+    environment = store._env
+    with environment.env.begin(write=True) as transaction, transaction.cursor(environment.values) as cursor:
+        (_, one), (place, _) = list(cursor)
+        transaction.put(place, one, db=environment.values)
+    committer = Committer(store)
+    holding, held = threading.Event(), threading.Event()
+
+    def hold(writer: Writer) -> None:
+        held.set()
+        holding.wait(10)
+
+    first = committer.submit(hold)
+    assert held.wait(10)
+    good, bad = (committer.submit(lambda writer, key=key: writer.get("space", key)) for key in (b"a", b"b"))
+    holding.set()
+    first.result(10)
+    assert good.result(10) == b"of-a"
+    with pytest.raises(StorageError, match="a record of the online store is damaged"):
+        bad.result(10)
+    committer.close()
+
+
 def test_a_store_that_is_away_is_not_asked_for_each_alone(make_redis: Any) -> None:
     transactions: list[str] = []
 

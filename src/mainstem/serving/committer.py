@@ -76,4 +76,4 @@ class Committer:
 
 def of_the_store(error: BaseException) -> bool:
     """Return whether each request would fail alike: an unavailable store, whose errors take time."""
-    return isinstance(error, StorageError) and not isinstance(error, ConflictError)
+    return isinstance(error, StorageError) and not isinstance(error, ConflictError) and not error.of_one_record

@@ -22,12 +22,14 @@ def unsealed(key: bytes, stored: bytes) -> bytes:
     """Return the value of what is stored at a key. Raises `StorageError` if it is not what was stored."""
     value = stored[:-SIZE]
     if crc32(value, crc32(key)) != int.from_bytes(stored[-SIZE:], "little"):
-        raise StorageError(
+        error = StorageError(
             "a record of the online store is damaged",
             got=f"{len(value):,} bytes that do not have their checksum",
             hint="restore a backup; or stop the server, move the directory away, and mainstem run rebuilds it from the "
             "lake, without what was acknowledged since the last run",
         )
+        error.of_one_record = True
+        raise error
     return value
 
 
