@@ -302,3 +302,40 @@ def test_a_worker_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="a worker ended before it could answer") as caught:
         Supervisor(command, listen("127.0.0.1", 0), 2, patience=10, drain=1).run()
     assert caught.value.got == "exit code 3" and caught.value.hint
+
+
+def test_a_server_lives_when_the_system_cannot_start_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a worker was killed for want of memory, and there still is none."""
+    beating = (
+        "import socket, sys, time\n"
+        "link = socket.socket(fileno=int(sys.argv[2]))\n"
+        "while True:\n    link.send(b'+')\n    time.sleep(0.1)\n"
+    )
+    start, refused, pids = subprocess.Popen, list[bool](), list[int]()
+
+    def popen(*arguments: Any, **options: Any) -> Any:
+        if pids and len(refused) < 2:
+            refused.append(True)
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        made = start(*arguments, **options)
+        pids.append(made.pid)
+        return made
+
+    def act() -> None:
+        os.kill(pids[0], signal.SIGKILL)
+        try:
+            eventually(lambda: len(pids) == 2, 20)
+        finally:
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    killer, over = threading.Thread(target=act), threading.Event()
+    command = [sys.executable, "-c", beating]
+    told = [killer.start]
+    try:
+        Supervisor(command, listen("127.0.0.1", 0), 1, patience=10, drain=1, started=lambda url: told.pop()()).run()
+    finally:
+        over.set()
+    killer.join()
+    assert len(refused) == 2 and len(pids) == 2

@@ -36,6 +36,9 @@ STARTING = 120.0
 SETTLED = 10.0
 """Seconds after which the end of a worker is not taken for a failure to start."""
 
+AGAIN = 1.0
+"""Seconds until a worker that the system could not start is tried again."""
+
 LONGEST = 30.0
 """The longest pause before a worker is started again, in seconds."""
 
@@ -117,16 +120,32 @@ class Supervisor:
         for slot, due in list(self._due.items()):
             if time.monotonic() < due:
                 continue
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            passed = (self._at.fileno(), theirs.fileno())
-            command = [*self._command, *map(str, passed), str(slot), str(shared)]
-            with theirs:  # Ctrl-C reaches the supervisor only, which lets workers finish
-                process = subprocess.Popen(command, pass_fds=passed, start_new_session=True)
+            try:
+                process, ours = self._process(slot, shared)
+            except OSError as error:  # such as no memory for a process
+                if not self._told:
+                    raise
+                self._due[slot] = time.monotonic() + AGAIN
+                said = {"event": "worker not started", "worker": slot}
+                logger.error("worker %d cannot be started: %s", slot, error, extra=_of(said))
+                continue
             present = time.monotonic()
             self._workers[slot] = worker = Worker(slot, process, ours, present, present)
             self._selector.register(ours, selectors.EVENT_READ, worker)
             del self._due[slot]
+
+    def _process(self, slot: int, shared: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a worker, and return it with the supervisor's end of its leash. Raises `OSError`."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        passed = (self._at.fileno(), theirs.fileno())
+        command = [*self._command, *map(str, passed), str(slot), str(shared)]
+        with theirs:
+            try:  # Ctrl-C reaches the supervisor only, which lets workers finish
+                return subprocess.Popen(command, pass_fds=passed, start_new_session=True), ours
+            except OSError:
+                ours.close()
+                raise
 
     def _listen(self) -> None:
         """Take in what workers tell, for a moment."""
