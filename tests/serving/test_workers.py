@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -57,10 +58,10 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, workers: int = 2, **environment: str) -> Iterator[Server]:
+def serving(root: Path, workers: int = 2, errors: Any = None, **environment: str) -> Iterator[Server]:
     command = [sys.executable, str(PROCESS), str(root)]
     env = {**os.environ, "WORKERS": str(workers), **environment}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
     server, up = Server(process), threading.Event()
     thread = threading.Thread(target=server.read, args=(up,))
     thread.start()
@@ -219,14 +220,44 @@ def test_a_new_release_reaches_all_workers(world: Any, worlds: Any) -> None:
         eventually(lambda: versions() == {"late-1"})
 
 
-def test_sigterm_lets_open_requests_of_all_workers_finish(world: Any, worlds: Any) -> None:
+def test_sigterm_lets_open_requests_of_all_workers_finish(world: Any, worlds: Any, tmp_path: Path) -> None:
+    """And what waits is written: each worker ends in order, as its code says."""
     world.promote(worlds.artifact(world.root, 1))
-    with serving(world.root, 2) as served, load(served.url, worlds) as told:
+    errors = tmp_path / "errors"
+    with (
+        errors.open("w") as file,
+        serving(world.root, 2, errors=file) as served,
+        load(served.url, worlds) as told,
+    ):
         more(told)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(60) == 0
         told.over = True
     check_nothing_lost(world, told)
+    assert "Traceback" not in errors.read_text() and "failed while it stopped" not in errors.read_text()
+
+
+def test_new_connections_are_refused_while_open_requests_finish(world: Any) -> None:
+    """They would wait for the end of the others, and then be reset: a client should try another server at once."""
+    with serving(world.root, 2, DRAIN="8") as served:
+        address = (urlsplit(served.url).hostname, urlsplit(served.url).port)
+        with socket.create_connection(address) as open_:
+            open_.sendall(
+                b"POST /predict/arrivals HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            time.sleep(0.5)
+            served.process.send_signal(signal.SIGTERM)
+
+            def refused() -> bool:
+                try:
+                    socket.create_connection(address, timeout=5).close()
+                except ConnectionRefusedError:
+                    return True
+                return False
+
+            eventually(refused, 5)
+            assert served.process.poll() is None, "an open request has its time"
 
 
 def test_connections_are_spread_over_workers(world: Any) -> None:

@@ -37,6 +37,10 @@ class Accepting:
         if self._later is not None:
             self._later.cancel()
 
+    async def wait_closed(self) -> None:
+        """Wait for the connections that are being taken. uvicorn calls it at the end, as of its own servers."""
+        await asyncio.gather(*self._joining, return_exceptions=True)
+
     def _arrived(self) -> None:
         delay = min(LONGEST, self._count() * DELAY)
         if delay:

@@ -195,13 +195,16 @@ class Supervisor:
         del self._workers[worker.slot]
 
     def _stop(self) -> None:
-        """End all workers: open requests are answered first."""
+        """End all workers: open requests are answered first, and new connections are refused."""
+        self._at.close()
         for worker in self._all():
             worker.process.terminate()
         end = time.monotonic() + self._drain + MARGIN
         for worker in self._all():
             try:
-                worker.process.wait(max(0.0, end - time.monotonic()))
+                code = worker.process.wait(max(0.0, end - time.monotonic()))
+                if code:
+                    logger.error("worker %d failed while it stopped: %s", worker.slot, _ended(code))
             except subprocess.TimeoutExpired:
                 logger.error("worker %d did not stop in time, and is killed", worker.slot)
                 worker.process.kill()
