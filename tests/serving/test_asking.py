@@ -176,6 +176,28 @@ def test_another_event_with_the_same_key_is_refused_and_nothing_of_its_request_i
     assert log_ends(project) == (1, 1)
 
 
+def test_an_event_that_asks_two_endpoints_is_ingested_once(worlds: Any, tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    with (tmp_path / "asking.py").open("a") as module:
+        module.write("other = ms.endpoint(fraud, on=swipes, threshold=0.5)\n")
+    with opened(tmp_path) as project:
+        project.run()
+        project.promote("fraud")
+        with worlds.listening(service(project)) as client:
+            for n in range(3):
+                (first,) = ask(client, swipe(n))
+                answer = client.post("/predict/other", json={"rows": [swipe(n)], "backfill": True})
+                (second,) = answer.json()["predictions"]
+                assert counts([first, second]) == [n, n] and first["event"] == second["event"]
+                assert first["id"] != second["id"] and "repeated" not in second
+            differs = {**swipe(9), "amount": 1.0}
+            ask(client, swipe(9))
+            refused = client.post("/predict/other", json={"rows": [differs], "backfill": True})
+            assert refused.status_code == 400 and refused.json()["where"] == "stream swipes"
+        assert log_ends(project) == (4, 4)
+        assert project.adapters.store.end("predictions/other") == 3
+
+
 def test_two_different_events_with_one_key_in_one_request_are_refused(client: Any, project: Any) -> None:
     rows = [*(swipe(n) for n in range(150)), {**swipe(149), "amount": 99.0}]
     answer = client.post("/predict/authorise", json={"rows": rows, "backfill": True})

@@ -53,13 +53,15 @@ Work = Callable[[Writer], Numbered]
 @dataclass(frozen=True, eq=False)
 class Asking:
     """Asks an endpoint by events. `current` is its predictor as it is live, `ingesting` takes an event within a
-    transaction, and `answered` remembers answers, which `read` reads from the store."""
+    transaction, and `answered` remembers answers, which `read` reads from the store. If other endpoints are asked by
+    the same stream, `taken` remembers the events that any of them took: an event is ingested once."""
 
     current: Callable[[], Predictor]
     ingesting: Callable[[Event], Callable[[Writer], int]]
     answered: AnsweredEvents
     read: Get
     shown: Shown
+    taken: AnsweredEvents | None = None
 
     def prepared(self, predictor: Predictor, events: Sequence[Event]) -> tuple[Numbered, list[Work]]:
         """Return the events that were answered before, and what takes the others within transactions, in order of time.
@@ -105,11 +107,21 @@ class Asking:
             return held
         fresh = self._fresh(writer, predictor, event, answer, before)
         (final,) = predictor.logged([fresh])(writer)
-        offset = self.ingesting(event)(writer)
         shown = self.shown(final)
         key, body = _identity(event, predictor)
+        offset = self._ingested(writer, event, key, body, at)
         self.answered.note(writer, key, AnsweredEvent(at, body, offset, _encode(shown)))
         return Taken(offset, shown, final)
+
+    def _ingested(self, writer: Writer, event: Event, key: str, body: bytes, at: int) -> int:
+        """Return the offset of an event, which is ingested unless another endpoint took it before."""
+        before = None if self.taken is None else self.taken.taken(writer.get, key, body, at)
+        if before is not None:
+            return before.offset
+        offset = self.ingesting(event)(writer)
+        if self.taken is not None:
+            self.taken.note(writer, key, AnsweredEvent(at, body, offset, b""))
+        return offset
 
     def _held(self, read: Get, predictor: Predictor, event: Event, at: int) -> Taken | None:
         """Return an event that was answered before. Raises `RequestError` if another one had its key."""

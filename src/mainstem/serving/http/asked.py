@@ -35,6 +35,7 @@ async def answered(
         service.answered.setdefault(endpoint, AnsweredEvents(endpoint)),
         lambda space, key: service.store.read(space, [key])[0],
         told.shown,
+        _taken(service, stream),
     )
     done, works = await asyncio.to_thread(partial(asking.prepared, predictor, events))
     for work in works:
@@ -59,6 +60,12 @@ async def answered(
         }
         for each in taken
     ]
+
+
+def _taken(service: Service, stream: str) -> AnsweredEvents | None:
+    """Return what remembers the events of a stream that several endpoints are asked by."""
+    sharing = [each for each in service.live.predictors.values() if each.events and each.events.stream == stream]
+    return service.answered.setdefault(stream, AnsweredEvents(stream, "stream")) if len(sharing) > 1 else None
 
 
 def _backfill(options: Mapping[str, Any], where: str) -> bool:
