@@ -148,6 +148,7 @@ def test_the_same_event_again_gets_the_same_answer_and_counts_once(client: Any, 
     ask(client, swipe(1))
     (again,) = ask(client, swipe(0), reasons=2)
     assert again == {**first, "repeated": True} and log_ends(project) == (2, 2)
+    assert any("answers of authorise to events" in each for each in project.erase("card", "x", rehearse=True).left)
     both = ask(client, swipe(0), swipe(2))
     assert [each.get("repeated", False) for each in both] == [True, False] and counts(both) == [0, 2]
     twice = ask(client, swipe(3), swipe(3))

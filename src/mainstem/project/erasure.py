@@ -173,6 +173,9 @@ class Eraser:
             yield "outcomes that clients sent: only their ids say which predictions they were of"
         if head and any(name.startswith(shadows_table("")) for name in head.tables):
             yield "scores of shadows: only their ids say which predictions they were of"
+        for name, endpoint in sorted(graph.of(Endpoint).items()):
+            if endpoint.on is not None:
+                yield f"answers of {name} to events: their scores and features are kept for events that are sent again"
         yield "backups, and what models learned from the rows"
 
     def _targets(self) -> Iterator[str]:
