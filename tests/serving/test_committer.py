@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -72,6 +73,31 @@ def test_what_waits_together_is_committed_together_and_a_failure_takes_nothing_a
         bad.result(10)
     committer.close()
     assert [payload for _, payload in store.entries("log", 0)] == [b"good", b"good"]
+
+
+def test_a_request_that_gave_up_stops_nothing(store: LmdbStore) -> None:
+    """Its future is cancelled: while it is written, or while it waits. What only waits is not written."""
+    committer = Committer(store)
+    holding, held = threading.Event(), threading.Event()
+
+    def hold(writer: Writer) -> int:
+        held.set()
+        holding.wait(10)
+        return writer.append("log", [b"begun"])
+
+    async def give_up() -> None:
+        waiting = [asyncio.wrap_future(committer.submit(hold))]
+        assert held.wait(10)
+        waiting += [asyncio.wrap_future(committer.submit(append(1)))]
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        holding.set()
+        await asyncio.wait_for(asyncio.wrap_future(committer.submit(append(2))), 10)
+
+    asyncio.run(give_up())
+    committer.close()
+    assert [payload for _, payload in store.entries("log", 0)] == [b"begun", b"2"]
 
 
 def test_a_damaged_record_fails_only_what_needs_it(store: LmdbStore) -> None:

@@ -13,6 +13,7 @@ import pytest
 from mainstem.features.online.meta import space_of
 from mainstem.nodes.records import Binding
 from mainstem.serving.counters import Shared
+from mainstem.serving.limits import Limits
 
 
 def missing(world: Any, directory: Any) -> None:
@@ -95,3 +96,15 @@ def test_an_endpoint_without_a_champion_is_no_fault(worlds: Any, world: Any) -> 
     with worlds.listening(world.service()) as client:
         ready = client.get("/ready")
         assert (ready.status_code, ready.json()["endpoints"]) == (200, {"arrivals": None})
+
+
+def test_the_server_writes_again_after_a_long_hold_of_the_store(worlds: Any, world: Any) -> None:
+    """Requests that waited for it longer than they may got 503. Those that come later are taken."""
+    world.promote(worlds.artifact(world.root, 1))
+    event = {"events": [worlds.departure(0)], "backfill": True}
+    with worlds.listening(world.service(Limits(seconds=0.5))) as client:
+        with world.store.transaction():  # as a run that writes
+            assert client.post("/events/departures", json=event).status_code == 503
+        end = time.monotonic() + 20
+        while (answer := client.post("/events/departures", json=event)).status_code != 202:
+            assert answer.status_code == 503 and time.monotonic() < end, answer.text

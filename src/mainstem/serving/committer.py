@@ -54,7 +54,8 @@ class Committer:
             while len(group) < LARGEST and not self._waiting.empty():
                 group.append(self._waiting.get())
             running = None not in group
-            items = [item for item in group if item is not None]
+            # A request that gave up has cancelled its future: it is not written, and its future can have no result.
+            items = [item for item in group if item is not None and item[1].set_running_or_notify_cancel()]
             if items:
                 self._commit(items)
 
