@@ -16,8 +16,8 @@ import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
-from mainstem.serving.decisions.exploring import draws
 from mainstem.serving.decisions.bounds import MOST_TOGETHER
+from mainstem.serving.decisions.exploring import draws
 from mainstem.serving.service import Service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
