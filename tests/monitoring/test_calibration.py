@@ -31,6 +31,13 @@ def test_probabilities() -> None:
     assert sure.text.endswith("above the ceiling of 0.05") and 0.15 < sure.measure.value < 0.3
 
 
+def test_outcomes_of_one_class_are_judged() -> None:
+    """Scores around 0.5 for what never happens are the worst case, and no reason to be silent."""
+    never, scores = np.zeros(1_000), np.full(1_000, 0.5)
+    assert judged(never, scores, "binary").judgement == "failing"
+    assert judged(never, np.full(1_000, 0.01), "binary").judgement == "fine"
+
+
 def test_classes() -> None:
     random = np.random.default_rng(3)
     scores = random.dirichlet([1, 1, 1], 4_000)

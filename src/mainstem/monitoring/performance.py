@@ -15,6 +15,10 @@ from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure
 
 
+OF_ONE_CLASS = frozenset({"ece", "brier", "log_loss", "accuracy"})
+"""Metrics that compare each outcome with its own score, so that outcomes may all be of one class."""
+
+
 @dataclass(frozen=True)
 class Grade:
     """The metric on rows with outcomes, and its judgement against the floor."""
@@ -44,7 +48,7 @@ def grade(
     if len(y) < rule.min_rows:
         text = f"{words} not judged: {len(y):,} outcomes, {rule.min_rows:,} are needed"
         return Grade("not enough rows", chosen.name, None, text)
-    if is_alike(task, y):
+    if chosen.name not in OF_ONE_CLASS and is_alike(task, y):
         return Grade("not enough rows", chosen.name, None, f"{words} not judged: all outcomes are equal")
     found = measure(chosen, y, scores, groups=clusters(times))
     if not isfinite(found.value):
