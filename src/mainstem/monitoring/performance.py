@@ -14,7 +14,6 @@ from mainstem.nodes.endpoints import Performance
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import Measure
 
-
 OF_ONE_CLASS = frozenset({"ece", "brier", "log_loss", "accuracy"})
 """Metrics that compare each outcome with its own score, so that outcomes may all be of one class."""
 
