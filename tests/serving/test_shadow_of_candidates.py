@@ -131,6 +131,19 @@ def test_a_canary_that_fails_leaves_the_request_to_the_champion_and_ends(worlds:
         assert beside.split is not None and "no such score" in beside.split.guard.end.reason  # type: ignore[union-attr]
 
 
+def test_a_request_that_does_not_fit_does_not_end_a_canary(worlds: Any, split: Any) -> None:
+    """It is the client's error, and the champion refuses it."""
+    running = service(split)
+    with worlds.listening(running) as client:
+        shelf = next(name for name, each in ask(client, range(40)).items() if "canary" in each.get("flags", ()))
+        for _request in range(8):
+            answer = client.post("/predict/quote", json={"rows": [{"shelf": shelf}] * 10_000})
+            assert answer.status_code == 400 and "too many candidates" in answer.json()["what"]
+        guard = running.live.beside["quote"][0].split.guard  # type: ignore[union-attr]
+        assert guard.end is None
+        assert "canary" in client.post("/predict/quote", json={"shelf": shelf}).json()["flags"]
+
+
 def logged(project: Any, relation: str) -> list[dict[str, Any]]:
     """Rows of a relation with its hidden columns."""
     snapshot = project.release.tables[relation]

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 from uuid import uuid4
 
-from mainstem.errors import ModelError
+from mainstem.errors import ModelError, RequestError, StorageError
 from mainstem.nodes.challengers import Canary, CanaryEnd, end_id
 from mainstem.nodes.overrides import as_text
 from mainstem.ports import Writer
@@ -172,6 +172,8 @@ class ChoosingSplit(Split):
             found = self.challenger.choose([rows[n] for n in taken], at)
             if any(item.score is None for each in found for item in each.items):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
+        except (RequestError, StorageError):  # not the challenger's: the champion fails, too
+            return {}
         except Exception as error:  # whatever it is, the champion answers
             self.guard.failed(error)
             return {}
