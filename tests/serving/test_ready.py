@@ -108,3 +108,15 @@ def test_the_server_writes_again_after_a_long_hold_of_the_store(worlds: Any, wor
         end = time.monotonic() + 20
         while (answer := client.post("/events/departures", json=event)).status_code != 202:
             assert answer.status_code == 503 and time.monotonic() < end, answer.text
+
+
+def test_what_was_scraped_outlives_a_worker_that_is_killed(worlds: Any, world: Any, tmp_path: Path) -> None:
+    """A counter that falls, if only by one, is a restart for Prometheus: its rate jumps by all that was counted."""
+    world.promote(worlds.artifact(world.root, 1))
+    service = world.service(Limits(poll=600))
+    service.metrics.shared = Shared(tmp_path, 0)
+    with worlds.listening(service) as client:
+        client.post("/predict/arrivals", json={"flight_id": "F1", "distance": 1})
+        counted = 'mainstem_predictions_total{endpoint="arrivals",version="late-1"} 1.0'
+        assert counted in client.get("/metrics").text
+        assert counted in Shared(tmp_path, 1).together("")

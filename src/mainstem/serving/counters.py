@@ -5,6 +5,7 @@ A worker that takes the place of another goes on from its counters.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,12 +25,14 @@ class Shared:
     def __init__(self, directory: Path, slot: int) -> None:
         self._directory, self._own = directory, directory / f"{slot}.prom"
         self._before = _read(self._own)
+        self._saving = threading.Lock()
 
     def save(self, text: str) -> None:
         """Show this worker's metrics to the others."""
-        draft = self._own.with_suffix(".part")
-        draft.write_text(merged(text, [_counters(self._before)]))
-        draft.replace(self._own)
+        with self._saving:
+            draft = self._own.with_suffix(".part")
+            draft.write_text(merged(text, [_counters(self._before)]))
+            draft.replace(self._own)
 
     def together(self, text: str) -> str:
         """Return this worker's metrics with those of the others, which are up to a second old."""
