@@ -9,6 +9,7 @@ import logging
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
-        self.broken = False
+        self.broken = self.slow = False
 
     def start(self) -> tuple[Any, threading.Thread]:
         receiver = self
@@ -59,7 +60,12 @@ class Receiver:
                 if not receiver.broken:
                     receiver.got.append({"path": self.path, **json.loads(body)})
                 self.send_response(500 if receiver.broken else 200)
+                if receiver.slow:
+                    self.send_header("Content-Length", "1000000")
                 self.end_headers()
+                while receiver.slow:
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
 
             def log_message(self, *_arguments: Any) -> None:
                 pass
@@ -188,6 +194,26 @@ def test_a_receiver_that_is_away_is_told_by_the_next_run(
         project.run()
         (line,) = got.taken()
         assert line.startswith("failing: desk: mae 9") and url not in line, "a URL is a secret"
+
+
+def test_a_receiver_that_answers_without_end_does_not_hold_a_run(
+    root: Path, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends a byte now and then, so that no time limit of the socket passes."""
+    got, _ = receiver
+    got.slow = True
+    monkeypatch.setattr("mainstem.project.notifying.LONGEST", 1.0)
+    with opened(root) as project:
+        project.run()
+        project.promote("late")
+        judge(project, "failing", "mae 9")
+        began = time.monotonic()
+        project.run()
+        assert 1 <= time.monotonic() - began < 20
+        got.slow = False
+        got.taken()
+        project.run()
+        assert got.taken() == ["failing: desk: mae 9 (late-1)"]
 
 
 def test_other_branches_tell_nothing(root: Path, receiver: Any) -> None:

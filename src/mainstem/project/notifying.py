@@ -7,6 +7,7 @@ the next run tells it again.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ BRANCH = "main"
 """The branch whose runs notify: others are for trials."""
 
 RUN = "run"
+
+LONGEST = 30.0
+"""Seconds that a run waits for one receiver."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,17 @@ def _sent(receiver: Receiver, project: str, changed: Sequence[Subject]) -> bool:
     lines = [*(f"failing: {each.text}" for each in failing), *(f"fine again: {each.text}" for each in again)]
     title = f"{project}: {len(failing)} failing" if failing else f"{project}: fine again"
     kind = "failure" if failing else "success"
-    try:
-        return bool(receiver.apprise.notify(title=masked(title), body=masked("\n".join(lines)), notify_type=kind))
-    except Exception as problem:  # a plugin of a service must not fail a run
-        logger.warning("notification %d failed: %s", receiver.number, masked(str(problem)))
-        return False
+    taken = list[bool]()
+
+    def send() -> None:
+        try:
+            sent = receiver.apprise.notify(title=masked(title), body=masked("\n".join(lines)), notify_type=kind)
+            taken.append(bool(sent))
+        except Exception as problem:  # a plugin of a service must not fail a run
+            logger.warning("notification %d failed: %s", receiver.number, masked(str(problem)))
+
+    # A time limit of sockets does not bound an answer that comes byte by byte.
+    sending = threading.Thread(target=send, name="notification", daemon=True)
+    sending.start()
+    sending.join(LONGEST)
+    return taken == [True]
