@@ -155,6 +155,18 @@ def test_the_same_event_again_gets_the_same_answer_and_counts_once(client: Any, 
     assert [each.get("repeated", False) for each in twice] == [False, True] and twice[0]["id"] == twice[1]["id"]
 
 
+def test_the_open_inference_protocol_answers_a_repeated_event_without_reasons(client: Any) -> None:
+    types = {"id": "BYTES", "card": "BYTES", "amount": "FP64", "at": "BYTES"}
+    inputs = [{"name": n, "shape": [1], "datatype": types[n], "data": [v]} for n, v in swipe(0).items()]
+    asked = {"inputs": inputs, "parameters": {"backfill": True, "reasons": 2}}
+    first, again = (
+        {each["name"]: each["data"] for each in client.post("/v2/models/authorise/infer", json=asked).json()["outputs"]}
+        for _ in range(2)
+    )
+    assert first["reasons"][0].startswith('[{"input"') and again["reasons"] == ["null"]
+    assert all(first[name] == again[name] for name in ("id", "time", "score", "decision", "flags"))
+
+
 def test_an_event_that_was_answered_needs_no_features_any_more(client: Any, project: Any) -> None:
     (first,) = ask(client, swipe(0))
     far = {**swipe(1), "at": (LATER + timedelta(days=500)).isoformat()}

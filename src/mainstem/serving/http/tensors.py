@@ -103,7 +103,7 @@ def _tensor(
 ) -> Tensor:
     make = _MADE.get(name) or partial(_field, name)
     if name == "scores":
-        data = [answer["scores"][one] for answer in answers for one in predictor.scorer.classes]
+        data = [answer.get("scores", {}).get(one) for answer in answers for one in predictor.scorer.classes]
     else:
         data = [make(answer) for answer in answers]
     return {"name": name, "datatype": kind, "shape": [len(answers), *shape[1:]], "data": data}
@@ -140,7 +140,7 @@ def _text(value: Any) -> str:
 
 _MADE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "flags": lambda answer: ",".join(answer.get("flags", ())),
-    "values": lambda answer: _text(answer["values"]),
+    "values": lambda answer: _text(answer.get("values")),  # a repeated event may have been answered without
     "answer": lambda answer: _text(answer.get("decision", answer.get("forecast"))),
 }
 _A_TENSOR = '[{"name": "amount", "shape": [1], "datatype": "FP64", "data": [20.0]}]'

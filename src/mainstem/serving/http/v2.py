@@ -110,7 +110,7 @@ async def _infer(service: Service, request: Request, name: str, version: str | N
     predictor, answers = await predicted(service, name, rows, options, count)
     outputs = tensors_of(predictor, answers, wanted, where)
     if count:
-        told = [encode(each.get("reasons", each)).decode() for each in answers]
+        told = [encode(each if predictor.heavy else each.get("reasons")).decode() for each in answers]
         outputs.append({"name": "reasons", "datatype": "BYTES", "shape": [len(told)], "data": told})
     id = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
     head = {"model_name": name, "model_version": predictor.version.id, **id}
