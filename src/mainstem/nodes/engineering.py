@@ -139,7 +139,8 @@ def group_statistics(
     """Make statistics of the numbers `of` among the training rows that share the texts `by`.
 
     `difference` is the number less the mean of its group. Without `of`, they are of the `most` strongest numbers. A
-    group that training did not have gets the statistic of all rows. The target is not used. Raises `DefinitionError`
+    level with fewer than three training rows, and one that training did not have, share the group of rare levels. A
+    group with fewer than three rows gets the statistics of all rows. The target is not used. Raises `DefinitionError`
     for an unknown statistic.
     """
     return GroupStatistics(_names(by), _names(of), _names(statistics), most)
@@ -163,9 +164,9 @@ def holidays(column: str, *, country: str, subdivision: str | None = None) -> En
     """Make features of a date: whether it is a holiday of the country (`"DE"`), and the days to the next and since.
 
     `column` is a date or an instant in `features=`, whose parts reach the model. `subdivision` is a state or a province
-    (`"BY"`). They come from the package `holidays` and are written to the artifact, from ten years before the training
-    rows to ten years after. Loading the project raises `MissingExtra` without the package, and `DefinitionError` for an
-    unknown country.
+    (`"BY"`). They come from the package `holidays` and are written to the artifact, for each year of the training rows
+    and the ten years before and after it; in other years they are missing. Loading the project raises `MissingExtra`
+    without the package, and `DefinitionError` for an unknown country.
     """
     return Holidays(column, country, subdivision)
 

@@ -158,6 +158,28 @@ def test_holidays_of_a_country_are_in_the_artifact():
     assert np.isnan(made.inputs.rows(Rows(strange, np.empty((5, 0), object))).floats[:, 3:]).all()
 
 
+def test_dates_that_stand_for_never_do_not_fill_the_artifact_with_years():
+    pytest.importorskip("holidays")
+    columns = dates(dt.date(2023, 1, 1), 400)
+    for row, year in ((3, 9999), (9, 1), (11, 1066)):
+        columns["sold__year"][row] = year
+    found = examples(columns, columns["sold__day"], engineer=(nodes.holidays("sold", country="DE"),))
+    made = checked(found)
+    (of,) = made.inputs.made
+    assert len(of.days) == sum(366 if year % 4 == 0 else 365 for year in range(2013, 2035))
+    assert of.told[0] == "holidays of DE, 2013 to 2034"
+    values = made.inputs.rows(found.rows).floats[:, 3:]
+    assert np.isnan(values[[3, 9, 11]]).all() and np.isfinite(values[12:]).all()
+
+
+def test_days_of_years_without_known_holidays_are_missing_not_ordinary():
+    pytest.importorskip("holidays")
+    columns = dates(dt.date(1700, 12, 20), 40)
+    found = examples(columns, columns["sold__day"], engineer=(nodes.holidays("sold", country="DE"),))
+    made = checked(found)
+    assert not made.inputs.made
+
+
 def test_a_place_that_is_unknown_is_refused(monkeypatch):
     pytest.importorskip("holidays")
     with pytest.raises(DefinitionError, match="unknown country 'GERMANY'"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calendar import isleap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -84,13 +86,13 @@ class OfHolidays:
                 f"the parts of {asked.column!r} do not reach the model", got=", ".join(names.floats), expected=wanted[0]
             )
         year, month, day = names.numbers(wanted)
-        found = examples.rows.floats[:, year]
-        found = found[np.isfinite(found)]
-        first, last = (int(found.min()), int(found.max())) if len(found) else (2000, 2000)
-        days, values = _calendar(asked, first - AROUND, last + AROUND)
+        seen = examples.rows.floats[:, year]
+        days, values = _calendar(asked, np.unique(seen[np.isfinite(seen)]).astype(int).tolist())
+        if not len(days):
+            return cls((year, month, day), days, values, (), ())
         place = asked.country if asked.subdivision is None else f"{asked.country}-{asked.subdivision}"
         titles = ("is a holiday", "days to a holiday", "days since a holiday")
-        known = f"holidays of {place}, {first - AROUND} to {last + AROUND}"
+        known = f"holidays of {place}, {days[0] // 10_000} to {days[-1] // 10_000}"
         return cls(
             (year, month, day),
             days,
@@ -151,13 +153,20 @@ def check_place(asked: Holidays) -> None:
         )
 
 
-def _calendar(asked: Holidays, first: int, last: int) -> tuple[NDArray[np.int64], Matrix]:
+def _calendar(asked: Holidays, seen: Sequence[int]) -> tuple[NDArray[np.int64], Matrix]:
+    """Return the days of the years around those that were seen, and what is known of each.
+
+    A year of which the library has no holiday is left out: it does not know it. So are the years between those that
+    were seen and a year such as 9999, which stands for "never".
+    """
     more: Any = {} if asked.subdivision is None else {"subdiv": asked.subdivision}
-    found = libraries.holidays().country_holidays(asked.country, years=range(first - 1, last + 2), **more)
-    free = np.array(sorted(each.toordinal() for each in found), np.int64)
-    start, stop = date(max(first, 1), 1, 1), date(min(last, 9_998), 12, 31)
-    day = np.arange(start.toordinal(), stop.toordinal() + 1)
-    dates = [start + timedelta(days=n) for n in range(len(day))]
+    wanted = {year for each in seen for year in range(each - AROUND, each + AROUND + 1)}
+    around = sorted({year for each in wanted for year in (each - 1, each, each + 1) if 1 <= year <= date.max.year})
+    found = sorted(libraries.holidays().country_holidays(asked.country, years=around, **more)) if around else []
+    free = np.array([each.toordinal() for each in found], np.int64)
+    firsts = [date(year, 1, 1) for year in sorted(wanted & {each.year for each in found})]
+    dates = [first + timedelta(days=n) for first in firsts for n in range(366 if isleap(first.year) else 365)]
+    day = np.array([each.toordinal() for each in dates], np.int64)
     keys = np.array([each.year * 10_000 + each.month * 100 + each.day for each in dates], np.int64)
     ends = np.concatenate([[-(10**9)], free, [10**9]])
     place = np.searchsorted(ends, day)
