@@ -145,6 +145,22 @@ def external():
     return model
 
 
+def external_in_a_function():
+    stored = numpy_helper.from_array(np.array([[3.0], [20.0]], np.float32), "w")
+    stored.ClearField("raw_data")
+    stored.data_location = T.EXTERNAL
+    stored.external_data.add(key="location", value="../../../etc/passwd")
+    inner = [helper.make_node("Constant", [], ["k"], value=stored), helper.make_node("MatMul", ["a", "k"], ["b"])]
+    model = model_of(
+        [helper.make_node("F", ["x"], ["y"], domain="mine")],
+        [helper.make_tensor_value_info("x", T.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", T.FLOAT, ["n", 1])],
+        domains=("mine",),
+    )
+    model.functions.append(helper.make_function("mine", "F", ["a"], ["b"], inner, [helper.make_opsetid("", 18)]))
+    return model
+
+
 def custom():
     return model_of(
         [helper.make_node("Secret", ["x"], ["y"], domain="com.acme")],
@@ -166,6 +182,7 @@ def zipmap():
     [
         (b"not a model", "the file is not an ONNX model", ""),
         (external(), "the model keeps numbers in files beside it", "etc/passwd"),
+        (external_in_a_function(), "the model keeps numbers in files beside it", "etc/passwd"),
         (custom(), "the model has custom operators", "com.acme.Secret"),
         (linear("aera", width=1), "unknown input of the model 'aera'", None),
         (linear(rows=8), "the input 'x' has a fixed number of rows", "[8, 2]"),
@@ -173,7 +190,7 @@ def zipmap():
         (linear(kind=T.FLOAT16), "the input 'x' has a type that columns do not have", ""),
         (zipmap(), "the model has no output of numbers", "sequence_type"),
     ],
-    ids=["bytes", "external", "custom", "name", "rows", "text", "type", "zipmap"],
+    ids=["bytes", "external", "external in a function", "custom", "name", "rows", "text", "type", "zipmap"],
 )
 def test_what_cannot_be_a_part_of_an_artifact_is_refused(model, what, got):
     with pytest.raises((ModelError, UnknownName)) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from mainstem.errors import ModelError, UnknownName
@@ -67,7 +68,7 @@ def _read(content: bytes, where: str) -> Any:
         model = onnx.load_model_from_string(content)
     except Exception as problem:
         raise ModelError("the file is not an ONNX model", where=where, got=str(problem)[:200]) from None
-    for tensor in _tensors(model.graph):
+    for tensor in chain.from_iterable(map(_tensors, (model.graph, *model.functions))):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(
                 "the model keeps numbers in files beside it",
@@ -84,12 +85,15 @@ def _location(tensor: Any) -> str:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
+    """Yield the tensors of a graph, or of a function, with those of the graphs in it."""
+    yield from getattr(graph, "initializer", ())
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
+            for sparse in [attribute.sparse_tensor, *attribute.sparse_tensors]:
+                yield from (sparse.values, sparse.indices)
             for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
                 yield from _tensors(inner)
 
