@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -118,6 +119,31 @@ def test_credentials_are_sent_to_the_server_only_and_never_told(project, refusin
     with pytest.raises(StorageError):
         mlflow.log(project, "price", uri=here)
     assert second.seen and second.seen[0][1] is None
+
+
+def test_a_password_in_the_address_authenticates_and_is_not_told(project, refusing):
+    (first, here), _ = refusing
+    with pytest.raises(StorageError, match="the server refuses") as error:
+        mlflow.log(project, "price", uri=here.replace("://", "://ann:pass%40w0rd-of-this-test@"))
+    basic = base64.b64encode(b"ann:pass@w0rd-of-this-test").decode()
+    assert first.seen[0][1] == f"Basic {basic}"
+    assert "w0rd-of-this-test" not in f"{error.value} {error.value.where}"
+
+
+def test_an_answer_that_is_not_http_is_told(project):
+    with socket.socket() as odd:
+        odd.bind(("127.0.0.1", 0))
+        odd.listen()
+
+        def answer():
+            link, _ = odd.accept()
+            with link:
+                link.recv(1000)
+                link.sendall(b"SSH-2.0-nonsense\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(StorageError, match="the server cannot be reached"):
+            mlflow.log(project, "price", uri=f"http://127.0.0.1:{odd.getsockname()[1]}")
 
 
 # ── with a server ─────────────────────────────────────────────────────────────────────────────────────

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from mainstem.errors import DefinitionError
 from mainstem.integrations.rest import Api
-from mainstem.masking import remember
+from mainstem.masking import remember, remember_password
 from mainstem.models.artifact.evaluation import EVALUATION
 from mainstem.models.artifact.manifest import FILE, MODEL, Manifest, read
 from mainstem.nodes.records import ModelVersion
@@ -102,7 +103,19 @@ def _server(uri: str | None) -> Api:
     for secret in (token, password):
         if secret:
             remember(secret)
-    return Api(found.rstrip("/"), "/api/2.0/mlflow", token, (user, password or "") if user else None)
+    given = (user, password or "") if user else None
+    own, address = _apart(found)
+    return Api(address.rstrip("/"), "/api/2.0/mlflow", None if own else token, own or given)
+
+
+def _apart(uri: str) -> tuple[tuple[str, str] | None, str]:
+    """Return the user and password that an address has, and the address without them, as errors and `url` show it."""
+    remember_password(uri)
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return None, uri
+    host = parts.netloc.rpartition("@")[2]
+    return (unquote(parts.username), unquote(parts.password or "")), parts._replace(netloc=host).geturl()
 
 
 def _experiment(server: Api, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
@@ -59,8 +60,8 @@ class Api:
             hint = self.credentials if problem.code in (401, 403) else None
             where = f"{method} {self.uri}{path.partition('?')[0]}"
             raise StorageError("the server refuses", where=where, got=f"{problem.code} {told}", hint=hint) from None
-        except (URLError, OSError) as problem:
-            reason = str(getattr(problem, "reason", problem))
+        except (URLError, HTTPException, OSError) as problem:
+            reason = str(getattr(problem, "reason", problem)) or type(problem).__name__
             raise StorageError("the server cannot be reached", where=self.uri, got=reason) from None
         try:
             found = json.loads(content) if content.strip() else {}
