@@ -206,6 +206,16 @@ def test_of_two_machines_that_save_one_number_only_one_has_it(machine):
     assert (two.root / "models/late/1").is_dir()  # so the next free number is 2
 
 
+def test_files_of_a_run_that_ended_before_it_kept_them_are_not_taken_for_the_artifact(machine):
+    one, two = machine("one"), machine("two")
+    save(one, "models/late/1", b"never kept")
+    save(two, "models/late/1", b"kept")
+    assert two.keep_artifact("models/late/1")
+    assert (one.artifacts / "models/late/1" / "model.onnx").read_bytes() == b"kept"
+    (one.root / "models/late/1" / "model.onnx").unlink()
+    assert (one.artifacts / "models/late/1" / "model.onnx").read_bytes() == b"kept"
+
+
 def test_a_directory_is_a_place_too(tmp_path: Path):
     lake = IcebergLake(tmp_path)
     assert isinstance(lake._place, Local) and lake.artifacts == tmp_path and lake.keep_artifact("models/late/1")

@@ -17,7 +17,11 @@ CLAIM = ".claim-"
 
 
 class Fetched:
-    """The artifacts of a lake that is elsewhere. Each is fetched when it is first asked for."""
+    """The artifacts of a lake that is elsewhere. Each is fetched when it is first asked for.
+
+    A copy of the claim marks a folder that is as the store has it. Files without it are from a run that ended before
+    they were kept, and another run may have the name by now.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -26,10 +30,14 @@ class Fetched:
         """Return the local directory of an artifact. Raises `StorageError`."""
         directory = self._place.root / artifact
         with explained(self._place.location(artifact)):
-            names = [each.name for each in self._place.listing(artifact) if CLAIM not in each.name]
+            found = [each.name for each in self._place.listing(artifact)]
+            claims = [name for name in found if CLAIM in name]
+            names = [name for name in found if CLAIM not in name]
             if not names and not directory.exists():
                 raise StorageError("a model version has no files", where=self._place.location(artifact))
-            self._place.fetch(names)
+            marked = any((self._place.root / claim).exists() for claim in claims)
+            self._place.fetch(names, anew=bool(names and claims) and not marked)
+            self._place.fetch(claims)
         return directory
 
 
@@ -49,6 +57,7 @@ def keep(place: Place, artifact: str) -> bool:
         (place.root / artifact).mkdir()  # the next free number is after this one
         return False
     place.keep(_below(place.root, artifact))
+    (place.root / own).touch()
     return True
 
 

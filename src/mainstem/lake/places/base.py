@@ -52,8 +52,9 @@ class Place(Protocol):
     def here(self, name: str) -> Path:
         """Return the path below `root` of a file. The file is fetched if it is elsewhere."""
 
-    def fetch(self, names: Iterable[str]) -> None:
-        """Fetch files that are not below `root` yet. One that does not exist stays missing."""
+    def fetch(self, names: Iterable[str], *, anew: bool = False) -> None:
+        """Fetch files that are not below `root` yet, and with `anew` also those that are. One that does not exist stays
+        missing."""
 
     def keep(self, names: Iterable[str]) -> None:
         """Make files durable that were written below `root`."""

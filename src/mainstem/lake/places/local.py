@@ -36,7 +36,7 @@ class Local:
     def here(self, name: str) -> Path:
         return self.root / name
 
-    def fetch(self, names: Iterable[str]) -> None:
+    def fetch(self, names: Iterable[str], *, anew: bool = False) -> None:
         pass
 
     def keep(self, names: Iterable[str]) -> None:

@@ -59,12 +59,12 @@ class Remote:
             self._fetch(name)
         return path
 
-    def fetch(self, names: Iterable[str]) -> None:
+    def fetch(self, names: Iterable[str], *, anew: bool = False) -> None:
         def each(name: str) -> None:
             with suppress(FileNotFoundError):
                 self._fetch(name)
 
-        self._at_once(each, [name for name in names if not (self._mirror / name).exists()])
+        self._at_once(each, [name for name in names if anew or not (self._mirror / name).exists()])
 
     def keep(self, names: Iterable[str]) -> None:
         self._at_once(self._upload, list(names))
