@@ -443,3 +443,22 @@ def test_a_new_check_is_held_against_what_is_stored(bench):
     assert bench.column("id") == [1]
     assert bench.column("id", "quarantine.source") == [2]
     assert outcome.quarantined == 1
+
+
+def test_a_column_without_a_value_stays_text_if_a_row_set_aside_has_one(bench):
+    node = files("data/*.csv", key="id", checks=[ms.between("id", 1, 100, severity="quarantine")])
+    put(bench, "1.csv", "id,x\n1,\n-2,abc\n")
+    collect(bench, node)
+    put(bench, "2.csv", "id,x\n3,5\n")
+    collect(bench, node)
+    assert [row["x"] for row in bench.rows()] == [None, "5"]
+    assert [row["x"] for row in bench.rows("quarantine.source")] == ["abc"]
+
+
+def test_files_without_a_header_keep_their_columns_where_one_has_no_value(bench):
+    node = files("data/*.csv", options={"header": False})
+    put(bench, "1.csv", "1,,a\n2,,b\n")
+    collect(bench, node)
+    put(bench, "2.csv", "3,5,c\n")
+    collect(bench, node)
+    assert [tuple(row.values())[:3] for row in bench.rows()] == [(1, None, "a"), (2, None, "b"), (3, 5, "c")]

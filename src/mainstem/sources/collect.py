@@ -23,7 +23,7 @@ from mainstem.planning.plan import Step
 from mainstem.planning.sampling import SAMPLED, told
 from mainstem.ports import Append, DataFile, ReplaceAll, Snapshot, Target
 from mainstem.sources.auditing import Audit
-from mainstem.sources.blank import blank, no_value
+from mainstem.sources.blank import blank, no_value, with_values
 from mainstem.sources.evolution import Shape, evolved_to
 from mainstem.sources.extraction import Extraction, Merge, Part, ReplaceOrigins, Request
 from mainstem.sources.inspection import place, settled
@@ -87,7 +87,7 @@ class _Collection:
         self.known = self._known()
         self.blank = self._blank(self._counted())
         met = {name: type for name, type in self.known.items() if name not in self.blank}
-        self.shape = Shape(self.node, met, self.definition.where, self.blank)
+        self.shape = Shape(self.node, met, self.definition.where, self.blank, tuple(self.known))
 
     def outcome(self, refresh: bool = False, between: Span | None = None) -> StepResult:
         observed = self._observed(between)
@@ -286,7 +286,8 @@ class _Collection:
         return no_value(self._blank(counted) - told)
 
     def _blank(self, counted: Statistics | None) -> frozenset[str]:
-        return frozenset() if kind_of(self.node).has_types else blank(self.node, counted)
+        found = frozenset() if kind_of(self.node).has_types else blank(self.node, counted)
+        return found - with_values(self.context, PREFIX + self.name, found)
 
     def _is_new_to_checks(self) -> bool:
         """Return whether the checks changed since the rows were stored."""

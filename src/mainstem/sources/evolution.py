@@ -50,18 +50,24 @@ class Shape:
 
     `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells. `blank` are
     columns that are stored without a value: they are in `schema` from their first value on.
-    Types that the source declares in `schema=` do not change.
+    Types that the source declares in `schema=` do not change. `stored` are all columns in their order, also blank ones.
     """
 
     node: Source
     schema: dict[str, str]
     where: str
     blank: frozenset[str] = frozenset()
+    stored: tuple[str, ...] = ()
     changes: list[Change] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     unfit: SetAside = field(default_factory=SetAside)
     notes: list[str] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns so far: a file without a header has them in this order."""
+        return tuple(dict.fromkeys((*self.stored, *self.schema)))
 
     def meet(
         self,

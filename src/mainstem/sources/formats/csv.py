@@ -42,7 +42,7 @@ class CsvFormat(Format):
     suffixes: ClassVar[tuple[str, ...]] = ("csv",)
 
     def parts(self, reading: Reading) -> Iterator[Part]:
-        options, known = reading.node.options, tuple(reading.shape.schema)
+        options, known = reading.node.options, reading.shape.columns
         for names, some in groupby(reading.paths, key=lambda path: header(reading.root / path, options, known)):
             for paths in batched(replace(reading, paths=tuple(some))):
                 yield _Batch(reading, paths, names).part()
