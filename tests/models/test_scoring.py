@@ -174,3 +174,13 @@ def test_what_cannot_be_scored_is_refused_at_load(root):
     refused(DefinitionError, "is not a model", scored=ms.score("flights", "wx"))
     with pytest.raises(DefinitionError, match="scores require a model"):
         ms.score(declared["flights"], declared["flights"])
+
+
+def test_columns_may_be_called_as_arguments_of_a_library_are(root):
+    rows = pq.read_table(root / "flights.parquet").rename_columns({"flight_id": "self", "distance": "by"})
+    pq.write_table(rows, root / "flights.parquet")
+    flown = ms.files("flights.parquet", key="self", time="scheduled_at")
+    late = ms.model(flown, target="late", features=["by", "origin"], candidates=["linear"])
+    with opened(root, {"flown": flown, "late": late, "scored": ms.score(flown, late)}) as project:
+        project.run()
+        assert project.release.tables["scored"].rows == ROWS

@@ -13,6 +13,7 @@ from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
 from mainstem.features.retrieval import retrieval_of
 from mainstem.graph.lineage import leaves
+from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.artifact.scorer import Scorer, verified
 from mainstem.models.data.columns import rows_of
@@ -53,11 +54,11 @@ def to_score(graph: Graph, name: str) -> ibis.Table:
     time = resolve_column(rows, declared.prediction_time, of.where) if timed else ibis.null()
     key = [column for column in graph[name].schema or {} if column not in (AT, SCORE, VERSION)]
     kept = {f"_key_{column}": rows[column] for column in key}
-    asked = rows.select(**{c: rows[c] for c in retrieval.request}, **kept, **{T: time.cast(INSTANT)})
+    asked = rows.select(*named({**{c: rows[c] for c in retrieval.request}, **kept, T: time.cast(INSTANT)}))
     found = with_features(asked, retrieval)
     own = {column: found[f"_key_{column}"] for column in key}
     moment = {AT: found[T]} if timed else {}
-    return found.select(**{f"_in_{c}": found[c] for c in retrieval.columns}, **own, **moment)
+    return found.select(*named({**{f"_in_{c}": found[c] for c in retrieval.columns}, **own, **moment}))
 
 
 @dataclass
