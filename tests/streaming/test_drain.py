@@ -354,3 +354,50 @@ def test_predictions_become_rows(world: Any, worlds: Any) -> None:
     assert rows[0]["airport__recent_1h"] == [2.0, 1.5]
     assert rows[1]["_t"].timestamp() == 10**9 + 1e-6
     assert world.release.tables["predictions.arrivals"].cursor == "3"
+
+
+def test_entries_that_are_set_aside_after_a_release_are_kept_when_it_is_rolled_back_to(world: Any, worlds: Any) -> None:
+    def unreadable() -> None:
+        with world.store.transaction() as writer:
+            writer.append("events/departures", [b"\xc1 no msgpack"])
+        world.run(STREAM)
+
+    send(world, worlds, 0)
+    unreadable()
+    first = world.release.tables
+    unreadable()
+    unreadable()
+    world.publish(tables=first)
+    reingest(world)
+    assert [row["_seq"] for row in world.rows("unreadable.departures")] == [1, 2, 3]
+
+
+def test_rows_that_came_in_again_before_a_rollback_do_not_come_in_twice(world: Any, worlds: Any) -> None:
+    redefined(world, checks=(between("dep_delay", -60, 600, severity="quarantine"),))
+    send(world, worlds, 0)
+    send(world, worlds, 1, dep_delay=700.0)
+    world.run(STREAM)
+    first = world.release.tables
+    redefined(world, checks=(between("dep_delay", -60, 900, severity="quarantine"),))
+    reingest(world)
+    send(world, worlds, 2)
+    world.run(STREAM)
+    send(world, worlds, 3)
+    world.run(STREAM)
+    world.publish(tables=first)
+    reingest(world)
+    assert stored(world) == [(0, "E0"), (1, "E1"), (2, "E2"), (3, "E3")]
+
+
+def test_an_entry_that_came_in_again_is_not_lost_by_a_rollback(world: Any, worlds: Any) -> None:
+    send(world, worlds, 0)
+    good = worlds.departure(9) | {"departed_at": micros_of(worlds.NOON), "dep_delay": "much"}
+    with world.store.transaction() as writer:
+        writer.append("events/departures", [encode(Event(micros_of(worlds.NOON), good))])
+    world.run(STREAM)
+    first = world.release.tables
+    redefined(world, stored={**world.graph["departures"].schema, "dep_delay": "string"})
+    assert reingest(world).published == 1
+    world.publish(tables=first)
+    assert reingest(world).published == 1
+    assert [row["_seq"] for row in world.rows("departures")] == [0, 1]

@@ -31,6 +31,7 @@ from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, 
 from mainstem.logs.shadows import SCHEMA, shadowed_row, shadows_of, shadows_table
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.hidden import SEQ
 from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.records import Release
 from mainstem.nodes.sources import Stream
@@ -108,7 +109,7 @@ class Drain:
         draft = _Draft(name, events_of(name), schema, event_row, self.log, context)
         lost = self._take(draft, name, node, context)
         retaken = self._again(draft, name, context) if name in self.reingest else Again()
-        doubts = doubtful(context, name) if name in self.reingest else None
+        doubts = doubtful(context, name, draft.start, draft.base) if name in self.reingest else None
         subject = subject_of(context, name, _checks(node))
         written = (*draft.write(retaken.entries), *draft.taken_back(doubts))
         good, aside, results = set_aside(context, subject, written, draft.target)
@@ -137,7 +138,7 @@ class Drain:
 
     def _again(self, draft: _Draft, name: str, context: Context) -> Again:
         ahead = AHEAD if self.taking is None else self.taking.ahead
-        return again(context, name, self.log, ahead, draft.refused)
+        return again(context, name, self.log, ahead, draft.refused, draft.lacking)
 
     def _take(self, draft: _Draft, name: str, node: Stream, context: Context) -> str:
         """Take what is new in the topic that feeds a stream. Return a text about messages that are lost."""
@@ -220,6 +221,17 @@ class _Draft:
         except NO_ROW as reason:
             return str(getattr(reason, "got", None) or reason)
         return None
+
+    def lacking(self, offsets: Sequence[int]) -> set[int]:
+        """Return the offsets of entries that are before the first one to read, and are no rows of the base."""
+        found = {offset for offset in offsets if offset < self.start}
+        if self.base is None or not found:
+            return found
+        asked = pa.table({SEQ: pa.array(sorted(found), pa.int64())})
+        with self.context.engine.session({"base": self.context.scan(self.base), "asked": asked}) as session:
+            rows = ibis.table({f.name: f.type for f in self.base.fields}, name="base")
+            there = session.fetch(rows.semi_join(ibis.table({SEQ: "int64"}, name="asked"), SEQ).select(SEQ))
+        return found - set(there[SEQ].to_pylist())
 
     def commit(self, files: tuple[DataFile, ...]) -> Snapshot:
         return self.context.lake.commit(

@@ -1,14 +1,15 @@
 """What was set aside of a stream comes in again: rows of quarantine, log entries, and dead letters of its topic.
 
 A dead letter that is an event now goes to the log, where it arrives now. A mark in the same transaction says so, so a
-run that is killed, or does not publish, does not make two events of it. Rows and log entries were in the log already.
+run that is killed, or does not publish, does not make two events of it. Rows and log entries were in the log already:
+those that the table has, or that the drain reads again, do not come in. A rollback leaves such rows set aside.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,11 +20,11 @@ from mainstem.checks.calendar import IN_CALENDAR
 from mainstem.nodes.hidden import CHECK, ORIGIN, RAW, SEQ
 from mainstem.nodes.kafka import Kafka
 from mainstem.planning.execution import Context
-from mainstem.ports import Scan, Store, Writer
+from mainstem.ports import Scan, Snapshot, Store, Writer
 from mainstem.sources.kafka.messages import Message
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.topics import Taken, decoder, taken
-from mainstem.streaming.unreadable import PAYLOAD, PREFIX, REASON, SCHEMA
+from mainstem.streaming.unreadable import PAYLOAD, PREFIX, REASON, SCHEMA, newest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,9 @@ ROWS = 10_000
 
 Why = Callable[[tuple[int, bytes]], str | None]
 """Returns why an entry of the log is no row, or None if it is one."""
+
+Lacking = Callable[[Sequence[int]], Collection[int]]
+"""Returns the offsets of the log whose entries the drain does not read, and the table does not have."""
 
 
 class Again(NamedTuple):
@@ -44,33 +48,54 @@ class Again(NamedTuple):
     left: pa.Table | None = None
 
 
-def again(context: Context, name: str, store: Store, ahead: int, why: Why) -> Again:
+def again(context: Context, name: str, store: Store, ahead: int, why: Why, lacking: Lacking) -> Again:
     """Take in again what is in `unreadable.NAME`. Events may be later than the clock by `ahead` (µs).
 
     Raises `Unavailable` before the stream's cutover is recorded, and `StorageError`.
     """
     import pyarrow as pa
 
-    held = context.release.tables.get(PREFIX + name)
-    if held is None or not held.rows:
+    if not any(held.rows for held in _held(context, name)):
         return Again()
     letters, entries, left, count = _Letters(context, name, store, ahead), list[tuple[int, bytes]](), list[Any](), 0
-    with context.engine.session({held.table: context.scan(held)}) as session:
-        table = ibis.table({f.name: f.type for f in held.fields}, name=held.table)
-        for batch in session.batches(table, ROWS):
-            rows = batch.to_pylist()
-            told = letters.take([row for row in rows if row.get(ORIGIN)])
-            for row in rows:
-                if row.get(ORIGIN):
-                    reason = told[row[SEQ]]
-                    count += reason is None
-                else:
-                    entry = (row[SEQ], base64.b64decode(row[PAYLOAD]))
-                    reason = why(entry)
-                    entries += [entry] if reason is None else []
-                if reason is not None:
-                    left.append({**row, REASON: reason})
+    for rows in _unreadable(context, name):
+        told = letters.take([row for row in rows if row.get(ORIGIN)])
+        wanted = lacking([row[SEQ] for row in rows if not row.get(ORIGIN)])
+        for row in rows:
+            if row.get(ORIGIN):
+                reason = told[row[SEQ]]
+                count += reason is None
+            elif row[SEQ] not in wanted:
+                continue
+            else:
+                entry = (row[SEQ], base64.b64decode(row[PAYLOAD]))
+                reason = why(entry)
+                entries += [entry] if reason is None else []
+            if reason is not None:
+                left.append({**row, REASON: reason})
     return Again(entries, count, pa.Table.from_pylist(left, schema=ibis.schema(SCHEMA).to_pyarrow()))
+
+
+def _held(context: Context, name: str) -> list[Snapshot]:
+    """Return the newest snapshot of what is unreadable, and that of the release, which is another after a rollback."""
+    found = (newest(context, PREFIX + name), context.release.tables.get(PREFIX + name))
+    return list({held.id: held for held in found if held is not None}.values())
+
+
+def _unreadable(context: Context, name: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the newest rows, and log entries that only the release has: they came in again in a later one. Letters that
+    did are events in the log now."""
+    seen = set[int]()
+    for number, held in enumerate(_held(context, name)):
+        with context.engine.session({held.table: context.scan(held)}) as session:
+            table = ibis.table({f.name: f.type for f in held.fields}, name=held.table)
+            for batch in session.batches(table, ROWS):
+                rows = batch.to_pylist()
+                if number:
+                    yield [row for row in rows if not row.get(ORIGIN) and row[SEQ] not in seen]
+                else:
+                    seen.update(row[SEQ] for row in rows if not row.get(ORIGIN))
+                    yield rows
 
 
 @dataclass
@@ -125,11 +150,18 @@ class Doubtful(NamedTuple):
     broken: ibis.Table
 
 
-def doubtful(context: Context, name: str) -> Doubtful | None:
-    """Return the rows of a stream that checks set aside; None without such rows."""
+def doubtful(context: Context, name: str, start: int, base: Snapshot | None) -> Doubtful | None:
+    """Return the rows of a stream that checks set aside, as far as the drain does not read them from `start` on and the
+    table at `base` does not have them; None without rows set aside."""
     held = context.release.tables.get(QUARANTINE + name)
     if held is None or not held.rows:
         return None
+    relations = {held.table: context.scan(held)}
     table = ibis.table({f.name: f.type for f in held.fields}, name=held.table)
+    table = table.filter(table[SEQ] < start)
+    if base is not None:
+        relations[base.table] = context.scan(base)
+        there = ibis.table({f.name: f.type for f in base.fields}, name=base.table)
+        table = table.anti_join(there, SEQ)
     lost = table[CHECK].startswith(IN_CALENDAR).fill_null(False)
-    return Doubtful({held.table: context.scan(held)}, table.filter(~lost), table.filter(lost))
+    return Doubtful(relations, table.filter(~lost), table.filter(lost))

@@ -64,7 +64,7 @@ class Letters(NamedTuple):
 
 def dead_letters(context: Context, stream: str, log: EventLog) -> Letters:
     """Return the dead letters of a stream that are not in the lake yet. Those that a release has leave the log."""
-    name, base = letters_of(stream), _newest(context, PREFIX + stream)
+    name, base = letters_of(stream), newest(context, PREFIX + stream)
     start = int(base.cursor or 0) if base else 0
     if not log.end(name) and start:
         log.begin(name, start)  # the store was lost
@@ -95,7 +95,7 @@ def keep(
     if not found and left is None:
         return {}
     name, moment = PREFIX + relation, now()
-    target, base = context.lake.target(name, SCHEMA), _newest(context, name)
+    target, base = context.lake.target(name, SCHEMA), newest(context, name)
     rows = {
         SEQ: [each.offset for each in found],
         REASON: [each.reason for each in found],
@@ -132,7 +132,7 @@ def _number(snapshot: Snapshot | None) -> int:
     return int(snapshot.properties.get(CHANGE, 0)) if snapshot else 0
 
 
-def _newest(context: Context, name: str) -> Snapshot | None:
+def newest(context: Context, name: str) -> Snapshot | None:
     """Return the snapshot that reaches furthest: a rollback does not bring entries back to the log, and an erasure
     leaves a snapshot with fewer rows, as taking in again does."""
     releases = [context.release, *context.state.find(Release, branch=context.branch)]
