@@ -19,7 +19,8 @@ from sqlalchemy import create_engine, text
 
 import mainstem as ms
 import mainstem.sources.inspection  # here: pytest cannot rewrite modules while threads import others (CPython 106905)
-from mainstem.errors import SettingsError
+from mainstem.errors import SettingsError, StorageError
+from mainstem.integrations import mlflow
 from mainstem.masking import masked
 from mainstem.project.project import Project
 from mainstem.settings import load as load_settings
@@ -229,3 +230,27 @@ def test_of_two_machines_only_one_runs_at_a_time(tmp_path, server, databases):
     assert second.returncode == 0, second.stdout + second.stderr
     with ms.load(places[0]) as project:
         assert sorted(project.table("rows").to_pyarrow()["id"].to_pylist()) == [1, 2]
+
+
+def test_another_machine_reproduces_and_logs_a_version(tmp_path, server, databases):
+    catalog, state = databases
+    storage = "\n".join(f'{name} = "{value}"' for name, value in server.storage.items())
+    places = [tmp_path / "one", tmp_path / "two", tmp_path / "three"]
+    for place in places:
+        place.mkdir()
+        (place / "mainstem.toml").write_text(
+            '[project]\nname = "p"\nmodules = ["m"]\n[profile.default]\nlake = "s3://lakes/again"\n'
+            f'catalog = "{catalog}"\nstate = "{state.replace("://", "+psycopg://")}"\n[profile.default.storage]\n{storage}\n'
+        )
+        (place / "m.py").write_text(
+            'import mainstem as ms\nrows = ms.files("rows.csv", key="id")\n'
+            'price = ms.model(rows, target="price", features=["area"], candidates=["linear"])\n'
+        )
+        lines = [f"{n},{n * 7 % 100},{n * 21 % 300 + n % 5}" for n in range(120)]
+        (place / "rows.csv").write_text("\n".join(["id,area,price", *lines]) + "\n")
+    with ms.load(places[0]) as project:
+        project.run()
+    with ms.load(places[1]) as project:
+        assert project.reproduce("price-1").equal
+    with ms.load(places[2]) as project, pytest.raises(StorageError, match="the server cannot be reached"):
+        mlflow.log(project, "price-1", uri="http://127.0.0.1:9")

@@ -68,7 +68,7 @@ def log(
     """
     server = _server(uri)
     version = version_of(project, name)
-    directory = project.adapters.lake_root / version.artifact
+    directory = project.adapters.artifacts / version.artifact
     manifest = read(directory)
     group = experiment or project.settings.project.name
     tags = {VERSION: version.id, LAKE: project.adapters.lake.identity.id}

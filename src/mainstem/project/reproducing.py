@@ -26,7 +26,7 @@ def reproduce(branch: Branch, version: str, report: Callable[[str], None]) -> Re
     """Fit a version again, and compare its artifacts with the stored ones. Raises `NotFound` for an unknown version,
     and for one whose rows are gone, and `ModelError` for one that was not trained here."""
     found = get(branch.reading("read").records, version)
-    manifest = read(branch.adapters.lake_root / found.artifact)
+    manifest = read(branch.adapters.artifacts / found.artifact)
     snapshot = dataset_of(branch, found)
     name = f"dataset.{found.model}"
     stored = ibis.table({field.name: field.type for field in snapshot.fields}, name=name)
