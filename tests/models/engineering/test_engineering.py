@@ -158,6 +158,16 @@ def test_holidays_of_a_country_are_in_the_artifact():
     assert np.isnan(made.inputs.rows(Rows(strange, np.empty((5, 0), object))).floats[:, 3:]).all()
 
 
+def test_statistics_of_a_number_that_training_rows_lack_are_missing():
+    columns, texts, _ = area_of_homes()
+    target = columns["price"].copy()
+    columns["age"][:] = np.nan
+    columns["rooms"][:] = np.inf
+    found = examples(columns, target, texts=texts, engineer=(nodes.group_statistics("city"),))
+    values = checked(found).inputs.rows(found.rows).floats
+    assert np.isnan(values[:, 8:10]).all() and np.isfinite(values[:, 4:5]).all()
+
+
 def test_dates_that_stand_for_never_do_not_fill_the_artifact_with_years():
     pytest.importorskip("holidays")
     columns = dates(dt.date(2023, 1, 1), 400)

@@ -119,8 +119,10 @@ def _column(column: Matrix, group: Groups, size: int, statistic: str) -> Matrix:
     """Return a statistic of each group [G], of all rows for one with few."""
     known = np.isfinite(column)
     values, of = column[known].astype(np.float64), group[known]
+    if not len(values):
+        return np.full(size, np.nan, np.float32)
     compute = _STATISTICS[statistic]
-    found = np.full(size, compute(values) if len(values) else np.nan)
+    found = np.full(size, compute(values))
     order = np.argsort(of, kind="stable")
     ids, starts = np.unique(of[order], return_index=True)
     for number, part in zip(ids.tolist(), np.split(values[order], starts[1:]), strict=True):
