@@ -462,3 +462,11 @@ def test_files_without_a_header_keep_their_columns_where_one_has_no_value(bench)
     put(bench, "2.csv", "3,5,c\n")
     collect(bench, node)
     assert [tuple(row.values())[:3] for row in bench.rows()] == [(1, None, "a"), (2, None, "b"), (3, 5, "c")]
+
+
+def test_files_without_a_header_have_the_columns_of_the_declared_schema_or_numbered_ones(bench):
+    put(bench, "1.csv", "1,x\n2,y\n")
+    collect(bench, files("data/*.csv", options={"header": False}, schema={"id": "int64", "name": "string"}))
+    assert [(row["id"], row["name"]) for row in bench.rows()] == [(1, "x"), (2, "y")]
+    plain = files("data/*.csv", options={"header": False})
+    assert introspect(plain, bench.root, bench.engine) == {"column0": "int64", "column1": "string"}

@@ -54,9 +54,9 @@ class CsvFormat(Format):
 
         found: dict[str, str] = {}
         groups: dict[tuple[str, ...], list[str]] = {}
-        for path in paths:
-            groups.setdefault(header(Path(path), node.options), []).append(path)
         declared = dict(node.schema or {})
+        for path in paths:
+            groups.setdefault(header(Path(path), node.options, tuple(declared)), []).append(path)
         for names, some in groups.items():
             if names and declared.keys() >= set(names):
                 found |= {name: declared[name] for name in names}

@@ -13,9 +13,10 @@ from mainstem.masking import brief
 
 
 def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of the columns of a CSV file, from its first line; those that are `known` if it has no header.
-    Raises `SourceError`."""
-    if not options.get("header", True):
+    """Return the names of the columns of a CSV file, from its first line. Without a header they are those that are
+    `known`, or `column0`, `column1` and so on. Raises `SourceError`."""
+    headed = bool(options.get("header", True))
+    if known and not headed:
         return tuple(known)
     try:
         with lines(file, str(options.get("encoding", "utf-8"))) as text:
@@ -27,6 +28,8 @@ def header(file: Path, options: Mapping[str, Any], known: Sequence[str] = ()) ->
         raise SourceError("a file of the source no longer exists", where=str(file), hint="run again") from error
     except (OSError, EOFError, csv.Error) as error:
         raise SourceError("the header of a CSV file cannot be read", where=str(file), got=str(error)) from error
+    if not headed:
+        return tuple(f"column{place}" for place in range(len(first)))
     unclear = next((name for name in first if not _is_text(name)), None)
     if unclear is not None:
         raise SourceError(
