@@ -168,6 +168,13 @@ def test_statistics_of_a_number_that_training_rows_lack_are_missing():
     assert np.isnan(values[:, 8:10]).all() and np.isfinite(values[:, 4:5]).all()
 
 
+def test_components_without_variance_are_not_made():
+    columns, _, random = area_of_homes()
+    columns = {"area": columns["age"], "feet": columns["age"] * 10.76, "age": random.normal(size=800)}
+    made = checked(examples(columns, columns["age"], engineer=(nodes.pca(3),)))
+    assert [name for name, _ in made.inputs.names] == ["principal component 1", "principal component 2"]
+
+
 def test_dates_that_stand_for_never_do_not_fill_the_artifact_with_years():
     pytest.importorskip("holidays")
     columns = dates(dt.date(2023, 1, 1), 400)

@@ -198,3 +198,15 @@ def test_unfitting_values_are_refused():
     with pytest.raises(DefinitionError, match="`tfidf` has no columns"):
         prepare.tfidf(components=0, score=False)
     assert prepare.steps_of({"a": "tfidf", "b": "hashed-words"}) == {"a": prepare.tfidf(), "b": prepare.hashed_words()}
+
+
+def test_trees_do_not_learn_the_last_digits_of_texts_that_are_alike():
+    """The first component of these texts is one number: what sums in another order change of it is noise."""
+    texts = np.array([f"some words {'ab'[n % 2]} here" for n in range(60)], object)[:, None]
+    rows = Rows(np.empty((60, 0), np.float32), texts)
+    found = Examples(rows, np.arange(60.0), np.zeros(60, np.int64), "regression", prepare=(Tfidf(5, score=False),))
+    fitted, matrix = fit(found, TREES)
+    assert [len(np.unique(column)) for column in matrix.T] == [1, 2]
+    made = algorithm("lightgbm").fit(found)
+    gate.check(made, export.graph(made, 0, 1, "regression"), rows)
+    assert (through_onnx(fitted, texts) == fitted.transform(rows.floats, texts)).all()

@@ -46,7 +46,9 @@ class Components:
         matrix = _standardised(own, centre, scale)
         with libraries.one_thread():
             values, vectors = np.linalg.eigh(matrix.T @ matrix)
-        order = np.argsort(-values)[:count]
+        # A component without variance, as of columns that are multiples of others, is rounding.
+        order = np.array([n for n in np.argsort(-values)[:count] if values[n] > 1e-10 * values.max()], np.int64)
+        count = len(order)
         directions = vectors[:, order]
         # The sign of an eigenvector is arbitrary: its largest part is positive.
         directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
