@@ -92,10 +92,10 @@ def scores(project: Project) -> dict[str, float]:
 def test_scores_are_those_of_the_dataset_and_follow_the_champion(root):
     with opened(root) as project:
         project.run()
-        assert "scored" not in project.release.tables
+        assert project.release.tables["scored"].rows == 0
         assert "score scored" not in steps(project)  # the endpoint has no champion yet
         project.promote("late")
-        assert steps(project)["score scored"] == "never scored"
+        assert steps(project)["score scored"] == "late-1 can score"
         project.run()
         assert project.release.tables["scored"].rows == ROWS
         assert not project.plan()
@@ -184,3 +184,46 @@ def test_columns_may_be_called_as_arguments_of_a_library_are(root):
     with opened(root, {"flown": flown, "late": late, "scored": ms.score(flown, late)}) as project:
         project.run()
         assert project.release.tables["scored"].rows == ROWS
+
+
+def positive(declared: dict[str, Any]) -> dict[str, Any]:
+    """These nodes, and a table over the scores."""
+    return {**declared, "above": ms.table(lambda scored: scored.filter(scored.score > 0), key="flight_id")}
+
+
+def test_a_table_over_scores_is_built_before_there_is_a_champion(root):
+    with opened(root, positive(nodes())) as project:
+        project.run()
+        assert project.release.models["late"] == "late-1"
+        assert project.release.tables["scored"].rows == project.release.tables["above"].rows == 0
+        project.promote("late")
+        project.run()
+        assert project.release.tables["above"].rows == ROWS
+
+
+def test_a_champion_that_requires_a_removed_feature_does_not_block_its_challenger(root):
+    with opened(root) as project:
+        project.run()
+        project.promote("late")
+        project.run()
+        before = scores(project)
+    declared = nodes()
+    node = declared["late"]
+    late = ms.model(
+        examples=declared["flights"],
+        prediction_time=node.prediction_time,
+        target=_.late,
+        features=[declared["wx"]],
+        candidates=["linear"],
+        metric="average_precision",
+        retrain="data",
+    )
+    changed = {**declared, "late": late, "arrivals": ms.endpoint(late), "scored": ms.score(declared["flights"], late)}
+    flights(root, ROWS + 50)
+    with opened(root, changed) as project:
+        said = [step.message for step in project.run().steps if step.node == "scored"]
+        assert "late-1 requires distance, which late has no more" in said[0]
+        assert project.release.models["late"] == "late-2" and scores(project) == before
+        project.promote("late")
+        project.run()
+        assert len(scores(project)) == ROWS + 50

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import T
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.records import ModelVersion, Release
+from mainstem.nodes.records import InputColumn, ModelVersion, Release
 from mainstem.nodes.scores import AT, MADE_BY, SCORE, VERSION
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -43,8 +43,15 @@ def chosen(graph: Graph, release: Release, model: str) -> tuple[str | None, str]
     return release.models.get(model), ""
 
 
-def to_score(graph: Graph, name: str) -> ibis.Table:
-    """Return the rows to score: their key, the prediction time, and every model column as known then."""
+def lacking(graph: Graph, version: ModelVersion) -> list[str]:
+    """Return the inputs of a version that its model, as it is declared now, does not have."""
+    retrieval = retrieval_of(graph, version.model)
+    have = {*retrieval.columns, *retrieval.request}
+    return [column.name for column in version.inputs if column.name not in have]
+
+
+def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn]) -> ibis.Table:
+    """Return the rows to score: their key, the prediction time, and the inputs of a version as known then."""
     node: Score = graph[name].node  # type: ignore[assignment]
     of, model = graph[graph.name_of(node.of)], graph.name_of(node.model)
     declared: Any = graph[model].node
@@ -58,7 +65,7 @@ def to_score(graph: Graph, name: str) -> ibis.Table:
     found = with_features(asked, retrieval)
     own = {column: found[f"_key_{column}"] for column in key}
     moment = {AT: found[T]} if timed else {}
-    return found.select(*named({**{f"_in_{c}": found[c] for c in retrieval.columns}, **own, **moment}))
+    return found.select(*named({**{f"_in_{c.name}": found[c.name] for c in inputs}, **own, **moment}))
 
 
 @dataclass
@@ -97,27 +104,48 @@ class Scoring:
     root: Artifacts
 
     def __call__(self, step: Step, context: Context) -> StepResult:
+        """Store the scores. Without a version that can score, earlier scores stay; a first table has no rows, so that
+        what reads it can be built."""
         name = step.node
         node: Score = context.graph[name].node  # type: ignore[assignment]
         model = context.graph.name_of(node.model)
         id, endpoint = chosen(context.graph, context.release, model)
-        if id is None:
-            raise NotFound(f"no version of {model!r} can score yet", hint=f"mainstem promote {endpoint or model}")
-        version = context.records.get(ModelVersion, id)
-        if version is None:
+        version = context.records.get(ModelVersion, id) if id is not None else None
+        if id is not None and version is None:
             raise NotFound(f"unknown model version {id!r}")
-        schema = dict(context.graph[name].schema or {})
-        target = context.lake.target(name, schema)
-        each = Batches(*verified(self.root / version.artifact), id, ibis.schema(schema).to_pyarrow())
-        rows = to_score(context.graph, name)
+        hint = f"mainstem promote {endpoint or model}"
+        if version is None:
+            return _without(context, name, f"{endpoint or model} has no version that can score yet; {hint}")
+        if missing := lacking(context.graph, version):
+            return _without(context, name, f"{id} requires {', '.join(missing)}, which {model} has no more; {hint}")
+        each = Batches(*verified(self.root / version.artifact), version.id, _schema(context, name).to_pyarrow())
+        rows = to_score(context.graph, name, version.inputs)
         with context.session(leaves(rows)) as session:
-            files = _written(context, session, rows, each, target)
-        base = context.release.tables.get(name)
-        snapshot = context.lake.commit(
-            name, target, files, base=base, run=context.run, change=ReplaceAll(), properties={MADE_BY: id}
-        )
-        count = sum(file.rows for file in files)
-        return StepResult(tables={name: snapshot}, rows_in=count, published=count, message=f"scored by {id}")
+            files = _written(context, session, rows, each, _target(context, name))
+        return _stored(context, name, files, version.id, f"scored by {id}")
+
+
+def _without(context: Context, name: str, why: str) -> StepResult:
+    if name in context.release.tables:
+        return StepResult(message=f"earlier scores stay: {why}")
+    return _stored(context, name, (), "", f"no scores: {why}")
+
+
+def _stored(context: Context, name: str, files: tuple[DataFile, ...], made_by: str, told: str) -> StepResult:
+    base, target = context.release.tables.get(name), _target(context, name)
+    snapshot = context.lake.commit(
+        name, target, files, base=base, run=context.run, change=ReplaceAll(), properties={MADE_BY: made_by}
+    )
+    count = sum(file.rows for file in files)
+    return StepResult(tables={name: snapshot}, rows_in=count, published=count, message=told)
+
+
+def _schema(context: Context, name: str) -> ibis.Schema:
+    return ibis.schema(dict(context.graph[name].schema or {}))
+
+
+def _target(context: Context, name: str) -> Target:
+    return context.lake.target(name, dict(context.graph[name].schema or {}))
 
 
 def _written(

@@ -77,13 +77,15 @@ def _reason(name: str, node: Score, outlook: Outlook) -> Reason | None:
     model = outlook.graph.name_of(node.model)
     id, by = chosen(outlook.graph, outlook.release, model)
     trains = not by and any(step.kind == "train" and step.node == model for step in outlook.steps.values())
-    if id is None and not trains:
-        return None
     if trains:
         return Reason(f"{model} gets a new version")
     held = outlook.release.tables.get(name)
+    if id is None:  # what was scored stays; what reads scores can be built over no rows
+        return None if held is not None else outlook.unmade(name, "never scored")
     made = None if held is None else held.properties.get(MADE_BY)
     if held is not None and made is not None and made != id:
+        if not made:
+            return Reason(f"{id} can score")
         return Reason(f"{id} is the champion now, not {made}" if by else f"{id} is newer than {made}")
     return outlook.unmade(name, "never scored") or outlook.inputs(name, "score")
 
