@@ -15,7 +15,9 @@ import mainstem as ms
 import mainstem.testing
 from mainstem.cli.app import app
 from mainstem.errors import ModelError, NotFound
+from mainstem.models.artifact.manifest import read
 from mainstem.models.training import reproduce as module
+from mainstem.models.training.blueprint import blueprint_of
 
 SCHEMA = {"id": "string", "at": "timestamp('UTC')", "a": "float64", "b": "float64", "city": "string", "y": "float64"}
 
@@ -120,15 +122,34 @@ def test_a_changed_definition_is_told_and_a_candidate_that_is_gone():
         graph, name = project.graph, "m"
         other = replace(graph[name], node=replace(graph[name].node, candidates=("linear",)), fingerprint="else")
         found = module.reproduced
-        from mainstem.models.artifact.manifest import read
-        from mainstem.models.training.blueprint import blueprint_of
-
         (file,) = project.settings.lake.rglob("models/m/*/manifest.json")
         blueprint = replace(blueprint_of(graph, name), model=other.node)
         dataset = project.dataset("m").to_pyarrow()
         result = found(blueprint, other.fingerprint, read(file.parent), dataset, lambda _: None)
         assert not result.equal and result.text.endswith("differs: definition")
         assert not result.steps[-1].same
+
+
+@pytest.mark.parametrize(
+    ("today", "equal", "said"),
+    [
+        ({"features": ["a", "b", "city"]}, True, ""),
+        ({"features": ["a"]}, True, ""),
+        ({"features": ["a", "b"], "groups": "city"}, False, "the stored rows lack a column"),
+        ({"features": ["a", "b"], "weight": "b"}, False, "the stored rows lack a column"),
+    ],
+    ids=str,
+)
+def test_a_version_is_made_again_from_the_inputs_that_it_has(today, equal, said):
+    with trained(features=["a", "b"], candidates="linear") as project, trained(**today) as other:
+        project.run()
+        other.run()
+        graph, fingerprint = other.graph, other.graph["m"].fingerprint
+        (file,) = project.settings.lake.rglob("models/m/*/manifest.json")
+        found = module.reproduced(
+            blueprint_of(graph, "m"), fingerprint, read(file.parent), project.dataset("m").to_pyarrow(), lambda _: None
+        )
+        assert found.equal == equal and said in found.steps[-1].told
 
 
 def test_what_cannot_be_made_again_is_refused():

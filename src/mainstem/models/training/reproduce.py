@@ -14,7 +14,7 @@ from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choice import comparison
 from mainstem.models.training.choosing import content
 from mainstem.models.training.offer import Kept, offered
-from mainstem.models.training.prepared import prepare
+from mainstem.models.training.prepared import Prepared, prepare
 from mainstem.nodes.reproductions import Compared, Reproduction
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _before(fingerprint: str, manifest: Manifest) -> Iterator[Compared]:
 
 def _fitted(blueprint: Blueprint, manifest: Manifest, dataset: pa.Table, report: Report) -> Iterator[Compared]:
     report("the rows …")
-    prepared = prepare(blueprint.model, manifest.task, dataset, blueprint.inputs, blueprint.key)
+    prepared = _prepared(blueprint, manifest, dataset)
     now = content(prepared.examples)
     told = f"{len(prepared.examples):,} labelled rows"
     yield Compared("rows", now == manifest.choice["rows"], f"{told}, {_equal(now, manifest.choice['rows'])}")
@@ -71,6 +71,19 @@ def _fitted(blueprint: Blueprint, manifest: Manifest, dataset: pa.Table, report:
         found = digest(_artifact(examples, compared, prepared.test.rows))
         told = f"{compared.chosen} on {len(examples):,} rows, {_equal(found, expected)}"
         yield Compared(file, found == expected, told)
+
+
+def _prepared(blueprint: Blueprint, manifest: Manifest, dataset: pa.Table) -> Prepared:
+    """Return the rows with the inputs that the version has. Raises `ModelError`."""
+    try:
+        return prepare(blueprint.model, manifest.task, dataset, manifest.inputs, blueprint.key)
+    except KeyError as problem:
+        raise ModelError(
+            "the stored rows lack a column that the model is declared with today",
+            got=str(problem.args[0]),
+            expected=f"the model as it was when {manifest.model}-{manifest.number} was trained",
+            hint="check out the project as it was",
+        ) from None
 
 
 def _artifact(examples: Examples, compared: Comparison, rows: Rows) -> bytes:
