@@ -132,6 +132,12 @@ class Broker:
         made[name].result(PATIENCE)
         return name
 
+    def widen(self, topic: str, partitions: int) -> None:
+        """Add partitions to a topic."""
+        from confluent_kafka.admin import NewPartitions
+
+        self.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(PATIENCE)
+
     def admin(self) -> Any:
         from confluent_kafka.admin import AdminClient
 

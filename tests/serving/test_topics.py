@@ -31,8 +31,10 @@ from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.planning.plan import Step
 from mainstem.serving.feeders import Feeders
+from mainstem.sources.kafka.positions import Span
 from mainstem.stores.lmdb import LmdbStore
 from mainstem.streaming.drain import Drain
+from mainstem.streaming.topics import Landing
 
 PROCESS = Path(__file__).parent / "process.py"
 LOG, LETTERS = "events/departures", "unreadable/departures"
@@ -158,8 +160,12 @@ def test_aborted_transactions_do_not_count(served: Any, broker: Any, topic: str)
     assert logged(world.store) == named([0, 2]) and counted(world) == 2
 
 
-def test_a_second_reader_in_the_group_repeats_and_loses_nothing(served: Any, broker: Any, topic: str) -> None:
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+def test_a_second_reader_in_the_group_repeats_and_loses_nothing(
+    strategy: str, served: Any, broker: Any, topic: str
+) -> None:
     world, service = served
+    world.feed(broker.servers, topic, settings={"partition.assignment.strategy": strategy})
     stop, sent = threading.Event(), [0, 0]
 
     def produce() -> None:
@@ -205,6 +211,50 @@ def test_a_broker_that_restarts_is_read_on(served: Any, mortal: Any) -> None:
         mortal.send(topic, *map(departure, range(3, 6)))
         until(lambda: ends(world) == 6)
     assert logged(world.store) == named(range(6)) and counted(world) == 6
+
+
+def test_a_topic_is_up_again_with_its_broker_and_without_a_message(served: Any, mortal: Any) -> None:
+    world, service = served
+    topic = mortal.topic()
+    world.feed(mortal.servers, topic)
+    mortal.send(topic, departure(0))
+    up = b'mainstem_topic_up{stream="departures"} %s'
+    with feeding(world, service):
+        until(lambda: ends(world) == 1 and up % b"1.0" in service.metrics.text())
+        mortal.kill()
+        until(lambda: up % b"0.0" in service.metrics.text())
+        mortal.start()
+        until(lambda: up % b"1.0" in service.metrics.text())
+
+
+def test_a_partition_that_is_added_is_read_from_its_beginning_by_whoever_gets_it(
+    served: Any, broker: Any, topic: str
+) -> None:
+    world, service = served
+    world.feed(broker.servers, topic, start="latest", settings={"topic.metadata.refresh.interval.ms": "1000"})
+    broker.send(topic, departure(0))
+    with feeding(world, service) as one, feeding(world, service) as other:
+        readers = [each._running["departures"] for each in (one, other)]
+        until(lambda: sorted(len(each._at) for each in readers) == [1, 1])
+        broker.send(topic, departure(1))
+        until(lambda: ends(world) == 1)
+        broker.widen(topic, 3)
+        broker.send(topic, departure(2), partition=2)
+        until(lambda: sorted(len(each._at) for each in readers) == [1, 2])
+        until(lambda: ends(world) == 2)
+    assert logged(world.store) == named([1, 2])
+
+
+def test_where_a_partition_begins_is_noted_once(world: Any) -> None:
+    landing = Landing("departures", "topic", None)
+
+    def begun(first: int, low: int, high: int) -> dict[int, int]:
+        with world.store.transaction() as writer:
+            return landing.begin(writer, [Span(0, first, high)], {0: (low, high)})
+
+    assert begun(10, 0, 10) == {0: 10}
+    assert begun(25, 0, 25) == {0: 10}  # of a server that had not seen it: the messages between are not lost
+    assert begun(12, 12, 25) == {0: 12}  # those before expired
 
 
 def test_expired_messages_stop_the_reader_and_are_told(served: Any, broker: Any, topic: str) -> None:

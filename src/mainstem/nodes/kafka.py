@@ -43,6 +43,7 @@ CLIENT = frozenset(
         *("max.partition.fetch.bytes", "receive.message.max.bytes", "queued.max.messages.kbytes", "check.crcs"),
         *("socket.timeout.ms", "socket.keepalive.enable", "socket.connection.setup.timeout.ms"),
         *("reconnect.backoff.ms", "reconnect.backoff.max.ms", "broker.address.family", "metadata.max.age.ms"),
+        "topic.metadata.refresh.interval.ms",
     }
 )
 """The settings of librdkafka, the client, that a declaration may give."""

@@ -7,6 +7,7 @@ of a topic's readers divides the partitions among servers that share a store; it
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,6 +84,7 @@ class Feeder:
     def __init__(self, service: Service, root: Path, name: str, node: Kafka) -> None:
         self.trouble: MainstemError | None = None
         self.node = node
+        self._away = False
         self._service, self._root, self._name = service, root, name
         self._where = f"stream {name}, topic {node.topic}"
         self._stopping = threading.Event()
@@ -104,6 +106,7 @@ class Feeder:
                 self._consume()
             except Exception as error:
                 self._troubled(error)
+            self._left(list(self._at))
             pause = 0.5 if self.trouble is None else min(pause * 2, LONGEST)
             self._stopping.wait(pause)
 
@@ -128,12 +131,11 @@ class Feeder:
             stored = reached.cluster_of(self._service.store, self._name, self.node.topic)
             Positions(stored).belong_to(cluster, self._where)
             landing = Landing(self._name, self.node.topic, cluster)
-            self._at = {}
             client.consumer.subscribe(
                 [self.node.topic],
                 on_assign=lambda consumer, parts: self._assigned(client, landing, cluster, parts),
-                on_revoke=self._revoked,
-                on_lost=self._revoked,
+                on_revoke=lambda consumer, parts: self._left(part.partition for part in parts),
+                on_lost=lambda consumer, parts: self._left(part.partition for part in parts),
             )
             while not self._stopping.is_set():
                 got = client.consumer.consume(1, WAIT)
@@ -144,24 +146,35 @@ class Feeder:
                 self._measure(client)
 
     def _assigned(self, client: Client, landing: Landing, cluster: str | None, parts: Sequence[Any]) -> None:
-        """Begin where the store says. Offsets in Kafka count for nothing."""
+        """Begin where the store says. Offsets in Kafka count for nothing.
+
+        Partitions without an offset get one together, whoever reads them: else those that another server finds later
+        would count as new beside the others.
+        """
         from confluent_kafka import TopicPartition
 
         topic, numbers = self.node.topic, [part.partition for part in parts]
-        stored = reached.read(self._service.store, self._name, topic, numbers)
+        every = sorted({*client.partitions()[1], *numbers})
+        stored = reached.read(self._service.store, self._name, topic, every)
+        wanted = sorted({*numbers, *(number for number in every if number not in stored)})
         if not stored:  # the online store is new, or was lost: the lake may know more
-            stored = {p: at for p, at in self._drained(cluster).items() if p in numbers}
-        found, lost = spans(self.node, Positions(cluster, stored), client.bounds(numbers), self._where)
+            stored = dict(self._drained(cluster))
+        bounds = client.bounds(wanted)
+        found, lost = spans(self.node, Positions(cluster, stored), bounds, self._where)
         if lost:
             logger.error("%s: %s", self._where, lost)
-        begin = {span.partition: span.first for span in found}
 
         def note(writer: Writer) -> dict[int, int]:
-            return landing.begin(writer, begin)
+            return landing.begin(writer, found, bounds)
 
         known = self._service.committer.submit(note).result()
         self._at |= {number: known[number] for number in numbers}
-        client.consumer.assign([TopicPartition(topic, number, self._at[number]) for number in numbers])
+        begin = [TopicPartition(topic, number, self._at[number]) for number in numbers]
+        if "cooperative" not in self.node.settings.get("partition.assignment.strategy", ""):
+            client.consumer.assign(begin)
+        elif begin:
+            client.consumer.incremental_assign(begin)
+        self._alive()  # also without a partition, which has no message to say so
 
     def _drained(self, cluster: str | None) -> Mapping[int, int]:
         held = self._service.live.release.tables.get(self._name)
@@ -169,10 +182,11 @@ class Feeder:
         positions.belong_to(cluster, self._where)
         return positions.offsets
 
-    def _revoked(self, consumer: Any, parts: Sequence[Any]) -> None:
-        for part in parts:
-            self._at.pop(part.partition, None)
-            self._service.metrics.topic_left(self._name, self.node.topic, part.partition)
+    def _left(self, partitions: Iterable[int]) -> None:
+        """Forget partitions that another server may read now."""
+        for number in partitions:
+            self._at.pop(number, None)
+            self._service.metrics.topic_left(self._name, self.node.topic, number)
 
     def _sorted(self, client: Client, got: Sequence[Any]) -> tuple[list[Message], dict[int, int]]:
         """Return the messages among what the client delivered, and the next offset of each partition."""
@@ -182,17 +196,21 @@ class Feeder:
         for found in got:
             error = found.error()
             if error is None:
-                messages.append(Message.of(found))
-                ends[found.partition()] = found.offset() + 1
+                if found.partition() in self._at:  # it may have moved to another server since it was fetched
+                    messages.append(Message.of(found))
+                    ends[found.partition()] = found.offset() + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._alive()
-                if (found.offset() or 0) > self._at.get(found.partition(), -1):  # behind the markers of transactions
+                if (found.offset() or 0) > self._at.get(
+                    found.partition(), sys.maxsize
+                ):  # behind the markers of transactions
                     ends[found.partition()] = max(found.offset(), ends.get(found.partition(), 0))
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise self._expired(client, found.partition())
             elif not error.retriable() and error.code() not in _PASSING:
                 raise client.refused(error)
             else:
+                self._away = True
                 self._service.metrics.topic_up(self._name, False)
         return messages, ends
 
@@ -231,16 +249,20 @@ class Feeder:
     def _alive(self) -> None:
         if self.trouble is not None:
             logger.info("the topic of the stream %s is read again", self._name)
-        self.trouble = None
+        self.trouble, self._away = None, False
         self._service.metrics.topic_up(self._name, True)
 
     def _measure(self, client: Client) -> None:
         """Publish the lag, and show it to Kafka's own tools: the offsets there are of no other use."""
         from confluent_kafka import KafkaException, TopicPartition
 
-        if time.monotonic() < self._measured + MEASURE or not self._at:
+        if time.monotonic() < self._measured + MEASURE:
             return
         self._measured = time.monotonic()
+        if self._away or client.said:
+            self._look(client)
+        if not self._at:
+            return
         topic, offsets = self.node.topic, list[Any]()
         for number, at in self._at.items():
             high = client.consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)[1]
@@ -251,6 +273,19 @@ class Feeder:
             client.consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException:
             logger.debug("the offsets of %s could not be shown to Kafka", topic)
+
+    def _look(self, client: Client) -> None:
+        """Ask whether the cluster is there, after the client told of an error: a topic without messages does not."""
+        from confluent_kafka import KafkaException
+
+        client.said.clear()
+        try:
+            client.consumer.list_topics(self.node.topic, timeout=MEASURE)
+        except KafkaException:
+            self._away = True
+            self._service.metrics.topic_up(self._name, False)
+        else:
+            self._alive()
 
 
 def access(node: Kafka) -> dict[str, Any]:

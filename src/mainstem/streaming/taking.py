@@ -45,10 +45,11 @@ class Taking:
             cluster, partitions = client.partitions()
             Positions(reached.cluster_of(store, name, topic)).belong_to(cluster, where)
             stored = reached.read(store, name, topic, partitions) or drained.offsets
-            found, lost = spans(node, Positions(cluster, stored), client.bounds(partitions), where)
+            bounds = client.bounds(partitions)
+            found, lost = spans(node, Positions(cluster, stored), bounds, where)
             landing = Landing(name, topic, cluster)
             with store.transaction() as writer:
-                at = landing.begin(writer, {span.partition: span.first for span in found})
+                at = landing.begin(writer, found, bounds)
             reader = Reader(client, found)
             for messages in reader.batches():
                 ends = dict(reader.offsets)

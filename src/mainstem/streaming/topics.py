@@ -1,7 +1,8 @@
 """Messages of a topic as events of a stream, each once: the offsets are written with the events.
 
-A message that is no event is a dead letter, written in the same transaction. Two servers may read one topic: what one
-of them has taken, the other one finds below the stored offset, and leaves out.
+A message that is no event is a dead letter, written in the same transaction. Servers that read one topic share its
+partitions. While a partition moves, two of them may have its messages: what one has taken, the other finds below the
+stored offset, and leaves out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mainstem.nodes.kafka import Kafka
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.sources.kafka.messages import Decode, Message, Undecodable, json_object, record_of
+from mainstem.sources.kafka.positions import Bounds, Span
 from mainstem.streaming.changes import FIELDS
 from mainstem.streaming.ingest import Ingest
 
@@ -129,11 +131,18 @@ class Landing:
     def __init__(self, stream: str, topic: str, cluster: str | None) -> None:
         self._stream, self._topic, self._cluster = stream, topic, cluster
 
-    def begin(self, writer: Writer, offsets: Mapping[int, int]) -> dict[int, int]:
+    def begin(self, writer: Writer, found: Sequence[Span], bounds: Bounds) -> dict[int, int]:
         """Note where partitions begin that have no offset yet, or whose messages expired. Return the next offset of
-        each."""
-        known = reached.get(writer, self._stream, self._topic, offsets)
-        moved = {partition: at for partition, at in offsets.items() if at > known.get(partition, -1)}
+        each.
+
+        An offset that another server noted meanwhile stays, unless the messages from there on expired.
+        """
+        known = reached.get(writer, self._stream, self._topic, [span.partition for span in found])
+        moved = {
+            span.partition: span.first
+            for span in found
+            if span.partition not in known or known[span.partition] < bounds[span.partition][0]
+        }
         if moved:
             reached.put(writer, self._stream, self._topic, self._cluster, moved)
         return {**known, **moved}
