@@ -133,7 +133,7 @@ def test_files_of_state_have_one_server_and_share_its_processes(root: Path) -> N
     pod = deployment["spec"]["template"]["spec"]
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
     assert pod["shareProcessNamespace"] and [each["name"] for each in pod["containers"]] == ["server", "runs"]
-    assert pod["terminationGracePeriodSeconds"] == 55
+    assert pod["terminationGracePeriodSeconds"] == 60
     compose = yaml.safe_load(texts["compose.yaml"])["services"]
     assert compose["runs"]["pid"] == "service:server"
     assert compose["runs"]["volumes"] == compose["server"]["volumes"] == ["data1:/project/.mainstem"]
@@ -146,7 +146,9 @@ def test_shared_state_has_several_servers_and_a_schedule(root: Path) -> None:
     assert found["Deployment"]["replicas"] == 3
     assert found["CronJob"]["schedule"] == "0 */6 * * *" and found["CronJob"]["concurrencyPolicy"] == "Forbid"
     assert found["PersistentVolumeClaim"]["accessModes"] == ["ReadWriteMany"]
-    (mount,) = found["Deployment"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    (server,) = found["Deployment"]["template"]["spec"]["containers"]
+    assert server["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    (mount,) = server["volumeMounts"]
     assert mount["mountPath"] == "/data/lake"
     assert documents[0]["metadata"]["name"] == "shop-s-hne"
 
