@@ -22,7 +22,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -48,7 +48,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     catalog (default: SQLite in the lake; a lake at a URL requires one). `engine` names the engine: `duckdb`, `spark`,
     or `auto` by the size of tables; `memory` and `threads` limit it. `spark` has the master's URL and Spark's own
     settings, such as `{master = "local[*]"}`. `online` is the directory of online state and logs, or the URL of a Redis
-    server that holds them. `verify` is how often runs verify each stored file (`off`: only `mainstem check --files`
+    server that holds them. A dataset of more than `training_rows` rows is drawn to about as many by the engine before a
+    model learns from it. `verify` is how often runs verify each stored file (`off`: only `mainstem check --files`
     does). `state` is the URL of runs, releases and findings.
     """
 
@@ -60,6 +61,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int | None = None
     spark: dict[str, str] = {}
     online: str = ".mainstem/online"
+    training_rows: Annotated[int, msgspec.Meta(ge=1)] = 5_000_000
     verify: str = "7d"
     state: str = "sqlite:///.mainstem/state.db"
 

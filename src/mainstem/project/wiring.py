@@ -183,7 +183,10 @@ class Adapters:
             "drain": _late("mainstem.streaming.drain:Drain", lambda: (self.store, self._taking(), reingest)),
             "build": _late("mainstem.tables.build:Build", lambda: (refresh, between)),
             "materialise": _late("mainstem.features.materialise.step:Materialise", lambda: (self.store, rebuild)),
-            "train": _late("mainstem.models.training.train:Train", lambda: (self.lake_root, root / SEARCHES)),
+            "train": _late(
+                "mainstem.models.training.train:Train",
+                lambda: (self.lake_root, root / SEARCHES, self.settings.profile.training_rows),
+            ),
             "score": _late("mainstem.models.scoring:Scoring", lambda: (self.artifacts,)),
             "promote": _late("mainstem.models.versions.registry:Promote", lambda: (self.artifacts,)),
             "monitor": _late("mainstem.monitoring.monitor:Monitor", lambda: (self.artifacts,)),

@@ -26,6 +26,7 @@ from mainstem.models.search.memory import Memory
 from mainstem.models.splits import FOLD
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
+from mainstem.models.training.drawing import BUDGET, Stratum, drawn, may_draw, strata
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
 from mainstem.models.versions.report import headline
@@ -44,18 +45,20 @@ if TYPE_CHECKING:
 class Train:
     """Trains a model of the graph. Artifacts are saved to `models/NAME/NUMBER` below `root`.
 
-    Searches keep what they have tried below `searches`, so that one that was killed goes on; None keeps nothing.
+    Searches keep what they have tried below `searches`, so that one that was killed goes on; None keeps nothing. A
+    dataset of more than `budget` rows is drawn to about as many by the engine.
     """
 
     root: Path
     searches: Path | None = None
+    budget: int = BUDGET
 
     def __call__(self, step: Step, context: Context) -> StepResult:
         """Train a new version. Raises `ModelError`, and `GateError` if the artifact does not score like the fitted
         model."""
         blueprint = blueprint_of(context.graph, step.node)
         task, judge = _asked(blueprint)
-        found = _dataset(blueprint, task, context)
+        found = _dataset(blueprint, task, context, self.budget)
         prepared, stored = found.prepared, found.stored
         memory = self._memory(blueprint, prepared, context)
         made = learn(blueprint, task, judge, prepared, memory, context.report)
@@ -134,18 +137,34 @@ class _Dataset:
     doubts: Mapping[str, str]
 
 
-def _dataset(blueprint: Blueprint, task: Task, context: Context) -> _Dataset:
+def _dataset(blueprint: Blueprint, task: Task, context: Context, budget: int) -> _Dataset:
     context.report("dataset …")
     with context.session(leaves(blueprint.dataset)) as opened:
         check_rows(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
         check_series(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
-        prepared = prepare(blueprint.model, task, opened.fetch(blueprint.dataset), blueprint.inputs, blueprint.key)
+        query, sampled = _within(blueprint, task, context, opened, budget)
+        prepared = prepare(blueprint.model, task, opened.fetch(query), blueprint.inputs, blueprint.key)
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
         doubts = _shared(table, blueprint, opened) | _alike(table, blueprint, opened)
-        doubts |= _contradicted(blueprint, context, opened)
+        doubts |= _contradicted(blueprint, context, opened) | sampled
         return _Dataset(prepared, _store(table, opened, context), doubts)
+
+
+def _within(
+    blueprint: Blueprint, task: Task, context: Context, opened: Session, budget: int
+) -> tuple[ibis.Table, dict[str, str]]:
+    """Return the dataset, or a sample of it if it has more rows than the budget, with a note for the card."""
+    whole = blueprint.dataset
+    if not may_draw(blueprint.model) or all(context.snapshot(leaf).rows <= budget for leaf in leaves(whole)):
+        return whole, {}
+    found = [Stratum.of(row) for row in opened.fetch(strata(whole, task)).to_pylist()]
+    rows = sum(each.rows for each in found)
+    if rows <= budget:
+        return whole, {}
+    note = f"about {budget:,} of {rows:,} rows (training_rows): each class has its share, later rows are likelier"
+    return drawn(whole, blueprint.key, task, found, budget), {"sampled in the engine": note}
 
 
 def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
