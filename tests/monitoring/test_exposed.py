@@ -21,6 +21,7 @@ from mainstem.monitoring import freshness
 from mainstem.monitoring.exposed import samples
 from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Verdict
+from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.records import Binding, RunRecord
 from mainstem.project.live import service
 from mainstem.serving.app import create_app
@@ -173,8 +174,8 @@ def test_the_last_good_run_is_told_however_often_runs_failed_since(scraped: Any)
 def test_a_version_that_is_not_judged_yet_has_no_gauges_of_the_one_before(scraped: Any) -> None:
     project, _ = scraped
     release = replace(project.release, endpoints={"desk": Binding("arrival-2")})
-    assert list(samples(project.adapters.state, release, "main")) == []
-    assert list(samples(project.adapters.state, project.release, "another branch")) == []
+    assert list(samples(project.adapters.state, release, "main", project.graph.of(Endpoint))) == []
+    assert list(samples(project.adapters.state, project.release, "another branch", project.graph.of(Endpoint))) == []
 
 
 def test_the_last_judgements_are_in_the_status(scraped: Any) -> None:
@@ -220,4 +221,19 @@ def test_too_few_rows_do_not_replace_a_judgement(tmp_path: Path) -> None:
     assert [each.id for each in newest(state, "desk", "main", "arrival-1")] == ["v1", "v4", "v5"]
     state.save(*(judged(f"w{n}", "not enough rows", "mae") for n in range(60)))
     assert [each.id for each in newest(state, "desk", "main", "arrival-1")] == ["v1", "v4", "v5"]
+    state.close()
+
+
+def test_the_verdict_of_a_monitor_that_was_removed_holds_no_longer(tmp_path: Path) -> None:
+    state = SqlState(f"sqlite:///{tmp_path / 'state.db'}")
+    at = (YESTERDAY, YESTERDAY)
+    for id, monitor, metric in (("v1", "performance", "mae"), ("v2", "performance", "rmse"), ("v3", "drift", "")):
+        state.save(Verdict(id, "desk", monitor, "failing", id, at, 9, 9, "arrival-1", metric))
+
+    def found(*monitors: Any) -> list[str]:
+        return [each.id for each in newest(state, "desk", "main", "arrival-1", monitors)]
+
+    assert found(ms.performance(0.5, metric="rmse")) == ["v2"]
+    assert found(ms.performance(0.5), ms.drift()) == ["v3", "v1", "v2"]
+    assert found() == []
     state.close()

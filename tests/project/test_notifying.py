@@ -32,7 +32,7 @@ BODY = """
         return rides
 
     late = ms.model(trips, target="minutes", features=["hour"], candidates=["linear"], folds=2)
-    desk = ms.endpoint(late)
+    desk = ms.endpoint(late, monitors=[ms.performance(3)])
 """
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise reads it
 SECRET = "s3cr3t-t0k3n"

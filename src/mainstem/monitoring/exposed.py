@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 
 from mainstem.monitoring.newest import newest
 from mainstem.monitoring.verdicts import Cohort, Verdict
+from mainstem.nodes.endpoints import Endpoint, Monitor
 from mainstem.nodes.records import Release
 from mainstem.ports import State
 from mainstem.serving.gauges import Sample
 
 
-def samples(state: State, release: Release, branch: str) -> Iterator[Sample]:
-    """Yield the samples of all endpoints with a live version. What was not judged for want of rows has none."""
+def samples(state: State, release: Release, branch: str, declared: Mapping[str, Endpoint]) -> Iterator[Sample]:
+    """Yield the samples of the declared endpoints with a live version. What was not judged for want of rows has
+    none."""
     for endpoint in release.endpoints:
         version = release.champion(endpoint)
-        if version is not None:
-            yield from _endpoint(state, endpoint, branch, version)
+        if version is not None and endpoint in declared:
+            yield from _endpoint(state, endpoint, branch, version, declared[endpoint].monitors)
 
 
-def _endpoint(state: State, endpoint: str, branch: str, version: str) -> Iterator[Sample]:
-    for verdict in newest(state, endpoint, branch, version):
+def _endpoint(state: State, endpoint: str, branch: str, version: str, monitors: Sequence[Monitor]) -> Iterator[Sample]:
+    for verdict in newest(state, endpoint, branch, version, monitors):
         if verdict.judgement != "not enough rows":
             yield from _verdict(verdict)
     cohorts = state.find(Cohort, endpoint=endpoint, branch=branch, model_version=version)

@@ -85,7 +85,8 @@ def service(branch: Branch) -> Service:
         stored=stored,
         branch=branch.branch,
         judged=lambda release: chain(
-            samples(adapters.state, release, branch.branch), freshness.samples(adapters.state, release, branch.branch)
+            samples(adapters.state, release, branch.branch, branch.graph_of(release).of(Endpoint)),
+            freshness.samples(adapters.state, release, branch.branch),
         ),
         background=lambda version: background(branch, version),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from mainstem.errors import ConflictError, MainstemError, MissingExtra, RequestE
 from mainstem.graph.fingerprint import digest
 from mainstem.masking import masked, remember
 from mainstem.monitoring.newest import newest
+from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.notifications import Notified
 from mainstem.nodes.records import now
 from mainstem.project.branch import Branch
@@ -111,12 +112,21 @@ def _of_run(problem: Exception | None) -> Subject:
     return Subject(RUN, True, f"{record.id if record else 'the run'}: {told}")
 
 
+def _declared(branch: Branch) -> Mapping[str, Endpoint]:
+    """Return the endpoints of the project; none if its definitions are broken, which the run tells."""
+    try:
+        return branch.sound.of(Endpoint)
+    except MainstemError:
+        return {}
+
+
 def _of_monitors(branch: Branch) -> Iterator[Subject]:
     """Yield the monitors of live endpoints that were judged."""
-    release = branch.release
+    state, release, declared = branch.adapters.state, branch.release, _declared(branch)
     for endpoint in release.endpoints:
         version = release.champion(endpoint)
-        for verdict in newest(branch.adapters.state, endpoint, branch.branch, version) if version else ():
+        watched = declared[endpoint].monitors if endpoint in declared else None
+        for verdict in newest(state, endpoint, branch.branch, version, watched) if version else ():
             if verdict.judgement != "not enough rows":
                 name = " ".join(filter(None, (endpoint, verdict.monitor, verdict.metric)))
                 yield Subject(name, verdict.judgement == "failing", f"{endpoint}: {verdict.text} ({version})")

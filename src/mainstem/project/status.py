@@ -155,7 +155,9 @@ def _endpoint(branch: Branch, name: str, node: Endpoint) -> EndpointStatus:
         algorithm=champion.algorithm,
         redefined=redefined(champion, branch.sound),
         beside=beside,
-        monitors=[_monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id)],
+        monitors=[
+            _monitor(each) for each in newest(branch.adapters.state, name, branch.branch, champion.id, node.monitors)
+        ],
         cohorts=cohorts(branch, name),
         history=histories(branch, name),
         days=distributions(branch, name),
