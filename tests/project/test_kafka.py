@@ -153,6 +153,7 @@ def test_dead_letters_that_are_events_now_come_in_again_once(
     module.write_text(text)
     with ms.load(tmp_path) as again:
         record = again.reingest("payments")
+        assert record.steps[0].message == "1 dead letter is an event now"
         assert (record.steps[0].node, record.steps[0].status) == ("payments", "done")
         assert sorted(again.table("payments").to_pyarrow()["id"].to_pylist()) == [0, 4]
         assert again.adapters.store.end("events/payments") == 2

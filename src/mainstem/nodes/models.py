@@ -72,8 +72,8 @@ class Model(Node):
     together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
     of the same `series` that is so much later, and its example is a row and a horizon. `prepare` are the steps of
     inputs that the algorithm does not choose. `engineer` are features that each fit makes of the inputs, and `select`
-    says which inputs it leaves out; None leaves both to a search. `jobs` are the processes that fit in a search; they
-    change nothing of what it finds.
+    says which inputs it leaves out; None leaves both to a search. `jobs` is the number of processes of a search. Its
+    result does not depend on it.
     """
 
     examples: NodeRef

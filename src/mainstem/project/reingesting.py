@@ -11,8 +11,7 @@ from mainstem.project.aside import UNREADABLE
 
 
 def refuse_reingest(graph: Graph, release: Release, name: str) -> None:
-    """Raise `UnknownName` for a node that is no source, and `NotFound` if none of its rows is set
-    aside."""
+    """Raise `UnknownName` for a node that is no source, and `NotFound` for a source without rows set aside."""
     sources = list(graph.of(Source))
     if name not in sources:
         raise UnknownName.among("source", name, sources)

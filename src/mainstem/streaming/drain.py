@@ -18,7 +18,7 @@ import ibis
 import msgspec
 import pyarrow as pa
 
-from mainstem.checks.audit import aside_of, judge, keep_aside, ordered, set_aside, subject_of
+from mainstem.checks.audit import judge, keep_aside, ordered, set_aside, subject_of
 from mainstem.checks.examine import refuse
 from mainstem.checks.unusual import unusual
 from mainstem.checks.violations import declared
@@ -45,7 +45,7 @@ from mainstem.statistics.keeping import Counting
 from mainstem.streaming.ingest import AHEAD
 from mainstem.streaming.outcomes import outcome_schema
 from mainstem.streaming.predictions import BEFORE, prediction_schema
-from mainstem.streaming.reingesting import Again, Doubtful, again, doubtful
+from mainstem.streaming.reingesting import Again, Doubtful, again, doubtful, still_broken
 from mainstem.streaming.taking import Taking
 from mainstem.streaming.unreadable import PREFIX, Unreadable, dead_letters, keep
 
@@ -113,7 +113,7 @@ class Drain:
         subject = subject_of(context, name, _checks(node))
         written = (*draft.write(retaken.entries), *draft.taken_back(doubts))
         good, aside, results = set_aside(context, subject, written, draft.target)
-        aside = (*aside, *_still_broken(context, name, doubts))
+        aside = (*aside, *still_broken(context, name, doubts))
         counting = Counting(context, draft.target, good, base=draft.kept)
         snapshot = draft.commit(good)
         counted = counting.of(snapshot)
@@ -132,7 +132,7 @@ class Drain:
             published=draft.rows - quarantined,
             quarantined=quarantined + len(letters.found),
             checks=results,
-            message="; ".join(filter(None, (lost, draft.message, letters.message))),
+            message="; ".join(filter(None, (lost, retaken.message, draft.message, letters.message))),
             records=(counted,),
         )
 
@@ -356,16 +356,6 @@ class _Draft:
         }
         with self.context.engine.session({"before": self.context.scan(self.base)}) as session:
             return session.write(old.select(*named(values)), self.target)
-
-
-def _still_broken(context: Context, name: str, doubts: Doubtful | None) -> tuple[DataFile, ...]:
-    """Write the rows that stay set aside, since a value of theirs is lost."""
-    if doubts is None:
-        return ()
-    place, rows = aside_of(context, name), doubts.broken
-    values = {f.name: rows[f.name].cast(f.type) if f.name in rows.columns else ibis.null(f.type) for f in place.fields}
-    with context.engine.session(doubts.relations) as session:
-        return session.write(rows.select(*named(values)), place)
 
 
 def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
-from mainstem.checks.audit import QUARANTINE
+from mainstem.checks.audit import QUARANTINE, aside_of
 from mainstem.checks.calendar import IN_CALENDAR
+from mainstem.graph.named import named
 from mainstem.nodes.hidden import CHECK, ORIGIN, RAW, SEQ
 from mainstem.nodes.kafka import Kafka
 from mainstem.planning.execution import Context
-from mainstem.ports import Scan, Snapshot, Store, Writer
+from mainstem.ports import DataFile, Scan, Snapshot, Store, Writer
 from mainstem.sources.kafka.messages import Message
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.topics import Taken, decoder, taken
@@ -46,6 +47,15 @@ class Again(NamedTuple):
     entries: Sequence[tuple[int, bytes]] = ()
     letters: int = 0
     left: pa.Table | None = None
+
+    @property
+    def message(self) -> str:
+        """What a run says of dead letters that are events now."""
+        return (
+            f"{self.letters:,} dead letter{'s are events' if self.letters > 1 else ' is an event'} now"
+            if self.letters
+            else ""
+        )
 
 
 def again(context: Context, name: str, store: Store, ahead: int, why: Why, lacking: Lacking) -> Again:
@@ -165,3 +175,13 @@ def doubtful(context: Context, name: str, start: int, base: Snapshot | None) -> 
         table = table.anti_join(there, SEQ)
     lost = table[CHECK].startswith(IN_CALENDAR).fill_null(False)
     return Doubtful(relations, table.filter(~lost), table.filter(lost))
+
+
+def still_broken(context: Context, name: str, doubts: Doubtful | None) -> tuple[DataFile, ...]:
+    """Write the rows that stay set aside, since a value of theirs is lost."""
+    if doubts is None:
+        return ()
+    place, rows = aside_of(context, name), doubts.broken
+    values = {f.name: rows[f.name].cast(f.type) if f.name in rows.columns else ibis.null(f.type) for f in place.fields}
+    with context.engine.session(doubts.relations) as session:
+        return session.write(rows.select(*named(values)), place)

@@ -1,4 +1,4 @@
-"""How much a number tells of the target, by ranks."""
+"""The rank correlations of numbers with the target."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def reproduced(
     blueprint: Blueprint, fingerprint: str, manifest: Manifest, dataset: pa.Table, report: Report
 ) -> Reproduction:
-    """Fit on the stored rows of a version's dataset, and compare. Libraries and a definition that differ are told, and
-    it is tried all the same.
+    """Fit on the stored rows of a version's dataset, and compare. It also fits if libraries or the
+    definition differ, and says so.
 
     Raises `ModelError` for a version whose choices were not recorded.
     """

@@ -14,7 +14,7 @@ def routes(service: Service) -> list[Route]:
     async def get(request: Request) -> Response:
         service.metrics.compared(await asyncio.to_thread(service.parity))
         service.metrics.judged(await asyncio.to_thread(service.judged))
-        with suppress(OSError):  # before they are told: another worker goes on from them
+        with suppress(OSError):  # saved before they are scraped: a new worker starts from them
             await asyncio.to_thread(service.metrics.share)
         return Response(service.metrics.text(), type="text/plain; version=0.0.4; charset=utf-8")
 
