@@ -84,6 +84,7 @@ _HOMES = {
     "mainstem.models.algorithms.extra_trees": ("extra_trees",),
     "mainstem.models.algorithms.hist_boosting": ("hist_boosting",),
     "mainstem.models.algorithms.lightgbm": ("lightgbm",),
+    "mainstem.models.algorithms.linear_boosting": ("linear_boosting",),
     "mainstem.models.algorithms.xgboost": ("xgboost",),
     "mainstem.models.algorithms.catboost": ("catboost",),
     "mainstem.models.algorithms.mlp": ("mlp",),
@@ -157,6 +158,7 @@ __all__ = [
     "lightgbm",
     "limits",
     "linear",
+    "linear_boosting",
     "load",
     "metric",
     "mlp",
@@ -214,6 +216,7 @@ if TYPE_CHECKING:
     from mainstem.models.algorithms.knn import knn
     from mainstem.models.algorithms.lightgbm import lightgbm
     from mainstem.models.algorithms.linear import linear
+    from mainstem.models.algorithms.linear_boosting import linear_boosting
     from mainstem.models.algorithms.mlp import mlp
     from mainstem.models.algorithms.naive import naive
     from mainstem.models.algorithms.naive_bayes import naive_bayes

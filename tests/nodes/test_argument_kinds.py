@@ -34,7 +34,7 @@ def legs(rides: Any) -> Any:
 
 ALGORITHMS = (
     *("catboost", "decision_tree", "elastic_net", "extra_trees", "hist_boosting", "knn", "lightgbm", "linear", "mlp"),
-    *("naive", "naive_bayes", "random_forest", "xgboost"),
+    *("linear_boosting", "naive", "naive_bayes", "random_forest", "xgboost"),
 )
 
 VALID: dict[str, dict[str, Any]] = {

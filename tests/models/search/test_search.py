@@ -41,7 +41,7 @@ class Shifted(Declared):
 
     name = "shifted"
 
-    shift: float = setting(9.0, number(-100), Range(-20, 20))
+    shift: float = setting(-9.0, number(-100), Range(-20, 20))
 
     def fit(self, examples, settings=None):
         World.fits += 1
@@ -188,7 +188,7 @@ class Fails(Shifted):
     name = "fails"
 
     def fit(self, examples, settings=None):
-        if self.shift != 9.0:
+        if self.shift != -9.0:
             raise ValueError("no such shift")
         return super().fit(examples, settings)
 

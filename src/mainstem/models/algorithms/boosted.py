@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,11 @@ class BoostedScore:
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return shares(self.gains, self.fitted.origins, inputs)
 
+    @property
+    def unlinked(self) -> BoostedScore:
+        """The same with the raw score of a single target as its score."""
+        return replace(self, task="regression")
+
 
 @dataclass(frozen=True)
 class Boosted(Declared):
@@ -60,7 +66,7 @@ class Boosted(Declared):
     """
 
     tasks = (*USUAL, "count")
-    monotone = ("binary", "regression", "count")
+    monotone: ClassVar[tuple[Task, ...]] = ("binary", "regression", "count")
 
     rounds: int = setting(600, integer(1))
     few_rounds: int = setting(50, integer(1))

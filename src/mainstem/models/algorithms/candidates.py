@@ -11,6 +11,7 @@ from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Algorithm
 from mainstem.models.algorithms.estimators import SklearnEstimator, is_estimator, sklearn
 from mainstem.models.algorithms.identity import identity
+from mainstem.models.algorithms.linear_boosting import LinearBoosting
 from mainstem.models.algorithms.registry import ALGORITHMS, algorithm, check_name, check_parts
 from mainstem.models.algorithms.settings import Declared
 from mainstem.nodes.models import Task
@@ -56,12 +57,18 @@ def candidates(values: Sequence[Any]) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def usual(rows: int, inputs: int, *, monotone: bool) -> tuple[str, ...]:
-    """Return the candidates of a model that declares none, given its rows to learn from and its inputs."""
+def usual(rows: int, inputs: int, *, monotone: bool, growing: bool = False, positive: bool = False) -> tuple[Any, ...]:
+    """Return the candidates of a model that declares none, given its rows to learn from and its inputs.
+
+    `growing`: numbers go on beyond what was learned from, and the target is a number; `positive`, and above 0.
+    """
     if monotone:
         return ("lightgbm",)
     wide = inputs >= MANY and rows < WIDE * inputs
-    return ("linear", "elastic_net", "lightgbm") if wide else USUAL
+    found: tuple[Any, ...] = ("linear", "elastic_net", "lightgbm") if wide else USUAL
+    if growing:
+        found += ("linear_boosting", *((LinearBoosting(log=True),) if positive else ()))
+    return found
 
 
 def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import usable
 from mainstem.models.algorithms.boosted import Boosted, BoostedScore, by_query, targets_of, usual_leaf
 from mainstem.models.algorithms.settings import ALL, Range, maker, setting
-from mainstem.models.data.rows import Examples, Matrix
+from mainstem.models.data.rows import Examples, Matrix, Scores
 from mainstem.models.graphs.trees import LEAF, Tree
 from mainstem.models.preprocessing import TREES, Fitted, fit
 from mainstem.nodes.kinds import fraction, integer, number, optional
@@ -26,6 +27,9 @@ _OBJECTIVE: dict[Task, str] = {
     "count": "poisson",
     "ranking": "lambdarank",
 }
+
+Start = Callable[[Examples], Scores]
+"""The raw scores that boosting goes on from."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,25 @@ class LightGBM(Boosted):
     def boost(
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
     ) -> BoostedScore:
+        return self.boosted(examples, watched, rounds, level)
+
+    def boosted(
+        self,
+        examples: Examples,
+        watched: Examples | None,
+        rounds: int,
+        level: float | None = None,
+        start: Start | None = None,
+    ) -> BoostedScore:
+        """Fit as `boost` does, from the raw scores of a `start` on. The result has only what the trees add to them."""
         library = libraries.lightgbm()
         examples, watched = by_query(examples), None if watched is None else by_query(watched)
         fitted, found = fit(examples, TREES)
-        train = _dataset(library, found, examples)
+        train = _dataset(library, found, examples, start=start)
         valid, calls = [], []
         if watched is not None:
             rows = watched.rows
-            valid = [_dataset(library, fitted.transform(rows.floats, rows.strings), watched, train)]
+            valid = [_dataset(library, fitted.transform(rows.floats, rows.strings), watched, train, start)]
             calls = [library.early_stopping(self.patience, verbose=False)]
         parameters = {**self._parameters(examples, fitted), **_objective(examples.task, level)}
         booster = library.train(parameters, train, rounds, valid_sets=valid, callbacks=calls)
@@ -100,9 +115,14 @@ def _objective(task: Task, level: float | None) -> dict[str, Any]:
     return {"objective": _OBJECTIVE[task]} if level is None else {"objective": "quantile", "alpha": level}
 
 
-def _dataset(library: Any, matrix: Matrix, examples: Examples, reference: Any = None) -> Any:
+def _dataset(
+    library: Any, matrix: Matrix, examples: Examples, reference: Any = None, start: Start | None = None
+) -> Any:
     sizes = None if examples.queries is None else np.unique(examples.queries, return_counts=True)[1]
-    return library.Dataset(usable(matrix), examples.y, weight=examples.weights, group=sizes, reference=reference)
+    first = None if start is None else start(examples)
+    return library.Dataset(
+        usable(matrix), examples.y, weight=examples.weights, group=sizes, init_score=first, reference=reference
+    )
 
 
 def _raw(booster: Any, matrix: Matrix) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,11 @@ class LinearScore:
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return shares(self.spread, self.fitted.origins, inputs)
+
+    @property
+    def unlinked(self) -> LinearScore:
+        """The same with the raw score of a single target as its score."""
+        return replace(self, task="regression")
 
 
 @dataclass(frozen=True)

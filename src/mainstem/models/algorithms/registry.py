@@ -18,6 +18,7 @@ from mainstem.models.algorithms.hist_boosting import HistBoosting
 from mainstem.models.algorithms.knn import NearestNeighbors
 from mainstem.models.algorithms.lightgbm import LightGBM
 from mainstem.models.algorithms.linear import Linear
+from mainstem.models.algorithms.linear_boosting import LinearBoosting
 from mainstem.models.algorithms.mlp import Network
 from mainstem.models.algorithms.naive import Naive
 from mainstem.models.algorithms.naive_bayes import NaiveBayes
@@ -40,6 +41,7 @@ BUILT_IN: tuple[type[Declared], ...] = (
     ExtraTrees,
     HistBoosting,
     LightGBM,
+    LinearBoosting,
     XGBoost,
     CatBoost,
     Network,

@@ -33,11 +33,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """A fold's rows, and what each candidate scored them."""
+    """A fold's rows, and what each candidate scored them. `weight` is how much it counts in a mean over folds."""
 
     past: Examples
     future: Examples
     scores: Mapping[str, Scores]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +128,16 @@ def compare(
 
 
 def divided(train: Examples, *, folds: int, gap: str, window: str | None = None) -> tuple[Examples, tuple[Fold, ...]]:
-    """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable."""
+    """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable.
+
+    Of folds by time, the second counts twice as much as the first, the third three times: predictions follow the last.
+    """
     sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed, train.queries))
     parts = _parts(sample, folds, gap, window)
     found = []
     for number, part in enumerate(parts, 1):
-        found.append(Fold(sample.take(part.train), sample.take(part.test), {}))
+        weight = float(number) if part.cut is not None else 1.0
+        found.append(Fold(sample.take(part.train), sample.take(part.test), {}, weight))
         has_classes(found[-1].past, number, len(parts))
     return sample, tuple(found)
 
@@ -151,7 +156,7 @@ def compared(
 ) -> Comparison:
     """Return the comparison of candidates by their outcomes in each fold, the best mean first."""
     scores = {each.name: [one.value for one in outcomes] for each, outcomes in found}
-    best = _ranked(scores, judge)
+    best = _ranked(scores, folds, judge)
     return Comparison(
         tuple(sorted((each for each, _ in found), key=lambda each: best.index(each.name))),
         {name: defined_of(values) for name, values in scores.items()},
@@ -223,15 +228,29 @@ def has_classes(past: Examples, number: int, folds: int) -> None:
         )
 
 
-def means(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return each candidate's mean over the folds in which the metric is defined; NaN without such a fold."""
-    defined = {name: [score for score in found if score == score] for name, found in scores.items()}
-    return {name: float(np.mean(found)) if found else float("nan") for name, found in defined.items()}
+def mean_of(values: Sequence[float], folds: Sequence[Fold]) -> float:
+    """Return the mean over the folds in which the metric is defined, by their weights; NaN without such a fold."""
+    return _mean(values, [fold.weight for fold in folds[: len(values)]])
 
 
-def _ranked(scores: Mapping[str, Sequence[float]], judge: Metric) -> list[str]:
+def means(scores: Mapping[str, Sequence[float]], *, timed: bool = False) -> dict[str, float]:
+    """Return each candidate's mean over the scores of its folds. If `timed`, later ones count more."""
+    return {
+        name: _mean(found, [float(n) if timed else 1.0 for n in range(1, len(found) + 1)])
+        for name, found in scores.items()
+    }
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    defined = [(value, weight) for value, weight in zip(values, weights, strict=True) if value == value]
+    if not defined:
+        return float("nan")
+    return float(np.average([value for value, _ in defined], weights=[weight for _, weight in defined]))
+
+
+def _ranked(scores: Mapping[str, Sequence[float]], folds: Sequence[Fold], judge: Metric) -> list[str]:
     """Return the names of the candidates, the best mean first."""
-    found = means(scores)
+    found = {name: mean_of(values, folds) for name, values in scores.items()}
     if any(np.isnan(mean) for mean in found.values()):
         raise ModelError(
             f"{judge.name} is undefined in every fold",

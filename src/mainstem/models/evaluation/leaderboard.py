@@ -8,7 +8,7 @@ import numpy as np
 
 from mainstem.models import splits
 from mainstem.models.data.rows import Examples
-from mainstem.models.evaluation.comparison import Comparison, units
+from mainstem.models.evaluation.comparison import Comparison, mean_of, units
 from mainstem.models.metrics import Metric
 from mainstem.models.metrics.intervals import interval_of, resampled
 from mainstem.nodes.evaluations import Span, Standing
@@ -31,9 +31,9 @@ def _standing(name: str, compared: Comparison, judge: Metric) -> Standing:
         return Standing(name, None, folds, seconds)
     draws = [_draws(judge, fold.future, fold.scores[name], number) for number, fold in enumerate(defined)]
     with np.errstate(invalid="ignore"):
-        means = np.mean(draws, axis=0)
+        means = np.average(draws, axis=0, weights=[fold.weight for fold in defined])
     rows = sum(len(fold.future) for fold in defined)
-    mean = interval_of(float(np.mean(folds)), [float(each) for each in means], rows, biased=judge.biased)
+    mean = interval_of(mean_of(folds, defined), [float(each) for each in means], rows, biased=judge.biased)
     return Standing(name, mean if np.isfinite([mean.low, mean.high]).all() else None, folds, seconds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class Metric:
 
     `confused` is the metric as a function of a confusion matrix, if it is one. In tasks in which it is not `usual`, a
     metric is measured only where it is asked for. One that is `biased` is larger in resamples than in the rows that
-    they are drawn from. One that does not judge cannot choose between candidates: it says what they are like.
+    they are drawn from. One that does not judge cannot choose between candidates: it says what they are like. No value
+    is above `most`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Metric:
     usual: bool | Sequence[Task] = True
     biased: bool = False
     judges: bool = True
+    most: float = inf
 
     @property
     def sign(self) -> int:
@@ -61,7 +64,14 @@ def register(
 
     def add(bind: Callable[[Array, Array], Weighted]) -> Callable[[Array, Array], Weighted]:
         METRICS[name] = Metric(
-            name, frozenset(tasks), higher_is_better, bind, usual=usual, biased=biased, judges=judges
+            name,
+            frozenset(tasks),
+            higher_is_better,
+            bind,
+            usual=usual,
+            biased=biased,
+            judges=judges,
+            most=1.0 if higher_is_better else inf,
         )
         return bind
 

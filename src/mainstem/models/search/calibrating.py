@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.data.rows import Scores
-from mainstem.models.evaluation.comparison import Comparison, Outcome
+from mainstem.models.evaluation.comparison import Comparison, Outcome, mean_of
 from mainstem.models.metrics import METRICS, Metric
 from mainstem.models.search.calibration import KINDS, OF_TASK, calibrated, losses
 from mainstem.models.search.evidence import confidence
@@ -102,6 +102,6 @@ def _loss(targets: Sequence[NDArray[Any]], scores: Sequence[Scores], weights: ND
 
 def _mean(judge: Metric, compared: Comparison, scores: Sequence[Scores]) -> float:
     values = [judge.value(fold.future.y, each) for fold, each in zip(compared.folds, scores, strict=True)]
-    defined = [value for value in values if value == value]
+    mean = mean_of(values, compared.folds)
     # Calibration keeps the order within a fold; a hundredth of a thousandth is rounding.
-    return round(judge.sign * float(np.mean(defined)), 5) if defined else 0.0
+    return round(judge.sign * mean, 5) if mean == mean else 0.0

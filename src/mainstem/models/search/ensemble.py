@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.base import Estimator, Settings
 from mainstem.models.data.rows import Examples, Rows, Scores
-from mainstem.models.evaluation.comparison import Fold, Outcome
+from mainstem.models.evaluation.comparison import Fold, Outcome, mean_of
 from mainstem.models.evaluation.fitting import fitted
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.metrics import Metric
@@ -149,5 +149,4 @@ def _mean(weights: Sequence[float], scores: Sequence[Scores]) -> Scores:
 
 def _value(sums: Sequence[Scores], size: int, folds: Sequence[Fold], judge: Metric) -> float:
     values = [judge.value(fold.future.truth, each / size) for fold, each in zip(folds, sums, strict=True)]
-    defined = [value for value in values if value == value]
-    return float(np.mean(defined)) if defined else float("nan")
+    return mean_of(values, folds)

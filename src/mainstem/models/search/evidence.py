@@ -22,8 +22,11 @@ def confidence(judge: Metric, folds: Sequence[Fold], ours: Sequence[Scores], the
     """Return in what share of the resamples our mean over the folds is better than theirs. An undefined draw is not."""
     both = zip(folds, ours, theirs, strict=True)
     gains = [_gains(judge, fold, one, other, number) for number, (fold, one, other) in enumerate(both)]
-    defined = [each for each in gains if not np.isnan(each).all()]
-    return float((np.mean(defined, axis=0) > 0).mean()) if defined else 0.0
+    defined = [number for number, each in enumerate(gains) if not np.isnan(each).all()]
+    weights = [folds[number].weight for number in defined]
+    if not defined:
+        return 0.0
+    return float((np.average([gains[number] for number in defined], axis=0, weights=weights) > 0).mean())
 
 
 def _gains(judge: Metric, fold: Fold, ours: Scores, theirs: Scores, number: int) -> NDArray[np.float64]:

@@ -31,6 +31,10 @@ KNOWN: Mapping[str, tuple[Values, ...]] = {
         {"learning_rate": 0.05, "num_leaves": 6, "lambda_l2": 10.0},
         {"learning_rate": 0.05, "num_leaves": 95, "min_data_in_leaf": 20},
     ),
+    "linear_boosting": (
+        {"learning_rate": 0.05, "num_leaves": 6, "penalty": 0.1},
+        {"learning_rate": 0.05, "num_leaves": 12, "penalty": 10.0},
+    ),
     "xgboost": (
         {"learning_rate": 0.05, "max_depth": 4, "min_child_weight": 5.0},
         {"learning_rate": 0.05, "max_depth": 3, "reg_lambda": 10.0},

@@ -15,7 +15,7 @@ from mainstem.graph.fingerprint import digest
 from mainstem.models.algorithms import Candidate
 from mainstem.models.algorithms.identity import identity
 from mainstem.models.engineering import Engineered
-from mainstem.models.evaluation.comparison import Fold, Outcome, outcome
+from mainstem.models.evaluation.comparison import Fold, Outcome, mean_of, outcome
 from mainstem.models.metrics import Metric
 from mainstem.models.search.budget import Budget
 from mainstem.models.search.memory import Memory
@@ -56,17 +56,14 @@ KEPT_TRIALS, KEPT_BYTES = 25, 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A complete trial: the candidate with its settings, what it was made from, and its outcome in each fold."""
+    """A complete trial: the candidate with its settings, what it was made from, its outcome in each fold, and the mean
+    of the metric over the folds in which it is defined; NaN without such a fold."""
 
     candidate: Candidate
     base: str
     values: Values
     outcomes: tuple[Outcome, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean of the metric over the folds in which it is defined; NaN without such a fold."""
-        return _mean([each.value for each in self.outcomes])
+    mean: float
 
 
 @dataclass(eq=False)
@@ -137,9 +134,10 @@ class Trials:
             self.report(f"fold {number}/{len(self.folds)} {name} …")
             outcomes.append(self._outcome(candidate, name, number, fold))
             self.report(f"fold {number}/{len(self.folds)} {name} {outcomes[-1].value:.3f}")
-        tried = Tried(candidate, name, {}, tuple(outcomes))
+        running = [self._mean(outcomes[:n]) for n in range(1, len(outcomes) + 1)]
+        tried = Tried(candidate, name, {}, tuple(outcomes), running[-1])
         self.defaults.append(tried)
-        self._completed(tried, [_mean([one.value for one in outcomes[:n]]) for n in range(1, len(outcomes) + 1)])
+        self._completed(tried, running)
 
     def _more(self) -> None:
         self.ended = "its budget was used"
@@ -219,7 +217,7 @@ class Trials:
                 running = []
                 break
             outcomes.append(found)
-            running.append(_mean([one.value for one in outcomes]))
+            running.append(self._mean(outcomes))
             if self._is_behind(running):
                 break
         self._forget(candidate)
@@ -227,7 +225,7 @@ class Trials:
         if fits:
             self._seen[key] = running
         if len(running) == len(self.folds):
-            self._completed(Tried(candidate, base.name, values, tuple(outcomes)), running, recipe)
+            self._completed(Tried(candidate, base.name, values, tuple(outcomes), running[-1]), running, recipe)
         elif fits:
             state: Any = "stopped" if running else "failed"
             value = running[-1] if running else None
@@ -323,6 +321,9 @@ class Trials:
             kept = {id(one) for one in [*sorted(self.complete, key=self._rank)[-most:], *self.defaults]}
             self.complete = [one for one in self.complete if id(one) in kept]
 
+    def _mean(self, outcomes: Sequence[Outcome]) -> float:
+        return mean_of([each.value for each in outcomes], self.folds)
+
     def _rank(self, tried: Tried) -> float:
         return -np.inf if np.isnan(tried.mean) else self.judge.sign * tried.mean
 
@@ -372,8 +373,3 @@ def _plain(candidate: Candidate) -> str:
 
 def _repeated(running: Sequence[float]) -> tuple[Any, float | None, float]:
     return ("stopped" if running else "failed", running[-1] if running else None, 0.0)
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if value == value]
-    return float(np.mean(defined)) if defined else float("nan")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from mainstem.models.algorithms import usual
+from mainstem.models.algorithms.linear_boosting import LinearBoosting
 from mainstem.models.artifact.manifest import versions
 from mainstem.models.data.rows import Examples
 from mainstem.models.evaluation import comparison as evaluation
@@ -16,6 +18,7 @@ from mainstem.models.search.budget import Allowance
 from mainstem.models.search.calibrating import calibrating
 from mainstem.models.search.memory import Memory, memory_of
 from mainstem.models.search.searching import search
+from mainstem.models.training.growing import growing
 from mainstem.nodes.models import Model
 
 
@@ -44,8 +47,7 @@ class Choosing:
 
     def _found(self, examples: Examples) -> Comparison:
         model = self.model
-        inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
-        asked = model.candidates or usual(len(examples), inputs, monotone=bool(model.monotone))
+        asked = model.candidates or self._usual(examples)
         if self.allowance is None:
             return evaluation.compare(
                 examples,
@@ -69,6 +71,17 @@ class Choosing:
             report=self.report,
             jobs=model.jobs,
             engineer=model.engineer is None and model.select is None,
+        )
+
+    def _usual(self, examples: Examples) -> tuple[Any, ...]:
+        inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
+        number = examples.task in LinearBoosting.tasks
+        return usual(
+            len(examples),
+            inputs,
+            monotone=bool(self.model.monotone),
+            growing=number and growing(examples),
+            positive=number and bool((examples.y > 0).all()),
         )
 
 

@@ -20,10 +20,12 @@ from mainstem.models.data.ahead import grid_of, step_of
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
+from mainstem.models.evaluation.drifting import drifted
 from mainstem.models.evaluation.fitting import important
 from mainstem.models.evaluation.outofsample import OutOfSample
 from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
+from mainstem.models.metrics.drift import FEWEST
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
 from mainstem.models.training import queries
@@ -94,6 +96,8 @@ def learn(
     choosing = Choosing(model, judge, report, allowance_of(model, len(prepared.parts.folds)), memory)
     judged = (_held_out if prepared.parts.holdout is not None else _crossed)(choosing, prepared, kept)
     metrics = evaluation.measured(prepared.test, judged.measured.scores, judge)
+    if prepared.parts.cut is not None:
+        metrics = drifted(metrics, judged.compared, prepared.train, prepared.test)
     baseline = evaluation.measured(prepared.test, judged.measured.naive, judge)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
@@ -227,6 +231,8 @@ def _evaluation(
     said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
+    if parts.cut is not None and len(compared.folds) + 1 >= FEWEST:
+        said["intervals"] += ", and the drift between the folds and the test"
     if model.horizons:
         said["forecast"] = f"{ahead_of(model)}; rows are {step_of(prepared.examples.times)} apart"
     if isinstance(model.target, Outcome):

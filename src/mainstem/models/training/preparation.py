@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mainstem.models.algorithms.estimators import EstimatorScore
+from mainstem.models.algorithms.linear_boosting import LinearBoostingScore
 from mainstem.models.algorithms.quantiles import QuantilesScore
 from mainstem.models.algorithms.sampled import Corrected
 from mainstem.models.artifact.manifest import Preparation
@@ -75,6 +76,9 @@ def _members(label: str, estimator: Any, made: Inputs | None = None) -> Iterator
             yield from _members(label, estimator.of, made)
         case EngineeredScore():
             yield from _members(label, estimator.of, estimator.inputs)
+        case LinearBoostingScore():
+            yield from _members(f"{label}, linear" if label else "linear", estimator.line, made)
+            yield from _members(f"{label}, trees" if label else "trees", estimator.trees, made)
         case QuantilesScore():  # they are fitted on the same rows
             yield from _members(label, next(iter(estimator.parts.values())), made)
         case EnsembleScore():

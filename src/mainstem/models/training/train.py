@@ -111,7 +111,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
         created_at=manifest.created_at,
         metrics=manifest.metrics,
         baseline=manifest.baseline,
-        folds=evaluation.means(manifest.folds),
+        folds=evaluation.means(manifest.folds, timed=manifest.trained_until is not None),
         rows=manifest.rows,
         trained_until=manifest.trained_until,
         measured_until=manifest.measured_until,

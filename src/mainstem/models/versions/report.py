@@ -9,6 +9,7 @@ import msgspec
 
 from mainstem.models.artifact import evaluation
 from mainstem.models.artifact.manifest import Manifest, read
+from mainstem.models.evaluation import comparison as evaluated
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.ports import Artifacts
 
@@ -97,8 +98,9 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _reached(card["evaluated"] or {})
     yield ""
     yield f"  {'candidate':<20} {'mean':<12} folds"
+    means = evaluated.means(card["folds"], timed=card["trained_until"] is not None)
     for name, scores in card["folds"].items():
-        mean = number(sum(scores) / len(scores)) if scores else "undefined"
+        mean = number(means[name]) if scores else "undefined"
         yield f"  {name:<20} {mean:<12} {'  '.join(map(number, scores))}"
     yield ""
     width = max((len(each["input"]) for each in card["top_inputs"]), default=5)
