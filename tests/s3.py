@@ -67,7 +67,7 @@ class Busy:
     """A server before another, which answers 503 SlowDown to the next `refused` requests of some methods."""
 
     def __init__(self, server: Server, methods: tuple[str, ...] = ("PUT", "POST")) -> None:
-        self.refused, self.asked = 0, 0
+        self.refused, self.asked, self.agents = 0, 0, set[str]()
         busy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -76,6 +76,7 @@ class Busy:
             def _answer(self) -> None:
                 body = self._body()
                 busy.asked += 1
+                busy.agents.add(self.headers.get("User-Agent", ""))
                 if self.command in methods and busy.refused > 0:
                     busy.refused -= 1
                     return self._send(503, {"Content-Type": "application/xml"}, SLOW)

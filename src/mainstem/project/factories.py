@@ -7,6 +7,7 @@ as its name; a store in `mainstem.stores`, with the URL scheme of the setting `o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from mainstem.settings import Settings
 
 if TYPE_CHECKING:
     from mainstem.engines.duckdb import DuckdbEngine
+    from mainstem.engines.spark.files import Files
     from mainstem.lake.places.base import Place
+    from mainstem.lake.places.remote import Remote
 
 EngineFactory = Callable[[Settings], Engine]
 StoreFactory = Callable[[Settings, str], BranchStore]
@@ -105,9 +108,15 @@ def lake(settings: Settings) -> Place | Path:
             expected='the URL of a server, such as catalog = "postgresql://host/lake"',
             hint="a SQLite catalog would be on one machine only",
         )
+    return _at_store(profile.lake, tuple(sorted(profile.storage.items())), settings.lake)
+
+
+@lru_cache(maxsize=16)
+def _at_store(url: str, storage: tuple[tuple[str, str], ...], mirror: Path) -> Remote:
+    """Return the one place of a lake at a store: what the engine has uploaded, the lake need not upload again."""
     from mainstem.lake.places.remote import Remote
 
-    return Remote(profile.lake, profile.storage, settings.lake)
+    return Remote(url, dict(storage), mirror)
 
 
 def _where(settings: Settings, name: str) -> str:
@@ -139,8 +148,29 @@ def _spark(settings: Settings, least: int = 1) -> Engine:
                 hint=close_matches(name, ["master"]),
             )
     own = {name: value for name, value in profile.spark.items() if name != "master"}
-    spark = SparkEngine(profile.spark.get("master", "local[*]"), own, profile.memory, settings.lake / "tmp")
+    master = profile.spark.get("master", "local[*]")
+    spark = SparkEngine(master, own, profile.memory, settings.lake / "tmp", _files(settings, master))
     return BySize(_duckdb(settings), spark, least)
+
+
+def _files(settings: Settings, master: str) -> Files | None:
+    """Return the files that Spark's workers share with this process, if they are not on a disk. Raises
+    `SettingsError`."""
+    place = lake(settings)
+    if isinstance(place, Path):
+        return None
+    if scheme_of(place.where) == "s3":
+        from mainstem.engines.spark.at_store import AtStore
+
+        return AtStore(place, settings.profile.storage)
+    if master.startswith("local"):
+        return None
+    raise SettingsError(
+        "Spark's workers cannot reach this lake",
+        where=_where(settings, "lake"),
+        got=f"{place.where}, master {master}",
+        expected="a lake at s3://, or master local[…], which reads and writes the mirror of this machine",
+    )
 
 
 def _auto(settings: Settings) -> Engine:

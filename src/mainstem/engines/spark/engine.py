@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from mainstem.engines.queries import teach
 from mainstem.engines.sharing import is_quick, shared
 from mainstem.engines.spark.compiler import compiler
 from mainstem.engines.spark.failures import explained
+from mainstem.engines.spark.files import Files, OnDisk
 from mainstem.engines.spark.queries import over, translated
 from mainstem.engines.spark.relations import handed_over, read
 from mainstem.engines.spark.starting import ALWAYS, start
@@ -38,8 +38,8 @@ class SparkEngine:
     """Sessions on Spark, in UTC.
 
     Parameters: `master` as Spark knows it (`local[*]`, `spark://…`, `yarn`, `k8s://…`), or `sc://HOST` for Spark
-    Connect; Spark's own `settings`; the `memory` of the driver; and a `directory` that Spark's workers can read, for
-    data that this process hands over.
+    Connect; Spark's own `settings`; the `memory` of the driver; a `directory` for data that this process hands over;
+    and the `files` that it shares with Spark's workers (default: those of a disk that all of them see).
 
     CSV and JSON files of sources, and data of this process, are read by the embedded engine first and handed over as
     Parquet, so that they have the same meaning on both engines.
@@ -53,17 +53,19 @@ class SparkEngine:
         settings: Mapping[str, str] | None = None,
         memory: str | None = None,
         directory: str | Path | None = None,
+        files: Files | None = None,
     ) -> None:
         self._master, self._settings, self._memory = master, dict(settings or {}), memory
         self._directory = Path(directory or tempfile.gettempdir())
+        self._files: Files = files or OnDisk()
         self._sessions: set[SparkEngineSession] = set()
 
     @contextmanager
     def session(self, relations: Mapping[str, Relation]) -> Iterator[Session]:
         """Open a session that sees `relations`. Raises `EngineError` if Spark cannot be started."""
-        spark = start(self._master, self._settings, self._memory)
+        spark = start(self._master, self._settings, self._memory, self._files.at_start)
         handed = self._directory / f"handed-{uuid4().hex}"
-        session = SparkEngineSession(_apart(spark), handed)
+        session = SparkEngineSession(_apart(spark, self._files), handed, self._files)
         self._sessions.add(session)
         try:
             for name, relation in relations.items():
@@ -82,14 +84,15 @@ class SparkEngine:
 class SparkEngineSession:
     """One session of Spark and the relations it sees. `handed` is a directory for data that is handed to Spark."""
 
-    def __init__(self, spark: SparkSession, handed: Path) -> None:
-        self._spark, self._handed = spark, handed
+    def __init__(self, spark: SparkSession, handed: Path, shared: Files) -> None:
+        self._spark, self._handed, self._shared = spark, handed, shared
         self._tag = f"mainstem-{uuid4().hex}"
         self._views: dict[str, str] = {}
         self._feeds: list[Feed] = []
         self._kept: dict[Any, Any] = {}
         self._embedded = DuckdbEngine()
         self._backend: BaseBackend | None = None
+        self._has_handed = False
 
     def add(self, name: str, relation: Relation) -> None:
         """Make `relation` readable as `name`. Raises `EngineError` for a name that differs in case only."""
@@ -113,7 +116,7 @@ class SparkEngineSession:
         sql = self._sql(query)
         Path(target.directory).mkdir(parents=True, exist_ok=True)
         with explained(sql), self._tagged():
-            return written(self._spark.sql(sql), target)
+            return written(self._spark.sql(sql), target, self._shared)
 
     def write_mapped(
         self,
@@ -130,7 +133,7 @@ class SparkEngineSession:
         fields = [pt.StructField(name, to_spark(computed(dtype))) for name, dtype in schema.items()]
         with explained(sql), self._tagged():
             rows = self._spark.sql(sql).mapInArrow(lambda batches: map(function, batches), pt.StructType(fields))
-            return written(rows, target)
+            return written(rows, target, self._shared)
 
     def fetch(self, query: Query) -> pa.Table:
         sql = self._sql(query)
@@ -142,12 +145,12 @@ class SparkEngineSession:
     def batches(self, query: Query, rows: int = 65_536) -> pa.RecordBatchReader:
         """Return the rows in batches. They are computed to files first, so that they need not fit the memory."""
         sql = self._sql(query)
-        place = self._handed / uuid4().hex
+        place, self._has_handed = self._handed / uuid4().hex, True
         with explained(sql), self._tagged():
             found = self._spark.sql(sql)
-            found.write.parquet(str(place))
+            found.write.parquet(self._shared.url(place))
+            files = self._shared.parts(place)
         schema = self._schema(query, found).to_pyarrow()
-        files = sorted(place.rglob("*.parquet"))
 
         def each() -> Iterator[pa.RecordBatch]:
             try:
@@ -156,7 +159,7 @@ class SparkEngineSession:
                         yield batch.cast(schema)
                     file.unlink()
             finally:
-                shutil.rmtree(place, ignore_errors=True)
+                self._shared.drop(place)
 
         return pa.RecordBatchReader.from_batches(schema, each())
 
@@ -186,7 +189,8 @@ class SparkEngineSession:
     def close(self) -> None:
         for view in self._views.values():
             self._spark.catalog.dropTempView(view)
-        shutil.rmtree(self._handed, ignore_errors=True)
+        if self._has_handed:
+            self._shared.drop(self._handed)
 
     @contextmanager
     def _tagged(self) -> Iterator[None]:
@@ -221,14 +225,15 @@ class SparkEngineSession:
                 raise EngineError("the engine cannot read this input", got=type(relation).__name__, expected=expected)
 
     def _scan(self, scan: Scan) -> DataFrame:
-        return read(self._spark, scan)
+        return read(self._spark, scan, self._shared)
 
     def _raw(self, raw: RawFiles) -> DataFrame:
         with self._embedded.session({"raw": raw}) as session:
             return self._arrow(session.batches("SELECT * FROM raw"))
 
     def _arrow(self, data: pa.Table | pa.RecordBatchReader) -> DataFrame:
-        return handed_over(self._spark, data, self._handed)
+        self._has_handed = True
+        return handed_over(self._spark, data, self._handed, self._shared)
 
     # ── queries ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -271,7 +276,7 @@ class SparkEngineSession:
 
         name, sql = f"_kept_{uuid4().hex}", self._compiled(rows)
         casts = ", ".join(f"CAST({identifier(c)} AS {to_sql(t)}) AS {identifier(c)}" for c, t in rows.schema().items())
-        place = str(self._handed / name)
+        place, self._has_handed = self._shared.url(self._handed / name), True
         with explained(sql), self._tagged():
             self._spark.sql(f"SELECT {casts} FROM (\n{sql}\n)").write.parquet(place)
             columns = [pt.StructField(column, to_spark(dtype)) for column, dtype in rows.schema().items()]
@@ -285,9 +290,9 @@ class SparkEngineSession:
         return query.as_table().schema()
 
 
-def _apart(spark: SparkSession) -> SparkSession:
-    """Return a session with views of its own, and the settings that results depend on."""
+def _apart(spark: SparkSession, files: Files) -> SparkSession:
+    """Return a session with views of its own, the settings that results depend on, and those of the files' store."""
     own = spark.newSession()
-    for name, value in ALWAYS.items():
+    for name, value in {**ALWAYS, **files.settings}.items():
         own.conf.set(name, value)
     return own

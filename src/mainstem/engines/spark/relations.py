@@ -14,6 +14,7 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mainstem.engines.spark.files import Files
 from mainstem.engines.spark.types import computed, identifier, stored, to_spark, to_sql
 from mainstem.engines.spark.writing import FIELD_ID
 from mainstem.ports import Scan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _ID = b"PARQUET:field_id"
 
 
-def read(spark: SparkSession, scan: Scan) -> DataFrame:
+def read(spark: SparkSession, scan: Scan, shared: Files) -> DataFrame:
     """Return the rows of a snapshot, read by field id. A column that a file lacks is null.
 
     Spark reads a file only as its own types, or as slightly wider ones. A column whose type has changed is read as each
@@ -35,10 +36,11 @@ def read(spark: SparkSession, scan: Scan) -> DataFrame:
     names = {name: _named(id) for name, id in ids.items()}
     if not scan.files:
         return _cast(spark.createDataFrame([], _by_id(types, ids)), types, names)
+    shared.share(scan.files)
     alike: dict[tuple[dt.DataType, ...], list[str]] = defaultdict(list)
     for path in scan.files:
         found = _types(path)
-        alike[tuple(found.get(id, stored(types[name])) for name, id in ids.items())].append(path)
+        alike[tuple(found.get(id, stored(types[name])) for name, id in ids.items())].append(shared.url(path))
     parts = [
         _cast(spark.read.schema(_by_id(dict(zip(types, found, strict=True)), ids)).parquet(*paths), types, names)
         for found, paths in alike.items()
@@ -46,7 +48,9 @@ def read(spark: SparkSession, scan: Scan) -> DataFrame:
     return reduce(lambda a, b: a.unionAll(b), parts)
 
 
-def handed_over(spark: SparkSession, data: pa.Table | pa.RecordBatchReader, directory: Path) -> DataFrame:
+def handed_over(
+    spark: SparkSession, data: pa.Table | pa.RecordBatchReader, directory: Path, shared: Files
+) -> DataFrame:
     """Return data of this process as Spark's. It is written to `directory` as Parquet, batch by batch."""
     import pyspark.sql.types as pt
 
@@ -58,8 +62,9 @@ def handed_over(spark: SparkSession, data: pa.Table | pa.RecordBatchReader, dire
         for batch in data.to_batches() if isinstance(data, pa.Table) else data:
             cast = [column.cast(type) for column, type in zip(batch.columns, arrow.types, strict=True)]
             writer.write_batch(pa.RecordBatch.from_arrays(cast, schema=arrow))
+    shared.share([place])
     columns = [pt.StructField(name, to_spark(types[name])) for name in names]
-    return spark.read.schema(pt.StructType(columns)).parquet(str(place))
+    return spark.read.schema(pt.StructType(columns)).parquet(shared.url(place))
 
 
 def _cast(rows: DataFrame, types: Mapping[str, dt.DataType], names: Mapping[str, str]) -> DataFrame:

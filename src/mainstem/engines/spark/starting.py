@@ -41,13 +41,23 @@ _LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
+_JARS = {"spark.jars", "spark.jars.packages", "spark.driver.extraClassPath"}
+"""Settings by which a user says which jars there are."""
+
 _lock = threading.Lock()
 
 
-def start(master: str, settings: Mapping[str, str], memory: str | None = None) -> SparkSession:
+def start(
+    master: str,
+    settings: Mapping[str, str],
+    memory: str | None = None,
+    own: Callable[[], Mapping[str, str]] = dict,
+) -> SparkSession:
     """Return the process's Spark session at `master`: `local[*]`, a cluster's URL, or `sc://HOST` for Spark Connect.
 
-    It is started once. Raises `MissingExtra` without pyspark, and `EngineError` if there is no Java or no such master.
+    It is started once, with the settings `own()` too if `settings` names no jars.
+
+    Raises `MissingExtra` without pyspark, and `EngineError` if there is no Java or no such master.
     """
     try:
         from pyspark import SparkContext
@@ -71,7 +81,8 @@ def start(master: str, settings: Mapping[str, str], memory: str | None = None) -
             return builder.getOrCreate()
         require_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        for name, value in _own(master, memory).items():
+        jars = {} if _JARS & settings.keys() else own()
+        for name, value in {**_own(master, memory), **jars}.items():
             if name not in settings:
                 builder = builder.config(name, value)
         logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # a failed query is reported once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,6 +9,7 @@ from uuid import uuid4
 import ibis
 import pyarrow.parquet as pq
 
+from mainstem.engines.spark.files import Files
 from mainstem.engines.spark.types import identifier, stored, to_sql
 from mainstem.errors import EngineError, close_matches
 from mainstem.ports import DataFile, Partition, Target
@@ -21,7 +21,7 @@ _PART = "_part"
 FIELD_ID = "parquet.field.id"
 
 
-def written(rows: DataFrame, target: Target) -> tuple[DataFile, ...]:
+def written(rows: DataFrame, target: Target, shared: Files) -> tuple[DataFile, ...]:
     """Write the rows in the target's columns, types and field ids. Return the files that have rows.
 
     The tasks write into a directory beside the target's files. Each file is moved when the write is complete.
@@ -46,18 +46,19 @@ def written(rows: DataFrame, target: Target) -> tuple[DataFile, ...]:
     if target.partition:
         writer = writer.partitionBy(_PART)
     try:
-        writer.parquet(str(aside))
-        return tuple(_taken(aside, directory))
+        writer.parquet(shared.url(aside))
+        return tuple(_taken(aside, directory, shared))
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shared.drop(aside)
 
 
-def _taken(aside: Path, directory: Path) -> list[DataFile]:
+def _taken(aside: Path, directory: Path, shared: Files) -> list[DataFile]:
     name = uuid4().hex
     found = []
-    for number, path in enumerate(sorted(aside.rglob("*.parquet"))):
+    for number, path in enumerate(shared.parts(aside)):
         if rows := pq.read_metadata(path).num_rows:
-            place = path.rename(directory / f"{name}-{number}.parquet")
+            place = directory / f"{name}-{number}.parquet"
+            shared.move(path, place)
             found.append(DataFile(str(place), rows))
     return found
 

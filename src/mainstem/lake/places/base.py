@@ -59,6 +59,12 @@ class Place(Protocol):
     def keep(self, names: Iterable[str]) -> None:
         """Make files durable that were written below `root`."""
 
+    def share(self, names: Iterable[str]) -> None:
+        """Let other machines see files that are below `root`, if they do not see them yet."""
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name."""
+
     def read(self, name: str) -> bytes | None:
         """Return the present content of a file that may change; None if it does not exist."""
 

@@ -43,6 +43,12 @@ class Local:
         for name in names:
             sync(self.root / name)
 
+    def share(self, names: Iterable[str]) -> None:
+        pass
+
+    def move(self, name: str, to: str) -> None:
+        (self.root / name).rename(self.root / to)
+
     def read(self, name: str) -> bytes | None:
         try:
             return (self.root / name).read_bytes()

@@ -1,7 +1,7 @@
 """A lake at an object store, with a mirror below a directory of this machine.
 
 Files of tables and artifacts never change. A machine fetches each file once, and writes each file to its mirror first;
-`keep` uploads it. A file appears at the store as a whole: an upload that is cut off leaves no file.
+`keep` uploads it. A file appears at the store as a whole: an upload that is cut off or fails leaves no file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ ATTEMPTS = 8
 """How often the client sends a request that the store answers with 503 or not at all, with growing pauses."""
 _AT_ONCE = 8
 _CHUNK = 4 * 2**20
+_IN_PARTS = 5 * 2**20
+"""A larger file is sent in parts."""
+_AT_ONCE_COPIED = 5 * 2**30
+"""A store copies no larger file by itself."""
 _OF_FILES = ("tables", "models")
+_HANDED = "tmp"
+"""The folder of data that a process hands to an engine's workers, and deletes."""
 
 
 class Remote:
@@ -33,6 +39,7 @@ class Remote:
     def __init__(self, url: str, storage: Mapping[str, str], mirror: Path) -> None:
         self._url, self._storage, self._mirror = url.rstrip("/"), dict(storage), mirror
         self._base = self._url.partition("://")[2]
+        self._there = set[str]()  # data files that this process fetched or uploaded
 
     @property
     def root(self) -> Path:
@@ -67,7 +74,24 @@ class Remote:
         self._at_once(each, [name for name in names if anew or not (self._mirror / name).exists()])
 
     def keep(self, names: Iterable[str]) -> None:
-        self._at_once(self._upload, list(names))
+        self._at_once(self._upload, [name for name in names if name not in self._there])
+
+    def share(self, names: Iterable[str]) -> None:
+        unsure = [name for name in names if name not in self._there and (self._mirror / name).exists()]
+        sizes = self._sizes(unsure)
+        self.keep([name for name in unsure if sizes[name] != (self._mirror / name).stat().st_size])
+
+    def move(self, name: str, to: str) -> None:
+        if (self._sizes([name])[name] or 0) < _AT_ONCE_COPIED:
+            self._system.copy_file(self._at(name), self._at(to))
+        else:
+            with self.open(name) as source:
+                self._send(source, to)
+        self._system.delete_file(self._at(name))
+        self._there.discard(name)
+        if (self._mirror / name).exists():
+            (self._mirror / name).rename(self._mirror / to)
+            self._remember(to)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -110,12 +134,14 @@ class Remote:
             with suppress(FileNotFoundError):
                 self._system.delete_file(self._at(name))
             (self._mirror / name).unlink(missing_ok=True)
+            self._there.discard(name)
 
         self._at_once(each, list(names))
 
     def drop(self, folder: str) -> None:
         with suppress(FileNotFoundError):
             self._system.delete_dir(self._at(folder))
+        self._there = {name for name in self._there if not name.startswith(f"{folder}/")}
         shutil.rmtree(self._mirror / folder, ignore_errors=True)
 
     def tidy(self, before: float) -> list[Entry]:
@@ -124,6 +150,7 @@ class Remote:
         mine = [entry for folder in _OF_FILES for entry in mirror.listing(folder)]
         gone = [entry for entry in mine if entry.name not in there and entry.changed < before]
         mirror.delete(entry.name for entry in gone)
+        self.delete([entry.name for entry in self.listing(_HANDED) if entry.changed < before])
         return gone
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────
@@ -168,6 +195,13 @@ class Remote:
         selector = fs.FileSelector(self._at(folder), recursive=recursive, allow_not_found=True)
         return sorted(self._system.get_file_info(selector), key=lambda info: str(info.path))
 
+    def _sizes(self, names: list[str]) -> dict[str, int | None]:
+        """Return the size of each file at the store; None for one that does not exist."""
+        return {
+            name: info.size
+            for name, info in zip(names, self._system.get_file_info([*map(self._at, names)]), strict=True)
+        }
+
     def _exists(self, name: str) -> bool:
         from pyarrow import fs
 
@@ -181,12 +215,40 @@ class Remote:
             with self.open(name) as source, draft.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _CHUNK)
             draft.replace(path)
+            self._remember(name)
         finally:
             draft.unlink(missing_ok=True)
 
     def _upload(self, name: str) -> None:
-        with (self._mirror / name).open("rb") as source, self._system.open_output_stream(self._at(name)) as copy:
-            shutil.copyfileobj(source, copy, _CHUNK)
+        path = self._mirror / name
+        with path.open("rb") as source:
+            self._send(source, name)
+        expected = path.stat().st_size
+        found = self._sizes([name])[name] if expected > _IN_PARTS else expected
+        if found != expected:
+            self._withdraw(name)
+            raise OSError(f"{self.location(name)} has {found} bytes after the upload of {expected}")
+        self._remember(name)
+
+    def _send(self, source: BinaryIO, name: str) -> None:
+        stream = self._system.open_output_stream(self._at(name))
+        try:
+            shutil.copyfileobj(source, stream, _CHUNK)
+        except BaseException:
+            # The stream cannot be abandoned: closing it stores what was sent so far.
+            with suppress(OSError):
+                stream.close()
+            self._withdraw(name)
+            raise
+        stream.close()
+
+    def _withdraw(self, name: str) -> None:
+        with suppress(OSError):  # no snapshot refers to it, so garbage collection deletes it
+            self._system.delete_file(self._at(name))
+
+    def _remember(self, name: str) -> None:
+        if name.startswith("tables/") and name.endswith(".parquet"):  # no other name is given once only
+            self._there.add(name)
 
     def _at_once(self, call: Callable[[str], None], names: list[str]) -> None:
         if len(names) < 2:
