@@ -69,11 +69,12 @@ class Machine:
         """Add a file of sales."""
         place = self.root / "sales" / f"{name}.csv"
         place.parent.mkdir(exist_ok=True)
-        rows = [
-            f"{n},shop-{n * 7 % 5},{n * 37 % 9_300 / 100},{n % 4},2025-0{1 + n % 9}-1{n % 10}T0{n % 10}:00:00.{n % 1000:03}Z,a b{n}"
-            for n in numbers
-        ]
+        rows = [f"{n},shop-{n * 7 % 5},{n * 37 % 9_300 / 100},{n % 4},{_instant(n)},a b{n}" for n in numbers]
         place.write_text("\n".join(["sale_id,shop,price,pieces,sold_at,note", *rows]) + "\n")
+
+
+def _instant(n: int) -> str:
+    return f"2025-0{1 + n % 9}-1{n % 10}T0{n % 10}:00:00.{n % 1000:03}Z"
 
 
 def databases(url: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """A lake on a real S3 server, with its catalog in a real PostgreSQL."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -228,3 +230,92 @@ def test_files_of_one_snapshot_are_whole_at_the_store(machine, tmp_path: Path):
     copy = tmp_path / "copy.parquet"
     copy.write_bytes(place(lake).read(str(Path(path).relative_to(lake.root))) or b"")
     assert pq.read_metadata(copy).num_rows == 1_000
+
+
+def test_two_machines_that_open_a_new_lake_at_once_give_it_one_identity(server, catalog, tmp_path: Path):
+    """Both have seen that there is no lake before one of them writes."""
+    seen = threading.Barrier(2, timeout=60)
+
+    class Slow(Remote):
+        is_first = True
+
+        def read(self, name: str) -> bytes | None:
+            found = super().read(name)
+            if self.is_first:
+                self.is_first = False
+                assert found is None
+                seen.wait()
+            return found
+
+    url = f"s3://lakes/{uuid4().hex}"
+    lakes = [IcebergLake(Slow(url, server.storage, tmp_path / name), catalog) for name in ("one", "two")]
+    for lake in lakes:
+        lake._catalog  # noqa: B018 - its tables are made first
+    with ThreadPoolExecutor(2) as threads:
+        # Not `lake.identity`: Python 3.11 computes one cached property at a time.
+        one, two = threads.map(lambda lake: type(lake).identity.func(lake), lakes)
+    assert one == two == IcebergLake(Remote(url, server.storage, tmp_path / "three"), catalog).identity
+    for lake in lakes:
+        lake.close()
+
+
+def test_an_upload_that_is_interrupted_leaves_no_file(machine, monkeypatch):
+    from mainstem.lake.places import remote
+
+    lake = machine()
+    path = lake.root / "tables" / "t" / "data" / "big.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 12_000_000)
+    name = "tables/t/data/big.parquet"
+
+    def interrupted(source, stream, length):
+        stream.write(source.read(8_000_000))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(remote.shutil, "copyfileobj", interrupted)
+        place(lake).keep([name])
+    assert not stored(lake)
+    place(lake).keep([name])
+    assert {entry.name: entry.size for entry in place(lake).listing("tables")} == {name: 12_000_000}
+
+
+def test_a_file_that_was_cut_while_it_was_uploaded_is_withdrawn(machine, monkeypatch):
+    from mainstem.lake.places import remote
+
+    lake = machine()
+    path = lake.root / "tables" / "t" / "data" / "big.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 12_000_000)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="8000000 bytes after the upload of 12000000"):
+        patched.setattr(remote.shutil, "copyfileobj", lambda source, stream, _: stream.write(source.read(8_000_000)))
+        place(lake).keep(["tables/t/data/big.parquet"])
+    assert not stored(lake)
+
+
+def test_files_are_shared_once_and_moved_at_the_store_and_in_the_mirror(machine):
+    lake = machine()
+    here = place(lake)
+    path = lake.root / "tables" / "t" / "data" / "a.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"content")
+    names = ["tables/t/data/a.parquet", "tables/t/data/elsewhere.parquet"]
+    here.share(names)
+    written = {entry.name: entry.changed for entry in here.listing("tables")}
+    assert list(written) == names[:1]
+    here.share(names)
+    place(machine("two")).share(names)
+    assert {entry.name: entry.changed for entry in here.listing("tables")} == written
+    here.move(names[0], "tables/t/data/b.parquet")
+    assert stored(lake) == {"tables/t/data/b.parquet"} and not path.exists()
+    assert (path.parent / "b.parquet").read_bytes() == here.read("tables/t/data/b.parquet") == b"content"
+
+
+def test_data_that_a_dead_run_handed_over_is_swept(machine):
+    lake = machine()
+    snapshot = commit(lake, [1])
+    place(lake).write("tmp/handed-1/rows.parquet", b"rows")
+    lake.sweep([snapshot], older_than_hours=24)
+    assert stored(lake, "tmp") == {"tmp/handed-1/rows.parquet"}
+    lake.sweep([snapshot], older_than_hours=-1)
+    assert not stored(lake, "tmp") and ids(lake, snapshot) == [1]

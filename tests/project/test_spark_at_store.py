@@ -1,4 +1,4 @@
-"""Spark reads and writes a lake on a real S3 server with its catalog in PostgreSQL, in turn with the embedded engine."""
+"""Spark and the embedded engine read and write one lake on a real S3 server in turn; its catalog is in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstem.lake.failures import explained, retried
@@ -47,6 +48,32 @@ def open_catalog(place: Place, url: str | None) -> SqlCatalog:
     with suppress(NamespaceAlreadyExistsError):
         catalog.create_namespace(NAMESPACE)
     return catalog
+
+
+@contextmanager
+def proposed(catalog: SqlCatalog, where: str, value: str) -> Iterator[str]:
+    """Yield the value that was proposed first for what is new at `where`; other machines may propose theirs meanwhile.
+
+    An object store has no write that only the first one wins. A row of the catalog has.
+    """
+    from pyiceberg.catalog.sql import IcebergNamespaceProperties as Row
+    from sqlalchemy import delete, insert, select
+    from sqlalchemy.exc import IntegrityError
+
+    key = {
+        Row.catalog_name: catalog.name,
+        Row.namespace: NAMESPACE,
+        Row.property_key: f"new {hashlib.sha256(where.encode()).hexdigest()}",
+    }
+    is_it = [column == text for column, text in key.items()]
+    values = {column.key: text for column, text in key.items()}
+    with suppress(IntegrityError), catalog.engine.begin() as connection:
+        connection.execute(insert(Row).values(**values, property_value=value))
+    with catalog.engine.connect() as connection:
+        first = connection.execute(select(Row.property_value).where(*is_it)).scalar()
+    yield first or value  # without a row, another machine has ended with it
+    with catalog.engine.begin() as connection:
+        connection.execute(delete(Row).where(*is_it))
 
 
 def folder(physical: str) -> str:

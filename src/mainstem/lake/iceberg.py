@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
 from mainstem.lake.artifacts import Fetched, keep
-from mainstem.lake.catalog import NAMESPACE, change, folder
+from mainstem.lake.catalog import NAMESPACE, change, folder, proposed
 from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
@@ -281,7 +281,9 @@ class IcebergLake:
     def identity(self) -> Identity:
         """The lake's identity. A lake that was copied, as with `cp -r`, becomes one of its own here."""
         with explained(self._place.where):
-            return identify(self._place)
+            if isinstance(self._place, Local):
+                return identify(self._place)
+            return identify(self._place, lambda id: proposed(self._catalog, self._place.where, id))
 
     def _admitted(self) -> None:
         with self._turn:

@@ -6,6 +6,8 @@ takes an id of its own: two lakes of one id would be taken for one by a state th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,13 +28,20 @@ class Identity(msgspec.Struct, frozen=True):
     copy_of: str = ""
 
 
-def identify(place: Place) -> Identity:
-    """Return the identity of the lake at a place; a new lake is given one. Raises `StorageError` for a damaged
-    file."""
+Proposal = Callable[[str], AbstractContextManager[str]]
+"""Proposes an id. Within the context, all that propose one at a time have the same id."""
+
+
+def identify(place: Place, propose: Proposal = nullcontext) -> Identity:
+    """Return the identity of the lake at a place; a new lake is given one, the same by all machines that open it first.
+
+    Raises `StorageError` for a damaged file.
+    """
     place.begin()
     known = _read(place)
     if known is None:
-        return _write(place, Identity(uuid4().hex, place.where), new=True)
+        with propose(uuid4().hex) as id:  # another machine may have written it since
+            return _read(place) or _write(place, Identity(id, place.where), new=True)
     if known.place == place.where:
         return known
     old = place.beside(known.place)
