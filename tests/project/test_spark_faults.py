@@ -44,17 +44,17 @@ def server():
         yield found
 
 
-def stored(server: Server, prefix: str) -> list[str]:
+def stored(server: Server, prefix: str, folders: bool = False) -> list[str]:
     from pyarrow import fs
 
     selector = fs.FileSelector(f"lakes/{prefix}", recursive=True, allow_not_found=True)
-    return [info.path for info in server.system.get_file_info(selector)]
+    return [info.path for info in server.system.get_file_info(selector) if folders or info.is_file]
 
 
 def until_it_writes(server: Server, prefix: str, process) -> None:
     """Wait until Spark writes the table `pairs`."""
     end = time.monotonic() + 240
-    while not [path for path in stored(server, prefix) if "/pairs__" in path and "_writing-" in path]:
+    while not [path for path in stored(server, prefix, folders=True) if "/pairs__" in path and "_writing-" in path]:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from mainstem import private
 from mainstem.errors import ConflictError, MissingExtra, SettingsError
 from mainstem.ports import R, Record
-from mainstem.state import lease
+from mainstem.state import lease, patience
 from mainstem.state.codec import decode, encode
 from mainstem.state.failures import explained, is_full
 from mainstem.state.schema import REVISION, branches, counters, create, json_text, records, revision
@@ -173,6 +173,8 @@ class SqlState:
             from mainstem.state.migrations import upgrade
 
             upgrade(engine)
+        if not lite:
+            patience.wait_for(engine)
         return engine
 
 
