@@ -7,6 +7,8 @@ import pytest
 import mainstem as ms
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.engines.spark.engine import SparkEngine
+from mainstem.errors import EngineError
+from mainstem.ports import Field, Target
 from mainstem.testing.contracts.engine import EngineContract
 from spark_session import WARNINGS
 
@@ -38,3 +40,28 @@ def test_dates_are_parsed_as_on_the_embedded_engine(engine):
         with each.session({"t": pa.table({"a": texts})}) as session:
             found.append(session.fetch(parsed)["at"].to_pylist())
     assert found[0] == found[1] and [at is None for at in found[0]] == [False, False, True, False, True, True]
+
+
+def test_a_worker_that_is_killed_while_it_writes_leaves_no_file_and_may_be_tried_again(engine, tmp_path):
+    kill, out = tmp_path / "kill", tmp_path / "out"
+    schema = ibis.schema({"n": "int64"})
+
+    def doubled(batch: pa.RecordBatch) -> pa.RecordBatch:
+        import os
+        import signal
+
+        if kill.exists() and batch.column("n")[-1].as_py() > 50_000:  # after other batches were written
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pa.RecordBatch.from_pydict({"n": [2 * each for each in batch.column("n").to_pylist()]})
+
+    kill.touch()
+    target = Target(str(out), (Field(1, "n", "int64"),))
+    rows = ibis.table(schema, name="t")
+    with engine.session({"t": pa.table({"n": list(range(100_000))})}) as session:
+        with pytest.raises(EngineError, match="a worker of Spark has ended") as caught:
+            session.write_mapped(rows, doubled, schema, target)
+        assert caught.value.transient and not [path for path in out.rglob("*") if path.is_file()]
+        kill.unlink()
+        files = session.write_mapped(rows, doubled, schema, target)
+    assert sum(file.rows for file in files) == 100_000
+    assert sorted(str(path) for path in out.rglob("*.parquet")) == sorted(file.path for file in files)
