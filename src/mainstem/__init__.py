@@ -95,6 +95,7 @@ _HOMES = {
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
     "mainstem.nodes.endpoints": ("endpoint", "calibration", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
+    "mainstem.nodes.latencies": ("latency",),
     "mainstem.nodes.offers": ("candidates", "grid", "neighbours", "steps"),
     "mainstem.nodes.outcomes": ("outcome",),
     "mainstem.project.project": ("Project", "load"),
@@ -155,6 +156,7 @@ __all__ = [
     "kafka",
     "knn",
     "last_k",
+    "latency",
     "lightgbm",
     "limits",
     "linear",
@@ -247,6 +249,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.features import feature_view, on_demand
     from mainstem.nodes.files import files
     from mainstem.nodes.kafka import kafka
+    from mainstem.nodes.latencies import latency
     from mainstem.nodes.limits import limits
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model

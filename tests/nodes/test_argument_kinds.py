@@ -73,6 +73,7 @@ VALID: dict[str, dict[str, Any]] = {
     "join": {"left": JOINED, "right": JOINED, "on": "a"},
     "kafka": {"servers": "a:9092", "topic": "t"},
     "last_k": {"argument": _.x, "k": 1},
+    "latency": {"within": "20ms", "otherwise": "review"},
     "limits": {},
     "load": {},
     "group_statistics": {"by": "a", "of": "b", "statistics": "mean", "most": 3},

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import StorageError
 from mainstem.graph.lineage import leaves
+from mainstem.logs.lateness import decided_in_time
 from mainstem.models.metrics import Array
 from mainstem.models.splits import FOLD
 from mainstem.monitoring.drift import Sample
@@ -89,7 +90,8 @@ class Watched:
         return self.context.graph.name_of(self.endpoint.model)
 
     def predictions(self) -> Batch:
-        """Return every logged prediction of the live version with its outcome, by time."""
+        """Return every logged prediction of the live version with its outcome, by time; but not the declared answers
+        to requests that were late."""
         query = self._joined()
         with self.context.session(leaves(query)) as session:
             table = session.fetch(query)
@@ -114,7 +116,7 @@ class Watched:
     def _joined(self) -> ibis.Table:
         joining = self._joining
         logged = self._stored(f"predictions.{self.name}")
-        logged = logged.filter(logged[VERSION] == self.version.id)
+        logged = decided_in_time(logged.filter(logged[VERSION] == self.version.id))
         sent = f"outcomes.{self.name}"
         joined = joining.joined(logged, self._stored(sent) if sent in self.context.release.tables else None)
         key = [*_key(self.context.graph, joining.examples), HORIZON]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mainstem.errors import close_matches
 from mainstem.nodes.base import Deferred, Node, NodeRef, refused
 from mainstem.nodes.challengers import Canary, Challenger
-from mainstem.nodes.decisions import Best, Decide, Top
+from mainstem.nodes.decisions import Best, Cheapest, Decide, Top
 from mainstem.nodes.declared import META, declared
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.exploring import Epsilon
@@ -28,8 +29,10 @@ from mainstem.nodes.kinds import (
     values_of,
     word,
 )
+from mainstem.nodes.latencies import Latency
 from mainstem.nodes.models import Model
 from mainstem.nodes.offers import Candidates, Offer
+from mainstem.nodes.overrides import FALLBACK
 
 MATURE = 0.5
 """The share of a day's outcomes that must be known before the day is judged, unless a monitor says another."""
@@ -97,6 +100,7 @@ class Value(Monitor):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Endpoint(Node):
     """A live contract for predictions of `model`, and its monitors. `latency` is the time limit of an answer.
+    Once it has passed, `otherwise` is the decision, if it is given.
 
     A score becomes a decision by `threshold` or by `decide`. A rule that chooses has `candidates`, and a `fallback` for
     requests that it cannot choose for. `outcomes_by` is the column of the examples that has the id of a prediction.
@@ -109,6 +113,7 @@ class Endpoint(Node):
     promote: Literal["manual", "gate"] = "manual"
     threshold: float | None = None
     latency: str | None = None
+    otherwise: bool | str | None = None
     decide: Decide | None = None
     candidates: Offer | None = None
     fallback: Candidates | Mapping[str, float] | None = None
@@ -124,6 +129,7 @@ class Endpoint(Node):
         if self.decide is not None and self.threshold is not None:
             raise refused("an endpoint decides in one way", "`threshold` and `decide`", "one of them")
         self._check_choice()
+        self._check_otherwise()
         self._check_challengers()
         for name, given in (("candidates", self.candidates), ("canary", self.canary)):
             if self.on is not None and given is not None:
@@ -139,6 +145,23 @@ class Endpoint(Node):
             raise refused("`explore` requires candidates", self.explore, "candidates=… and decide=…")
         if self.fallback is not None and not chooses:
             raise refused("`fallback` requires candidates", self.fallback, "candidates=… and decide=…")
+
+    def _check_otherwise(self) -> None:
+        """Require that the declared answer to late requests is one that the endpoint may give."""
+        if self.otherwise is None:
+            return
+        answers: tuple[bool | str, ...] = ()
+        if isinstance(self.decide, (Best, Top)):
+            answers = () if self.fallback is None else (FALLBACK,)
+        elif isinstance(self.decide, Cheapest):
+            answers = tuple(self.decide.options)
+        elif self.threshold is not None or getattr(self.model, "threshold", None) is not None:
+            answers = (True, False)
+        if (type(self.otherwise), self.otherwise) not in {(type(each), each) for each in answers}:
+            what = "`otherwise` is not an answer of the endpoint"
+            decides = "an endpoint with decide=ms.cheapest(…), with a threshold, or with candidates= and fallback="
+            near = close_matches(str(self.otherwise), [str(each) for each in answers])
+            raise refused(what, self.otherwise, ", ".join(map(repr, answers)) or decides, near)
 
     def _check_challengers(self) -> None:
         if len({each.model for each in self.shadow}) < len(self.shadow):
@@ -205,6 +228,11 @@ def _fallback(name: str, value: Any) -> None:
         mapping(number(), at_least=1)(name, value)
 
 
+def _time_limit(name: str, value: Any) -> None:
+    if not isinstance(value, Latency):
+        positive_duration(name, value)
+
+
 def _exploration(name: str, value: Any) -> None:
     if not isinstance(value, Epsilon):
         number(0, 1)(name, value)
@@ -215,7 +243,7 @@ def _exploration(name: str, value: Any) -> None:
     monitors=values_of(Monitor, expected="ms.drift(), ms.performance(0.4)"),
     promote=word("manual", "gate"),
     threshold=optional(number()),
-    latency=optional(positive_duration),
+    latency=optional(_time_limit),
     decide=optional(a(Decide, "decide=ms.cheapest(allow=_.score * _.amount, block=8)")),
     candidates=optional(a(Offer, 'ms.candidates(popular, key="movie") or ms.grid(price=ms.steps(5, 10, 0.5))')),
     fallback=optional(_fallback),
@@ -232,7 +260,7 @@ def endpoint(
     monitors: Sequence[Monitor] = (),
     promote: Literal["manual", "gate"] = "manual",
     threshold: float | None = None,
-    latency: str | None = None,
+    latency: str | Latency | None = None,
     decide: Decide | None = None,
     candidates: Offer | None = None,
     fallback: Candidates | Mapping[str, float] | None = None,
@@ -259,15 +287,18 @@ def endpoint(
     `on=transactions`, a stream, lets its events ask: the answer to an event has features strictly before it, then the
     event is ingested, in one transaction with the log. The same event again gets the same answer.
     `latency="5ms"` limits the time between reading a request and answering it: the project does not load if a feature
-    needs the engine, and `/metrics` counts the answers within the limit. Raises `DefinitionError` if `model` is not a
-    model, `latency` is not a positive duration, or both `threshold` and `decide` are given.
+    needs the engine, and `/metrics` counts the answers within the limit. With
+    `latency=ms.latency("20ms", otherwise="review")`, a request that is not decided by then gets the declared decision.
+    Raises `DefinitionError` if `model` is not a model, `latency` is not a positive duration, `otherwise` is not an
+    answer of the endpoint, or both `threshold` and `decide` are given.
     """
     return Endpoint(
         model=model,
         monitors=tuple(monitors),
         promote=promote,
         threshold=threshold,
-        latency=latency,
+        latency=latency.within if isinstance(latency, Latency) else latency,
+        otherwise=latency.otherwise if isinstance(latency, Latency) else None,
         decide=decide,
         candidates=candidates,
         fallback=dict(fallback) if isinstance(fallback, Mapping) else fallback,

@@ -303,13 +303,17 @@ class ModelDetails(NodeDetails):
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointDetails(NodeDetails):
-    """An endpoint. `request` maps the request fields to their types. `beside` says what a shadow or a canary does."""
+    """An endpoint. `request` maps the request fields to their types. `beside` says what a shadow or a canary does.
+
+    `otherwise` is the declared answer to requests that are not decided within the `latency`.
+    """
 
     model: str
     champion: str | None
     challenger: str | None
     beside: Sequence[str]
     latency: str | None
+    otherwise: bool | str | None
     monitors: Sequence[str]
     request: Mapping[str, str]
     log_bytes: int | None

@@ -27,6 +27,7 @@ from mainstem.features.views.view import CompiledView, Feature, Lookup
 from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.graph.units import SECOND
+from mainstem.logs.lateness import decided_in_time
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.hidden import ARRIVED, GONE, LOGGED_AT, PREDICTION, T
 from mainstem.nodes.instants import micros_of
@@ -121,6 +122,7 @@ class _Comparison:
         Each row has the offline value of each column of the retrieval, and the served value of each compared column.
         """
         log = ibis.table({f.name: f.type for f in self.context.snapshot(self.relation).fields}, name=self.relation)
+        log = decided_in_time(log)
         if self.since is not None:
             log = log.filter(log[LOGGED_AT] > ibis.literal(self.since).cast(log[LOGGED_AT].type()))
         if self.sample is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 
 from mainstem.graph.lineage import leaves
+from mainstem.logs.lateness import decided_in_time
 from mainstem.nodes.hidden import DECISION, FLAGS, LOGGED_AT, POLICY, PREDICTION
 from mainstem.nodes.overrides import FLAG
 from mainstem.nodes.parity import FeatureParity
@@ -27,14 +28,15 @@ def decisions(
 ) -> FeatureParity | None:
     """Decide logged reads again with the endpoint's policy and compare. Return None if it has no policy.
 
-    Reads that an operator or another version of the policy decided are left out. Two options whose values differ by
-    less than rounding are equal.
+    Reads that an operator or another version of the policy decided, and late ones, are left out. Two options whose
+    values differ by less than rounding are equal.
     """
     policy = policy_of(context.graph, endpoint)
     log = ibis.table({f.name: f.type for f in context.snapshot(relation).fields}, name=relation)
     if policy is None or POLICY not in log.columns:
         return None
     log = log.filter(log[POLICY] == policy.fingerprint, ~log[FLAGS].fill_null("").contains(FLAG))
+    log = decided_in_time(log)
     if since is not None:
         log = log.filter(log[LOGGED_AT] > ibis.literal(since).cast(log[LOGGED_AT].type()))
     if sample is not None:

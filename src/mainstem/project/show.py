@@ -193,6 +193,7 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         challenger=newest if newest != champion else None,
         beside=list(challengers.told(branch, name, node)),
         latency=node.latency,
+        otherwise=node.otherwise,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
         request=sent(branch.sound, model, {}).fields,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),

@@ -20,6 +20,7 @@ from mainstem.logs.sent import AnsweredEvent, AnsweredEvents, Get, digest
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
+from mainstem.serving.late import declared
 from mainstem.serving.predictor import Answer, Predictor
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -92,6 +93,22 @@ class Asking:
 
         return held, [work(order[start : start + PART]) for start in range(0, len(order), PART)]
 
+    def late(self, predictor: Predictor, events: Sequence[Event]) -> list[Work]:
+        """Return what takes events whose declared answers are given, because the latency passed.
+
+        Nothing of the store is read before the transactions. Raises `RequestError` for two different events with one
+        key.
+        """
+        at = micros_of(now())
+        self._check_alike(predictor, events)
+        _, times = predictor.requests([event.row for event in events])
+        order = sorted(range(len(events)), key=lambda n: times[n])
+
+        def work(part: Sequence[int]) -> Work:
+            return lambda writer: {n: self._one(writer, events[n], None, None, at) for n in part}
+
+        return [work(order[start : start + PART]) for start in range(0, len(order), PART)]
+
     def _check_alike(self, predictor: Predictor, events: Sequence[Event]) -> None:
         bodies = dict[str, bytes]()
         for key, body in (_identity(event, predictor) for event in events):
@@ -99,13 +116,22 @@ class Asking:
                 raise self.answered.differs(key)
 
     def _one(
-        self, writer: Writer, event: Event, answer: Answer, before: tuple[Mapping[str, Any], list[str]] | None, at: int
+        self,
+        writer: Writer,
+        event: Event,
+        answer: Answer | None,
+        before: tuple[Mapping[str, Any], list[str]] | None,
+        at: int,
     ) -> Taken:
+        """Take an event with its answer; without one, with the declared answer."""
         predictor = self.current()
         held = self._held(writer.get, predictor, event, at)
         if held is not None:
             return held
-        fresh = self._fresh(writer, predictor, event, answer, before)
+        if answer is None:
+            (fresh,) = declared(predictor, *predictor.requests([event.row]))
+        else:
+            fresh = self._fresh(writer, predictor, event, answer, before)
         (final,) = predictor.logged([fresh])(writer)
         shown = self.shown(final)
         key, body = _identity(event, predictor)

@@ -18,7 +18,7 @@ from mainstem.features.retrieval import Retrieval
 from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.instants import micros_of
-from mainstem.nodes.overrides import flag_of
+from mainstem.nodes.overrides import FALLBACK, flag_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.choices import Chooser
@@ -31,9 +31,6 @@ from mainstem.serving.predictor import Answer, Columns, Log, Predictor
 
 EXPLORED = "explored"
 """The flag of a candidate that got its place at random."""
-
-FALLBACK = "fallback"
-"""The flag of an answer that the declared fallback gave."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,28 @@ class ChoosingPredictor(Predictor):
         none = _Found([], 0)
         every = range(len(checked))
         return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
+
+    def unranked(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int], *flags: str) -> list[Chosen]:
+        """Return what the fallback offers to checked requests, in its order, without features and scores.
+
+        A view of the fallback's `without=` is not read.
+        """
+        offering, ranking = self.chooser.fallback, self.chooser.ranking
+        assert offering is not None
+        columns: Columns = {name: [row[name] for row in rows] for name in self._request}
+        offers = offering.expand(columns, len(rows))
+        if offering.without is not None and offering.without.lookup is None:
+            offers = offering.without.left(offers, columns, times, self.views)
+        found = []
+        for row, time, offer in zip(rows, times, offers, strict=True):
+            size = len(next(iter(offer.values()), ()))
+            order = ranking.first(range(size), {name: offer[name] for name in ranking.groups})
+            given = [{**row, **{name: offer[name][n] for name in self._offered}} for n in order]
+            items = [replace(self.unscored(each, time), values={VALUE: None}) for each in given]
+            said = [*flags]
+            self._overrides(row, said)
+            found.append(self._answer(uuid4().hex, _Found([], 0), _Found(items, size), time, said))
+        return found
 
     def _note_unknown(self, offering: Offering, columns: Columns, flags: list[list[str]]) -> None:
         """Flag requests that name a row that the offer does not have."""

@@ -16,6 +16,7 @@ from typing import Any
 from mainstem.ports import Writer
 from mainstem.serving.committer import of_the_store
 from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.turns import Turn
 
 Answers = Sequence[Answer]
 Submit = Callable[[Callable[[Writer], Answers]], "Future[Answers]"]
@@ -23,12 +24,13 @@ Submit = Callable[[Callable[[Writer], Answers]], "Future[Answers]"]
 
 @dataclass(eq=False)
 class _Asked:
-    """A request: its rows, the time that it names (µs), and the future of its answers."""
+    """A request: its rows, the time that it names (µs), the future of its answers, and the turn to answer it."""
 
     predictor: Predictor
     rows: Sequence[Any]
     at: int | None
     answers: asyncio.Future[Answers]
+    turn: Turn
 
     def fail(self, error: BaseException) -> None:
         if not self.answers.done():  # the client may have gone
@@ -54,10 +56,15 @@ class Coalescer:
         self._due = False
         """Whether the waiting requests will be taken."""
 
-    async def answered(self, predictor: Predictor, rows: Sequence[Any], at: int | None) -> Answers:
-        """Return the answers to a request once they are logged. Raises as `Predictor.predict`, or `StorageError`."""
+    async def answered(
+        self, predictor: Predictor, rows: Sequence[Any], at: int | None, turn: Turn | None = None
+    ) -> Answers:
+        """Return the answers to a request once they are logged. Raises as `Predictor.predict`, or `StorageError`.
+
+        Nothing is logged of a request whose turn has passed.
+        """
         loop = asyncio.get_running_loop()
-        asked = _Asked(predictor, rows, at, loop.create_future())
+        asked = _Asked(predictor, rows, at, loop.create_future(), turn or Turn())
         self._waiting.append(asked)
         if not self._due:
             self._due = True
@@ -84,6 +91,9 @@ class Coalescer:
         """Take the oldest waiting request, and others of the same predictor."""
         predictor, count, batch, left = self._waiting[0].predictor, 0, list[_Asked](), list[_Asked]()
         for asked in self._waiting:
+            if asked.turn.late:
+                asked.answer(())
+                continue
             fits = asked.predictor is predictor and (not batch or count + len(asked.rows) <= self._rows)
             count += len(asked.rows) if fits else 0
             (batch if fits else left).append(asked)
@@ -96,8 +106,10 @@ class Coalescer:
         for asked, found in outcomes:
             if isinstance(found, Exception):
                 asked.fail(found)
-            else:
+            elif asked.turn.take():
                 made.append((asked, found))
+            else:
+                asked.answer(())
         if not made:
             return
         try:

@@ -53,6 +53,12 @@ class Metrics:
             ["endpoint", "kept"],
             registry=own,
         )
+        self._late = Counter(
+            "mainstem_late_answers",
+            "Rows that the declared answer was given to, because the latency passed.",
+            ["endpoint"],
+            registry=own,
+        )
         self._events = Counter("mainstem_events", "Events acknowledged.", ["stream"], registry=own)
         self._outcomes = Counter("mainstem_outcomes", "Outcomes acknowledged.", ["endpoint"], registry=own)
         self._shadows = Counter(
@@ -122,6 +128,10 @@ class Metrics:
 
     def timed(self, endpoint: str, seconds: float, budget: float) -> None:
         self._kept.labels(endpoint, "yes" if seconds <= budget else "no").inc()
+
+    def late(self, endpoint: str, rows: int) -> None:
+        if rows:
+            self._late.labels(endpoint).inc(rows)
 
     def shadowed(self, endpoint: str, version: str, result: str, rows: int) -> None:
         self._shadows.labels(endpoint, version, result).inc(rows)

@@ -19,7 +19,8 @@ from mainstem.nodes.definition import Definition
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT, instant_of, micros_of
-from mainstem.nodes.overrides import FLAG, Override, first, flag_of
+from mainstem.nodes.latencies import LATE
+from mainstem.nodes.overrides import FALLBACK, FLAG, Override, first, flag_of
 from mainstem.nodes.records import ModelVersion, now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.policy import Choice, Policy
@@ -77,6 +78,11 @@ class Answer:
         """What is unusual: `observed` when features were read, and `noted` when the policy decided."""
         return (*self.observed, *self.noted)
 
+    @property
+    def late(self) -> bool:
+        """Whether the declared answer was given, because the latency passed: without features and a score."""
+        return LATE in self.observed
+
 
 def events_of(stream: Definition) -> Events:
     """Return the events of a stream, as they ask an endpoint."""
@@ -127,7 +133,7 @@ class Predictor:
         self.name, self.retrieval, self.version, self.scorer = name, retrieval, version, scorer
         self.threshold = scorer.manifest.threshold if endpoint.threshold is None else endpoint.threshold
         self.description = endpoint.description
-        self.budget, self.floor = endpoint.budget, floor
+        self.budget, self.otherwise, self.floor = endpoint.budget, endpoint.otherwise, floor
         self.views, self.flags = views, [f"redefined:{feature}" for feature in redefined]
         self._inputs = tuple(column.name for column in version.inputs)
         self._instants = tuple(name for name, type in retrieval.columns.items() if type.startswith("timestamp"))
@@ -165,9 +171,11 @@ class Predictor:
         present = micros_of(now()) if at is None else at
         return [row.pop(TIME, present) for row in rows]
 
-    def decided(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Return answers with the decisions of the policy, if there is one."""
-        return [*answers] if self.policy is None else self._decided(answers, self._counts(self._read))
+    def decided(self, answers: Sequence[Answer], *, reading: bool = True) -> list[Answer]:
+        """Return answers with the decisions of the policy, if there is one; without `reading` the state of its quotas,
+        which `logged` reads again."""
+        read = self._read if reading else None
+        return [*answers] if self.policy is None else self._decided(answers, self._counts(read))
 
     def valued(
         self,
@@ -308,6 +316,11 @@ class Predictor:
             )
         return found
 
+    def unscored(self, row: Mapping[str, Any], time: int, *observed: str) -> Answer:
+        """Return an answer to a checked row without features, a score and a decision."""
+        known = {**dict.fromkeys(self.retrieval.columns), **row}
+        return Answer(uuid4().hex, time, None, None, None, {}, known, observed, version=self.version.id, role=self.role)
+
     def number(self, score: Any) -> tuple[float | None, str | None]:
         """Return the score, the highest probability and its class, or the median; None if it is not finite."""
         if np.ndim(score) == 0:
@@ -340,7 +353,8 @@ class Predictor:
             if override is not None:
                 choice = Choice(override.decision, (flag_of(override),))
             else:
-                choice = self.policy.choose(answer.values, taken)
+                late = Choice(str(self.otherwise), (FALLBACK,)) if answer.late else None
+                choice = late or self.policy.choose(answer.values, taken)
                 if choice.decision is not None:
                     counts.take(choice.decision, answer.time)
             version = self.policy.fingerprint

@@ -65,7 +65,7 @@ class Reasons:
     def now(self, predictors: Mapping[str, Predictor], answers: Iterable[Any], count: int) -> dict[str, list[Reason]]:
         """Do the same as `of`, in this thread."""
         each = [item for answer in answers for item in items_of(answer)]
-        return {item.id: self._one(predictors[item.version], item, count) for item in each}
+        return {item.id: [] if item.late else self._one(predictors[item.version], item, count) for item in each}
 
     def _prepare(self, versions: Iterable[ModelVersion]) -> None:
         for version in versions:

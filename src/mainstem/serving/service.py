@@ -113,6 +113,7 @@ class Service:
         self.canaries = Canaries(state, branch, self.metrics)
         self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
         self.coalescer = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=store.remote)
+        self._timely: dict[str, Coalescer] = {}
         self.aside = ThreadPoolExecutor(ASIDE, "aside")
         """Answers large requests."""
 
@@ -147,6 +148,16 @@ class Service:
         if self._committer is None:
             raise Unavailable("the server has not started")
         return self._committer
+
+    def coalescer_of(self, predictor: Predictor) -> Coalescer:
+        """Return what answers requests that wait together. If a latency acts, that is done in a thread, and requests of
+        other endpoints do not wait for it."""
+        if predictor.otherwise is None:
+            return self.coalescer
+        if predictor.name not in self._timely:
+            made = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=True)
+            self._timely[predictor.name] = made
+        return self._timely[predictor.name]
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
         """Return a function that takes events within a transaction.

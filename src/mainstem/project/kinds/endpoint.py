@@ -202,6 +202,7 @@ def _check_forecast(graph: Graph, name: str, node: Endpoint) -> None:
         "canary": node.canary is not None,
         "decide": node.decide is not None,
         "outcomes_by": node.outcomes_by is not None,
+        "latency=ms.latency(…)": node.otherwise is not None,
         "ms.value(…)": any(isinstance(rule, Value) for rule in node.monitors),
     }
     for each in (name for name, given in has.items() if given):

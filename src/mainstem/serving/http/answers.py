@@ -7,6 +7,7 @@ from typing import Any
 
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.instants import instant_of
+from mainstem.nodes.latencies import LATE
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
 from mainstem.serving.http.messages import Response, encode
@@ -46,6 +47,7 @@ def count(service: Service, predictor: Predictor, answers: Sequence[Answer | Cho
     for version, some in by.items():
         unknown = sum(any(flag.startswith("unknown:") for flag in answer.flags) for answer in some)
         service.metrics.predicted(predictor.name, version, len(some), unknown)
+        service.metrics.late(predictor.name, sum(LATE in answer.flags for answer in some))
         each_one = [one for each in some for one in (each.items if isinstance(each, Forecasted) else (each,))]
         made = [one.decision for one in each_one if isinstance(one, Answer) and decides(one)]
         service.metrics.decided(predictor.name, version, made)

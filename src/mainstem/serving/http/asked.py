@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from mainstem.errors import RequestError
+from mainstem.logs.records import Event
 from mainstem.logs.sent import AnsweredEvents
 from mainstem.masking import brief
 from mainstem.serving import reasons
-from mainstem.serving.asking import Asking
+from mainstem.serving.asking import Asking, Numbered, Work
 from mainstem.serving.http import answers as told
 from mainstem.serving.predictor import Predictor
 from mainstem.serving.service import Service
+from mainstem.serving.turns import Turn, within
 
 
 async def answered(
@@ -37,9 +38,7 @@ async def answered(
         told.shown,
         _taken(service, stream),
     )
-    done, works = await asyncio.to_thread(partial(asking.prepared, predictor, events))
-    for work in works:
-        done |= await asyncio.wrap_future(service.committer.submit(work))
+    done = await _in_time(service, predictor, asking, events)
     taken = [done[n] for n in range(len(events))]
     fresh = [each.answer for each in taken if each.answer is not None]
     told.count(service, predictor, fresh)
@@ -47,7 +46,7 @@ async def answered(
     if predictor.budget is not None:
         service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
     for shadow in (each.shadow for each in live.beside.get(endpoint, ()) if each.shadow is not None):
-        service.shadows.offer(shadow, fresh)
+        service.shadows.offer(shadow, [each for each in fresh if not each.late])
     given: dict[str, Any] = {}
     if count:
         by_version = {p.version.id: p for p in (predictor, service.live.predictor(endpoint))}
@@ -60,6 +59,32 @@ async def answered(
         }
         for each in taken
     ]
+
+
+async def _in_time(service: Service, predictor: Predictor, asking: Asking, events: Sequence[Event]) -> Numbered:
+    """Take events with their answers: with the declared ones if the endpoint's latency acts and passes."""
+
+    async def every(works: Sequence[Work]) -> Numbered:
+        done: Numbered = {}
+        for work in works:
+            done |= await asyncio.wrap_future(service.committer.submit(work))
+        return done
+
+    async def compute(turn: Turn) -> Numbered:
+        done, works = await asyncio.to_thread(_prepared, asking, predictor, events, turn)
+        return done | await every(works) if turn.take() else {}
+
+    def instead() -> Awaitable[Numbered]:
+        return every(asking.late(predictor, events))
+
+    if predictor.otherwise is None or predictor.budget is None:
+        return await compute(Turn())
+    return await within(predictor.budget, compute, instead, predictor.name)
+
+
+def _prepared(asking: Asking, predictor: Predictor, events: Sequence[Event], turn: Turn) -> tuple[Numbered, list[Work]]:
+    """Prepare answers, unless the request was late before a thread was free for it."""
+    return ({}, []) if turn.late else asking.prepared(predictor, events)
 
 
 def _taken(service: Service, stream: str) -> AnsweredEvents | None:

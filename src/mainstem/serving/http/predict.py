@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mainstem.logs.records import CHAMPION
-from mainstem.serving import reasons
+from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import now
+from mainstem.serving import late, reasons
 from mainstem.serving.canary import Split
 from mainstem.serving.http import answers as told
 from mainstem.serving.http import asked
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response
 from mainstem.serving.http.routing import Route
-from mainstem.serving.predictor import Predictor
+from mainstem.serving.predictor import Log, Predictor
 from mainstem.serving.service import Service
+from mainstem.serving.turns import Turn, within
 
 T = TypeVar("T")
 
@@ -70,18 +73,18 @@ async def _answered(
     if count:
         await asyncio.wrap_future(service.reasons.prepare([each.version for each in scoring.values()]))
     large = len(rows) >= _LARGE and not count
-    answers = await _answers(service, predictor, split, rows, at)
+    answers = await _in_time(service, predictor, split, rows, at)
     if not large:
         told.count(service, predictor, answers)
     seconds = time.perf_counter() - began
     if predictor.budget is not None:
         service.metrics.timed(endpoint, seconds, predictor.budget)
     if split is not None and any(each.role != CHAMPION for each in answers):
-        late = predictor.budget is not None and seconds > predictor.budget
-        split.guard.note("slow" if late else "answered")
+        slow = predictor.budget is not None and seconds > predictor.budget
+        split.guard.note("slow" if slow else "answered")
     for shadow in (each.shadow for each in beside if each.shadow is not None):
         each_one = [item for each in answers for item in reasons.items_of(each)]  # of candidates, the chosen ones
-        service.shadows.offer(shadow, [each for each in each_one if each.role == CHAMPION])
+        service.shadows.offer(shadow, [each for each in each_one if each.role == CHAMPION and not each.late])
     if large:
         return await _in_thread(service, told.counted, service, predictor, answers)
     found = [told.shown(answer) for answer in answers]
@@ -91,24 +94,59 @@ async def _answered(
     return found
 
 
-async def _answers(
+async def _in_time(
     service: Service, predictor: Predictor, split: Split | None, rows: Sequence[Any], at: int | None
 ) -> Sequence[Any]:
-    """Return the answers to a request once they are logged."""
+    """Return the answers to a request once they are logged: the declared ones if its latency acts and passes."""
+    if predictor.otherwise is None or predictor.budget is None:
+        return await _answers(service, predictor, split, rows, at, Turn())
+    at = micros_of(now()) if at is None else at
+
+    async def compute(turn: Turn) -> Sequence[Any]:
+        return await _answers(service, predictor, split, rows, at, turn)
+
+    def instead() -> Awaitable[Sequence[Any]]:
+        _, log = late.instead(predictor, rows, at)
+        return asyncio.wrap_future(service.committer.submit(log))
+
+    return await within(predictor.budget, compute, instead, predictor.name)
+
+
+async def _answers(
+    service: Service, predictor: Predictor, split: Split | None, rows: Sequence[Any], at: int | None, turn: Turn
+) -> Sequence[Any]:
+    """Return the answers to a request once they are logged; none if the declared ones were given."""
     submit, answering = service.committer.submit, predictor if split is None else split
     if len(rows) >= _LARGE and not predictor.heavy:
         answers, log = await _in_thread(service, answering.answered, rows, at)
+        if not _taken(turn, split, answers):
+            return []
         if predictor.counts:
             return await asyncio.wrap_future(submit(log))
         parts = [answers[n : n + _PART] for n in range(0, len(answers), _PART)]
         return [each for part in parts for each in await asyncio.wrap_future(submit(predictor.logged(part)))]
     if split is None and not predictor.heavy and service.limits.together > 1:
-        return await service.coalescer.answered(predictor, rows, at)
-    if predictor.heavy or service.remote:
-        answers, log = await asyncio.to_thread(answering.answered, rows, at)
+        return await service.coalescer_of(predictor).answered(predictor, rows, at, turn)
+    if predictor.heavy or service.remote or predictor.otherwise is not None:
+        answers, log = await asyncio.to_thread(_unless_late, turn, answering.answered, rows, at)
     else:
         answers, log = answering.answered(rows, at)
-    return await asyncio.wrap_future(submit(log))
+    return await asyncio.wrap_future(submit(log)) if _taken(turn, split, answers) else []
+
+
+def _unless_late(
+    turn: Turn, answered: Callable[..., tuple[Sequence[Any], Log[Any]]], rows: Sequence[Any], at: int | None
+) -> tuple[Sequence[Any], Log[Any]]:
+    """Return answers, unless the request was late before a thread was free for it."""
+    return ((), lambda writer: ()) if turn.late else answered(rows, at)
+
+
+def _taken(turn: Turn, split: Split | None, answers: Sequence[Any]) -> bool:
+    """Return whether answers came in time. A challenger's that did not are noted."""
+    in_time = turn.take()
+    if not in_time and split is not None and any(each.role != CHAMPION for each in answers):
+        split.guard.note("slow")
+    return in_time
 
 
 async def _in_thread(service: Service, work: Callable[..., T], *arguments: Any) -> T:
