@@ -96,7 +96,7 @@ _HOMES = {
     "mainstem.nodes.endpoints": ("endpoint", "calibration", "drift", "performance", "value"),
     "mainstem.nodes.exploring": ("epsilon",),
     "mainstem.nodes.latencies": ("latency",),
-    "mainstem.nodes.offers": ("candidates", "grid", "neighbours", "steps"),
+    "mainstem.nodes.offers": ("candidates", "grid", "neighbours", "request", "steps"),
     "mainstem.nodes.outcomes": ("outcome",),
     "mainstem.project.project": ("Project", "load"),
 }
@@ -180,6 +180,7 @@ __all__ = [
     "random_forest",
     "rate",
     "ratios",
+    "request",
     "row_count",
     "score",
     "select",
@@ -253,7 +254,7 @@ if TYPE_CHECKING:
     from mainstem.nodes.limits import limits
     from mainstem.nodes.metrics import metric
     from mainstem.nodes.models import model
-    from mainstem.nodes.offers import candidates, grid, neighbours, steps
+    from mainstem.nodes.offers import candidates, grid, neighbours, request, steps
     from mainstem.nodes.outcomes import outcome
     from mainstem.nodes.reductions import (
         aggregate,

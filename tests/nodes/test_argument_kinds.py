@@ -87,6 +87,7 @@ VALID: dict[str, dict[str, Any]] = {
     "outcome": {"happened": _.x > 0, "after": "45d"},
     "performance": {"floor": 0.5},
     "rate": {},
+    "request": {"field": "movies"},
     "row_count": {"low": 1},
     "score": {"of": RIDES, "model": "m", "key": "a"},
     "share": {"condition": _.x},

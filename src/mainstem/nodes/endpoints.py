@@ -31,7 +31,7 @@ from mainstem.nodes.kinds import (
 )
 from mainstem.nodes.latencies import Latency
 from mainstem.nodes.models import Model
-from mainstem.nodes.offers import Candidates, Offer
+from mainstem.nodes.offers import Candidates, Listed, Offer
 from mainstem.nodes.overrides import FALLBACK
 
 MATURE = 0.5
@@ -116,7 +116,7 @@ class Endpoint(Node):
     otherwise: bool | str | None = None
     decide: Decide | None = None
     candidates: Offer | None = None
-    fallback: Candidates | Mapping[str, float] | None = None
+    fallback: Candidates | Listed | Mapping[str, float] | None = None
     explore: Epsilon | None = None
     outcomes_by: str | None = None
     shadow: tuple[Challenger, ...] = ()
@@ -224,7 +224,7 @@ def value(
 
 
 def _fallback(name: str, value: Any) -> None:
-    if not isinstance(value, Candidates):
+    if not isinstance(value, (Candidates, Listed)):
         mapping(number(), at_least=1)(name, value)
 
 
@@ -263,7 +263,7 @@ def endpoint(
     latency: str | Latency | None = None,
     decide: Decide | None = None,
     candidates: Offer | None = None,
-    fallback: Candidates | Mapping[str, float] | None = None,
+    fallback: Candidates | Listed | Mapping[str, float] | None = None,
     explore: float | Epsilon | None = None,
     outcomes_by: str | None = None,
     shadow: Sequence[Challenger] = (),

@@ -1,4 +1,4 @@
-"""What a decision chooses from: the rows of a table, or the steps of a grid. The server expands them for a request."""
+"""What a decision chooses from: rows of a table, a list of keys, or steps of a grid. The server expands them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,35 @@ class Offer:
 
     origin: Origin = field(default_factory=Origin.of_caller)
 
+    @property
+    def read(self) -> tuple[NodeRef, ...]:
+        """What the offer reads."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Requested:
+    """A `field` of a request that has a list."""
+
+    field: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Listed(Offer):
+    """The keys in a list, up to `limit`: that of a `field` of the request, or of the feature or the column `of` of a
+    `source`, a view or a table whose key the request has. Those that `without` has are removed."""
+
+    key: str
+    limit: int
+    field: str | None = None
+    source: NodeRef | None = None
+    of: str | None = None
+    without: NodeRef | None = None
+
+    @property
+    def read(self) -> tuple[NodeRef, ...]:
+        return tuple(each for each in (self.source, self.without) if each is not None)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidates(Offer):
@@ -36,7 +65,6 @@ class Candidates(Offer):
 
     @property
     def read(self) -> tuple[NodeRef, ...]:
-        """What the offer reads."""
         return (self.table, *(() if self.without is None else (self.without,)))
 
 
@@ -80,19 +108,50 @@ def _bound(name: str, value: Any) -> None:
         calculation()(name, value)
 
 
-@declared(table=node, key=column, limit=integer(1), by=optional(text), without=optional(node))
+def _rows_or_list(name: str, value: Any) -> None:
+    if not isinstance(value, Requested):
+        node(name, value)
+
+
+@declared(
+    table=_rows_or_list, key=column, limit=integer(1), by=optional(text), of=optional(column), without=optional(node)
+)
 def candidates(
-    table: NodeRef, *, key: str, limit: int = 500, by: str | None = None, without: NodeRef | None = None
-) -> Candidates:
+    table: NodeRef | Requested,
+    *,
+    key: str,
+    limit: int = 500,
+    by: str | None = None,
+    of: str | None = None,
+    without: NodeRef | None = None,
+) -> Candidates | Listed:
     """Offer the rows of a table: `key` names the request field that tells them apart, such as `movie`.
 
     Columns of the table replace request fields of the same name, and `decide` may read all of them. The highest `by`
-    comes first. `without` is a feature view or a table with the key `[viewer, movie]`, say: a candidate that it has for
-    the request is removed. A view is read at the moment of the request, a table is that of the live release.
-    Raises `DefinitionError` for a `limit` above 10,000.
+    comes first. `ms.request("movies")` in place of a table offers the keys in a list that the request has. `of` names a
+    feature of a view, or a column of a table, that is a list: the keys in that of the request are offered. `without` is
+    a feature view or a table with the key `[viewer, movie]`, say: a candidate that it has for the request is removed. A
+    view is read at the moment of the request, a table is that of the live release.
+    Raises `DefinitionError` for a `limit` above 10,000, and for an order of a list.
     """
     _check_limit(limit)
-    return Candidates(table=table, key=key, limit=limit, by=by, without=without)
+    if not isinstance(table, Requested) and of is None:
+        return Candidates(table=table, key=key, limit=limit, by=by, without=without)
+    if by is not None:
+        raise refused("a list of candidates has its own order", f"by={by!r}", "no `by`")
+    if not isinstance(table, Requested):
+        return Listed(key=key, limit=limit, source=table, of=of, without=without)
+    if of is not None:
+        raise refused("`of` names a list of a view or a table", f"ms.request({table.field!r})", "a view or a table")
+    if table.field == key:
+        raise refused("the list and `key` are two fields", key, f'ms.request("{key}s"), say')
+    return Listed(key=key, limit=limit, field=table.field, without=without)
+
+
+@declared(field=column)
+def request(field: str) -> Requested:
+    """Name a field of requests that has a list of keys, for `ms.candidates(ms.request("movies"), key="movie")`."""
+    return Requested(field)
 
 
 @declared(

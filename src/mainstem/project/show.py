@@ -183,9 +183,12 @@ def _model(branch: Branch, definition: Definition, version: ModelVersion | None 
 
 def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> EndpointDetails:
     from mainstem.features.requests import sent
+    from mainstem.serving.decisions.choices import choices_of
 
     name, release, model = definition.name, branch.release, branch.sound.name_of(node.model)
     champion, newest = release.champion(name), release.models.get(model)
+    fields, choices = sent(branch.sound, model, {}).fields, choices_of(branch.sound, name)
+    offered, lists = (frozenset(), {}) if choices is None else (choices.plan.fields, choices.sent)
     return EndpointDetails(
         **_head(branch, definition),
         model=model,
@@ -195,7 +198,7 @@ def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> Endpoin
         latency=node.latency,
         otherwise=node.otherwise,
         monitors=[type(monitor).__name__.lower() for monitor in node.monitors],
-        request=sent(branch.sound, model, {}).fields,
+        request={name: kind for name, kind in fields.items() if name not in offered} | lists,
         log_bytes=_sizes(branch).logs.get(predictions_of(name)),
         cohorts=told(cohorts(branch, name, last=None)),
     )

@@ -22,6 +22,7 @@ from mainstem.nodes.overrides import FALLBACK, flag_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.decisions.choices import Chooser
+from mainstem.serving.decisions.lists import ListOffer
 from mainstem.serving.decisions.neighbours import NeighbourOffer
 from mainstem.serving.decisions.offers import Offering
 from mainstem.serving.decisions.phases import phases
@@ -99,7 +100,7 @@ class ChoosingPredictor(Predictor):
     def __init__(self, chooser: Chooser, *, retrieval: Retrieval, **parts: Any) -> None:
         self.chooser = chooser
         self._offered = frozenset(chooser.offering.types.keys() & retrieval.request.keys())
-        super().__init__(retrieval=retrieval, offered=self._offered, **parts)
+        super().__init__(retrieval=retrieval, offered=self._offered, lists=chooser.sent, **parts)
         self._first, self._then = phases(retrieval, self._offered)
         self._request = [name for name in retrieval.request if name not in self._offered]
 
@@ -124,11 +125,11 @@ class ChoosingPredictor(Predictor):
         checked = self.checked(rows)
         times = self.timed(checked, at)
         ids = [uuid4().hex for _row in checked]
-        columns: Columns = {name: [row[name] for row in checked] for name in self._request}
+        columns = self._columns(checked)
         flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
-        for offering in (self.chooser.offering, *([self.chooser.fallback] if self.chooser.fallback else [])):
-            self._note_unknown(offering, columns, flags)
+        for offering in self.chooser.offerings:
+            self._note(offering, columns, times, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
         unusual = [n for n, row in enumerate(checked) if self._overrides(row, flags[n]) or unknown[n]]
         usual = [n for n in range(len(checked)) if self.chooser.fallback is None or n not in unusual]
@@ -141,14 +142,14 @@ class ChoosingPredictor(Predictor):
         every = range(len(checked))
         return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
 
-    def unranked(self, rows: Sequence[Mapping[str, Any]], times: Sequence[int], *flags: str) -> list[Chosen]:
+    def unranked(self, rows: Sequence[dict[str, Any]], times: Sequence[int], *flags: str) -> list[Chosen]:
         """Return what the fallback offers to checked requests, in its order, without features and scores.
 
         A view of the fallback's `without=` is not read.
         """
         offering, ranking = self.chooser.fallback, self.chooser.ranking
         assert offering is not None
-        columns: Columns = {name: [row[name] for row in rows] for name in self._request}
+        columns = self._columns(rows)
         offers = offering.expand(columns, len(rows))
         if offering.without is not None and offering.without.lookup is None:
             offers = offering.without.left(offers, columns, times, self.views)
@@ -163,8 +164,21 @@ class ChoosingPredictor(Predictor):
             found.append(self._answer(uuid4().hex, _Found([], 0), _Found(items, size), time, said))
         return found
 
-    def _note_unknown(self, offering: Offering, columns: Columns, flags: list[list[str]]) -> None:
-        """Flag requests that name a row that the offer does not have."""
+    def _columns(self, rows: Sequence[dict[str, Any]]) -> Columns:
+        """Return the fields of checked requests as columns.
+
+        Lists of candidates are taken out of the rows: a row that is logged has the candidate.
+        """
+        columns: Columns = {name: [row[name] for row in rows] for name in self._request}
+        return columns | {name: [row.pop(name) for row in rows] for name in self.chooser.sent}
+
+    def _note(self, offering: Offering, columns: Columns, times: Sequence[int], flags: list[list[str]]) -> None:
+        """Flag what is unusual of what requests are offered, and add the lists that a view has to the columns."""
+        if isinstance(offering, ListOffer):
+            lists, noted = offering.asked(columns, times, self.views)
+            columns.update(lists)
+            for said, more in zip(flags, noted, strict=True):
+                said.extend(more)
         if isinstance(offering, NeighbourOffer):
             for said, unknown in zip(flags, offering.unknown(columns, len(flags)), strict=True):
                 said.extend([f"unknown:{offering.asking.name}"] if unknown else [])

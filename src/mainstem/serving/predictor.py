@@ -99,8 +99,8 @@ class Predictor:
     scorer, and what requests send: with the examples' key outcomes can be joined. `floor` is the number of predictions
     in the lake. `redefined` are features whose definition changed since the champion was trained; every answer reports
     them. `policy` decides, with the state of its quotas that `read` returns. Requests lack the fields that candidates
-    offer. `overriding` returns what an operator decided for requests. `role` is the version's. An endpoint that is
-    asked by `events` takes their rows as requests.
+    offer, and have `lists` of candidates. `overriding` returns what an operator decided for requests. `role` is the
+    version's. An endpoint that is asked by `events` takes their rows as requests.
     """
 
     heavy = False
@@ -125,6 +125,7 @@ class Predictor:
         policy: Policy | None = None,
         read: Read | None = None,
         offered: frozenset[str] = frozenset(),
+        lists: Mapping[str, str] | None = None,
         overriding: Callable[[], Sequence[Override]] = tuple,
         role: Role = CHAMPION,
         events: Events | None = None,
@@ -140,9 +141,8 @@ class Predictor:
         keys = {column for action in retrieval.lookups for column in action.on} & retrieval.request.keys()
         asked = {field: type for field, type in sent.fields.items() if field not in offered}
         joined = {field: type for field, type in sent.key.items() if field not in offered}
-        self.schema = RowSchema(
-            asked, required=tuple(keys - offered), optional={**joined, TIME: INSTANT}, where=f"endpoint {name}"
-        )
+        where, optional = f"endpoint {name}", {**joined, TIME: INSTANT}
+        self.schema = RowSchema(asked, required=tuple(keys - offered), optional=optional, lists=lists, where=where)
         self._clean, self.events = sent.clean, events
         if events is not None:
             self._taken = tuple(name for name in (*asked, *joined) if name in events.schema.columns)

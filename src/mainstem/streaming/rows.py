@@ -48,7 +48,8 @@ class RowSchema:
     """The schema of a row.
 
     `columns` maps fields to Ibis types. Each field is required, and those in `required` must not be null. Fields of
-    `optional` may be left out; the returned row then lacks them.
+    `optional` may be left out; the returned row then lacks them. Fields of `lists` have types of arrays, and are
+    required, too, without nulls.
     """
 
     def __init__(
@@ -57,13 +58,16 @@ class RowSchema:
         *,
         required: Sequence[str] = (),
         optional: Mapping[str, str] | None = None,
+        lists: Mapping[str, str] | None = None,
         where: str,
     ) -> None:
-        self.columns = dict(columns)
+        self.columns = {**columns, **(lists or {})}
         self.optional = dict(optional or {})
-        self.required = frozenset(required)
+        self.required = frozenset(required) | frozenset(lists or ())
         self.where = where
-        self._fields = [(name, converter(type), name in self.required) for name, type in self.columns.items()]
+        converters = {name: converter(type) for name, type in columns.items()}
+        converters |= {name: _list_of(type) for name, type in (lists or {}).items()}
+        self._fields = [(name, convert, name in self.required) for name, convert in converters.items()]
         self._extras = {name: converter(type) for name, type in self.optional.items()}
 
     def check(self, rows: Sequence[Any], path: str = "rows") -> list[dict[str, Any]]:
@@ -155,6 +159,22 @@ def converter(type: str) -> Convert:
         got=type,
         expected=f"an integer, float, string, boolean, date or {INSTANT}",
     )
+
+
+def _list_of(type: str) -> Convert:
+    parsed = dt.dtype(type)
+    assert isinstance(parsed, dt.Array)
+    convert = converter(str(parsed.value_type))
+
+    def converted(value: Any) -> list[Any]:
+        if value.__class__ is not list:
+            raise _Refused("a list")
+        for place, each in enumerate(value):
+            if each is None:
+                raise _Refused("a list without nulls", f"the element {place} is null")
+        return [convert(each) for each in value]
+
+    return converted
 
 
 def _integer(type: dt.Integer) -> Convert:

@@ -16,7 +16,7 @@ from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Calibration, Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.models import CLASSES
-from mainstem.nodes.offers import Candidates
+from mainstem.nodes.offers import Offer
 from mainstem.nodes.sources import Stream
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -30,7 +30,7 @@ class EndpointKind(NodeKind[Endpoint]):
     is_data = False
 
     def references(self, node: Endpoint, memory: Memory | None = None) -> Sequence[NodeRef]:
-        offers = [offer for offer in (node.candidates, node.fallback) if isinstance(offer, Candidates)]
+        offers = [offer for offer in (node.candidates, node.fallback) if isinstance(offer, Offer)]
         return [node.model, *(each for offer in offers for each in offer.read), *([] if node.on is None else [node.on])]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:

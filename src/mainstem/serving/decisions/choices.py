@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from mainstem.errors import SchemaError, UnknownName
+from mainstem.errors import DefinitionError, SchemaError, UnknownName
 from mainstem.features.retrieval import retrieval_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -31,16 +32,30 @@ class Choices:
         """Return them with the rows of the candidates. Raises `Unavailable` for rows that cannot be offered."""
         needed = [*self.plan.fields, *self.ranking.compiled.columns, *self.ranking.groups]
         instead = None if self.fallback is None else self.fallback.ready(stored, needed)
-        return Chooser(self.plan.ready(stored, needed), self.ranking, instead)
+        return Chooser(self.plan.ready(stored, needed), self.ranking, instead, self.sent)
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """The fields of a request that have lists of candidates, with their types."""
+        return {**self.plan.sent, **({} if self.fallback is None else self.fallback.sent)}
 
 
 @dataclass(frozen=True, eq=False)
 class Chooser:
-    """What an endpoint with candidates has: its offer, its rule, and its fallback."""
+    """What an endpoint with candidates has: its offer, its rule, and its fallback.
+
+    `sent` are the fields of a request that have lists of candidates, with their types.
+    """
 
     offering: Offering
     ranking: Ranking
     fallback: Offering | None = None
+    sent: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def offerings(self) -> tuple[Offering, ...]:
+        """The offer, and the fallback if there is one."""
+        return (self.offering,) if self.fallback is None else (self.offering, self.fallback)
 
 
 def choices_of(graph: Graph, endpoint: str) -> Choices | None:
@@ -60,6 +75,14 @@ def choices_of(graph: Graph, endpoint: str) -> Choices | None:
             where=where,
             got=", ".join(sorted(fallback.fields)),
             expected=", ".join(sorted(plan.fields)),
+        )
+    if node.otherwise is not None and fallback is not None and fallback.listed and fallback.listed.lookup:
+        raise DefinitionError(
+            "a late request cannot read its fallback from a view",
+            where=where,
+            got=f"fallback=ms.candidates({fallback.listed.name}, …)",
+            expected="a fallback of a table, of the request, or constants",
+            hint='latency="20ms" alone does not act',
         )
     known = columns_of(graph, model, str(rule.origin))
     found = ranking(rule, {**plan.types, **known}, node.explore)

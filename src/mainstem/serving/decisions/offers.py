@@ -14,11 +14,13 @@ import ibis
 from mainstem.errors import RequestError, SchemaError, Unavailable, UnknownName
 from mainstem.features.retrieval import Retrieval, plain
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import visible
-from mainstem.nodes.offers import MOST, Candidates, Grid, Neighbours, Offer
+from mainstem.nodes.offers import MOST, Candidates, Grid, Listed, Neighbours, Offer
 from mainstem.nodes.records import Release
 from mainstem.serving.decisions.bounds import check_together
 from mainstem.serving.decisions.expressions import Compiled, compile_values
+from mainstem.serving.decisions.lists import ListOffer, Source, list_of
 from mainstem.serving.decisions.lookups import values_of
 from mainstem.serving.decisions.neighbours import Asking, NeighbourOffer, asking, near_offer
 from mainstem.serving.decisions.phases import brought, phases
@@ -121,7 +123,7 @@ class GridOffer:
         )
 
 
-Offering = TableOffer | NeighbourOffer | GridOffer
+Offering = TableOffer | NeighbourOffer | ListOffer | GridOffer
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +137,20 @@ class Plan:
     table: str = ""
     asking: Asking | None = None
     without: Without | None = None
+    listed: Source | None = None
 
     @property
     def views(self) -> frozenset[str]:
         """The views that are read beside those of the model."""
-        return frozenset() if self.without is None or self.without.lookup is None else frozenset({self.without.name})
+        seen = frozenset() if self.without is None or self.without.lookup is None else frozenset({self.without.name})
+        return seen if self.listed is None or self.listed.lookup is None else seen | {self.listed.name}
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """The field of a request that has a list of candidates, with its type."""
+        if not isinstance(self.offer, Listed) or self.offer.field is None:
+            return {}
+        return {self.offer.field: f"array<{self.types[self.offer.key]}>"}
 
     def ready(self, stored: Stored, needed: Sequence[str]) -> Offering:
         """Return the offer with its rows: the columns that are `needed`, and the key."""
@@ -151,6 +162,10 @@ class Plan:
                 offered = partial(_offered, self.offer, self.table, types)
                 return near_offer(self.offer, self.asking, types, found, offered, stored, without)
             return TableOffer(self.offer, self.table, types, _rows(self.offer, self.table, types, stored), without)
+        if isinstance(self.offer, Listed):
+            without = None if self.without is None else self.without.ready(stored)
+            listed = None if self.listed is None else self.listed.ready(stored, str(self.offer.origin))
+            return ListOffer(self.offer, self.types, listed, without)
         if not isinstance(self.offer, Offer):
             fixed = {n: round(v) if self.types[n] == "int64" else float(v) for n, v in self.offer.items()}
             return GridOffer(self.types, fixed=fixed)
@@ -166,6 +181,8 @@ def plan_of(graph: Graph, offer: Offer | Mapping[str, Any], retrieval: Retrieval
     """Return the plan of an offer, or of a fallback's constants. Raises `UnknownName` and `SchemaError`."""
     if isinstance(offer, Candidates):
         return _table(graph, offer, retrieval)
+    if isinstance(offer, Listed):
+        return _list(graph, offer, retrieval)
     names = offer.steps if isinstance(offer, Grid) else offer
     assert isinstance(names, Mapping)
     for name in names:
@@ -192,6 +209,9 @@ def bound_of(name: str, which: str) -> str:
 
 def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
     name, where = graph.name_of(offer.table), str(offer.origin)
+    if isinstance(graph[name].node, FeatureView):
+        what, expected = "a view offers the keys in one of its features", f'ms.candidates({name}, …, of="FEATURE")'
+        raise SchemaError(what, where=where, got="no `of`", expected=expected)
     schema = visible(graph[name].schema or {})
     for column in (offer.key, offer.by):
         if column is not None and column not in schema:
@@ -211,6 +231,15 @@ def _table(graph: Graph, offer: Candidates, retrieval: Retrieval) -> Plan:
     near = asking(graph, offer, name, retrieval, asked) if isinstance(offer, Neighbours) else None
     without = without_of(graph, offer, {**types, **asked})
     return Plan(offer, retrieval, types, table=name, asking=near, without=without)
+
+
+def _list(graph: Graph, offer: Listed, retrieval: Retrieval) -> Plan:
+    where = str(offer.origin)
+    _free(offer.key, where)
+    types, listed = list_of(graph, offer, retrieval)
+    asked = {field: kind for field, kind in retrieval.request.items() if field not in types}
+    without = without_of(graph, offer, {**types, **asked})
+    return Plan(offer, retrieval, types, without=without, listed=listed)
 
 
 def _free(name: str, where: str) -> None:

@@ -11,7 +11,7 @@ from mainstem.features.online.view import OnlineView, Query, read_together
 from mainstem.features.views.view import Lookup
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.features import FeatureView
-from mainstem.nodes.offers import Candidates
+from mainstem.nodes.offers import Candidates, Listed
 from mainstem.serving.decisions.lookups import key_of, lookup_of, values_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Without:
         return [not reading.missing for reading in readings]
 
 
-def without_of(graph: Graph, offer: Candidates, fields: Mapping[str, str]) -> Without | None:
+def without_of(graph: Graph, offer: Candidates | Listed, fields: Mapping[str, str]) -> Without | None:
     """Return what removes candidates of an offer, given the fields of requests and candidates (name → Ibis type).
 
     Raises `UnknownName` and `SchemaError`.

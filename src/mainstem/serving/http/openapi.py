@@ -149,6 +149,9 @@ def json_type(type: str, nullable: bool) -> dict[str, Any]:
     parsed = dt.dtype(type)
     if parsed.is_timestamp():
         return _instant(nullable)
+    if isinstance(parsed, dt.Array):
+        words: Any = ["array", "null"] if nullable else "array"
+        return {"type": words, "items": json_type(str(parsed.value_type), False)}
     word = "integer" if parsed.is_integer() else "number" if parsed.is_floating() else str(parsed)
     return {"type": [word, "null"] if nullable else word}
 

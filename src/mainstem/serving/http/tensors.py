@@ -25,15 +25,25 @@ Tensor = dict[str, Any]
 
 
 def datatype(type: str) -> str:
-    """Return the data type of an Ibis type. Instants and dates are texts in ISO 8601."""
+    """Return the data type of an Ibis type; of a list, that of its elements. Instants and dates are ISO 8601 texts."""
     parsed = dt.dtype(type)
+    if isinstance(parsed, dt.Array):
+        return datatype(str(parsed.value_type))
     if parsed.is_boolean():
         return "BOOL"
     return "INT64" if parsed.is_integer() else "FP64" if parsed.is_floating() else "BYTES"
 
 
+def is_list(type: str) -> bool:
+    """Return whether an Ibis type is one of lists."""
+    return isinstance(dt.dtype(type), dt.Array)
+
+
 def rows_of(predictor: Predictor, given: Any, where: str) -> list[dict[str, Any]]:
-    """Return the rows of a request's inputs: each is a tensor `[rows]` or `[rows, 1]`. Raises `RequestError`."""
+    """Return the rows of a request's inputs: each is a tensor `[rows]` or `[rows, 1]`, a list is `[rows, elements]`.
+
+    Raises `RequestError`.
+    """
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given) or not given:
         raise RequestError("`inputs` is not a list of tensors", where=where, got=brief(repr(given)), expected=_A_TENSOR)
     types = {**predictor.schema.columns, **predictor.schema.optional}
@@ -61,10 +71,10 @@ def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
     )
     if not fits:
         raise RequestError("the tensor has the wrong datatype", where=where, got=brief(repr(kind)), expected=wanted)
-    shape, data = tensor.get("shape"), tensor.get("data")
-    whole = isinstance(shape, list) and all(each.__class__ is int and 0 <= each <= _MOST for each in shape)
-    if not isinstance(shape, list) or not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
-        raise RequestError("the tensor has the wrong shape", where=where, got=brief(repr(shape)), expected="[rows]")
+    shape, data, lists = tensor.get("shape"), tensor.get("data"), is_list(type)
+    if not isinstance(shape, list) or not _has_shape(shape, lists):
+        got, expected = brief(repr(shape)), "[rows, elements]" if lists else "[rows]"
+        raise RequestError("the tensor has the wrong shape", where=where, got=got, expected=expected)
     if not isinstance(data, list):
         hint = "binary data is not supported: send JSON"
         raise RequestError("the tensor has no `data`", where=where, got=brief(repr(data)), expected="a list", hint=hint)
@@ -72,14 +82,21 @@ def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
     if len(flat) != math.prod(shape):
         got, expected = f"{len(flat)} elements", f"as many as the shape {brief(str(shape))} has"
         raise RequestError("the tensor has another number of elements", where=where, got=got, expected=expected)
-    return flat
+    return [flat[start : start + shape[1]] for start in range(0, len(flat), shape[1])] if lists else flat
+
+
+def _has_shape(shape: Sequence[Any], lists: bool) -> bool:
+    if not all(each.__class__ is int and 0 <= each <= _MOST for each in shape):
+        return False
+    return len(shape) == 2 and shape[1] > 0 if lists else len(shape) in (1, 2) and shape[1:] in ([], [1])
 
 
 def metadata(predictor: Predictor) -> tuple[list[Tensor], list[Tensor]]:
     """Return the inputs and the outputs of an endpoint."""
     schema = predictor.schema
     inputs: list[Tensor] = [
-        {"name": name, "datatype": datatype(type), "shape": [-1]} for name, type in schema.columns.items()
+        {"name": name, "datatype": datatype(type), "shape": [-1, -1] if is_list(type) else [-1]}
+        for name, type in schema.columns.items()
     ]
     for name, type in schema.optional.items():
         inputs.append({"name": name, "datatype": datatype(type), "shape": [-1], "parameters": {"optional": True}})
