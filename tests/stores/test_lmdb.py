@@ -185,6 +185,40 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path):
     store.close()
 
 
+def test_a_map_that_cannot_grow_keeps_what_there_was_and_grows_later(tmp_path: Path):
+    done = run(
+        """
+        import resource, sys
+        from mainstem.errors import StorageError
+        from mainstem.stores.lmdb import LmdbStore
+        store = LmdbStore(sys.argv[1], map_size=8_000_000, sync=False)
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 40_000_000, hard))
+        value, written = b"x" * 500_000, 0
+        try:
+            while written < 400:
+                with store.transaction() as writer:
+                    writer.put("a", b"%d" % written, value)
+                written += 1
+        except StorageError as error:
+            print(error.what, bool(error.hint))
+        assert 0 < written < 400
+        assert store.read("a", [b"0", b"%d" % written]) == [value, None] and store.count("a") == written
+        with store.transaction() as writer:
+            writer.put("a", b"0", b"small")
+        assert store.read("a", [b"0"]) == [b"small"]
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        with store.transaction() as writer:
+            writer.put("a", b"big", value * 100)
+        assert store.count("a") == written + 1
+        print("unharmed")
+        """,
+        str(tmp_path / "store"),
+    )
+    assert done.stdout == "the online store is full and cannot grow True\nunharmed\n", done.stderr
+
+
 def test_a_full_disk_keeps_what_there_was(tmp_path: Path):
     done = run(
         """

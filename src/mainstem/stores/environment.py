@@ -4,6 +4,7 @@ processes grow them."""
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
 import threading
@@ -108,12 +109,31 @@ class Environment:
             return empty or transaction.get(_CHECKED) is not None
 
     def grow(self) -> None:
-        """Double the map, unless another process has grown it further. No transaction of this process may be active."""
+        """Double the map, unless another process has grown it further. No transaction of this process may be active.
+
+        Raises `StorageError` if the process may not map as much. Then the map stays as it is.
+        """
         with self.reading:
             before = self.env.info()["map_size"]
             self.env.set_mapsize(0)
             if self.env.info()["map_size"] <= before:
+                _check_room(before, str(self.path))
                 self.env.set_mapsize(before * 2)
+
+
+def _check_room(more: int, where: str) -> None:
+    """Raise `StorageError` unless `more` bytes can be mapped. LMDB tries it after it has given up the old map, and is
+    unusable if it fails."""
+    try:
+        mmap.mmap(-1, more, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ).close()
+    except OSError as error:
+        raise StorageError(
+            "the online store is full and cannot grow",
+            where=where,
+            got=f"{error.strerror}, for a map of {2 * more:,} bytes",
+            expected="addresses for the map; the write was rolled back",
+            hint="raise the limit of the process's address space (ulimit -v)",
+        ) from error
 
 
 def _fill(file: Path, env: Any) -> None:
