@@ -179,6 +179,23 @@ class Distributed(Protocol):
         """Write what the function makes of each batch of rows, with this schema."""
 
 
+@runtime_checkable
+class Boosting(Protocol):
+    """A session that fits boosted trees where its rows are."""
+
+    def boost(
+        self,
+        query: ibis.Table,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        parameters: Mapping[str, Any],
+        rounds: int,
+    ) -> bytes:
+        """Return a model of XGBoost as JSON, fitted on all rows that the function makes of the query's batches.
+
+        They have `label` and `weight`, float64, and `features`, a list of float32. Raises `EngineError`.
+        """
+
+
 class Engine(Protocol):
     dialect: ClassVar[str]
 

@@ -16,15 +16,22 @@ class Compared:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A version that was fitted again with its recorded choices. `equal`: its artifacts are the same bytes."""
+    """A version that was fitted again with its recorded choices.
+
+    `equal`: its artifacts are the same bytes; of trees that Spark fits, perhaps not `exact`ly, but the same scores
+    within a tolerance.
+    """
 
     version: str
     equal: bool
     steps: tuple[Compared, ...]
+    exact: bool = True
 
     @property
     def text(self) -> str:
         """What came of it, in a sentence."""
+        if self.equal and not self.exact:
+            return f"{self.version} is reproduced within a tolerance: Spark adds up float32 sums in another order"
         if self.equal:
             return f"{self.version} is reproduced: the artifacts are equal, byte by byte"
         first = next(step for step in self.steps if not step.same)

@@ -18,6 +18,7 @@ from mainstem.project.evolved import evolved_in
 from mainstem.project.kinds.scope import Schemas
 from mainstem.project.resolve import resolve
 from mainstem.project.running import retries_of
+from mainstem.project.spreading import without_spread
 from mainstem.project.wiring import Adapters
 from mainstem.settings import Settings
 from mainstem.tables.fitting import Fitted
@@ -73,7 +74,7 @@ class Definitions:
         """
         schemas = self._schemas()
         evolved = self._evolved(release)
-        return resolve(
+        found = resolve(
             self.nodes,
             {n: {**schema, **{c: now for c, (_, now) in evolved.get(n, {}).items()}} for n, schema in schemas.items()},
             evolved=evolved,
@@ -85,6 +86,7 @@ class Definitions:
             statistics=statistics,
             lenient=True,
         )
+        return without_spread(found, self.settings.profile, self.settings.profile_name)
 
     def keep(self) -> None:
         """Write what was learned of new sources and queries: schemas.lock, and what follows from SQL."""

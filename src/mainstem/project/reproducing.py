@@ -9,8 +9,11 @@ import ibis
 
 from mainstem.errors import NotFound
 from mainstem.models.artifact.manifest import read
+from mainstem.models.splits import UNDRAWN
+from mainstem.models.training.beyond import Reading, Stored, stored_rows
 from mainstem.models.training.blueprint import blueprint_of
-from mainstem.models.training.reproduce import reproduced
+from mainstem.models.training.prepared import Prepared
+from mainstem.models.training.reproduce import Elsewhere, reproduced
 from mainstem.models.versions.registry import get
 from mainstem.nodes.erasures import Replaced
 from mainstem.nodes.hidden import SPLIT
@@ -30,10 +33,18 @@ def reproduce(branch: Branch, version: str, report: Callable[[str], None]) -> Re
     snapshot = dataset_of(branch, found)
     name = f"dataset.{found.model}"
     stored = ibis.table({field.name: field.type for field in snapshot.fields}, name=name)
-    with branch.adapters.engine.session({name: branch.adapters.lake.scan(snapshot)}) as session:
-        rows = session.fetch(stored.drop(SPLIT))
-    graph = branch.graph
-    return reproduced(blueprint_of(graph, found.model), graph[found.model].fingerprint, manifest, rows, report)
+    engine, relations = branch.adapters.engine, {name: branch.adapters.lake.scan(snapshot)}
+    with engine.session(relations) as session:
+        drawn = session.fetch(stored.filter(~stored[SPLIT].endswith(UNDRAWN)).drop(SPLIT))
+
+    def beyond(prepared: Prepared) -> Stored | None:
+        reading = Reading(manifest.inputs, manifest.task, prepared.classes)
+        return stored_rows(stored, lambda: engine.session(relations), reading)
+
+    directory = branch.adapters.artifacts / found.artifact
+    elsewhere = Elsewhere(beyond, lambda file: (directory / file).read_bytes())
+    graph, model = branch.graph, found.model
+    return reproduced(blueprint_of(graph, model), graph[model].fingerprint, manifest, drawn, report, elsewhere)
 
 
 def dataset_of(branch: Branch, version: ModelVersion) -> Snapshot:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.engines.queries import teach
 from mainstem.engines.sharing import is_quick, shared
+from mainstem.engines.spark.boosting import boosted
 from mainstem.engines.spark.compiler import compiler
 from mainstem.engines.spark.failures import explained
 from mainstem.engines.spark.files import Files, OnDisk
@@ -134,6 +135,18 @@ class SparkEngineSession:
         with explained(sql), self._tagged():
             rows = self._spark.sql(sql).mapInArrow(lambda batches: map(function, batches), pt.StructType(fields))
             return written(rows, target, self._shared)
+
+    def boost(
+        self,
+        query: ibis.Table,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        parameters: Mapping[str, Any],
+        rounds: int,
+    ) -> bytes:
+        """Return a model of XGBoost as JSON, fitted by Spark's workers on what a function makes of each batch."""
+        sql = self._sql(query)
+        with explained(sql), self._tagged():
+            return boosted(self._spark.sql(sql), function, parameters, rounds)
 
     def fetch(self, query: Query) -> pa.Table:
         sql = self._sql(query)

@@ -98,9 +98,9 @@ class Boosted(Declared):
         """Fit `rounds` on `examples`, or as many of them as `watched` finds best; values, or their quantile `level`."""
 
 
-def usual_leaf(examples: Examples) -> int:
-    """Return how many rows a leaf of a boosted tree has, unless it is declared."""
-    return max(5, min(100, len(examples) // 200))
+def usual_leaf(rows: int) -> int:
+    """Return how many rows a leaf of a boosted tree of so many rows has, unless it is declared."""
+    return max(5, min(100, rows // 200))
 
 
 def targets_of(examples: Examples) -> int:

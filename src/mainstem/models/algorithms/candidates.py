@@ -12,7 +12,7 @@ from mainstem.models.algorithms.base import Algorithm
 from mainstem.models.algorithms.estimators import SklearnEstimator, is_estimator, sklearn
 from mainstem.models.algorithms.identity import identity
 from mainstem.models.algorithms.linear_boosting import LinearBoosting
-from mainstem.models.algorithms.registry import ALGORITHMS, algorithm, check_name, check_parts
+from mainstem.models.algorithms.registry import ALGORITHMS, PLACED, algorithm, check_name, check_parts
 from mainstem.models.algorithms.settings import Declared
 from mainstem.nodes.models import Task
 
@@ -78,7 +78,7 @@ def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = Fa
     """
     if isinstance(value, str):
         check_name(value)
-        if value not in ALGORITHMS:
+        if value not in ALGORITHMS and value not in PLACED:
             return
     found = candidate(value)
     if isinstance(found.algorithm, SklearnEstimator):
@@ -86,6 +86,9 @@ def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = Fa
         found.algorithm.check(task)
     if extra := getattr(found.algorithm, "extra", None):
         libraries.check(extra, extra, extra)
+    if is_beyond(found.algorithm):
+        libraries.check("pyspark", "pyspark", "spark")
+        libraries.check("sklearn", "scikit-learn", "learn")
     tasks = getattr(found.algorithm, "tasks", None)
     if tasks is not None and task not in tasks:
         able = [name for name, each in ALGORITHMS.items() if task in getattr(each, "tasks", ()) and name != "naive"]
@@ -110,6 +113,14 @@ def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = Fa
         )
 
 
+def is_beyond(made: Any) -> bool:
+    """Return whether an algorithm, or one that it is made of, is fitted on rows that this process does not hold."""
+    if getattr(made, "composed", False):
+        parts = [getattr(made, "of", None), *(each.candidate.algorithm for each in getattr(made, "members", ()))]
+        return any(map(is_beyond, parts))
+    return isinstance(made, Declared) and getattr(made, "on", None) is not None
+
+
 def plain(value: Any) -> Any:
     """Return a candidate as plain data. A name is itself, and so is an algorithm without settings of its own."""
     if isinstance(value, str):
@@ -123,6 +134,4 @@ def plain(value: Any) -> Any:
 
 
 def _label(made: Any) -> str:
-    if isinstance(made, Declared):
-        return f"{made.name}({', '.join(f'{k}={v!r}' for k, v in made.chosen.items())})" if made.chosen else made.name
     return str(getattr(made, "label", None) or type(made).__name__)

@@ -82,7 +82,7 @@ class CatBoost(Boosted):
             "depth": self.depth,
             "l2_leaf_reg": self.l2_leaf_reg,
             "random_strength": self.random_strength,
-            "min_data_in_leaf": self.min_data_in_leaf or usual_leaf(examples),
+            "min_data_in_leaf": self.min_data_in_leaf or usual_leaf(len(examples)),
             "random_seed": examples.seed,
             "thread_count": libraries.threads(len(examples)),
             "allow_writing_files": False,

@@ -73,7 +73,7 @@ class HistBoosting(Boosted):
             learning_rate=self.learning_rate,
             max_iter=rounds,
             max_leaf_nodes=self.max_leaf_nodes,
-            min_samples_leaf=self.min_samples_leaf or usual_leaf(examples),
+            min_samples_leaf=self.min_samples_leaf or usual_leaf(len(examples)),
             max_features=self.max_features,
             l2_regularization=self.l2_regularization,
             monotonic_cst=constraints if any(constraints) else None,

@@ -91,7 +91,7 @@ class LightGBM(Boosted):
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "max_depth": self.max_depth or -1,
-            "min_data_in_leaf": self.min_data_in_leaf or usual_leaf(examples),
+            "min_data_in_leaf": self.min_data_in_leaf or usual_leaf(len(examples)),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": 1,

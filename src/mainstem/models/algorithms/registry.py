@@ -29,6 +29,8 @@ from mainstem.models.algorithms.xgboost import XGBoost
 PARTS = ("fit", "settle")
 GROUP = "mainstem.algorithms"
 ALGORITHMS: dict[str, Algorithm] = {}
+PLACED: dict[str, Algorithm] = {"xgboost@spark": XGBoost(on="spark")}
+"""Algorithms that are fitted elsewhere than in this process, by name."""
 
 BUILT_IN: tuple[type[Declared], ...] = (
     Naive,
@@ -67,12 +69,16 @@ def check_parts(name: str, algorithm: Any) -> None:
 
 def check_name(name: str) -> None:
     """Refuse a name that no algorithm has, without importing one. Raises `UnknownName`."""
+    if name in PLACED:
+        return
     if name not in ALGORITHMS and name not in (offered := plugins.offered(GROUP, ALGORITHMS)):
         raise UnknownName.among("algorithm", name, offered)
 
 
 def algorithm(name: str) -> Algorithm:
     """Return the algorithm of a name. Raises `UnknownName`, `PluginError`."""
+    if name in PLACED:
+        return PLACED[name]
     if name not in ALGORITHMS:
         offered = plugins.load(GROUP, name, plugins.having(*PARTS))
         if offered is None:

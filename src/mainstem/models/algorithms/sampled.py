@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
-from mainstem.models.data.rows import Examples, Rows, Scores
+from mainstem.models.data.rows import Examples, Rows, Scores, Weigh
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.splits.parts import dealt
 from mainstem.nodes.sampling import Sampling
@@ -78,12 +79,11 @@ def sampled(examples: Examples) -> tuple[Examples, Factors | None]:
     asked = examples.sampling
     found = replace(_budgeted(examples, asked), sampling=Sampling())
     if asked.half is not None:
-        age = (found.times.max() - found.times) / asked.half
-        found = _weighed(found, np.exp2(-age))
+        found = _weighed(found, Recent(int(found.times.max()), asked.half))
     if not asked.of_classes:
         return found, None
     before = _counts(found)
-    found = _resampled(found, asked) if asked.resample else _weighed(found, _class_weights(found, asked))
+    found = _resampled(found, asked) if asked.resample else _weighed(found, OfClasses(_class_weights(found, asked)))
     after = _counts(found)
     present = before > 0
     factors = np.ones(len(before))
@@ -113,17 +113,40 @@ def _resampled(examples: Examples, asked: Sampling) -> Examples:
     return replace(examples.take(taken), groups=groups)
 
 
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """Weights of rows that halve in `half` µs before the `latest`."""
+
+    latest: int
+    half: float
+
+    def __call__(self, y: NDArray[Any], times: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(np.exp2(-(self.latest - times) / self.half))
+
+
+@dataclass(frozen=True, eq=False)
+class OfClasses:
+    """The `weights` [K] of rows by their class."""
+
+    weights: NDArray[np.float64]
+
+    def __call__(self, y: NDArray[Any], times: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(self.weights[y])
+
+
 def _class_weights(examples: Examples, asked: Sampling) -> NDArray[np.float64]:
-    counts = _counts(examples)
     if asked.class_weight == "balanced":
-        return np.asarray(counts.sum() / np.maximum(counts[examples.y], 1e-12))
-    return np.asarray(np.array(examples.class_weights, float)[examples.y])
+        counts = _counts(examples)
+        return np.asarray(counts.sum() / np.maximum(counts, 1e-12))
+    return np.array(examples.class_weights, float)
 
 
-def _weighed(examples: Examples, weights: NDArray[np.float64]) -> Examples:
+def _weighed(examples: Examples, weigh: Weigh) -> Examples:
     """Return the rows with their weights multiplied, of mean 1."""
+    weights = weigh(examples.y, examples.times)
     product = weights if examples.weights is None else examples.weights * weights
-    return replace(examples, weights=np.asarray(product / product.mean()))
+    beyond = None if examples.beyond is None else examples.beyond.weighed(weigh, float(product.mean()))
+    return replace(examples, weights=np.asarray(product / product.mean()), beyond=beyond)
 
 
 def _counts(examples: Examples) -> NDArray[np.float64]:

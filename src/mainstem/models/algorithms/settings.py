@@ -77,6 +77,15 @@ class Declared:
         found = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
         return {name: value for name, (value, default) in found.items() if value != default}
 
+    @property
+    def label(self) -> str:
+        """The name that leaderboards show, with the settings that differ."""
+        return self._labelled(self.name)
+
+    def _labelled(self, name: str, without: tuple[str, ...] = ()) -> str:
+        told = ", ".join(f"{setting}={value!r}" for setting, value in self.chosen.items() if setting not in without)
+        return f"{name}({told})" if told else name
+
     def with_settings(self, **settings: Any) -> Self:
         """Return the algorithm with other settings. Raises `DefinitionError` for an unknown or invalid one."""
         _known(self.name, settings, [each.name for each in fields(self)])

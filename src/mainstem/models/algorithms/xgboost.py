@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
-from mainstem.models.algorithms.base import usable
+from mainstem.models.algorithms.base import Settings, linked, usable
 from mainstem.models.algorithms.boosted import Boosted, BoostedScore, targets_of, usual_leaf
 from mainstem.models.algorithms.naive import prior, rates
+from mainstem.models.algorithms.quantiles import QuantilesScore
 from mainstem.models.algorithms.settings import Range, maker, setting
-from mainstem.models.data.rows import Examples, Matrix
+from mainstem.models.data.rows import Beyond, Examples, Matrix, Rows
 from mainstem.models.graphs.trees import LEAF, Tree, constant
 from mainstem.models.preprocessing import TREES, Fitted, finite, fit
-from mainstem.nodes.kinds import fraction, integer, number, optional
+from mainstem.nodes.kinds import fraction, integer, number, optional, word
 from mainstem.nodes.models import Task
 
 _OBJECTIVE: dict[Task, str] = {
@@ -32,7 +33,11 @@ _OBJECTIVE: dict[Task, str] = {
 @dataclass(frozen=True)
 class XGBoost(Boosted):
     """Gradient-boosted trees of XGBoost, with the names of its parameters. `rounds` are the most that early stopping
-    tries."""
+    tries.
+
+    With `on="spark"`, the trees of a version are fitted by Spark's workers on all rows of its dataset. Encodings, the
+    first score and the number of rounds are found on the drawn rows. Candidates are compared on these, in this process.
+    """
 
     name = "xgboost"
     extra = "xgboost"
@@ -45,6 +50,31 @@ class XGBoost(Boosted):
     gamma: float = setting(0.0, number(-1e-9))
     reg_alpha: float = setting(0.0, number(-1e-9), Range(1e-3, 10, log=True))
     reg_lambda: float = setting(1.0, number(-1e-9), Range(1e-3, 100, log=True))
+    on: str | None = setting(None, optional(word("spark")))
+
+    @property
+    def label(self) -> str:
+        return super().label if self.on is None else self._labelled(f"{self.name}@{self.on}", without=("on",))
+
+    def fit(self, examples: Examples, settings: Settings | None = None) -> BoostedScore | QuantilesScore:
+        if self.on is None or examples.beyond is None:
+            return super().fit(examples, settings)
+        found = settings or super().fit(replace(examples, beyond=None)).settings
+        return self._fit_beyond(examples, examples.beyond, int(found["rounds"]))
+
+    def _fit_beyond(self, examples: Examples, beyond: Beyond, rounds: int) -> BoostedScore:
+        """Fit the trees on the rows beyond the examples, prepared as the examples are."""
+        library = libraries.xgboost()
+        fitted, found = fit(examples, TREES)
+        usable(found)
+        base = prior(examples).astype(np.float32).astype(float)  # XGBoost keeps float32
+        parameters = self._parameters(examples, fitted, beyond.rows)
+        del parameters["nthread"]  # Spark says how many cores a task has
+        raw = beyond.boost(
+            partial(_finite, fitted), {**parameters, "base_score": _started(base, examples.task)}, rounds
+        )
+        booster = library.Booster(model_file=bytearray(raw))
+        return self._score(library, booster, rounds, examples, fitted, base)
 
     def boost(
         self, examples: Examples, watched: Examples | None, rounds: int, level: float | None = None
@@ -61,28 +91,33 @@ class XGBoost(Boosted):
                 "early_stopping_rounds": self.patience,
             }
         )
-        parameters = self._parameters(examples, fitted)
+        parameters = self._parameters(examples, fitted, len(examples))
         booster = library.train(parameters, train, rounds, verbose_eval=False, **watching)
         best = booster.best_iteration + 1 if watched is not None else rounds
-        trees = _trees(booster[:best])
+        return self._score(library, booster, best, examples, fitted, base)
+
+    def _score(
+        self, library: Any, booster: Any, rounds: int, examples: Examples, fitted: Fitted, base: NDArray[np.float64]
+    ) -> BoostedScore:
+        trees = _trees(booster[:rounds])
         return BoostedScore(
             examples.task,
             fitted,
-            partial(_raw, library, booster[:best], trees, base),
+            partial(_raw, library, booster[:rounds], trees, base),
             lambda: [constant(base), *trees],
             targets_of(examples),
             _gains(booster, len(fitted.origins)),
-            {"rounds": float(best)},
+            {"rounds": float(rounds)},
             below=True,
         )
 
-    def _parameters(self, examples: Examples, fitted: Fitted) -> dict[str, Any]:
+    def _parameters(self, examples: Examples, fitted: Fitted, rows: int) -> dict[str, Any]:
         constraints = examples.constraints(fitted.rising)
         return {
             "objective": _OBJECTIVE[examples.task],
             "learning_rate": self.learning_rate,
             "max_depth": self.max_depth,
-            "min_child_weight": _or(self.min_child_weight, usual_leaf(examples) * _derivative(examples)),
+            "min_child_weight": _or(self.min_child_weight, usual_leaf(rows) * _derivative(examples)),
             "subsample": self.subsample,
             "colsample_bytree": self.colsample_bytree,
             "gamma": self.gamma,
@@ -106,6 +141,17 @@ def _derivative(examples: Examples) -> float:
 
 def _or(value: float | None, usual: float) -> float:
     return usual if value is None else value
+
+
+def _started(base: NDArray[np.float64], task: Task) -> float | list[float]:
+    """Return `base_score` for raw scores: XGBoost wants a probability, a count or a value, and raw ones of classes."""
+    if task == "multiclass":
+        return [float(each) for each in base]
+    return float(linked(base[None], task)[0])
+
+
+def _finite(fitted: Fitted, rows: Rows) -> Matrix:
+    return finite(fitted.transform(rows.floats, rows.strings))
 
 
 def _of(fitted: Fitted, examples: Examples) -> Matrix:

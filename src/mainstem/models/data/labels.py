@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,18 @@ def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
         target = pc.if_else(pc.is_finite(target), target, pa.scalar(None, target.type))
     y, classes = _classes(target.drop_null(), task)
     return Labels(task, y, np.asarray(pc.is_valid(target)), classes)
+
+
+def numbered(target: pa.ChunkedArray | pa.Array, task: Task, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return the labels of rows by the classes of others; NaN for an unlabelled row, and for one of another class."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if task not in CLASSES:
+        values = _numbers(target)
+        return np.where(np.isfinite(values), values, np.nan)
+    numbers = pc.index_in(_one_chunk(target.cast(pa.string())), pa.array(classes, pa.string()))
+    return np.asarray(numbers.cast(pa.float64()).to_numpy(zero_copy_only=False), float)
 
 
 def _numbers(target: Any) -> NDArray[np.float64]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,30 @@ class Rows:
         return Rows(self.floats[rows], self.strings[rows])
 
 
+Weigh = Callable[[NDArray[Any], NDArray[np.int64]], NDArray[np.float64]]
+"""Returns how much more rows count, by their labels and times. It is sent to other processes."""
+
+
+class Beyond(Protocol):
+    """Labelled rows that an engine has and fits on. What a fit makes of its drawn rows, workers make of these."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def latest(self) -> int:
+        """The time of the latest row, in microseconds."""
+
+    def through(self, made: Callable[[Rows], Rows]) -> Beyond:
+        """Return the rows with their inputs changed, as those of the drawn rows were."""
+
+    def weighed(self, weigh: Weigh, mean: float) -> Beyond:
+        """Return the rows with their weights multiplied, and divided by a mean."""
+
+    def boost(self, matrix: Callable[[Rows], Matrix], parameters: Mapping[str, Any], rounds: int) -> bytes:
+        """Return a model of XGBoost as JSON, fitted on the matrix of all rows. Raises `EngineError`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Labelled rows of a task with `classes` classes: `y` as in `labels.Labels`, `times` in microseconds.
@@ -49,7 +73,8 @@ class Examples:
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
     `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare`
     are the declared steps of the inputs, None where the algorithm decides. `engineer` and `select` say what a fit makes
-    of the inputs and which it leaves out.
+    of the inputs and which it leaves out. `beyond` are the rows that these are drawn from, if an engine fits on them;
+    `take` leaves it out.
     """
 
     rows: Rows
@@ -71,6 +96,7 @@ class Examples:
     prepare: tuple[Step | None, ...] = ()
     engineer: tuple[Engineer, ...] = ()
     select: Selection | None = None
+    beyond: Beyond | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -86,6 +112,7 @@ class Examples:
             weights=None if self.weights is None else self.weights[rows],
             queries=None if self.queries is None else self.queries[rows],
             ahead=None if self.ahead is None else self.ahead.take(rows),
+            beyond=None,
         )
 
     def constraints(self, origins: Sequence[int]) -> list[int]:

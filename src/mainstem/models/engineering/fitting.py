@@ -110,6 +110,7 @@ class Inputs:
         return replace(
             examples,
             rows=self.rows(examples.rows),
+            beyond=None if examples.beyond is None else examples.beyond.through(self.rows),
             names=arranged(names, [name for name, _ in self.names]),
             monotone=arranged(examples.monotone, [0] * created) if examples.monotone else (),
             prepare=arranged(examples.prepare, [None] * created) if examples.prepare else (),

@@ -7,12 +7,24 @@ in training if its time is before the cut minus the gap, and in the test if its 
 from mainstem.models.splits.folding import folds
 from mainstem.models.splits.given import Given, given
 from mainstem.models.splits.holdout import cut_of, parted, split
-from mainstem.models.splits.parts import FOLD, SMALLEST, Mask, Split, by_group, by_time, is_timed, repeated, stratified
+from mainstem.models.splits.parts import (
+    FOLD,
+    SMALLEST,
+    UNDRAWN,
+    Mask,
+    Split,
+    by_group,
+    by_time,
+    is_timed,
+    repeated,
+    stratified,
+)
 from mainstem.models.splits.sampling import latest
 
 __all__ = [
     "FOLD",
     "SMALLEST",
+    "UNDRAWN",
     "Given",
     "Mask",
     "Split",

@@ -17,6 +17,9 @@ Mask = NDArray[np.bool_]
 FOLD = "fold "
 """What the name of a fold begins with: `fold 1`, …"""
 
+UNDRAWN = ", not drawn"
+"""What the name of a part ends with, of rows that only a fit by the engine learns from."""
+
 RARE = 5
 """A class with fewer rows is not spread on its own: each of its rows would get the same place."""
 

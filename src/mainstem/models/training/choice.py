@@ -25,6 +25,9 @@ from mainstem.nodes import engineering
 
 Plain = Mapping[str, Any]
 
+BEYOND = "beyond"
+"""In a choice: an engine fitted the trees, on rows that this process does not hold."""
+
 
 def recorded(compared: Comparison, examples: Examples) -> dict[str, Any]:
     """Return the best candidate of a comparison as plain data, and a hash of the labelled rows."""

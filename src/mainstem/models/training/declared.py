@@ -6,7 +6,9 @@ from typing import Any
 
 from mainstem.errors import DefinitionError, ModelError, SchemaError, UnknownName
 from mainstem.models.algorithms import check, libraries, usual
+from mainstem.models.algorithms.candidates import is_beyond
 from mainstem.models.algorithms.onnx_model import OnnxModel
+from mainstem.models.algorithms.registry import PLACED
 from mainstem.models.data.columns import split_inputs
 from mainstem.models.engineering.calendar import check_place
 from mainstem.models.search.calibration import OF_TASK
@@ -14,7 +16,7 @@ from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.engineering import GroupStatistics, Holidays
 from mainstem.nodes.models import CLASSES, Model, Task
-from mainstem.nodes.prepare import WORDS
+from mainstem.nodes.prepare import WORDS, Target
 
 
 def check_candidates(model: Model, task: Task) -> None:
@@ -119,6 +121,42 @@ def check_engineer(graph: Graph, name: str) -> None:
                     got=f"{column!r} is {'a number' if kind == 'string' else 'a text'}",
                     expected=", ".join(sorted(found for found, own in inputs.items() if own == kind)),
                 )
+
+
+def check_beyond(graph: Graph, name: str) -> None:
+    """Refuse what an algorithm that is fitted by Spark cannot keep. Raises `DefinitionError`."""
+    model: Any = graph[name].node
+    if not is_spread(model):
+        return
+    refused = {
+        "horizons": bool(model.horizons),
+        "resample": model.sampling.resample is not None,
+        "max_rows": model.sampling.max_rows is not None,
+        "prepare": any(isinstance(each, Target) for each in model.prepare.values()),
+    }
+    for setting, given in refused.items():
+        if given:
+            raise DefinitionError(
+                f"xgboost@spark learns from all rows, which `{setting}` does not allow",
+                got="the mean target of a text, which needs rows out of fold"
+                if setting == "prepare"
+                else f"`{setting}`",
+                expected="a model without it, or a candidate that is fitted in this process",
+                hint="class_weight= and weight= are kept" if setting in ("resample", "max_rows") else None,
+            )
+    examples: Any = graph[graph.name_of(model.examples)].node
+    apart = (model.prediction_time, model.groups, model.split, getattr(examples, "key", None) or None)
+    if all(each is None for each in apart):
+        raise DefinitionError(
+            "xgboost@spark cannot tell which rows are in the test",
+            got="examples without `prediction_time` and `key`",
+            expected="prediction_time=, groups= or split= of the model, or key= of the examples",
+        )
+
+
+def is_spread(model: Model) -> bool:
+    """Return whether a candidate of a model is fitted by the engine."""
+    return any(is_beyond(PLACED.get(each) if isinstance(each, str) else each) for each in model.candidates or ())
 
 
 def check_weight(graph: Graph, name: str) -> None:

@@ -67,13 +67,22 @@ def strata(dataset: ibis.Table, task: Task) -> ibis.Table:
 
 def drawn(dataset: ibis.Table, key: Sequence[str], task: Task, found: Sequence[Stratum], budget: int) -> ibis.Table:
     """Return about `budget` rows of the dataset: each class has its share, and later rows are likelier."""
+    return dataset.filter(_chosen(dataset, key, task, found, budget))
+
+
+def rest(dataset: ibis.Table, key: Sequence[str], task: Task, found: Sequence[Stratum], budget: int) -> ibis.Table:
+    """Return the rows that `drawn` leaves out."""
+    return dataset.filter(~_chosen(dataset, key, task, found, budget))
+
+
+def _chosen(dataset: ibis.Table, key: Sequence[str], task: Task, found: Sequence[Stratum], budget: int) -> Any:
     import ibis
 
     share = min(1.0, budget / sum(each.rows for each in found))
     time, label = dataset[T].epoch_seconds().cast("float64"), _label(dataset, task)
     chances = [(label.identical_to(each.label), _chance(each, time, share)) for each in found]
     chance = ibis.cases(*chances, else_=share) if len(chances) > 1 else chances[0][1]
-    return dataset.filter(_uniform(dataset, key) < chance)
+    return (_uniform(dataset, key) < chance).fill_null(False)
 
 
 def _chance(each: Stratum, time: ibis.Value, share: float) -> Any:

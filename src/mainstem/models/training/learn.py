@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
 from mainstem.models.algorithms import algorithm
+from mainstem.models.algorithms.candidates import is_beyond
 from mainstem.models.artifact import export
 from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.ahead import grid_of, step_of
-from mainstem.models.data.rows import Examples, Scores
+from mainstem.models.data.rows import Beyond, Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.evaluation.comparison import Comparison, Report
 from mainstem.models.evaluation.drifting import drifted
@@ -30,7 +31,7 @@ from mainstem.models.search.memory import Memory
 from mainstem.models.splits import is_timed
 from mainstem.models.training import queries
 from mainstem.models.training.blueprint import Blueprint
-from mainstem.models.training.choice import recorded
+from mainstem.models.training.choice import BEYOND, recorded
 from mainstem.models.training.choosing import Choosing, allowance_of
 from mainstem.models.training.kept import evaluation_of, held_out, in_order, pooled, threshold_of
 from mainstem.models.training.offer import Kept, Offered, offered
@@ -101,7 +102,7 @@ def learn(
     baseline = evaluation.measured(prepared.test, judged.measured.naive, judge)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
-    report(f"{judged.compared.chosen} on all {len(learned):,} rows …")
+    report(f"{judged.compared.chosen} on all {_learned(learned, judged.compared):,} rows …")
     final = offered(learned, judged.compared, prepared.test.rows, kept)
     shares = _importances(blueprint, final, learned)
     report("evaluated …")
@@ -127,12 +128,12 @@ def learn(
         confusion=_confusion(prepared.test, judged.measured.scores),
         importances=shares,
         preparation=preparation(final.estimator, blueprint.inputs, model.prepare),
-        rows=prepared.rows | {"compared_on": final.compared.rows, "learned": len(learned)},
-        trained_until=_latest(learned),
-        measured_until=_latest(prepared.train) if prepared.parts.holdout is not None else None,
+        rows=prepared.rows | {"compared_on": final.compared.rows, "learned": _learned(learned, final.compared)},
+        trained_until=_latest(learned, final.compared),
+        measured_until=_latest(prepared.train, final.compared) if prepared.parts.holdout is not None else None,
         earlier={name: export.digest(onnx) for name, onnx in judged.earlier.items()},
         gate=final.agreement,
-        choice=recorded(final.compared, prepared.examples),
+        choice=recorded(final.compared, prepared.examples) | _fitted_beyond(learned, final.compared),
         horizons=model.horizons,
         grid=grid_of(prepared.examples.times - blueprint.offset) if model.horizons else None,
         versions=versions(),
@@ -189,8 +190,27 @@ def _confusion(test: Examples, scores: Scores) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(cell) for cell in row) for row in matrix)
 
 
-def _latest(examples: Examples) -> datetime | None:
-    return instant_of(int(examples.times.max())) if is_timed(examples.times) else None
+def _beyond(examples: Examples, compared: Comparison) -> Beyond | None:
+    """Return the rows that the engine fits the chosen candidate on; None if this process does."""
+    return examples.beyond if is_beyond(compared.ranked[0].algorithm) else None
+
+
+def _fitted_beyond(examples: Examples, compared: Comparison) -> dict[str, Any]:
+    return {} if _beyond(examples, compared) is None else {BEYOND: True}
+
+
+def _learned(examples: Examples, compared: Comparison) -> int:
+    """Return how many rows the chosen candidate learns from."""
+    found = _beyond(examples, compared)
+    return len(examples) if found is None else found.rows
+
+
+def _latest(examples: Examples, compared: Comparison) -> datetime | None:
+    if not is_timed(examples.times):
+        return None
+    found = _beyond(examples, compared)
+    latest = int(examples.times.max())
+    return instant_of(latest if found is None else max(latest, found.latest))
 
 
 def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Prepared) -> None:
@@ -210,12 +230,21 @@ def _importances(blueprint: Blueprint, final: Offered, learned: Examples) -> dic
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
+def _said_beyond(prepared: Prepared, learned: int) -> dict[str, str]:
+    drawn = f"the {len(prepared.examples):,} rows of this process"
+    return {
+        "trees": f"fitted by Spark on {learned:,} rows; encodings, the first score, the comparison and the number of "
+        f"rounds are of {drawn}, and so are the measures",
+        "reproducible": "within a tolerance: Spark's workers add up float32 sums of the rows that they happen to have",
+    }
+
+
 def _evaluation(
     model: Model, prepared: Prepared, compared: Comparison, decided: tuple[Settled, NDArray[np.bool_]] | None
 ) -> dict[str, str]:
     """Return how the version was measured, in words."""
-    parts, learned = prepared.parts, len(prepared.learned)
-    train = len(prepared.train) if parts.holdout is not None else learned
+    parts, learned = prepared.parts, _learned(prepared.learned, compared)
+    train = len(prepared.train) if parts.holdout is not None else len(prepared.learned)
     rows = f"{compared.rows:,} of {train:,} training rows"
     timed = is_timed(prepared.examples.times)
     rolling = "rolling-origin backtest, " if model.horizons else ""
@@ -242,6 +271,8 @@ def _evaluation(
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
     said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    if _beyond(prepared.learned, compared) is not None:
+        said |= _said_beyond(prepared, learned)
     if prepared.examples.sampling:
         said["learned from"] = prepared.examples.sampling.said
     if prepared.examples.queries is not None:

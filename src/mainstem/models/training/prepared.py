@@ -18,6 +18,7 @@ from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
 from mainstem.models.training import queries, suspects
+from mainstem.models.training.beyond import Stored
 from mainstem.models.training.parts import Parts, parts_of
 from mainstem.nodes.engineering import Selection
 from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
@@ -32,27 +33,33 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """`table` is the dataset with `_split`. `examples` are its labelled rows as numbers, and `parts` says which of them
-    a version is measured on. `classes` names the scores, if there are several: classes or quantiles."""
+    a version is measured on. `classes` names the scores, if there are several: classes or quantiles. `beyond` are the
+    rows that an engine fits on, if it does."""
 
     table: pa.Table
     examples: Examples
     parts: Parts
     classes: tuple[str, ...]
     rows: dict[str, int]
+    beyond: Stored | None = None
 
     @cached_property
     def train(self) -> Examples:
         """The rows that the measured version learns from; all rows of a cross-validation."""
-        return self.examples if self.parts.holdout is None else self.examples.take(self.parts.holdout.train)
+        if self.parts.holdout is None:
+            return self.examples
+        found = self.examples.take(self.parts.holdout.train)
+        return found if self.beyond is None else replace(found, beyond=self.beyond.of("train"))
 
     @cached_property
     def learned(self) -> Examples:
         """The rows that the version is fitted on when it has been measured: all but those that `split` leaves out."""
         if not self.parts.given:
-            return self.examples
+            return self.examples if self.beyond is None else replace(self.examples, beyond=self.beyond)
         kept = np.ones(len(self.examples), bool)
         kept[self.parts.left] = False
-        return replace(self.examples.take(np.flatnonzero(kept)), validation=None)
+        beyond = None if self.beyond is None else self.beyond.of("train", "test")
+        return replace(self.examples.take(np.flatnonzero(kept)), validation=None, beyond=beyond)
 
     @cached_property
     def test(self) -> Examples:

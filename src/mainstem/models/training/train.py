@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +24,21 @@ from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.splits import FOLD
+from mainstem.models.training.beyond import Reading, Stored, stored_rows
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
-from mainstem.models.training.drawing import BUDGET, Stratum, drawn, may_draw, strata
+from mainstem.models.training.declared import is_spread
+from mainstem.models.training.drawing import BUDGET, Stratum, drawn, may_draw, rest, strata
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
+from mainstem.models.training.undrawn import with_parts
 from mainstem.models.versions.report import headline
 from mainstem.nodes.hidden import SPLIT, TARGET
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import ModelVersion
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
-from mainstem.ports import ReplaceAll
+from mainstem.ports import Boosting, ReplaceAll
 
 if TYPE_CHECKING:
     from mainstem.ports import Session, Snapshot
@@ -142,35 +145,69 @@ def _dataset(blueprint: Blueprint, task: Task, context: Context, budget: int) ->
     with context.session(leaves(blueprint.dataset)) as opened:
         check_rows(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
         check_series(context.graph, blueprint.name, lambda query: opened.fetch(query).to_pylist())
-        query, sampled = _within(blueprint, task, context, opened, budget)
-        prepared = prepare(blueprint.model, task, opened.fetch(query), blueprint.inputs, blueprint.key)
+        draw = _within(blueprint, task, context, opened, budget)
+        prepared = prepare(blueprint.model, task, opened.fetch(draw.rows), blueprint.inputs, blueprint.key)
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
         doubts = _shared(table, blueprint, opened) | _alike(table, blueprint, opened)
-        doubts |= _contradicted(blueprint, context, opened) | sampled
-        return _Dataset(prepared, _store(table, opened, context), doubts)
+        doubts |= _contradicted(blueprint, context, opened) | draw.said
+        if not is_spread(blueprint.model):
+            return _Dataset(prepared, _store(table, None, opened, context), doubts)
+        if not isinstance(opened, Boosting) or (prepared.parts.holdout is None and draw.rest is None):
+            doubts["xgboost@spark"] = f"fitted in this process: {_why_here(opened)}"
+            return _Dataset(prepared, _store(table, None, opened, context), doubts)
+        asked = blueprint.model, task, prepared, blueprint.key, opened
+        more = None if draw.rest is None else with_parts(draw.rest, *asked)
+        stored = _store(table, more, opened, context)
+    beyond = _beyond(table, stored, task, prepared, blueprint, context)
+    return _Dataset(replace(prepared, beyond=beyond), stored, doubts)
 
 
-def _within(
-    blueprint: Blueprint, task: Task, context: Context, opened: Session, budget: int
-) -> tuple[ibis.Table, dict[str, str]]:
-    """Return the dataset, or a sample of it if it has more rows than the budget, with a note for the card."""
+def _why_here(opened: Session) -> str:
+    if isinstance(opened, Boosting):
+        return "the version is measured by cross-validation"
+    return "the engine keeps tables of this size here"
+
+
+def _beyond(
+    table: ibis.Table, stored: Snapshot, task: Task, prepared: Prepared, blueprint: Blueprint, context: Context
+) -> Stored | None:
+    """Return the stored rows, for candidates that the engine fits on them."""
+    scan = context.scan(stored)
+    reading = Reading(blueprint.inputs, task, prepared.classes)
+    return stored_rows(table, lambda: context.engine.session({stored.table: scan}), reading)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """The rows to load, the `rest` if they are drawn, and a note for the card."""
+
+    rows: ibis.Table
+    rest: ibis.Table | None = None
+    said: dict[str, str] = field(default_factory=dict)
+
+
+def _within(blueprint: Blueprint, task: Task, context: Context, opened: Session, budget: int) -> _Draw:
+    """Return the dataset, or a sample of it if it has more rows than the budget."""
     whole = blueprint.dataset
     if not may_draw(blueprint.model) or all(context.snapshot(leaf).rows <= budget for leaf in leaves(whole)):
-        return whole, {}
+        return _Draw(whole)
     found = [Stratum.of(row) for row in opened.fetch(strata(whole, task)).to_pylist()]
     rows = sum(each.rows for each in found)
     if rows <= budget:
-        return whole, {}
+        return _Draw(whole)
     note = f"about {budget:,} of {rows:,} rows (training_rows): each class has its share, later rows are likelier"
-    return drawn(whole, blueprint.key, task, found, budget), {"sampled in the engine": note}
+    asked = whole, blueprint.key, task, found, budget
+    return _Draw(drawn(*asked), rest(*asked), {"sampled in the engine": note})
 
 
-def _store(table: ibis.Table, opened: Session, context: Context) -> Snapshot:
+def _store(table: ibis.Table, more: ibis.Table | None, opened: Session, context: Context) -> Snapshot:
+    """Store the rows of a table, and `more` beside them."""
     name = table.get_name()
     target = context.lake.target(name, {column: str(kind) for column, kind in table.schema().items()})
     files = opened.write(table, target)
+    files += opened.write(more, target) if more is not None else ()
     base = context.release.tables.get(name)
     return context.lake.commit(name, target, files, base=base, run=context.run, change=ReplaceAll())
 

@@ -140,7 +140,7 @@ def _unseen(
     then = ibis.table(opened.schema(f'SELECT * FROM "{THEN}"'), name=THEN)
     then = then.select(*named({f"_key_{name}": then[name] for name in key}), *named({THEN: then[SPLIT]}))
     joined = tested.left_join(then, [tested[name] == then[f"_key_{name}"] for name in key])
-    rows = joined.filter(joined[THEN].isnull() | (joined[THEN] != "train"))
+    rows = joined.filter(joined[THEN].isnull() | ~joined[THEN].startswith("train"))
     ordered = rows.order_by([rows[name] for name in key])
     return ordered.select(*_needed(dataset, champion, challenger), THEN)
 

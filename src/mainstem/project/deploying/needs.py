@@ -143,7 +143,8 @@ def _of_node(node: Any) -> Iterator[str]:
         case Model():
             yield from ("learn", *(["tune"] if node.tune is not None else []))
             for candidate in node.candidates or ():
-                name = candidate if isinstance(candidate, str) else getattr(candidate, "name", "sklearn")
+                named = candidate if isinstance(candidate, str) else getattr(candidate, "name", "sklearn")
+                name = named.partition("@")[0]
                 yield from [name] if name in _CANDIDATES else ["sklearn"] if name == "sklearn" else []
     if (stream := getattr(node, "from_", None)) is not None:
         yield from _of_node(stream)

@@ -63,6 +63,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import (
+            check_beyond,
             check_candidates,
             check_engineer,
             check_monotone,
@@ -85,6 +86,7 @@ class ModelKind(NodeKind[Model]):
                 check_engineer(graph, name)
                 check_weight(graph, name)
                 check_sampling(node, task)
+                check_beyond(graph, name)
                 if node.own_metric is not None:
                     alone(node.own_metric, metrics)
                     own(node.own_metric, task)
