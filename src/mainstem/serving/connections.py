@@ -3,6 +3,8 @@
 uvicorn bounds none of this but the time between requests. A connection for which the server waits (for a request, the
 rest of one, or the client to read its answer) has a deadline. When the limit is reached, the connection that has let
 the server wait longest is closed for the new one: idle connections never keep another client out.
+
+A plain request is answered without h11 (see `plain`). All others are h11's, with what it bounds and refuses.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import asyncio
 import ipaddress
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 - imported when a server is made
@@ -23,6 +26,7 @@ from mainstem.serving.http.errors import answer
 from mainstem.serving.http.messages import Response
 from mainstem.serving.http.refusals import HeadersTooLarge, PathTooLong, TooSlow
 from mainstem.serving.limits import Limits
+from mainstem.serving.plain import END, Head, PlainCycle, head_of
 
 Phase = Literal["work", "idle", "headers", "body", "rest", "reading"]
 """What the server waits for: its own answer; a next request; the rest of its headers, of its body, or of a body that
@@ -31,11 +35,19 @@ is answered already; the client to read what was sent."""
 Told = Callable[[int], str]
 """Logs the status of an answer that the application did not give, and returns the id of the request."""
 
+EARLY = 0.002
+"""Seconds that an event loop may ring before the time."""
+
 LINGER = 1.0
 """Seconds for which a refused connection is still read."""
 
 LEAST = 1_024
 """Bytes that a client has to read of an answer within the time of a stall."""
+
+HELD = 65_536
+APART = 0.05
+"""The bytes of a body, and the seconds, for which a plain request waits for its body. Then h11 gets what is there:
+many clients send the body in a packet of its own."""
 
 
 class Connections:
@@ -43,6 +55,13 @@ class Connections:
 
     def __init__(self, limits: Limits, told: Told) -> None:
         self.limits, self.told = limits, told
+        # The body's own time is the application's to watch: it has an answer to a body that is late.
+        self.seconds: Mapping[Phase, float] = {
+            "idle": limits.idle,
+            "reading": limits.stall,
+            "headers": limits.headers,
+            "rest": limits.headers,
+        }
         self._open: dict[Connection, str] = {}
         self._clients: dict[str, int] = {}
 
@@ -92,11 +111,21 @@ class Connection(H11Protocol):
     """One connection with its deadline."""
 
     connected: Connections
+    cycle: Any
     phase: Phase = "headers"
     since = 0.0
-    _deadline: asyncio.TimerHandle | None = None
+    _until: float | None = None
+    """When the phase is too long."""
+    _timer: asyncio.TimerHandle | None = None
+    """Looks at `_until` at `_rings`, which is not later. It is left where it is as long as it comes early enough."""
+    _rings = 0.0
     _left = 0
     _refused = False
+    _held = b""
+    """The begin of a plain request, or what came during one."""
+    _apart: asyncio.TimerHandle | None = None
+    _last: tuple[bytes, Head | None] = b"", None
+    """The last head that was read: a client sends the same one again and again."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,21 +137,109 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        self._released()
         self.connected.gone(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing() or self._refused:
             return
-        if self.phase == "idle":
-            self._enter("headers")
-        super().data_received(data)
-        self._follow()
+        if self._plain_at_work():
+            self._held += data
+            self.flow.pause_reading()
+        elif not (self._untouched() and self._plain(self._held + data)):
+            self._to_h11(self._released() + data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unset_keepalive_if_required()  # the deadline of "idle" has its place
         self._follow()
+
+    # ── plain requests ────────────────────────────────────────────────────────────────────────────────
+
+    def _plain_at_work(self) -> bool:
+        return isinstance(self.cycle, PlainCycle) and not self.cycle.response_complete
+
+    def _untouched(self) -> bool:
+        """Return whether h11 has nothing of a request."""
+        conn = self.conn
+        return conn.their_state is h11.IDLE and conn.our_state is h11.IDLE and not conn.trailing_data[0]
+
+    def _plain(self, data: bytes) -> bool:
+        """Take a plain request, or hold it for a moment if its body is to come. False if it is h11's."""
+        text, ended, body = data.partition(END)
+        limits = self.connected.limits
+        if not ended or len(text) > limits.max_path + limits.max_headers:
+            return False
+        if text != self._last[0]:
+            self._last = text, head_of(text)
+        head = self._last[1]
+        if head is None or len(body) > head.length:
+            return False
+        if len(body) == head.length:
+            self._released()
+            self._begin(head, body)
+        elif head.length > HELD:
+            return False
+        else:
+            self._held = data
+            if self._apart is None:
+                self._enter("body")
+                self._apart = self.loop.call_later(APART, lambda: self._to_h11(self._released()))
+        return True
+
+    def _begin(self, head: Head, body: bytes) -> None:
+        path, _, query = head.target.partition(b"?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": head.method,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(path.decode("ascii")),
+            "raw_path": self.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": self.app_state.copy(),
+        }
+        defaults = self.server_state.default_headers
+        self.cycle = PlainCycle(scope, body, defaults, self.transport.writelines, self.flow, self._done)
+        self._enter("work")
+        task = self.loop.create_task(self.cycle.run(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _done(self, stays: bool) -> None:
+        """Go on after the answer to a plain request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if not stays:
+            self.transport.close()
+            return
+        self._follow()
+        self.flow.resume_reading()
+        if data := self._released():
+            self.data_received(data)
+
+    def _released(self) -> bytes:
+        """Return what is held, and hold it no longer."""
+        if self._apart is not None:
+            self._apart.cancel()
+            self._apart = None
+        held, self._held = self._held, b""
+        return held
+
+    def _to_h11(self, data: bytes) -> None:
+        if self.phase == "idle":
+            self._enter("headers")
+        super().data_received(data)
+        self._follow()
+
+    # ── the transport's side ──────────────────────────────────────────────────────────────────────────
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -136,8 +253,10 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         if self._refused:
             self.transport.abort()
-        else:
-            super().shutdown()
+            return
+        if self._apart is not None:  # its answer is owed
+            self._to_h11(self._released())
+        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP. It is called where h11's error is handled."""
@@ -178,18 +297,26 @@ class Connection(H11Protocol):
         return "headers" if self.conn.trailing_data[0] else "idle"
 
     def _enter(self, phase: Phase) -> None:
-        self._cancel()
-        limits = self.connected.limits
-        # The body's own time is the application's to watch: it has an answer to a body that is late.
-        seconds = {"idle": limits.idle, "reading": limits.stall, "headers": limits.headers, "rest": limits.headers}
         self.phase, self.since = phase, time.monotonic()
-        if phase in seconds:
-            self._deadline = self.loop.call_later(seconds[phase], self._late)
+        seconds = self.connected.seconds.get(phase)
+        self._until = None if seconds is None else self.since + seconds
+        if self._until is not None and (self._timer is None or self._rings > self._until):
+            self._wake_at(self._until)
+
+    def _wake_at(self, at: float) -> None:
+        self._cancel()
+        self._rings = at
+        self._timer = self.loop.call_later(max(0.0, at - time.monotonic()), self._rung)
+
+    def _rung(self) -> None:
+        self._timer = None
+        if self._until is not None:
+            self._late() if time.monotonic() >= self._until - EARLY else self._wake_at(self._until)
 
     def _cancel(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _late(self) -> None:
         left = self.transport.get_write_buffer_size()
@@ -219,7 +346,7 @@ class Connection(H11Protocol):
             self.transport.write(_raw(response, self.connected.told(response.status)))
         self._enter("rest")
         self._cancel()
-        self._deadline = self.loop.call_later(LINGER, self.transport.abort)
+        self._until, self._timer = None, self.loop.call_later(LINGER, self.transport.abort)
         self.transport.write_eof()
 
 
