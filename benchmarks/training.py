@@ -8,6 +8,7 @@ settled on; and it scores with LightGBM's own `predict`. Needs the extra `demo`.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from mainstem.models.artifact import export
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.metrics import difference, measure, metric
 from mainstem.models.preprocessing import TREES, fit
+from mainstem.models.search.memory import Memory
 from mainstem.models.training.blueprint import Blueprint, inputs_of
 from mainstem.models.training.prepared import Prepared, prepare
 from mainstem.models.training.train import Made, learn, version_of
@@ -64,12 +66,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mainstem-benchmark-") as root:
         table = dataset(Path(root))
         blueprint = declared(table)
+        began = worked()
         took, (prepared, made) = clocked(lambda: trained(blueprint, table))
+        ours = worked() - began
         path = export.save(Path(root), replace(made.manifest, number=1), made.onnx)
         assert path is not None
         print(report.text(version_of(replace(made.manifest, number=1), path), Path(root)), "\n")
+        began = worked()
         bare, booster, matrix = bare_training(prepared, made)
+        theirs = worked() - began
         print(f"training    {took:6.1f} s   LightGBM alone {bare:6.1f} s   ratio {took / bare:.1f}")
+        print(f"  of CPU    {ours:6.1f} s   LightGBM alone {theirs:6.1f} s   ratio {ours / theirs:.1f}   load {load()}")
         scoring(Scorer.load(Path(root, path)), booster, matrix, prepared)
         intervals(made, Scorer.load(Path(root, path)), prepared)
 
@@ -111,7 +118,7 @@ def trained(blueprint: Blueprint, table: pa.Table) -> tuple[Prepared, Made]:
     def told(message: str) -> None:
         print(f"{time.perf_counter() - began:6.1f} s  {message}")
 
-    return prepared, learn(blueprint, "binary", metric("average_precision"), prepared, told)
+    return prepared, learn(blueprint, "binary", metric("average_precision"), prepared, Memory(), told)
 
 
 def bare_training(prepared: Prepared, made: Made) -> tuple[float, Any, Any]:
@@ -142,6 +149,16 @@ def intervals(made: Made, scorer: Scorer, prepared: Prepared) -> None:
     one, _ = clocked(lambda: measure(judge, y, scores))
     two, _ = clocked(lambda: difference(judge, y, scores, scores[::-1]))
     print(f"{len(y):>7,} rows × 200 resamples: interval {one:.2f} s, paired difference {two:.2f} s")
+
+
+def worked() -> float:
+    """The seconds of CPU of this process: they hardly depend on what else the machine does."""
+    spent = os.times()
+    return spent.user + spent.system
+
+
+def load() -> str:
+    return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
 def clocked(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -79,6 +79,13 @@ def test_a_learning_curve_is_not_drift_and_a_worse_score_is():
     assert drift(periods(better[::-1], error=1e-6), 4.0) > 0.5
 
 
+@pytest.mark.parametrize("error", [0.0, 1e-200, 1e200])
+def test_perfect_and_wild_scores_have_an_interval(error):
+    assert math.isfinite(drift(periods([1, 1, 1, 1], error=error), 4.0))
+    perfect = widened(Measure(1.0, 1.0, 1.0, 9), periods([1, 1, 1, 1], error=error), 4.0, sign=1, most=1.0)
+    assert (perfect.low, perfect.high) == (1.0, 1.0)
+
+
 def test_two_periods_tell_nothing():
     two = periods([1, 9, 0, 0])[:2]
     assert drift(two, 2.0) == 0.0

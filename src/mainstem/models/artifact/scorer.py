@@ -114,7 +114,7 @@ def run(loaded: Any, rows: Rows) -> NDArray[np.float64]:
 
 def _longest(strings: NDArray[Any]) -> int:
     """Return the characters of the longest text, at least 1."""
-    return max((len(text) for text in strings.flat), default=0) or 1
+    return max(map(len, strings.ravel().tolist()), default=0) or 1
 
 
 def _run(loaded: Any, rows: Rows) -> NDArray[np.float64]:

@@ -79,7 +79,8 @@ def widened(measure: Measure, periods: Sequence[Period], following: float, *, si
 def _gained(values: Floats, noise: Floats, learned: Floats, sign: int) -> Floats:
     """Return what few rows to learn from cost each period."""
     few = 1 / np.maximum(learned, 1)
-    weights = 1 / np.maximum(noise, 1e-12 * max(float(noise.max()), 1e-300))
+    most = float(noise.max())
+    weights = 1 / np.maximum(noise / most, 1e-6) if most > 0 else np.ones(len(values))
     away = few - np.average(few, weights=weights)
     square = float((weights * away**2).sum())
     slope = float((weights * away * values).sum()) / square if square > 0 else 0.0
