@@ -67,7 +67,7 @@ def searched(trials: int) -> None:
 
 def jobs(trials: int) -> None:
     """Search in one process and in two. Both find the same."""
-    cards = [measured(f"jobs={n}, {trials} trials", texts(60_000), tune=trials, jobs=n)[0] for n in (1, 2)]
+    cards = [measured(f"jobs={n}, {trials} trials", texts(20_000), tune=trials, jobs=n)[0] for n in (1, 2)]
     first, second = (card["evaluated"]["search"]["seconds"] for card in cards)
     same = cards[0]["sha256"] == cards[1]["sha256"]
     told(
