@@ -23,7 +23,6 @@ from mainstem.models.data.labels import DEFAULT_METRIC
 from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
-from mainstem.models.splits import FOLD
 from mainstem.models.training.beyond import Reading, Stored, stored_rows
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
@@ -31,9 +30,10 @@ from mainstem.models.training.declared import is_spread
 from mainstem.models.training.drawing import BUDGET, Stratum, drawn, may_draw, rest, strata
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
+from mainstem.models.training.repeated import alike, shared
 from mainstem.models.training.undrawn import with_parts
 from mainstem.models.versions.report import headline
-from mainstem.nodes.hidden import SPLIT, TARGET
+from mainstem.nodes.hidden import SPLIT
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import ModelVersion
 from mainstem.planning.execution import Context, StepResult
@@ -150,8 +150,7 @@ def _dataset(blueprint: Blueprint, task: Task, context: Context, budget: int) ->
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
-        doubts = _shared(table, blueprint, opened) | _alike(table, blueprint, opened)
-        doubts |= _contradicted(blueprint, context, opened) | draw.said
+        doubts = _repeated(prepared) | _contradicted(blueprint, context, opened) | draw.said
         if not is_spread(blueprint.model):
             return _Dataset(prepared, _store(table, None, opened, context), doubts)
         if not isinstance(opened, Boosting) or (prepared.parts.holdout is None and draw.rest is None):
@@ -212,23 +211,11 @@ def _store(table: ibis.Table, more: ibis.Table | None, opened: Session, context:
     return context.lake.commit(name, target, files, base=base, run=context.run, change=ReplaceAll())
 
 
-def _shared(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[str, str]:
-    """Return the warning about test rows that equal training rows in inputs and target."""
-    alike = [*(column.name for column in blueprint.inputs), TARGET]
-    train, test = (table.filter(table[SPLIT] == side).select(alike) for side in ("train", "test"))
-    twice = test.semi_join(train, [test[c].identical_to(train[c]) for c in alike])
-    (counts,) = opened.fetch(twice.aggregate(shared=twice.count())).to_pylist()
-    return {"rows in training and test": f"{counts['shared']:,}, inputs and target alike"} if counts["shared"] else {}
-
-
-def _alike(table: ibis.Table, blueprint: Blueprint, opened: Session) -> dict[str, str]:
-    """Return the warning about rows of several folds that are equal in inputs and target."""
-    columns = [*(column.name for column in blueprint.inputs), TARGET]
-    folds = table.filter(table[SPLIT].startswith(FOLD))
-    each = folds.group_by(columns).agg(rows=folds.count(), parts=folds[SPLIT].nunique())
-    several = each.filter(each["parts"] > 1)
-    (counts,) = opened.fetch(several.aggregate(rows=several["rows"].sum().fill_null(0))).to_pylist()
-    return {"rows alike in several folds": f"{counts['rows']:,}, inputs and target"} if counts["rows"] else {}
+def _repeated(prepared: Prepared) -> dict[str, str]:
+    """Return the warnings about rows that stand in training and test, or in several folds."""
+    twice, several = shared(prepared), alike(prepared)
+    found = {"rows in training and test": f"{twice:,}, inputs and target alike"} if twice else {}
+    return found | ({"rows alike in several folds": f"{several:,}, inputs and target"} if several else {})
 
 
 def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> dict[str, str]:
