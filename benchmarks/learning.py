@@ -1,10 +1,10 @@
-"""What learning costs beside fitting: wide and long tables, the report, export and gate, a search, and `jobs=`.
+"""What learning costs beside fitting: wide and long tables, the report, a search, and `jobs=`.
 
     python benchmarks/learning.py [--rows 1000000] [--columns 2000] [--trials 24] [--only long wide search jobs]
 
 Tables are of random numbers, and texts of the long one, whose target is a class. "of CPU" are seconds of all processes
-of the line: they hardly depend on what else the machine does. "beside fits" is what a search took beyond the fits and
-scores of its trials. Needs the extras `learn` and `tune`.
+of the line: they hardly depend on what else the machine does. "beside fits" is what a search took beyond the
+fits of its trials: scores, what is tried next, and an ensemble. Needs the extras `learn` and `tune`.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def long(rows: int) -> None:
     def looked_at(project: Any) -> None:
         line("  report", lambda: project.report("model").html())
 
-    steps: dict[str, float] = {}
-    measured(f"{rows:,} rows × {NUMBERS + TEXTS}", texts(rows), then=looked_at, steps=steps)
+    measured(f"{rows:,} rows × {NUMBERS + TEXTS}", texts(rows), then=looked_at)
 
 
 def searched(trials: int) -> None:
@@ -84,7 +83,6 @@ def measured(
     table: pa.Table,
     *,
     then: Callable[[Any], None] | None = None,
-    steps: dict[str, float] | None = None,
     **options: Any,
 ) -> tuple[Mapping[str, Any], ...]:
     """Collect a file and learn from it. Print the line, and return the card."""
@@ -99,8 +97,8 @@ def measured(
             line(name, project.run)
             if then is not None:
                 then(project)
-            card: Mapping[str, Any] = project.show("model").card
-            return (card,)
+            shown: Any = project.show("model")
+            return (shown.card,)
 
 
 def line(name: str, work: Callable[[], Any]) -> None:
