@@ -71,6 +71,6 @@ def test_every_space_is_inside_what_its_settings_take():
 
 
 def test_every_public_maker_makes_what_is_registered():
-    assert len(built_in()) == 13
+    assert len(built_in()) == 14
     for name, algorithm in built_in().items():
         assert getattr(ms, name)() == algorithm and getattr(ms, name).__name__ == name
