@@ -58,7 +58,7 @@ class Restarts:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("events", [{1}, {5, 10}, {12}])
+@pytest.mark.parametrize("events", [{1, 6}, {12}])
 def test_a_run_goes_on_when_its_server_has_restarted(server, restartable, tmp_path: Path, monkeypatch, events):
     monkeypatch.setenv("LAKE_SECRET", SECRET)
     one = machine(tmp_path / "one", server.storage, databases(restartable.url), f"restarts-{min(events)}")

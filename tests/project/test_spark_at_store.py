@@ -49,7 +49,7 @@ def approved(one: pa.Table, other: pa.Table) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_both_engines_read_and_write_one_lake_in_turn(server, postgresql, tmp_path: Path, monkeypatch):
     alone = machine(tmp_path / "alone", server.storage, databases(postgresql), "alone")
     served = databases(postgresql)

@@ -15,7 +15,7 @@ from postgresql import postgresql as postgresql_of_tests
 from s3 import Busy, Server, s3_server
 from stored_project import SECRET, Machine, databases, machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 postgresql = postgresql_of_tests
 
