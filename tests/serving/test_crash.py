@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,8 @@ from mainstem.features.retrieval import compiled
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
 from mainstem.serving.committer import Committer
+from mainstem.stores import environment
+from mainstem.stores.lmdb import LmdbStore
 from server_process import running
 
 
@@ -83,6 +87,39 @@ def test_a_full_disk_is_said_and_takes_nothing_that_was_acknowledged(world: Any,
     assert acknowledged > 0
     assert world.store.end("events/departures") == acknowledged
     assert events_per_origin(world, worlds) == acknowledged + 1
+
+
+def test_a_store_that_cannot_grow_is_said_and_is_written_again_when_it_can(
+    worlds: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = worlds.begun(tmp_path, store=LmdbStore(tmp_path / "online", 1_000_000))
+    world.promote(worlds.artifact(world.root, 1))
+
+    def refused(*given: Any, **more: Any) -> Any:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    def batch(number: int) -> dict[str, Any]:
+        rows = [{**worlds.departure(0), "flight_id": f"E{number + i:06d}"} for i in range(100)]
+        return {"events": rows, "backfill": True}
+
+    row = {"flight_id": "F1", "distance": 1.0, "time": worlds.NOON.isoformat()}
+    with worlds.listening(world.service()) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(environment.mmap, "mmap", refused)
+            acknowledged = 0
+            while (answer := client.post("/events/departures", json=batch(acknowledged))).status_code == 202:
+                acknowledged += 100
+            assert answer.status_code == 507 and answer.json()["what"] == "the online store is full and cannot grow"
+            while (answer := client.post("/predict/arrivals", json=[row] * 50)).status_code == 200:
+                pass
+            assert answer.status_code == 507
+            assert client.get("/health").status_code == client.get("/ready").status_code == 200
+            read = client.post("/features/airport", json={"origin": "JFK", "time": worlds.NOON.isoformat()})
+            assert read.json()["features"]["departures_1h"] == acknowledged + 1
+        assert client.post("/events/departures", json=batch(acknowledged)).status_code == 202
+        assert client.post("/predict/arrivals", json=row).status_code == 200
+    assert acknowledged > 0 and world.store.end("events/departures") == acknowledged + 100
+    world.close()
 
 
 def test_sigterm_lets_requests_in_flight_finish(world: Any, worlds: Any) -> None:

@@ -219,6 +219,49 @@ def test_a_map_that_cannot_grow_keeps_what_there_was_and_grows_later(tmp_path: P
     assert done.stdout == "the online store is full and cannot grow True\nunharmed\n", done.stderr
 
 
+OTHER = """
+import sys
+from mainstem.stores.lmdb import LmdbStore
+store = LmdbStore(sys.argv[1], map_size=1_000_000, sync=False)
+with store.transaction() as writer:
+    writer.put("a", b"big", b"x" * 60_000_000)
+store.close()
+"""
+
+
+def test_a_map_that_another_process_has_grown_too_far_is_opened_again_when_it_can(tmp_path: Path):
+    done = run(
+        """
+        import resource, subprocess, sys, time
+        from mainstem.errors import StorageError
+        from mainstem.stores import lmdb
+        from mainstem.stores.lmdb import LmdbStore
+        store = LmdbStore(sys.argv[1], map_size=1_000_000, sync=False)
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"old")
+        subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[1]], check=True)
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 20_000_000, hard))
+        for _ in range(3):
+            try:
+                store.read("a", [b"k"])
+            except StorageError as error:
+                print(error.what)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        time.sleep(lmdb.LOOK + 0.1)
+        assert store.read("a", [b"k"]) == [b"old"]
+        with store.transaction() as writer:
+            writer.put("a", b"k", b"new")
+        assert store.read("a", [b"k"]) == [b"new"] and len(store.read("a", [b"big"])[0]) == 60_000_000
+        print("unharmed")
+        """,
+        str(tmp_path / "store"),
+        OTHER,
+    )
+    assert done.stdout == "the online store cannot be used\n" * 3 + "unharmed\n", done.stderr
+
+
 def test_a_full_disk_keeps_what_there_was(tmp_path: Path):
     done = run(
         """

@@ -6,6 +6,7 @@ Features that do not depend on the candidate are read once for each request.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from mainstem.errors import RequestError
+from mainstem.errors import RequestError, StorageError
 from mainstem.features.retrieval import Retrieval
 from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.nodes.decisions import Top
@@ -29,6 +30,11 @@ from mainstem.serving.decisions.phases import phases
 from mainstem.serving.decisions.ranking import VALUE
 from mainstem.serving.prediction_log import append
 from mainstem.serving.predictor import Answer, Columns, Log, Predictor
+
+logger = logging.getLogger(__name__)
+
+FAILED = "failed:fallback"
+"""The flag of an answer whose fallback failed."""
 
 EXPLORED = "explored"
 """The flag of a candidate that got its place at random."""
@@ -137,7 +143,7 @@ class ChoosingPredictor(Predictor):
         left = [n for n in range(len(checked)) if n not in found or not found[n].items]
         instead: dict[int, _Found] = {}
         if self.chooser.fallback is not None and left:
-            instead = self._found(self.chooser.fallback, left, checked, times, columns, ids=ids, ranked=False)
+            instead = self._instead(self.chooser.fallback, left, checked, times, columns, flags, ids)
         none = _Found([], 0)
         every = range(len(checked))
         return [self._answer(ids[n], found.get(n, none), instead.get(n), times[n], flags[n]) for n in every]
@@ -163,6 +169,30 @@ class ChoosingPredictor(Predictor):
             self._overrides(row, said)
             found.append(self._answer(uuid4().hex, _Found([], 0), _Found(items, size), time, said))
         return found
+
+    def _instead(
+        self,
+        fallback: Offering,
+        left: Sequence[int],
+        rows: Sequence[Mapping[str, Any]],
+        times: Sequence[int],
+        columns: Columns,
+        flags: Sequence[list[str]],
+        ids: Sequence[str],
+    ) -> dict[int, _Found]:
+        """Return what the fallback gives to the requests that are left. If it fails, they are undecided.
+
+        Raises `RequestError` and `StorageError`, which the offer would raise, too.
+        """
+        try:
+            return self._found(fallback, left, rows, times, columns, ids=ids, ranked=False)
+        except (RequestError, StorageError):
+            raise
+        except Exception as error:  # whatever it is, the other requests have their answers
+            logger.warning("the fallback of %r failed: %s", self.name, error or type(error).__name__)
+            for n in left:
+                flags[n].append(FAILED)
+            return {}
 
     def _columns(self, rows: Sequence[dict[str, Any]]) -> Columns:
         """Return the fields of checked requests as columns.

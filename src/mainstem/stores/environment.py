@@ -45,6 +45,7 @@ class Environment:
         private.files(path / "data.mdb", path / "lock.mdb")
         self.path = path
         self.users = 0
+        self._given_up = False
         self.ids: dict[tuple[bytes, str], bytes] = {}
         self.writing = threading.Lock()
         self.reading = threading.Lock()
@@ -70,15 +71,18 @@ class Environment:
 
     @property
     def lost(self) -> bool:
-        """Whether the directory was deleted or replaced, so that no other process would see a write."""
-        return _file(self.path) != self._file
+        """Whether the directory was deleted or replaced, so that no other process would see a write.
+
+        Also whether LMDB gave it up, because it could not map as much as another process had.
+        """
+        return self._given_up or _file(self.path) != self._file
 
     def view(self) -> Transaction:
         """Return a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
         try:
             return self.env.begin()
         except lmdb.MapResizedError:
-            self.env.set_mapsize(0)
+            self._resize(0)
             return self.env.begin()
 
     def begin(self) -> Transaction:
@@ -88,14 +92,23 @@ class Environment:
                 return self.env.begin(write=True)
             except lmdb.MapResizedError:
                 with self.reading:
-                    self.env.set_mapsize(0)
+                    self._resize(0)
 
     def _database(self, name: bytes) -> Any:
         while True:
             try:
                 return self.env.open_db(name)
             except lmdb.MapResizedError:  # another process has grown the map
-                self.env.set_mapsize(0)
+                self._resize(0)
+
+    def _resize(self, size: int) -> None:
+        """Map `size` bytes, or with 0 as many as another process has mapped."""
+        try:
+            self.env.set_mapsize(size)
+        except lmdb.Error:
+            self._given_up = True
+            self.env.close()  # else this process could not open it again
+            raise
 
     def _checked(self) -> bool:
         """Return whether records have checksums: all of a store have, unless it was made before there were any."""
@@ -115,10 +128,10 @@ class Environment:
         """
         with self.reading:
             before = self.env.info()["map_size"]
-            self.env.set_mapsize(0)
+            self._resize(0)
             if self.env.info()["map_size"] <= before:
                 _check_room(before, str(self.path))
-                self.env.set_mapsize(before * 2)
+                self._resize(before * 2)
 
 
 def _check_room(more: int, where: str) -> None:
