@@ -102,3 +102,12 @@ def test_a_wider_interval_contains_the_other_and_stays_possible():
     assert 0 < error.low < 2.5 and error.high > 3.5
     none = widened(Measure(0.0, 0.0, 0.1, 9), periods([0.5, 0.9, 0.3, 0], error=0.01), 4.0, sign=-1, most=math.inf)
     assert none.low == 0.0 and none.high > 0.3
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-160])
+def test_a_metric_without_an_error_is_measured_by_its_steps_alone(error: float) -> None:
+    """As a metric that is perfect on every fold: each period counts alike, and nothing overflows."""
+    flat = [Period(1.0, error, 100, float(n)) for n in range(6)]
+    steps = [Period(1.0 + n % 2, error, 100, float(n)) for n in range(6)]
+    assert drift(flat, 6.0) == pytest.approx(0.0, abs=1e-100)
+    assert drift(steps, 6.0) == pytest.approx(2.571, abs=1e-3)  # Student's t of five steps
