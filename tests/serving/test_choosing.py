@@ -179,29 +179,6 @@ def test_without_a_fallback_no_choice_is_an_answer_too(project: Any, worlds: Any
     assert unknown["flags"] == ["unknown:stand", "undecided"]
 
 
-def test_a_fallback_that_throws_leaves_its_requests_undecided_and_the_others_as_they_are(
-    project: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    running = service(project)
-    rows = [{"shelf": "s1"}, {"shelf": "s99"}, {"shelf": "dear"}]
-    with worlds.listening(running) as client:
-        before = project.adapters.store.end("predictions/quote")
-        fallback = running.live.predictor("quote").chooser.fallback
-
-        def throwing(columns: Any, count: int) -> Any:
-            raise ZeroDivisionError("no such price")
-
-        object.__setattr__(fallback, "expand", throwing)
-        answer = client.post("/predict/quote", json=rows)
-        assert answer.status_code == 200, answer.text
-        known, unknown, none = answer.json()["predictions"]
-        assert known["decision"]["price"] > 0 and "flags" not in known
-        assert (unknown["decision"], unknown["flags"]) == (None, ["unknown:stand", "failed:fallback", "undecided"])
-        assert (none["decision"], none["flags"]) == (None, ["failed:fallback", "undecided"])
-    assert project.adapters.store.end("predictions/quote") == before + 1
-    assert "the fallback of 'quote' failed: no such price" in caplog.text
-
-
 def test_http_answers_alike_and_the_log_has_only_what_was_chosen(project: Any, worlds: Any) -> None:
     with worlds.listening(service(project)) as http:
         time = (START + timedelta(days=30)).isoformat()
@@ -234,6 +211,29 @@ def test_http_answers_alike_and_the_log_has_only_what_was_chosen(project: Any, w
     for name in ("quote", "recommend"):
         (report,) = project.parity(name)
         assert report.ok and report.reads == len(project.table(f"predictions.{name}").to_pyarrow())
+
+
+def test_a_fallback_that_throws_leaves_its_requests_undecided_and_the_others_as_they_are(
+    project: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = service(project)
+    rows = [{"shelf": "s1"}, {"shelf": "s99"}, {"shelf": "dear"}]
+    with worlds.listening(running) as client:
+        before = project.adapters.store.end("predictions/quote")
+        fallback = running.live.predictor("quote").chooser.fallback
+
+        def throwing(columns: Any, count: int) -> Any:
+            raise ZeroDivisionError("no such price")
+
+        object.__setattr__(fallback, "expand", throwing)
+        answer = client.post("/predict/quote", json=rows)
+        assert answer.status_code == 200, answer.text
+        known, unknown, none = answer.json()["predictions"]
+        assert known["decision"]["price"] > 0 and "flags" not in known
+        assert (unknown["decision"], unknown["flags"]) == (None, ["unknown:stand", "failed:fallback", "undecided"])
+        assert (none["decision"], none["flags"]) == (None, ["failed:fallback", "undecided"])
+    assert project.adapters.store.end("predictions/quote") == before + 1
+    assert "the fallback of 'quote' failed: no such price" in caplog.text
 
 
 def test_an_endpoint_with_candidates_has_no_score_of_a_row(served: Service) -> None:

@@ -17,6 +17,7 @@ from mainstem.logs.records import decode_prediction
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
 from mainstem.serving import late
+from mainstem.serving.choosing import ChoosingPredictor
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = START + timedelta(days=30)
@@ -228,6 +229,25 @@ def test_every_protocol_takes_a_list_and_the_log_has_the_chosen(project: Any, wo
     project.run()
     (report,) = project.parity("rank")
     assert (report.reads, report.ok) == (len(logged), True)
+
+
+def test_a_large_request_is_logged_in_parts_that_small_ones_pass(
+    project: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, log = list[int](), ChoosingPredictor.chosen
+
+    def noted(self: ChoosingPredictor, answers: Any) -> Any:
+        together.append(sum(len(each.items) for each in answers))
+        return log(self, answers)
+
+    monkeypatch.setattr(ChoosingPredictor, "chosen", noted)
+    rows = [{"person": "p1", "movies": [n, n + 1, n + 2]} for n in range(1_000)]
+    with worlds.listening(service(project)) as client:
+        before = project.adapters.store.end("predictions/rank")
+        found = client.post("/predict/rank", json=rows).json()["predictions"]
+        assert [each["offered"] for each in found] == [3] * 1_000
+        assert project.adapters.store.end("predictions/rank") == before + 3_000
+    assert sum(together[1:]) == 3_000 and max(together[1:]) <= 500
 
 
 def asked_of(view: str, **how: Any) -> Any:

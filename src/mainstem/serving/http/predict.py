@@ -12,6 +12,7 @@ from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.serving import late, reasons
 from mainstem.serving.canary import Split
+from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.http import answers as told
 from mainstem.serving.http import asked
 from mainstem.serving.http.bodies import instant, read_json, rows_in
@@ -118,20 +119,31 @@ async def _answers(
     """Return the answers to a request once they are logged; none if the declared ones were given."""
     submit, answering = service.committer.submit, predictor if split is None else split
     if len(rows) >= _LARGE and not predictor.heavy:
-        answers, log = await _in_thread(service, answering.answered, rows, at)
+        answers, log = await _in_thread(service, _unless_late, turn, answering.answered, rows, at)
         if not _taken(turn, split, answers):
             return []
         if predictor.counts:
             return await asyncio.wrap_future(submit(log))
-        parts = [answers[n : n + _PART] for n in range(0, len(answers), _PART)]
-        return [each for part in parts for each in await asyncio.wrap_future(submit(predictor.logged(part)))]
+        return await _in_parts(service, answers, predictor.logged, _PART)
     if split is None and not predictor.heavy and service.limits.together > 1:
         return await service.coalescer_of(predictor).answered(predictor, rows, at, turn)
     if predictor.heavy or service.remote or predictor.otherwise is not None:
         answers, log = await asyncio.to_thread(_unless_late, turn, answering.answered, rows, at)
     else:
         answers, log = answering.answered(rows, at)
-    return await asyncio.wrap_future(submit(log)) if _taken(turn, split, answers) else []
+    if not _taken(turn, split, answers):
+        return []
+    if split is None and isinstance(predictor, ChoosingPredictor):
+        return await _in_parts(service, answers, predictor.chosen, max(1, _PART // predictor.each))
+    return await asyncio.wrap_future(submit(log))
+
+
+async def _in_parts(
+    service: Service, answers: Sequence[Any], log: Callable[[Sequence[Any]], Log[Any]], size: int
+) -> list[Any]:
+    """Return answers once they are logged, `size` of them in one transaction."""
+    parts = [answers[n : n + size] for n in range(0, len(answers), size)]
+    return [each for part in parts for each in await asyncio.wrap_future(service.committer.submit(log(part)))]
 
 
 def _unless_late(
