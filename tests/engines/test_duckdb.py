@@ -104,6 +104,16 @@ def test_what_is_larger_than_memory_is_spilled_and_cleared_away(tmp_path: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
 
 
+def test_what_is_larger_than_memory_is_spilled_into_a_lake_without_a_directory_for_it(tmp_path: Path):
+    with DuckdbEngine(memory_limit="60MB", threads=1, temp_directory=tmp_path / "tmp").session({}) as session:
+        rows = session.fetch("SELECT count(*) AS n FROM (SELECT DISTINCT uuid() AS u FROM range(3_000_000))")
+    assert rows.to_pylist() == [{"n": 3_000_000}]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    with DuckdbEngine(temp_directory=tmp_path / "none" / "tmp").session({}) as session:
+        session.fetch("SELECT 1 AS n")
+    assert not (tmp_path / "none").exists()  # looking at a project makes no lake
+
+
 def test_an_interrupted_write_leaves_no_file(tmp_path: Path):
     script = f"""
         import os, signal, threading

@@ -102,6 +102,9 @@ class DuckdbEngine:
         with explained("connect"):
             connection = self._connections.take()
             ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+        place = Path(spill).parent
+        if place.parent.is_dir():
+            place.mkdir(exist_ok=True)  # DuckDB makes one directory of a path, not those above it
         session = DuckdbSession(connection, self._directories)
         self._sessions.add(session)
         try:
