@@ -41,8 +41,9 @@ def main() -> None:
     needed("a topic into the lake", shown(r"lake +1,000,000 messages.* ([\d,]+)/s"), peak, "processes")
     needed("a topic into log and features", shown(r"log and features .* ([\d,]+)/s"), peak, "processes")
     needed("state of ten windows, alone", shown(r"100,000 keys alike +state.* ([\d,]+) by one core"), peak, "cores")
-    needed("predictions, each a request", shown(r"/predict: 8 clients.* ([\d,]+) rows/s"), peak, "processes")
-    needed("predictions, 1,000 rows a request", shown(r"/predict: 1,000 rows.* ([\d,]+) rows/s"), peak, "processes")
+    needed("predictions, each a request", shown(r"one row, 16 clients;[^;]*  Mainstem +([\d,]+) /s"), peak, "processes")
+    thousand = shown(r"1,000 rows, one client;[^;]*  Mainstem +([\d.]+) ms") / 1_000
+    needed("predictions, 1,000 rows a request", 1_000 / thousand, peak, "processes")
     size = shown(r"all stored tables together: (\d+) bytes")
     print("in a day")
     print(f"  the lake grows by {EVENTS * size / GIB:,.0f} GiB, {EVENTS * size / FILE:,.0f} files of 128 MiB")

@@ -68,6 +68,16 @@ def test_the_page_has_a_place_for_every_benchmark() -> None:
     assert shown == benchmarks - elsewhere
 
 
+def test_what_a_billion_events_need_is_computed_from_the_numbers_of_the_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runpy.run_path(str(HERE / "billion.py"))["main"]()
+    said = capsys.readouterr().out
+    assert said.count("/s measured") == 5
+    page = (HERE.parent / "docs" / "to-a-billion-events.md").read_text()
+    assert f"$ python benchmarks/billion.py\n{said}```" in page
+
+
 # ── turns ────────────────────────────────────────────────────────────────────────────────────────────
 
 
