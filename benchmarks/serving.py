@@ -6,8 +6,9 @@ Every server is a process of its own; the clients are one process with keep-aliv
 that a busy moment of the machine hits all alike, and ratios count, not milliseconds. Mainstem's world has two views:
 each prediction reads its features, and is logged on disk before it is answered. "One by one" is the same server
 without coalescing. FastAPI gets the inputs of the same ONNX model from the client: it reads no features, and commits
-each request to LMDB before it answers. It is installed by pip in `.mainstem/bench`, when this is run for the first
-time, with uvloop and httptools as `uvicorn[standard]` has them. TMPDIR says which disk is measured.
+each request to LMDB before it answers. MLServer, BentoML and MLflow get the same inputs, and log nothing. They are
+installed by pip in `.mainstem/bench`, when this is run for the first time, FastAPI with uvloop and httptools as
+`uvicorn[standard]` has them. The choice among candidates is Mainstem's alone. TMPDIR says which disk is measured.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 from _environments import environment
 from _load import Load
+from _model_servers import started as model_servers
 from _turns import take_turns
 
 HERE = Path(__file__).parent
@@ -107,6 +109,28 @@ def rate_of(url: str, path: str, clients: int, requests: int, body: Any, each: i
     return lambda: [1 / loaded(url, path, clients, requests, body).rate / each]
 
 
+def beside_model_servers(ours: str, row: Any, inputs: dict[str, Any], model: Path, root: Path, repeat: int) -> None:
+    """Print one row and eight clients of Mainstem and of other model servers with the same model."""
+    with ExitStack() as stack:
+        others = model_servers(stack, model, root, inputs)
+        sides = {"Mainstem": (ours, "/predict/arrivals", row), **others}
+        one = {name: median_of(url, path, 40, body) for name, (url, path, body) in sides.items()}
+        compare("one row, one client, beside model servers", one, repeat, "ms")
+        eight = {name: rate_of(url, path, 8, 240, body) for name, (url, path, body) in sides.items()}
+        compare("one row, 8 clients, beside model servers", eight, repeat, "per second")
+
+
+def among_candidates(requests: int) -> None:
+    """Print how long it takes to choose 10 of 500 candidates with 20 features each."""
+    with started([sys.executable, "-W", "ignore", str(HERE / "_candidates_side.py")]) as url:
+        loaded(url, "/predict/recommend", 1, 20, {})
+        taken = loaded(url, "/predict/recommend", 1, requests, {}).seconds
+    print(f"10 of 500 candidates with 20 features each, one client; {requests} requests")
+    cuts = statistics.quantiles(taken, n=100)
+    for name, seconds in (("p50", cuts[49]), ("p99", cuts[98])):
+        print(f"  {name} {seconds * 1_000:10.3f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=15)
@@ -135,7 +159,8 @@ def main() -> None:
     with ExitStack() as stack:
         ours = stack.enter_context(mainstem(root / "together"))
         alone = stack.enter_context(mainstem(root / "alone", TOGETHER="1"))
-        theirs = stack.enter_context(fastapi(root, root / "together" / "models" / "late" / "1" / "model.onnx"))
+        model = root / "together" / "models" / "late" / "1" / "model.onnx"
+        theirs = stack.enter_context(fastapi(root, model))
         constant = median_of(ours, "/health", 100, None)
         compare(
             "one row, one client",
@@ -177,6 +202,8 @@ def main() -> None:
             repeat,
             "per second",
         )
+        beside_model_servers(ours, row, inputs, model, root, repeat)
+    among_candidates(40 * repeat)
     for world in made:
         world.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -277,3 +278,35 @@ def test_a_model_has_one_challenger() -> None:
     fare = ms.model(examples=rides, prediction_time=_.at, target=_.fare, features=["fare"])
     with pytest.raises(DefinitionError, match="a model has one challenger"):
         ms.endpoint(fare, shadow=[ms.challenger(fare)] * 2)
+
+
+def test_requests_of_a_canary_that_wait_together_are_read_once(world: Any, worlds: Any) -> None:
+    service = world.service()
+    service.start()
+    split = next(each.split for each in service.live.beside["arrivals"] if each.split is not None)
+    champion = service.live.predictor("arrivals")
+    reads = list[int]()
+    features = champion.features
+
+    def counted(rows: Any, times: Any) -> Any:
+        reads.append(len(rows))
+        return features(rows, times)
+
+    champion.features = counted  # type: ignore[method-assign]
+
+    async def ask() -> list[Any]:
+        waiting = (service.coalescer_of(split.champion).answered(split, rows(n), None) for n in range(60))
+        return await asyncio.gather(*waiting)
+
+    found = [answer for answers in asyncio.run(ask()) for answer in answers]
+    assert reads == [60]
+    assert [answer.row["flight_id"] for answer in found] == [f"X{n}" for n in range(60)]
+    for answer in found:
+        taken = split.takes(answer.row, answer.id)
+        assert (answer.version, "canary" in answer.flags) == (("late-2", True) if taken else ("late-1", False))
+        by = split.challenger if taken else split.champion
+        assert answer.score == pytest.approx(by.scored({k: [v] for k, v in answer.row.items()})[0])
+    assert 5 < sum("canary" in answer.flags for answer in found) < 35
+    entries = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    assert [(e.id, e.version, e.role) for e in entries] == [(a.id, a.version, a.role) for a in found]
+    service.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import ibis
 import pytest
@@ -14,8 +16,11 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
+from mainstem.logs.records import decode_prediction
 from mainstem.nodes.base import Node
+from mainstem.nodes.instants import micros_of
 from mainstem.project.live import service
+from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.decisions.bounds import MOST_TOGETHER
 from mainstem.serving.decisions.exploring import draws
 from mainstem.serving.service import Service
@@ -354,3 +359,41 @@ def test_what_cannot_be_chosen_is_refused_at_load_with_its_line(changes: dict[st
 def test_a_rule_and_its_candidates_belong_together(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         nodes(**changes)
+
+
+@pytest.mark.parametrize("endpoint", ["quote", "recommend"])
+def test_requests_that_wait_together_are_answered_as_alone(
+    served: Service, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    predictor = served.live.predictor(endpoint)
+    coalescer = Coalescer(served.committer.submit, 8, threads=2)
+    field, known = ("shelf", [f"s{n}" for n in range(4)]) if endpoint == "quote" else ("person", ["p3", "p4", "p5"])
+    requests = [[{field: known[n % len(known)]}] for n in range(18)] + [[{field: "nobody"}], [{field: 3}]]
+    # Each draw of `recommend` depends on the id of its answer: all have the same one.
+    monkeypatch.setattr("mainstem.serving.choosing.uuid4", lambda: UUID(int=7))
+    sizes, noon, log = list[int](), micros_of(datetime.now(UTC)), f"predictions/{endpoint}"
+    before = served.store.end(log)
+    original = predictor.answers_at
+
+    def counted(rows: Any, times: Any) -> Any:
+        sizes.append(len(rows))
+        return original(rows, times)
+
+    monkeypatch.setattr(predictor, "answers_at", counted)
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(
+            *(coalescer.answered(predictor, rows, noon) for rows in requests), return_exceptions=True
+        )
+
+    *found, refused = asyncio.run(ask())
+    assert sorted(sizes) == [3, 8, 8] and isinstance(refused, RequestError)
+    items = [item for answers in found for answer in answers for item in answer.items]
+    entries = [decode_prediction(payload) for _, payload in served.store.entries(log, before)]
+    assert sorted((e.id, e.score) for e in entries) == sorted((item.id, item.score) for item in items)
+    for rows, (answer,) in zip(requests, found, strict=False):
+        ((alone,), _log) = predictor.answered(rows, noon)
+        assert (answer.flags, answer.offered, answer.propensities) == (alone.flags, alone.offered, alone.propensities)
+        assert [(a.row, a.observed, a.time) for a in answer.items] == [(a.row, a.observed, a.time) for a in alone.items]
+        scores = [[item.score for item in each.items] for each in (answer, alone)]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-6)

@@ -31,7 +31,7 @@ def rows_of(worlds: Any, count: int) -> list[dict[str, Any]]:
 def asked_at_once(service: Any, requests: Sequence[Any]) -> list[Any]:
     """Answer requests that arrive at the same moment; an exception is the answer of a request that failed."""
     predictor = service.live.predictor("arrivals")
-    coalescer = Coalescer(service.committer.submit, 64, remote=service.remote)
+    coalescer = Coalescer(service.committer.submit, 64, threads=1 if service.remote else 0)
 
     async def ask() -> list[Any]:
         waiting = (coalescer.answered(predictor, rows, None) for rows in requests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from mainstem.monitoring.partition import Watched
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.project.live import service
 from mainstem.project.resolve import resolve
+from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.http.answers import shown
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -311,3 +313,26 @@ def test_what_needs_one_score_is_refused_when_the_project_loads(options, match):
     with pytest.raises(DefinitionError, match=match) as found:
         resolve(nodes_of(options), {})
     assert "answers 1d, 2d, 7d at once" in found.value.got
+
+
+def test_requests_that_wait_together_are_answered_as_alone(project):
+    live = service(project)
+    live.start()
+    predictor = live.live.predictor("stock")
+    requests = [[asked(f"s{n % 2}", DAYS - n % 5)] for n in range(10)]
+    requests += [[asked(horizon="2d")], [asked(horizon="9d")], [asked("nowhere")]]
+
+    async def ask():
+        coalescer = Coalescer(live.committer.submit, 8, threads=1)
+        waiting = (coalescer.answered(predictor, rows, None) for rows in requests)
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert isinstance(found.pop(11), RequestError)
+    for rows, (answer,) in zip(requests[:11] + requests[12:], found, strict=True):
+        ((alone,), _log) = predictor.answered(rows)
+        assert (answer.horizons, answer.time, answer.flags) == (alone.horizons, alone.time, alone.flags)
+        assert [item.row for item in answer.items] == [item.row for item in alone.items]
+        scores = [[item.score for item in each.items] for each in (answer, alone)]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-6)
+    live.close()

@@ -63,14 +63,14 @@ Role = Literal["champion", "challenger", "shadow"]
 CHAMPION: Role = "champion"
 
 
-class Prediction(msgspec.Struct, frozen=True):
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """A logged answer. `row` holds the request's columns and every input of the model as it was used.
 
     `scores` are by name, such as a class, if the version gives several. `role` is the version's role when it answered.
     `policy` is the version of the policy that decided, `values` the value of each option, and `quotas` how often each
     limited option was taken in its window before. `request` is the id of the answer that chose this candidate, `rank`
     its place from 1 on, `offered` the number of candidates, and `propensity` the probability that it got the place.
-    Entries from before these fields existed have the defaults.
+    Entries from before these fields existed have the defaults, and defaults are not stored.
     """
 
     id: str

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from mainstem.errors import ModelError, RequestError, StorageError
+from mainstem.features.online.view import OnlineView
+from mainstem.logs.records import CHAMPION
 from mainstem.nodes.challengers import Canary, CanaryEnd, end_id
 from mainstem.nodes.overrides import as_text
 from mainstem.ports import Writer
@@ -94,11 +96,34 @@ class Split:
         self.champion, self.challenger, self.guard = champion, challenger, guard
         self._salt = f"{champion.name}\0{challenger.version.id}\0"
 
-    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Answer], Log[Answer]]:
+    @property
+    def views(self) -> Mapping[str, OnlineView]:
+        return self.champion.views
+
+    def checked(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        return self.champion.checked(rows)
+
+    def timed(self, rows: Sequence[dict[str, Any]], at: int | None) -> list[int]:
+        return self.champion.timed(rows, at)
+
+    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Any], Log[Any]]:
         """Return the answers to requests, and what logs them within a transaction. Raises `RequestError`."""
+        checked = self.checked(rows)
+        answers = self.answers_at(checked, self.timed(checked, at))
+        return answers, self.log_of(answers)
+
+    def log_of(self, answers: Sequence[Any]) -> Log[Any]:
+        """Return what logs answers within a transaction."""
+        return self.champion.logged(answers)
+
+    def dropped(self, answers: Sequence[Any]) -> None:
+        """Count answers of the challenger that came after the declared ones."""
+        if any(each.role != CHAMPION for each in answers):
+            self.guard.note("slow")
+
+    def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Any]:
+        """Return the answers to checked rows at times (µs), in order."""
         champion = self.champion
-        checked = champion.checked(rows)
-        times = champion.timed(checked, at)
         columns, flags = champion.features(checked, times)
         ids = [uuid4().hex for _ in checked]
         taken = [n for n, row in enumerate(checked) if self.takes(row, ids[n])]
@@ -106,8 +131,7 @@ class Split:
         rest = [n for n in range(len(checked)) if n not in found]
         found |= _part(champion, rest, checked, times, columns, flags)
         answers = [replace(found[n], id=id) for n, id in enumerate(ids)]
-        answers = champion.decided(answers)
-        return answers, champion.logged(answers)
+        return champion.decided(answers)
 
     def takes(self, row: Mapping[str, Any], id: str) -> bool:
         """Return whether the challenger answers a request: by the value of a field, else by the id.
@@ -148,28 +172,29 @@ class ChoosingSplit(Split):
     champion: ChoosingPredictor
     challenger: ChoosingPredictor
 
-    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Any], Log[Any]]:
-        """Return the answers to requests, and what logs them within a transaction. Raises `RequestError`."""
-        checked = self.champion.checked(rows)
-        taken = [n for n, row in enumerate(checked) if self.takes(row, uuid4().hex)]
-        tried = self._chosen(taken, rows, at) if taken else {}
-        rest = [n for n in range(len(rows)) if n not in tried]
-        usual = self.champion.choose([rows[n] for n in rest], at) if rest else []
-        found = tried | dict(zip(rest, usual, strict=True))
-        logs = (self.champion.chosen(usual), self.challenger.chosen(list(tried.values())))
-        answers = [found[n] for n in range(len(rows))]
+    def log_of(self, answers: Sequence[Chosen]) -> Log[Chosen]:
+        by = {role: [each for each in answers if (each.role == CHAMPION) == role] for role in (True, False)}
+        logs = (self.champion.chosen(by[True]), self.challenger.chosen(by[False]))
 
-        def write(writer: Writer) -> list[Chosen]:
+        def write(writer: Writer) -> Sequence[Chosen]:
             for log in logs:
                 log(writer)
             return answers
 
-        return answers, write
+        return write
 
-    def _chosen(self, taken: Sequence[int], rows: Sequence[Any], at: int | None) -> dict[int, Chosen]:
+    def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Chosen]:
+        taken = [n for n, row in enumerate(checked) if self.takes(row, uuid4().hex)]
+        tried = self._chosen(taken, checked, times) if taken else {}
+        rest = [n for n in range(len(checked)) if n not in tried]
+        usual = self.champion.answers_at([checked[n] for n in rest], [times[n] for n in rest]) if rest else []
+        found = tried | dict(zip(rest, usual, strict=True))
+        return [found[n] for n in range(len(checked))]
+
+    def _chosen(self, taken: Sequence[int], rows: Sequence[dict[str, Any]], times: Sequence[int]) -> dict[int, Chosen]:
         """Return the challenger's choices, or nothing if it failed."""
         try:
-            found = self.challenger.choose([rows[n] for n in taken], at)
+            found = self.challenger.answers_at([rows[n] for n in taken], [times[n] for n in taken])
             if any(item.score is None for each in found for item in each.items):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
         except (RequestError, StorageError):  # not the challenger's: the champion fails, too

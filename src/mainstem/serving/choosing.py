@@ -121,15 +121,15 @@ class ChoosingPredictor(Predictor):
             hint=f"ask the model itself: {self.version.model}",
         )
 
-    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Chosen], Log[Chosen]]:
-        """Return the answers to requests, and what logs them within a transaction."""
-        chosen = self.choose(rows, at)
-        return chosen, self.chosen(chosen)
-
     def choose(self, rows: Sequence[Any], at: int | None = None) -> list[Chosen]:
         """Return one answer per request, in order. Raises `RequestError` as `Predictor.predict` does."""
         checked = self.checked(rows)
-        times = self.timed(checked, at)
+        return self.answers_at(checked, self.timed(checked, at))
+
+    def log_of(self, answers: Sequence[Chosen]) -> Log[Chosen]:
+        return self.chosen(answers)
+
+    def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Chosen]:
         ids = [uuid4().hex for _row in checked]
         columns = self._columns(checked)
         flags = [[*self.flags] for _row in checked]

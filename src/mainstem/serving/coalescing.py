@@ -14,11 +14,13 @@ from itertools import chain
 from typing import Any
 
 from mainstem.ports import Writer
+from mainstem.serving.canary import Split
 from mainstem.serving.committer import of_the_store
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Predictor
 from mainstem.serving.turns import Turn
 
-Answers = Sequence[Answer]
+Answers = Sequence[Any]
+"""Answers, choices among candidates, or forecasts."""
 Submit = Callable[[Callable[[Writer], Answers]], "Future[Answers]"]
 
 
@@ -26,7 +28,7 @@ Submit = Callable[[Callable[[Writer], Answers]], "Future[Answers]"]
 class _Asked:
     """A request: its rows, the time that it names (µs), the future of its answers, and the turn to answer it."""
 
-    predictor: Predictor
+    predictor: Predictor | Split
     rows: Sequence[Any]
     at: int | None
     answers: asyncio.Future[Answers]
@@ -47,17 +49,18 @@ _Outcome = tuple[_Asked, Answers | Exception]
 class Coalescer:
     """Answers the requests of one event loop, at most `rows` rows at once. `submit` commits.
 
-    If the store is `remote`, predictors work in a thread, and the requests that arrive meanwhile are the next batch.
+    With `threads`, predictors work in so many threads at most, and the requests that arrive while all of them work are
+    the next batches. Without, they work in the loop.
     """
 
-    def __init__(self, submit: Submit, rows: int, *, remote: bool = False) -> None:
-        self._submit, self._rows, self._remote = submit, rows, remote
+    def __init__(self, submit: Submit, rows: int, *, threads: int = 0) -> None:
+        self._submit, self._rows, self._threads, self._working = submit, rows, threads, 0
         self._waiting: list[_Asked] = []
         self._due = False
         """Whether the waiting requests will be taken."""
 
     async def answered(
-        self, predictor: Predictor, rows: Sequence[Any], at: int | None, turn: Turn | None = None
+        self, predictor: Predictor | Split, rows: Sequence[Any], at: int | None, turn: Turn | None = None
     ) -> Answers:
         """Return the answers to a request once they are logged. Raises as `Predictor.predict`, or `StorageError`.
 
@@ -72,19 +75,21 @@ class Coalescer:
         return await asked.answers
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._remote:
+        if self._threads:
+            while self._waiting and self._working < self._threads:
+                self._in_thread(loop, self._batch())
+        else:
             while self._waiting:
                 self._log(loop, together(self._batch()))
-        elif self._waiting:
-            self._in_thread(loop, self._batch())
-            return
         self._due = False
 
     def _in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked]) -> None:
         def worked(future: asyncio.Future[list[_Outcome]]) -> None:
+            self._working -= 1
             self._log(loop, future.result())
             self._work(loop)
 
+        self._working += 1
         loop.run_in_executor(None, together, batch).add_done_callback(worked)
 
     def _batch(self) -> list[_Asked]:
@@ -109,11 +114,13 @@ class Coalescer:
             elif asked.turn.take():
                 made.append((asked, found))
             else:
+                if isinstance(asked.predictor, Split):
+                    asked.predictor.dropped(found)
                 asked.answer(())
         if not made:
             return
         try:
-            log = made[0][0].predictor.logged([*chain.from_iterable(found for _, found in made)])
+            log = made[0][0].predictor.log_of([*chain.from_iterable(found for _, found in made)])
             submitted = self._submit(log)
         except Exception as error:  # the next batch is answered all the same
             for asked, _ in made:
@@ -152,7 +159,7 @@ def together(batch: Sequence[_Asked]) -> list[_Outcome]:
     rows = [*chain.from_iterable(rows for _, rows, _ in good)]
     times = [*chain.from_iterable(times for _, _, times in good)]
     try:
-        answers = predictor.decided(predictor.valued(rows, times, *predictor.features(rows, times)))
+        answers = predictor.answers_at(rows, times)
     except Exception as error:
         if len(good) == 1 or (of_the_store(error) and any(view.store.remote for view in predictor.views.values())):
             return [*outcomes, *((asked, error) for asked, _, _ in good)]

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 - import
 
 from mainstem.errors import MainstemError, RequestError, Unavailable
 from mainstem.serving.http.errors import answer
-from mainstem.serving.http.messages import Response
+from mainstem.serving.http.messages import ARRIVED, Response
 from mainstem.serving.http.refusals import HeadersTooLarge, PathTooLong, TooSlow
 from mainstem.serving.limits import Limits
 from mainstem.serving.plain import END, Head, PlainCycle, head_of
@@ -204,6 +204,7 @@ class Connection(H11Protocol):
             "query_string": query,
             "headers": head.headers,
             "state": self.app_state.copy(),
+            ARRIVED: body,
         }
         defaults = self.server_state.default_headers
         self.cycle = PlainCycle(scope, body, defaults, self.transport.writelines, self.flow, self._done)

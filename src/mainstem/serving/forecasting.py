@@ -15,7 +15,7 @@ from msgspec import structs
 
 from mainstem.errors import RequestError
 from mainstem.features.forecasts import Forecast
-from mainstem.features.retrieval import TIME, Retrieval
+from mainstem.features.retrieval import Retrieval
 from mainstem.graph.units import DAY
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.durations import microseconds
@@ -85,16 +85,15 @@ class ForecastingPredictor(Predictor):
         """Return one answer per row and horizon, in order. Raises `RequestError` as `Predictor.predict` does."""
         return [item for each in self.forecasts(rows, at) for item in each.items]
 
-    def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[list[Forecasted], Log[Forecasted]]:
-        """Return the answers to requests, and what logs them within a transaction."""
-        found = self.forecasts(rows, at)
-        return found, self._log(found)
-
     def forecasts(self, rows: Sequence[Any], at: int | None = None) -> list[Forecasted]:
         """Return one answer per request, in order. Raises `RequestError` as `Predictor.predict` does."""
         checked = self.checked(rows)
-        present = micros_of(now()) if at is None else at
-        times = [row.pop(TIME, present) for row in checked]
+        return self.answers_at(checked, self.timed(checked, at))
+
+    def log_of(self, answers: Sequence[Forecasted]) -> Log[Forecasted]:
+        return self._log(answers)
+
+    def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Forecasted]:
         asked = [self._asked(row.pop(HORIZON, None), place) for place, row in enumerate(checked)]
         columns: Columns = {name: [row[name] for row in checked] for name in self._request}
         flags = [[*self.flags] for _row in checked]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter as Counted
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from mainstem.errors import MissingExtra
@@ -84,6 +85,15 @@ class Metrics:
         )
         self._topics = TopicMetrics(own)
         self._release = Gauge("mainstem_release_loaded_timestamp_seconds", "When the release was loaded.", registry=own)
+        # Finding a child by its labels takes longer than to count with it.
+        self._of_route = cache(
+            lambda path, method, status: (
+                self._requests.labels(path, method, str(status)),
+                self._seconds.labels(path),
+            )
+        )
+        self._predicted = cache(self._predictions.labels)
+        self._decided = cache(self._decisions.labels)
         self._failures = Counter("mainstem_release_failures", "Releases that could not be loaded.", registry=own)
 
         self._parity = Gauge(
@@ -111,17 +121,18 @@ class Metrics:
                     self._parity.labels(report.endpoint, feature.name, result).set(getattr(feature, result))
 
     def answered(self, path: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(path, known_method(method), str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        requests, taken = self._of_route(path, known_method(method), status)
+        requests.inc()
+        taken.observe(seconds)
 
     def predicted(self, endpoint: str, version: str, rows: int, unknown: int) -> None:
-        self._predictions.labels(endpoint, version).inc(rows)
+        self._predicted(endpoint, version).inc(rows)
         if unknown:
             self._unknown.labels(endpoint).inc(unknown)
 
     def decided(self, endpoint: str, version: str, decisions: Iterable[bool | str | None]) -> None:
         for decision, count in Counted(map(_told, decisions)).items():
-            self._decisions.labels(endpoint, version, decision).inc(count)
+            self._decided(endpoint, version, decision).inc(count)
 
     def read(self, view: str, rows: int) -> None:
         self._read.labels(view).inc(rows)

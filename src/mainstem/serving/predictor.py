@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -157,8 +158,12 @@ class Predictor:
         Raises `RequestError` for the first row that does not fit the schema or has too early a time.
         """
         checked = self.checked(rows)
-        times = self.timed(checked, at)
-        return self.decided(self.valued(checked, times, *self.features(checked, times)))
+        return self.answers_at(checked, self.timed(checked, at))
+
+    def answers_at(self, rows: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Any]:
+        """Return the answers to checked rows at times (µs), in order. What a request asks for does not depend on those
+        that are answered with it. They are not logged."""
+        return self.decided(self.valued(rows, times, *self.features(rows, times)))
 
     def requests(self, events: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[int]]:
         """Return the requests that checked rows of events make, cleaned, and the times of their predictions (µs)."""
@@ -218,8 +223,13 @@ class Predictor:
 
     def answered(self, rows: Sequence[Any], at: int | None = None) -> tuple[Sequence[Any], Log[Any]]:
         """Return the answers to requests, and what logs them within a transaction."""
-        answers = self.predict(rows, at)
-        return answers, self.logged(answers)
+        checked = self.checked(rows)
+        answers = self.answers_at(checked, self.timed(checked, at))
+        return answers, self.log_of(answers)
+
+    def log_of(self, answers: Sequence[Any]) -> Log[Any]:
+        """Return what logs answers of `answers_at` within a transaction."""
+        return self.logged(answers)
 
     def checked(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the rows of a request as the examples have them. Raises `RequestError`."""
@@ -323,15 +333,15 @@ class Predictor:
 
     def number(self, score: Any) -> tuple[float | None, str | None]:
         """Return the score, the highest probability and its class, or the median; None if it is not finite."""
-        if np.ndim(score) == 0:
+        if _single(score):
             number = float(score)
-            return (number if np.isfinite(number) else None), None
+            return (number if math.isfinite(number) else None), None
         best = self.scorer.best(score)
         return float(score[best]), None if self.scorer.manifest.task == "quantile" else self.scorer.classes[best]
 
     def classed(self, score: Any) -> dict[str, float]:
         """Return the probability of each class, or each quantile."""
-        if np.ndim(score) == 0:
+        if _single(score):
             return {}
         return {name: float(one) for name, one in zip(self.scorer.classes, score, strict=True)}
 
@@ -407,3 +417,8 @@ class Predictor:
             values=dict(answer.values),
             quotas=dict(answer.quotas),
         )
+
+
+def _single(score: Any) -> bool:
+    """Return whether a row has one score: a scalar of NumPy is a float, and asking it for its shape takes longer."""
+    return isinstance(score, float) or np.ndim(score) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,10 @@ logger = logging.getLogger(__name__)
 
 ASIDE = 2
 """Large requests that are answered at once. Others wait for them; small ones do not."""
+
+HEAVY = 8
+HEAVY_THREADS = 4
+"""Rows with candidates or horizons that are answered at once when all threads are at work, and these threads."""
 
 RETRY = 5.0
 """Seconds until a release that failed to load is tried again."""
@@ -112,7 +117,8 @@ class Service:
         """The events that endpoints were asked by, by endpoint."""
         self.canaries = Canaries(state, branch, self.metrics)
         self.shadows = Shadows(self.metrics, lambda work: self.committer.submit(work))
-        self.coalescer = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=store.remote)
+        self._coalescer = self._coalescing(1 if store.remote else 0)
+        self._heavy = self._coalescing(HEAVY_THREADS, HEAVY)
         self._timely: dict[str, Coalescer] = {}
         self.aside = ThreadPoolExecutor(ASIDE, "aside")
         """Answers large requests."""
@@ -153,11 +159,14 @@ class Service:
         """Return what answers requests that wait together. If a latency acts, that is done in a thread, and requests of
         other endpoints do not wait for it."""
         if predictor.otherwise is None:
-            return self.coalescer
+            return self._heavy if predictor.heavy else self._coalescer
         if predictor.name not in self._timely:
-            made = Coalescer(lambda work: self.committer.submit(work), self.limits.together, remote=True)
+            made = self._coalescing(HEAVY_THREADS, HEAVY) if predictor.heavy else self._coalescing(1)
             self._timely[predictor.name] = made
         return self._timely[predictor.name]
+
+    def _coalescing(self, threads: int, rows: int = sys.maxsize) -> Coalescer:
+        return Coalescer(lambda work: self.committer.submit(work), min(self.limits.together, rows), threads=threads)
 
     def ingesting(self, stream: str, events: Sequence[Event]) -> Callable[[Writer], int]:
         """Return a function that takes events within a transaction.

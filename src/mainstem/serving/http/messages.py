@@ -18,6 +18,9 @@ Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+ARRIVED = "mainstem.body"
+"""The key of a scope under which our connections give a body that has arrived whole."""
+
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 
@@ -43,7 +46,10 @@ class Request:
     def header(self, name: str) -> str | None:
         """Return the value of a header. Its name is in lower case."""
         wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted), None)
+        for key, value in self.scope["headers"]:
+            if key == wanted:
+                return str(value.decode("latin-1"))
+        return None
 
     def query(self, name: str) -> str | None:
         """Return the last value of a parameter of the query."""
@@ -59,6 +65,8 @@ class Request:
         declared = self.header("content-length") or "0"
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge.body(f"{declared} bytes", limit)
+        if (arrived := self.scope.get(ARRIVED)) is not None:
+            return bytes(arrived)
         found, more, now = bytearray(), True, asyncio.get_running_loop().time
         end = now() + seconds
         while more:

@@ -125,8 +125,8 @@ async def _answers(
         if predictor.counts:
             return await asyncio.wrap_future(submit(log))
         return await _in_parts(service, answers, predictor.logged, _PART)
-    if split is None and not predictor.heavy and service.limits.together > 1:
-        return await service.coalescer_of(predictor).answered(predictor, rows, at, turn)
+    if service.limits.together > 1 and not _is_long(predictor, rows):
+        return await service.coalescer_of(predictor).answered(answering, rows, at, turn)
     if predictor.heavy or service.remote or predictor.otherwise is not None:
         answers, log = await asyncio.to_thread(_unless_late, turn, answering.answered, rows, at)
     else:
@@ -154,11 +154,16 @@ def _unless_late(
 
 
 def _taken(turn: Turn, split: Split | None, answers: Sequence[Any]) -> bool:
-    """Return whether answers came in time. A challenger's that did not are noted."""
+    """Return whether answers came in time."""
     in_time = turn.take()
-    if not in_time and split is not None and any(each.role != CHAMPION for each in answers):
-        split.guard.note("slow")
+    if not in_time and split is not None:
+        split.dropped(answers)
     return in_time
+
+
+def _is_long(predictor: Predictor, rows: Sequence[Any]) -> bool:
+    """Return whether the choices of a request may be more than one transaction logs."""
+    return isinstance(predictor, ChoosingPredictor) and len(rows) * predictor.each > _PART
 
 
 async def _in_thread(service: Service, work: Callable[..., T], *arguments: Any) -> T:
