@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import httpx
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from mainstem.errors import RequestError, Unavailable
 from mainstem.logs.records import decode_prediction
 from mainstem.serving.coalescing import Coalescer
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Answer, Predictor, new_ids
 from mainstem.stores.redis import RedisStore
 from server_process import running
 
@@ -248,3 +249,12 @@ def test_killed_under_load_every_answered_prediction_is_logged_once(world: Any, 
 
 
 JSON = {"content-type": "application/json"}
+
+
+def test_ids_are_random_uuids() -> None:
+    found = new_ids(1_000)
+    assert len(set(found)) == 1_000 and new_ids(0) == []
+    for each in found:
+        one = UUID(each)
+        assert (one.hex, one.version, one.variant) == (each, 4, RFC_4122)
+    assert len({each[16] for each in found}) == 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import urandom
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import numpy as np
 
@@ -306,12 +306,13 @@ class Predictor:
         names = list(self.retrieval.columns)
         values = zip(*(columns[name] for name in names), strict=True) if names else [()] * len(rows)
         found = []
-        for row, time, features, said, score in zip(rows, times, values, flags, scores, strict=True):
+        parts = zip(new_ids(len(rows)), rows, times, values, flags, scores, strict=True)
+        for id, row, time, features, said, score in parts:
             used = dict(zip(names, features, strict=True))
             number, label = self.number(score)
             found.append(
                 Answer(
-                    id=uuid4().hex,
+                    id=id,
                     time=time,
                     score=number,
                     decision=None if self.threshold is None or number is None else number >= self.threshold,
@@ -417,6 +418,16 @@ class Predictor:
             values=dict(answer.values),
             quotas=dict(answer.quotas),
         )
+
+
+def new_ids(count: int) -> list[str]:
+    """Return random UUIDs (version 4) as 32 hexadecimal digits. The system is asked once for all: for one it takes as
+    long as for a hundred."""
+    digits = urandom(16 * count).hex()
+    return [
+        f"{digits[n : n + 12]}4{digits[n + 13 : n + 16]}{'89ab'[int(digits[n + 16], 16) & 3]}{digits[n + 17 : n + 32]}"
+        for n in range(0, 32 * count, 32)
+    ]
 
 
 def _single(score: Any) -> bool:
