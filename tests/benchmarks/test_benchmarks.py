@@ -22,6 +22,9 @@ SIDES = {
     "_feast_side": {"feast", "pandas", "pyarrow"},
     "_quality_side": {"catboost", "flaml", "lightgbm", "numpy", "pandas", "sklearn"},
     "_fastapi_side": {"fastapi", "lmdb", "numpy", "onnxruntime", "pydantic", "uvicorn"},
+    "_onnx_bentoml": {"bentoml", "numpy", "onnxruntime", "pydantic"},
+    "_onnx_mlflow": {"mlflow", "numpy", "onnxruntime"},
+    "_onnx_mlserver": {"mlserver", "numpy", "onnxruntime"},
 }
 """The programs that run in environments of their own, with what these have."""
 MODULES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__main__", *SIDES))
