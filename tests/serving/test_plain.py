@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -115,6 +116,26 @@ def test_a_client_that_reads_late_gets_the_whole_answer(server: Any) -> None:
                 while file.readline() != b"\r\n":
                     pass
                 assert file.read(3_000_002) == b'"' + b"x" * 3_000_000 + b'"'
+
+
+@pytest.mark.parametrize("more", [b"", HEAD, HEAD + BODY, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_a_client_that_asks_on_and_does_not_read_is_dropped(worlds: Any, served: Any, more: bytes) -> None:
+    world, _ = served
+
+    async def large(request: Request) -> Response:
+        return Response(b'"' + b"x" * 9_000_000 + b'"')
+
+    service = world.service(Limits(stall=0.4, poll=0.05))
+    with worlds.listening(service, [Route("GET", "/large", large)]) as client, connect(client) as at:
+        at.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        at.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.1)
+        at.sendall(more)
+        time.sleep(1.5)
+        with pytest.raises(OSError):
+            for _ in range(20):
+                at.sendall(b"\r\n")
+                time.sleep(0.05)
 
 
 def test_an_answer_with_the_end_of_a_line_in_a_header_is_not_sent(server: Any) -> None:

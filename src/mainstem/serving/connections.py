@@ -184,7 +184,8 @@ class Connection(H11Protocol):
         else:
             self._held = data
             if self._apart is None:
-                self._enter("body")
+                if not self.flow.write_paused:  # else the client's reading has a deadline
+                    self._enter("body")
                 self._apart = self.loop.call_later(APART, lambda: self._to_h11(self._released()))
         return True
 
@@ -208,7 +209,7 @@ class Connection(H11Protocol):
         }
         defaults = self.server_state.default_headers
         self.cycle = PlainCycle(scope, body, defaults, self.transport.writelines, self.flow, self._done)
-        self._enter("work")
+        self._follow()
         task = self.loop.create_task(self.cycle.run(self.app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
