@@ -330,7 +330,9 @@ class Predictor:
     def unscored(self, row: Mapping[str, Any], time: int, *observed: str) -> Answer:
         """Return an answer to a checked row without features, a score and a decision."""
         known = {**dict.fromkeys(self.retrieval.columns), **row}
-        return Answer(uuid4().hex, time, None, None, None, {}, known, observed, version=self.version.id, role=self.role)
+        return Answer(
+            new_ids(1)[0], time, None, None, None, {}, known, observed, version=self.version.id, role=self.role
+        )
 
     def number(self, score: Any) -> tuple[float | None, str | None]:
         """Return the score, the highest probability and its class, or the median; None if it is not finite."""
