@@ -233,8 +233,8 @@ def test_files_of_one_snapshot_are_whole_at_the_store(machine, tmp_path: Path):
 
 
 def test_two_machines_that_open_a_new_lake_at_once_give_it_one_identity(server, catalog, tmp_path: Path):
-    """Both have seen that there is no lake before one of them writes."""
-    seen = threading.Barrier(2, timeout=60)
+    """Both have seen that there is no lake. One of them is done before the other writes."""
+    seen, done = threading.Barrier(2, timeout=60), threading.Event()
 
     class Slow(Remote):
         is_first = True
@@ -247,14 +247,20 @@ def test_two_machines_that_open_a_new_lake_at_once_give_it_one_identity(server, 
                 seen.wait()
             return found
 
+        def write(self, name: str, content: bytes, *, new: bool = False) -> bool:
+            assert self.root.name == "one" or done.wait(60)
+            return super().write(name, content)  # it has looked before
+
     url = f"s3://lakes/{uuid4().hex}"
     lakes = [IcebergLake(Slow(url, server.storage, tmp_path / name), catalog) for name in ("one", "two")]
     for lake in lakes:
         lake._catalog  # noqa: B018 - its tables are made first
+    # Not `lake.identity`: Python 3.11 computes one cached property at a time.
     with ThreadPoolExecutor(2) as threads:
-        # Not `lake.identity`: Python 3.11 computes one cached property at a time.
-        one, two = threads.map(lambda lake: type(lake).identity.func(lake), lakes)
-    assert one == two == IcebergLake(Remote(url, server.storage, tmp_path / "three"), catalog).identity
+        one, two = (threads.submit(type(lake).identity.func, lake) for lake in lakes)
+        one.add_done_callback(lambda _: done.set())
+    third = IcebergLake(Remote(url, server.storage, tmp_path / "three"), catalog).identity
+    assert one.result() == two.result() == third
     for lake in lakes:
         lake.close()
 
