@@ -10,6 +10,7 @@ import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
 
+from mainstem.engines.spark.texts import as_text
 from mainstem.engines.spark.types import to_sql
 
 
@@ -42,6 +43,10 @@ def compiler() -> Any:
 
         def visit_NotNull(self, op: Any, *, arg: Any) -> Any:
             return arg.is_(sg.not_(NULL))
+
+        def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
+            text = as_text(arg, op.arg.dtype) if to.is_string() else None
+            return super().visit_Cast(op, arg=arg, to=to) if text is None else text
 
         def visit_Least(self, op: Any, *, arg: Any) -> Any:
             return self.f.least(*arg) if len(arg) > 1 else arg[0]
