@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
 import msgspec
@@ -18,7 +20,7 @@ import pytest
 
 from mainstem import masking
 from mainstem.errors import SettingsError, SourceError
-from mainstem.masking import MASK, masked, masked_all, remember, remember_password
+from mainstem.masking import MASK, brief_value, masked, masked_all, remember, remember_password
 from mainstem.settings import expand
 
 CANARIES = [
@@ -202,3 +204,23 @@ def test_hostile_text_does_not_make_the_search_slow(value: str) -> None:
     for run in ("\\", "%25", "&amp;", "~", "\\x", "0"):
         masked(run * 20_000 + "canary" + run * 20_000)
     assert time.perf_counter() - began < 3
+
+
+def test_of_a_large_value_only_the_beginning_is_read() -> None:
+    read = 0
+
+    class Counted(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal read
+            for each in super().__iter__():
+                read += 1
+                yield each
+
+    given = {"a": Counted([1, "b", None, True, 1.5, {"c": []}] * 50_000)}
+    assert brief_value(given, 60) == "{'a': [1, 'b', None, True, 1.5, {'c': []}, 1, 'b', None, Tr…"
+    assert read < 1_000
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert brief_value(deep) == "[" * 79 + "…" and brief_value("x" * 1_000_000, 5) == "'xxx…"
+    assert brief_value([1, {"a": "b"}]) == repr([1, {"a": "b"}])

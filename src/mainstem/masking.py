@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ from urllib.parse import unquote, urlsplit
 MASK = "***"
 SHORTEST = 6
 """Characters of the shortest value that is masked. Shorter values occur in ordinary text."""
+
+ENOUGH = 400
+"""Characters of a value's text after which the rest is not read."""
 
 T = TypeVar("T")
 
@@ -73,6 +77,38 @@ def brief(text: str, length: int = 80) -> str:
     """Return at most `length` characters of `text`. It is masked before it is cut: a part of a secret is not found."""
     text = masked(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def brief_value(value: Any, length: int = 80) -> str:
+    """Return at most `length` characters of a JSON value in Python's notation, masked. Of a large value only the
+    beginning is read."""
+    text, size = list[str](), 0
+    for part in _written(value):
+        text.append(part)
+        size += len(part)
+        if size >= ENOUGH:
+            break
+    return brief("".join(text), length)
+
+
+def _written(value: Any) -> Iterator[str]:
+    """Yield the parts of a value's text, as `repr` writes it."""
+    if isinstance(value, dict):
+        yield "{"
+        for place, (name, each) in enumerate(value.items()):
+            yield ", " if place else ""
+            yield from _written(name)
+            yield ": "
+            yield from _written(each)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for place, each in enumerate(value):
+            yield ", " if place else ""
+            yield from _written(each)
+        yield "]"
+    else:
+        yield repr(value[:ENOUGH] if isinstance(value, str) else value)
 
 
 def harmless(error: BaseException) -> BaseException | None:

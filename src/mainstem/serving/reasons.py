@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mainstem.errors import RequestError, Unavailable
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.models.data.rows import Rows
 from mainstem.models.evaluation.explained import explained
 from mainstem.nodes.records import ModelVersion
@@ -111,7 +111,7 @@ def counted(value: Any, where: str) -> int:
     if isinstance(value, bool) or not text.isdecimal() or not 0 <= int(text) <= MOST_REASONS:
         expected = f"a whole number up to {MOST_REASONS}"
         raise RequestError(
-            "`reasons` is not a number of reasons", where=where, got=brief(repr(value)), expected=expected
+            "`reasons` is not a number of reasons", where=where, got=brief_value(value), expected=expected
         )
     return int(text)
 

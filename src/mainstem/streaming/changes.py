@@ -7,7 +7,7 @@ from typing import Any
 
 from mainstem.errors import RequestError, close_matches
 from mainstem.logs.records import Event
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.streaming.rows import RowSchema, parse_instant
 
 FIELDS = ("before", "after", "at")
@@ -36,7 +36,7 @@ def _events(change: Any, index: int, schema: RowSchema, time: str, arrived: int 
 def _is_change(change: Any, where: str) -> None:
     expected = '{"before": the row as it was sent, or null, "after": the row as it is now, or null}'
     if not isinstance(change, dict):
-        raise RequestError("a change is not a JSON object", where=where, got=brief(repr(change)), expected=expected)
+        raise RequestError("a change is not a JSON object", where=where, got=brief_value(change), expected=expected)
     unknown = next((name for name in change if name not in FIELDS), None)
     if unknown is not None:
         hint = close_matches(unknown, FIELDS) or "the stream is declared with changes=True"
@@ -54,5 +54,5 @@ def _made(change: dict[str, Any], where: str) -> int | None:
         return parse_instant(change["at"])
     except ValueError as problem:
         raise RequestError(
-            "`at` is not an instant", where=where, got=brief(repr(change["at"])), hint=str(problem)
+            "`at` is not an instant", where=where, got=brief_value(change["at"]), hint=str(problem)
         ) from None

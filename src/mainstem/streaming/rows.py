@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from mainstem.errors import RequestError, SchemaError, close_matches
-from mainstem.masking import brief
+from mainstem.errors import MOST_NAMES, RequestError, SchemaError, close_matches
+from mainstem.masking import brief, brief_value
 from mainstem.nodes.instants import EARLIEST, INSTANT, LATEST, is_in_calendar, micros_of
 
 Convert = Callable[[Any], Any]
@@ -127,7 +128,7 @@ class RowSchema:
         return self._error(
             f"the field {name!r} is missing",
             place,
-            got=f"the fields {', '.join(row)}" if row else "an empty object",
+            got=f"the fields {brief(', '.join(islice(row, MOST_NAMES)), 1_000)}" if row else "an empty object",
             expected=f"{name!r}: {self.columns[name]}",
             hint=near or (None if name in self.required else "send null if it is not known"),
         )
@@ -214,8 +215,11 @@ def _string(value: Any) -> str:
     if value.__class__ is not str:
         number = value.__class__ in (int, float)
         raise _Refused("a string", f'write it in quotes: "{value}"' if number else None)
-    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise _Refused("a string of whole characters", "it contains half of a surrogate pair")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _Refused("a string of whole characters", "it contains half of a surrogate pair") from None
     return str(value)
 
 
@@ -254,10 +258,6 @@ def _date(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = (
-        {None: "null", True: "true", False: "false"}.get(value)
-        if value is None or value is True or value is False
-        else None
-    )
-    text = text or repr(value)
-    return brief(text, 78)
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    return brief_value(value, 78)

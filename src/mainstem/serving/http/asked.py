@@ -11,7 +11,7 @@ from typing import Any
 from mainstem.errors import RequestError
 from mainstem.logs.records import Event
 from mainstem.logs.sent import AnsweredEvents
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.serving import reasons
 from mainstem.serving.asking import Asking, Numbered, Work
 from mainstem.serving.http import answers as told
@@ -97,6 +97,6 @@ def _backfill(options: Mapping[str, Any], where: str) -> bool:
     backfill = options.get("backfill", False)
     if not isinstance(backfill, bool):
         raise RequestError(
-            "`backfill` must be true or false", where=where, got=brief(repr(backfill)), expected="true or false"
+            "`backfill` must be true or false", where=where, got=brief_value(backfill), expected="true or false"
         )
     return backfill

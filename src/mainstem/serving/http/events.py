@@ -9,7 +9,7 @@ import asyncio
 
 from mainstem.errors import RequestError
 from mainstem.logs.sent import LONGEST, digest
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.serving.http.bodies import read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -31,7 +31,7 @@ async def _take(service: Service, request: Request, stream: str) -> Response:
     backfill = options.get("backfill", False)
     if not isinstance(backfill, bool):
         raise RequestError(
-            "`backfill` must be true or false", where=where, got=brief(repr(backfill)), expected="true or false"
+            "`backfill` must be true or false", where=where, got=brief_value(backfill), expected="true or false"
         )
     key = _key(request, where)
     events = ingest.accept(rows, backfill=backfill)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.errors import RequestError
 from mainstem.features.online.rows import FeatureRow
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.serving.http.bodies import instant, read_json, rows_in
 from mainstem.serving.http.messages import Request, Response, encode
 from mainstem.serving.http.routing import Route
@@ -46,7 +46,7 @@ async def _several(service: Service, request: Request) -> Response:
     views = options.get("views")
     if not isinstance(views, list) or not views or not all(isinstance(name, str) for name in views):
         expected = '{"views": ["NAME", …], "rows": […]}'
-        raise RequestError("`views` is not a list of names", where=where, got=brief(repr(views)), expected=expected)
+        raise RequestError("`views` is not a list of names", where=where, got=brief_value(views), expected=expected)
     found = await _read(service, views, rows, options, where)
     return Response(encode({"views": {name: _shown(answers) for name, answers in found.items()}}))
 

@@ -12,7 +12,7 @@ from typing import Any
 import ibis.expr.datatypes as dt
 
 from mainstem.errors import RequestError, close_matches
-from mainstem.masking import brief
+from mainstem.masking import brief, brief_value
 from mainstem.serving.predictor import Predictor
 
 INTEGERS = frozenset({f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)})
@@ -45,7 +45,7 @@ def rows_of(predictor: Predictor, given: Any, where: str) -> list[dict[str, Any]
     Raises `RequestError`.
     """
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given) or not given:
-        raise RequestError("`inputs` is not a list of tensors", where=where, got=brief(repr(given)), expected=_A_TENSOR)
+        raise RequestError("`inputs` is not a list of tensors", where=where, got=brief_value(given), expected=_A_TENSOR)
     types = {**predictor.schema.columns, **predictor.schema.optional}
     columns: dict[str, list[Any]] = {}
     for tensor in given:
@@ -70,17 +70,17 @@ def _column(tensor: Mapping[str, Any], type: str, where: str) -> list[Any]:
         or (wanted == "FP64" and (kind in FLOATS or kind in INTEGERS))
     )
     if not fits:
-        raise RequestError("the tensor has the wrong datatype", where=where, got=brief(repr(kind)), expected=wanted)
+        raise RequestError("the tensor has the wrong datatype", where=where, got=brief_value(kind), expected=wanted)
     shape, data, lists = tensor.get("shape"), tensor.get("data"), is_list(type)
     if not isinstance(shape, list) or not _has_shape(shape, lists):
-        got, expected = brief(repr(shape)), "[rows, elements]" if lists else "[rows]"
+        got, expected = brief_value(shape), "[rows, elements]" if lists else "[rows]"
         raise RequestError("the tensor has the wrong shape", where=where, got=got, expected=expected)
     if not isinstance(data, list):
         hint = "binary data is not supported: send JSON"
-        raise RequestError("the tensor has no `data`", where=where, got=brief(repr(data)), expected="a list", hint=hint)
+        raise RequestError("the tensor has no `data`", where=where, got=brief_value(data), expected="a list", hint=hint)
     flat = list(chain.from_iterable(each if isinstance(each, list) else [each] for each in data))
     if len(flat) != math.prod(shape):
-        got, expected = f"{len(flat)} elements", f"as many as the shape {brief(str(shape))} has"
+        got, expected = f"{len(flat)} elements", f"as many as the shape {brief_value(shape)} has"
         raise RequestError("the tensor has another number of elements", where=where, got=got, expected=expected)
     return [flat[start : start + shape[1]] for start in range(0, len(flat), shape[1])] if lists else flat
 

@@ -9,7 +9,7 @@ from importlib.metadata import version as installed
 from typing import Any
 
 from mainstem.errors import NotFound, RequestError
-from mainstem.masking import brief
+from mainstem.masking import brief_value
 from mainstem.serving import reasons
 from mainstem.serving.http.bodies import read_json
 from mainstem.serving.http.messages import Request, Response, encode
@@ -120,7 +120,7 @@ async def _infer(service: Service, request: Request, name: str, version: str | N
 def _parameters(body: dict[str, Any], where: str) -> dict[str, Any]:
     given = body.get("parameters", {})
     if not isinstance(given, dict):
-        raise RequestError("`parameters` is not an object", where=where, got=brief(repr(given)), expected="{…}")
+        raise RequestError("`parameters` is not an object", where=where, got=brief_value(given), expected="{…}")
     return given
 
 
@@ -131,6 +131,6 @@ def _wanted(body: dict[str, Any], where: str) -> list[str] | None:
         return None
     if not isinstance(given, list) or not all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in given):
         raise RequestError(
-            "`outputs` is not a list of names", where=where, got=brief(repr(given)), expected='[{"name": "score"}]'
+            "`outputs` is not a list of names", where=where, got=brief_value(given), expected='[{"name": "score"}]'
         )
     return [each["name"] for each in given]
