@@ -126,6 +126,12 @@ class ChoosingPredictor(Predictor):
         checked = self.checked(rows)
         return self.answers_at(checked, self.timed(checked, at))
 
+    def checked(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        for offering in self.chooser.offerings:
+            if isinstance(offering, ListOffer):
+                offering.check(rows, f"endpoint {self.name}")
+        return super().checked(rows)
+
     def log_of(self, answers: Sequence[Chosen]) -> Log[Chosen]:
         return self.chosen(answers)
 
@@ -155,17 +161,17 @@ class ChoosingPredictor(Predictor):
         """
         offering, ranking = self.chooser.fallback, self.chooser.ranking
         assert offering is not None
-        columns = self._columns(rows)
+        columns, noted = self._columns(rows), [[*flags] for _row in rows]
+        self._note(offering, columns, times, noted)
         offers = offering.expand(columns, len(rows))
         if offering.without is not None and offering.without.lookup is None:
             offers = offering.without.left(offers, columns, times, self.views)
         found = []
-        for row, time, offer in zip(rows, times, offers, strict=True):
+        for row, time, offer, said in zip(rows, times, offers, noted, strict=True):
             size = len(next(iter(offer.values()), ()))
             order = ranking.first(range(size), {name: offer[name] for name in ranking.groups})
             given = [{**row, **{name: offer[name][n] for name in self._offered}} for n in order]
             items = [replace(self.unscored(each, time), values={VALUE: None}) for each in given]
-            said = [*flags]
             self._overrides(row, said)
             found.append(self._answer(uuid4().hex, _Found([], 0), _Found(items, size), time, said))
         return found

@@ -15,7 +15,7 @@ from mainstem.nodes.features import FeatureView
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.offers import Listed
 from mainstem.serving.decisions.bounds import check_together
-from mainstem.serving.decisions.lookups import key_of, lookup_of, values_of
+from mainstem.serving.decisions.lookups import key_of, lists_of, lookup_of, values_of
 from mainstem.serving.decisions.without import Without
 from mainstem.streaming.predictions import example_key
 
@@ -39,7 +39,7 @@ class Source:
     of: str
     on: tuple[str, ...]
     lookup: Lookup | None = None
-    lists: Mapping[tuple[Any, ...], Sequence[Any]] = field(default_factory=dict, repr=False)
+    lists: Mapping[tuple[Any, ...], Sequence[Any] | None] = field(default_factory=dict, repr=False)
 
     def ready(self, stored: Callable[[str, Sequence[str]], pa.Table], where: str) -> Source:
         """Return it with the lists of its table. Raises `Unavailable` for too many."""
@@ -50,7 +50,7 @@ class Source:
             got, expected = f"{found.num_rows:,}", f"up to {MOST_LISTS:,}"
             raise Unavailable(f"{self.name!r} has too many lists", where=where, got=got, expected=expected)
         keys = zip(*(values_of(found[column]) for column in self.on), strict=True)
-        return replace(self, lists=dict(zip(keys, found[self.of].to_pylist(), strict=True)))
+        return replace(self, lists=dict(zip(keys, lists_of(found[self.of]), strict=True)))
 
     def read(
         self, columns: Columns, times: Sequence[int], views: Mapping[str, OnlineView]
@@ -85,6 +85,21 @@ class ListOffer:
         """The column of requests that has their lists."""
         return str(self.rule.field) if self.source is None else f"{self.source.name}: {self.source.of}"
 
+    def check(self, rows: Sequence[Any], where: str) -> None:
+        """Refuse rows of a request whose list has more than the limit, before its elements are read. Raises
+        `RequestError`."""
+        if self.rule.field is None:
+            return
+        for place, row in enumerate(rows):
+            listed = row.get(self.rule.field) if isinstance(row, dict) else None
+            if isinstance(listed, list) and len(listed) > self.rule.limit:
+                raise RequestError(
+                    "the list has too many candidates",
+                    where=f"{where}, rows[{place}].{self.rule.field}",
+                    got=f"{len(listed):,}",
+                    expected=f"up to {self.rule.limit:,}",
+                )
+
     def asked(
         self, columns: Columns, times: Sequence[int], views: Mapping[str, OnlineView]
     ) -> tuple[dict[str, list[Any]], list[list[str]]]:
@@ -98,19 +113,9 @@ class ListOffer:
         ]
 
     def expand(self, columns: Columns, count: int) -> list[Columns]:
-        """Return the candidates of `count` requests, as columns.
-
-        Raises `RequestError` for more than the limit in a list that the request has, and for too many together.
-        """
+        """Return the candidates of `count` requests, as columns. Raises `RequestError` for too many together."""
         found, total = list[Columns](), 0
-        for place, listed in enumerate(columns[self.column]):
-            if self.rule.field is not None and len(listed) > self.rule.limit:
-                raise RequestError(
-                    "the list has too many candidates",
-                    where=f"rows[{place}].{self.rule.field}",
-                    got=f"{len(listed):,}",
-                    expected=f"up to {self.rule.limit:,}",
-                )
+        for listed in columns[self.column]:
             keys = [key for key in dict.fromkeys(listed) if key is not None][: self.rule.limit]
             found.append({self.rule.key: keys})
             total += len(keys)

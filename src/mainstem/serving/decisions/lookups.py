@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from mainstem.errors import SchemaError, UnknownName
@@ -38,6 +39,15 @@ def _check_key(name: str, key: Mapping[str, str], fields: Mapping[str, str], whe
         if fields[column] != kind:
             what = f"the field {column!r} has the wrong type for the key of {name!r}"
             raise SchemaError(what, where=where, got=fields[column], expected=kind)
+
+
+def lists_of(column: Any) -> list[list[Any] | None]:
+    """Return a column of lists as requests hold them, with elements as `values_of` has them."""
+    import pyarrow.compute as pc
+
+    elements = iter(values_of(pc.list_flatten(column)))
+    sizes = pc.list_value_length(column).to_pylist()
+    return [None if size is None else [*islice(elements, size)] for size in sizes]
 
 
 def values_of(column: Any) -> list[Any]:
