@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from mainstem.errors import RequestError, Unavailable
 from mainstem.logs.records import decode_prediction
 from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.predictor import Answer, Predictor, new_ids
+from mainstem.serving.turns import Turn
 from mainstem.stores.redis import RedisStore
 from server_process import running
 
@@ -249,6 +251,59 @@ def test_killed_under_load_every_answered_prediction_is_logged_once(world: Any, 
 
 
 JSON = {"content-type": "application/json"}
+
+
+def test_late_requests_do_not_pile_up_behind_one_that_hangs(served: Any, worlds: Any) -> None:
+    _, service = served
+    predictor, hangs, asked = service.live.predictor("arrivals"), threading.Event(), rows_of(worlds, 1)
+    score = predictor.scored
+    predictor.scored = lambda columns: (hangs.wait(60), score(columns))[1]
+    coalescer = Coalescer(service.committer.submit, 64, threads=1)
+
+    async def ask() -> tuple[int, list[Any]]:
+        first, turns = asyncio.ensure_future(coalescer.answered(predictor, asked, None)), [Turn() for _ in range(50)]
+        await asyncio.sleep(0.05)
+        behind = list[asyncio.Future[Any]]()
+        for turn in turns:
+            behind.append(asyncio.ensure_future(coalescer.answered(predictor, asked, None, turn)))
+            await asyncio.sleep(0)
+            turn.late = True
+        await asyncio.sleep(0.05)
+        waiting = len(coalescer._waiting)
+        found = await asyncio.gather(*behind[:-1])
+        hangs.set()
+        assert len(await first) == 1 and len(await behind[-1]) == 0
+        return waiting, found
+
+    waiting, found = asyncio.run(ask())
+    assert waiting <= 1 and found == [()] * 49
+
+
+def test_requests_are_answered_after_a_batch_that_broke(served: Any, worlds: Any) -> None:
+    _, service = served
+    predictor, asked = service.live.predictor("arrivals"), rows_of(worlds, 1)
+    coalescer = Coalescer(service.committer.submit, 64)
+
+    class Broken:
+        def checked(self, rows: Any) -> Any:
+            raise KeyboardInterrupt
+
+    async def ask() -> Any:
+        work = coalescer._work
+        coalescer._work = lambda loop: suppressed(work, loop)  # type: ignore[method-assign]
+        broken: Any = Broken()
+        lost = asyncio.ensure_future(coalescer.answered(broken, asked, None))
+        await asyncio.sleep(0.05)
+        found = await asyncio.wait_for(coalescer.answered(predictor, asked, None), 10)
+        lost.cancel()
+        return found
+
+    assert len(asyncio.run(ask())) == 1
+
+
+def suppressed(work: Callable[[Any], None], loop: Any) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        work(loop)
 
 
 def test_ids_are_random_uuids() -> None:

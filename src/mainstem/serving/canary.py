@@ -121,6 +121,12 @@ class Split:
         if any(each.role != CHAMPION for each in answers):
             self.guard.note("slow")
 
+    def missed(self, rows: Sequence[Any]) -> None:
+        """Count a late request that was not computed, if the challenger would have answered some of its rows: behind a
+        slow challenger most requests are late before their turn."""
+        if any(self.takes(row, uuid4().hex) for row in self.checked(rows)):
+            self.guard.note("slow")
+
     def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Any]:
         """Return the answers to checked rows at times (µs), in order."""
         champion = self.champion
@@ -194,7 +200,8 @@ class ChoosingSplit(Split):
     def _chosen(self, taken: Sequence[int], rows: Sequence[dict[str, Any]], times: Sequence[int]) -> dict[int, Chosen]:
         """Return the challenger's choices, or nothing if it failed."""
         try:
-            found = self.challenger.answers_at([rows[n] for n in taken], [times[n] for n in taken])
+            # The champion may have to answer them: they keep what is taken out of a row.
+            found = self.challenger.answers_at([{**rows[n]} for n in taken], [times[n] for n in taken])
             if any(item.score is None for each in found for item in each.items):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
         except (RequestError, StorageError):  # not the challenger's: the champion fails, too

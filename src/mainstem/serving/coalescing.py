@@ -75,19 +75,34 @@ class Coalescer:
         return await asked.answers
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = False
+        self._drop()
         if self._threads:
             while self._waiting and self._working < self._threads:
                 self._in_thread(loop, self._batch())
         else:
             while self._waiting:
                 self._log(loop, together(self._batch()))
-        self._due = False
+
+    def _drop(self) -> None:
+        """Forget requests that are late, or were given up: while all threads work, they would pile up."""
+        left = list[_Asked]()
+        for asked in self._waiting:
+            if asked.turn.late:
+                if isinstance(asked.predictor, Split):
+                    asked.predictor.missed(asked.rows)
+                asked.answer(())
+            elif not asked.answers.done():
+                left.append(asked)
+        self._waiting = left
 
     def _in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked]) -> None:
         def worked(future: asyncio.Future[list[_Outcome]]) -> None:
             self._working -= 1
-            self._log(loop, future.result())
-            self._work(loop)
+            try:
+                self._log(loop, future.result())
+            finally:
+                self._work(loop)
 
         self._working += 1
         loop.run_in_executor(None, together, batch).add_done_callback(worked)
@@ -96,9 +111,6 @@ class Coalescer:
         """Take the oldest waiting request, and others of the same predictor."""
         predictor, count, batch, left = self._waiting[0].predictor, 0, list[_Asked](), list[_Asked]()
         for asked in self._waiting:
-            if asked.turn.late:
-                asked.answer(())
-                continue
             fits = asked.predictor is predictor and (not batch or count + len(asked.rows) <= self._rows)
             count += len(asked.rows) if fits else 0
             (batch if fits else left).append(asked)

@@ -120,7 +120,7 @@ async def _answers(
     submit, answering = service.committer.submit, predictor if split is None else split
     if len(rows) >= _LARGE and not predictor.heavy:
         answers, log = await _in_thread(service, _unless_late, turn, answering.answered, rows, at)
-        if not _taken(turn, split, answers):
+        if not _taken(turn, split, rows, answers):
             return []
         if predictor.counts:
             return await asyncio.wrap_future(submit(log))
@@ -131,7 +131,7 @@ async def _answers(
         answers, log = await asyncio.to_thread(_unless_late, turn, answering.answered, rows, at)
     else:
         answers, log = answering.answered(rows, at)
-    if not _taken(turn, split, answers):
+    if not _taken(turn, split, rows, answers):
         return []
     if split is None and isinstance(predictor, ChoosingPredictor):
         return await _in_parts(service, answers, predictor.chosen, max(1, _PART // predictor.each))
@@ -153,11 +153,11 @@ def _unless_late(
     return ((), lambda writer: ()) if turn.late else answered(rows, at)
 
 
-def _taken(turn: Turn, split: Split | None, answers: Sequence[Any]) -> bool:
-    """Return whether answers came in time."""
+def _taken(turn: Turn, split: Split | None, rows: Sequence[Any], answers: Sequence[Any]) -> bool:
+    """Return whether answers to rows came in time."""
     in_time = turn.take()
     if not in_time and split is not None:
-        split.dropped(answers)
+        split.dropped(answers) if answers else split.missed(rows)
     return in_time
 
 
