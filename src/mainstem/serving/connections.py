@@ -208,7 +208,7 @@ class Connection(H11Protocol):
             ARRIVED: body,
         }
         defaults = self.server_state.default_headers
-        self.cycle = PlainCycle(scope, body, defaults, self.transport.writelines, self.flow, self._done)
+        self.cycle = PlainCycle(scope, body, defaults, self.transport.write, self.flow, self._done)
         self._follow()
         task = self.loop.create_task(self.cycle.run(self.app))
         task.add_done_callback(self.tasks.discard)
