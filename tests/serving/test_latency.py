@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from mainstem.errors import DefinitionError
 from mainstem.logs.records import decode_prediction
 from mainstem.nodes.challengers import Canary, CanaryEnd
 from mainstem.serving.predictor import Predictor
+from mainstem.serving.turns import Turn, within
 
 LIMIT = 0.08
 LATE = ["late", "fallback"]
@@ -117,6 +119,52 @@ def test_a_slow_part_gives_the_declared_answer_once(
     late = entries[0]
     assert (late.score, late.decision, late.flags, late.version) == (None, True, "late,fallback", "late-1")
     assert (late.row["distance"], late.row["leg__origin"], late.row["flight_id"]) == (1.0, None, "X0")
+
+
+def test_the_declared_answers_to_a_large_request_do_not_hold_small_ones(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, together = list[str](), list[int]()
+    unscored, log = Predictor.unscored, Predictor.logged
+
+    def noted(self: Predictor, *arguments: Any) -> Any:
+        made.append(threading.current_thread().name)
+        return unscored(self, *arguments)
+
+    def logs(self: Predictor, answers: Any) -> Any:
+        work = log(self, answers)
+        return lambda writer: (together.append(len(answers)), work(writer))[1]
+
+    monkeypatch.setattr(Predictor, "unscored", noted)
+    monkeypatch.setattr(Predictor, "logged", logs)
+    with serving(worlds, world) as (service, client):
+        predictor = service.live.predictor("arrivals")
+        held = Held(predictor.scored)
+        monkeypatch.setattr(predictor, "scored", held)
+        found = client.post("/predict/arrivals", json=[row(worlds, n) for n in range(1_200)]).json()["predictions"]
+        assert all(each["flags"] == LATE for each in found)
+        assert len(made) == 1_200 and all(name.startswith("declaring") for name in made)
+        assert together == [500, 500, 200]
+        held.released.set()
+    assert Counter(each.id for each in logged(world)) == Counter(each["id"] for each in found)
+
+
+def test_what_is_ready_while_the_declared_answer_is_made_answers() -> None:
+    async def ask() -> str:
+        begun = asyncio.Event()
+
+        async def compute(turn: Turn) -> str:
+            await begun.wait()
+            return "computed" if turn.take() else "dropped"
+
+        async def instead() -> Callable[[], Any]:
+            begun.set()
+            await asyncio.sleep(0.05)
+            return lambda: asyncio.sleep(0, "declared")
+
+        return await within(0.01, compute, instead, "arrivals")
+
+    assert asyncio.run(ask()) == "computed"
 
 
 def test_a_request_behind_others_gets_it_and_is_not_computed_any_more(world: Any, worlds: Any) -> None:

@@ -12,6 +12,12 @@ from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.predictor import Answer, Log, Predictor
 
 
+def size_of(rows: Sequence[Any]) -> int:
+    """Return how much the rows of a request are to check: each row, and each element of its lists."""
+    lists = (value for row in rows if isinstance(row, dict) for value in row.values() if isinstance(value, list))
+    return len(rows) + sum(map(len, lists)) // 10
+
+
 def instead(predictor: Predictor, rows: Sequence[Any], at: int | None) -> tuple[Sequence[Any], Log[Any]]:
     """Return the declared answers to requests, and what logs them within a transaction. Raises `RequestError`."""
     checked = predictor.checked(rows)

@@ -122,6 +122,8 @@ class Service:
         self._timely: dict[str, Coalescer] = {}
         self.aside = ThreadPoolExecutor(ASIDE, "aside")
         """Answers large requests."""
+        self.declaring = ThreadPoolExecutor(1, "declaring")
+        """Makes the declared answers to large requests that are late: all other threads may be at work."""
 
     def start(self) -> None:
         """Start the writer and load the release. A release that fails to load sets `trouble` and raises no
@@ -142,6 +144,7 @@ class Service:
     def close(self) -> None:
         """Finish the pending writes."""
         self.aside.shutdown()
+        self.declaring.shutdown()
         self.reasons.close()
         self.shadows.close()
         self.canaries.close()

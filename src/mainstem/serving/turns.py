@@ -32,11 +32,15 @@ class Turn:
 
 
 async def within(
-    seconds: float, compute: Callable[[Turn], Awaitable[T]], instead: Callable[[], Awaitable[T]], endpoint: str
+    seconds: float,
+    compute: Callable[[Turn], Awaitable[T]],
+    instead: Callable[[], Awaitable[Callable[[], Awaitable[T]]]],
+    endpoint: str,
 ) -> T:
     """Return what `compute` gives, or what `instead` does if the time passes before the turn is taken.
 
-    `instead` makes the answers, and returns what logs them. If it fails, the request waits for its own answer.
+    `instead` makes the answers, and returns what logs them, which is called if the turn is still free. If it fails, the
+    request waits for its own answer.
     """
     turn = Turn()
     computed = asyncio.ensure_future(compute(turn))
@@ -44,15 +48,17 @@ async def within(
     if computed.done() or turn.taken:
         return await computed
     try:
-        made = instead()
+        log = await instead()
     except RequestError:  # `compute` refuses the request for the same reason
         return await computed
     except Exception as error:
         logger.warning("the declared answer of %r failed, and late requests wait: %s", endpoint, error)
         return await computed
+    if computed.done() or turn.taken:
+        return await computed
     turn.late = True
     computed.add_done_callback(_dropped)
-    return await made
+    return await log()
 
 
 def _dropped(computed: asyncio.Future[Any]) -> None:

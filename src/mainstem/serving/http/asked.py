@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from mainstem.errors import RequestError
@@ -13,7 +13,7 @@ from mainstem.logs.records import Event
 from mainstem.logs.sent import AnsweredEvents
 from mainstem.masking import brief_value
 from mainstem.serving import reasons
-from mainstem.serving.asking import Asking, Numbered, Work
+from mainstem.serving.asking import PART, Asking, Numbered, Work
 from mainstem.serving.http import answers as told
 from mainstem.serving.predictor import Predictor
 from mainstem.serving.service import Service
@@ -74,8 +74,13 @@ async def _in_time(service: Service, predictor: Predictor, asking: Asking, event
         done, works = await asyncio.to_thread(_prepared, asking, predictor, events, turn)
         return done | await every(works) if turn.take() else {}
 
-    def instead() -> Awaitable[Numbered]:
-        return every(asking.late(predictor, events))
+    async def instead() -> Callable[[], Awaitable[Numbered]]:
+        if len(events) < PART:
+            works = asking.late(predictor, events)
+        else:
+            loop = asyncio.get_running_loop()
+            works = await loop.run_in_executor(service.declaring, asking.late, predictor, events)
+        return lambda: every(works)
 
     if predictor.otherwise is None or predictor.budget is None:
         return await compute(Turn())

@@ -106,9 +106,15 @@ async def _in_time(
     async def compute(turn: Turn) -> Sequence[Any]:
         return await _answers(service, predictor, split, rows, at, turn)
 
-    def instead() -> Awaitable[Sequence[Any]]:
-        _, log = late.instead(predictor, rows, at)
-        return asyncio.wrap_future(service.committer.submit(log))
+    async def instead() -> Callable[[], Awaitable[Sequence[Any]]]:
+        if late.size_of(rows) < _LARGE:
+            answers, log = late.instead(predictor, rows, at)
+        else:
+            loop = asyncio.get_running_loop()
+            answers, log = await loop.run_in_executor(service.declaring, late.instead, predictor, rows, at)
+        if predictor.counts or len(answers) * predictor.each <= _PART:
+            return lambda: asyncio.wrap_future(service.committer.submit(log))
+        return lambda: _in_parts(service, answers, predictor.log_of, max(1, _PART // predictor.each))
 
     return await within(predictor.budget, compute, instead, predictor.name)
 
