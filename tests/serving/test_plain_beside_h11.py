@@ -132,7 +132,8 @@ def request(draw: random.Random) -> bytes:
     body = draw.choice(BODIES)
     lines = [b"Host: localhost"] if draw.random() < 0.97 else []
     if body or draw.random() < 0.6:
-        lines.append(b"Content-Length: %d" % draw.choice([len(body)] * 9 + [3]))
+        odd = draw.choice(LINES[b"Content-Length: "].split(b"|"))
+        lines.append(b"Content-Length: " + (b"%d" % len(body) if draw.random() < 0.8 else odd))
     for _ in range(draw.choice([0] * 9 + [1, 1, 2, 3])):
         name = draw.choice([*LINES])
         lines.insert(draw.randrange(len(lines) + 1), name + draw.choice(LINES[name].split(b"|")))
