@@ -11,6 +11,7 @@ import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.engines.spark.engine import SparkEngine
+from mainstem.ports import Field, Scan, Target
 from spark_session import WARNINGS
 
 pytestmark = WARNINGS
@@ -60,3 +61,22 @@ def test_a_text_is_the_same_on_both_engines(column: str, tmp_path: Path) -> None
             rows = ibis.table(ibis.Schema.from_pyarrow(table.schema), name="rows")
             found = session.fetch(rows.order_by("n").select(text=rows.x.cast("string")))
         assert found["text"].to_pylist() == expected
+
+
+@pytest.mark.parametrize("column", ["doubles", "instants"])
+def test_a_text_that_is_written_or_read_from_numbers_is_the_same(column: str, tmp_path: Path) -> None:
+    values, expected = COLUMNS[column]
+    table = pa.table({"n": list(range(len(values))), "x": values})
+    spark = SparkEngine("local[2]", directory=tmp_path)
+    for engine in (DuckdbEngine(), spark):
+        wanted = (Field(1, "n", "int64"), Field(2, "x", "string"))
+        numbers = (wanted[0], Field(2, "x", str(ibis.dtype(values.type))))
+        written = []
+        for number, fields in enumerate((wanted, numbers)):  # of numbers as before the column became text
+            with engine.session({"rows": table}) as session:
+                written.append(session.write("SELECT n, x FROM rows", Target(str(tmp_path / str(number)), fields)))
+        for files in written:
+            scan = Scan(tuple(file.path for file in files), wanted, len(values))
+            with engine.session({"stored": scan}) as session:
+                found = session.fetch("SELECT x FROM stored ORDER BY n")
+            assert found["x"].to_pylist() == expected

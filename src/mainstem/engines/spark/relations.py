@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mainstem.engines.spark.files import Files
-from mainstem.engines.spark.types import computed, identifier, stored, to_spark, to_sql
+from mainstem.engines.spark.texts import cast_to
+from mainstem.engines.spark.types import computed, stored, to_spark
 from mainstem.engines.spark.writing import FIELD_ID
 from mainstem.ports import Scan
 
@@ -70,7 +71,7 @@ def handed_over(
 def _cast(rows: DataFrame, types: Mapping[str, dt.DataType], names: Mapping[str, str]) -> DataFrame:
     from pyspark.sql import functions as f
 
-    casts = {name: f.expr(f"CAST({identifier(names[name])} AS {to_sql(dtype)})") for name, dtype in types.items()}
+    casts = {name: f.expr(cast_to(rows, names[name], dtype)) for name, dtype in types.items()}
     return rows.select(*(column.alias(name, metadata={}) for name, column in casts.items()))
 
 

@@ -6,11 +6,16 @@ Java writes 1.23E7 and 1.0E-4, and leaves out the zone of an instant. The embedd
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import sqlglot as sg
 import sqlglot.expressions as sge
+
+from mainstem.engines.spark.types import from_spark, identifier, to_sql
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 _INSTANT = "CONCAT(CAST(_value AS STRING), '+00')"
 
@@ -35,6 +40,15 @@ def as_text(value: Any, dtype: dt.DataType) -> Any | None:
     if isinstance(dtype, dt.Timestamp) and dtype.timezone is not None:
         return _filled(_INSTANT, value)
     return None
+
+
+def cast_to(rows: DataFrame, column: str, dtype: dt.DataType) -> str:
+    """Return Spark's SQL that casts a column of rows to a type. Raises `EngineError`."""
+    if dtype.is_string():
+        text = as_text(sg.column(column, quoted=True), from_spark(rows.schema[column].dataType))
+        if text is not None:
+            return str(text.sql(dialect="spark"))
+    return f"CAST({identifier(column)} AS {to_sql(dtype)})"
 
 
 def _filled(template: str, value: Any) -> Any:

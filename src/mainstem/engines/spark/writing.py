@@ -10,7 +10,8 @@ import ibis
 import pyarrow.parquet as pq
 
 from mainstem.engines.spark.files import Files
-from mainstem.engines.spark.types import identifier, stored, to_sql
+from mainstem.engines.spark.texts import cast_to
+from mainstem.engines.spark.types import identifier, stored
 from mainstem.errors import EngineError, close_matches
 from mainstem.ports import DataFile, Partition, Target
 
@@ -31,11 +32,9 @@ def written(rows: DataFrame, target: Target, shared: Files) -> tuple[DataFile, .
     directory = Path(target.directory)
     aside = directory / f"_writing-{uuid4().hex}"
     _require(rows, target)
-    types = {field.name: to_sql(stored(ibis.dtype(field.type))) for field in target.fields}
+    types = {field.name: stored(ibis.dtype(field.type)) for field in target.fields}
     columns = [
-        f.expr(f"CAST({identifier(field.name)} AS {types[field.name]})").alias(
-            field.name, metadata={FIELD_ID: field.id}
-        )
+        f.expr(cast_to(rows, field.name, types[field.name])).alias(field.name, metadata={FIELD_ID: field.id})
         for field in target.fields
     ]
     chosen = rows.select(*columns)
