@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -113,3 +114,49 @@ def test_early_stopping_watches_the_latest_rows_whole_groups_of_untimed_ones(wor
     early, late = latest_part(replace(examples, times=np.zeros(600, np.int64), groups=groups), 0.15)
     assert not set(early.groups) & set(late.groups)
     assert 1 <= getattr(ms, name)().fit(examples).settings["rounds"] < 600
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_sparse_solver_finds_the_optimum_that_scikit_learn_finds(classes):
+    """Both minimise one loss, so that the weights of both are equal within the steps that either takes."""
+    from sklearn.linear_model import LogisticRegression
+
+    from mainstem.models.algorithms.sparse import SparseLogistic
+
+    random = np.random.default_rng(5)
+    matrix = random.normal(0, 1, (60, 90)) + random.normal(0, 1, (60, 1))
+    y = np.digitize(matrix[:, 0] - matrix[:, 1] + random.normal(0, 0.3, 60), [-1, 1][: classes - 1])
+    weights = random.uniform(0.5, 2, 60)
+    ours = SparseLogistic(0.2, 0.7, 1e-7)
+    for strength in (0.2, 0.1, 0.05):  # as a path: each fit starts from the one before
+        ours.set_params(strength=strength)
+        ours.fit(matrix, y, weights)
+        theirs = LogisticRegression(
+            C=1 / (strength * 60), l1_ratio=0.7, solver="saga", tol=1e-9, max_iter=30_000, random_state=0
+        ).fit(matrix, y, weights)
+        assert np.allclose(ours.coef_, theirs.coef_, atol=1e-3)
+        assert ours.predict_proba(matrix) == pytest.approx(theirs.predict_proba(matrix), abs=1e-3)
+
+
+def test_a_wide_sparse_model_is_nearer_to_its_optimum_and_repeats():
+    """scikit-learn's solver for classes stops at 300 passes, far from the optimum, when columns outnumber rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    from mainstem.models.algorithms.sparse import SparseLogistic
+
+    random = np.random.default_rng(0)
+    matrix = random.normal(0, 1, (120, 600))
+    y = (matrix[:, :5].sum(1) + random.normal(0, 1, 120) > 0).astype(int)
+
+    def loss(model) -> float:
+        raw = matrix @ model.coef_[0] + model.intercept_
+        penalty = 0.9 * np.abs(model.coef_).sum() + 0.05 * (model.coef_**2).sum()
+        return float(np.mean(np.logaddexp(0, raw) - y * raw) + 0.01 * penalty)
+
+    ours = SparseLogistic(0.01, 0.9, 1e-3).fit(matrix, y)
+    theirs = LogisticRegression(C=1 / 1.2, l1_ratio=0.9, solver="saga", tol=1e-3, max_iter=300, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says itself that it did not converge
+        theirs.fit(matrix, y)
+    assert loss(ours) < 0.99 * loss(theirs)
+    assert (SparseLogistic(0.01, 0.9, 1e-3).fit(matrix, y).coef_ == ours.coef_).all()

@@ -337,3 +337,15 @@ def test_the_words_of_a_free_text_reach_every_door():
         running.close()
         assert [each.score for each in answered] == pytest.approx(answers)
         assert np.corrcoef(answers, [each["price"] for each in rows[:40]])[0, 1] > 0.95
+
+
+def test_what_is_done_with_all_inputs_is_told_once(monkeypatch):
+    """Of 2,000 inputs, telling all of them for each of them took longer than all fits."""
+    from mainstem.models.preprocessing import Composed
+
+    found = algorithm("linear").fit(learning.examples("regression", 60, floats=6, strings=0))
+    calls, told = [], Composed.told
+    monkeypatch.setattr(Composed, "told", lambda self: calls.append(self) or told(self))
+    columns = [InputColumn(f"x{n}", "float") for n in range(6)]
+    assert len(preparation(found, columns, ())) == 6
+    assert len(calls) == 1

@@ -16,6 +16,7 @@ from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, usable
 from mainstem.models.algorithms.linear import LinearScore, logistic_weights, spread_of
 from mainstem.models.algorithms.settings import Declared, Range, maker, setting
+from mainstem.models.algorithms.sparse import SparseLogistic
 from mainstem.models.data.rows import Examples
 from mainstem.models.preprocessing import LINEAR, fit
 from mainstem.nodes.kinds import fraction, number, optional
@@ -51,7 +52,7 @@ class ElasticNet(Declared):
         with warnings.catch_warnings(), libraries.one_thread():
             warnings.simplefilter("ignore")  # a fit that did not converge is judged by its score
             alpha = float(known) if known else self._strength(matrix, examples)
-            model = _fitted(self._model(examples, alpha, 1e-3), matrix, examples)
+            model = _fitted(self._model(examples, alpha, 1e-3, matrix.shape[1]), matrix, examples)
         if examples.task == "regression":
             weights = np.asarray(model.coef_, float).reshape(-1, 1)
             intercept = np.asarray([model.intercept_], float).reshape(1)
@@ -74,27 +75,36 @@ class ElasticNet(Declared):
 
     def _losses(self, matrix: Wide, examples: Examples, fold: splits.Split, strengths: Wide) -> list[float]:
         past, future = examples.take(fold.train), examples.take(fold.test)
-        model = self._model(past, float(strengths[0]), 1e-2)
+        model = self._model(past, float(strengths[0]), 1e-2, matrix.shape[1])
         losses: list[float] = []
         for strength in strengths:
             # Each fit starts from the weights of the one before.
-            model.set_params(**_strong(past, float(strength)))
+            model.set_params(**_strong(past, float(strength), matrix.shape[1]))
             _fitted(model, matrix[fold.train], past)
             losses.append(_loss(model, matrix[fold.test], future))
             if len(losses) > 3 and losses[-1] > losses[-2] > losses[-3]:
                 break
         return losses + [np.inf] * (len(strengths) - len(losses))
 
-    def _model(self, examples: Examples, alpha: float, tolerance: float) -> Any:
+    def _model(self, examples: Examples, alpha: float, tolerance: float, columns: int) -> Any:
+        if _is_wide(examples, columns):
+            return SparseLogistic(alpha, self.l1_ratio, tolerance)
         library = libraries.sklearn("linear_model")
-        shared = {**_strong(examples, alpha), "l1_ratio": self.l1_ratio, "tol": tolerance, "warm_start": True}
+        shared = {**_strong(examples, alpha, columns), "l1_ratio": self.l1_ratio, "tol": tolerance, "warm_start": True}
         if examples.task == "regression":
             return library.ElasticNet(max_iter=3_000, **shared)
         return library.LogisticRegression(solver="saga", max_iter=300, random_state=examples.seed, **shared)
 
 
-def _strong(examples: Examples, alpha: float) -> dict[str, float]:
+def _is_wide(examples: Examples, columns: int) -> bool:
+    """Return whether rows are few, so that scikit-learn's solver for classes takes long and does not converge."""
+    return examples.task != "regression" and len(examples) < columns
+
+
+def _strong(examples: Examples, alpha: float, columns: int) -> dict[str, float]:
     """Return the strength as the parameter of the task's model: a mean loss has `alpha`, a sum of losses 1/C."""
+    if _is_wide(examples, columns):
+        return {"strength": alpha}
     return {"alpha": alpha} if examples.task == "regression" else {"C": 1 / (alpha * len(examples))}
 
 

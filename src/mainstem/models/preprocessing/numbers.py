@@ -101,7 +101,7 @@ class Numbers:
             gap = f"median {value}" if self.missing == KEEP else value
             gap = f"{self.missing} {value}" if self.missing in ("median", "mean", "mode") else gap
             gap += " for a missing one"
-        flag = ["indicator"] if place in self.flagged else []
+        flag = ["indicator"] if (self.flagged == place).any() else []
         return ", ".join([scale, gap, *flag])
 
 
@@ -113,6 +113,8 @@ def _fills(floats: Matrix, missing: str | float | None) -> Matrix:
     """Return what stands for a missing number of each column, from its finite values; 0 without any."""
     if isinstance(missing, float):
         return np.full(floats.shape[1], np.clip(missing, -LARGEST, LARGEST), np.float32)
+    if missing not in ("mean", "mode") and floats.size and np.isfinite(floats).all():
+        return np.asarray(np.median(floats.astype(np.float64), axis=0), np.float32)
     statistics: dict[str, Any] = {"mean": np.mean, "mode": _mode}
     statistic = statistics.get(str(missing), np.median)
     known = (column[np.isfinite(column)].astype(np.float64) for column in floats.T)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ def preparation(estimator: Any, inputs: Sequence[InputColumn], declared: Contain
         return ()
     found = []
     for column in inputs:
-        done = [_done(label, fitted, _place(made, numbers[column.name])) for label, fitted, made in members]
+        done = [_done(each, _place(each.made, numbers[column.name])) for each in members]
         left = all(left for *_, left in done)
         kind = "text" if column.type == "string" else "number"
         found.append(Preparation(column.name, kind, _words(done), left, column.name in declared))
@@ -53,17 +55,28 @@ def _place(made: Inputs | None, number: int) -> int | str:
 
 def _created(members: Sequence[Member]) -> Iterator[Preparation]:
     """Yield what is done with each feature that a fit made: those of members of an ensemble, one after the other."""
-    for label, fitted, made in members:
+    for each in members:
+        made = each.made
         for at, (name, why) in enumerate(made.names if made is not None else (), made.width if made else 0):
             left = made.left.get(at) if made is not None else None
             floats = made.floats.tolist() if made is not None else []
-            _, done, gone = ("", left, True) if left else _done("", fitted, floats.index(at))
-            own = f"{label}: {name}" if label else name
+            _, done, gone = ("", left, True) if left else _done(each, floats.index(at))
+            own = f"{each.label}: {name}" if each.label else name
             yield Preparation(own, "made", f"{why}; {done}", gone)
 
 
-Member = tuple[str, Composed | None, Inputs | None]
-"""A member's name, its preprocessor, and what was made of the inputs before it."""
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A member's name, its preprocessor, and what was made of the inputs before it."""
+
+    label: str
+    fitted: Composed | None
+    made: Inputs | None
+
+    @cached_property
+    def told(self) -> Mapping[int, str]:
+        return {} if self.fitted is None else self.fitted.told()
+
 
 Done = tuple[str, str, bool]
 """A member's name, what it does with an input, and whether it leaves the input out."""
@@ -86,19 +99,20 @@ def _members(label: str, estimator: Any, made: Inputs | None = None) -> Iterator
                 yield from _members(name, member)
         case EstimatorScore():
             matrix = estimator.prepared.matrix
-            yield label, matrix if isinstance(matrix, Composed) else None, made
+            yield Member(label, matrix if isinstance(matrix, Composed) else None, made)
         case _ if isinstance(found := getattr(estimator, "fitted", None), Composed):
-            yield label, found, made
+            yield Member(label, found, made)
 
 
-def _done(label: str, found: Composed | None, number: int | str) -> Done:
+def _done(member: Member, number: int | str) -> Done:
+    label, found = member.label, member.fitted
     if isinstance(number, str):
         return label, number, True
     if found is None:
         return label, OWN, False
     if number in found.left:
         return label, found.left[number], True
-    return label, found.told()[number], False
+    return label, member.told[number], False
 
 
 def _words(done: Sequence[Done]) -> str:
