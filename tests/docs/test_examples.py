@@ -67,6 +67,7 @@ FIRST = (
     "serving",
     "sinks",
     "sources",
+    "what-can-go-wrong",
     "only-data",
     "only-ml",
 )
