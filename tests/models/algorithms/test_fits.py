@@ -160,3 +160,35 @@ def test_a_wide_sparse_model_is_nearer_to_its_optimum_and_repeats():
         theirs.fit(matrix, y)
     assert loss(ours) < 0.99 * loss(theirs)
     assert (SparseLogistic(0.01, 0.9, 1e-3).fit(matrix, y).coef_ == ours.coef_).all()
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_trees_of_a_wide_table_look_at_related_inputs_and_are_no_worse(task, monkeypatch):
+    from mainstem.models.algorithms import lightgbm as module
+
+    examples = wide(task, rows=400, inputs=900)
+    train, test = examples.take(np.arange(200)), examples.take(np.arange(200, 400))
+
+    def loss(estimator) -> float:
+        return float(np.mean((estimator.scores(test.rows) - test.y) ** 2))
+
+    few = ms.lightgbm().fit(train)
+    monkeypatch.setattr(module, "OF_ROWS", 1_000)
+    every = ms.lightgbm().fit(train)
+    assert loss(few) < 1.03 * loss(every)
+    assert set(np.argsort(-few.importances(900))[:2]) <= {0, 1, 2, 3, 4}
+
+
+def test_the_inputs_that_trees_look_at_are_those_whose_ranks_follow_the_target():
+    from mainstem.models.algorithms.lightgbm import related
+
+    examples = wide("regression", rows=60, inputs=400)
+    matrix = matrix_of(examples)
+    matrix[::7, 3] = np.nan  # in the middle of the ranks
+    found = related(matrix, examples)
+    varying = np.flatnonzero(np.ptp(np.nan_to_num(found), axis=0))
+    assert len(varying) == 120
+    assert {0, 1} <= set(varying)
+    np.testing.assert_array_equal(found[:, varying], matrix[:, varying])
+    narrow = matrix[:, :120]
+    assert related(narrow, examples) is narrow
