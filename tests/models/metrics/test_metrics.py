@@ -314,3 +314,14 @@ def test_pinball_is_sklearns(case):
     for name, share in (("pinball_10", 0.1), ("pinball_50", 0.5), ("pinball_90", 0.9)):
         expected = sk.mean_pinball_loss(y, scores, sample_weight=weights, alpha=share)
         assert metric(name, "regression").value(y, scores, weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_metrics_that_share_an_order_have_the_values_that_each_has_alone():
+    random = np.random.default_rng(3)
+    y, scores = random.integers(0, 2, 300), random.random(300).round(2)  # with ties
+    judges = [METRICS["roc_auc"], METRICS["log_loss"], METRICS["average_precision"]]
+    found = measures(judges, y, scores, groups=np.arange(300) // 10)
+    for judge in judges:
+        assert found[judge.name] == measure(judge, y, scores, groups=np.arange(300) // 10)
+        assert found[judge.name].value == judge.value(y, scores)
+    assert np.isnan(measures(judges, np.ones(9, int), scores[:9])["roc_auc"].value)

@@ -23,10 +23,11 @@ Weighted = Callable[[Floats], float]
 class Metric:
     """A metric: its name, its tasks, whether higher is better, and `bind(y, scores)`.
 
-    `confused` is the metric as a function of a confusion matrix, if it is one. In tasks in which it is not `usual`, a
-    metric is measured only where it is asked for. One that is `biased` is larger in resamples than in the rows that
-    they are drawn from. One that does not judge cannot choose between candidates: it says what they are like. No value
-    is above `most`.
+    `confused` is the metric as a function of a confusion matrix, if it is one, and `ordered` as a function of the
+    weights of positives and of all rows at or above each distinct score. In tasks in which it is not `usual`, a metric
+    is measured only where it is asked for. One that is `biased` is larger in resamples than in the rows that they are
+    drawn from. One that does not judge cannot choose between candidates: it says what they are like. No value is above
+    `most`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Metric:
     biased: bool = False
     judges: bool = True
     most: float = inf
+    ordered: Callable[[Floats, Floats], float] | None = None
 
     @property
     def sign(self) -> int:

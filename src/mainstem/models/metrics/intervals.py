@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mainstem.models.metrics.base import Array, Floats, Metric
 from mainstem.models.metrics.decisions import confusion
+from mainstem.models.metrics.ranking import ordering
 from mainstem.nodes.records import Measure
 
 INTERVAL = (2.5, 97.5)
@@ -45,13 +46,19 @@ def measures(
 
 
 def _together(of: Sequence[Metric], y: Array, scores: Array) -> Callable[[Floats], dict[str, float]]:
-    """Bind several metrics. Those of the confusion matrix share it, because it is most of their work."""
-    bound = {m.name: m.bind(y, scores) for m in of if m.confused is None}
+    """Bind several metrics. Those of the confusion matrix share it, and those of the order of the scores share that,
+    because it is most of their work."""
+    bound = {m.name: m.bind(y, scores) for m in of if m.confused is None and m.ordered is None}
+    orders = {m.name: m.ordered for m in of if m.ordered is not None}
+    above = ordering(y, scores) if orders else None
     decisions = {m.name: m.confused for m in of if m.confused is not None}
     matrix = confusion(y, scores) if decisions else None
 
     def values(weights: Floats) -> dict[str, float]:
         found = {name: value(weights) for name, value in bound.items()}
+        if above is not None:
+            hits, flagged = above(weights)
+            found |= {name: value(hits, flagged) for name, value in orders.items()}
         confused = None if matrix is None else matrix(weights)
         found |= {name: value(confused) for name, value in decisions.items() if confused is not None}
         return {m.name: found[m.name] for m in of}

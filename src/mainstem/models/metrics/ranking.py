@@ -7,43 +7,44 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.models.metrics.base import METRICS, Array, Floats, Weighted, dot, register
+from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, dot, register
+
+Ordered = Callable[[Floats, Floats], float]
 
 
-@register("average_precision", "binary", higher_is_better=True)
-def _average_precision(y: Array, scores: Array) -> Weighted:
-    ranked = _ranked(y, scores)
-
-    def value(weights: Floats) -> float:
-        hits, flagged = ranked(weights)
-        if not len(hits) or hits[-1] <= 0 or flagged[-1] <= hits[-1]:
-            return float("nan")
-        precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
-        return dot(np.diff(hits, prepend=0.0), precision) / float(hits[-1])
-
-    return value
+def _average_precision(hits: Floats, flagged: Floats) -> float:
+    precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
+    return dot(np.diff(hits, prepend=0.0), precision) / float(hits[-1])
 
 
-@register("roc_auc", "binary", higher_is_better=True)
-def _roc_auc(y: Array, scores: Array) -> Weighted:
-    ranked = _ranked(y, scores)
+def _roc_auc(hits: Floats, flagged: Floats) -> float:
+    misses = flagged - hits
+    below = misses[-1] - (misses + np.concatenate(([0.0], misses[:-1]))) / 2
+    return dot(np.diff(hits, prepend=0.0), below) / float(hits[-1] * misses[-1])
 
-    def value(weights: Floats) -> float:
-        hits, flagged = ranked(weights)
-        if not len(hits) or hits[-1] <= 0 or flagged[-1] <= hits[-1]:
-            return float("nan")
-        misses = flagged - hits
-        below = misses[-1] - (misses + np.concatenate(([0.0], misses[:-1]))) / 2
-        return dot(np.diff(hits, prepend=0.0), below) / float(hits[-1] * misses[-1])
 
-    return value
+def _register(name: str, of: Ordered) -> None:
+    """Register a function of the weights of positives and of all rows at or above each distinct score."""
+
+    def ordered(hits: Floats, flagged: Floats) -> float:
+        return of(hits, flagged) if len(hits) and 0 < hits[-1] < flagged[-1] else float("nan")
+
+    def bind(y: Array, scores: Array) -> Weighted:
+        above = ordering(y, scores)
+        return lambda weights: ordered(*above(weights))
+
+    METRICS[name] = Metric(name, frozenset(("binary",)), True, bind, most=1.0, ordered=ordered)
+
+
+_register("average_precision", _average_precision)
+_register("roc_auc", _roc_auc)
 
 
 @register("macro_roc_auc", "multiclass", higher_is_better=True, usual=False)
 def _macro_roc_auc(y: Array, scores: Array) -> Weighted:
     """The mean over classes of the area of one class against the rest. A class without rows makes it undefined."""
     truth = np.asarray(y, int)
-    each = [_roc_auc(truth == k, scores[:, k]) for k in range(np.shape(scores)[1])]
+    each = [METRICS["roc_auc"].bind(truth == k, scores[:, k]) for k in range(np.shape(scores)[1])]
     return lambda weights: float(np.mean([value(weights) for value in each]))
 
 
@@ -52,7 +53,7 @@ def average_precision(y: Array, scores: Array, weights: Array | None = None) -> 
     return METRICS["average_precision"].value(y, scores, weights)
 
 
-def _ranked(y: Array, scores: Array) -> Callable[[Floats], tuple[Floats, Floats]]:
+def ordering(y: Array, scores: Array) -> Callable[[Floats], tuple[Floats, Floats]]:
     """Sort once. Return a function from row weights to the weights of positives and of all rows per distinct score.
 
     Weights are cumulative: of rows at or above each distinct score.
