@@ -72,7 +72,7 @@ def main() -> None:
         began = worked()
         took, (prepared, made) = clocked(lambda: trained(blueprint, table))
         ours = worked() - began
-        path = export.save(Path(root), replace(made.manifest, number=1), made.onnx)
+        path = export.save(Path(root), replace(made.manifest, number=1), made.onnx, made.beside)
         assert path is not None
         print(report.text(version_of(replace(made.manifest, number=1), path), Path(root)), "\n")
         began = worked()

@@ -325,3 +325,8 @@ def test_metrics_that_share_an_order_have_the_values_that_each_has_alone():
         assert found[judge.name] == measure(judge, y, scores, groups=np.arange(300) // 10)
         assert found[judge.name].value == judge.value(y, scores)
     assert np.isnan(measures(judges, np.ones(9, int), scores[:9])["roc_auc"].value)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "mcc", "macro_f1", "average_precision"])
+def test_no_interval_of_a_share_ends_above_one(name):
+    assert METRICS[name].most == 1.0

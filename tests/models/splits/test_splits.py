@@ -130,3 +130,20 @@ def test_the_sample_prefers_the_latest_and_keeps_the_past(n, limit, seed):
     if n >= 4 * limit:
         recent, old = (times[rows] >= n / 2).sum(), (times[rows] < n / 2).sum()
         assert recent > 2 * old > 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "several"),
+    [
+        (None, False),
+        ([], False),
+        ([3, 1, 2], False),
+        ([3, 1, 3], True),
+        ([-5, 10**15, -5], True),
+        ([-(2**62), 2**62], False),
+        (["a", "b"], False),
+        (["a", "a"], True),
+    ],
+)
+def test_groups_have_several_rows(groups, several):
+    assert splits.repeated(None if groups is None else np.array(groups)) is several

@@ -59,3 +59,10 @@ def test_a_million_random_rows_all_differ():
     rows = Rows(random.integers(0, 1000, (1_000_000, 3)).astype(np.float32), np.empty((1_000_000, 0), object))
     found = hashes(Examples(rows, np.zeros(1_000_000), np.zeros(1_000_000, np.int64), "regression"))
     assert len(np.unique(found)) == len(np.unique(rows.floats @ np.array([1e6, 1e3, 1.0])))
+
+
+def test_texts_are_numbered_in_the_order_of_their_first_row():
+    from mainstem.models.training.repeated import _bits
+
+    column = np.array(["b", "a", "b", "", "é ✈", "a"], object)
+    assert _bits(column).tolist() == [0, 1, 0, 2, 3, 1]

@@ -49,7 +49,7 @@ def register(name: str, tasks: Sequence[Task], confused: Confused, *, usual: boo
         matrix = confusion(y, scores)
         return lambda weights: confused(matrix(weights))
 
-    METRICS[name] = Metric(name, frozenset(tasks), True, bind, confused, usual)
+    METRICS[name] = Metric(name, frozenset(tasks), True, bind, confused, usual, most=1.0)
 
 
 def _accuracy(matrix: Floats) -> float:

@@ -99,7 +99,11 @@ def is_timed(times: Times) -> bool:
 
 
 def repeated(groups: NDArray[Any] | None) -> bool:
-    return groups is not None and len(np.unique(groups)) < len(groups)
+    if groups is None or not len(groups):
+        return False
+    if np.issubdtype(groups.dtype, np.integer) and int(groups.max()) - int(groups.min()) < 4 * len(groups):
+        return bool(np.bincount(groups - groups.min()).max() > 1)  # groups are mostly numbered: no sort
+    return len(np.unique(groups)) < len(groups)
 
 
 def checked(found: Split, what: str, timed: bool) -> Split:

@@ -51,8 +51,9 @@ def hashes(examples: Examples) -> NDArray[np.uint64]:
 
 def _bits(column: NDArray[Any]) -> NDArray[np.uint64]:
     if column.dtype == object:
-        number: dict[str, int] = {}
-        return np.array([number.setdefault(text, len(number)) for text in column.tolist()], np.uint64)
+        import pyarrow as pa
+
+        return np.asarray(pa.array(column, pa.string()).dictionary_encode().indices, np.uint64)
     values = column.astype(np.float64) + 0.0  # −0 is 0
     values[np.isnan(values)] = np.nan
     return values.view(np.uint64)
