@@ -66,6 +66,12 @@ def compiler() -> Any:
                 op, arg=arg, start=self.cast(start, dt.int32), stop=None if stop is None else self.cast(stop, dt.int32)
             )
 
+        def visit_Mean(self, op: Any, *, arg: Any, where: Any) -> Any:
+            """Return a mean of fractions: of decimals, Spark keeps few digits."""
+            if not op.arg.dtype.is_decimal():
+                return super().visit_Mean(op, arg=arg, where=where)
+            return self.cast(self.agg.avg(self.cast(arg, dt.float64), where=where), op.dtype)
+
         def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
             return self.f.count("*") if where is None else self.f.count_if(where)
 

@@ -73,6 +73,14 @@ def _alike(name: str, views: Mapping[str, str]) -> str | None:
 def _meant(node: Any) -> Any:
     """Return a part of a query in a form that means on Spark what it means on DuckDB."""
     match node:
+        case sge.Div():  # of decimals, Spark keeps six digits
+            node.set("this", _fraction(node.this))
+        case sge.Avg() if isinstance(node.this, sge.Distinct):
+            node.this.set("expressions", [_fraction(each) for each in node.this.expressions])
+        case sge.Avg():
+            node.set("this", _fraction(node.this))
+        case sge.PercentileCont() if node.expression is not None:
+            return sge.Anonymous(this="percentile", expressions=[node.this, node.expression])
         case sge.DayOfWeekIso():
             return sge.paren(sge.func("weekday", node.this, dialect=TARGET) + 1)
         case sge.Bracket() if len(node.expressions) == 1 and not isinstance(node.expressions[0], sge.Slice):
@@ -83,6 +91,11 @@ def _meant(node: Any) -> Any:
         case sge.Anonymous() if node.name.lower() in _NAMED:
             return sge.Anonymous(this=_NAMED[node.name.lower()], expressions=node.expressions)
     return node
+
+
+def _fraction(value: Any) -> Any:
+    """Return a value as one that is computed with as a fraction, if it is a number."""
+    return sge.paren(sge.Mul(this=sge.paren(value.copy()), expression=sge.Literal.number("1E0")))
 
 
 def _with_nulls(node: Any) -> None:

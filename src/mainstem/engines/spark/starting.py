@@ -22,6 +22,8 @@ ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.timeType.enabled": "true",
+    # A product of decimals has all its digits, or is an error.
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
     "spark.sql.parquet.fieldId.read.enabled": "true",
     "spark.sql.parquet.fieldId.write.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
