@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import RFC_4122, UUID
@@ -277,6 +278,25 @@ def test_late_requests_do_not_pile_up_behind_one_that_hangs(served: Any, worlds:
 
     waiting, found = asyncio.run(ask())
     assert waiting <= 1 and found == [()] * 49
+
+
+def test_a_model_that_hangs_takes_no_thread_of_others(served: Any, worlds: Any) -> None:
+    _, service = served
+    predictor, hangs, asked = service.live.predictor("arrivals"), threading.Event(), rows_of(worlds, 1)
+    score = predictor.scored
+    predictor.scored = lambda columns: (hangs.wait(60), score(columns))[1]
+    coalescer = Coalescer(service.committer.submit, 64, threads=1)
+
+    async def ask() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        hanging = asyncio.ensure_future(coalescer.answered(predictor, asked, None))
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(asyncio.to_thread(service.refresh), 20)  # as the server follows its branch
+        assert not hanging.done()
+        hangs.set()
+        assert len(await hanging) == 1
+
+    asyncio.run(ask())
 
 
 def test_requests_are_answered_after_a_batch_that_broke(served: Any, worlds: Any) -> None:

@@ -235,10 +235,16 @@ def test_at_the_border_each_request_has_one_answer_and_one_entry(world: Any, wor
     assert f'mainstem_late_answers_total{{endpoint="arrivals"}} {float(len(late))}' in metrics
 
 
+def kind_of(flags: list[str]) -> str:
+    """Return who gave an answer with these flags."""
+    return next((each for each in ("late", "canary") if each in flags), "champion")
+
+
 def test_at_the_border_large_requests_and_those_of_a_canary_are_logged_once_too(world: Any, worlds: Any) -> None:
-    world.declare(latency="40ms", canary=Canary(0.5, "flight_id", errors=0.99))
+    world.declare(latency="40ms", canary=Canary(0.5, "flight_id", errors=1.0))
     world.challenge(worlds.artifact(world.root, 2, bias=2.0))
     random.seed(7)
+    kinds = Counter[str]()
     with serving(worlds, world) as (service, client):
         for predictor in (service.live.predictor("arrivals"), service.live.beside["arrivals"][0].predictor):
             own = predictor.scored
@@ -247,16 +253,20 @@ def test_at_the_border_large_requests_and_those_of_a_canary_are_logged_once_too(
         def many(client_: int) -> list[dict[str, Any]]:
             found = list[dict[str, Any]]()
             with httpx.Client(base_url=client.base_url, timeout=30) as mine:
-                for n in range(25):
-                    rows = [row(worlds, n + each) for each in range(random.choice([1, 3, 70, 600]))]
-                    found += mine.post("/predict/arrivals", json=rows).json()["predictions"]
+                for n in range(400):  # a busy machine is late more often
+                    if n >= 25 and min(kinds["late"], kinds["canary"], kinds["champion"]) > 10:
+                        break
+                    sizes = [1, 3, 70, 600] if n < 25 else [1, 3]
+                    rows = [row(worlds, n + each) for each in range(random.choice(sizes))]
+                    answers = mine.post("/predict/arrivals", json=rows).json()["predictions"]
+                    kinds.update(kind_of(each["flags"]) for each in answers)
+                    found += answers
             return found
 
         with ThreadPoolExecutor(3) as clients:
             found = [each for answers in clients.map(many, range(3)) for each in answers]
         time.sleep(0.2)
-    flags = Counter("late" if "late" in each["flags"] else "canary" in each["flags"] for each in found)
-    assert min(flags["late"], flags[True], flags[False]) > 10
+    assert min(kinds["late"], kinds["canary"], kinds["champion"]) > 10, kinds
     entries = logged(world)
     assert Counter(each.id for each in entries) == Counter(each["id"] for each in found)
     told = {each["id"]: (each["score"], each["decision"], ",".join(each["flags"])) for each in found}

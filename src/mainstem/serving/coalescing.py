@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -49,12 +49,13 @@ _Outcome = tuple[_Asked, Answers | Exception]
 class Coalescer:
     """Answers the requests of one event loop, at most `rows` rows at once. `submit` commits.
 
-    With `threads`, predictors work in so many threads at most, and the requests that arrive while all of them work are
-    the next batches. Without, they work in the loop.
+    With `threads`, predictors work in so many threads of its own, and the requests that arrive while all of them work
+    are the next batches. Without, they work in the loop.
     """
 
     def __init__(self, submit: Submit, rows: int, *, threads: int = 0) -> None:
         self._submit, self._rows, self._threads, self._working = submit, rows, threads, 0
+        self._pool = ThreadPoolExecutor(threads, "coalescing") if threads else None
         self._waiting: list[_Asked] = []
         self._due = False
         """Whether the waiting requests will be taken."""
@@ -73,6 +74,11 @@ class Coalescer:
             self._due = True
             loop.call_soon(self._work, loop)  # after those that arrived at the same moment
         return await asked.answers
+
+    def close(self) -> None:
+        """Start no more work. What threads are at goes on."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = False
@@ -105,7 +111,7 @@ class Coalescer:
                 self._work(loop)
 
         self._working += 1
-        loop.run_in_executor(None, together, batch).add_done_callback(worked)
+        loop.run_in_executor(self._pool, together, batch).add_done_callback(worked)
 
     def _batch(self) -> list[_Asked]:
         """Take the oldest waiting request, and others of the same predictor."""

@@ -8,49 +8,39 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from mainstem.errors import MainstemError, StorageError, Unavailable
-from mainstem.features.forecasts import forecast_of
-from mainstem.features.requests import sent
-from mainstem.features.retrieval import retrieval_of
 from mainstem.logs.outcomes import outcomes_table
-from mainstem.logs.records import CHAMPION, Event, Role
+from mainstem.logs.records import Event
 from mainstem.logs.sent import AnsweredEvents, Keys, Sent
 from mainstem.logs.shadows import shadows_table
-from mainstem.models.artifact.scorer import Scorer
-from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.models import Model
 from mainstem.nodes.overrides import Override
 from mainstem.nodes.parity import ParityReport
-from mainstem.nodes.records import ModelVersion, Release, now
+from mainstem.nodes.records import Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.ports import Artifacts, State, Store, Writer
 from mainstem.serving import keys
 from mainstem.serving.canaries import Canaries
 from mainstem.serving.challengers import Beside, challengers_of
-from mainstem.serving.choosing import ChoosingPredictor
 from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.committer import Committer
-from mainstem.serving.decisions.choices import choices_of
 from mainstem.serving.decisions.offers import Stored, no_tables
-from mainstem.serving.decisions.policy import check_classes, policy_of
 from mainstem.serving.features import FeatureReader
-from mainstem.serving.forecasting import ForecastingPredictor
 from mainstem.serving.gauges import Sample
 from mainstem.serving.lags import lags
 from mainstem.serving.limits import Limits
 from mainstem.serving.live import Live, NoChampion
 from mainstem.serving.metrics import Metrics
-from mainstem.serving.predictor import Predictor, events_of
+from mainstem.serving.predicting import Predictors, drained
+from mainstem.serving.predictor import Predictor
 from mainstem.serving.reasons import Background, Reasons, no_background
 from mainstem.serving.shadows import Shadows
 from mainstem.streaming.ingest import Ingest
 from mainstem.streaming.outcomes import Outcomes
-from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +92,14 @@ class Service:
         self.lost: Mapping[str, MainstemError] = {}
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
-        self._load, self._head, self._stored, self._branch = load, head, stored, branch
+        self._load, self._head, self._branch = load, head, branch
         self._judged = judged
         self.reasons = Reasons(background)
         self.overrides: Mapping[str, Sequence[Override]] = {}
         """What operators decided for requests, by endpoint."""
         self.store = store
-        self._state, self._store, self._artifacts = state, store, artifacts
-        self._scorers: dict[str, Scorer] = {}
+        self._state, self._store = state, store
+        self._predictors = Predictors(state, store, artifacts, stored, lambda name: self.overrides.get(name, ()))
         self._retry_at = 0.0
         self._committer: Committer | None = None
         self._keys: dict[str, Keys] = {}
@@ -144,6 +134,8 @@ class Service:
     def close(self) -> None:
         """Finish the pending writes."""
         self.aside.shutdown()
+        for coalescer in (self._coalescer, self._heavy, *self._timely.values()):
+            coalescer.close()
         self.declaring.shutdown()
         self.reasons.close()
         self.shadows.close()
@@ -292,7 +284,7 @@ class Service:
         missing: dict[str, MainstemError] = {}
         for name, node in graph.of(Endpoint).items():
             try:
-                predictors[name] = self._predictor(graph, release, name, node, features)
+                predictors[name] = self._predictors.of_champion(graph, release, name, node, features)
             except Unavailable as error:
                 missing[name] = error
             except MainstemError as error:
@@ -306,130 +298,30 @@ class Service:
             if endpoints[name].challenged
         }
         challengers = [each.predictor for every in beside.values() for each in every if each.predictor is not None]
-        self._scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
+        self._predictors.scorers = {p.version.id: p.scorer for p in [*predictors.values(), *challengers]}
         ingests = {
             name: Ingest(
                 graph[name],
                 [v for v in features.views.values() if v.view.source == name],
                 self._store,
                 release.cutovers.get(name),
-                _drained(release, name),
+                drained(release, name),
                 self.limits.ahead,
             )
             for name in graph.of(Stream)
         }
-        takers = {name: Outcomes(graph, name, _drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
+        takers = {name: Outcomes(graph, name, drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
         return Live(release, predictors, ingests, takers, features, missing, beside)
 
     def _beside(
         self, graph: Graph, release: Release, champion: Predictor, node: Endpoint, features: FeatureReader
     ) -> list[Beside]:
         def predictor(id: str, model: Model) -> Predictor:
-            version = self._state.get(ModelVersion, id)
-            if version is None:
-                raise Unavailable(f"the challenger {id} no longer exists", hint="mainstem run")
-            return self._predicting(graph, release, champion.name, node, version, features, "challenger", model)
+            return self._predictors.of_challenger(graph, release, champion.name, node, features, id, model)
 
-        floor = _drained(release, shadows_table(champion.name))
+        floor = drained(release, shadows_table(champion.name))
         return challengers_of(graph, release, champion, node, predictor, self.canaries.guard, floor)
-
-    def _predictor(
-        self, graph: Graph, release: Release, name: str, node: Endpoint, features: FeatureReader
-    ) -> Predictor:
-        version = self._champion(release, name, graph.name_of(node.model))
-        return self._predicting(graph, release, name, node, version, features)
 
     def trial(self, model: str) -> Predictor:
         """Return a predictor of a model's newest version, promoted or not. Raises `Unavailable` without a version."""
-        graph, release = self._load()
-        id = release.models.get(model)
-        version = self._state.get(ModelVersion, id) if id else None
-        if version is None:
-            raise Unavailable(f"the model {model!r} has no version yet", hint="mainstem run")
-        node: Any = graph[model].node
-        features = FeatureReader(graph, release, self._store)
-        return self._predicting(graph, release, model, Endpoint(model=node), version, features)
-
-    def _predicting(
-        self,
-        graph: Graph,
-        release: Release,
-        name: str,
-        node: Endpoint,
-        version: ModelVersion,
-        features: FeatureReader,
-        role: Role = CHAMPION,
-        of: Model | None = None,
-    ) -> Predictor:
-        model = graph.name_of(of or node.model)
-        retrieval = retrieval_of(graph, model)
-        choices = choices_of(graph, name) if node.candidates is not None else None
-        read = [lookup.view.name for lookup in retrieval.lookups]
-        views = {view: features.view(view) for view in (*read, *(choices.views if choices else ()))}
-        unknown = [
-            column.name for column in version.inputs if column.name not in {*retrieval.columns, *retrieval.request}
-        ]
-        if unknown:
-            raise Unavailable(
-                f"{version.id} requires inputs that the project does not have",
-                got=", ".join(unknown),
-                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
-            )
-        scorer = self._scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
-        if node.model.horizons and not scorer.manifest.horizons:
-            raise Unavailable(
-                f"{version.id} does not forecast, and the project declares horizons",
-                got="a version without horizons",
-                expected=f"one that learned {', '.join(node.model.horizons)}",
-                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
-            )
-        logged = _drained(release, f"predictions.{name}")
-        changed = redefined(version, graph)
-        if changed:
-            told = "the definitions of some features changed since %s was trained: %s"
-            logger.warning(told, version.id, ", ".join(changed))
-        fields = sent(graph, model, example_key(graph, model))
-        parts: dict[str, Any] = {
-            "name": name,
-            "endpoint": node,
-            "retrieval": retrieval,
-            "views": views,
-            "version": version,
-            "scorer": scorer,
-            "sent": fields,
-            "floor": logged,
-            "redefined": changed,
-            "overriding": lambda: self.overrides.get(name, ()),
-            "role": role,
-        }
-        if node.on is not None:
-            parts["events"] = events_of(graph[graph.name_of(node.on)])
-        if (forecast := forecast_of(graph, model)) is not None:
-            return ForecastingPredictor(forecast, **parts)
-        if choices is not None:
-            check_classes(choices.ranking, scorer.classes, version.id)
-            return ChoosingPredictor(choices.ready(self._stored(graph, release)), **parts)
-        policy = policy_of(graph, name) if node.decide is not None else None
-        if policy is not None:
-            check_classes(policy, scorer.classes, version.id)
-        return Predictor(**parts, policy=policy, read=self._store.read)
-
-    def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
-        id = release.champion(endpoint)
-        if id is None:
-            hint = (
-                f"mainstem promote {model}"
-                if model in release.models
-                else f"mainstem run, then mainstem promote {model}"
-            )
-            raise NoChampion(f"the endpoint {endpoint!r} has no champion yet", where=f"model {model}", hint=hint)
-        version = self._state.get(ModelVersion, id)
-        if version is None:
-            raise Unavailable(f"the champion {id} of {endpoint!r} no longer exists", hint=f"mainstem promote {model}")
-        return version
-
-
-def _drained(release: Release, table: str) -> int:
-    """Return the number of entries of a log that are in the lake."""
-    snapshot = release.tables.get(table)
-    return int(snapshot.cursor or 0) if snapshot is not None else 0
+        return self._predictors.of_newest(*self._load(), model)
