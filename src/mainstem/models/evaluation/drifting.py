@@ -22,7 +22,8 @@ def drifted(
     """Return the metrics of rows in time with intervals that hold for the next period too. It is as far after the test
     as the test is after the last fold.
 
-    The periods are the folds of the chosen candidate, and the test. A metric that too few of them define stays.
+    The periods are the folds of the chosen candidate, and the test. A metric that too few of them define stays. So does
+    one that is biased: its resamples do not tell the noise of a period.
     """
     folds = compared.folds
     if len(folds) + 1 < FEWEST:
@@ -30,13 +31,16 @@ def drifted(
     before = [_measured(fold.future, fold.scores[compared.chosen], list(metrics)) for fold in folds]
     found = {}
     for name, last in metrics.items():
+        metric = METRICS[name]
+        if metric.biased:
+            found[name] = last
+            continue
         periods = [
             Period(*told[name], len(fold.past), _middle(fold.future))
             for told, fold in zip(before, folds, strict=True)
             if np.isfinite(told[name]).all()
         ]
         periods.append(Period(last.value, (last.high - last.low) / WIDTH, len(train), _middle(test)))
-        metric = METRICS[name]
         following = 2 * _middle(test) - _middle(folds[-1].future)
         found[name] = widened(last, periods, following, sign=metric.sign, most=metric.most)
     return found
