@@ -137,7 +137,7 @@ class Changed(TransformerMixin, BaseEstimator):
 
 
 def test_an_estimator_of_ones_own_is_compared(worlds):
-    found, reasons = offer(worlds, "regression", Shifted(), "naive")
+    found, reasons = offer(worlds, "regression", Shifted(9.0), "naive")
     assert found.compared.chosen == "naive" and not reasons
     found, reasons = offer(worlds, "regression", Shifted(0.0), ms.sklearn(Shifted(5.0)), "naive")
     assert set(found.compared.scores) == {"Shifted", "Shifted 2", "naive"}
