@@ -14,9 +14,8 @@ model that is fitted again do not grow for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, log
 
 import numpy as np
 
@@ -61,36 +60,20 @@ def drift(periods: Sequence[Period], following: float, *, sign: int = -1) -> flo
 def widened(measure: Measure, periods: Sequence[Period], following: float, *, sign: int, most: float) -> Measure:
     """Return a measure of the last of the periods with an interval that holds for `following` too.
 
-    Shares, between 0 and 1, change by their odds, other positive values by factors, and others by differences. No value
-    is above `most`.
+    Positive values change by factors, others by differences. No value is above `most`.
     """
-    to, back, slope = _scale([measure.low, measure.high, *(each.value for each in periods)], most)
-    changed = [replace(each, value=to(each.value), error=each.error * slope(each.value)) for each in periods]
-    more = drift(changed, following, sign=sign)
+    positive = min(measure.low, *(each.value for each in periods)) > 0
+    if positive:
+        periods = [replace(each, value=float(np.log(each.value)), error=each.error / each.value) for each in periods]
+    more = drift(periods, following, sign=sign)
     if not more:
         return measure
-    value, low, high = to(measure.value), to(measure.low), to(measure.high)
+    value, low, high = (float(np.log(x)) if positive else x for x in (measure.value, measure.low, measure.high))
     ends = value - float(np.hypot(value - low, more)), value + float(np.hypot(high - value, more))
-    low, high = map(back, ends)
+    low, high = (float(np.exp(end)) for end in ends) if positive else ends
     if measure.low >= 0 and sign < 0:
         low = max(low, 0.0)
     return replace(measure, low=low, high=max(measure.high, min(high, most)))
-
-
-_Function = Callable[[float], float]
-
-
-def _scale(values: Sequence[float], most: float) -> tuple[_Function, _Function, _Function]:
-    """Return the functions that lead to the scale on which values change, and back, and the first one's slope."""
-    if most == 1 and min(values) > 0 and max(values) < 1:
-        return lambda p: log(p / (1 - p)), lambda x: 1 / (1 + _exp(-x)), lambda p: 1 / (p * (1 - p))
-    if min(values) > 0:
-        return log, _exp, lambda value: 1 / value
-    return float, float, lambda value: 1.0
-
-
-def _exp(x: float) -> float:
-    return exp(min(x, 700.0))  # the largest power of e that is a number
 
 
 def _gained(values: Floats, noise: Floats, learned: Floats, sign: int) -> Floats:
