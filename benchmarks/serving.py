@@ -192,6 +192,8 @@ def main() -> None:
             repeat,
             "ms",
         )
+        beside_model_servers(ours, row, inputs, model, root, repeat)
+        # Last: its view has `last_k`, so that a read takes as long as its window has events.
         events = {n: {"events": [worlds.departure(0)] * n, "backfill": True} for n in (1, 500)}
         compare(
             "events, 4 clients",
@@ -202,7 +204,6 @@ def main() -> None:
             repeat,
             "per second",
         )
-        beside_model_servers(ours, row, inputs, model, root, repeat)
     among_candidates(40 * repeat)
     for world in made:
         world.close()

@@ -1,4 +1,4 @@
-"""What Spark is told of a lake's object store: its keys for the lake's bucket only, and the packages that it lacks."""
+"""The settings of Spark for a lake at an object store: keys that hold for its bucket only, and missing packages."""
 
 from pathlib import Path
 

@@ -2,7 +2,7 @@
 
 With SERVERS and TOPIC in the environment its stream is fed from that topic. With WORKERS it has several workers, whose
 process numbers it prints; each is this program with the arguments of a worker. With REDIS it has that store.
-CONNECTIONS is how many it may have, and IDLE for how many seconds they may be idle.
+CONNECTIONS is how many it may have, and HEADERS the seconds until the headers of a request have come.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def serve() -> None:
     world = worlds.open_world(Path(sys.argv[1]), store=store)
     many = int(os.environ.get("CONNECTIONS", "1000"))
     bounds = {"together": int(os.environ.get("TOGETHER", "64")), "connections": many, "per_client": many}
-    bounds |= {"idle": float(os.environ["IDLE"])} if "IDLE" in os.environ else {}
+    bounds |= {"headers": float(os.environ["HEADERS"])} if "HEADERS" in os.environ else {}
     service = world.service(Limits(poll=0.05, drain=DRAIN, **bounds))
     if "TOPIC" in os.environ:
         quick = {"session.timeout.ms": "1500", "heartbeat.interval.ms": "300"}

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import ibis
 import pytest
@@ -368,9 +367,10 @@ def test_requests_that_wait_together_are_answered_as_alone(
     predictor = served.live.predictor(endpoint)
     coalescer = Coalescer(served.committer.submit, 8, threads=2)
     field, known = ("shelf", [f"s{n}" for n in range(4)]) if endpoint == "quote" else ("person", ["p3", "p4", "p5"])
-    requests = [[{field: known[n % len(known)]}] for n in range(18)] + [[{field: "nobody"}], [{field: 3}]]
+    asked = [*(known[n % len(known)] for n in range(18)), "nobody", 3]
+    requests = [[{field: value}] for value in asked]
     # Each draw of `recommend` depends on the id of its answer: all have the same one.
-    monkeypatch.setattr("mainstem.serving.choosing.uuid4", lambda: UUID(int=7))
+    monkeypatch.setattr("mainstem.serving.choosing.new_ids", lambda count: ["7"] * count)
     sizes, noon, log = list[int](), micros_of(datetime.now(UTC)), f"predictions/{endpoint}"
     before = served.store.end(log)
     original = predictor.answers_at

@@ -20,8 +20,9 @@ import pytest
 
 from mainstem.errors import RequestError, Unavailable
 from mainstem.logs.records import decode_prediction
+from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.coalescing import Coalescer
-from mainstem.serving.predictor import Answer, Predictor, new_ids
+from mainstem.serving.predictor import Predictor
 from mainstem.serving.turns import Turn
 from mainstem.stores.redis import RedisStore
 from server_process import running

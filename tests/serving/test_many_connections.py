@@ -31,7 +31,7 @@ def many() -> Iterator[int]:
 def test_idle_connections_do_not_stop_answers(world: Any, worlds: Any, many: int) -> None:
     world.promote(worlds.artifact(world.root, 1))
     row = {"flight_id": "F1", "distance": 1.0, "time": worlds.NOON.isoformat()}
-    with running(world.root, CONNECTIONS=str(many + 10), IDLE="600") as (_, url), ExitStack() as stack:
+    with running(world.root, CONNECTIONS=str(many + 10), HEADERS="600") as (_, url), ExitStack() as stack:
         to = urlsplit(url)
         idle = list[socket.socket]()
         for number in range(many):  # from several addresses: one has not enough ports

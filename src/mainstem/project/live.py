@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
+    from mainstem.serving.answer import Answer
     from mainstem.serving.app import App
     from mainstem.serving.choosing import Chosen
     from mainstem.serving.decisions.offers import Stored
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mainstem.serving.journal import Journal
     from mainstem.serving.limits import Limits
     from mainstem.serving.live import Live
-    from mainstem.serving.predictor import Answer, Predictor
+    from mainstem.serving.predictor import Predictor
     from mainstem.serving.service import Service
 
 Rows = Sequence[Mapping[str, Any]]
@@ -269,7 +270,7 @@ def _answers(predictor: Predictor, rows: Rows, at: int | None) -> Sequence[Any]:
 
 def _shown(answer: Answer | Chosen | Forecasted, version: str) -> dict[str, Any]:
     """Return an answer as plain data, with every field that it may have."""
-    from mainstem.serving.predictor import Answer
+    from mainstem.serving.answer import Answer
 
     if not isinstance(answer, Answer):
         return {"flags": [], **answer.shown(), "version": version}

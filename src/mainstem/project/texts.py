@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.project.branch import Branch
-    from mainstem.serving.predictor import Answer, Predictor
+    from mainstem.serving.answer import Answer
+    from mainstem.serving.predictor import Predictor
 
 BLANK = frozenset({""})
 """The texts of a missing value that is a text itself, unless its source says more."""

@@ -20,8 +20,9 @@ from mainstem.logs.sent import AnsweredEvent, AnsweredEvents, Get, digest
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
+from mainstem.serving.answer import Answer
 from mainstem.serving.late import declared
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Predictor
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal
-from uuid import uuid4
 
 from mainstem.errors import ModelError, RequestError, StorageError
 from mainstem.features.online.view import OnlineView
@@ -19,8 +18,9 @@ from mainstem.logs.records import CHAMPION
 from mainstem.nodes.challengers import Canary, CanaryEnd, end_id
 from mainstem.nodes.overrides import as_text
 from mainstem.ports import Writer
+from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.choosing import ChoosingPredictor, Chosen
-from mainstem.serving.predictor import Answer, Columns, Log, Predictor
+from mainstem.serving.predictor import Columns, Log, Predictor
 
 WINDOW = 200
 """The requests, the last ones, whose share of failures is compared with the bound."""
@@ -124,14 +124,15 @@ class Split:
     def missed(self, rows: Sequence[Any]) -> None:
         """Count a late request that was not computed, if the challenger would have answered some of its rows: behind a
         slow challenger most requests are late before their turn."""
-        if any(self.takes(row, uuid4().hex) for row in self.checked(rows)):
+        checked = self.checked(rows)
+        if any(map(self.takes, checked, new_ids(len(checked)))):
             self.guard.note("slow")
 
     def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Any]:
         """Return the answers to checked rows at times (µs), in order."""
         champion = self.champion
         columns, flags = champion.features(checked, times)
-        ids = [uuid4().hex for _ in checked]
+        ids = new_ids(len(checked))
         taken = [n for n, row in enumerate(checked) if self.takes(row, ids[n])]
         found = self._tried(taken, checked, times, columns, flags) if taken else {}
         rest = [n for n in range(len(checked)) if n not in found]
@@ -190,7 +191,8 @@ class ChoosingSplit(Split):
         return write
 
     def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Chosen]:
-        taken = [n for n, row in enumerate(checked) if self.takes(row, uuid4().hex)]
+        ids = new_ids(len(checked))
+        taken = [n for n, row in enumerate(checked) if self.takes(row, ids[n])]
         tried = self._chosen(taken, checked, times) if taken else {}
         rest = [n for n in range(len(checked)) if n not in tried]
         usual = self.champion.answers_at([checked[n] for n in rest], [times[n] for n in rest]) if rest else []

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
 
 from msgspec import structs
 
@@ -22,6 +21,7 @@ from mainstem.nodes.instants import micros_of
 from mainstem.nodes.overrides import FALLBACK, flag_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
+from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.decisions.choices import Chooser
 from mainstem.serving.decisions.lists import ListOffer
 from mainstem.serving.decisions.neighbours import NeighbourOffer
@@ -29,7 +29,7 @@ from mainstem.serving.decisions.offers import Offering
 from mainstem.serving.decisions.phases import phases
 from mainstem.serving.decisions.ranking import VALUE
 from mainstem.serving.prediction_log import append
-from mainstem.serving.predictor import Answer, Columns, Log, Predictor
+from mainstem.serving.predictor import Columns, Log, Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class ChoosingPredictor(Predictor):
         return self.chosen(answers)
 
     def answers_at(self, checked: Sequence[dict[str, Any]], times: Sequence[int]) -> list[Chosen]:
-        ids = [uuid4().hex for _row in checked]
+        ids = new_ids(len(checked))
         columns = self._columns(checked)
         flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
@@ -173,7 +173,7 @@ class ChoosingPredictor(Predictor):
             given = [{**row, **{name: offer[name][n] for name in self._offered}} for n in order]
             items = [replace(self.unscored(each, time), values={VALUE: None}) for each in given]
             self._overrides(row, said)
-            found.append(self._answer(uuid4().hex, _Found([], 0), _Found(items, size), time, said))
+            found.append(self._answer(new_ids(1)[0], _Found([], 0), _Found(items, size), time, said))
         return found
 
     def _instead(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from msgspec import structs
 
@@ -23,9 +22,10 @@ from mainstem.nodes.forecasts import FOR, HORIZON
 from mainstem.nodes.instants import instant_of, micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
+from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.decisions.phases import phases
 from mainstem.serving.prediction_log import append
-from mainstem.serving.predictor import Answer, Columns, Log, Predictor
+from mainstem.serving.predictor import Columns, Log, Predictor
 from mainstem.streaming.rows import iso
 
 
@@ -108,8 +108,8 @@ class ForecastingPredictor(Predictor):
         given = [{**checked[n], **row} for n, row in zip(owner, filled, strict=True)]
         answers = iter(self.answers(given, when, every, said, self.scored(every)) if given else [])
         return [
-            Forecasted(uuid4().hex, time, tuple(next(answers) for _horizon in horizons), horizons)
-            for time, horizons in zip(times, asked, strict=True)
+            Forecasted(id, time, tuple(next(answers) for _horizon in horizons), horizons)
+            for id, time, horizons in zip(new_ids(len(times)), times, asked, strict=True)
         ]
 
     def _asked(self, horizon: str | None, place: int) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mainstem.nodes.latencies import LATE
 from mainstem.nodes.overrides import FALLBACK
+from mainstem.serving.answer import Answer
 from mainstem.serving.choosing import ChoosingPredictor
-from mainstem.serving.predictor import Answer, Log, Predictor
+from mainstem.serving.predictor import Log, Predictor
 
 
 def size_of(rows: Sequence[Any]) -> int:

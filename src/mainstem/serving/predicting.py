@@ -9,7 +9,7 @@ from typing import Any
 from mainstem.errors import Unavailable
 from mainstem.features.forecasts import forecast_of
 from mainstem.features.requests import sent
-from mainstem.features.retrieval import retrieval_of
+from mainstem.features.retrieval import Retrieval, retrieval_of
 from mainstem.logs.records import CHAMPION, Role
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.versions.registry import redefined
@@ -30,6 +30,8 @@ from mainstem.serving.predictor import Predictor, events_of
 from mainstem.streaming.predictions import example_key
 
 logger = logging.getLogger(__name__)
+
+TRAIN = "mainstem run, to train a challenger for the present project; then mainstem promote"
 
 
 class Predictors:
@@ -91,29 +93,12 @@ class Predictors:
         choices = choices_of(graph, name) if node.candidates is not None else None
         read = [lookup.view.name for lookup in retrieval.lookups]
         views = {view: features.view(view) for view in (*read, *(choices.views if choices else ()))}
-        unknown = [
-            column.name for column in version.inputs if column.name not in {*retrieval.columns, *retrieval.request}
-        ]
-        if unknown:
-            raise Unavailable(
-                f"{version.id} requires inputs that the project does not have",
-                got=", ".join(unknown),
-                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
-            )
-        scorer = self.scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
-        if node.model.horizons and not scorer.manifest.horizons:
-            raise Unavailable(
-                f"{version.id} does not forecast, and the project declares horizons",
-                got="a version without horizons",
-                expected=f"one that learned {', '.join(node.model.horizons)}",
-                hint="mainstem run, to train a challenger for the present project; then mainstem promote",
-            )
-        logged = drained(release, f"predictions.{name}")
+        _check_inputs(version, retrieval)
+        scorer = self._scorer(version, node)
         changed = redefined(version, graph)
         if changed:
             told = "the definitions of some features changed since %s was trained: %s"
             logger.warning(told, version.id, ", ".join(changed))
-        fields = sent(graph, model, example_key(graph, model))
         parts: dict[str, Any] = {
             "name": name,
             "endpoint": node,
@@ -121,8 +106,8 @@ class Predictors:
             "views": views,
             "version": version,
             "scorer": scorer,
-            "sent": fields,
-            "floor": logged,
+            "sent": sent(graph, model, example_key(graph, model)),
+            "floor": drained(release, f"predictions.{name}"),
             "redefined": changed,
             "overriding": lambda: self._overriding(name),
             "role": role,
@@ -139,6 +124,17 @@ class Predictors:
             check_classes(policy, scorer.classes, version.id)
         return Predictor(**parts, policy=policy, read=self._store.read)
 
+    def _scorer(self, version: ModelVersion, node: Endpoint) -> Scorer:
+        scorer = self.scorers.get(version.id) or Scorer.load(self._artifacts / version.artifact)
+        if node.model.horizons and not scorer.manifest.horizons:
+            raise Unavailable(
+                f"{version.id} does not forecast, and the project declares horizons",
+                got="a version without horizons",
+                expected=f"one that learned {', '.join(node.model.horizons)}",
+                hint=TRAIN,
+            )
+        return scorer
+
     def _champion(self, release: Release, endpoint: str, model: str) -> ModelVersion:
         id = release.champion(endpoint)
         if id is None:
@@ -152,6 +148,14 @@ class Predictors:
         if version is None:
             raise Unavailable(f"the champion {id} of {endpoint!r} no longer exists", hint=f"mainstem promote {model}")
         return version
+
+
+def _check_inputs(version: ModelVersion, retrieval: Retrieval) -> None:
+    known = {*retrieval.columns, *retrieval.request}
+    unknown = [column.name for column in version.inputs if column.name not in known]
+    if unknown:
+        what = f"{version.id} requires inputs that the project does not have"
+        raise Unavailable(what, got=", ".join(unknown), hint=TRAIN)
 
 
 def drained(release: Release, table: str) -> int:

@@ -15,9 +15,10 @@ from mainstem.masking import brief_value
 from mainstem.models.data.rows import Rows
 from mainstem.models.evaluation.explained import explained
 from mainstem.nodes.records import ModelVersion
+from mainstem.serving.answer import Answer
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Predictor
 
 MOST_REASONS = 20
 """The most reasons of one prediction."""

@@ -20,8 +20,9 @@ from mainstem.logs.shadows import Shadowed, append_shadowed
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
+from mainstem.serving.answer import Answer
 from mainstem.serving.metrics import Metrics
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 

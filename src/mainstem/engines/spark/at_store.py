@@ -1,7 +1,7 @@
 """Spark at an S3 store: its workers read and write there by Hadoop's `s3a`, and this process by its mirror.
 
 The magic committer completes a file's upload when the job is complete. So a worker or a driver that is killed leaves no
-file, and no file is copied to its name.
+file. Then the store copies each file to its name in the table.
 """
 
 from __future__ import annotations

@@ -150,12 +150,11 @@ def stored_rows(
 def _counts(dataset: ibis.Table, task: Task) -> ibis.Table:
     import ibis
 
-    rows = dataset.mutate(_at=dataset[T].epoch_seconds())
     weight = dataset[WEIGHT].cast("float64") if WEIGHT in dataset.columns else ibis.literal(1.0)
     wrong = (weight.isnull() | weight.isnan() | weight.isinf() | (weight < 0)).cast("int64")
     target = dataset[TARGET].cast("float64") if task == "count" else ibis.literal(0.0)
     odd = ((target < 0) | (target != target.floor())).fill_null(False).cast("int64")
-    rows = rows.select(part=rows[SPLIT], at=dataset[T].epoch_seconds(), weight=weight, wrong=wrong, odd=odd)
+    rows = dataset.select(part=dataset[SPLIT], at=dataset[T].epoch_seconds(), weight=weight, wrong=wrong, odd=odd)
     return rows.group_by("part").agg(
         rows=rows.count(),
         latest=(rows["at"].max() * 1_000_000),

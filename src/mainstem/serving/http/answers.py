@@ -8,10 +8,11 @@ from typing import Any
 from mainstem.logs.records import CHAMPION
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.latencies import LATE
+from mainstem.serving.answer import Answer
 from mainstem.serving.choosing import Chosen
 from mainstem.serving.forecasting import Forecasted
 from mainstem.serving.http.messages import Response, encode
-from mainstem.serving.predictor import Answer, Predictor
+from mainstem.serving.predictor import Predictor
 from mainstem.serving.service import Service
 from mainstem.streaming.rows import iso
 
