@@ -128,7 +128,8 @@ def check_replayed(use: Use, said: str, answer: Any) -> None:
     match use.template:
         case "fraud":
             assert set(re.findall(r"[a-z]+", said)) == {"allow", "block", "review"}
-            assert answer["decision"] in ("allow", "block", "review") and len(answer["values"]) == 3
+            assert answer["decision"] in ("allow", "block", "review")
+            assert len(answer["values"]) == 3 or "late" in answer["flags"]
         case "pricing":
             prices, earned, before = numbers
             assert prices == 300 and earned > 1.05 * before

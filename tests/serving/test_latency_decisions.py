@@ -22,6 +22,7 @@ from mainstem.project.live import service
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = START + timedelta(days=60)
+JUST_NOW = datetime.now(UTC) - timedelta(minutes=10)
 INSTANT = "timestamp('UTC', 6)"
 SWIPE = {"id": "string", "card": "string", "amount": "float64", "at": INSTANT}
 RATING = {"id": "string", "at": INSTANT, "person": "string", "movie": "int64", "liked": "boolean"}
@@ -128,7 +129,7 @@ def slowed(running: Any, endpoint: str) -> Iterator[None]:
 
 
 def swipe(n: int, **more: Any) -> dict[str, Any]:
-    return {"id": f"s{n}", "card": "x", "amount": 20.0, "at": (LATER + timedelta(seconds=n)).isoformat(), **more}
+    return {"id": f"s{n}", "card": "x", "amount": 20.0, "at": (JUST_NOW + timedelta(seconds=n)).isoformat(), **more}
 
 
 def ask(client: Any, endpoint: str, *rows: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
@@ -151,17 +152,17 @@ def test_a_late_event_is_ingested_once_and_asked_again_gets_the_same_answer(proj
     running = service(project)
     with worlds.listening(running) as client:
         with slowed(running, "authorise"):
-            (late,) = ask(client, "authorise", swipe(0), backfill=True)
+            (late,) = ask(client, "authorise", swipe(0))
             assert (late["decision"], late["score"], late["flags"]) == ("review", None, LATE)
             assert ends(project) == (1, 1)
             began = time.monotonic()
-            (during,) = ask(client, "authorise", swipe(0), backfill=True)
+            (during,) = ask(client, "authorise", swipe(0))
             assert during == {**late, "repeated": True} and time.monotonic() - began < 0.25
-        (after,) = ask(client, "authorise", swipe(0), backfill=True)
+        (after,) = ask(client, "authorise", swipe(0))
         assert after == {**late, "repeated": True} and ends(project) == (1, 1)
-        (second,) = ask(client, "authorise", swipe(1), backfill=True)
+        (second,) = ask(client, "authorise", swipe(1, at=datetime.now(UTC).isoformat()))
         assert second["features"]["card__count_1d"] == 1 and second["score"] is not None  # the late event counts
-        refused = client.post("/predict/authorise", json={"rows": [swipe(0, amount=1.0)], "backfill": True})
+        refused = client.post("/predict/authorise", json={"rows": [swipe(0, amount=1.0)]})
         assert refused.status_code == 400
     assert ends(project) == (2, 2)
     assert [each.flags for each in entries(project, "authorise")] == ["late,fallback", ""]
@@ -172,12 +173,21 @@ def test_many_late_events_are_ingested_in_order_and_have_their_answers(project: 
     with worlds.listening(running) as client:
         rows = [swipe(n) for n in range(250)]
         with slowed(running, "authorise"):
-            found = ask(client, "authorise", *reversed(rows), backfill=True)
+            found = ask(client, "authorise", *reversed(rows))
         assert all(each["flags"] == LATE for each in found) and len({each["id"] for each in found}) == 250
         assert [each["event"]["offset"] for each in found] == [*reversed(range(250))]
-        again = ask(client, "authorise", *reversed(rows), backfill=True)
+        again = ask(client, "authorise", *reversed(rows))
         assert again == [{**each, "repeated": True} for each in found]
     assert ends(project) == (250, 250)
+
+
+def test_past_events_are_not_late(project: Any, worlds: Any) -> None:
+    running = service(project)
+    with worlds.listening(running) as client, slowed(running, "authorise"):
+        past = [{**swipe(n), "at": (LATER + timedelta(hours=n)).isoformat()} for n in range(3)]
+        found = ask(client, "authorise", *past, backfill=True)
+        assert all(each["score"] is not None and "late" not in each.get("flags", ()) for each in found)
+        assert "mainstem_late_answers_total{" not in client.get("/metrics").text
 
 
 def test_a_late_answer_takes_the_quota_and_is_given_although_it_is_exhausted(project: Any, worlds: Any) -> None:

@@ -29,7 +29,8 @@ async def answered(
     began = time.perf_counter()
     if count:
         await asyncio.wrap_future(service.reasons.prepare([predictor.version]))
-    events = live.ingest(stream).accept(rows, backfill=_backfill(options, f"endpoint {endpoint}"))
+    past = _backfill(options, f"endpoint {endpoint}")
+    events = live.ingest(stream).accept(rows, backfill=past)
     asking = Asking(
         lambda: service.live.predictor(endpoint),
         lambda event: service.ingesting(stream, [event]),
@@ -38,13 +39,14 @@ async def answered(
         told.shown,
         _taken(service, stream),
     )
-    done = await _in_time(service, predictor, asking, events)
+    budget = None if past else predictor.budget  # nobody waits for the answers to past events
+    done = await _in_time(service, predictor, asking, events, budget)
     taken = [done[n] for n in range(len(events))]
     fresh = [each.answer for each in taken if each.answer is not None]
     told.count(service, predictor, fresh)
     service.metrics.ingested(stream, len(fresh))
-    if predictor.budget is not None:
-        service.metrics.timed(endpoint, time.perf_counter() - began, predictor.budget)
+    if budget is not None:
+        service.metrics.timed(endpoint, time.perf_counter() - began, budget)
     for shadow in (each.shadow for each in live.beside.get(endpoint, ()) if each.shadow is not None):
         service.shadows.offer(shadow, [each for each in fresh if not each.late])
     given: dict[str, Any] = {}
@@ -61,7 +63,9 @@ async def answered(
     ]
 
 
-async def _in_time(service: Service, predictor: Predictor, asking: Asking, events: Sequence[Event]) -> Numbered:
+async def _in_time(
+    service: Service, predictor: Predictor, asking: Asking, events: Sequence[Event], budget: float | None
+) -> Numbered:
     """Take events with their answers: with the declared ones if the endpoint's latency acts and passes."""
 
     async def every(works: Sequence[Work]) -> Numbered:
@@ -82,9 +86,9 @@ async def _in_time(service: Service, predictor: Predictor, asking: Asking, event
             works = await loop.run_in_executor(service.declaring, asking.late, predictor, events)
         return lambda: every(works)
 
-    if predictor.otherwise is None or predictor.budget is None:
+    if predictor.otherwise is None or budget is None:
         return await compute(Turn())
-    return await within(predictor.budget, compute, instead, predictor.name)
+    return await within(budget, compute, instead, predictor.name)
 
 
 def _prepared(asking: Asking, predictor: Predictor, events: Sequence[Event], turn: Turn) -> tuple[Numbered, list[Work]]:

@@ -121,6 +121,7 @@ authorise = ms.endpoint(
         block=(1 - _.score) * (0.03 * _.amount + 8),  # an honest customer is lost to the merchant, and calls
         at_most={"review": "20/1d"},
     ),
+    latency=ms.latency("500ms", otherwise="review"),  # the terminal does not wait longer
     monitors=[ms.drift(), ms.performance(0.4), ms.value(floor=0)],
     owner="ml",
 )
