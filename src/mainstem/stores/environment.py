@@ -67,7 +67,8 @@ class Environment:
         checked = self._checked()
         self.seal = sealed if checked else plain
         self.open = unsealed if checked else plain
-        self._file = _file(path)
+        self._place = path / "data.mdb"  # made once: each transaction asks for it twice
+        self._file = _file(self._place)
 
     @property
     def lost(self) -> bool:
@@ -75,7 +76,7 @@ class Environment:
 
         Also whether LMDB gave it up, because it could not map as much as another process had.
         """
-        return self._given_up or _file(self.path) != self._file
+        return self._given_up or _file(self._place) != self._file
 
     def view(self) -> Transaction:
         """Return a consistent view. The caller must hold `reading`, and must be quick, because readers take turns."""
@@ -160,10 +161,10 @@ def _fill(file: Path, env: Any) -> None:
             os.posix_fallocate(stream.fileno(), 0, whole)  # never changes what is there
 
 
-def _file(path: Path) -> tuple[int, int] | None:
-    """Return the identity of the environment's data file."""
+def _file(place: Path) -> tuple[int, int] | None:
+    """Return the identity of a file."""
     try:
-        found = (path / "data.mdb").stat()
+        found = place.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
