@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mainstem.errors import DefinitionError
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.logs.shadows import decode_shadowed
 from mainstem.nodes.challengers import Canary, CanaryEnd
 from mainstem.nodes.records import ModelVersion
@@ -81,7 +81,7 @@ def test_a_share_of_requests_is_answered_by_the_challenger_and_logged_as_its(wor
     assert not any("version" in each for each in answers if not by_challenger(each))
     for each in answers:
         assert each["score"] == pytest.approx(sigmoid(2.0 if by_challenger(each) else 0.0), abs=1e-6)
-    logged = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    logged = list(logged_predictions(world.store, "arrivals"))
     assert [each.id for each in logged] == [each["id"] for each in answers]
     for entry, answer in zip(logged, answers, strict=True):
         expected = ("late-2", "challenger") if by_challenger(answer) else ("late-1", "champion")
@@ -152,7 +152,7 @@ def test_a_canary_that_throws_fails_no_request_and_ends(
     assert 'mainstem_canary_ended{endpoint="arrivals",version="late-2"} 1.0' in metrics
     assert ready["challengers"]["arrivals"][0]["canary"]["ended"] == end.reason
     assert caplog.text.count(f"the canary of late-2 ended: {end.reason}") == 1
-    logged = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    logged = list(logged_predictions(world.store, "arrivals"))
     assert {each.version for each in logged} == {"late-1"} and len(logged) == 24
 
 
@@ -307,6 +307,6 @@ def test_requests_of_a_canary_that_wait_together_are_read_once(world: Any, world
         by = split.challenger if taken else split.champion
         assert answer.score == pytest.approx(by.scored({k: [v] for k, v in answer.row.items()})[0])
     assert 5 < sum("canary" in answer.flags for answer in found) < 35
-    entries = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    entries = list(logged_predictions(world.store, "arrivals"))
     assert [(e.id, e.version, e.role) for e in entries] == [(a.id, a.version, a.role) for a in found]
     service.close()

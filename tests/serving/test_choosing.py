@@ -15,7 +15,7 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import DefinitionError, RequestError
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.nodes.base import Node
 from mainstem.nodes.instants import micros_of
 from mainstem.project.live import service
@@ -389,7 +389,7 @@ def test_requests_that_wait_together_are_answered_as_alone(
     *found, refused = asyncio.run(ask())
     assert sorted(sizes) == [3, 8, 8] and isinstance(refused, RequestError)
     items = [item for answers in found for answer in answers for item in answer.items]
-    entries = [decode_prediction(payload) for _, payload in served.store.entries(log, before)]
+    entries = list(logged_predictions(served.store, endpoint, before))
     assert sorted((e.id, e.score) for e in entries) == sorted((item.id, item.score) for item in items)
     for rows, (answer,) in zip(requests, found, strict=False):
         ((alone,), _log) = predictor.answered(rows, noon)

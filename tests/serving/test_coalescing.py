@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from mainstem.errors import RequestError, Unavailable
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.coalescing import Coalescer
 from mainstem.serving.predictor import Predictor
@@ -65,7 +65,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def logged(world: Any) -> list[Any]:
-    return [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    return list(logged_predictions(world.store, "arrivals"))
 
 
 def test_requests_that_wait_together_are_scored_and_committed_once(served: Any, worlds: Any, scored: list[int]) -> None:

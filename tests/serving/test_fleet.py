@@ -26,8 +26,9 @@ import pytest
 from kafka_broker import until
 from mainstem.features.online.view import OnlineView
 from mainstem.features.retrieval import compiled
+from mainstem.logs.predictions import logged_predictions
 from mainstem.logs.reached import read
-from mainstem.logs.records import decode_event, decode_prediction, predictions_of
+from mainstem.logs.records import decode_event
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.records import now
 from mainstem.stores.redis import RedisStore
@@ -182,8 +183,7 @@ def everything_once(world: Any, fleet: Fleet, topic: str, sent: list[int]) -> No
     online = OnlineView(compiled(world.graph, "airport"), world.store, world.release.online["airport"])
     (reading,) = online.read([("JFK",)], micros_of(now()) + 1)
     assert reading.values["departures_1h"] == len(found) == sum(sent)
-    entries = world.store.entries(predictions_of("arrivals"), 0)
-    logged = Counter(decode_prediction(payload).id for _, payload in entries)
+    logged = Counter(each.id for each in logged_predictions(world.store, "arrivals"))
     assert set(logged.values()) == {1} and set(fleet.answered) <= set(logged)
 
 

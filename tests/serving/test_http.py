@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from mainstem.logs.records import decode_event, decode_prediction
+from mainstem.logs.predictions import logged_predictions
+from mainstem.logs.records import decode_event
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.parity import FeatureParity, ParityReport
 from mainstem.serving.keys import create, revoke
@@ -79,8 +80,7 @@ def test_an_unknown_entity_gets_defaults_and_a_flag(http: Any, worlds: Any) -> N
 def test_predictions_are_in_the_log_when_they_are_answered(http: Any, served: Any, worlds: Any) -> None:
     world, _ = served
     body = http.post("/predict/arrivals", json={"flight_id": "X", "distance": 1, "time": at(worlds)}).json()
-    ((_, payload),) = world.store.entries("predictions/arrivals", 0)
-    logged = decode_prediction(payload)
+    (logged,) = logged_predictions(world.store, "arrivals")
     assert (logged.id, logged.version, logged.flags) == (body["id"], "late-1", "unknown:leg,unknown:airport")
     assert logged.row["flight_id"] == "X" and logged.row["airport__departures_1h"] == 0
     assert logged.score == body["score"]
@@ -100,7 +100,7 @@ def test_a_decision_and_the_scores_of_all_classes_are_logged(worlds: Any, tmp_pa
         predictor.scorer = scorer
         with world.store.transaction() as writer:
             predictor.logged(predictor.predict(rows))(writer)
-    first, second = (decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0))
+    first, second = logged_predictions(world.store, "arrivals")
     assert (first.decision, first.scores) == (first.score >= 0.4, {}) and first.role == second.role == "champion"
     assert (second.score, second.scores) == (0.625, classes)
     service.close()

@@ -18,7 +18,7 @@ import pytest
 
 import mainstem as ms
 from mainstem.errors import DefinitionError
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.nodes.challengers import Canary, CanaryEnd
 from mainstem.serving.predictor import Predictor
 from mainstem.serving.turns import Turn, within
@@ -54,7 +54,7 @@ def row(worlds: Any, n: int = 0) -> dict[str, Any]:
 
 
 def logged(world: Any) -> list[Any]:
-    return [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    return list(logged_predictions(world.store, "arrivals"))
 
 
 def until(found: Callable[[], bool], seconds: float = 20.0) -> None:

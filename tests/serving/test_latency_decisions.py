@@ -15,7 +15,7 @@ import pytest
 from ibis import _
 
 import mainstem as ms
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.monitoring.verdicts import Cohort
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
@@ -140,7 +140,7 @@ def ask(client: Any, endpoint: str, *rows: dict[str, Any], **options: Any) -> li
 
 
 def entries(project: Any, endpoint: str) -> list[Any]:
-    return [decode_prediction(payload) for _, payload in project.adapters.store.entries(f"predictions/{endpoint}", 0)]
+    return list(logged_predictions(project.adapters.store, endpoint))
 
 
 def ends(project: Any) -> tuple[int, int]:

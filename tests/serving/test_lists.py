@@ -13,7 +13,7 @@ from ibis import _
 import mainstem as ms
 from mainstem.client import Client
 from mainstem.errors import DefinitionError, MainstemError, RequestError, SchemaError, UnknownName
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.nodes.base import Node
 from mainstem.project.live import service
 from mainstem.serving import late
@@ -222,8 +222,7 @@ def test_every_protocol_takes_a_list_and_the_log_has_the_chosen(project: Any, wo
         row = schema["application/json"]["schema"]["oneOf"][0]
         assert row["properties"]["movies"] == {"type": "array", "items": {"type": "integer"}}
         assert set(row["required"]) == {"person", "movies"} and "movie" not in row["properties"]
-    payloads = [p for _offset, p in project.adapters.store.entries("predictions/rank", 0)]
-    logged = [decode_prediction(payload) for payload in payloads]
+    logged = list(logged_predictions(project.adapters.store, "rank"))
     assert {each.offered for each in logged} == {3, 2} and all("movies" not in each.row for each in logged)
     assert project.show("rank").request == {"person": "string", "movies": "array<int64>"}
     project.run()

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.nodes.challengers import Canary
 from mainstem.nodes.records import Binding
 
@@ -71,5 +71,5 @@ def test_no_request_fails_and_no_answer_is_mixed(world: Any, worlds: Any, canary
     told = {
         each["id"]: (each.get("version", b["version"]), each["score"]) for b in answers for each in b["predictions"]
     }
-    logged = [decode_prediction(payload) for _, payload in world.store.entries("predictions/arrivals", 0)]
+    logged = list(logged_predictions(world.store, "arrivals"))
     assert {entry.id: (entry.version, entry.score) for entry in logged} == told

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.logs.shadows import Shadowed, decode_shadowed
 from mainstem.nodes.records import InputColumn, ModelVersion
 from mainstem.planning.plan import Step
@@ -70,7 +70,7 @@ def test_a_shadow_scores_the_same_rows_and_the_answer_is_the_champions(challenge
     assert [each.id for each in found] == [p["id"] for p in body["predictions"]]
     assert [each.score for each in found] == pytest.approx([sigmoid(2.4), sigmoid(2.0)], abs=1e-6)
     assert {each.version for each in found} == {"late-2"}
-    logged = [decode_prediction(payload) for _, payload in challenged.store.entries("predictions/arrivals", 0)]
+    logged = list(logged_predictions(challenged.store, "arrivals"))
     assert [(each.version, each.role) for each in logged] == [("late-1", "champion")] * 2
     assert ready["challengers"] == {"arrivals": [{"version": "late-2"}]}
 

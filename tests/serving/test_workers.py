@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from mainstem.errors import RunFailed
-from mainstem.logs.records import decode_prediction
+from mainstem.logs.predictions import logged_predictions
 from mainstem.planning.plan import Step
 from mainstem.serving.server import listen
 from mainstem.serving.supervisor import Supervisor
@@ -150,7 +150,7 @@ def more(told: Acknowledged, count: int = 60) -> None:
 
 
 def check_nothing_lost(world: Any, told: Acknowledged) -> None:
-    ids = [decode_prediction(payload).id for _, payload in world.store.entries("predictions/arrivals", 0)]
+    ids = [each.id for each in logged_predictions(world.store, "arrivals")]
     assert len(ids) == len(set(ids)) and set(told.predictions) <= set(ids)
     world.run(Step("drain", "departures", "test"))
     stored = [row["flight_id"] for row in world.rows("departures")]

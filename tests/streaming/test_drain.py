@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import msgpack
+from msgspec import msgpack, structs
 
 from mainstem.errors import CheckFailed, StorageError
-from mainstem.logs.records import Event, Prediction, encode
+from mainstem.logs.predictions import append, encode_block
+from mainstem.logs.records import Event, Prediction, decode_prediction, encode
 from mainstem.nodes.checks import between, not_null
 from mainstem.nodes.instants import micros_of
 from mainstem.planning.plan import Step
@@ -401,3 +402,81 @@ def test_an_entry_that_came_in_again_is_not_lost_by_a_rollback(world: Any, world
     world.publish(tables=first)
     assert reingest(world).published == 1
     assert [row["_seq"] for row in world.rows("departures")] == [0, 1]
+
+
+def blocks(world: Any, *numbers: int, **columns: Any) -> None:
+    """Log predictions as one request: `_t` is their number."""
+    row = {"distance": 1.0, **FEATURES, **columns}
+    made = [Prediction(f"p{n}", n, 10**15, "late-1", {**row, "flight_id": f"F{n}"}, n / 100) for n in numbers]
+    with world.store.transaction() as writer:
+        append(writer, "arrivals", made)
+
+
+def drained(world: Any) -> list[tuple[str, int, str, float]]:
+    rows = world.rows("predictions.arrivals")
+    return sorted((row["_id"], row["_t"].microsecond, row["flight_id"], row["score"]) for row in rows)
+
+
+def whole(*numbers: int) -> list[tuple[str, int, str, float]]:
+    return sorted((f"p{n}", n, f"F{n}", n / 100) for n in numbers)
+
+
+def test_blocks_and_single_predictions_become_rows_in_one_drain(
+    world: Any, worlds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "BATCH", 30)
+    blocks(world, 0)
+    blocks(world, *range(1, 41))
+    blocks(world, *range(41, 44))
+    blocks(world, *range(44, 100), busy=None, airport__recent_1h=None)
+    assert [offset for offset, _ in world.store.entries("predictions/arrivals", 0)] == [0, 1, 41, 42, 43, 44]
+    outcome = Drain(world.store)(ENDPOINT, world.context())
+    assert (outcome.rows_in, outcome.published, outcome.quarantined) == (100, 100, 0)
+    world.run(ENDPOINT)
+    assert drained(world) == whole(*range(100)) and world.release.tables["predictions.arrivals"].cursor == "100"
+    rows = {row["_id"]: row for row in world.rows("predictions.arrivals")}
+    assert (rows["p40"]["airport__recent_1h"], rows["p40"]["busy"]) == ([2.0, 1.5], False)
+    assert (rows["p44"]["airport__recent_1h"], rows["p44"]["busy"]) == (None, None)
+
+
+def test_a_block_is_drained_once_whatever_ends_in_between(world: Any, worlds: Any) -> None:
+    blocks(world, *range(20))
+    assert Drain(world.store)(ENDPOINT, world.context()).tables["predictions.arrivals"].rows == 20  # not published
+    blocks(world, *range(20, 40))
+    world.run(ENDPOINT)
+    early = world.release
+    blocks(world, 40)
+    blocks(world, *range(41, 61))
+    world.run(ENDPOINT)
+    world.run(ENDPOINT)
+    assert list(world.store.entries("predictions/arrivals", 0)) == []
+    world.publish(tables=early.tables)  # a rollback
+    blocks(world, *range(61, 81))
+    world.run(ENDPOINT)
+    assert drained(world) == whole(*range(81))
+
+
+def test_one_prediction_of_a_block_that_is_no_row_is_set_aside(world: Any, worlds: Any) -> None:
+    made = [Prediction(f"p{n}", n, 10**15, "v", {"flight_id": f"F{n}", **FEATURES}, n / 100) for n in range(20)]
+    made[7] = structs.replace(made[7], row={**made[7].row, "airport__delay_1h": "late"})
+    with world.store.transaction() as writer:
+        append(writer, "arrivals", made)
+        writer.append("predictions/arrivals", [encode_block(made)[:40]], [5])
+    outcome = Drain(world.store)(ENDPOINT, world.context())
+    assert (outcome.rows_in, outcome.published, outcome.quarantined) == (21, 19, 2)
+    world.run(ENDPOINT)
+    assert drained(world) == whole(*(n for n in range(20) if n != 7))
+    assert world.release.tables["predictions.arrivals"].cursor == str(20 + 20)  # the head says how many it should have
+    aside = sorted(world.rows("unreadable.predictions.arrivals"), key=lambda row: row["_seq"])
+    assert [row["_seq"] for row in aside] == [7, 20]
+    assert decode_prediction(base64.b64decode(aside[0]["payload"])) == made[7]
+
+
+def test_a_block_of_a_later_format_stops_the_drain_and_stays(world: Any, worlds: Any) -> None:
+    blocks(world, *range(20))
+    ((_, payload),) = world.store.entries("predictions/arrivals", 0)
+    with world.store.transaction() as writer:
+        writer.append("predictions/arrivals", [payload.replace(b"\xc1rows\x01", b"\xc1rows\x02", 1)], [20])
+    with pytest.raises(StorageError, match="later format"):
+        Drain(world.store)(ENDPOINT, world.context())
+    assert len(list(world.store.entries("predictions/arrivals", 0))) == 2

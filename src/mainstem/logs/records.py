@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,23 +10,8 @@ import msgspec
 from mainstem.errors import StorageError
 from mainstem.nodes.hidden import (
     ARRIVED,
-    DECISION,
     DELETED,
-    FLAGS,
-    LOGGED_AT,
-    OFFERED,
-    POLICY,
-    PREDICTION,
-    PROPENSITY,
-    QUOTAS,
-    RANK,
-    REQUEST,
-    ROLE,
-    SCORES,
     SEQ,
-    VALUES,
-    VERSION,
-    T,
 )
 from mainstem.ports import Writer
 
@@ -97,12 +81,15 @@ decode_event = msgspec.msgpack.Decoder(Event).decode
 decode_prediction = msgspec.msgpack.Decoder(Prediction).decode
 
 
-def append(writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0) -> int:
-    """Append to a log that held at least `floor` payloads, and return the first new offset.
+def append(
+    writer: Writer, log: str, payloads: Sequence[bytes], floor: int = 0, sizes: Sequence[int] | None = None
+) -> int:
+    """Append to a log that ended at least at offset `floor`, and return the first new offset. `sizes` are the numbers
+    of offsets that payloads take.
 
-    Raises `StorageError` if the log holds fewer now: an append would use offsets twice.
+    Raises `StorageError` if the log ends before: an append would use offsets twice.
     """
-    first = writer.append(log, payloads)
+    first = writer.append(log, payloads, sizes)
     if first < floor:
         raise StorageError(
             f"the log {log!r} is gone from the online store",
@@ -151,31 +138,3 @@ def to_arrow(values: Sequence[Any], type: pa.DataType) -> pa.Array:
     if pa.types.is_date(type):
         return pa.array(values, type=pa.string()).cast(type)
     return pa.array(values, type=type)
-
-
-def prediction_row(offset: int, payload: bytes) -> Mapping[str, Any]:
-    """Return a payload of `predictions/NAME` as a row of the relation `predictions.NAME`."""
-    made = decode_prediction(payload)
-    return {
-        **made.row,
-        PREDICTION: made.id,
-        T: made.t,
-        LOGGED_AT: made.logged_at,
-        VERSION: made.version,
-        "score": made.score,
-        FLAGS: made.flags,
-        SCORES: _json(made.scores),
-        DECISION: json.dumps(made.decision) if isinstance(made.decision, bool) else made.decision,
-        ROLE: made.role,
-        POLICY: made.policy,
-        VALUES: _json(made.values),
-        QUOTAS: _json(made.quotas),
-        REQUEST: made.request,
-        RANK: made.rank,
-        OFFERED: made.offered,
-        PROPENSITY: made.propensity,
-    }
-
-
-def _json(named: Mapping[str, Any]) -> str | None:
-    return json.dumps(named, ensure_ascii=False) if named else None

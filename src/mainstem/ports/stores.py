@@ -31,8 +31,11 @@ class Writer(Protocol):
     def clear(self, space: str, limit: int | None = None) -> bool:
         """Delete all entries of a space, or about `limit` of them. Return whether entries may be left."""
 
-    def append(self, log: str, payloads: Sequence[bytes]) -> int:
-        """Append to a log and return the first offset. The offsets of a log are 0, 1, 2, … without gaps."""
+    def append(self, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None = None) -> int:
+        """Append to a log and return the first offset. The offsets of a log are 0, 1, 2, … without gaps.
+
+        A payload takes one offset, or as many as its size in `sizes`: it has the first of them.
+        """
 
 
 class OnlineStore(Protocol):
@@ -80,13 +83,13 @@ class EventLog(Protocol):
     """Ordered, durable payloads per log. A reader stores its own offset together with the data it writes."""
 
     def entries(self, log: str, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, payload) from `start` on."""
+        """Yield (offset, payload) from `start` on. Of a payload that takes several offsets it is the first."""
 
     def end(self, log: str) -> int:
         """Return the offset of the next payload."""
 
     def trim(self, log: str, before: int) -> None:
-        """Delete payloads below an offset, once they are in the lake."""
+        """Delete payloads whose offset is below `before`, once they are in the lake."""
 
     def begin(self, log: str, offset: int) -> None:
         """Continue a log that was lost: the next payload gets at least this offset, because lower offsets were used

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from mainstem.errors import RequestError, StorageError
 from mainstem.features.retrieval import Retrieval
+from mainstem.logs.predictions import append
 from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.instants import micros_of
@@ -28,7 +29,6 @@ from mainstem.serving.decisions.neighbours import NeighbourOffer
 from mainstem.serving.decisions.offers import Offering
 from mainstem.serving.decisions.phases import phases
 from mainstem.serving.decisions.ranking import VALUE
-from mainstem.serving.prediction_log import append
 from mainstem.serving.predictor import Columns, Log, Predictor
 
 logger = logging.getLogger(__name__)

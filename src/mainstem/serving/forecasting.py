@@ -16,6 +16,7 @@ from mainstem.errors import RequestError
 from mainstem.features.forecasts import Forecast
 from mainstem.features.retrieval import Retrieval
 from mainstem.graph.units import DAY
+from mainstem.logs.predictions import append
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.forecasts import FOR, HORIZON
@@ -24,7 +25,6 @@ from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.decisions.phases import phases
-from mainstem.serving.prediction_log import append
 from mainstem.serving.predictor import Columns, Log, Predictor
 from mainstem.streaming.rows import iso
 

@@ -13,6 +13,7 @@ from mainstem.features.online.view import OnlineView, Query, Reading, read_toget
 from mainstem.features.requests import Sent
 from mainstem.features.retrieval import TIME, Computation, Retrieval
 from mainstem.features.views.view import Lookup
+from mainstem.logs.predictions import append
 from mainstem.logs.records import CHAMPION, Prediction, Role
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.nodes.definition import Definition
@@ -25,7 +26,6 @@ from mainstem.ports import Writer
 from mainstem.serving.answer import Answer, new_ids
 from mainstem.serving.decisions.policy import Choice, Policy
 from mainstem.serving.decisions.quotas import Counts, Read
-from mainstem.serving.prediction_log import append
 from mainstem.streaming.rows import RowSchema, iso
 
 Columns = dict[str, list[Any]]

@@ -30,6 +30,7 @@ from mainstem.stores.keys import (
     number,
     offset_key,
 )
+from mainstem.stores.offsets import offsets_of
 
 R = TypeVar("R")
 
@@ -281,8 +282,8 @@ class LmdbWriter:
     def clear(self, space: str, limit: int | None = None) -> bool:
         return self._apply(self._clear, space, limit)
 
-    def append(self, log: str, payloads: Sequence[bytes]) -> int:
-        return self._apply(self._append, log, payloads)
+    def append(self, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None = None) -> int:
+        return self._apply(self._append, log, payloads, sizes)
 
     def trim(self, log: str, before: int) -> None:
         """Delete payloads below an offset. The log's end does not change."""
@@ -350,14 +351,16 @@ class LmdbWriter:
         prefix = self._id(transaction, _SPACE, space)
         return drop(transaction, self._environment.values, prefix, after(prefix), limit)
 
-    def _append(self, transaction: Transaction, log: str, payloads: Sequence[bytes]) -> int:
+    def _append(
+        self, transaction: Transaction, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None
+    ) -> int:
         prefix = self._id(transaction, _LOG, log)
         first = _end(self._environment, transaction, prefix)
-        seal = self._environment.seal
-        for offset, payload in enumerate(payloads, start=first):
+        seal, offsets = self._environment.seal, offsets_of(first, payloads, sizes)
+        for offset, payload in zip(offsets, payloads, strict=False):
             at = offset_key(prefix, offset)
             transaction.put(at, seal(at, payload), db=self._environment.events)
-        self._set_end(transaction, prefix, first + len(payloads))
+        self._set_end(transaction, prefix, offsets[-1])
         return first
 
     def _set_end(self, transaction: Transaction, prefix: bytes, offset: int) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from mainstem.errors import ConflictError, StorageError
+from mainstem.stores.offsets import offsets_of
 from mainstem.stores.redis_server import Command, Server
 
 ARGUMENTS = 4_000
@@ -214,13 +215,21 @@ class _Space:
             yield "HSET", key, *kept[start : start + ARGUMENTS]
 
 
+@dataclass
+class _Log:
+    """The pending payloads of a log with their offsets, and its end after them."""
+
+    end: int
+    entries: list[tuple[int, bytes]] = field(default_factory=list)
+
+
 class RedisWriter:
     """The reads and pending writes of one transaction."""
 
     def __init__(self, server: Server, names: Names, turn: Turn) -> None:
         self._server, self._names, self._turn = server, names, turn
         self._spaces: dict[str, _Space] = {}
-        self._logs: dict[str, list[bytes]] = {}
+        self._logs: dict[str, _Log] = {}
 
     def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
         seen = self._space(space)
@@ -252,21 +261,21 @@ class RedisWriter:
         self._spaces[space] = _Space(cleared=True)
         return False
 
-    def append(self, log: str, payloads: Sequence[bytes]) -> int:
-        mine = self._logs.setdefault(log, [])
-        first = self._turn.ends.get(log, 0) + len(mine)
-        mine.extend(payloads)
+    def append(self, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None = None) -> int:
+        mine = self._logs.setdefault(log, _Log(self._turn.ends.get(log, 0)))
+        first = mine.end
+        *offsets, mine.end = offsets_of(first, payloads, sizes)
+        mine.entries.extend(zip(offsets, payloads, strict=True))
         return first
 
     def commands(self) -> Iterator[Command]:
         """Yield the commands that apply this transaction."""
         names = self._names
-        for name, payloads in self._logs.items():
-            first = self._turn.ends.get(name, 0)
-            for offset, payload in enumerate(payloads, start=first):
+        for name, log in self._logs.items():
+            for offset, payload in log.entries:
                 yield "XADD", names.log(name), entry_id(offset), "p", payload
-            if payloads:
-                yield "HSET", names.ends, name, first + len(payloads)
+            if log.entries:
+                yield "HSET", names.ends, name, log.end
         filled = {name for name, seen in self._spaces.items() if any(v is not None for v in seen.written.values())}
         emptied = {name for name, seen in self._spaces.items() if seen.cleared} - filled
         for command, those in (("SADD", sorted(filled)), ("SREM", sorted(emptied))):

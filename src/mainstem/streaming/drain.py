@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, groupby
 from typing import Any
 
 import ibis
@@ -27,7 +27,8 @@ from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.logs import reached
 from mainstem.logs.outcomes import outcome_row, outcomes_of, outcomes_table
-from mainstem.logs.records import SOURCE, event_row, events_of, prediction_row, predictions_of, to_arrow
+from mainstem.logs.predictions import columns_in, each_row, is_block, prediction_row, size_of
+from mainstem.logs.records import SOURCE, event_row, events_of, predictions_of, to_arrow
 from mainstem.logs.shadows import SCHEMA, shadowed_row, shadows_of, shadows_table
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
@@ -188,12 +189,13 @@ class _Draft:
         for start in range(0, len(again), BATCH):
             files += self._written(self._arrow(again[start : start + BATCH]))
         entries = self.log.entries(self.name, self.start)
-        while batch := list(islice(entries, BATCH)):
+        while batch := _batch(entries):
             good, bad = self._readable(batch)
             self.unreadable += bad
             self.rows += len(bad)
             files += self._written(good)
-            self.end = batch[-1][0] + 1
+            offset, payload = batch[-1]
+            self.end = offset + size_of(payload)
         return files
 
     def _written(self, rows: pa.Table) -> tuple[DataFile, ...]:
@@ -319,6 +321,7 @@ class _Draft:
         try:
             return self._arrow(batch), []
         except NO_ROW as problem:
+            batch = [*chain.from_iterable(each_row(*entry) for entry in batch)]
             told = [(entry, self.refused(entry)) for entry in batch]
             good = [entry for entry, reason in told if reason is None]
             if not good and isinstance(problem, SchemaError):
@@ -327,13 +330,28 @@ class _Draft:
 
     def _arrow(self, batch: Sequence[tuple[int, bytes]]) -> pa.Table:
         schema = ibis.schema(dict(self.schema)).to_pyarrow()
-        rows = [self.columns(offset, payload) for offset, payload in batch]
+        found: dict[str, list[Any]] = {name: [] for name in schema.names}
+        for in_block, entries in groupby(batch, lambda entry: is_block(entry[1])):
+            if in_block:
+                self._add_blocks(found, entries)
+            else:
+                self._add_rows(found, entries)
+        return pa.table([self._column(field, found[field.name]) for field in schema], schema=schema)
+
+    def _add_blocks(self, found: Mapping[str, list[Any]], entries: Iterable[tuple[int, bytes]]) -> None:
+        for _, payload in entries:
+            columns, absent = columns_in(payload), [None] * size_of(payload)
+            for name, values in found.items():
+                values.extend(columns.get(name, absent))
+
+    def _add_rows(self, found: Mapping[str, list[Any]], entries: Iterable[tuple[int, bytes]]) -> None:
+        rows = [self.columns(offset, payload) for offset, payload in entries]
         for partition, offset in filter(None, (row.get(SOURCE) for row in rows)):
             self.reached[partition] = max(offset + 1, self.reached.get(partition, 0))
-        return pa.table([self._column(field, rows) for field in schema], schema=schema)
+        for name, values in found.items():
+            values.extend(row.get(name) for row in rows)
 
-    def _column(self, field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
-        values = [row.get(field.name) for row in rows]
+    def _column(self, field: pa.Field, values: Sequence[Any]) -> pa.Array:
         try:
             return to_arrow(values, field.type)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -362,6 +380,17 @@ def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:
     """Return how far the events of a stream's topic are in the lake; none if it was fed from another topic."""
     told = json.loads(snapshot.properties.get(TOPIC, "{}")) if snapshot else {}
     return Positions.parse(told["positions"]) if told.get("topic") == topic else Positions()
+
+
+def _batch(entries: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Return the next entries: about `BATCH` rows, and at least one entry unless there is none."""
+    found, rows = list[tuple[int, bytes]](), 0
+    for entry in entries:
+        found.append(entry)
+        rows += size_of(entry[1])
+        if rows >= BATCH:
+            break
+    return found
 
 
 def _offset(snapshot: Snapshot | None) -> int:

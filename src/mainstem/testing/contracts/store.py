@@ -235,6 +235,29 @@ class StoreContract:
         assert list(store.entries("none", 0)) == []
         assert len(list(store.entries("log", 0))) == 2_500
 
+    def test_a_payload_takes_as_many_offsets_as_its_size(self, open_store: OpenStore) -> None:
+        store = open_store()
+        with store.transaction() as writer:
+            assert writer.append("log", [b"a", b"b"], [1, 1_500]) == 0
+            assert writer.append("log", [b"c"]) == 1_501
+            assert writer.append("log", [], []) == 1_502
+        with store.transaction() as writer:
+            assert writer.append("log", [b"d", b"e"], [3, 2]) == 1_502
+        assert store.end("log") == 1_507
+        everything = [(0, b"a"), (1, b"b"), (1_501, b"c"), (1_502, b"d"), (1_505, b"e")]
+        assert list(open_store().entries("log", 0)) == everything
+        assert list(store.entries("log", 2)) == everything[2:], "the second payload begins before"
+        assert list(store.entries("log", 1, limit=1_501)) == everything[1:3]
+        store.trim("log", 1_502)
+        assert list(store.entries("log", 0)) == everything[3:] and store.end("log") == 1_507
+
+    def test_a_payload_without_an_offset_is_refused(self, open_store: OpenStore) -> None:
+        store = open_store()
+        for sizes in ([0, 1], [1], [1, 1, 1]):
+            with pytest.raises(ValueError, match="offset"), store.transaction() as writer:
+                writer.append("log", [b"a", b"b"], sizes)
+        assert (store.end("log"), list(store.entries("log", 0))) == (0, [])
+
     def test_what_is_appended_while_entries_are_read_is_left_for_the_next(self, open_store: OpenStore) -> None:
         store = open_store()
         with store.transaction() as writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 from mainstem.settings import Settings
@@ -35,7 +36,9 @@ class ShelfStore(LmdbStore):
                 for page in other.scan(space):
                     writer.put_many(space, dict(page))
             for log, entries in logs.items():
-                writer.append(log, [payload for _, payload in entries])
+                offsets = [offset for offset, _ in entries]
+                sizes = [after - offset for offset, after in pairwise([*offsets, other.end(log)])]
+                writer.append(log, [payload for _, payload in entries], sizes)
         other.close()
 
     def drop(self) -> None:
