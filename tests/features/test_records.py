@@ -38,7 +38,7 @@ FRESH = count()
 LONG = st.sampled_from([60, 300, records.LONG])
 """From how many bytes on a record is long: a row or two, some rows, or as many as it is."""
 
-RULES = ["sums", "lists", "exact", "ordered", "changes", "changes_latest", "latest", "ttl"]
+RULES = ["sums", "lists", "shortlists", "exact", "ordered", "changes", "changes_latest", "latest", "ttl"]
 """Views of what adds up, with texts, with an order, with events taken back, and with rows that later ones supersede."""
 
 FORGETFUL: dict[str, dict[str, Any]] = {
@@ -347,14 +347,14 @@ def test_events_of_one_time_come_late_and_again(name: str, store: LmdbStore, dat
         assert not unlike(state, [e for some in came for e in some], [(("a",), t) for t in ends])
 
 
-@pytest.mark.parametrize("most", [summaries.MOST, 5])
+@pytest.mark.parametrize(("name", "most"), [("sums", summaries.MOST), ("sums", 5), ("shortlists", summaries.MOST)])
 def test_of_a_key_with_many_events_only_the_edges_of_windows_are_read_again(
-    most: int, store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+    name: str, most: int, store: LmdbStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lies between is remembered, as far as there is room; an event that comes late changes a part of it."""
     monkeypatch.setattr(records, "LONG", 300)
     monkeypatch.setattr(summaries, "MOST", most)
-    state, log = fresh(rule("sums"), store), [row(n * 100_000, n) for n in range(1_100)]
+    state, log = fresh(rule(name), store), [row(n * 100_000, n) for n in range(1_100)]
     take([state], log)
     asked, read = list[int](), store.read_many
     monkeypatch.setattr(store, "read_many", lambda wanted: asked.append(sum(len(w[1]) for w in wanted)) or read(wanted))

@@ -35,6 +35,11 @@ class Aggregation:
     asks: ClassVar[frozenset[str]] = frozenset({"x"})
     running: ClassVar[bool] = True
 
+    @property
+    def is_summarised(self) -> bool:
+        """Whether online reads keep partials of many events: they are small, whatever the number of events."""
+        return self.running
+
     def type(self, argument: str) -> str:
         """Return the Ibis type of the result for the type of the argument."""
         return argument

@@ -9,6 +9,9 @@ from mainstem.errors import DefinitionError
 from mainstem.features.algebra.calculus import Calculus, Events
 from mainstem.features.algebra.core import LISTED, NUMERIC, ORDERED, Aggregation, Partial, Span, register
 
+LONGEST_KEPT = 32
+"""The longest lists of which online reads keep partials: a view has thousands of them in memory."""
+
 
 class Collected(Aggregation):
     """The base of aggregations whose partial is the list of all values."""
@@ -32,6 +35,10 @@ class Shortlist(Collected):
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or self.k < 1:
             raise DefinitionError(f"`k` of {self.name} must be positive", got=repr(self.k), expected="k of 1 or more")
+
+    @property
+    def is_summarised(self) -> bool:
+        return self.k <= LONGEST_KEPT
 
     def type(self, argument: str) -> str:
         return f"array<{argument}>"

@@ -159,7 +159,7 @@ class WindowedState(State):
     def __init__(self, view: CompiledView, space: str) -> None:
         super().__init__(view, space)
         self._summaries = Summaries(view)
-        self._running = all(feature.kind.running for feature in view.features)
+        self._is_summarised = all(feature.kind.is_summarised for feature in view.features)
 
     def addresses(self, key: bytes, t: int) -> tuple[bytes, ...]:
         first = self.block(min(window.start(t) for window in self.view.windows))
@@ -214,7 +214,7 @@ class WindowedState(State):
     def _sights(self, addresses: tuple[bytes, ...], found: Found, t: int) -> dict[Window, Sight] | None:
         """Return what a query sees in each window, with whole parts as summaries; None if its features need
         each event."""
-        if not self._running:
+        if not self._is_summarised:
             return None
         sights = {window: self._sight(addresses, found, window, t) for window in self.view.windows}
         return None if any(sight.is_infinite(self.view) for sight in sights.values()) else sights
