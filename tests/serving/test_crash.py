@@ -27,6 +27,7 @@ from mainstem.planning.plan import Step
 from mainstem.serving.committer import Committer
 from mainstem.stores import environment
 from mainstem.stores.lmdb import LmdbStore
+from mainstem.streaming.drain import Drain
 from server_process import running
 
 
@@ -68,6 +69,41 @@ def test_killed_while_ingesting_every_acknowledged_event_is_there_once(world: An
     stored = [row["flight_id"] for row in world.rows("departures")]
     assert len(stored) == len(set(stored)) == logged
     assert {*acknowledged, "last"} <= set(stored)
+
+
+def test_killed_while_predicting_every_answer_is_stored_once(world: Any, worlds: Any) -> None:
+    """Requests of 40 rows: each is one entry of the log."""
+    world.promote(worlds.artifact(world.root, 1))
+    row = {"distance": 1.0, "time": worlds.NOON.isoformat()}
+    answered: list[str] = []
+    with running(world.root) as (process, url), httpx.Client(base_url=url, timeout=10) as client:
+
+        def ask() -> None:
+            for number in range(100_000):
+                rows = [{**row, "flight_id": f"F{number}.{n}"} for n in range(40)]
+                try:
+                    answer = client.post("/predict/arrivals", json=rows)
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 200
+                answered.extend(each["id"] for each in answer.json()["predictions"])
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while len(answered) < 400:
+            time.sleep(0.01)
+        world.run(Step("drain", "arrivals", "test"))  # while it predicts
+        while len(answered) < 800:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+        asking.join()
+    Drain(world.store)(Step("drain", "arrivals", "test"), world.context())  # a run that ends before it publishes
+    end, entries = world.store.end("predictions/arrivals"), list(world.store.entries("predictions/arrivals", 0))
+    assert end in (len(answered), len(answered) + 40) and all(offset % 40 == 0 for offset, _ in entries)
+    world.run(Step("drain", "arrivals", "test"))
+    stored = [each["_id"] for each in world.rows("predictions.arrivals")]
+    assert len(stored) == len(set(stored)) == end and set(answered) <= set(stored)
 
 
 def test_a_full_disk_is_said_and_takes_nothing_that_was_acknowledged(world: Any, worlds: Any) -> None:

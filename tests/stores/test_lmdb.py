@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ KILLED = """
     for n in range(1, 1_000):
         with store.transaction() as writer:
             writer.append("log", [b"x" * 100] * n)
+            writer.append("blocks", [b"x" * 100 * n, b"y"], [n, 2])
             writer.put("a", b"n", str(n).encode())
             if n == 20:
                 print("in the middle", flush=True)
@@ -182,6 +184,9 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path):
     # It may have been killed between the commit and the line that acknowledges it.
     assert int(found) in (acknowledged, acknowledged + 1)
     assert store.end("log") == sum(range(int(found) + 1)) == len(list(store.entries("log", 0)))
+    sizes = [size for n in range(1, int(found) + 1) for size in (n, 2)]
+    *offsets, end = accumulate(sizes, initial=0)
+    assert [offset for offset, _ in store.entries("blocks", 0)] == offsets and store.end("blocks") == end
     store.close()
 
 

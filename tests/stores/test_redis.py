@@ -211,6 +211,7 @@ WRITER = """
         try:
             with store.transaction() as writer:
                 writer.append("log", [str(n).encode()] * 3)
+                writer.append("blocks", [str(n).encode()], [5])
                 writer.put("a", b"n", str(n).encode())
         except StorageError as error:
             print(error.what, flush=True)
@@ -238,6 +239,9 @@ def test_a_server_killed_while_writing_loses_nothing_that_was_acknowledged(make_
         str(n).encode() for n in range(1, int(found) + 1) for _ in range(3)
     ]
     assert store.end("log") == 3 * int(found)
+    blocks = list(store.entries("blocks", 0))
+    assert blocks == [(5 * (n - 1), str(n).encode()) for n in range(1, int(found) + 1)]
+    assert store.end("blocks") == 5 * int(found)
     transact(store, b"next")
     assert list(store.entries("log", 3 * int(found))) == [(3 * int(found), b"next")]
 

@@ -72,11 +72,13 @@ def append(writer: Writer, endpoint: str, predictions: Sequence[Prediction], flo
     return records.append(writer, predictions_of(endpoint), payloads, floor, sizes)
 
 
-def payloads_of(predictions: Sequence[Prediction], fewest: int = FEWEST) -> tuple[list[bytes], list[int]]:
-    """Return the entries that log predictions, in order, and the number of predictions in each. Fewer than `fewest` are
-    no block."""
+def payloads_of(predictions: Sequence[Prediction], fewest: int = FEWEST) -> tuple[list[bytes], list[int] | None]:
+    """Return the entries that log predictions, in order, and the number of predictions in each.
+
+    Fewer than `fewest` are one entry each, and the numbers are None.
+    """
     if len(predictions) < fewest:
-        return [records.encode(each) for each in predictions], [1] * len(predictions)
+        return [records.encode(each) for each in predictions], None
     parts = [predictions[n : n + MOST] for n in range(0, len(predictions), MOST)]
     return [encode_block(part) for part in parts], [len(part) for part in parts]
 
