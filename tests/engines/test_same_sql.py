@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pytest
 
 from mainstem.engines.duckdb import DuckdbEngine
+from mainstem.engines.queries import SqlQuery, teach
 from mainstem.engines.spark.engine import SparkEngine
 from mainstem.errors import EngineError
 from mainstem.ports import Session
@@ -28,9 +30,9 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Session]
         yield [one, other]
 
 
-def answer(session: Session, sql: str) -> str:
+def answer(session: Session, query: str | ibis.Table) -> str:
     try:
-        (row,) = session.fetch(f"SELECT {sql} AS x").to_pylist()
+        (row,) = session.fetch(query).to_pylist()
     except EngineError:
         return "an error"
     return shown(row["x"])
@@ -50,9 +52,22 @@ def test_the_page_has_rows() -> None:
 
 @pytest.mark.parametrize(("sql", "said"), ROWS)
 def test_both_engines_answer_as_the_page_says(sessions: list[Session], sql: str, said: str) -> None:
-    found = [answer(session, sql) for session in sessions]
+    found = [answer(session, f"SELECT {sql} AS x") for session in sessions]
     expected = [each.strip().strip("`") for each in said.split(";")]
     if len(expected) == 1:
         assert found == expected * 2
     else:
         assert found == [each.split(": ", 1)[1].strip("`") for each in expected]
+
+
+@pytest.mark.parametrize("sql", [sql for sql, said in ROWS])
+def test_a_table_in_sql_has_what_a_query_answers(sessions: list[Session], sql: str) -> None:
+    """A table's query is an operation of an expression. It is compiled with what else is asked of the table."""
+    query, spark = f"SELECT {sql} AS x", sessions[1]
+    try:
+        schema = ibis.Schema.from_pyarrow(spark.fetch(query).schema)
+    except EngineError:
+        schema = ibis.schema({"x": "string"})
+    teach()
+    table = SqlQuery((), (), query, schema).to_expr()
+    assert answer(spark, table.filter(ibis.literal(True))) == answer(spark, query)

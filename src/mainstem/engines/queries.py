@@ -68,7 +68,11 @@ def read_by(query: Any) -> list[sge.Table]:
 
 def _visit(self: Any, op: SqlQuery, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
     """Return the query with each input in the place of its name. Ibis' compilers call this for a `SqlQuery`."""
-    parsed: Any = sg.parse_one(query, read=DIALECT)
+    return with_inputs(sg.parse_one(query, read=DIALECT), names, inputs)
+
+
+def with_inputs(parsed: Any, names: Any, inputs: Any) -> Any:
+    """Return a query with each input in the place of its name."""
     given = dict(zip(names, inputs, strict=True))
     for table in read_by(parsed):
         alias = sg.to_identifier(table.alias or table.name, quoted=True)
@@ -88,6 +92,10 @@ def _is_recursive(query: Any) -> bool:
 
 def _visit_value(self: Any, op: SqlValue, *, columns: Any, names: Any, text: str) -> Any:
     """Return the expression with each value in the place of its name. Ibis' compilers call this for a `SqlValue`."""
+    return with_values(sg.parse_one(text, read=DIALECT), names, columns)
+
+
+def with_values(parsed: Any, names: Any, columns: Any) -> Any:
+    """Return an expression with each value in the place of its name."""
     given = dict(zip(names, columns, strict=True))
-    parsed = sg.parse_one(text, read=DIALECT)
     return sge.paren(parsed.transform(lambda node: given[node.name] if isinstance(node, sge.Column) else node))

@@ -10,6 +10,8 @@ import ibis.expr.operations as ops
 import sqlglot as sg
 import sqlglot.expressions as sge
 
+from mainstem.engines.queries import with_inputs, with_values
+from mainstem.engines.spark.queries import meant
 from mainstem.engines.spark.texts import as_text
 from mainstem.engines.spark.types import to_sql
 
@@ -32,6 +34,12 @@ def compiler() -> Any:
         __slots__ = ()
         type_mapper = Types
         LOWERED_OPS = {ops.Sample: lower_sample()}  # noqa: RUF012 - as Ibis declares it
+
+        def visit_SqlQuery(self, op: Any, *, inputs: Any, names: Any, query: str, schema: Any) -> Any:
+            return with_inputs(meant(query), names, inputs)
+
+        def visit_SqlValue(self, op: Any, *, columns: Any, names: Any, text: str) -> Any:
+            return with_values(meant(text), names, columns)
 
         def visit_Sample(self, op: Any, *, parent: Any, fraction: float, method: str, seed: Any, **_: Any) -> Any:
             """Return the rows that a random number of each chooses. Ibis refuses a seed on Spark."""

@@ -23,11 +23,17 @@ def translated(text: str, views: Mapping[str, str]) -> str:
 
     Raises `EngineError` for what Spark has no equal of.
     """
-    tree = sg.parse_one(text.strip().rstrip(";"), read=DIALECT)
+    return str(over(meant(text.strip().rstrip(";")), views).sql(dialect=TARGET))
+
+
+def meant(text: str) -> Any:
+    """Return SQL in DuckDB's dialect in a form that means the same on Spark. Raises `EngineError` for what Spark has no
+    equal of."""
+    tree = sg.parse_one(text, read=DIALECT)
     _refuse_ordered(tree)
     for each in list(tree.find_all(sge.ArrayAgg)):
         _with_nulls(each)
-    return str(over(tree.transform(_meant), views).sql(dialect=TARGET))
+    return tree.transform(_meant)
 
 
 def over(tree: Any, views: Mapping[str, str]) -> Any:
