@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from kafka_broker import broker, broker_files, mortal  # noqa: F401 - fixtures
 from mainstem import masking
+from rest_catalog import mortal_rest, new_catalog, rest_jars, rest_server  # noqa: F401 - fixtures
 
 Missing = Callable[[str], NoReturn]
 

@@ -45,9 +45,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `lake` is the directory of stored tables and artifacts, or the URL of a place at an object store, such as
     `s3://bucket/prefix`; `storage` has that store's settings, as sources have them. `catalog` is the URL of the Iceberg
-    catalog (default: SQLite in the lake; a lake at a URL requires one). `engine` names the engine: `duckdb`, `spark`,
-    or `auto` by the size of tables; `memory` and `threads` limit it. `spark` has the master's URL and Spark's own
-    settings, such as `{master = "local[*]"}`. `online` is the directory of online state and logs, or the URL of a Redis
+    catalog: a database (default: SQLite in the lake; a lake at a URL requires one), or a REST server at `https://`, for
+    which `rest` has the token and more. `engine` names the engine: `duckdb`, `spark`, or `auto` by the size of tables;
+    `memory` and `threads` limit it. `spark` has the master's URL and Spark's own settings, such as
+    `{master = "local[*]"}`. `online` is the directory of online state and logs, or the URL of a Redis
     server that holds them. A dataset of more than `training_rows` rows is drawn to about as many by the engine before a
     model learns from it. `verify` is how often runs verify each stored file (`off`: only `mainstem check --files`
     does). `state` is the URL of runs, releases and findings.
@@ -56,6 +57,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: str = ".mainstem/lake"
     storage: dict[str, str] = {}
     catalog: str | None = None
+    rest: dict[str, str] = {}
     engine: str = "duckdb"
     memory: str | None = None
     threads: int | None = None
@@ -195,9 +197,11 @@ def load(path: str | Path = ".", profile: str | None = None) -> Settings:
     settings = Settings(root, file.project, chosen, name, file.serve, file.keep, file.params, file.run, file.notify)
     for url in (settings.profile.state, settings.profile.online, settings.profile.catalog, settings.profile.lake):
         remember_password(url or "")
-    for name, value in settings.profile.storage.items():
+    for name, value in (*settings.profile.storage.items(), *settings.profile.rest.items()):
         if "key" in name or "token" in name:
             remember(value)
+        if name == "credential":
+            remember(value.rpartition(":")[2])
     return settings
 
 
@@ -296,7 +300,7 @@ def _expanded(value: Any) -> Any:
 
 
 def _overridden(profile: Profile) -> Profile:
-    single = [name for name in profile.__struct_fields__ if name not in ("spark", "storage")]
+    single = [name for name in profile.__struct_fields__ if name not in ("rest", "spark", "storage")]
     fields = {name: os.environ.get(f"MAINSTEM_{name.upper()}") for name in single}
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:

@@ -10,7 +10,8 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mainstem.lake.catalog import NAMESPACE, change, drop, folder
+from mainstem.lake.catalog import change, drop, folder
+from mainstem.lake.catalogs.base import NAMESPACE
 from mainstem.lake.checksums import is_of
 from mainstem.lake.failures import explained
 from mainstem.lake.files import LakeFiles
@@ -20,8 +21,9 @@ from mainstem.nodes.hidden import RAW
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
+
+    from mainstem.lake.catalogs.base import LakeCatalog
 
 
 def holding(place: Place, physical: str, columns: Collection[str], value: str) -> dict[str, int]:
@@ -66,7 +68,7 @@ def typed(value: str, type: pa.DataType) -> pa.Scalar | None:
         return None
 
 
-def forget(catalog: SqlCatalog, place: Place, paths: Collection[str]) -> set[tuple[str, int]]:
+def forget(catalog: LakeCatalog, place: Place, paths: Collection[str]) -> set[tuple[str, int]]:
     """Delete data files and every snapshot that refers to one of them. Return these, as physical table and id."""
     files = LakeFiles.of(place)
     gone = set[tuple[str, int]]()

@@ -14,6 +14,7 @@ from mainstem.errors import FULL, ConflictError, MainstemError, SnapshotGone, St
 
 T = TypeVar("T")
 
+NAMESPACES = "`mainstem` and `main`"
 _ATTEMPTS = 12
 _LONGEST_WAIT = 1.0  # seconds
 _DAMAGED = (ValueError, EOFError, LookupError, TypeError, AssertionError, ArithmeticError, zlib.error)
@@ -31,19 +32,27 @@ _BUSY = (
 """What the messages of an object store have that is overloaded, or cannot be reached."""
 
 
+class CatalogAway(Exception):
+    """The server of a REST catalog cannot be reached, or asks for patience."""
+
+
 def retried(attempt: Callable[[], T]) -> T:
     """Call `attempt()`, and retry after a short random wait if another writer won, and after longer ones while the
-    catalog's server is away (half a minute in all). The last failure is raised."""
-    from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
+    catalog's server is away (half a minute in all). The last failure is raised.
+
+    An attempt may have succeeded although its answer was lost, so it must be such that a second one does no harm.
+    """
+    from pyiceberg.exceptions import CommitFailedException, RESTError, TableAlreadyExistsError
     from sqlalchemy.exc import OperationalError
 
+    passing = (CommitFailedException, TableAlreadyExistsError, OperationalError, ValueError, CatalogAway, RESTError)
     for tried in range(_ATTEMPTS):
         try:
             return attempt()
-        except (CommitFailedException, TableAlreadyExistsError, OperationalError, ValueError) as error:
+        except passing as error:
             if tried == _ATTEMPTS - 1 or not _stale(error):
                 raise
-            lost = isinstance(error, OperationalError) and "connect" in str(error)
+            lost = isinstance(error, CatalogAway) or (isinstance(error, OperationalError) and "connect" in str(error))
         time.sleep(random.uniform(0.5, 1) * min(5.0, 0.2 * 2**tried) if lost else _pause(tried))
     raise AssertionError("unreachable")
 
@@ -53,8 +62,12 @@ def _pause(tried: int) -> float:
 
 
 def _stale(error: Exception) -> bool:
-    # The SQL catalog applies a change to newer metadata, so the change's sequence number is too old.
-    return "sequence number" in str(error) if isinstance(error, ValueError) else not _full(error)
+    from pyiceberg.exceptions import CommitStateUnknownException, RESTError, ServerError
+
+    if isinstance(error, ServerError | CommitStateUnknownException):
+        return True
+    # A catalog applies a change to newer metadata, so the change's sequence number is too old.
+    return "sequence number" in str(error) if isinstance(error, ValueError | RESTError) else not _full(error)
 
 
 def _full(error: Exception) -> bool:
@@ -65,7 +78,13 @@ def _full(error: Exception) -> bool:
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise exceptions of PyIceberg, its catalog and the file system as `StorageError`."""
-    from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ResolveError, TableAlreadyExistsError
+    from pyiceberg.exceptions import (
+        CommitFailedException,
+        NoSuchTableError,
+        ResolveError,
+        RESTError,
+        TableAlreadyExistsError,
+    )
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -98,6 +117,35 @@ def explained(where: str) -> Iterator[None]:
             raise StorageError.full(where, got) from error
         locked = "locked" in got or "connection" in got
         raise StorageError("the lake's catalog cannot be used", where=where, got=got).passing(locked) from error
+    except CatalogAway as error:
+        hint = "see that the server of `catalog` runs, and that this machine reaches it"
+        raise StorageError("the lake's catalog is away", where=where, got=str(error), hint=hint).passing() from error
+    except RESTError as error:
+        raise _refused(error, where) from error
     except (*_DAMAGED, ResolveError) as error:
         got = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
         raise StorageError("the lake is damaged, or it refused a file", where=where, got=got) from error
+
+
+def _refused(error: Exception, where: str) -> StorageError:
+    from pyiceberg.exceptions import (
+        AuthorizationExpiredError,
+        CommitStateUnknownException,
+        ForbiddenError,
+        OAuthError,
+        ServerError,
+        UnauthorizedError,
+    )
+
+    got = str(error)
+    if isinstance(error, UnauthorizedError | OAuthError | AuthorizationExpiredError):
+        expected = "`token`, or `credential` (ID:SECRET), in [profile.NAME.rest]"
+        hint = 'take it from the environment: token = "${env:LAKE_TOKEN}"; a token that has expired needs a new one'
+        return StorageError(
+            "the lake's catalog requires a valid token", where=where, got=got, expected=expected, hint=hint
+        )
+    if isinstance(error, ForbiddenError):
+        hint = f"let it create, change and drop tables and namespaces, in {NAMESPACES}"
+        return StorageError("the lake's catalog forbids this to the token", where=where, got=got, hint=hint)
+    passing = isinstance(error, ServerError | CommitStateUnknownException)
+    return StorageError("the lake's catalog cannot be used", where=where, got=got).passing(passing)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mainstem.errors import StorageError
 from mainstem.lake.artifacts import Fetched, keep
-from mainstem.lake.catalog import NAMESPACE, change, folder, proposed
+from mainstem.lake.catalog import change, folder
+from mainstem.lake.catalogs.base import NAMESPACE
 from mainstem.lake.changes import branch_of, produce, quick, registered, replaced
 from mainstem.lake.failures import explained, retried
 from mainstem.lake.identity import Identity, identify
@@ -40,10 +41,10 @@ from mainstem.ports import (
 )
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.table import Table, Transaction
 
+    from mainstem.lake.catalogs.base import LakeCatalog
     from mainstem.lake.checksums import Checksums
     from mainstem.lake.files import LakeFiles
 
@@ -55,11 +56,12 @@ T = TypeVar("T")
 
 
 class IcebergLake:
-    """Iceberg tables at a place, in the SQL catalog at `catalog_uri` (default: SQLite below the place's root).
+    """Iceberg tables at a place, in the catalog at `catalog_uri` (default: SQLite below the place's root).
 
-    The place is a directory, or a `Place` such as one at an object store. Tables are in its folder `tables`, artifacts
-    of models in `models`. The constructor reads and writes nothing. `admit` is called with the lake's identity before
-    it is written or swept for the first time; it raises what forbids that.
+    The catalog is an SQL database, or a REST server at `http(s)://`, whose settings are in `rest`. The place is a
+    directory, or a `Place` such as one at an object store. Tables are in its folder `tables`, artifacts of models in
+    `models`. The constructor reads and writes nothing. `admit` is called with the lake's identity before it is written
+    or swept for the first time; it raises what forbids that.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class IcebergLake:
         place: Place | Path | str,
         catalog_uri: str | None = None,
         admit: Callable[[Identity], None] = lambda identity: None,
+        rest: Mapping[str, str] | None = None,
     ) -> None:
         self._place = Local(Path(place).absolute()) if isinstance(place, str | Path) else place
         self.root = self._place.root
         self._uri = catalog_uri
+        self._rest = rest or {}
         self._admit = admit
         self._known_to_be_ours: Identity | None = None
         self._scans: dict[tuple[str, int], tuple[DataFile, ...]] = {}
@@ -191,13 +195,13 @@ class IcebergLake:
         self._change(snapshot.physical, attempt)
 
     def offer(self, tables: Mapping[str, Snapshot]) -> None:
-        """Show readers outside Mainstem these tables and no others, in one transaction of the catalog: `legs` as
-        `main.legs`, whatever its schema is."""
-        from mainstem.lake.names import offer
+        """Show readers outside Mainstem these tables and no others: `legs` as `main.legs`, whatever its schema is.
 
+        An SQL catalog moves all names in one transaction, a REST catalog moves one after the other.
+        """
         with explained(self._place.where):
             places = {name: self._shown(snapshot) for name, snapshot in tables.items()}
-            retried(lambda: offer(self._catalog, places))
+            retried(lambda: self._catalog.offer(places))
 
     def _shown(self, snapshot: Snapshot) -> str:
         """Return the location of a metadata file that has the snapshot as its current one."""
@@ -273,7 +277,7 @@ class IcebergLake:
     def close(self) -> None:
         """Close the catalog's connections. The next use opens them again."""
         if catalog := self.__dict__.pop("_catalog", None):
-            catalog.engine.dispose()
+            catalog.close()
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +287,7 @@ class IcebergLake:
         with explained(self._place.where):
             if isinstance(self._place, Local):
                 return identify(self._place)
-            return identify(self._place, lambda id: proposed(self._catalog, self._place.where, id))
+            return identify(self._place, lambda id: self._catalog.proposed(self._place.where, id))
 
     def _admitted(self) -> None:
         with self._turn:
@@ -307,10 +311,10 @@ class IcebergLake:
         return LakeFiles.of(self._place)
 
     @cached_property
-    def _catalog(self) -> SqlCatalog:
+    def _catalog(self) -> LakeCatalog:
         from mainstem.lake.catalog import open_catalog
 
-        return open_catalog(self._place, self._uri)
+        return open_catalog(self._place, self._uri, self._rest)
 
     def _transaction(self, table: str, physical: str, target: Target, parent: Snapshot | None) -> Transaction:
         """Return a transaction on the physical table, which has `parent`. A new table is created."""

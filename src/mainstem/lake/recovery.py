@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
+    from mainstem.lake.catalogs.base import LakeCatalog
     from mainstem.lake.places.base import Place
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class _Metadata(msgspec.Struct, rename="kebab"):
     snapshots: list[_Snapshot] = []
 
 
-def load(catalog: SqlCatalog, name: tuple[str, str], place: Place, snapshot: int | None = None) -> Table:
+def load(catalog: LakeCatalog, name: tuple[str, str], place: Place, snapshot: int | None = None) -> Table:
     """Return a physical table that has a snapshot.
 
     Raises `NoSuchTableError` if neither the catalog nor the lake's place knows the table. A snapshot that only earlier
@@ -66,7 +66,7 @@ def _newest(place: Place, physical: str, snapshot: int | None, since: int = 0) -
     return max(found, default=(0, None))[1]
 
 
-def _pointed(catalog: SqlCatalog, name: tuple[str, str], metadata: str) -> Table:
+def _pointed(catalog: LakeCatalog, name: tuple[str, str], metadata: str) -> Table:
     from pyiceberg.exceptions import NoSuchTableError
 
     told = "the catalog is behind the lake: it is pointed to the newest metadata of %s, %s"

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mainstem.lake.catalog import NAMESPACE, change, drop, folder
+from mainstem.lake.catalog import change, drop, folder
+from mainstem.lake.catalogs.base import NAMESPACE
 from mainstem.lake.changes import is_given_up
 from mainstem.lake.checksums import is_of
 from mainstem.lake.failures import explained
 from mainstem.lake.files import LakeFiles
 from mainstem.lake.manifests import data_files, manifests
-from mainstem.lake.names import offered
 from mainstem.lake.places.base import Place, relative
 from mainstem.ports import Snapshot, Sweep
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
+
+    from mainstem.lake.catalogs.base import LakeCatalog
 
 
 DATA = ".parquet"
 
 
 def sweep_lake(
-    catalog: SqlCatalog,
+    catalog: LakeCatalog,
     place: Place,
     keep: Sequence[Snapshot],
     unpinned: Collection[str],
@@ -34,7 +35,7 @@ def sweep_lake(
     """Sweep every table. With `whole` a table of which nothing is kept or held goes with all of its files."""
     with explained(place.where):
         tables = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
-        shown = offered(catalog)
+        shown = catalog.offered()
 
     def swept(table: Table) -> Sweep:
         physical = table.name()[-1]

@@ -6,7 +6,7 @@ as its name; a store in `mainstem.stores`, with the URL scheme of the setting `o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,9 @@ StoreFactory = Callable[[Settings, str], BranchStore]
 
 AUTO_BYTES = 20 * 2**30
 """With `engine = "auto"`, stored tables of at least so many bytes are read by Spark."""
+
+REST = ("warehouse", "token", "credential", "scope", "audience", "resource", "oauth2_server_uri", "ca")
+"""The settings of a REST catalog: PyIceberg's, and `ca`, a file of the certificates to trust."""
 
 ENGINES: dict[str, EngineFactory] = {}
 STORES: dict[str, StoreFactory] = {}
@@ -91,24 +94,41 @@ def lake(settings: Settings) -> Place | Path:
         kinds = ", ".join(f"{name}://" for name in SETTINGS)
         expected = f"a directory, or a bucket and a path at {kinds}"
         raise SettingsError("the lake is at no known kind of store", where=where, got=profile.lake, expected=expected)
-    known = SETTINGS[scheme]
-    for name in profile.storage:
-        if name not in known:
-            raise SettingsError(
-                f"unknown setting {name!r}",
-                where=f"mainstem.toml, [profile.{settings.profile_name}.storage]",
-                expected=", ".join(known),
-                hint=close_matches(name, known),
-            )
+    _known(settings, "storage", profile.storage, SETTINGS[scheme])
     if not profile.catalog:
         raise SettingsError(
             "a lake at an object store requires `catalog`",
             where=where,
             got=profile.lake,
-            expected='the URL of a server, such as catalog = "postgresql://host/lake"',
+            expected='the URL of a server, such as catalog = "postgresql://host/lake", or of a REST catalog',
             hint="a SQLite catalog would be on one machine only",
         )
     return _at_store(profile.lake, tuple(sorted(profile.storage.items())), settings.lake)
+
+
+def rest(settings: Settings) -> Mapping[str, str]:
+    """Return the settings of the profile's REST catalog. Raises `SettingsError` for unknown or unused ones."""
+    found = settings.profile.rest
+    if found and not (settings.profile.catalog or "").startswith(("http://", "https://")):
+        raise SettingsError(
+            "`rest` is for a REST catalog",
+            where=_where(settings, "catalog"),
+            got=settings.profile.catalog or "none",
+            expected='such as catalog = "https://catalog.example.com/iceberg"',
+        )
+    _known(settings, "rest", found, REST)
+    return found
+
+
+def _known(settings: Settings, section: str, given: Iterable[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise SettingsError(
+                f"unknown setting {name!r}",
+                where=f"mainstem.toml, [profile.{settings.profile_name}.{section}]",
+                expected=", ".join(known),
+                hint=close_matches(name, known),
+            )
 
 
 @lru_cache(maxsize=16)

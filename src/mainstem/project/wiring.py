@@ -70,7 +70,8 @@ class Adapters:
             self._imports.join()
         from mainstem.lake.iceberg import IcebergLake
 
-        return IcebergLake(factories.lake(self.settings), self.settings.profile.catalog or None, self._admit)
+        place, rest = factories.lake(self.settings), factories.rest(self.settings)
+        return IcebergLake(place, self.settings.profile.catalog or None, self._admit, rest)
 
     def _admit(self, found: Identity) -> None:
         """Refuse a lake that the state's releases do not belong to. A state that was copied with its lake follows it.
