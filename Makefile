@@ -11,11 +11,13 @@ PROJECT ?= flights
 WORKERS ?= 2
 HISTORIES ?= 2000
 SINCE ?= HEAD
+TESTS ?= tests
+PATIENCE ?= 7200
 
 # The demo starts two dozen commands; none should compile the modules of the one before again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test quick lint types imports unit bench soak system constraints clean
+.PHONY: help install demo test quick lint types imports unit slow bench soak system constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -65,6 +67,9 @@ imports: $(DEV) ## who may import whom
 
 unit: $(DEV) ## pytest: unit, property, end to end, the page
 	$(BIN)/pytest -n $(WORKERS)
+
+slow: $(DEV) ## the tests that are minutes long, one after the other: some hours; TESTS=tests/demo for a part
+	$(BIN)/pytest -m slow -n 0 --timeout $(PATIENCE) $(TESTS)
 
 bench: $(DEV) ## ratios against the bare engine and Feast, each measured in one run
 	$(BIN)/python -m benchmarks
