@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -126,12 +127,12 @@ class Server:
 class Guarded:
     """A gateway before a server, which lets in who has a token. The program `client`, with its secret, may have one.
 
-    The next `refused` requests are answered with 503.
+    The next `refused` requests are answered with 503. With a certificate, a file with its key, it speaks TLS.
     """
 
     client, secret, token = "mainstem", "s3cret-of-the-client", "t0ken-of-the-gateway"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, certificate: Path | None = None) -> None:
         self.refused, self.granted, self.asked = 0, 0, 0
         self.overrides = dict[str, str]()  # settings that the server gives to clients
         onto = int(url.rpartition(":")[2])
@@ -144,14 +145,15 @@ class Guarded:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 gateway.asked += 1
                 if self.path.endswith("/oauth/tokens"):
+                    if self._is_refused():
+                        return None
                     return self._grant(parse_qs(body.decode()))
                 if self.headers.get("Authorization") != f"Bearer {gateway.token}":
                     return self._fail(401, "NotAuthorizedException", "the token is invalid")
                 if gateway.overrides and self.path.startswith("/v1/config"):
                     return self._send(200, json.dumps({"defaults": {}, "overrides": gateway.overrides}).encode())
-                if gateway.refused > 0:
-                    gateway.refused -= 1
-                    return self._fail(503, "ServiceUnavailableException", "come back later")
+                if self._is_refused():
+                    return None
                 onward = HTTPConnection("127.0.0.1", onto, timeout=60)
                 kept = {name: self.headers[name] for name in ("Content-Type",) if name in self.headers}
                 onward.request(self.command, self.path, body, kept)
@@ -161,6 +163,13 @@ class Guarded:
                 return self._send(answer.status, content)
 
             do_GET = do_POST = do_DELETE = do_HEAD = _answer
+
+            def _is_refused(self) -> bool:
+                if gateway.refused <= 0:
+                    return False
+                gateway.refused -= 1
+                self._fail(503, "ServiceUnavailableException", "come back later")
+                return True
 
             def _grant(self, asked: dict[str, list[str]]) -> None:
                 if (asked.get("client_id"), asked.get("client_secret")) != ([gateway.client], [gateway.secret]):
@@ -189,8 +198,13 @@ class Guarded:
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
         Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()

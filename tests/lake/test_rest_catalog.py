@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from kafka_broker import certify
 from mainstem.errors import SettingsError, StorageError
 from mainstem.lake.iceberg import IcebergLake
 from mainstem.lake.places.remote import Remote
@@ -186,6 +187,13 @@ def test_a_credential_is_exchanged_for_a_token_and_again_when_that_expires(guard
     assert guarded.granted > granted
 
 
+def test_a_server_of_tokens_that_is_busy_for_a_while_is_asked_again(guarded, opened, tmp_path: Path):
+    guarded.refused = 3
+    lake = opened(tmp_path / "lake", guarded.url, rest={"credential": f"{guarded.client}:{guarded.secret}"})
+    assert ids(lake, commit(lake, [1])) == [1]
+    assert guarded.refused == 0
+
+
 @pytest.mark.parametrize("rest", [{}, {"token": "wr0ng-token"}, {"credential": "mainstem:wr0ng-secret"}], ids=repr)
 def test_a_token_that_is_refused_is_an_error_that_says_where_to_set_it(guarded, opened, tmp_path: Path, rest):
     lake = opened(tmp_path / "lake", guarded.url, rest=rest)
@@ -194,6 +202,20 @@ def test_a_token_that_is_refused_is_an_error_that_says_where_to_set_it(guarded, 
     text = str(caught.value)
     assert "[profile.NAME.rest]" in text and "${env:" in text and not caught.value.transient
     assert "wr0ng" not in text
+
+
+def test_a_server_with_tls_is_trusted_by_the_certificate_in_ca(new_catalog, opened, tmp_path: Path):
+    pytest.importorskip("cryptography")
+    certify(tmp_path)
+    gateway = Guarded(new_catalog(), tmp_path / "server.pem")
+    rest = {"credential": f"{gateway.client}:{gateway.secret}"}
+    lake = opened(tmp_path / "lake", gateway.url, rest=rest)
+    with pytest.raises(SettingsError, match="is not trusted") as caught:
+        commit(lake, [1])
+    assert "`ca`" in (caught.value.hint or "")
+    lake = opened(tmp_path / "lake", gateway.url, rest={**rest, "ca": str(tmp_path / "authority.pem")})
+    assert ids(lake, commit(lake, [1])) == [1]
+    gateway.close()
 
 
 def test_a_server_that_leads_elsewhere_does_not_get_the_token(guarded, opened, tmp_path: Path):

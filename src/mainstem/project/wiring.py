@@ -214,7 +214,7 @@ SEARCHES = Path(".mainstem/search")
 
 def _imported() -> None:
     with suppress(Exception):  # the lake imports it again, and says what is wrong
-        import_module("pyiceberg.catalog.sql")
+        import_module("mainstem.lake.catalogs.sql")
 
 
 def _late(home: str, arguments: Callable[[], tuple[Any, ...]]) -> Executor:

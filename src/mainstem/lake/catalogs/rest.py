@@ -20,6 +20,7 @@ from pyiceberg.exceptions import (  # noqa: TID253
 )
 from requests import ConnectionError, PreparedRequest, Response, Session, Timeout
 from requests.adapters import HTTPAdapter
+from requests.exceptions import SSLError
 
 from mainstem.errors import SettingsError
 from mainstem.lake.catalogs.base import NAMESPACE, SHOWN, Name, parents, split
@@ -102,11 +103,11 @@ class Rest(RestCatalog):
                     with suppress(NoSuchTableError):  # another run has moved it
                         yield name, self.load_table(name).metadata_location
 
-    def _create_session(self) -> Session:
-        session = super()._create_session()
+    def _config_headers(self, session: Session) -> None:
+        """PyIceberg calls this first for a new session, before the session fetches a token."""
+        super()._config_headers(session)
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Patient())
-        return session
+            session.mount(scheme, _Patient(self.properties.get("ssl", {}).get("cabundle")))
 
     def _fetch_config(self) -> None:
         """The server's own settings lead neither the token nor the lake's files elsewhere."""
@@ -131,11 +132,26 @@ class Rest(RestCatalog):
 
 
 class _Patient(HTTPAdapter):
-    """Bounds how long a request lasts, and tells a server that is away from one that refuses."""
+    """Bounds how long a request lasts, and tells a server that is away from one that refuses.
+
+    Requests prefers the environment's REQUESTS_CA_BUNDLE to the certificates of a session, so `ca` is set here.
+    """
+
+    def __init__(self, ca: str | None) -> None:
+        super().__init__()
+        self._ca = ca
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        own = {"timeout": TIMEOUT} | ({"verify": self._ca} if self._ca else {})
         try:
-            response = super().send(request, *args, **{**options, "timeout": options.get("timeout") or TIMEOUT})
+            response = super().send(request, *args, **{**options, **own})
+        except SSLError as error:
+            raise SettingsError(
+                "the certificate of the catalog's server is not trusted",
+                where=request.url,
+                got=str(error),
+                hint="set `ca` in [profile.NAME.rest] to a file with the certificate of its authority",
+            ) from error
         except (ConnectionError, Timeout) as error:
             raise CatalogAway(str(error)) from error
         if response.status_code in _AWAY:
