@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine, text
 
 import mainstem as ms
+from mainstem.models.versions import registry
 from postgresql import postgresql as postgresql_of_tests
 from s3 import Busy, s3_server
 from stored_project import SECRET, Machine, databases, machine
@@ -77,6 +79,69 @@ def test_both_engines_read_and_write_one_lake_in_turn(server, postgresql, tmp_pa
         assert {int(each.metadata[b"PARQUET:field_id"]) for each in fields.values()} == set(range(1, len(fields) + 1))
         assert fields["sold_at"].type == pa.timestamp("us", "UTC")
     assert _is_absent(SECRET, served[0]) and _is_absent(SECRET, served[1])
+
+
+LEARNED = """
+import ibis
+import mainstem as ms
+from ibis import _
+
+flights = ms.files("flights.parquet", key="flight_id", time="scheduled_at",
+    known={"*": _.scheduled_at - ibis.interval(days=30), "late": _.scheduled_at + ibis.interval(hours=9)})
+late = ms.model(flights, prediction_time=_.scheduled_at, target=_.late, features=["distance", "carrier"],
+    candidates=["xgboost@spark"])
+arrivals = ms.endpoint(late)
+scored = ms.score(flights, late)
+"""
+FLIGHTS = 6_000
+
+
+def flights() -> pa.Table:
+    chance = np.random.default_rng(3)
+    hours = np.arange(FLIGHTS) * 3_600_000_000
+    distance, carrier = chance.uniform(100, 3_000, FLIGHTS), chance.choice(["AA", "B6", "DL"], FLIGHTS)
+    return pa.table(
+        {
+            "flight_id": [f"f{n}" for n in range(FLIGHTS)],
+            "distance": distance,
+            "carrier": carrier,
+            "scheduled_at": pa.array(1_370_000_000_000_000 + hours, pa.timestamp("us", "UTC")),
+            "late": distance / 300 + (carrier == "B6") * 6 + chance.normal(0, 3, FLIGHTS) > 9,
+        }
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_trees_of_spark_learn_from_a_lake_at_a_store_what_they_learn_from_a_local_one(
+    server, postgresql, tmp_path: Path, monkeypatch
+):
+    """This process holds a quarter of the rows, and Spark's workers read all of them at the store."""
+    monkeypatch.setenv("LAKE_SECRET", SECRET)
+    seen = Busy(server)
+    at_store = machine(tmp_path / "store", seen.storage, databases(postgresql), "learned", "spark", module=LEARNED)
+    local = machine(tmp_path / "local", {}, ("", ""), "", "spark", module=LEARNED)
+    local.root.joinpath("mainstem.toml").write_text(
+        '[project]\nname = "sales"\nmodules = ["sales"]\n[profile.default]\nspark = {master = "local[2]"}\n'
+    )
+    found = {}
+    for each in (at_store, local):
+        pq.write_table(flights(), each.root / "flights.parquet")
+        each.run(MAINSTEM_TRAINING_ROWS="1500")
+        for command in (("promote", "late"), ("run",)):
+            code, said = each.call(*command, MAINSTEM_TRAINING_ROWS="1500")
+            assert code == 0, said
+        with ms.load(each.root) as project:
+            scored = project.table("scored").to_pyarrow().sort_by("flight_id")
+            found[each.root.name] = scored["score"].to_numpy()
+            (version,) = registry.versions(project.adapters.state, "late")
+            assert version.rows["learned"] == FLIGHTS and 1_300 < version.rows["examples"] < 1_700
+    assert [agent for agent in seen.agents if "Hadoop" in agent and "aws-sdk-java" in agent]
+    assert found["store"] == pytest.approx(found["local"], abs=0.02)
+    assert found["store"].std() > 0.2
+    code, said = at_store.call("reproduce", "late-1", MAINSTEM_TRAINING_ROWS="1500")
+    assert code == 0, said
+    seen.close()
 
 
 def _all(folder: str):
