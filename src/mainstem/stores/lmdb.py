@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import lmdb
 
 from mainstem import private
-from mainstem.errors import ConflictError, StorageError
+from mainstem.errors import StorageError
 from mainstem.ports import Sizes, Writer
-from mainstem.stores.environment import Environment, Transaction, acquire, drop, entries, explain, explained, release
-from mainstem.stores.keys import (
-    PREFIX,
-    after,
-    all_encoded,
-    decoded,
-    encoded,
-    is_literal,
-    is_long,
-    is_name,
-    name_of,
-    number,
-    offset_key,
-)
-from mainstem.stores.offsets import offsets_of
-
-R = TypeVar("R")
+from mainstem.stores.environment import Environment, acquire, entries, explain, explained, release
+from mainstem.stores.keys import PREFIX, decoded, is_literal, is_name, name_of, offset_key
+from mainstem.stores.lmdb_records import LOG, SPACE, end_of, key_of, known, values_of
+from mainstem.stores.lmdb_writer import LmdbWriter
 
 LOOK = 0.5
 """Seconds until a reader notices that the directory was deleted. A writer notices it at once."""
 
-FEW = 16
-"""Fewer keys than this are read without a cursor."""
-
-_SPACE, _LOG = b"s", b"l"
 _CHUNK = 1_000  # entries read at a time
 
 
@@ -112,7 +95,7 @@ class LmdbStore:
         environment = self._env
         try:
             with environment.reading, environment.view() as transaction:
-                return [_values(environment, transaction, space, keys) for space, keys in wanted]
+                return [values_of(environment, transaction, space, keys) for space, keys in wanted]
         except lmdb.Error as error:
             raise explain(error, self.where) from error
         except StorageError as problem:
@@ -122,7 +105,7 @@ class LmdbStore:
         """Return the number of keys by counting them."""
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
-            prefix = _known(environment, transaction, _SPACE, space)
+            prefix = known(environment, transaction, SPACE, space)
             if prefix is None:
                 return 0
             return sum(not is_name(key) for key, _ in entries(transaction, environment.values, prefix))
@@ -139,7 +122,7 @@ class LmdbStore:
         """Return the entries after the encoded key `last`, and the last key of them; None at the end of the space."""
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
-            prefix = _known(environment, transaction, _SPACE, space)
+            prefix = known(environment, transaction, SPACE, space)
             if prefix is None:
                 return [], None
             stored, opened = entries(transaction, environment.values, prefix, last), environment.open
@@ -147,13 +130,13 @@ class LmdbStore:
             page = [(key[PREFIX + 1 :], value) for key, value in found if is_literal(key)]
             if len(page) < len(found):
                 names = ((name_of(key), key, value) for key, value in found if not is_name(key))
-                page = [(_key(environment, transaction, name, key), value) for name, key, value in names]
+                page = [(key_of(environment, transaction, name, key), value) for name, key, value in names]
             return page, found[-1][0] if len(found) == limit else None
 
     def sizes(self) -> Sizes:
         """Return the sum of key and value sizes, by reading all of them."""
         environment, spaces, logs = self._env, dict[str, int](), dict[str, int]()
-        tables = {_SPACE: (environment.values, spaces), _LOG: (environment.events, logs)}
+        tables = {SPACE: (environment.values, spaces), LOG: (environment.events, logs)}
         with explained(self.where), environment.reading, environment.view() as transaction:
             for name, stored in list(entries(transaction, environment.names, b"")):
                 kind, text = decoded(name)
@@ -194,8 +177,8 @@ class LmdbStore:
     def end(self, log: str) -> int:
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
-            prefix = _known(environment, transaction, _LOG, log)
-            return 0 if prefix is None else _end(environment, transaction, prefix)
+            prefix = known(environment, transaction, LOG, log)
+            return 0 if prefix is None else end_of(environment, transaction, prefix)
 
     def trim(self, log: str, before: int) -> None:
         with self.transaction() as writer:
@@ -208,7 +191,7 @@ class LmdbStore:
     def _chunk(self, log: str, start: int, stop: int) -> list[tuple[int, bytes]]:
         environment = self._env
         with explained(self.where), environment.reading, environment.view() as transaction:
-            prefix = _known(environment, transaction, _LOG, log)
+            prefix = known(environment, transaction, LOG, log)
             if prefix is None:
                 return []
             found = []
@@ -248,167 +231,6 @@ class LmdbStore:
         return self._environment
 
 
-class LmdbWriter:
-    """One write transaction.
-
-    LMDB aborts a transaction when the map is full. Therefore every operation is kept with its result. After the map has
-    grown, the operations are repeated, and the transaction continues if each has the same result as before.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._transaction: Transaction | None = None
-        self._ids: dict[tuple[bytes, str], bytes] = {}
-        self._done: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
-
-    def prefetch(self, space: str, keys: Iterable[bytes]) -> None:
-        """Do nothing: a read takes microseconds."""
-
-    def get(self, space: str, key: bytes) -> bytes | None:
-        return self.get_many(space, [key])[0]
-
-    def get_many(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._apply(self._get_many, space, keys)
-
-    def put(self, space: str, key: bytes, value: bytes) -> None:
-        self._apply(self._put_many, space, {key: value})
-
-    def put_many(self, space: str, values: Mapping[bytes, bytes]) -> None:
-        self._apply(self._put_many, space, values)
-
-    def delete(self, space: str, key: bytes) -> None:
-        self._apply(self._delete, space, key)
-
-    def clear(self, space: str, limit: int | None = None) -> bool:
-        return self._apply(self._clear, space, limit)
-
-    def append(self, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None = None) -> int:
-        return self._apply(self._append, log, payloads, sizes)
-
-    def trim(self, log: str, before: int) -> None:
-        """Delete payloads below an offset. The log's end does not change."""
-        self._apply(self._trim, log, before)
-
-    def begin(self, log: str, offset: int) -> None:
-        """Move the log's end up to an offset. An end beyond it stays."""
-        self._apply(self._begin_log, log, offset)
-
-    def commit(self) -> None:
-        self._apply(self._commit)
-
-    def abort(self) -> None:
-        """Roll back, unless committed."""
-        if self._transaction is not None:
-            self._transaction.abort()
-            self._transaction = None
-
-    def _apply(self, operation: Callable[..., R], *arguments: Any) -> R:
-        while True:
-            try:
-                result = operation(self._transaction or self._begin(), *arguments)
-            except lmdb.MapFullError:
-                self.abort()
-                self._environment.grow()
-            else:
-                self._done.append((operation, arguments, result))
-                return result
-
-    def _begin(self) -> Transaction:
-        transaction = self._transaction = self._environment.begin()
-        self._ids.clear()
-        for operation, arguments, result in self._done:
-            if operation(transaction, *arguments) != result:
-                hint = "try again"
-                raise ConflictError("another process wrote while the store grew", hint=hint)
-        return transaction
-
-    def _get_many(self, transaction: Transaction, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        return _values(self._environment, transaction, space, keys)
-
-    def _put_many(self, transaction: Transaction, space: str, values: Mapping[bytes, bytes]) -> None:
-        prefix = self._id(transaction, _SPACE, space)
-        put, db, seal = transaction.put, self._environment.values, self._environment.seal
-        places = all_encoded(prefix, values)
-        entries = zip(places, map(seal, places, values.values()), strict=True)
-        if len(values) > FEW:
-            with transaction.cursor(db) as cursor:
-                cursor.putmulti(entries)
-        else:
-            for place, value in entries:
-                put(place, value, True, True, False, db)
-        for key in filter(is_long, values):
-            name = name_of(encoded(prefix, key))
-            assert name is not None
-            put(name, seal(name, key), db=db)
-
-    def _delete(self, transaction: Transaction, space: str, key: bytes) -> None:
-        at = encoded(self._id(transaction, _SPACE, space), key)
-        transaction.delete(at, db=self._environment.values)
-        if name := name_of(at):
-            transaction.delete(name, db=self._environment.values)
-
-    def _clear(self, transaction: Transaction, space: str, limit: int | None) -> bool:
-        prefix = self._id(transaction, _SPACE, space)
-        return drop(transaction, self._environment.values, prefix, after(prefix), limit)
-
-    def _append(
-        self, transaction: Transaction, log: str, payloads: Sequence[bytes], sizes: Sequence[int] | None
-    ) -> int:
-        prefix = self._id(transaction, _LOG, log)
-        first = _end(self._environment, transaction, prefix)
-        seal, offsets = self._environment.seal, offsets_of(first, payloads, sizes)
-        for offset, payload in zip(offsets, payloads, strict=False):
-            at = offset_key(prefix, offset)
-            transaction.put(at, seal(at, payload), db=self._environment.events)
-        self._set_end(transaction, prefix, offsets[-1])
-        return first
-
-    def _set_end(self, transaction: Transaction, prefix: bytes, offset: int) -> None:
-        end = self._environment.seal(prefix, offset.to_bytes(8, "big"))
-        transaction.put(prefix, end, db=self._environment.ends)
-
-    def _trim(self, transaction: Transaction, log: str, before: int) -> None:
-        prefix = self._id(transaction, _LOG, log)
-        drop(transaction, self._environment.events, prefix, offset_key(prefix, before))
-
-    def _begin_log(self, transaction: Transaction, log: str, offset: int) -> None:
-        prefix = self._id(transaction, _LOG, log)
-        if _end(self._environment, transaction, prefix) < offset:
-            self._set_end(transaction, prefix, offset)
-
-    def _commit(self, transaction: Transaction) -> None:
-        transaction.commit()
-        self._transaction = None
-        self._environment.ids.update(self._ids)
-
-    def _id(self, transaction: Transaction, kind: bytes, name: str) -> bytes:
-        """Return the number of a space or log. Its first use assigns it. Numbers are never reused."""
-        prefix = self._ids.get((kind, name)) or _known(self._environment, transaction, kind, name)
-        if prefix is None:
-            names = self._environment.names
-            prefix = self._ids[kind, name] = number(transaction.stat(names)["entries"])
-            at = encoded(kind, name.encode())
-            transaction.put(at, self._environment.seal(at, prefix), db=names)
-        return prefix
-
-
-def _known(environment: Environment, transaction: Transaction, kind: bytes, name: str) -> bytes | None:
-    prefix: bytes | None = environment.ids.get((kind, name))
-    if prefix is None:
-        at = encoded(kind, name.encode())
-        stored = transaction.get(at, db=environment.names)
-        prefix = None if stored is None else environment.open(at, stored)
-        # Only readers cache numbers: those of a write transaction may be rolled back.
-        if prefix is not None and environment.writer != threading.get_ident():
-            environment.ids[kind, name] = prefix
-    return prefix
-
-
-def _end(environment: Environment, transaction: Transaction, log: bytes) -> int:
-    stored = transaction.get(log, db=environment.ends)
-    return 0 if stored is None else int.from_bytes(environment.open(log, stored), "big")
-
-
 def _lost(where: str) -> StorageError:
     return StorageError(
         "the online store was deleted while it was open",
@@ -416,28 +238,3 @@ def _lost(where: str) -> StorageError:
         got="no file, or another file",
         hint="mainstem run rebuilds it from the lake",
     )
-
-
-def _key(environment: Environment, transaction: Transaction, name: bytes | None, encoded: bytes) -> bytes:
-    """Return a key as it was given. A hashed key is stored in full in its name."""
-    return (
-        encoded[PREFIX + 1 :] if name is None else environment.open(name, transaction.get(name, db=environment.values))
-    )
-
-
-def _values(
-    environment: Environment, transaction: Transaction, space: str, keys: Sequence[bytes]
-) -> list[bytes | None]:
-    prefix = _known(environment, transaction, _SPACE, space)
-    if prefix is None:
-        return [None] * len(keys)
-    places, opened = all_encoded(prefix, keys), environment.open
-    if len(keys) > FEW:
-        with transaction.cursor(environment.values) as cursor:
-            # A cursor is fast for sorted keys, because it searches near its position.
-            found = list(map(cursor.get, places))
-    else:
-        get, values = transaction.get, environment.values
-        found = [get(place, None, values) for place in places]
-    pairs = zip(places, found, strict=True)
-    return [None if stored is None else opened(place, stored) for place, stored in pairs]
