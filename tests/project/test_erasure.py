@@ -15,6 +15,8 @@ from ibis import _
 
 import mainstem as ms
 from mainstem.errors import ConflictError, RequestError, SnapshotGone, UnknownName
+from mainstem.logs.predictions import append
+from mainstem.logs.records import Prediction
 from mainstem.nodes.overrides import Override
 from mainstem.nodes.records import ModelVersion
 from mainstem.project.erasure import Eraser
@@ -285,6 +287,10 @@ def test_models_and_online_state(tmp_path: Path) -> None:
         champion = project.release.champion("keeps")
         assert champion is not None
         assert project.online("place").get([{"shop": "a"}], time=at)[0]["clicks_30d"] == 54
+        buyers = [ERASED if n == 7 else f"c{n}@example.org" for n in range(20)]
+        made = [Prediction(f"p{n}", n, n, champion, {"email": each}, 0.5) for n, each in enumerate(buyers)]
+        with project.adapters.store.transaction() as writer:
+            append(writer, "keeps", made)  # one entry of the log, with rows of several people
 
         found = project.erase("email", ERASED)
 
@@ -295,6 +301,9 @@ def test_models_and_online_state(tmp_path: Path) -> None:
         assert {"bought", "buyer", "place"} == set(found.views)
         assert found.rows["main: dataset.kept"] == 80 and found.rows["main: clicks"] == 27
         assert found.versions == (champion,)
+        assert found.rows["main: predictions.keeps"] == 1
+        assert emails(project, "predictions.keeps") == sorted({*buyers} - {ERASED})
+        assert list(project.adapters.store.entries("predictions/keeps", 0)) == []
         version = project.adapters.state.get(ModelVersion, champion)
         assert version is not None and version.erased_at is not None
         assert "rows erased on" in str(project.show("kept"))

@@ -477,6 +477,6 @@ def test_a_block_of_a_later_format_stops_the_drain_and_stays(world: Any, worlds:
     ((_, payload),) = world.store.entries("predictions/arrivals", 0)
     with world.store.transaction() as writer:
         writer.append("predictions/arrivals", [payload.replace(b"\xc1rows\x01", b"\xc1rows\x02", 1)], [20])
-    with pytest.raises(StorageError, match="later format"):
+    with pytest.raises(StorageError, match=r"later format\n  where: the log predictions/arrivals\n  got: format 2"):
         Drain(world.store)(ENDPOINT, world.context())
     assert len(list(world.store.entries("predictions/arrivals", 0))) == 2

@@ -320,6 +320,8 @@ class _Draft:
         """
         try:
             return self._arrow(batch), []
+        except StorageError as problem:
+            raise problem.at(f"the log {self.name}") from None
         except NO_ROW as problem:
             batch = [*chain.from_iterable(each_row(*entry) for entry in batch)]
             told = [(entry, self.refused(entry)) for entry in batch]
