@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import chain, groupby
-from typing import Any
+from itertools import chain
 
 import ibis
 import msgspec
@@ -27,8 +26,8 @@ from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.logs import reached
 from mainstem.logs.outcomes import outcome_row, outcomes_of, outcomes_table
-from mainstem.logs.predictions import columns_in, each_row, is_block, prediction_row, size_of
-from mainstem.logs.records import SOURCE, event_row, events_of, predictions_of, to_arrow
+from mainstem.logs.predictions import each_row, prediction_row, size_of
+from mainstem.logs.records import event_row, events_of, predictions_of
 from mainstem.logs.shadows import SCHEMA, shadowed_row, shadows_of, shadows_table
 from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
@@ -43,6 +42,7 @@ from mainstem.ports import DataFile, Snapshot, Store, Target
 from mainstem.sources.inspection import settled
 from mainstem.sources.kafka.positions import Positions
 from mainstem.statistics.keeping import Counting
+from mainstem.streaming.entries import Columns, Reader, next_batch
 from mainstem.streaming.ingest import AHEAD
 from mainstem.streaming.outcomes import outcome_schema
 from mainstem.streaming.predictions import BEFORE, prediction_schema
@@ -60,8 +60,6 @@ TOPIC = "mainstem.topic"
 
 NO_ROW = (SchemaError, msgspec.DecodeError, OverflowError, ValueError)
 """What is raised for an entry that is no row."""
-
-Columns = Callable[[int, bytes], Mapping[str, Any]]
 
 
 class Drain:
@@ -169,8 +167,7 @@ class _Draft:
     """How the topic looked before it was read."""
 
     def __post_init__(self) -> None:
-        self.reached: dict[int, int] = {}
-        """The next offset of each partition of the topic, behind the events that are written."""
+        self.reader = Reader(self.name, self.schema, self.columns)
         self.base = self._base()
         if self.base is not None:
             self.context.refuse_damaged(self.base)
@@ -187,9 +184,9 @@ class _Draft:
         rows are written too."""
         files = self._moved()
         for start in range(0, len(again), BATCH):
-            files += self._written(self._arrow(again[start : start + BATCH]))
+            files += self._written(self.reader.read(again[start : start + BATCH]))
         entries = self.log.entries(self.name, self.start)
-        while batch := _batch(entries):
+        while batch := next_batch(entries, BATCH):
             good, bad = self._readable(batch)
             self.unreadable += bad
             self.rows += len(bad)
@@ -219,7 +216,7 @@ class _Draft:
     def refused(self, entry: tuple[int, bytes]) -> str | None:
         """Return why an entry of the log is no row; None if it is one."""
         try:
-            self._arrow([entry])
+            self.reader.read([entry])
         except NO_ROW as reason:
             return str(getattr(reason, "got", None) or reason)
         return None
@@ -250,11 +247,11 @@ class _Draft:
         """Return how far the topic is in the lake, so that its reader finds it without the online store."""
         before = dict(self.base.properties) if self.base else {}
         looked = {OBSERVED: self.observed} if self.observed else {}
-        if self.topic is None or not self.reached:
+        if self.topic is None or not self.reader.reached:
             return {TOPIC: before[TOPIC], **looked} if TOPIC in before else looked
         held = topic_positions(self.base, self.topic)
         cluster = reached.cluster_of(self.log, self.table, self.topic) or held.cluster
-        positions = Positions(cluster, {**held.offsets, **self.reached})
+        positions = Positions(cluster, {**held.offsets, **self.reader.reached})
         return {TOPIC: json.dumps({"topic": self.topic, "positions": positions.text()}), **looked}
 
     @property
@@ -319,7 +316,7 @@ class _Draft:
         Raises `SchemaError` if all of them are none: the schema has changed.
         """
         try:
-            return self._arrow(batch), []
+            return self.reader.read(batch), []
         except StorageError as problem:
             raise problem.at(f"the log {self.name}") from None
         except NO_ROW as problem:
@@ -328,42 +325,7 @@ class _Draft:
             good = [entry for entry, reason in told if reason is None]
             if not good and isinstance(problem, SchemaError):
                 raise
-            return self._arrow(good), [Unreadable(*entry, reason) for entry, reason in told if reason is not None]
-
-    def _arrow(self, batch: Sequence[tuple[int, bytes]]) -> pa.Table:
-        schema = ibis.schema(dict(self.schema)).to_pyarrow()
-        found: dict[str, list[Any]] = {name: [] for name in schema.names}
-        for in_block, entries in groupby(batch, lambda entry: is_block(entry[1])):
-            if in_block:
-                self._add_blocks(found, entries)
-            else:
-                self._add_rows(found, entries)
-        return pa.table([self._column(field, found[field.name]) for field in schema], schema=schema)
-
-    def _add_blocks(self, found: Mapping[str, list[Any]], entries: Iterable[tuple[int, bytes]]) -> None:
-        for _, payload in entries:
-            columns, absent = columns_in(payload), [None] * size_of(payload)
-            for name, values in found.items():
-                values.extend(columns.get(name, absent))
-
-    def _add_rows(self, found: Mapping[str, list[Any]], entries: Iterable[tuple[int, bytes]]) -> None:
-        rows = [self.columns(offset, payload) for offset, payload in entries]
-        for partition, offset in filter(None, (row.get(SOURCE) for row in rows)):
-            self.reached[partition] = max(offset + 1, self.reached.get(partition, 0))
-        for name, values in found.items():
-            values.extend(row.get(name) for row in rows)
-
-    def _column(self, field: pa.Field, values: Sequence[Any]) -> pa.Array:
-        try:
-            return to_arrow(values, field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SchemaError(
-                f"logged values of {field.name!r} no longer fit the schema",
-                where=self.name,
-                got=str(error),
-                expected=str(field.type),
-                hint="run once with the old schema, then change it",
-            ) from error
+            return self.reader.read(good), [Unreadable(*entry, reason) for entry, reason in told if reason is not None]
 
     def _moved(self) -> tuple[DataFile, ...]:
         """Write the base's rows in the new schema. A new column has the value of `before`, else null."""
@@ -382,17 +344,6 @@ def topic_positions(snapshot: Snapshot | None, topic: str) -> Positions:
     """Return how far the events of a stream's topic are in the lake; none if it was fed from another topic."""
     told = json.loads(snapshot.properties.get(TOPIC, "{}")) if snapshot else {}
     return Positions.parse(told["positions"]) if told.get("topic") == topic else Positions()
-
-
-def _batch(entries: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Return the next entries: about `BATCH` rows, and at least one entry unless there is none."""
-    found, rows = list[tuple[int, bytes]](), 0
-    for entry in entries:
-        found.append(entry)
-        rows += size_of(entry[1])
-        if rows >= BATCH:
-            break
-    return found
 
 
 def _offset(snapshot: Snapshot | None) -> int:
