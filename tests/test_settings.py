@@ -57,7 +57,7 @@ def test_the_environment_overrides_the_profile(root: Path, monkeypatch: pytest.M
         ("nonsense", "not valid TOML"),
         ("[project]\nname = 'x'", "modules"),
         ("[projekt]\nname = 'x'", "did you mean 'project'?"),
-        ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nthreds = 4", "did you mean 'threads'"),
+        ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nthreds = 4", "did you mean 'threads'?"),
         ("profile = 3", "profile"),
         ("[project]\nname = 'x'\nmodules = []\n[profile.default]\nlaek = 'x'", "laek"),
         ("[project]\nname = 'x'\nmodules = []\n[serve]\nport = 'high'", "port"),

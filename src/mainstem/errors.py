@@ -119,7 +119,13 @@ def close_matches(name: str, known: Iterable[str]) -> str | None:
         return None  # the comparison takes time in proportion to the square of the length
     names = islice((other for other in known if len(other) <= LONGEST_NAME), MOST_NAMES)
     near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    best = max((_likeness(name, other) for other in near), default=0.0)
+    near = [other for other in near if _likeness(name, other) > best - 0.2]
     return f"did you mean {', '.join(repr(n) for n in near)}?" if near else None
+
+
+def _likeness(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, name).ratio()
 
 
 class SettingsError(MainstemError):
