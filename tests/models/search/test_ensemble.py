@@ -26,20 +26,32 @@ def test_members_that_err_apart_are_combined():
     fold, judge = fold_of(), metric("rmse")
     pool = [("a", outcome(fold, 5, 1)), ("b", outcome(fold, 5, 2)), ("c", outcome(fold, 80, 3))]
     weights = ensemble.selected(pool, [fold], judge)
-    assert weights is not None and {"a", "b"} == set(weights) and sum(weights.values()) == 1
+    assert {"a", "b"} == set(weights) and sum(weights.values()) == 1
     (combined,) = ensemble.combined(weights, pool, [fold], judge)
     assert combined.value < min(each[0].value for _, each in pool)
 
 
 def test_one_that_is_best_alone_is_no_ensemble():
     fold, judge = fold_of(), metric("rmse")
-    assert ensemble.selected([("a", outcome(fold, 1, 1)), ("b", outcome(fold, 200, 2))], [fold], judge) is None
+    pool = [("a", outcome(fold, 1, 1)), ("b", outcome(fold, 200, 2))]
+    assert ensemble.selected(pool, [fold], judge) == {"a": 1.0}
+
+
+def test_the_incumbent_keeps_its_share():
+    fold, judge = fold_of(), metric("rmse")
+    pool = [("a", outcome(fold, 1, 1)), ("b", outcome(fold, 200, 2))]
+    assert ensemble.selected(pool, [fold], judge, incumbent="b") == {"a": 0.8, "b": 0.2}
+    assert ensemble.selected(pool, [fold], judge, incumbent="b", share=0.5) == {"a": 0.5, "b": 0.5}
+    assert ensemble.selected(pool, [fold], judge, incumbent="a") == {"a": 1.0}
 
 
 def test_an_ensemble_has_few_members():
     fold, judge = fold_of(), metric("rmse")
-    weights = ensemble.selected([(f"{n}", outcome(fold, 20, n)) for n in range(12)], [fold], judge)
-    assert weights is not None and 2 <= len(weights) <= ensemble.MEMBERS
+    pool = [(f"{n}", outcome(fold, 20, n)) for n in range(12)]
+    assert 2 <= len(ensemble.selected(pool, [fold], judge)) <= ensemble.MEMBERS
+    with_one_more = ensemble.selected([*pool, ("usual", outcome(fold, 80, 12))], [fold], judge, incumbent="usual")
+    assert 2 <= len(with_one_more) <= ensemble.MEMBERS
+    assert with_one_more["usual"] == ensemble.SHARE and abs(sum(with_one_more.values()) - 1) < 1e-12
 
 
 def test_the_graph_of_an_ensemble_scores_like_it(task):

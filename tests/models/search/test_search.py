@@ -83,6 +83,7 @@ def test_a_search_finds_better_settings_and_says_what_it_tried():
     tuned = min(each.value for each in found.search.trials if each.name.startswith("shifted") and each.value)
     assert tuned < found.search.trials[0].value
     assert "25 trials" in found.said["search"]
+    assert found.said["choice"].startswith("kept naive with its defaults: no trial was better")
     assert {"shifted", "naive"} <= set(found.scores)
 
 

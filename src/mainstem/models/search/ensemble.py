@@ -1,7 +1,7 @@
 """Greedy ensemble selection: a weighted mean of what a search tried, as one estimator and one graph.
 
 Method: Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models" (ICML 2004), with
-replacement, from the best candidate on.
+replacement, from the best candidate on. The incumbent is always a member.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ MEMBERS = 5
 ROUNDS = 15
 POOL = 20
 """The candidates to choose from: the best ones."""
+
+SHARE = 0.2
+"""The least weight of the incumbent: that of one member of several alike."""
+
+SHARE_IN_TIME = 0.5
+"""The same if rows are ordered by time: the next period is another one than those that chose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +106,24 @@ def selected(
     folds: Sequence[Fold],
     judge: Metric,
     has_time: Callable[[], bool] = lambda: True,
-) -> Mapping[str, float] | None:
-    """Return the weights of at most `MEMBERS` of the pool whose mean is best out of fold; None for a single one.
+    *,
+    incumbent: str | None = None,
+    share: float = SHARE,
+) -> Mapping[str, float]:
+    """Return the weights of at most `MEMBERS` of the pool whose mean is best out of fold, the `incumbent` among them.
 
     The pool is best first. Each round adds the candidate, again or anew, that makes the mean best, until none does or
-    no time is left.
+    no time is left. Then the incumbent gets the `share` that it lacks.
     """
     outcomes = dict(pool)
     counts = Counter([pool[0][0]])
     total = [one.scores for one in pool[0][1]]
     best = judge.sign * _value(total, 1, folds, judge)
+    always = {incumbent} if incumbent is not None else set()
     for size in range(2, ROUNDS + 1):
         if not has_time():
             break
-        allowed = [name for name in outcomes if name in counts or len(counts) < MEMBERS]
+        allowed = [name for name in outcomes if name in counts or len({*counts, name} | always) <= MEMBERS]
         found = {}
         for name in allowed:
             sums = [have + one.scores for have, one in zip(total, outcomes[name], strict=True)]
@@ -124,10 +134,17 @@ def selected(
         best = found[name]
         counts[name] += 1
         total = [have + one.scores for have, one in zip(total, outcomes[name], strict=True)]
-    if len(counts) < 2:
-        return None
     rounds = counts.total()
-    return {name: count / rounds for name, count in counts.items()}
+    weights = {name: count / rounds for name, count in counts.items()}
+    return weights if incumbent is None else _with_share(weights, incumbent, share)
+
+
+def _with_share(weights: Mapping[str, float], incumbent: str, share: float) -> Mapping[str, float]:
+    if weights.get(incumbent, 0.0) >= share:
+        return weights
+    others = {name: weight for name, weight in weights.items() if name != incumbent}
+    left = (1 - share) / sum(others.values())
+    return {incumbent: share, **{name: weight * left for name, weight in others.items()}}
 
 
 def combined(

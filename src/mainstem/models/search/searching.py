@@ -1,4 +1,4 @@
-"""A search as a comparison: what was tried, the winner, and an ensemble if it is better by more than noise."""
+"""A search as a comparison: what was tried, and what was chosen of it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from time import perf_counter
 from typing import Any
 
 from mainstem.models.algorithms import Candidate, candidates
-from mainstem.models.algorithms.estimators import SklearnEstimator
 from mainstem.models.data.rows import Examples
 from mainstem.models.engineering import recipes
 from mainstem.models.evaluation.comparison import Comparison, Fold, compared, divided
 from mainstem.models.metrics import Metric
 from mainstem.models.search import ensemble
 from mainstem.models.search.budget import Allowance, Budget
-from mainstem.models.search.calibration import inner
-from mainstem.models.search.evidence import confidence
+from mainstem.models.search.deciding import decide
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.trials import Report, Trials, Tried
 from mainstem.models.search.workers import workers
 from mainstem.nodes.evaluations import Search
-
-SETTINGS_SURE = 0.75
-"""The share of resamples in which found settings must be better than the best defaults to be preferred to them."""
-
-ENSEMBLE_SURE = 0.9
-"""The same for an ensemble beside the best candidate: it costs more for each prediction."""
 
 
 def search(
@@ -67,53 +59,22 @@ def search(
 
 
 def _compared(trials: Trials, sample: Examples, folds: Sequence[Fold], judge: Metric, *, combine: bool) -> Comparison:
-    ordered = sorted(trials.complete, key=lambda each: _order(each, judge))
-    winner = _winner(ordered, trials.defaults, folds, judge)
-    pool = _pool(ordered)
-    weights = ensemble.selected(pool, folds, judge, trials.has_time) if combine and len(pool) > 1 else None
-    members = set(weights or ())
+    decided = decide(trials.complete, trials.defaults, folds, judge, trials.has_time, combine=combine)
     best: dict[str, Tried] = {}
-    for each in ordered:
+    for each in decided.ordered:
         best.setdefault(each.base, each)
-    shown_ones = [winner, *best.values(), *trials.defaults, *(e for e in ordered if e.candidate.name in members)]
-    kept = {each.candidate.name: each for each in shown_ones}
+    members = (each for each in decided.ordered if each.candidate.name in decided.weights)
+    kept = {each.candidate.name: each for each in (decided.winner, *best.values(), *trials.defaults, *members)}
     found = compared([(each.candidate, each.outcomes) for each in kept.values()], sample, folds, judge)
-    found = found.led_by(winner.candidate, winner.outcomes, {}, found.settings[winner.candidate.name])
-    if weights is None:
+    first = decided.winner.candidate
+    found = found.led_by(first, decided.winner.outcomes, decided.said, found.settings[first.name])
+    if not decided.weights:
         return found
-    outcomes = ensemble.combined(weights, pool, folds, judge)
-    sure = confidence(judge, folds, [one.scores for one in outcomes], [one.scores for one in winner.outcomes])
-    if sure < ENSEMBLE_SURE:
-        said = f"not used: better than {winner.candidate.name} in {sure:.0%} of resamples, needed {ENSEMBLE_SURE:.0%}"
-        return replace(found, said={"ensemble": said})
     made = tuple(
-        ensemble.Member(weight, kept[name].candidate, found.settings[name]) for name, weight in weights.items()
+        ensemble.Member(weight, kept[name].candidate, found.settings[name]) for name, weight in decided.weights.items()
     )
     said = ", ".join(f"{each.weight:.2f} {each.candidate.name}" for each in made)
-    return found.led_by(Candidate(ensemble.NAME, ensemble.Ensemble(made)), outcomes, {"ensemble": said})
-
-
-def _order(tried: Tried, judge: Metric) -> float:
-    return float("inf") if tried.mean != tried.mean else -judge.sign * tried.mean
-
-
-def _winner(ordered: Sequence[Tried], defaults: Sequence[Tried], folds: Sequence[Fold], judge: Metric) -> Tried:
-    """Return the best trial, or the best of the defaults if the other is not better by more than noise."""
-    best, usual = ordered[0], min(defaults, key=lambda each: _order(each, judge))
-    if best is usual:
-        return best
-    sure = confidence(judge, folds, [one.scores for one in best.outcomes], [one.scores for one in usual.outcomes])
-    return best if sure >= SETTINGS_SURE else usual
-
-
-def _pool(ordered: Sequence[Tried]) -> list[tuple[str, Any]]:
-    """Return what an ensemble may have: complete trials whose export cannot fail."""
-    found = [
-        (each.candidate.name, each.outcomes)
-        for each in ordered
-        if not isinstance(inner(each.candidate.algorithm), SklearnEstimator) and each.mean == each.mean
-    ]
-    return found[: ensemble.POOL]
+    return found.led_by(Candidate(ensemble.NAME, ensemble.Ensemble(made)), decided.outcomes, {"ensemble": said})
 
 
 def _said(record: Search, budget: Budget, allowance: Allowance) -> str:

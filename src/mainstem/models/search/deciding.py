@@ -1,0 +1,114 @@
+"""Decide between trials: the best of the defaults is the incumbent, and stays unless another is better beyond noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mainstem.models.algorithms.estimators import SklearnEstimator
+from mainstem.models.data.rows import Scores
+from mainstem.models.evaluation.comparison import Fold, Outcome
+from mainstem.models.metrics import Metric
+from mainstem.models.search import ensemble
+from mainstem.models.search.calibration import inner
+from mainstem.models.search.evidence import confidence, lead
+from mainstem.models.search.trials import Tried
+from mainstem.models.splits import is_timed
+
+SETTINGS_SURE = 0.75
+"""The share of resamples in which the best trial must be better than the incumbent on rows that did not choose it."""
+
+ENSEMBLE_SURE = 0.9
+"""The share of resamples in which an ensemble must be better than the incumbent, which has a share of it."""
+
+
+LEADERS = 10
+"""The best trials that each of those resamples chooses among."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """Trials, the best first, and the `winner` among them. With `weights`, an ensemble with these `outcomes` is
+    preferred to it. `said` is what the card says of the choice."""
+
+    ordered: Sequence[Tried]
+    winner: Tried
+    said: Mapping[str, str]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def decide(
+    complete: Sequence[Tried],
+    defaults: Sequence[Tried],
+    folds: Sequence[Fold],
+    judge: Metric,
+    has_time: Callable[[], bool],
+    *,
+    combine: bool,
+) -> Decided:
+    """Return what is chosen: an ensemble if it may `combine` and that is better than the best of the defaults, else the
+    best trial if that is, else the best of the defaults."""
+    ordered = sorted(complete, key=lambda each: _order(each, judge))
+    incumbent = min(defaults, key=lambda each: _order(each, judge))
+    pool = _pool(ordered, incumbent) if combine else {}
+    weights = _weights(pool, incumbent, folds, judge, has_time) if len(pool) > 1 else {}
+    if len(weights) < 2:
+        winner, why = _winner(ordered, incumbent, folds, judge)
+        return Decided(ordered, winner, {"choice": why})
+    outcomes = ensemble.combined(weights, [(name, pool[name].outcomes) for name in weights], folds, judge)
+    sure = confidence(judge, folds, _scores(outcomes), _scores(incumbent.outcomes))
+    better = f"better than {_named(incumbent)} in {sure:.0%} of resamples, needed {ENSEMBLE_SURE:.0%}"
+    if sure >= ENSEMBLE_SURE:
+        return Decided(ordered, incumbent, {"choice": f"an ensemble: {better}"}, weights, outcomes)
+    winner, why = _winner(ordered, incumbent, folds, judge)
+    return Decided(ordered, winner, {"choice": why, "ensemble": f"not used: {better}"})
+
+
+def _weights(
+    pool: Mapping[str, Tried], incumbent: Tried, folds: Sequence[Fold], judge: Metric, has_time: Callable[[], bool]
+) -> Mapping[str, float]:
+    name = incumbent.candidate.name
+    return ensemble.selected(
+        [(each, one.outcomes) for each, one in pool.items()],
+        folds,
+        judge,
+        has_time,
+        incumbent=name if name in pool else None,
+        share=ensemble.SHARE_IN_TIME if any(is_timed(fold.future.times) for fold in folds) else ensemble.SHARE,
+    )
+
+
+def _winner(ordered: Sequence[Tried], incumbent: Tried, folds: Sequence[Fold], judge: Metric) -> tuple[Tried, str]:
+    """Return the best trial if it is better than the incumbent beyond noise, else the incumbent; and why, in words."""
+    best = ordered[0]
+    if best is incumbent:
+        return best, f"kept {_named(incumbent)}: no trial was better"
+    sure = lead(judge, folds, [_scores(each.outcomes) for each in ordered[:LEADERS]], _scores(incumbent.outcomes))
+    where = f"{sure:.0%} of resamples on the rows that did not choose it, needed {SETTINGS_SURE:.0%}"
+    if sure >= SETTINGS_SURE:
+        return best, f"{best.candidate.name}: the best trial was better than {_named(incumbent)} in {where}"
+    return incumbent, f"kept {_named(incumbent)}: no trial was better beyond noise; the best was in {where}"
+
+
+def _pool(ordered: Sequence[Tried], incumbent: Tried) -> dict[str, Tried]:
+    """Return what an ensemble may have: complete trials whose export cannot fail, and the incumbent among them."""
+    found = [
+        each
+        for each in ordered
+        if not isinstance(inner(each.candidate.algorithm), SklearnEstimator) and each.mean == each.mean
+    ]
+    kept = [*found[: ensemble.POOL], *(each for each in found[ensemble.POOL :] if each is incumbent)]
+    return {each.candidate.name: each for each in kept}
+
+
+def _scores(outcomes: Sequence[Outcome]) -> list[Scores]:
+    return [one.scores for one in outcomes]
+
+
+def _named(incumbent: Tried) -> str:
+    return f"{incumbent.candidate.name} with its defaults"
+
+
+def _order(tried: Tried, judge: Metric) -> float:
+    return float("inf") if tried.mean != tried.mean else -judge.sign * tried.mean

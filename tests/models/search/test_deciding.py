@@ -1,0 +1,117 @@
+"""What a search chooses: the best of the defaults stays unless another is better beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mainstem.models.algorithms import Candidate, algorithm
+from mainstem.models.data.rows import Examples
+from mainstem.models.evaluation.comparison import Fold, Outcome, mean_of
+from mainstem.models.metrics import metric
+from mainstem.models.search.deciding import SETTINGS_SURE, decide
+from mainstem.models.search.evidence import confidence, lead
+from mainstem.models.search.trials import Tried
+from mainstem.testing import learning
+
+JUDGE = metric("rmse")
+DAY = 86_400_000_000
+
+
+def folds_of(rows: int, *, timed: bool = False) -> tuple[Fold, ...]:
+    whole = learning.examples("regression", 3 * rows)
+    found = []
+    for number in range(3):
+        part = whole.take(np.arange(number * rows, (number + 1) * rows))
+        part = replace(part, times=np.arange(rows) * DAY if timed else np.zeros(rows, np.int64))
+        found.append(Fold(part, part, {}))
+    return tuple(found)
+
+
+def tried(name: str, folds: tuple[Fold, ...], errors: np.ndarray) -> Tried:
+    """A trial whose scores are beside the truth by so much; an error for each row of each fold."""
+    outcomes = tuple(
+        Outcome(JUDGE.value(fold.future.y, fold.future.y + each), fold.future.y + each, {}, 1.0)
+        for fold, each in zip(folds, errors, strict=True)
+    )
+    mean = mean_of([one.value for one in outcomes], folds)
+    return Tried(Candidate(name, algorithm("linear")), "linear", {}, outcomes, mean)
+
+
+def noise(seed: int, rows: int, size: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, size, (3, rows))
+
+
+def decided(trials: list[Tried], folds: tuple[Fold, ...], *, combine: bool = False):
+    return decide(trials, trials[:1], folds, JUDGE, lambda: True, combine=combine)
+
+
+def test_the_luckiest_of_many_does_not_replace_the_default():
+    """All err alike, so the best of forty is only luckier. Resamples of the rows that chose it do not show that."""
+    kept, believed = 0, 0
+    for world in range(8):
+        folds = folds_of(60)
+        trials = [tried(f"linear #{n}", folds, noise(1_000 * world + n, 60)) for n in range(40)]
+        found = decided(trials, folds)
+        best = found.ordered[0]
+        scores = [[one.scores for one in each.outcomes] for each in (best, trials[0])]
+        believed += confidence(JUDGE, folds, *scores) >= SETTINGS_SURE
+        kept += found.winner is trials[0]
+    assert kept >= 6 and believed >= 6
+
+
+def test_a_trial_that_is_better_replaces_the_default():
+    folds = folds_of(60)
+    trials = [tried("linear", folds, noise(0, 60)), *(tried(f"linear #{n}", folds, noise(n, 60)) for n in range(1, 20))]
+    trials.append(tried("linear #20", folds, noise(20, 60, 0.5)))
+    found = decided(trials, folds)
+    assert found.winner.candidate.name == "linear #20"
+    assert found.said["choice"].startswith(
+        "linear #20: the best trial was better than linear with its defaults in 100%"
+    )
+
+
+def test_the_card_says_why_the_default_was_kept():
+    folds = folds_of(60)
+    worse = [tried("linear", folds, noise(0, 60)), tried("linear #1", folds, noise(1, 60, 2.0))]
+    assert decided(worse, folds).said == {"choice": "kept linear with its defaults: no trial was better"}
+    lucky = [tried("linear", folds, noise(0, 60)), *(tried(f"linear #{n}", folds, noise(n, 60)) for n in range(1, 20))]
+    said = decided(lucky, folds).said["choice"]
+    assert said.startswith("kept linear with its defaults: no trial was better beyond noise; the best was in ")
+
+
+@pytest.mark.parametrize(("timed", "share"), [(False, 0.2), (True, 0.5)])
+def test_an_ensemble_has_the_incumbent_and_more_of_it_in_time(timed, share):
+    folds = folds_of(200, timed=timed)
+    trials = [
+        tried("linear", folds, noise(0, 200)),
+        *(tried(f"linear #{n}", folds, noise(n, 200, 0.7)) for n in (1, 2)),
+    ]
+    found = decided(trials, folds, combine=True)
+    assert found.weights["linear"] == pytest.approx(share) and len(found.weights) == 3
+    assert found.said["choice"].startswith("an ensemble: better than linear with its defaults in 100% of resamples")
+    values = [one.value for one in found.outcomes]
+    assert mean_of(values, folds) < trials[0].mean
+
+
+def test_an_ensemble_that_is_not_better_is_not_used():
+    folds = folds_of(60)
+    trials = [
+        tried("linear", folds, noise(0, 60)),
+        tried("linear #1", folds, noise(0, 60) * 0.9999 + noise(1, 60, 0.3)),
+    ]
+    found = decided(trials, folds, combine=True)
+    assert not found.weights and found.winner is trials[0]
+
+
+def test_folds_without_both_classes_count_for_nothing():
+    judge = metric("roc_auc")
+    rows: Examples = learning.examples("binary", 200)
+    one = rows.take(np.flatnonzero(rows.y == 1))
+    folds = (Fold(rows, rows, {}), Fold(one, one, {}))
+    good = [fold.future.y * 0.8 + 0.1 for fold in folds]
+    bad = [np.random.default_rng(0).random(len(fold.future)) for fold in folds]
+    assert lead(judge, folds, [good, bad], bad) == 1.0
+    assert lead(judge, folds[1:], [good[1:]], bad[1:]) == 0.0
