@@ -237,6 +237,24 @@ def test_equal_scores_share_their_rank_and_calibration_is_that_of_bins() -> None
     assert not quality.agrees({"score": 0.5, "half": 0.4, "stated": stated})
 
 
+def test_methods_are_compared_on_the_same_held_out_rows() -> None:
+    quality = import_module("quality")
+    assert quality.student(3) == pytest.approx(3.182, rel=0.01) and quality.student(39) == pytest.approx(
+        2.0227, rel=1e-4
+    )
+    theirs = quality.blocks([1.0, 3.0, 2.0, 2.0, 5.0, 1.0], [0, 1, 2, 0, 1, 2])
+    assert theirs == [[3.0, 2], [8.0, 2], [3.0, 2]]
+    steady = [[loss - 0.5, size] for loss, size in theirs]
+    noisy = [[loss + step, size] for (loss, size), step in zip(theirs, (3, -2, 1), strict=True)]
+    assert quality.verdict(steady, theirs) == "better" and quality.verdict(theirs, steady) == "worse"
+    assert quality.verdict(noisy, theirs) == "same" and quality.verdict(theirs, theirs) == "same"
+    cell = {"Mainstem": {"score": 2.0, "losses": theirs}, "Mainstem, tuned": {"score": 1.0, "losses": steady}}
+    old = {method: {"score": 1.0} for method in cell}
+    (told,) = quality.beside([cell, old], "Mainstem, tuned", "Mainstem")
+    assert told.endswith("significantly better in 1 of 1 splits, worse in 0; geometric mean of the ratios 0.500")
+    assert quality.beside([old], "Mainstem, tuned", "Mainstem") == []
+
+
 def test_held_out_rows_are_other_groups_or_later_ones(tmp_path: Path) -> None:
     tables = import_module("_quality_tables")
     rows = "".join(f'"{n}",{n % 5},{1960 + n % 10},{n}\n' for n in range(100))
