@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -253,6 +254,19 @@ def test_methods_are_compared_on_the_same_held_out_rows() -> None:
     (told,) = quality.beside([cell, old], "Mainstem, tuned", "Mainstem")
     assert told.endswith("significantly better in 1 of 1 splits, worse in 0; geometric mean of the ratios 0.500")
     assert quality.beside([old], "Mainstem, tuned", "Mainstem") == []
+
+
+def test_live_features_of_flights_are_of_events_before() -> None:
+    flights = import_module("flights_quality")
+    now = float(flights.HELD_OUT)
+    keys, times = np.array([0.0, 0, 1, 0, 0]), now + np.array([0.0, 10, 20, 60, np.nan])
+    asked, late = now + np.array([0.0, 60, 60, 61, 61]), np.array([4.0, 8, 30, 50, 99])
+    past = flights.Past(keys, times, asked, 55)
+    assert past.counts.tolist() == [0, 1, 1, 2, 2]
+    np.testing.assert_array_equal(past.mean(late), [np.nan, 8, 30, 29, 29])
+    value, minutes = flights.last(keys, times, late, asked)
+    np.testing.assert_array_equal(value, [np.nan, 8, 30, 50, 50])
+    np.testing.assert_allclose(minutes, [np.nan, 50 / 60, 40 / 60, 1 / 60, 1 / 60])
 
 
 def test_held_out_rows_are_other_groups_or_later_ones(tmp_path: Path) -> None:
