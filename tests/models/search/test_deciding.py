@@ -82,12 +82,12 @@ def test_the_card_says_why_the_default_was_kept():
     assert said.startswith("kept linear with its defaults: no trial was better beyond noise; the best was in ")
 
 
-@pytest.mark.parametrize(("timed", "share"), [(False, 0.2), (True, 0.5)])
-def test_an_ensemble_has_the_incumbent_and_more_of_it_in_time(timed, share):
-    folds = folds_of(200, timed=timed)
+@pytest.mark.parametrize(("rows", "timed", "share"), [(200, False, 0.5), (2_000, False, 0.2), (2_000, True, 0.5)])
+def test_an_ensemble_has_the_incumbent_and_more_of_it_of_few_rows_and_in_time(rows, timed, share):
+    folds = folds_of(rows, timed=timed)
     trials = [
-        tried("linear", folds, noise(0, 200)),
-        *(tried(f"linear #{n}", folds, noise(n, 200, 0.7)) for n in (1, 2)),
+        tried("linear", folds, noise(0, rows)),
+        *(tried(f"linear #{n}", folds, noise(n, rows, 0.7)) for n in (1, 2)),
     ]
     found = decided(trials, folds, combine=True)
     assert found.weights["linear"] == pytest.approx(share) and len(found.weights) == 3

@@ -75,8 +75,13 @@ def _weights(
         judge,
         has_time,
         incumbent=name if name in pool else None,
-        share=ensemble.SHARE_IN_TIME if any(is_timed(fold.future.times) for fold in folds) else ensemble.SHARE,
+        share=_share(folds),
     )
+
+
+def _share(folds: Sequence[Fold]) -> float:
+    few = sum(len(fold.future) for fold in folds) < ensemble.FEW
+    return ensemble.SHARE_OF_FEW if few or any(is_timed(fold.future.times) for fold in folds) else ensemble.SHARE
 
 
 def _winner(ordered: Sequence[Tried], incumbent: Tried, folds: Sequence[Fold], judge: Metric) -> tuple[Tried, str]:

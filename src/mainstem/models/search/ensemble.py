@@ -35,8 +35,11 @@ POOL = 20
 SHARE = 0.2
 """The least weight of the incumbent: that of one member of several alike."""
 
-SHARE_IN_TIME = 0.5
-"""The same if rows are ordered by time: the next period is another one than those that chose."""
+SHARE_OF_FEW = 0.5
+"""The same for few rows out of fold, where weights fit noise, and for rows in time: the next period is another one."""
+
+FEW = 5_000
+"""Rows out of fold below which they are few."""
 
 
 @dataclass(frozen=True, eq=False)
