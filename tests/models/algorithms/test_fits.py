@@ -138,6 +138,17 @@ def test_the_sparse_solver_finds_the_optimum_that_scikit_learn_finds(classes):
         assert ours.predict_proba(matrix) == pytest.approx(theirs.predict_proba(matrix), abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(30, 200), (80, 60), (80, 300), (300, 80)])
+def test_the_step_of_the_sparse_solver_has_a_bound_close_to_the_curvature(shape):
+    from mainstem.models.algorithms import sparse
+
+    matrix = np.random.default_rng(2).normal(0, 1, shape) + 1
+    gram = matrix @ matrix.T if shape[0] < shape[1] else matrix.T @ matrix
+    largest = np.linalg.eigvalsh(gram)[-1]
+    assert 0.999999 * largest <= sparse._largest(gram) <= 1.03 * largest
+    assert sparse._largest(np.zeros((60, 60))) == 0
+
+
 def test_a_wide_sparse_model_is_nearer_to_its_optimum_and_repeats():
     """scikit-learn's solver for classes stops at 300 passes, far from the optimum, when columns outnumber rows."""
     from sklearn.linear_model import LogisticRegression
