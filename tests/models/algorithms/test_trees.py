@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mainstem as ms
+from mainstem.models.algorithms import lightgbm
 from mainstem.models.artifact import export, gate
 from mainstem.models.artifact.scorer import run, session
 
@@ -86,3 +87,29 @@ def test_xgboosts_sum_is_its_own(worlds):
     margin = np.full(len(matrix), base[0], np.float32)
     own = booster.predict(xgboost.DMatrix(matrix, base_margin=margin))
     assert estimator.scores(examples.rows) == pytest.approx(own, abs=1e-5)
+
+
+def test_a_rare_missing_value_is_seen_though_some_rows_make_the_bins(worlds, monkeypatch):
+    """LightGBM reads NaN as 0 if no row of the bins has one. Here 0 is frequent, and NaN is always true."""
+    monkeypatch.setattr(lightgbm, "BINNED", 100)
+    examples = worlds.examples("binary", 3000, floats=2, strings=0)
+    others = np.setdiff1d(np.arange(3000), np.linspace(0, 2999, 100).astype(int))
+    floats, gone = examples.rows.floats.copy(), np.isin(np.arange(3000), others[::30])
+    floats[:, 1] = np.where(gone, np.nan, np.random.default_rng(0).normal(0, 1, 3000).round())
+    y = np.where(gone, 1, np.random.default_rng(1).random(3000) < 0.2).astype(np.int64)
+    examples = replace(examples, rows=replace(examples.rows, floats=floats), y=y)
+    estimator = ms.lightgbm().fit(examples, ROUNDS)
+    scores = run(session(export.graph(estimator, 2, 0, "binary")), examples.rows)
+    assert scores[gone].min() > 0.8 > scores[~gone].mean()
+    assert scores == pytest.approx(estimator.scores(examples.rows), abs=1e-6)
+
+
+def test_bins_of_some_rows_are_no_worse_and_repeat(worlds, monkeypatch):
+    examples, fresh = (worlds.examples("regression", 4000, seed, floats=5, strings=1) for seed in (0, 1))
+
+    def error() -> float:
+        return float(np.sqrt(np.mean((ms.lightgbm().fit(examples, ROUNDS).scores(fresh.rows) - fresh.y) ** 2)))
+
+    whole = error()
+    monkeypatch.setattr(lightgbm, "BINNED", 1000)
+    assert error() == error() < 1.03 * whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +30,9 @@ _OBJECTIVE: dict[Task, str] = {
 
 OF_ROWS = 2
 """How many columns for each row are looked at."""
+
+BINNED = 50_000
+"""The most rows that make the bins, beside rows with the NaN that these lack. More rows move no bin by much."""
 
 Start = Callable[[Examples], Scores]
 """The raw scores that boosting goes on from."""
@@ -70,13 +73,14 @@ class LightGBM(Boosted):
         examples, watched = by_query(examples), None if watched is None else by_query(watched)
         fitted, found = fit(examples, TREES)
         found = found if start is not None else related(found, examples)
-        train = _dataset(library, found, examples, start=start)
+        parameters = {**self._parameters(examples, fitted), **_objective(examples.task, level)}
+        bins = _bins(library, found, parameters)
+        train = _dataset(library, found, examples, bins, start)
         valid, calls = [], []
         if watched is not None:
             rows = watched.rows
             valid = [_dataset(library, fitted.transform(rows.floats, rows.strings), watched, train, start)]
             calls = [library.early_stopping(self.patience, verbose=False)]
-        parameters = {**self._parameters(examples, fitted), **_objective(examples.task, level)}
         booster = library.train(parameters, train, rounds, valid_sets=valid, callbacks=calls)
         best = int(booster.best_iteration if watched is not None else booster.current_iteration())
         return BoostedScore(
@@ -101,8 +105,10 @@ class LightGBM(Boosted):
             "bagging_freq": 1,
             "lambda_l1": self.lambda_l1,
             "lambda_l2": self.lambda_l2,
-            # All rows make the bins. Otherwise a rare NaN may be missed and read as 0.
+            # All rows of what is binned make the bins. Otherwise a rare NaN may be missed and read as 0.
             "bin_construct_sample_cnt": max(len(examples), 1),
+            # A feature that is rare in the rows of the bins may have enough of all rows for a leaf.
+            **({"feature_pre_filter": False} if len(examples) > BINNED else {}),
             "num_threads": libraries.threads(len(examples)),
             "deterministic": True,
             "force_row_wise": True,
@@ -127,6 +133,20 @@ def _dataset(
     return library.Dataset(
         usable(matrix), examples.y, weight=examples.weights, group=sizes, init_score=first, reference=reference
     )
+
+
+def _bins(library: Any, matrix: Matrix, parameters: Mapping[str, Any]) -> Any:
+    """Return a dataset of some rows, for bins that all rows share; None if all rows make them.
+
+    It has a NaN in each column that has one: of a feature without, LightGBM reads NaN as 0.
+    """
+    if len(matrix) <= BINNED:
+        return None
+    rows = np.linspace(0, len(matrix) - 1, BINNED).astype(np.intp)
+    gone = np.isnan(matrix)
+    missed = np.flatnonzero(gone.any(0) & ~gone[rows].any(0))
+    some = matrix[np.append(rows, gone[:, missed].argmax(0))]
+    return library.Dataset(usable(some), params=dict(parameters)).construct()
 
 
 def related(matrix: Matrix, examples: Examples) -> Matrix:
