@@ -86,3 +86,12 @@ def test_what_tells_a_group_is_judged_on_other_groups():
     assert named(found)["disguised"] > 0.99
     assert named(replace(found, groups=patient))["disguised"] < 0.8
     assert named(replace(examples("binary", sick + 1, sick), groups=patient))["disguised"] == 1.0
+
+
+def test_a_sample_of_a_long_table_tells_a_leak(monkeypatch):
+    monkeypatch.setattr(suspects, "MOST_ROWS", 1_000)
+    delay = np.random.default_rng(0).normal(0, 30, 4_000)
+    with pytest.raises(LeakError):
+        suspects.refuse(examples("binary", delay + 3, (delay > 15).astype(int)), INPUTS, {})
+    noisy = delay + np.random.default_rng(1).normal(0, 10, 4_000)
+    suspects.refuse(examples("binary", noisy, (delay > 15).astype(int)), INPUTS, {})

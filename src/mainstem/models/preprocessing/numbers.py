@@ -51,7 +51,8 @@ class Numbers:
         fill = _fills(own, step.missing)
         kept = gaps if step.missing == KEEP else np.full(len(chosen), step.missing == ALWAYS)
         flagged = np.flatnonzero(gaps if step.indicator else np.zeros_like(gaps))
-        scale = scaled(np.where(np.isfinite(own), own, fill).astype(np.float64), str(step.scale))
+        asis = step.scale == "as-is"
+        scale = None if asis else scaled(np.where(np.isfinite(own), own, fill).astype(np.float64), str(step.scale))
         return cls(chosen, floats.shape[1], fill, kept, flagged, scale, str(step.missing))
 
     @property

@@ -83,7 +83,7 @@ def prepare(
     times, found, parts = _parted(model, task, table, key, enough=True)
     known = np.flatnonzero(found.known)
     examples = Examples(
-        rows_of(table.select([c.name for c in inputs]).take(known), inputs),
+        rows_of(table.select([c.name for c in inputs]).filter(_mask(found.known)), inputs),
         found.y,
         times[known],
         task,

@@ -20,6 +20,9 @@ SUSPICIOUS = 0.995
 suspected leak."""
 
 FEWEST_ROWS = 200
+MOST_ROWS = 50_000
+"""Rows beyond which a sample is looked at: it tells a strength to the third digit."""
+
 BINS = 64
 
 Codes = NDArray[np.int64]
@@ -44,6 +47,7 @@ def strengths(
     remaining rows. Rows of a group stay together: what tells the group would tell the target of its other rows."""
     if len(train) < FEWEST_ROWS:
         return
+    train = train.take(train.some(MOST_ROWS, train.seed)) if len(train) > MOST_ROWS else train
     place = np.arange(len(train)) if train.groups is None else np.unique(train.groups, return_inverse=True)[1]
     fitted, judged = np.flatnonzero(place % 2 == 0), np.flatnonzero(place % 2 == 1)
     if not len(judged):
