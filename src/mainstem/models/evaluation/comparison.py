@@ -22,8 +22,9 @@ from mainstem.nodes.evaluations import Search
 from mainstem.nodes.models import CLASSES
 from mainstem.nodes.records import Measure
 
-COMPARED_ON = 100_000
-"""The maximum number of training rows for the comparison; later rows are sampled more. The final fit uses all rows."""
+COMPARED_ON, SEARCHED_ON = 50_000, 100_000
+"""The maximum number of training rows for a comparison, and for a search for settings; later rows are sampled more. The
+final fit uses all rows."""
 
 DAY = 86_400_000_000
 FEWEST_DAYS = 20
@@ -49,6 +50,10 @@ class Outcome:
     scores: Scores
     settings: Settings
     seconds: float
+
+
+Behind = Callable[[Sequence[Fold], Mapping[str, Sequence[Outcome]], Metric], Mapping[str, str]]
+"""Returns which candidates are too far behind to win, by their outcomes in the folds so far, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,26 +118,41 @@ def compare(
     gap: str,
     report: Report,
     window: str | None = None,
+    behind: Behind | None = None,
 ) -> Comparison:
     """Cross-validate the candidates, on folds of the same kind as the test: expanding by time, by group, stratified; or
-    on the rows that the user set apart for it. Raises `ModelError` if no fold is usable."""
-    sample, parts = divided(train, folds=folds, gap=gap, window=window)
+    on the rows that the user set apart for it.
+
+    After each fold but the last, those that are `behind` are not fitted any more. They rank after those that ran on all
+    folds. Raises `ModelError` if no fold is usable.
+    """
+    sample, parts = divided(train, folds=folds, gap=gap, window=window, most=COMPARED_ON)
     tried = candidates(asked)
     found: dict[str, list[Outcome]] = {each.name: [] for each in tried}
+    ended: dict[str, str] = {}
     for number, part in enumerate(parts, 1):
         for each in tried:
+            if each.name in ended:
+                continue
             report(f"fold {number}/{len(parts)} {each.name} …")
             found[each.name].append(outcome(each, part, judge))
             report(f"fold {number}/{len(parts)} {each.name} {found[each.name][-1].value:.3f}")
-    return compared([(each, found[each.name]) for each in tried], sample, parts, judge)
+        if behind is not None and number < len(parts):
+            left = {name: outcomes for name, outcomes in found.items() if name not in ended}
+            ended |= behind(parts[:number], left, judge)
+    said = {f"{name} compared on": f"{len(found[name])} of {len(parts)} folds: {why}" for name, why in ended.items()}
+    return replace(compared([(each, found[each.name]) for each in tried], sample, parts, judge), said=said)
 
 
-def divided(train: Examples, *, folds: int, gap: str, window: str | None = None) -> tuple[Examples, tuple[Fold, ...]]:
-    """Return the rows that candidates are compared on, and their folds. Raises `ModelError` if one is not usable.
+def divided(
+    train: Examples, *, folds: int, gap: str, window: str | None = None, most: int = SEARCHED_ON
+) -> tuple[Examples, tuple[Fold, ...]]:
+    """Return the rows that candidates are compared on, at most so many, and their folds. Raises `ModelError` if one is
+    not usable.
 
     Of folds by time, the second counts twice as much as the first, the third three times: predictions follow the last.
     """
-    sample = train.take(splits.latest(train.times, COMPARED_ON, train.seed, train.queries))
+    sample = train.take(splits.latest(train.times, most, train.seed, train.queries))
     parts = _parts(sample, folds, gap, window)
     found = []
     for number, part in enumerate(parts, 1):
@@ -154,7 +174,8 @@ def outcome(candidate: Candidate, fold: Fold, judge: Metric, clock: Callable[[],
 def compared(
     found: Sequence[tuple[Candidate, Sequence[Outcome]]], sample: Examples, folds: Sequence[Fold], judge: Metric
 ) -> Comparison:
-    """Return the comparison of candidates by their outcomes in each fold, the best mean first."""
+    """Return the comparison of candidates by their outcomes in each fold, the best mean first. Those without an outcome
+    in the last folds come after the others."""
     scores = {each.name: [one.value for one in outcomes] for each, outcomes in found}
     best = _ranked(scores, folds, judge)
     return Comparison(
@@ -163,7 +184,7 @@ def compared(
         {each.name: settled(each, [one.settings for one in outcomes], sample) for each, outcomes in found},
         len(sample),
         tuple(
-            replace(fold, scores={each.name: outcomes[number].scores for each, outcomes in found})
+            replace(fold, scores={each.name: own[number].scores for each, own in found if number < len(own)})
             for number, fold in enumerate(folds)
         ),
         {each.name: sum(one.seconds for one in outcomes) for each, outcomes in found},
@@ -257,4 +278,4 @@ def _ranked(scores: Mapping[str, Sequence[float]], folds: Sequence[Fold], judge:
             got=", ".join(f"{name}: {list(each)}" for name, each in scores.items()),
             hint="fewer folds, or another metric",
         )
-    return sorted(found, key=lambda name: -judge.sign * found[name])
+    return sorted(found, key=lambda name: (-len(scores[name]), -judge.sign * found[name]))

@@ -18,14 +18,26 @@ DRAWS = 100
 
 
 def leaderboard(compared: Comparison, judge: Metric) -> tuple[Standing, ...]:
-    """Return the candidates, best first. An interval resamples the rows within each fold."""
+    """Return the candidates, best first; those that did not run on all folds last. An interval resamples the rows
+    within each fold."""
     found = [_standing(name, compared, judge) for name in compared.scores]
-    worst = -float("inf")
-    return tuple(sorted(found, key=lambda each: -judge.sign * each.mean.value if each.mean else -worst))
+    last = float("inf")
+    return tuple(
+        sorted(
+            found,
+            key=lambda each: (_missing(each.candidate, compared), -judge.sign * each.mean.value if each.mean else last),
+        )
+    )
+
+
+def _missing(name: str, compared: Comparison) -> int:
+    """Return how many folds a candidate did not run on."""
+    return sum(name not in fold.scores for fold in compared.folds)
 
 
 def _standing(name: str, compared: Comparison, judge: Metric) -> Standing:
-    defined = [fold for fold in compared.folds if _value(judge, fold.future, fold.scores[name]) is not None]
+    scored = [fold for fold in compared.folds if name in fold.scores]
+    defined = [fold for fold in scored if _value(judge, fold.future, fold.scores[name]) is not None]
     folds, seconds = compared.scores[name], compared.seconds.get(name, 0.0)
     if not defined:
         return Standing(name, None, folds, seconds)

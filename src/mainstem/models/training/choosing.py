@@ -17,6 +17,7 @@ from mainstem.models.metrics import Metric
 from mainstem.models.search.budget import Allowance
 from mainstem.models.search.calibrating import calibrating
 from mainstem.models.search.memory import Memory, memory_of
+from mainstem.models.search.racing import behind
 from mainstem.models.search.searching import search
 from mainstem.models.training.growing import growing
 from mainstem.nodes.models import Model
@@ -57,6 +58,7 @@ class Choosing:
                 gap=model.gap,
                 window=model.window,
                 report=self.report,
+                behind=None if model.candidates else behind,
             )
         return search(
             examples,
