@@ -22,9 +22,12 @@ from mainstem.nodes.evaluations import Search
 from mainstem.nodes.models import CLASSES
 from mainstem.nodes.records import Measure
 
-COMPARED_ON, SEARCHED_ON = 50_000, 100_000
-"""The maximum number of training rows for a comparison, and for a search for settings; later rows are sampled more. The
-final fit uses all rows."""
+COMPARED_ON, COMPARED_IN_TIME = 100_000, 50_000
+"""The maximum number of training rows for the comparison, and for one of rows with times without a search for settings;
+later rows are sampled more. The final fit uses all rows.
+
+Half as many found fewer rounds of boosting on a table without time, whose log loss was 2 % higher; on the flights, as
+many."""
 
 DAY = 86_400_000_000
 FEWEST_DAYS = 20
@@ -126,7 +129,8 @@ def compare(
     After each fold but the last, those that are `behind` are not fitted any more. They rank after those that ran on all
     folds. Raises `ModelError` if no fold is usable.
     """
-    sample, parts = divided(train, folds=folds, gap=gap, window=window, most=COMPARED_ON)
+    most = COMPARED_IN_TIME if splits.is_timed(train.times) else COMPARED_ON
+    sample, parts = divided(train, folds=folds, gap=gap, window=window, most=most)
     tried = candidates(asked)
     found: dict[str, list[Outcome]] = {each.name: [] for each in tried}
     ended: dict[str, str] = {}
@@ -145,7 +149,7 @@ def compare(
 
 
 def divided(
-    train: Examples, *, folds: int, gap: str, window: str | None = None, most: int = SEARCHED_ON
+    train: Examples, *, folds: int, gap: str, window: str | None = None, most: int = COMPARED_ON
 ) -> tuple[Examples, tuple[Fold, ...]]:
     """Return the rows that candidates are compared on, at most so many, and their folds. Raises `ModelError` if one is
     not usable.
