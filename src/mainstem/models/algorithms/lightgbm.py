@@ -31,7 +31,7 @@ _OBJECTIVE: dict[Task, str] = {
 OF_ROWS = 2
 """How many columns for each row are looked at."""
 
-BINNED = 50_000
+BINNED = 100_000
 """The most rows that make the bins, beside rows with the NaN that these lack. More rows move no bin by much."""
 
 Start = Callable[[Examples], Scores]
