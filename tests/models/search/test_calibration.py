@@ -94,6 +94,32 @@ def test_one_fold_is_judged_by_its_halves():
     assert calibrating(comparison_of(1_500, folds=1), metric("log_loss"), "auto").chosen == "linear, sigmoid"
 
 
+def drifting(n: int, *, timed: bool):
+    """Return folds whose rates drift by one log-odds up and down. Scores are three times too sure otherwise."""
+    rows, found, parts = learning.examples("binary", n), [], []
+    for number, drift in enumerate((1.0, 1.0, -1.0, 1.0)):
+        random = np.random.default_rng(number)
+        odds = random.normal(0, 1, n)
+        y = (random.random(n) < 1 / (1 + np.exp(-odds - drift))).astype(np.int64)
+        times = np.arange(n) + number * n if timed else np.zeros(n, np.int64)
+        parts.append(Fold(rows, replace(rows, y=y, times=times.astype(rows.times.dtype)), {}))
+        scores = 1 / (1 + np.exp(-3 * odds))
+        found.append(Outcome(metric("log_loss").value(y, scores), scores, {}, 1.0))
+    return compared([(candidates(["linear"])[0], found)], rows, parts, metric("log_loss"))
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "sigmoid"])
+def test_a_drift_of_rates_is_not_learned_but_what_is_overconfident_is(kind):
+    in_time, at_once = (
+        calibrating(drifting(1_500, timed=each), metric("log_loss"), kind).ranked[0].algorithm.by
+        for each in (True, False)
+    )
+    given = np.array([0.05, 0.5, 0.95])
+    right = 1 / (1 + (1 / given - 1) ** (1 / 3))
+    np.testing.assert_allclose(in_time.scores(given), right, atol=0.06)
+    assert at_once.scores(given)[1] > 0.57  # the mean rate of the folds
+
+
 def test_a_score_that_falls_with_the_target_is_not_turned_round():
     y, scores, _ = overconfident(500)
     assert KINDS["sigmoid"](y, 1 - scores) is None

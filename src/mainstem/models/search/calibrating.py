@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from mainstem.models.data.rows import Scores
 from mainstem.models.evaluation.comparison import Comparison, Outcome, mean_of
 from mainstem.models.metrics import METRICS, Metric
-from mainstem.models.search.calibration import KINDS, OF_TASK, calibrated, losses
+from mainstem.models.search.calibration import OF_TASK, calibrated, losses
 from mainstem.models.search.evidence import confidence
+from mainstem.models.search.leveling import fitted
+from mainstem.models.splits import is_timed
 from mainstem.nodes.models import CLASSES, Calibrate
 
 FEWEST_ROWS = 1_000
@@ -49,7 +51,7 @@ def calibrating(compared: Comparison, judge: Metric, asked: Calibrate) -> Compar
         sure = confidence(METRICS["log_loss"], compared.folds, found[best], own)
         if sure < SURE or _mean(judge, compared, found[best]) < _mean(judge, compared, own):
             return _told(compared, f"none: {said}, better in {sure:.0%} of resamples, needed {SURE:.0%}")
-    by = KINDS[best](y, np.concatenate(own), weights)
+    by = fitted(best, y, np.concatenate(own), weights, _periods(compared))
     if by is None:
         return _told(compared, "none: no function that rises fits the rows out of fold")
     outcomes = [
@@ -82,17 +84,26 @@ def _crossed(
     part = np.concatenate([np.full(len(each), number) for number, each in enumerate(targets)])
     if len(targets) == 1:
         part = np.arange(len(targets[0])) % 2
-    y, scores = np.concatenate(targets), np.concatenate(own)
+    y, scores, periods = np.concatenate(targets), np.concatenate(own), _periods(compared)
     found = np.empty_like(scores)
     for number in np.unique(part):
         others = part != number
         if len(np.unique(y[others])) < 2:
             return None
-        by = KINDS[kind](y[others], scores[others], None if weights is None else weights[others])
+        counted, during = (None if each is None else each[others] for each in (weights, periods))
+        by = fitted(kind, y[others], scores[others], counted, during)
         if by is None:
             return None
         found[~others] = by.scores(scores[~others])
     return np.split(found, np.cumsum([len(each) for each in targets])[:-1])
+
+
+def _periods(compared: Comparison) -> NDArray[np.intp] | None:
+    """Return the fold of each row out of fold if the folds follow each other in time."""
+    futures = [fold.future for fold in compared.folds]
+    if not all(is_timed(each.times) for each in futures):
+        return None
+    return np.repeat(np.arange(len(futures)), [len(each.y) for each in futures])
 
 
 def _loss(targets: Sequence[NDArray[Any]], scores: Sequence[Scores], weights: NDArray[np.float64] | None) -> float:

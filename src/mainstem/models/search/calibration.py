@@ -66,6 +66,10 @@ class Isotonic:
         inside = np.clip(scores[:, None] - self.knots[:-1], 0.0, np.diff(self.knots))
         return np.asarray(inside @ self._slopes + self.values[0])
 
+    def moved(self, shift: float) -> Isotonic:
+        """Return the same function of scores whose log-odds are moved by `shift`."""
+        return Isotonic(probabilities(odds_of(self.knots) - shift), self.values)
+
     def onnx(self, builder: Builder, scores: str) -> str:
         column = builder.add("Unsqueeze", scores, builder.constant(np.array([1], np.int64)))
         past = builder.add("Sub", column, builder.constant(self.knots[:-1][None]))
@@ -91,12 +95,16 @@ class Sigmoid:
     def fit(cls, y: NDArray[Any], scores: Scores, weights: Weights = None) -> Sigmoid | None:
         with libraries.one_thread():
             model = libraries.sklearn("linear_model").LogisticRegression(C=1e6, max_iter=300)
-            found = model.fit(_odds(scores)[:, None], y, sample_weight=weights)
+            found = model.fit(odds_of(scores)[:, None], y, sample_weight=weights)
         slope = float(found.coef_[0, 0])
         return cls(slope, float(found.intercept_[0])) if slope > 0 else None  # a falling one turns the order round
 
     def scores(self, scores: Scores) -> Scores:
-        return np.asarray(1 / (1 + np.exp(-(self.slope * _odds(scores) + self.shift))))
+        return probabilities(self.slope * odds_of(scores) + self.shift)
+
+    def moved(self, shift: float) -> Sigmoid:
+        """Return the same function of scores whose log-odds are moved by `shift`."""
+        return Sigmoid(self.slope, self.shift + self.slope * shift)
 
     def onnx(self, builder: Builder, scores: str) -> str:
         inside = _bounded(builder, scores)
@@ -220,9 +228,15 @@ def losses(y: NDArray[Any], scores: Scores) -> NDArray[np.float64]:
     return np.asarray(-np.where(y == 1, np.log(inside), np.log1p(-inside)))
 
 
-def _odds(scores: Scores) -> Scores:
+def odds_of(scores: Scores) -> Scores:
+    """Return the log-odds of probabilities."""
     inside = np.clip(scores, LEAST, 1 - LEAST)
     return np.asarray(np.log(inside / (1 - inside)))
+
+
+def probabilities(odds: Scores) -> Scores:
+    """Return the probabilities of log-odds."""
+    return np.asarray(1 / (1 + np.exp(-odds)))
 
 
 def _bounded(builder: Builder, scores: str) -> str:
