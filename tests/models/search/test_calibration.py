@@ -12,7 +12,7 @@ from mainstem.models.artifact import export, gate
 from mainstem.models.evaluation.comparison import Fold, Outcome, compared
 from mainstem.models.metrics import metric
 from mainstem.models.search.calibrating import calibrating
-from mainstem.models.search.calibration import KINDS, Calibrated, calibrated, losses
+from mainstem.models.search.calibration import KINDS, Calibrated, Isotonic, calibrated, losses
 from mainstem.testing import learning
 
 
@@ -118,6 +118,21 @@ def test_a_drift_of_rates_is_not_learned_but_what_is_overconfident_is(kind):
     right = 1 / (1 + (1 / given - 1) ** (1 / 3))
     np.testing.assert_allclose(in_time.scores(given), right, atol=0.06)
     assert at_once.scores(given)[1] > 0.57  # the mean rate of the folds
+
+
+def test_a_function_of_scores_that_were_moved_is_the_same_function():
+    knots = np.array([0.0, 1e-9, 1e-7, 0.3, 0.9, 1 - 1e-9, 1.0])
+    by = KINDS["isotonic"](*overconfident(2_000)[:2])
+    odds = np.linspace(-3, 3, 50)
+    np.testing.assert_allclose(
+        by.moved(0.7).scores(1 / (1 + np.exp(0.7 - odds))), by.scores(1 / (1 + np.exp(-odds))), atol=0.01
+    )
+    by = Isotonic(knots, np.linspace(0.1, 0.9, 7))
+    for shift in (-12.0, 12.0):
+        moved = by.moved(shift)
+        assert (np.diff(moved.knots) > 0).all()
+        assert (np.diff(moved.scores(np.linspace(0, 1, 100))) >= 0).all()
+    np.testing.assert_allclose(by.moved(2.0).moved(-2.0).knots, knots, atol=1e-9)
 
 
 def test_a_score_that_falls_with_the_target_is_not_turned_round():

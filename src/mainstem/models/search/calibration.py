@@ -68,7 +68,10 @@ class Isotonic:
 
     def moved(self, shift: float) -> Isotonic:
         """Return the same function of scores whose log-odds are moved by `shift`."""
-        return Isotonic(probabilities(odds_of(self.knots) - shift), self.values)
+        from scipy.special import expit, logit
+
+        knots, kept = np.unique(expit(logit(self.knots) - shift), return_index=True)  # near 1 they may be one number
+        return Isotonic(knots, self.values[kept])
 
     def onnx(self, builder: Builder, scores: str) -> str:
         column = builder.add("Unsqueeze", scores, builder.constant(np.array([1], np.int64)))
