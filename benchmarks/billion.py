@@ -3,12 +3,14 @@
     python benchmarks/billion.py
 
 Nothing is measured here. Each line says which measured rate it divides by. Rates are of one process or core on the
-machine of that page; the largest run that was measured there has 20 million events.
+machine of that page. The last lines compute its largest run of tables from the one before, to show how such an estimate
+errs.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -27,6 +29,23 @@ def shown(pattern: str) -> float:
     if found is None:
         raise LookupError(f"docs/benchmarks.md shows no {pattern!r}")
     return float(found[1].replace(",", ""))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A line of the scale benchmark: how many times the flights, its seconds, and rows a second of one core."""
+
+    size: int
+    seconds: float
+    rate: float
+
+
+def measured(engine: str) -> list[Run]:
+    """Return the runs of an engine on the page, the smallest first."""
+    page = PAGE.read_text()
+    said = page[page.index("$ python benchmarks/scale.py") :]
+    lines = re.findall(rf"(\d+)× +{engine} .*?([\d.]+) s +[\d,]+ MB +([\d,]+)\n", said[: said.index("```")])
+    return [Run(int(size), float(seconds), float(rate.replace(",", ""))) for size, seconds, rate in lines]
 
 
 def needed(name: str, rate: float, per_second: float, unit: str) -> None:
@@ -50,10 +69,18 @@ def main() -> None:
     put = shown(r"100,000 keys alike +state.* (\d+) bytes put")
     kept = EVENTS * WINDOW_HOURS / 24 * put / GIB
     print(f"  online state of {WINDOW_HOURS} h holds at most {kept:,.0f} GiB ({put:.0f} bytes put for an event)")
-    for engine in ("duckdb", "spark"):
-        rate = shown(rf"× +{engine} .* ([\d,]+)\n")  # the smallest size
+    runs = {engine: measured(engine) for engine in ("duckdb", "spark")}
+    for engine, found in runs.items():
+        rate = found[-1].rate
         hours = EVENTS / rate / 3_600
         print(f"  tables and a dataset of a day on {engine}: {hours:,.0f} core hours ({rate:,.0f} rows/s per core)")
+    print("the same estimate of what was measured")
+    for engine, (*_, before, last) in runs.items():
+        estimate = before.seconds * last.size / before.size
+        print(
+            f"  {last.size}× the flights on {engine}, from {before.size}×: {estimate:,.0f} s; "
+            f"measured {last.seconds:,.0f} s"
+        )
 
 
 if __name__ == "__main__":
