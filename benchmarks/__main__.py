@@ -1,7 +1,7 @@
 """`make bench`: every benchmark after the other, or those named: `python -m benchmarks tables serving`.
 
-With `--write` what they print is put into the page of docs/ that shows it as well, in place of what stands there, and
-what is computed from those numbers is computed anew.
+With `--write` the output of a benchmark replaces its block on the page of docs/ that shows it. At the end, what is
+computed from the numbers of docs/benchmarks.md is computed again.
 """
 
 from __future__ import annotations
@@ -54,16 +54,14 @@ def main(given: list[str]) -> int:
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ALL)}")
     failed = 0
-    for name in options.names or ALL:
+    names = options.names or ALL
+    if options.write:
+        names = [*(name for name in names if name != COMPUTED), COMPUTED]
+    for name in names:
         ended, said = run(name)
         failed += ended != 0
         if options.write and ended == 0:
             write(name, said)
-    if options.write and COMPUTED not in options.names[-1:]:
-        ended, said = run(COMPUTED)
-        failed += ended != 0
-        if ended == 0:
-            write(COMPUTED, said)
     return failed
 
 

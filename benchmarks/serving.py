@@ -193,7 +193,7 @@ def main() -> None:
             "ms",
         )
         beside_model_servers(ours, row, inputs, model, root, repeat)
-        # Last: its view has `last_k`, so that a read takes as long as its window has events.
+        # Last: it fills the windows that predictions read.
         events = {n: {"events": [worlds.departure(0)] * n, "backfill": True} for n in (1, 500)}
         compare(
             "events, 4 clients",

@@ -1,4 +1,4 @@
-"""Calibration in time order. Rates drift from one period to the next, and nobody knows the rate of the next one. So
+"""Calibration in time order. Rates drift from one period to the next, and the rate of the next one is unknown. So
 only the spread of scores is learned, and the level stays that of the model.
 
 Each period has a shift of its own beside one common slope (a logistic regression with fixed effects). The shifts are
@@ -23,8 +23,8 @@ FARTHEST = 12.0
 def fitted(
     kind: str, y: NDArray[Any], scores: Scores, weights: Weights, periods: NDArray[np.intp] | None
 ) -> Calibrator | None:
-    """Return what corrects scores; None if no rising function does. `periods` are those of the rows, if the rows are in
-    time order."""
+    """Return what corrects scores; None if no rising function does, or none has the mean of the scores. `periods` are
+    those of the rows, if the rows are in time order."""
     if periods is None or scores.ndim == 2:  # a temperature has no level
         return KINDS[kind](y, scores, weights)
     level = _levels(y, scores, weights, periods)
@@ -42,7 +42,7 @@ def _levels(y: NDArray[Any], scores: Scores, weights: Weights, periods: NDArray[
     return np.asarray(shifts)[numbers].clip(-FARTHEST, FARTHEST) / slope if slope > 0 else None
 
 
-def _at_the_level_of(scores: Scores, by: Isotonic | Sigmoid, weights: Weights) -> Calibrator:
+def _at_the_level_of(scores: Scores, by: Isotonic | Sigmoid, weights: Weights) -> Calibrator | None:
     from scipy.optimize import brentq
 
     mean = float(np.average(scores, weights=weights))
@@ -51,5 +51,5 @@ def _at_the_level_of(scores: Scores, by: Isotonic | Sigmoid, weights: Weights) -
         return float(np.average(by.moved(shift).scores(scores), weights=weights)) - mean
 
     if not off(-FARTHEST) < 0 < off(FARTHEST):
-        return by
+        return None
     return by.moved(float(brentq(off, -FARTHEST, FARTHEST)))

@@ -39,7 +39,7 @@ async def answered(
         told.shown,
         _taken(service, stream),
     )
-    budget = None if past else predictor.budget  # nobody waits for the answers to past events
+    budget = None if past else predictor.budget  # no client waits for the answers to past events
     done = await _in_time(service, predictor, asking, events, budget)
     taken = [done[n] for n in range(len(events))]
     fresh = [each.answer for each in taken if each.answer is not None]
