@@ -135,6 +135,7 @@ class Guarded:
     def __init__(self, url: str, certificate: Path | None = None) -> None:
         self.refused, self.granted, self.asked = 0, 0, 0
         self.overrides = dict[str, str]()  # settings that the server gives to clients
+        self.moved = ""  # the URL that every request is sent on to
         onto = int(url.rpartition(":")[2])
         gateway = self
 
@@ -144,6 +145,8 @@ class Guarded:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 gateway.asked += 1
+                if gateway.moved:
+                    return self._send(307, b"", gateway.moved + self.path)
                 if self.path.endswith("/oauth/tokens"):
                     if self._is_refused():
                         return None
@@ -180,8 +183,10 @@ class Guarded:
             def _fail(self, code: int, type: str, message: str) -> None:
                 self._send(code, json.dumps({"error": {"code": code, "type": type, "message": message}}).encode())
 
-            def _send(self, status: int, body: bytes) -> None:
+            def _send(self, status: int, body: bytes, location: str | None = None) -> None:
                 self.send_response(status)
+                if location is not None:
+                    self.send_header("Location", location)
                 self.send_header("Content-Type", "application/json")
                 if status != 204:
                     self.send_header("Content-Length", str(len(body)))

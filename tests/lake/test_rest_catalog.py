@@ -228,6 +228,18 @@ def test_a_server_that_leads_elsewhere_does_not_get_the_token(guarded, opened, t
     other.close()
 
 
+@pytest.mark.parametrize("known_by", ["token", "credential"])
+def test_a_server_that_sends_requests_on_does_not_take_the_secret_there(guarded, opened, tmp_path: Path, known_by):
+    other = Guarded(guarded.url)
+    guarded.moved = other.url
+    secrets = {"token": guarded.token, "credential": f"{guarded.client}:{guarded.secret}"}
+    lake = opened(tmp_path / "lake", guarded.url, rest={known_by: secrets[known_by]})
+    with pytest.raises(SettingsError, match="leads to another server"):
+        commit(lake, [1])
+    assert other.asked == 0
+    other.close()
+
+
 def test_a_server_does_not_choose_where_files_are_read(guarded, opened, tmp_path: Path):
     guarded.overrides = {"py-io-impl": "os.path.join", "token": "another", "oauth2-server-uri": "http://127.0.0.1:1"}
     lake = opened(tmp_path / "lake", guarded.url, rest={"token": guarded.token})

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pyiceberg.catalog.rest import RestCatalog  # noqa: TID253 - imported where a catalog is opened
 from pyiceberg.exceptions import (  # noqa: TID253
@@ -113,13 +113,7 @@ class Rest(RestCatalog):
         """The server's own settings lead neither the token nor the lake's files elsewhere."""
         mine = dict(self.properties)
         super()._fetch_config()
-        if _origin(self.uri) != _origin(mine["uri"]):
-            raise SettingsError(
-                "the catalog leads to another server",
-                where=mine["uri"],
-                got=self.uri,
-                hint="set `catalog` to the URL that you trust with the token",
-            )
+        _stays(mine["uri"], self.uri)
         kept = ("oauth2-server-uri", "token", "credential", "auth", "ssl", PLACE)
         self.properties = {
             name: value
@@ -157,7 +151,20 @@ class _Patient(HTTPAdapter):
         if response.status_code in _AWAY:
             response.close()
             raise CatalogAway(f"{response.status_code} {response.reason}")
+        if response.is_redirect:  # a request for a token would be sent on with the secret in its body
+            _stays(str(request.url), urljoin(str(request.url), response.headers["location"]))
         return response
+
+
+def _stays(at: str, to: str) -> None:
+    """Raise `SettingsError` unless a URL that a server leads to is of the same server."""
+    if _origin(to) != _origin(at):
+        raise SettingsError(
+            "the catalog leads to another server",
+            where=at,
+            got=to,
+            hint="set `catalog` to the URL that you trust with the token",
+        )
 
 
 def _origin(url: str) -> tuple[str, str]:
