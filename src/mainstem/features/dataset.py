@@ -65,7 +65,8 @@ def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:
 
 def with_features(rows: ibis.Table, retrieval: Retrieval, as_of: AsOf = "arrived") -> ibis.Table:
     """Return `rows` (request fields and `_t`) with every model column added."""
-    rows = rows.mutate(*named({name: rows[name].cast(kind) for name, kind in retrieval.request.items()}))
+    other = {name: kind for name, kind in retrieval.request.items() if rows[name].type() != ibis.dtype(kind)}
+    rows = rows.mutate(*named({name: rows[name].cast(kind) for name, kind in other.items()})) if other else rows
     for action in retrieval.actions:
         if isinstance(action, Lookup):
             rows = join(rows, T, [action], as_of)

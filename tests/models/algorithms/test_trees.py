@@ -113,3 +113,19 @@ def test_bins_of_some_rows_are_no_worse_and_repeat(worlds, monkeypatch):
     whole = error()
     monkeypatch.setattr(lightgbm, "BINNED", 1000)
     assert error() == error() < 1.03 * whole
+
+
+def test_a_long_fit_has_half_the_trees_and_is_hardly_worse(worlds, monkeypatch):
+    examples, fresh = (worlds.examples("regression", 6000, seed, floats=5, strings=1) for seed in (0, 1))
+
+    def learned(algorithm):
+        found = algorithm.fit(examples, {"rounds": 101.0})
+        error = float(np.sqrt(np.mean((found.scores(fresh.rows) - fresh.y) ** 2)))
+        return len(found.trees()), error, found.settings
+
+    trees, error, settings = learned(ms.lightgbm())
+    monkeypatch.setattr(lightgbm, "LONG", 5000)
+    fewer, other, same = learned(ms.lightgbm())
+    assert (trees, fewer) == (101, 51) and settings == same == {"rounds": 101.0}
+    assert other < 1.02 * error
+    assert learned(ms.lightgbm(learning_rate=0.1)) == (trees, error, settings)

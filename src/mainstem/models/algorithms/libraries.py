@@ -11,6 +11,8 @@ from mainstem.errors import MissingExtra
 
 MANY_ROWS = 20_000
 """Rows from which a second thread saves more than it costs."""
+MOST_THREADS = 8
+"""More threads than these wait for each other at the rows and columns of most tables."""
 
 
 def lightgbm() -> Any:
@@ -53,7 +55,12 @@ def check(module: str, name: str, extra: str) -> None:
 
 def threads(rows: int) -> int:
     """Return how many threads a fit on so many rows uses. The result does not depend on it."""
-    return 2 if rows > MANY_ROWS else 1
+    return min(cores(), MOST_THREADS) if rows > MANY_ROWS else 1
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def limited(rows: int) -> Any:

@@ -28,10 +28,9 @@ class SparseLogistic:
 
     Of the penalty, `l1_ratio` is on absolute weights, the rest on half of squared ones; `strength` is the weight of the
     penalty beside the mean loss of a row. A fit starts from the weights of the fit before (Friedman, Hastie and
-    Tibshirani 2010): from a strong penalty to a weak one, few weights change at a time. Only inputs that the sequential
-    strong rule (Tibshirani et al. 2012) keeps are looked at; those that it left out wrongly are found by the optimality
-    conditions. A set of inputs is solved by accelerated proximal gradients with restarts (Beck and Teboulle 2009;
-    O'Donoghue and Candès 2015).
+    Tibshirani 2010): from a strong penalty to a weak one, few weights change at a time. Only inputs that have a weight
+    or violate the optimality conditions are solved, until no other does. A set of inputs is solved by accelerated
+    proximal gradients with restarts (Beck and Teboulle 2009; O'Donoghue and Candès 2015).
     """
 
     strength: float
@@ -77,21 +76,21 @@ class _Solver:
     def __post_init__(self) -> None:
         self.weights = np.zeros((self.matrix.shape[1], self.targets.shape[1]))
         self.intercept = np.zeros(self.targets.shape[1])
-        self._before: float | None = None
 
     def solve(self, strength: float) -> None:
         lasso, ridge = strength * self.l1_ratio, strength * (1 - self.l1_ratio)
-        slope = self._slope(self.matrix, self.weights, self.intercept, ridge)
-        least = max(2 * lasso - self._before, 0) if self._before is not None else lasso
-        used = (self.weights != 0).any(1) | (np.abs(slope) >= least).any(1)
+        used, missed = (self.weights != 0).any(1), self._missed(lasso, ridge)
         while True:
+            used |= missed
             self._descend(np.flatnonzero(used), lasso, ridge)
-            slope = self._slope(self.matrix, self.weights, self.intercept, ridge)
-            missed = ~used & (np.abs(slope) > lasso * (1 + self.tolerance)).any(1)
+            missed = ~used & self._missed(lasso, ridge)
             if not missed.any():
                 break
-            used |= missed
-        self._before = lasso
+
+    def _missed(self, lasso: float, ridge: float) -> NDArray[np.bool_]:
+        """Return the inputs [d] that a weight of 0 is not the best of."""
+        slope = self._slope(self.matrix, self.weights, self.intercept, ridge)
+        return np.asarray((np.abs(slope) > lasso * (1 + self.tolerance)).any(1))
 
     def _slope(self, matrix: Wide, weights: Wide, intercept: Wide, ridge: float) -> Wide:
         return np.asarray(matrix.T @ self._away(matrix @ weights + intercept) + ridge * weights)

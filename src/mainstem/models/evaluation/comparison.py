@@ -60,8 +60,8 @@ Behind = Callable[[Sequence[Fold], Mapping[str, Sequence[Outcome]], Metric], Map
 class Comparison:
     """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit.
 
-    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits. `search` is what was
-    searched, and `said` is what the card says about how the candidate was made.
+    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits and of their scores. `search`
+    is what was searched, and `said` is what the card says about how the candidate was made.
     """
 
     ranked: tuple[Candidate, ...]
@@ -164,8 +164,8 @@ def outcome(candidate: Candidate, fold: Fold, judge: Metric, clock: Callable[[],
     """Fit a candidate on a fold's past, and score its future."""
     began = clock()
     found = fitted(candidate, fold.past)
-    seconds = clock() - began
     scores = scored(candidate.name, found, fold.future.rows, fold.past)
+    seconds = clock() - began
     return Outcome(judge.value(fold.future.truth, scores), scores, found.settings, seconds)
 
 

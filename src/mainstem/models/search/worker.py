@@ -34,8 +34,8 @@ def fit(candidate: Candidate, past: Examples, future: Rows) -> Any:
     """Return the scores of the future, what the fit found, and how long it took."""
     began = perf_counter()
     found = fitted(candidate, past)
-    seconds = perf_counter() - began
     scores = scored(candidate.name, found, future, past)
+    seconds = perf_counter() - began
     return scores, {name: float(value) for name, value in found.settings.items()}, seconds
 
 
