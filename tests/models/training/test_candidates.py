@@ -151,6 +151,18 @@ def test_monotone_constraints_reach_the_champion():
     assert (np.diff(scores) >= 0).all() and len(set(scores)) > 5
 
 
+def test_an_algorithm_of_a_package_must_keep_the_constraint(monkeypatch):
+    """Loading the project does not import the package. So the run refuses it."""
+    from mainstem.models.algorithms import registry
+
+    monkeypatch.setattr(registry, "ALGORITHMS", dict(registry.ALGORITHMS))
+    monkeypatch.setattr(registry.plugins, "offered", lambda *more: ["highest"])
+    monkeypatch.setattr(registry.plugins, "load", lambda group, name, checked: Highest() if name == "highest" else None)
+    with pytest.raises(RunFailed, match="highest keeps no monotone constraint"):
+        trained(candidates=["highest"], monotone={"area": 1})
+    assert trained(candidates=["highest"])["algorithm"] == "highest"
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "what"),
     [

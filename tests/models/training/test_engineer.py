@@ -86,6 +86,32 @@ def test_unfitting_columns_are_refused_at_load(engineer, kind, what):
     assert isinstance(error, kind) and what in error.what and error.where
 
 
+@pytest.mark.parametrize(
+    ("engineer", "column"),
+    [
+        (ms.ratios(["price", "area"]), "area"),
+        (ms.interactions(["area", "noise"]), "area"),
+        (ms.group_statistics("city", of=["price", "area"]), "area"),
+        (ms.pca(1, ["area", "noise"]), "area"),
+        (ms.cyclic("on__month"), "on__month"),
+    ],
+    ids=lambda each: getattr(each, "word", ""),
+)
+def test_features_of_an_input_with_a_constraint_are_refused_at_load(engineer, column):
+    error = refused(engineer=engineer, monotone={column: 1}, candidates=["lightgbm"])
+    assert isinstance(error, DefinitionError) and error.where
+    assert error.what == f"`engineer` ({engineer.word}) uses {column!r}, which has a monotone constraint"
+    assert error.hint == f"leave {column!r} out of `engineer` or of `monotone`"
+    assert fingerprint(engineer=engineer, monotone={"noise": 1} if column == "on__month" else {}, candidates="lightgbm")
+
+
+def test_holidays_of_a_date_with_a_constraint_are_refused_at_load():
+    pytest.importorskip("holidays")
+    engineer = ms.holidays("on", country="DE")
+    error = refused(engineer=engineer, monotone={"on__month": 1}, candidates="lightgbm")
+    assert error.what == "`engineer` (holidays) uses 'on__month', which has a monotone constraint"
+
+
 @pytest.mark.parametrize("value", ["ratios", [1], {"a": 1}])
 def test_what_makes_no_features_is_refused(value):
     with pytest.raises(DefinitionError, match="`engineer`"):
@@ -129,6 +155,24 @@ def test_a_search_tries_features_and_keeps_what_wins():
         assert any(each["settings"].get("select") == "auto" for each in trials)
         assert card["settings"].get("engineer") == "ratios" or "ratios" in str(card["settings"])
         assert any(each["type"] == "made" for each in card["preparation"])
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_what_a_search_finds_keeps_a_monotone_constraint(ensemble):
+    """The target is price / area, so the quotient helps much, and breaks the constraint."""
+    options = {"features": ["price", "area", "noise", "city"], "monotone": {"area": 1}, "candidates": None}
+    with trained(tune=22, test=0.25, ensemble=ensemble, **options) as project:
+        project.run()
+        card = project.report("cheap").to_dict()
+        made = {each["settings"].get("engineer") for each in card["evaluated"]["search"]["trials"]}
+        assert {"ratios", "interactions", "group statistics"} <= made
+        assert {each["name"].partition(" #")[0] for each in card["evaluated"]["search"]["trials"]} == {"lightgbm"}
+        assert (card["algorithm"] == "ensemble") == ensemble
+        homes = [{"price": price, "noise": 0.3, "city": city} for price in (1.0, 3.0, 8.0) for city in ("Rome", "Oslo")]
+        areas = np.linspace(0.3, 12, 60)
+        asked = [{**home, "area": float(area)} for home in homes for area in areas]
+        scores = np.array([each["score"] for each in project.predict("cheap", asked)]).reshape(len(homes), -1)
+    assert (np.diff(scores) >= 0).all() and len(np.unique(scores)) > 3
 
 
 @pytest.mark.parametrize("more", [{"engineer": []}, {"select": "none"}])

@@ -50,6 +50,15 @@ class Names:
         return [self.floats.index(each) for each in asked if each in self.floats]
 
 
+def free(examples: Examples) -> list[int]:
+    """Return the numbers that features may be made of without being asked for by name.
+
+    Those with a monotone constraint are left out: scores would follow the input through what is made of it, too.
+    """
+    width = examples.rows.floats.shape[1]
+    return [j for j in range(width) if not (examples.monotone and examples.monotone[j])]
+
+
 def is_part(name: str) -> bool:
     """Return whether a number is a part of a date that comes round."""
     column, _, part = name.rpartition("__")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mainstem.errors import DefinitionError, ModelError, close_matches
 from mainstem.models.algorithms import libraries
 from mainstem.models.data.rows import Examples, Matrix, Rows
-from mainstem.models.engineering.base import Names, is_part
+from mainstem.models.engineering.base import Names, free, is_part
 from mainstem.models.graphs.builder import ML, Builder
 from mainstem.nodes.engineering import PART_PERIODS, Cyclic, Holidays
 
@@ -40,8 +40,8 @@ class Circles:
     @classmethod
     def fit(cls, examples: Examples, asked: Cyclic) -> Circles:
         names = Names.of(examples)
-        wanted = asked.columns or tuple(each for each in names.floats if is_part(each))
-        columns = tuple(names.numbers(wanted))
+        parts = [j for j in free(examples) if is_part(names.floats[j])]
+        columns = tuple(names.numbers(asked.columns) if asked.columns else parts)
         periods = [asked.period or PART_PERIODS[names.floats[j].rpartition("__")[2]] for j in columns]
         found = [f"{kind} {names.floats[j]}" for kind in ("sine", "cosine") for j in columns]
         told = [f"comes round after {period:g}" for _ in "sc" for period in periods]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mainstem.models.algorithms import sampled
 from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
 from mainstem.models.data.rows import Examples, Rows
-from mainstem.models.engineering.base import Made, is_part
+from mainstem.models.engineering.base import Made, free, is_part
 from mainstem.models.engineering.calendar import Circles, OfHolidays
 from mainstem.models.engineering.groups import OfGroups
 from mainstem.models.engineering.pairs import Pairs
@@ -208,9 +208,10 @@ def fit(algorithm: Algorithm, examples: Examples, settings: Settings | None = No
 def recipes(examples: Examples) -> list[tuple[tuple[Engineer, ...], Selection | None]]:
     """Return what a search tries on these rows, one after the other."""
     floats, names = examples.rows.floats.shape[1], examples.names
-    numbers = [j for j, name in enumerate(names[:floats]) if not is_part(name)] if names else list(range(floats))
+    shown = [j for j in range(floats) if not (names and is_part(names[j]))]
+    numbers = sorted({*free(examples)} & {*shown})
     found: list[tuple[tuple[Engineer, ...], Selection | None]] = []
-    if len(numbers) + examples.rows.strings.shape[1] > 3:
+    if len(shown) + examples.rows.strings.shape[1] > 3:
         found.append(((), Selection()))
     if len(numbers) > 1:
         found += [((Ratios(),), None), ((Interactions(),), None)]

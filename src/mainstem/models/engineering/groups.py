@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.data.rows import Examples, Matrix, Rows, Strings
-from mainstem.models.engineering.base import Names, is_part
+from mainstem.models.engineering.base import Names, free, is_part
 from mainstem.models.engineering.strength import strengths
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.preprocessing.levels import Levels, frequent
@@ -87,7 +87,7 @@ class OfGroups:
 def _strongest(examples: Examples, names: Names, most: int) -> list[int]:
     rows = examples.some(5_000, examples.seed)
     strong = strengths(examples.rows.floats[rows], examples.targets[rows])
-    able = [j for j, name in enumerate(names.floats) if not is_part(name)]
+    able = [j for j in free(examples) if not is_part(names.floats[j])]
     return sorted(sorted(able, key=lambda j: (-strong[j], j))[:most])
 
 

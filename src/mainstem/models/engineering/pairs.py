@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.data.rows import Examples, Matrix, Rows
-from mainstem.models.engineering.base import Names, is_part
+from mainstem.models.engineering.base import Names, free, is_part
 from mainstem.models.engineering.strength import partial, ranked
 from mainstem.models.graphs.builder import Builder
 from mainstem.nodes.engineering import Interactions, Ratios
@@ -78,7 +78,7 @@ def _best(examples: Examples, names: Names, most: int, *, divided: bool) -> list
     floats = examples.rows.floats
     rows = examples.some(5_000, examples.seed)
     some, targets = floats[rows], ranked(examples.targets[rows].astype(np.float64))
-    able = [j for j, name in enumerate(names.floats) if not is_part(name) and _varied(some[:, j])]
+    able = [j for j in free(examples) if not is_part(names.floats[j]) and _varied(some[:, j])]
     ranks = {j: ranked(some[:, j].astype(np.float64)[:, None]) for j in able}
     strong = sorted(able, key=lambda j: (-partial(ranks[j], targets, ()), j))[:STRONGEST]
     found: list[tuple[float, tuple[int, int]]] = []

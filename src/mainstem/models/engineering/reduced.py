@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
 from mainstem.models.data.rows import Examples, Matrix, Rows
-from mainstem.models.engineering.base import Names
+from mainstem.models.engineering.base import Names, free
 from mainstem.models.graphs.builder import Builder
 from mainstem.nodes.engineering import Reduction
 
@@ -33,7 +33,7 @@ class Components:
     @classmethod
     def fit(cls, examples: Examples, asked: Reduction) -> Components:
         names = Names.of(examples)
-        chosen = names.numbers(asked.columns) if asked.columns else list(range(len(names.floats)))
+        chosen = names.numbers(asked.columns) if asked.columns else free(examples)
         own = examples.rows.floats[examples.some(MOST_ROWS, examples.seed)][:, chosen].astype(np.float64)
         own = np.where(np.isfinite(own), own, np.nan)
         kept = [i for i, column in enumerate(own.T) if np.nanmin(np.append(column, np.inf)) < _top(column)]

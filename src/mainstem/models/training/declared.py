@@ -14,7 +14,7 @@ from mainstem.models.engineering.calendar import check_place
 from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.engineering import GroupStatistics, Holidays
+from mainstem.nodes.engineering import Engineer, GroupStatistics, Holidays
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.prepare import WORDS, Target
 
@@ -102,6 +102,7 @@ def check_engineer(graph: Graph, name: str) -> None:
         return
     inputs = {column.name: column.type for column in inputs_of(retrieval_of(graph, name).columns, {})}
     for each in model.engineer:
+        _refuse_constrained(each, model)
         if isinstance(each, Holidays):
             wanted = [f"{each.column}__{part}" for part in ("year", "month", "day")]
             if any(part not in inputs for part in wanted):
@@ -121,6 +122,22 @@ def check_engineer(graph: Graph, name: str) -> None:
                     got=f"{column!r} is {'a number' if kind == 'string' else 'a text'}",
                     expected=", ".join(sorted(found for found, own in inputs.items() if own == kind)),
                 )
+
+
+def _refuse_constrained(each: Engineer, model: Model) -> None:
+    """Refuse features of an input with a monotone constraint, which they would not keep. Raises `DefinitionError`."""
+    if isinstance(each, Holidays):
+        of: tuple[str, ...] = tuple(f"{each.column}__{part}" for part in ("year", "month", "day"))
+    else:
+        of = each.of if isinstance(each, GroupStatistics) else each.columns
+    constrained = [column for column in of if column in model.monotone]
+    if constrained:
+        raise DefinitionError(
+            f"`engineer` ({each.word}) uses {constrained[0]!r}, which has a monotone constraint",
+            got=f"monotone={{{constrained[0]!r}: {model.monotone[constrained[0]]}}}",
+            expected="features of inputs without a constraint: scores follow what is made of an input, too",
+            hint=f"leave {constrained[0]!r} out of `engineer` or of `monotone`",
+        )
 
 
 def check_beyond(graph: Graph, name: str) -> None:

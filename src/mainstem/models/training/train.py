@@ -16,7 +16,7 @@ from mainstem.features.requests import sent
 from mainstem.features.retrieval import meanings
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
-from mainstem.models.algorithms import candidates
+from mainstem.models.algorithms import candidates, check
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
@@ -127,7 +127,9 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
 def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
-    candidates(blueprint.model.candidates or ())
+    monotone, prepared = bool(blueprint.model.monotone), bool(blueprint.model.prepare)
+    for each in candidates(blueprint.model.candidates or ()):  # one of a package is known from here on
+        check(each, task, monotone=monotone, prepared=prepared)
     return task, judge_of(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 
