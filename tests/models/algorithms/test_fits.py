@@ -12,6 +12,8 @@ import mainstem as ms
 from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.preprocessing import LINEAR, fit
 
+BOOSTED = ["lightgbm", "hist_boosting", "xgboost", "catboost"]
+
 
 def matrix_of(examples):
     return fit(examples, LINEAR)[1]
@@ -60,18 +62,55 @@ def test_a_missing_number_says_nothing_to_naive_bayes(worlds):
     assert estimator.scores(blank) == pytest.approx([examples.y.mean()], abs=0.01)
 
 
-def test_a_network_is_scikit_learns(worlds):
+def networks(examples, epochs, **options):
+    """Return the probabilities of a network of scikit-learn after so many epochs."""
     from sklearn.neural_network import MLPClassifier
 
-    examples = worlds.examples("multiclass", 700)
-    estimator = ms.mlp(hidden_layer_sizes=(16,), max_iter=30).fit(examples)
-    model = MLPClassifier((16,), alpha=1e-2, learning_rate_init=3e-3, max_iter=30, early_stopping=True, random_state=0)
-    import warnings
-
+    model = MLPClassifier((16,), alpha=1e-2, learning_rate_init=3e-3, max_iter=epochs, random_state=0, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = model.fit(matrix_of(examples).astype(float), examples.y).predict_proba(matrix_of(examples))
-    assert estimator.scores(examples.rows) == pytest.approx(expected, abs=1e-5)
+        return model.fit(matrix_of(examples).astype(float), examples.y).predict_proba(matrix_of(examples))
+
+
+def test_a_network_is_scikit_learns(worlds):
+    small, large = worlds.examples("multiclass", 400), worlds.examples("multiclass", 700)
+    network = ms.mlp(hidden_layer_sizes=(16,), max_iter=30)
+    found = network.fit(small)
+    assert found.scores(small.rows) == pytest.approx(networks(small, 30), abs=1e-5)
+    assert found.settings == {"epochs": 30.0}
+    again = network.fit(large, {"epochs": 7.0})
+    assert again.scores(large.rows) == pytest.approx(networks(large, 7, n_iter_no_change=7), abs=1e-5)
+    assert again.settings == {"epochs": 7.0}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_network_stops_where_the_latest_rows_are_predicted_best(worlds, task):
+    """Of rows whose latest tenth follows another rule, learning more makes it worse: the first epochs are the best."""
+    examples = worlds.examples(task, 1_200)
+    y = examples.y.copy()
+    late = slice(1_080, None)
+    y[late] = y[late].max() + y[late].min() - y[late]
+    turned = replace(examples, y=y)
+    usual, few = ms.mlp().fit(examples), ms.mlp().fit(turned)
+    assert few.settings["epochs"] < 4 < usual.settings["epochs"] <= 100
+    assert ms.mlp().fit(turned).scores(examples.rows).tolist() == few.scores(examples.rows).tolist()
+    random = np.random.default_rng(3)
+    # The number of epochs is that of the latest rows. The order of the earlier ones does not say it.
+    apart = replace(turned, times=random.permutation(turned.times))
+    assert ms.mlp().fit(apart).settings["epochs"] > few.settings["epochs"]
+
+
+def test_a_network_does_not_watch_copies_of_the_rows_that_it_learns_from(worlds):
+    from mainstem.models.algorithms.sampled import sampled
+    from mainstem.models.algorithms.stopping import watching
+    from mainstem.nodes.sampling import Sampling
+
+    examples = worlds.examples("binary", 2_000)
+    kept = np.flatnonzero((examples.y == 0) | (np.arange(2_000) % 10 == 0))
+    untimed = replace(examples.take(kept), times=np.zeros(len(kept), np.int64), sampling=Sampling(resample="over"))
+    early, late = watching(sampled(untimed)[0], 0.1, 50)
+    assert len(np.unique(early.copied)) < len(early)
+    assert not set(early.copied) & set(late.copied)
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -97,15 +136,52 @@ def test_wide_tables_try_a_sparse_model():
     assert usual(3000, 10, monotone=True) == ("lightgbm",)
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "hist_boosting", "xgboost", "catboost"])
+@pytest.mark.parametrize("name", BOOSTED)
 def test_early_stopping_leaves_small_tables_alone(worlds, name):
     small = worlds.examples("binary", 150)
     assert getattr(ms, name)().fit(small).settings == {"rounds": 50.0}
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "hist_boosting", "xgboost", "catboost"])
+def rare(positives, n=200, late=0):
+    """Return timed rows with so many positives, `late` of them among the latest 30."""
+    random = np.random.default_rng(1)
+    y = np.zeros(n, np.int64)
+    y[random.permutation(n - 30)[: positives - late]] = 1
+    y[n - 30 + random.permutation(30)[:late]] = 1
+    floats = (random.normal(size=(n, 3)) + 2 * y[:, None]).astype(np.float32)
+    return Examples(Rows(floats, np.empty((n, 0), object)), y, np.arange(n) * 3_600_000_000, "binary")
+
+
+@pytest.mark.parametrize("name", BOOSTED)
+@pytest.mark.parametrize("late", [0, 4])
+def test_early_stopping_needs_rows_of_each_class(name, late):
+    """Without positives to watch, or with a few, trees that say less and less to any row look best."""
+    assert getattr(ms, name)().fit(rare(12, late=late)).settings == {"rounds": 50.0}
+    assert getattr(ms, name)().fit(rare(60, late=15)).settings != {"rounds": 50.0}
+
+
+def test_early_stopping_tells_by_the_rows_that_are_watched():
+    from mainstem.models.algorithms.sampled import sampled
+    from mainstem.models.algorithms.stopping import watching
+    from mainstem.nodes.sampling import Sampling
+
+    assert watching(rare(12, late=5), 0.15) and not watching(rare(12, late=4), 0.15)
+    over = sampled(replace(rare(12, late=4), sampling=Sampling(resample="over")))[0]
+    assert over.y[over.times >= 170 * 3_600_000_000].sum() > 30
+    assert not watching(over, 0.15)  # copies of four rows
+
+    def of_classes(*counts):
+        """Rows of classes in turn, and of the last one only early ones."""
+        y = np.concatenate([np.full(counts[-1], len(counts) - 1), np.arange(sum(counts[:-1])) % (len(counts) - 1)])
+        return replace(rare(12, n=len(y)), y=y, task="multiclass", classes=len(counts))
+
+    assert watching(of_classes(300, 300, 20), 0.15)  # a rare class that is not watched
+    assert not watching(of_classes(300, 300, 60), 0.15)  # one that many rows have
+
+
+@pytest.mark.parametrize("name", BOOSTED)
 def test_early_stopping_watches_the_latest_rows_whole_groups_of_untimed_ones(worlds, name):
-    from mainstem.models.algorithms.boosted import latest_part
+    from mainstem.models.algorithms.stopping import latest_part
 
     examples = worlds.examples("binary", 600)
     early, late = latest_part(examples, 0.15)

@@ -10,19 +10,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.models import splits
 from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares
 from mainstem.models.algorithms.quantiles import QuantilesScore, each_alone, means
 from mainstem.models.algorithms.settings import USUAL, Declared, setting
+from mainstem.models.algorithms.stopping import watching
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.graphs.trees import Tree, ensemble
 from mainstem.models.preprocessing import Fitted
 from mainstem.nodes.kinds import integer, number
 from mainstem.nodes.models import Task
-
-FEWEST_WATCHED = 30
-"""Rows below which early stopping stops by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +58,8 @@ class Boosted(Declared):
     """Boosted trees.
 
     Without settings, early stopping on the latest `held_out` share of the rows finds the number of rounds, with
-    encoders fitted on the earlier rows. If that share has too few rows to tell, there are `few_rounds`. With settings,
-    all rows are fitted with that number of rounds.
+    encoders fitted on the earlier rows. If that share has too few rows to tell, or too few of a class, there are
+    `few_rounds`. With settings, all rows are fitted with that number of rounds.
     """
 
     tasks = (*USUAL, "count")
@@ -84,12 +81,10 @@ class Boosted(Declared):
     def _fit(self, examples: Examples, level: float | None, settings: Settings | None) -> BoostedScore:
         if settings:
             return self.boost(examples, None, int(settings["rounds"]), level)
-        if len(examples) * self.held_out < FEWEST_WATCHED:
+        parts = watching(examples, self.held_out)
+        if parts is None:
             return self.boost(examples, None, min(self.rounds, self.few_rounds), level)
-        early, late = latest_part(examples, self.held_out)
-        if len(np.unique(early.y)) < 2:
-            return self.boost(examples, None, min(self.rounds, self.few_rounds), level)
-        return self.boost(early, late, self.rounds, level)
+        return self.boost(*parts, self.rounds, level)
 
     @abstractmethod
     def boost(
@@ -110,15 +105,3 @@ def targets_of(examples: Examples) -> int:
 def by_query(examples: Examples) -> Examples:
     """Return the rows of each query one after the other, as libraries want them."""
     return examples if examples.queries is None else examples.take(np.argsort(examples.queries, kind="stable"))
-
-
-def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
-    """Return all rows but the latest `share`, and the latest. If all have one time, the share is of whole groups, or
-    stratified."""
-    if examples.times.min() < examples.times.max():
-        found = splits.by_time(examples.times, splits.cut_of(examples.times, share), 0)
-    elif splits.repeated(examples.groups):
-        found = splits.by_group(examples.groups, share, examples.seed)
-    else:
-        found = splits.stratified(examples.y, share, examples.seed)
-    return examples.take(found.train), examples.take(found.test)

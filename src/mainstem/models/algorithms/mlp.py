@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, linked, linked_onnx, usable
+from mainstem.models.algorithms.quantiles import means
 from mainstem.models.algorithms.settings import Choice, Declared, Range, maker, setting
+from mainstem.models.algorithms.stopping import watching
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.preprocessing import LINEAR, Fitted, fit
@@ -22,11 +24,20 @@ from mainstem.nodes.models import Task
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
+LEAST = 1e-15
+"""The least probability whose logarithm is taken."""
+
 ABSENT = 10.0
 """How far the raw score of a class that the rows lack is below 0."""
 
-FEWEST_WATCHED = 500
-"""Rows from which a tenth of them tells when to stop."""
+HELD_OUT = 0.1
+"""The latest share of the rows, which tells when to stop."""
+
+FEWEST_WATCHED = 50
+"""Rows of that share below which they do not tell."""
+
+PATIENCE = 10
+"""Epochs without a better one after which a fit stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +81,9 @@ def _sizes(name: str, value: Any) -> None:
 class Network(Declared):
     """A multilayer perceptron of scikit-learn over standardised, one-hot inputs, with the names of its parameters.
 
-    From 500 rows on, a tenth of them tells when to stop.
+    Without settings, from 500 rows on, the loss of the latest tenth of the rows tells the number of epochs. If it has
+    too few rows, or too few of a class, that of all rows does. With settings, all rows are fitted with that number of
+    epochs.
     """
 
     name = "mlp"
@@ -81,27 +94,22 @@ class Network(Declared):
     max_iter: int = setting(100, integer(1))
 
     def fit(self, examples: Examples, settings: Settings | None = None) -> NetworkScore:
-        fitted, found = fit(examples, LINEAR)
-        matrix = usable(found).astype(np.float64)
-        regression = examples.task == "regression"
-        centre, spread = (examples.y.mean(), examples.y.std() or 1.0) if regression else (0.0, 1.0)
-        model = self._model(examples)
+        parts = None if settings else watching(examples, HELD_OUT, FEWEST_WATCHED)
+        learned = examples if parts is None else parts[0]
+        fitted, found = fit(learned, LINEAR)
+        training = _Training(self._model(examples), learned, usable(found).astype(np.float64))
         with warnings.catch_warnings(), libraries.one_thread():
             warnings.simplefilter("ignore")  # a fit that did not converge is judged by its score
-            weighed = {} if examples.weights is None else {"sample_weight": examples.weights}
-            model.fit(matrix, (examples.y - centre) / spread if regression else examples.y, **weighed)
-        layers = [
-            (np.asarray(w, float), np.asarray(b, float)) for w, b in zip(model.coefs_, model.intercepts_, strict=True)
-        ]
-        weights, bias = layers[-1]
-        if regression:
-            layers[-1] = (weights * spread, bias * spread + centre)
-        elif examples.task == "multiclass":
-            layers[-1] = _all_classes(weights, bias, model.classes_, examples.classes)
-        return NetworkScore(examples.task, fitted, layers)
+            if parts is None:
+                epochs = training.learn(int(settings["epochs"]) if settings else None)
+            else:
+                rows = parts[1].rows
+                matrix = fitted.transform(rows.floats, rows.strings).astype(np.float64)
+                epochs = training.watch(parts[1], matrix, self.max_iter)
+        return NetworkScore(examples.task, fitted, training.layers(), {"epochs": float(epochs)})
 
     def settle(self, found: Sequence[Settings]) -> Settings:
-        return {}
+        return means(found)
 
     def _model(self, examples: Examples) -> Any:
         library = libraries.sklearn("neural_network")
@@ -111,15 +119,83 @@ class Network(Declared):
             alpha=self.alpha,
             learning_rate_init=self.learning_rate_init,
             max_iter=self.max_iter,
-            early_stopping=len(examples) >= FEWEST_WATCHED and _spreads(examples),
-            n_iter_no_change=10,
-            random_state=examples.seed,
+            n_iter_no_change=PATIENCE,
+            random_state=np.random.RandomState(examples.seed),
         )
 
 
-def _spreads(examples: Examples) -> bool:
-    """Return whether a tenth of the rows can have each class: scikit-learn watches a stratified part."""
-    return examples.task == "regression" or int(np.unique(examples.y, return_counts=True)[1].min()) >= 10
+@dataclass(eq=False)
+class _Training:
+    """A network that learns a matrix, epoch by epoch.
+
+    scikit-learn's own early stopping watches a random part: rows between those that it learns from in time, of the same
+    groups, and copies of them.
+    """
+
+    model: Any
+    examples: Examples
+    matrix: NDArray[np.float64]
+    centre: float = 0.0
+    spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.examples.task == "regression":
+            self.centre, self.spread = float(self.examples.y.mean()), float(self.examples.y.std()) or 1.0
+
+    def learn(self, epochs: int | None) -> int:
+        """Learn for so many epochs, or until the rows are learned no better. Return the number of epochs."""
+        if epochs is not None:
+            self.model.set_params(max_iter=epochs, n_iter_no_change=epochs)
+        self.model.fit(self.matrix, self._targets(self.examples), **self._weighed())
+        return int(self.model.n_iter_)
+
+    def watch(self, late: Examples, matrix: NDArray[np.float64], most: int) -> int:
+        """Learn until late rows are predicted no better, and keep the best epoch. Return its number, from 1 on."""
+        best, number = np.inf, 0
+        for epoch in range(1, most + 1):
+            self._epoch()
+            loss = self._loss(late, matrix)
+            if number == 0 or loss < best:
+                best, number, kept = loss, epoch, self._copied()
+            elif epoch - number >= PATIENCE:
+                break
+        self.model.coefs_, self.model.intercepts_ = kept
+        return number
+
+    def layers(self) -> list[Layer]:
+        weights, biases = self._copied()
+        weight, bias = weights[-1], biases[-1]
+        if self.examples.task == "multiclass":
+            last = _all_classes(weight, bias, self.model.classes_, self.examples.classes)
+        else:
+            last = weight * self.spread, bias * self.spread + self.centre
+        return [*zip(weights[:-1], biases[:-1], strict=True), last]
+
+    def _epoch(self) -> None:
+        seen = {} if self.examples.task == "regression" else {"classes": np.unique(self.examples.y)}
+        self.model.partial_fit(self.matrix, self._targets(self.examples), **self._weighed(), **seen)
+
+    def _loss(self, late: Examples, matrix: NDArray[np.float64]) -> float:
+        """Return the mean squared error or the log loss of the rows of classes that are learned."""
+        if self.examples.task == "regression":
+            losses = (self.model.predict(matrix) - self._targets(late)) ** 2
+            return float(np.average(losses, weights=late.weights))
+        classes = self.model.classes_
+        rows = np.flatnonzero(np.isin(late.y, classes))
+        found = self.model.predict_proba(matrix[rows])[np.arange(len(rows)), np.searchsorted(classes, late.y[rows])]
+        weights = None if late.weights is None else late.weights[rows]
+        return float(np.average(-np.log(np.maximum(found, LEAST)), weights=weights))
+
+    def _targets(self, examples: Examples) -> NDArray[Any]:
+        return (examples.y - self.centre) / self.spread if self.examples.task == "regression" else examples.y
+
+    def _weighed(self) -> dict[str, Any]:
+        return {} if self.examples.weights is None else {"sample_weight": self.examples.weights}
+
+    def _copied(self) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+        parts = self.model.coefs_, self.model.intercepts_
+        weights, biases = ([np.array(each, float) for each in part] for part in parts)
+        return weights, biases
 
 
 def _all_classes(weights: NDArray[np.float64], bias: NDArray[np.float64], seen: NDArray[Any], classes: int) -> Layer:

@@ -109,8 +109,9 @@ def _resampled(examples: Examples, asked: Sampling) -> Examples:
         return examples.take(np.sort(np.concatenate(drawn)))
     drawn = [np.concatenate([each, random.choice(each, max(sizes) - len(each))]) for each in rows]
     taken = np.sort(np.concatenate(drawn))
-    groups = taken.astype(np.int64) if examples.groups is None else examples.groups[taken]
-    return replace(examples.take(taken), groups=groups)
+    copied = taken.astype(np.int64)
+    groups = copied if examples.groups is None else examples.groups[taken]
+    return replace(examples.take(taken), groups=groups, copied=copied)
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,8 @@ class Examples:
     `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
     `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare`
     are the declared steps of the inputs, None where the algorithm decides. `engineer` and `select` say what a fit makes
-    of the inputs and which it leaves out. `beyond` are the rows that these are drawn from, if an engine fits on them;
+    of the inputs and which it leaves out. `copied` [n] are numbers that copies of a row share, if a sampling repeats
+    rows. `beyond` are the rows that these are drawn from, if an engine fits on them;
     `take` leaves it out.
     """
 
@@ -96,6 +97,7 @@ class Examples:
     prepare: tuple[Step | None, ...] = ()
     engineer: tuple[Engineer, ...] = ()
     select: Selection | None = None
+    copied: NDArray[np.int64] | None = None
     beyond: Beyond | None = None
 
     def __len__(self) -> int:
@@ -112,6 +114,7 @@ class Examples:
             weights=None if self.weights is None else self.weights[rows],
             queries=None if self.queries is None else self.queries[rows],
             ahead=None if self.ahead is None else self.ahead.take(rows),
+            copied=None if self.copied is None else self.copied[rows],
             beyond=None,
         )
 
