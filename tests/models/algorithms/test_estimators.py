@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostRegressor,
     GradientBoostingClassifier,
@@ -15,8 +16,9 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -89,6 +91,35 @@ def test_weights_reach_the_last_step(worlds):
     examples = worlds.examples("binary", 300)
     heavy = replace(examples, weights=np.where(examples.y == 1, 50.0, 1.0))
     for asked in (GaussianNB(), make_pipeline(StandardScaler(), LogisticRegression())):
+        plainly, weighed = (candidate(asked).algorithm.fit(each).scores(examples.rows) for each in (examples, heavy))
+        assert weighed.mean() > plainly.mean()
+
+
+@pytest.mark.parametrize("weighed", ["weight", "class_weight", "half_life"])
+@pytest.mark.parametrize(
+    ("asked", "label", "last"),
+    [
+        (KNeighborsClassifier(), "KNeighborsClassifier", "KNeighborsClassifier"),
+        (LinearDiscriminantAnalysis(), "LinearDiscriminantAnalysis", "LinearDiscriminantAnalysis"),
+        (make_pipeline(StandardScaler(), KNeighborsClassifier()), "Pipeline(StandardScaler, KNeighborsClassifier)", ""),
+        (make_pipeline(make_pipeline(KNeighborsClassifier())), "Pipeline(Pipeline)", ""),
+    ],
+)
+def test_an_estimator_that_takes_no_weights_is_refused_where_rows_have_some(asked, label, last, weighed):
+    check(asked, "binary")
+    with pytest.raises(DefinitionError) as error:
+        check(asked, "binary", weighed=weighed)
+    assert error.value.what == f"{label} takes no weights of rows"
+    assert error.value.got == f"`{weighed}`, and a `fit` of {last or 'KNeighborsClassifier'} without `sample_weight`"
+    assert error.value.expected and error.value.hint
+
+
+def test_an_estimator_that_takes_weights_by_its_parts_is_a_candidate(worlds):
+    examples = worlds.examples("binary", 300)
+    heavy = replace(examples, weights=np.where(examples.y == 1, 50.0, 1.0))
+    nested = make_pipeline(StandardScaler(), make_pipeline(LogisticRegression()))
+    for asked in (GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2), nested):
+        check(asked, "binary", weighed="weight")
         plainly, weighed = (candidate(asked).algorithm.fit(each).scores(examples.rows) for each in (examples, heavy))
         assert weighed.mean() > plainly.mean()
 

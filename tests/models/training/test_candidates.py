@@ -9,6 +9,7 @@ import pytest
 from ibis import _
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -178,6 +179,11 @@ def test_an_algorithm_of_a_package_must_keep_the_constraint(monkeypatch):
         ({"candidates": "naive_bayes"}, DefinitionError, "naive_bayes does not learn the task 'regression'"),
         ({"candidates": Ridge}, DefinitionError, "a candidate is an object, not a class"),
         ({"candidates": [3]}, DefinitionError, "unsupported kind of candidate"),
+        (
+            {"weight": _.paid, "candidates": KNeighborsRegressor()},
+            DefinitionError,
+            "KNeighborsRegressor takes no weights of rows",
+        ),
         ({"weight": _.city}, SchemaError, "`weight` is not a number"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ from ibis import _
 import mainstem as ms
 import mainstem.testing
 from mainstem.errors import DefinitionError, MissingExtra
+from mainstem.models.data.ahead import Ahead
+from mainstem.models.evaluation.comparison import Outcome
 from mainstem.models.search import trials
 from mainstem.models.training import train
+from mainstem.models.training.choosing import content, remembered
 from mainstem.project.resolve import resolve
+from mainstem.testing import learning
 
 SCHEMA = {"id": "string", "area": "float64", "city": "string", "price": "float64"}
 
@@ -129,6 +134,41 @@ def test_an_interrupted_search_trains_the_best_so_far(monkeypatch):
         project.run()
         found = project.show("price").card["evaluated"]["search"]
         assert len(found["trials"]) == 5 and found["ended"] == "it was interrupted"
+
+
+def test_what_changes_folds_or_outcomes_is_another_search():
+    examples = learning.examples("ranking", 60)
+    hours = np.arange(60)
+    ahead = Ahead(hours, hours.astype(float), hours.astype(float))
+    found = [
+        examples,
+        replace(examples, queries=examples.queries[::-1] + 1),
+        replace(examples, queries=None),
+        replace(examples, groups=hours),
+        replace(examples, validation=hours > 40),
+        replace(examples, validation=hours > 41),
+        replace(examples, ahead=ahead),
+        replace(examples, ahead=replace(ahead, horizons=hours + 1)),
+        replace(examples, ahead=replace(ahead, last=ahead.last + 1)),
+        replace(examples, ahead=replace(ahead, season=ahead.season + 1)),
+    ]
+    assert len({content(each) for each in found}) == len(found)
+    assert content(examples) == content(learning.examples("ranking", 60))
+
+
+def test_a_killed_search_does_not_go_on_with_other_queries(tmp_path):
+    """The definition is the same: only a value of the column that groups the rows has changed."""
+    found = nodes(tune=3, target="city", features=["area"], query="price", candidates=["lightgbm"])["price"]
+    examples = learning.examples("ranking", 240)
+    killed = remembered(found, tmp_path, "definition", examples)
+    killed.keep(("lightgbm", "1"), Outcome(0.5, np.ones(3), {}, 1.0))
+    again = remembered(found, tmp_path, "definition", learning.examples("ranking", 240))
+    assert again.recall(("lightgbm", "1")) is not None
+    queries = examples.queries.copy()
+    queries[0] = queries[-1]
+    assert (
+        remembered(found, tmp_path, "definition", replace(examples, queries=queries)).recall(("lightgbm", "1")) is None
+    )
 
 
 def test_a_killed_run_goes_on(monkeypatch):

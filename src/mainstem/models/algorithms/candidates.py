@@ -71,8 +71,12 @@ def usual(rows: int, inputs: int, *, monotone: bool, growing: bool = False, posi
     return found
 
 
-def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = False) -> None:
+def check(
+    value: Any, task: Task, *, monotone: bool = False, prepared: bool = False, weighed: str | None = None
+) -> None:
     """Refuse a candidate that is unknown or does not learn the task, without importing a package of others.
+
+    `weighed` is the setting of the model that weighs rows, if there is one.
 
     Raises `UnknownName`, `DefinitionError`, `MissingExtra`.
     """
@@ -84,6 +88,8 @@ def check(value: Any, task: Task, *, monotone: bool = False, prepared: bool = Fa
     if isinstance(found.algorithm, SklearnEstimator):
         libraries.check("skl2onnx", "skl2onnx", "sklearn")
         found.algorithm.check(task)
+        if weighed:
+            found.algorithm.check_weights(weighed)
     if extra := getattr(found.algorithm, "extra", None):
         libraries.check(extra, extra, extra)
     if is_beyond(found.algorithm):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -184,13 +185,37 @@ class SklearnEstimator:
                 hint=f"CalibratedClassifierCV({self.label}()), or another classifier",
             )
 
+    def check_weights(self, setting: str) -> None:
+        """Refuse an estimator whose last step takes no weights of rows, which a setting of the model gives. Raises
+        `DefinitionError`."""
+        *_, (_, last) = _path(self.estimator)
+        takes = libraries.sklearn("utils.validation").has_fit_parameter(last, "sample_weight")
+        # An estimator that hands on what its `fit` gets, such as a search, may have parts that take weights.
+        more = any(each.kind is each.VAR_KEYWORD for each in signature(last.fit).parameters.values())
+        if not takes and not more:
+            raise DefinitionError(
+                f"{self.label} takes no weights of rows",
+                got=f"`{setting}`, and a `fit` of {type(last).__name__} without `sample_weight`",
+                expected="candidates that learn from weighted rows",
+                hint='resample="under" or "over" needs no weights'
+                if setting == "class_weight"
+                else f"leave out `{setting}`",
+            )
+
+
+def _path(estimator: Any) -> list[tuple[str, Any]]:
+    """Return an estimator, and the last steps of pipelines inside each other with their names."""
+    found = [("", estimator)]
+    while steps := getattr(found[-1][1], "steps", None):
+        found.append(steps[-1])
+    return found
+
 
 def _weighed(model: Any, examples: Examples) -> Mapping[str, Any]:
     """Return the weights as the estimator takes them: a pipeline hands them to its last step."""
     if examples.weights is None:
         return {}
-    steps = getattr(model, "steps", None)
-    return {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": examples.weights}
+    return {"__".join([*(name for name, _ in _path(model)[1:]), "sample_weight"]): examples.weights}
 
 
 def is_estimator(value: Any) -> bool:

@@ -29,9 +29,16 @@ def check_candidates(model: Model, task: Task) -> None:
             got=f"calibrate={model.calibrate!r}",
             expected=" or ".join(map(repr, OF_TASK[task])) or "a model of classes",
         )
-    monotone = bool(model.monotone)
-    for each in model.candidates or usual(0, 0, monotone=monotone):
-        check(each, task, monotone=monotone, prepared=bool(model.prepare))
+    for each in model.candidates or usual(0, 0, monotone=bool(model.monotone)):
+        check_candidate(each, model, task)
+
+
+def check_candidate(each: Any, model: Model, task: Task) -> None:
+    """Refuse a candidate that does not learn what is declared. Raises `DefinitionError`."""
+    sampling = model.sampling
+    weighing = {"weight": model.weight, "class_weight": sampling.class_weight, "half_life": sampling.half_life}
+    weighed = next((name for name, value in weighing.items() if value is not None), None)
+    check(each, task, monotone=bool(model.monotone), prepared=bool(model.prepare), weighed=weighed)
 
 
 def check_onnx(graph: Graph, name: str) -> None:

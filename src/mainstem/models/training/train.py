@@ -16,7 +16,7 @@ from mainstem.features.requests import sent
 from mainstem.features.retrieval import meanings
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.lineage import leaves
-from mainstem.models.algorithms import candidates, check
+from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
@@ -26,7 +26,7 @@ from mainstem.models.search.memory import Memory
 from mainstem.models.training.beyond import Reading, Stored, stored_rows
 from mainstem.models.training.blueprint import Blueprint, blueprint_of
 from mainstem.models.training.choosing import remembered
-from mainstem.models.training.declared import is_spread
+from mainstem.models.training.declared import check_candidate, is_spread
 from mainstem.models.training.drawing import BUDGET, Stratum, drawn, may_draw, rest, strata
 from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
@@ -127,9 +127,8 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
 def _asked(blueprint: Blueprint) -> tuple[Task, Metric]:
     """Return the task and the metric. Invalid declarations are refused before any data is read."""
     task = task_of(blueprint.model, blueprint.dataset)
-    monotone, prepared = bool(blueprint.model.monotone), bool(blueprint.model.prepare)
     for each in candidates(blueprint.model.candidates or ()):  # one of a package is known from here on
-        check(each, task, monotone=monotone, prepared=prepared)
+        check_candidate(each, blueprint.model, task)
     return task, judge_of(blueprint.model.metric or DEFAULT_METRIC[task], task)
 
 
