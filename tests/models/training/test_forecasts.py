@@ -98,6 +98,17 @@ def test_a_model_beats_the_last_value_and_that_of_the_week_before(found):
     assert found["version"].metrics["mae"].value < found["version"].baseline["mae"].value / 4
 
 
+def test_a_search_finds_a_forecast_on_the_folds_of_the_backtest(found):
+    made = trained(tune=20, candidates=["linear", "lightgbm"])
+    search = made["card"]["evaluated"]["search"]
+    assert len(search["trials"]) == 20 and all(each["state"] != "failed" for each in search["trials"])
+    assert any("engineer" in each["settings"] for each in search["trials"])
+    assert made["card"]["algorithm"] == "ensemble" and made["card"]["gate"]["largest"] <= 1
+    assert made["version"].metrics["rmse"].value < 1.05 * found["version"].metrics["rmse"].value
+    for one in made["card"]["evaluated"]["horizons"]:
+        assert one["season"]["skill"] > 0.25
+
+
 def test_the_errors_are_those_of_the_oracle(found):
     y = {(row["shop"], row["day"]): row["units"] for row in sales()}
     for one in found["card"]["evaluated"]["horizons"]:

@@ -72,6 +72,25 @@ def test_quantiles_are_learned_measured_and_served():
         assert answer["decision"] == "wait" and answer["values"] == pytest.approx({"wait": high, "go": mid + 10})
 
 
+def test_a_search_finds_ascending_quantiles():
+    """What it combines is still one model whose quantiles do not cross."""
+    options = {"tune": 16, "test": 0.25, "candidates": ["linear", "lightgbm"]}
+    with mainstem.testing.project(nodes_of(**options), data={"rides": rides()}) as project:
+        project.run()
+        card = project.show("arrival").card
+        search = card["evaluated"]["search"]
+        assert len(search["trials"]) == 16 and not search["higher_is_better"]
+        assert all(each["state"] != "failed" for each in search["trials"])
+        assert any("engineer" in each["settings"] for each in search["trials"])
+        assert card["algorithm"] == "ensemble" and card["gate"]["largest"] <= 1
+        version = registry.versions(project.adapters.state, "arrival")[-1]
+        assert version.metrics["pinball"].high < version.baseline["pinball"].value / 2
+        project.promote("arrival")
+        asked = [{"distance": float(d), "city": city} for d in range(-5, 60) for city in ("Oslo", "Rome", "Bonn")]
+        found = [list(each["scores"].values()) for each in project.predict("desk", asked)]
+    assert all(scores == sorted(scores) for scores in found)
+
+
 @pytest.mark.parametrize("name", ["linear", "hist_boosting", "lightgbm"])
 def test_a_share_of_the_targets_is_below_each_quantile(name):
     examples = learning.examples("quantile", 2_000)

@@ -26,6 +26,7 @@ SCHEMA = {
     "at": "timestamp('UTC')",
     "price": "float64",
     "brand": "string",
+    "number": "int64",
     "bought": "boolean",
     "part": "string",
 }
@@ -41,7 +42,13 @@ def offers(sessions: int = 120, seed: int = 0) -> list[dict]:
         for number in range(1 if session % 20 == 7 else 10):
             price, brand = float(rng.uniform(0.5, 1.5)), str(rng.choice(["A", "B"]))
             bought = bool(price + 0.4 * (brand == "A") + rng.normal(0, 0.1) < 0.9) or number == 4
-            row = {"id": f"{session}-{number}", "session": f"s{session}", "price": price, "brand": brand}
+            row = {
+                "id": f"{session}-{number}",
+                "session": f"s{session}",
+                "price": price,
+                "brand": brand,
+                "number": number,
+            }
             row |= {"bought": bought and session % 20 not in (7, 13), "part": "train" if number else "test"}
             rows.append(row | {"at": START + dt.timedelta(hours=3 * session, seconds=number)})
     return rows
@@ -75,6 +82,23 @@ def test_a_ranking_is_learned_measured_and_served():
         asked = [{"price": 0.6, "brand": "B"}, {"price": 1.4, "brand": "A"}]
         first, last = project.predict("shop", asked)
         assert first["score"] > last["score"] and first.get("label") is None
+
+
+def test_a_search_orders_better_than_no_model_and_is_served():
+    with project_of(tune=14, test=0.25, features=["price", "brand", "number"]) as project:
+        project.run()
+        card = project.show("order").card
+        search = card["evaluated"]["search"]
+        assert len(search["trials"]) == 14 and search["higher_is_better"]
+        assert all(each["state"] != "failed" for each in search["trials"])
+        assert {"ratios", "interactions"} <= {each["settings"].get("engineer") for each in search["trials"]}
+        assert card["algorithm"] == "ensemble" and card["gate"]["largest"] <= 1
+        version = registry.versions(project.adapters.state, "order")[-1]
+        assert version.metrics["ndcg_10"].low > version.baseline["ndcg_10"].value + 0.1
+        project.promote("order")
+        asked = [{"price": 0.6, "brand": "B", "number": 3}, {"price": 1.4, "brand": "A", "number": 3}]
+        first, last = project.predict("shop", asked)
+        assert first["score"] > last["score"]
 
 
 def parts_of(project) -> dict[str, set]:
