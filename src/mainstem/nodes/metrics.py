@@ -20,7 +20,9 @@ Measured = Callable[[Any, Any], float]
 class OwnMetric:
     """A metric that the user wrote. It stays callable: `function(y, scores)` returns a number.
 
-    `y` [n] is 0/1, a class number, or a value. `scores` are P(true) [n], probabilities [n, K], or values [n].
+    `y` [n] is 0/1, a class number, or a value. `scores` are P(true) [n], probabilities [n, K], or values [n]. Of
+    quantiles, `y` [n, 1 + Q] has the levels beside each value, and `scores` are [n, Q]; of a ranking, `y` [n, 2] has
+    the number of the query beside each grade.
     """
 
     name: str
@@ -32,11 +34,17 @@ class OwnMetric:
         return float(self.function(y, scores))
 
 
+def name_of(metric: str | OwnMetric) -> str:
+    """Return the name of a metric that is declared by its name, or of one's own."""
+    return metric.name if isinstance(metric, OwnMetric) else metric
+
+
 @declared(higher_is_better=boolean)
 def metric(*, higher_is_better: bool) -> Callable[[Measured], OwnMetric]:
-    """Make a metric of the decorated function, for `ms.model(metric=…)`. Its name is that of the function.
+    """Make a metric of the decorated function, for `ms.model(metric=…)`, `also_measure=[…]` and
+    `ms.performance(metric=…)`. Its name is that of the function.
 
-    The function gets numpy arrays: targets [n] and scores [n] or [n, K]. It is tried when the project loads. Raises
+    The function gets numpy arrays: targets and scores, as `OwnMetric` says. It is tried when the project loads. Raises
     `DefinitionError` for an object that is not a function of two arguments.
     """
     where = str(Origin.of_caller())

@@ -31,7 +31,7 @@ from mainstem.nodes.kinds import (
     text,
     word,
 )
-from mainstem.nodes.metrics import OwnMetric
+from mainstem.nodes.metrics import OwnMetric, name_of
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.prepare import Step, steps, steps_of
 from mainstem.nodes.sampling import Resample, Sampling, class_weights, plain_weights
@@ -66,7 +66,8 @@ class Model(Node):
     limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
     usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
     `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
-    `own_metric` is what `metric` names, if the user wrote it. `tune` is the budget of a search for settings: a number
+    `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further metrics, which do not judge.
+    `tune` is the budget of a search for settings: a number
     of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
     `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
     together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
@@ -109,6 +110,12 @@ class Model(Node):
     engineer: tuple[Engineer, ...] | None = None
     select: Selection | Literal["none"] | None = None
     jobs: int = 1
+    also_measure: tuple[str | OwnMetric, ...] = ()
+
+    @property
+    def measured_also(self) -> tuple[str, ...]:
+        """The names of the further metrics."""
+        return tuple(name_of(each) for each in self.also_measure)
 
 
 def _trials_or_duration(name: str, value: Any) -> None:
@@ -154,6 +161,16 @@ def _name_or_own(name: str, value: Any) -> None:
         raise refused(f"`{name}` is a function that does not say whether higher is better", value, "ms.metric", hint)
     if not isinstance(value, OwnMetric):
         text(name, value)
+
+
+def _names_or_own(name: str, value: Any) -> None:
+    """Require names of metrics, or one's own, each once."""
+    found = several(value)
+    if found is None or isinstance(value, Mapping):
+        raise refused(f"`{name}` must be a list", value, f'{name}=["recall_5", my_metric]')
+    for each in found:
+        _name_or_own(name, each)
+    distinct(name, tuple(name_of(each) for each in found))
 
 
 def _score_or_rule(name: str, value: Any) -> None:
@@ -215,6 +232,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     split=optional(expression()),
     weight=optional(expression()),
     metric=optional(_name_or_own),
+    also_measure=_names_or_own,
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),
     test=optional(_share_or_duration),
@@ -254,6 +272,7 @@ def model(
     split: Deferred | None = None,
     weight: Deferred | None = None,
     metric: str | OwnMetric | None = None,
+    also_measure: Sequence[str | OwnMetric] = (),
     task: Task | None = None,
     candidates: Sequence[Any] | Any | None = None,
     test: float | str | None = None,
@@ -295,6 +314,7 @@ def model(
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
     scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
     and `weight`. `retrain="data"` trains a new challenger when the examples change.
+    Candidates are compared by `metric`; those of `also_measure` are measured beside the usual ones of the task.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
     `gap` is how long outcomes take: by default that of `target=ms.outcome(…)` or the longest horizon, else a day.
@@ -321,8 +341,9 @@ def model(
         groups=groups,
         split=split,
         weight=weight,
-        metric=metric.name if isinstance(metric, OwnMetric) else metric,
+        metric=None if metric is None else name_of(metric),
         own_metric=metric if isinstance(metric, OwnMetric) else None,
+        also_measure=tuple(also_measure),
         task=_task_of(task, quantiles, query),
         candidates=candidates_of(candidates),
         test=test,

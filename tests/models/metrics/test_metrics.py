@@ -143,6 +143,12 @@ def test_probabilities_of_several_classes_are_sklearns(n, k, seed):
     if k > 2:
         area = sk.roc_auc_score(y, p, multi_class="ovr", average="macro", sample_weight=weights)
         assert metric("macro_roc_auc").value(y, p, weights) == pytest.approx(area)
+        for of in (p, p.round(1)):  # with ties
+            for name in ("roc_auc", "average_precision"):
+                each = [metric(name).value((y == j).astype(int), of[:, j], weights) for j in range(k)]
+                assert metric(f"macro_{name}").value(y, of, weights) == pytest.approx(np.mean(each))
+        average = sk.average_precision_score(np.eye(k)[y], p, average="macro", sample_weight=weights)
+        assert metric("macro_average_precision").value(y, p, weights) == pytest.approx(average)
     truth = np.eye(k)[y]
     assert metric("brier").value(y, p, weights) == pytest.approx(
         sum(sk.mean_squared_error(truth[:, j], p[:, j], sample_weight=weights) for j in range(k))

@@ -113,3 +113,44 @@ def test_two_metrics_of_one_name_are_refused_and_one_may_have_two_tasks():
     own(first, "binary")
     assert own(first, "regression").tasks == {"binary", "regression"}
     assert own(second, "binary").tasks == {"binary"}
+
+
+def test_quantiles_have_their_levels_beside_each_target():
+    @ms.metric(higher_is_better=False)
+    def widest_miss(y, scores):
+        return np.maximum(y[:, :1] - scores, scores - y[:, :1]).max()
+
+    found = own(widest_miss, "quantile", (0.2, 0.5, 0.7, 0.9))
+    y = np.array([[1.0, 0.1, 0.9], [5.0, 0.1, 0.9]])
+    assert found.value(y, np.array([[0.0, 2.0], [4.5, 9.0]])) == 4.0
+
+
+def test_a_query_that_is_drawn_twice_is_two_queries():
+    @ms.metric(higher_is_better=True)
+    def first_is_best(y, scores):
+        each = [y[rows][np.argmax(scores[rows]), 0] == y[rows][:, 0].max() for rows in _queries(y)]
+        return float(np.mean(each))
+
+    found = own(first_is_best, "ranking")
+    y = np.array([[1, 7], [0, 7], [0, 9], [1, 9]], float)
+    scores = np.array([0.9, 0.1, 0.8, 0.2])
+    assert found.value(y, scores) == 0.5
+    assert found.value(y, scores, np.array([2, 2, 1, 1])) == pytest.approx(2 / 3)
+    assert found.value(y, scores, np.array([0, 0, 1, 1])) == 0.0
+
+
+def _queries(y):
+    return [y[:, 1] == number for number in np.unique(y[:, 1])]
+
+
+def test_another_body_has_another_code():
+    def one(y, scores):
+        return np.abs(y - scores).mean()
+
+    def other(y, scores):
+        return np.abs(y - scores).max()
+
+    other.__name__ = "one"
+    declare = ms.metric(higher_is_better=False)
+    first, again, second = (own(declare(each), "regression").code for each in (one, one, other))
+    assert first == again != second and METRICS["rmse"].code == ""

@@ -264,6 +264,8 @@ def test_a_bound_that_no_threshold_keeps_fails_the_run():
     ("options", "error", "said"),
     [
         ({"target": "price", "threshold": 0.5}, DefinitionError, "requires a binary task"),
+        ({"also_measure": ["weighted_f"]}, UnknownName, "did you mean 'weighted_f1'"),
+        ({"also_measure": ["rmse"]}, UnknownName, "unknown binary metric 'rmse'"),
         ({"slices": ["contry"]}, UnknownName, "did you mean 'country'"),
         ({"slices": [("country", "price")]}, UnknownName, "unknown input of the model in `slices` 'price'"),
     ],
@@ -276,7 +278,18 @@ def test_what_does_not_fit_is_refused_at_load(options, error, said):
     assert said in str(found.value) and "test_evaluated.py" in str(found.value)
 
 
-@pytest.mark.parametrize("options", [{"threshold": 1.5}, {"threshold": "high"}, {"slices": 3}, {"slices": ["a", "a"]}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 1.5},
+        {"threshold": "high"},
+        {"slices": 3},
+        {"slices": ["a", "a"]},
+        {"also_measure": "f1"},
+        {"also_measure": ["f1", "f1"]},
+        {"also_measure": [len]},
+    ],
+)
 def test_what_no_declaration_takes(options):
     with pytest.raises(DefinitionError) as error:
         ms.model("orders", target="late", features="all", **options)
@@ -298,6 +311,35 @@ def test_a_metric_of_ones_own_judges_a_model():
             assert not project.plan().steps
     finally:
         METRICS.pop("late_cost")
+
+
+def test_further_metrics_are_measured_and_choose_nothing():
+    @ms.metric(higher_is_better=True)
+    def flagged_right(y, scores):
+        return float((y[scores >= 0.3] == 1).mean()) if (scores >= 0.3).any() else 0.0
+
+    try:
+        with opened(rows=orders(200), also_measure=["weighted_f1", flagged_right]) as project:
+            project.run()
+            report = project.report("verdict")
+            y, scores = stored(project)
+            found = report.version.metrics
+            assert report.version.metric == "average_precision"
+            assert found["flagged_right"].value == pytest.approx(flagged_right(y, scores))
+            expected = sk.f1_score(y, scores >= 0.5, average="weighted")
+            assert found["weighted_f1"].value == pytest.approx(expected) and "micro_f1" not in found
+            assert "| flagged right |" in report.markdown() and "weighted f1" in report.html()
+            assert report.to_dict()["metrics"]["weighted_f1"]["value"] == found["weighted_f1"].value
+            assert not project.plan().steps
+    finally:
+        METRICS.pop("flagged_right")
+
+
+def test_several_classes_have_precision_recall_and_areas():
+    with opened("kind", rows=orders(300)) as project:
+        project.run()
+        found = project.report("verdict").version.metrics
+    assert {"macro_precision", "macro_recall", "macro_f1", "macro_roc_auc"} <= set(found)
 
 
 def test_erased_rows_explain_no_more():

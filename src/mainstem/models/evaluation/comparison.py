@@ -199,12 +199,13 @@ def fit(train: Examples, comparison: Comparison) -> Estimator:
     return fitted(comparison.ranked[0], train, comparison.settings[comparison.chosen] or None)
 
 
-def measured(examples: Examples, scores: Scores, judge: Metric) -> dict[str, Measure]:
-    """Return the usual metrics of the task, and `judge`, as far as they are defined on these rows, with intervals.
+def measured(examples: Examples, scores: Scores, judge: Metric, also: Sequence[str] = ()) -> dict[str, Measure]:
+    """Return the usual metrics of the task, `judge` and `also`, as far as they are defined on these rows, with
+    intervals.
 
     Whole days are resampled if possible, else whole groups if there are any.
     """
-    judges = [METRICS[name] for name in measured_for(examples.task, judge.name)]
+    judges = [METRICS[name] for name in measured_for(examples.task, judge.name, also)]
     found = measures(judges, examples.truth, scores, groups=units(examples), seed=examples.seed)
     return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
 

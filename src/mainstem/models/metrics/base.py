@@ -27,7 +27,7 @@ class Metric:
     weights of positives and of all rows at or above each distinct score. In tasks in which it is not `usual`, a metric
     is measured only where it is asked for. One that is `biased` is larger in resamples than in the rows that they are
     drawn from. One that does not judge cannot choose between candidates: it says what they are like. No value is above
-    `most`.
+    `most`. `code` is a hash of the function, if the user wrote it.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Metric:
     judges: bool = True
     most: float = inf
     ordered: Callable[[Floats, Floats], float] | None = None
+    code: str = ""
 
     @property
     def sign(self) -> int:
@@ -107,9 +108,10 @@ def for_task(task: Task) -> tuple[str, ...]:
     return tuple(name for name, m in METRICS.items() if task in m.tasks)
 
 
-def measured_for(task: Task, judge: str) -> tuple[str, ...]:
-    """Return the names of the metrics that a version of a task is measured by: the usual ones, and `judge`."""
-    return tuple(name for name in for_task(task) if _is_usual(METRICS[name], task) or name == judge)
+def measured_for(task: Task, judge: str, also: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the metrics that a version of a task is measured by: the usual ones, `judge` and `also`."""
+    asked = {judge, *also}
+    return tuple(name for name in for_task(task) if _is_usual(METRICS[name], task) or name in asked)
 
 
 def _is_usual(found: Metric, task: Task) -> bool:

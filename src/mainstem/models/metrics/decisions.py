@@ -42,7 +42,7 @@ def confusion(y: Array, scores: Array) -> Callable[[Floats], Floats]:
     return matrix
 
 
-def register(name: str, tasks: Sequence[Task], confused: Confused, *, usual: bool = True) -> None:
+def register(name: str, tasks: Sequence[Task], confused: Confused, *, usual: bool | Sequence[Task] = True) -> None:
     """Register a function of the confusion matrix as a metric. Higher is better."""
 
     def bind(y: Array, scores: Array) -> Weighted:
@@ -107,7 +107,9 @@ register("accuracy", BOTH, _accuracy)
 register("balanced_accuracy", BOTH, _balanced_accuracy)
 for _name, _score in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
     register(_name, ["binary"], partial(_averaged, "true", _score))
-    register(f"macro_{_name}", BOTH, partial(_averaged, "macro", _score), usual=_name == "f1")
+    register(
+        f"macro_{_name}", BOTH, partial(_averaged, "macro", _score), usual=BOTH if _name == "f1" else ["multiclass"]
+    )
     register(f"weighted_{_name}", BOTH, partial(_averaged, "weighted", _score), usual=False)
     register(f"micro_{_name}", BOTH, partial(_averaged, "micro", _score), usual=False)
 register("mcc", BOTH, _mcc)

@@ -73,7 +73,7 @@ def _rmse(y: Array, scores: Array) -> Weighted:
     return lambda weights: float(np.sqrt(squared(weights)))
 
 
-@register("mse", "regression", "count", higher_is_better=False, usual=False)
+@register("mse", "regression", "count", higher_is_better=False)
 def _mse(y: Array, scores: Array) -> Weighted:
     return mean(row_loss("regression", y, scores))
 

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mainstem.errors import DefinitionError
-from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, for_task
+from mainstem.graph.fingerprint import of_function
+from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted
 from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.models import Task
 
 ROWS, CLASSES = 60, 3
+OF_QUERY = 6
+"""Rows of a query on which a metric of rankings is tried."""
+
+LEVELS = (0.1, 0.5, 0.9)
 
 
-def own(of: OwnMetric, task: Task) -> Metric:
+def own(of: OwnMetric, task: Task, levels: Sequence[float] = ()) -> Metric:
     """Register a metric of one's own for a task, and return it. Raises `DefinitionError` if it does not fit the task.
 
-    On rows of the task, good scores must have a better value than bad ones, and both must be finite numbers.
+    On rows of the task, good scores must have a better value than bad ones, and both must be finite numbers. `levels`
+    are those of the model's quantiles.
     """
     if of.name in METRICS and not isinstance(METRICS[of.name].bind, _Bind):
         raise DefinitionError(
             f"the metric {of.name!r} has the name of a metric of Mainstem", where=of.where, hint="another name"
         )
-    if task in ("quantile", "ranking"):
-        what = f"the metric {of.name!r} cannot judge the task {task!r}"
-        raise DefinitionError(what, where=of.where, expected=f"a metric of Mainstem, such as {for_task(task)[0]}")
-    y, good, bad = _probe(task)
+    y, good, bad = _probe(task, levels or LEVELS)
     best, worst = (_tried(of, task, y, scores) for scores in (good, bad))
     if (best > worst) != of.higher_is_better or best == worst:
         raise DefinitionError(
@@ -37,7 +42,10 @@ def own(of: OwnMetric, task: Task) -> Metric:
         )
     before = METRICS.get(of.name)
     tasks = before.tasks if before is not None and isinstance(before.bind, _Bind) and before.bind.of is of else ()
-    METRICS[of.name] = Metric(of.name, frozenset([task, *tasks]), of.higher_is_better, _Bind(of), usual=False)
+    code = of_function(of.function)
+    METRICS[of.name] = Metric(
+        of.name, frozenset([task, *tasks]), of.higher_is_better, _Bind(of), usual=False, code=code
+    )
     return METRICS[of.name]
 
 
@@ -49,23 +57,44 @@ def alone(of: OwnMetric, others: dict[str, OwnMetric]) -> None:
         raise DefinitionError(what, where=of.where, got=f"another one at {other.where}", hint="another name")
 
 
+@dataclass(frozen=True)
 class _Bind:
-    """Binds a function without weights: a row of weight 2 is there twice."""
+    """Binds a function without weights: a row of weight 2 is there twice. A query of weight 2 is two queries."""
 
-    def __init__(self, of: OwnMetric) -> None:
-        self.of = of
+    of: OwnMetric
 
     def __call__(self, y: Array, scores: Array) -> Weighted:
+        truth, given = np.asarray(y), np.asarray(scores)
+        is_ranking = truth.ndim == 2 and given.ndim == 1
+
         def value(weights: Floats) -> float:
-            rows = np.repeat(np.arange(len(y)), weights.astype(int))
-            return self.of(np.asarray(y)[rows], np.asarray(scores)[rows]) if len(rows) else float("nan")
+            times = weights.astype(int)
+            rows = np.repeat(np.arange(len(truth)), times)
+            if not len(rows):
+                return float("nan")
+            return self.of(_apart(truth[rows], times) if is_ranking else truth[rows], given[rows])
 
         return value
 
 
-def _probe(task: Task) -> tuple[Array, Array, Array]:
+def _apart(truth: Array, times: Array) -> Array:
+    """Return grades and queries of repeated rows [n, 2] with a number of its own for each copy of a query."""
+    copy = np.arange(len(truth)) - np.repeat(np.cumsum(times) - times, times)
+    return np.column_stack([truth[:, 0], truth[:, 1] + copy * (truth[:, 1].max() + 1)])
+
+
+def _probe(task: Task, levels: Sequence[float]) -> tuple[Array, Array, Array]:
     """Return targets with good and with bad scores."""
     random = np.random.default_rng(0)
+    y: Array
+    if task == "quantile":
+        y = random.normal(10, 1, ROWS)
+        near = 10 + np.linspace(-1, 1, len(levels)) if len(levels) > 1 else np.full(1, 10.0)
+        good = np.tile(near, (ROWS, 1))
+        return np.column_stack([y, np.tile(levels, (ROWS, 1))]), good, 3 * good + 20
+    if task == "ranking":
+        grades = random.permuted(np.tile(np.arange(OF_QUERY) % 4.0, (ROWS // OF_QUERY, 1)), axis=1).ravel()
+        return np.column_stack([grades, np.arange(ROWS) // OF_QUERY]), grades + random.random(ROWS) * 0.1, -grades
     if task == "binary":
         y = np.arange(ROWS) % 2
         return y, np.where(y == 1, 0.9, 0.1) - random.random(ROWS) * 0.09, np.where(y == 1, 0.2, 0.8)

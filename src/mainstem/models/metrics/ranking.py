@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted, dot, register
 
@@ -40,12 +42,68 @@ _register("average_precision", _average_precision)
 _register("roc_auc", _roc_auc)
 
 
-@register("macro_roc_auc", "multiclass", higher_is_better=True, usual=False)
-def _macro_roc_auc(y: Array, scores: Array) -> Weighted:
-    """The mean over classes of the area of one class against the rest. A class without rows makes it undefined."""
-    truth = np.asarray(y, int)
-    each = [METRICS["roc_auc"].bind(truth == k, scores[:, k]) for k in range(np.shape(scores)[1])]
-    return lambda weights: float(np.mean([value(weights) for value in each]))
+@dataclass(frozen=True, eq=False)
+class _Against:
+    """One class against the rest, sorted once by its score, the highest first.
+
+    `positive` are the places of its rows. The rows with the score of the i-th of them are at `first[i]` to
+    `end[i]` − 1, of which those of the class are its `first_of[i]`-th to `end_of[i]` − 1-th. So a resample costs one
+    sum over all rows, and the rest is of those of the class.
+    """
+
+    order: NDArray[np.intp]
+    positive: NDArray[np.intp]
+    first: NDArray[np.intp]
+    end: NDArray[np.intp]
+    first_of: NDArray[np.intp]
+    end_of: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, truth: NDArray[np.bool_], scores: Floats) -> _Against:
+        order = np.argsort(-scores, kind="stable")
+        descending = -scores[order]
+        positive = np.flatnonzero(truth[order])
+        first = np.searchsorted(descending, descending[positive], side="left")
+        end = np.searchsorted(descending, descending[positive], side="right")
+        return cls(order, positive, first, end, np.searchsorted(positive, first), np.searchsorted(positive, end))
+
+    def above(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the weight of each row of the class, and the weights of all rows and of those of the class at or above
+        each place."""
+        sorted_ = weights[self.order]
+        own = sorted_[self.positive]
+        return own, np.concatenate(([0.0], np.cumsum(sorted_))), np.concatenate(([0.0], np.cumsum(own)))
+
+    def roc_auc(self, weights: Floats) -> float:
+        own, every, hits = self.above(weights)
+        negatives = every[-1] - hits[-1]
+        if not (hits[-1] > 0 and negatives > 0):
+            return float("nan")
+        misses = every[self.first] - hits[self.first_of] + every[self.end] - hits[self.end_of]
+        return dot(own, negatives - misses / 2) / float(hits[-1] * negatives)
+
+    def average_precision(self, weights: Floats) -> float:
+        own, every, hits = self.above(weights)
+        if not 0 < hits[-1] < every[-1]:
+            return float("nan")
+        flagged = every[self.end]
+        precision = np.divide(hits[self.end_of], flagged, out=np.zeros(len(own)), where=flagged > 0)
+        return dot(own, precision) / float(hits[-1])
+
+
+def _register_macro(name: str, value: Callable[[_Against, Floats], float], *, usual: bool) -> None:
+    """Register the mean over classes of a metric of one class against the rest. A class without rows makes it
+    undefined."""
+
+    @register(f"macro_{name}", "multiclass", higher_is_better=True, usual=usual)
+    def bind(y: Array, scores: Array) -> Weighted:
+        truth, given = np.asarray(y, int), np.asarray(scores, float)
+        each = [_Against.of(truth == k, given[:, k]) for k in range(given.shape[1])]
+        return lambda weights: float(np.mean([value(one, weights) for one in each]))
+
+
+_register_macro("roc_auc", _Against.roc_auc, usual=True)
+_register_macro("average_precision", _Against.average_precision, usual=False)
 
 
 def average_precision(y: Array, scores: Array, weights: Array | None = None) -> float:

@@ -96,10 +96,10 @@ def learn(
     kept = Kept()
     choosing = Choosing(model, judge, report, allowance_of(model, len(prepared.parts.folds)), memory)
     judged = (_held_out if prepared.parts.holdout is not None else _crossed)(choosing, prepared, kept)
-    metrics = evaluation.measured(prepared.test, judged.measured.scores, judge)
+    metrics = evaluation.measured(prepared.test, judged.measured.scores, judge, model.measured_also)
     if prepared.parts.cut is not None:
         metrics = drifted(metrics, judged.compared, prepared.train, prepared.test)
-    baseline = evaluation.measured(prepared.test, judged.measured.naive, judge)
+    baseline = evaluation.measured(prepared.test, judged.measured.naive, judge, model.measured_also)
     _defined(judge, metrics, baseline, prepared)
     learned = prepared.learned
     report(f"{judged.compared.chosen} on all {_learned(learned, judged.compared):,} rows …")

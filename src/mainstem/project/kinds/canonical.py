@@ -15,6 +15,7 @@ from mainstem.nodes.durations import microseconds
 from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse
 from mainstem.nodes.findings import Rule
 from mainstem.nodes.joins import Join
+from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.models import USUAL_TEST, Model
 from mainstem.nodes.outcomes import Outcome, condition_of
 from mainstem.nodes.verbs import Verb
@@ -68,6 +69,7 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     """Return a model's settings. Those that came later are left out at their default, so that fingerprints last."""
     later: dict[str, Any] = {"window": node.window} if node.window is not None else {}
     later |= {"own_metric": of_function(node.own_metric.function)} if node.own_metric is not None else {}
+    later |= {"also_measure": [_metric(each) for each in node.also_measure]} if node.also_measure else {}
     later |= {"threshold": str(node.threshold)} if node.threshold is not None else {}
     later |= {"slices": _value(node.slices)} if node.slices else {}
     later |= {"tune": node.tune} if node.tune is not None else {}
@@ -84,6 +86,10 @@ def plain_model(node: Model, but: Sequence[str]) -> str:
     later |= {"monotone": _value(node.monotone)} if node.monotone else {}
     test = node.test if node.test is not None or untimed else USUAL_TEST
     return canonical({**settings(node, but), "candidates": _candidates(node), "test": test, **later})
+
+
+def _metric(metric: str | OwnMetric) -> str:
+    return metric if isinstance(metric, str) else of_function(metric.function)
 
 
 def _candidates(node: Model) -> list[Any]:

@@ -12,6 +12,7 @@ from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.features import FeatureView, ViewUse, use
 from mainstem.nodes.forecasts import ahead_of
 from mainstem.nodes.instants import INSTANT
+from mainstem.nodes.metrics import OwnMetric
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 WRITTEN = (
     *("examples", "features", "prediction_time", "target", "assume_known", "groups", "split", "window", "test"),
     *("candidates", "monotone", "weight", "threshold", "slices", "own_metric", "tune", "ensemble", "calibrate"),
+    "also_measure",
     "quantiles",
     "query",
     "sampling",
@@ -60,7 +62,6 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.forecasts import check_forecast
         from mainstem.features.keys import check_keys
         from mainstem.features.targets import check_outcome
-        from mainstem.models.metrics import alone, judge_of, own
         from mainstem.models.training.blueprint import task_at_load
         from mainstem.models.training.declared import (
             check_beyond,
@@ -73,7 +74,7 @@ class ModelKind(NodeKind[Model]):
             check_weight,
         )
 
-        metrics: dict[str, Any] = {}
+        metrics: dict[str, OwnMetric] = {}
         for name, node in graph.of(Model).items():
             try:
                 check_outcome(graph, name)
@@ -87,11 +88,7 @@ class ModelKind(NodeKind[Model]):
                 check_weight(graph, name)
                 check_sampling(node, task)
                 check_beyond(graph, name)
-                if node.own_metric is not None:
-                    alone(node.own_metric, metrics)
-                    own(node.own_metric, task)
-                elif node.metric is not None:
-                    judge_of(node.metric, task)
+                _check_metrics(node, task, metrics)
                 _check_report(graph, name, node, task)
                 check_assumed(graph, name)
                 check_keys(graph, name)
@@ -103,6 +100,20 @@ class ModelKind(NodeKind[Model]):
     def due(self, name: str, node: Model, outlook: Outlook) -> Iterable[Due]:
         reason = _reason(name, node, outlook)
         return due("train", reason, "model", () if reason is None else _told(name, node, outlook.graph))
+
+
+def _check_metrics(node: Model, task: Task, known: dict[str, OwnMetric]) -> None:
+    """Refuse metrics of another task and unknown ones, and two of one's own with one name."""
+    from mainstem.models.metrics import alone, judge_of, metric, own
+
+    for each in (node.own_metric, *node.also_measure):
+        if isinstance(each, OwnMetric):
+            alone(each, known)
+            own(each, task, node.quantiles)
+        elif each is not None:
+            metric(each, task)
+    if node.metric is not None and node.own_metric is None:
+        judge_of(node.metric, task)
 
 
 def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
