@@ -176,8 +176,9 @@ class Slices:
 class Decisions:
     """A threshold, and the decisions by it on the test rows. `rule` says how it was set, on `validation` rows.
 
-    `expected` is what the rule's measures were there. A cross-validated version sets it anew for each fold, and
-    measures each fold by its own.
+    `expected` is what the rule's measures were there. `measured` are those of the test rows: first what the rule asks
+    for (the mean `cost` of a decision, or the measure that it bounds). `half` are the same at ½. A cross-validated
+    version sets the threshold anew for each fold, and measures each fold by its own.
     """
 
     threshold: float
@@ -186,6 +187,7 @@ class Decisions:
     expected: Mapping[str, float]
     measured: Mapping[str, Measure]
     confusion: tuple[tuple[int, ...], ...]
+    half: Mapping[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from mainstem.models.artifact.manifest import read
 from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
 from mainstem.models.metrics import METRICS
+from mainstem.models.versions.report import interval, number
+from mainstem.models.versions.report import text as model_card
 from mainstem.project.resolve import resolve
 
 SCHEMA = {
@@ -251,6 +253,43 @@ def test_a_table_without_time(target, labels):
             # A constant ranks nothing: its area is ½ and its average precision the base rate, also over folds.
             assert report.version.baseline["roc_auc"].value == 0.5
             assert report.version.baseline["average_precision"].value == pytest.approx(y.mean())
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked"),
+    [
+        (ms.threshold(cost={"false_positive": 1, "false_negative": 4, "true_positive": -0.5}), "cost"),
+        (ms.threshold("fallout <= 0.2"), "fallout"),
+        (ms.threshold("flagged <= 0.3"), "flagged"),
+    ],
+    ids=["cost", "fallout", "flagged"],
+)
+def test_what_a_rule_asks_for_is_measured_beside_validation_and_half(rule, asked):
+    with opened(timed=True, threshold=rule) as project:
+        project.run()
+        report = project.report("verdict")
+        y, scores = stored(project)
+        found = report.evaluation.decisions
+
+        def of(flagged):
+            cost = (flagged & ~y) * 1.0 + (~flagged & y) * 4.0 - (flagged & y) * 0.5
+            return {"cost": cost.mean(), "fallout": flagged[~y].mean(), "flagged": flagged.mean()}[asked]
+
+        measure = found.measured[asked]
+        assert next(iter(found.measured)) == asked and measure.value == pytest.approx(of(scores >= found.threshold))
+        assert measure.low < measure.value < measure.high
+        assert found.half[asked].value == pytest.approx(of(scores >= 0.5))
+        assert found.half["recall"].value == pytest.approx(sk.recall_score(y, scores >= 0.5))
+        row = f"{asked}  {interval(measure)}  {number(found.expected[asked])}  {interval(found.half[asked])}"
+        card = model_card(report.version, project.adapters.lake_root)
+        for text in (card, report.markdown().replace("|", " "), re.sub("<[^>]*>", " ", report.html())):
+            assert row.split() in [line.split()[: len(row.split())] for line in _lines(text, asked)]
+        assert report.to_dict()["evaluated"]["decisions"]["measured"][asked]["value"] == measure.value
+
+
+def _lines(text, word):
+    """What follows each occurrence of a word."""
+    return [text[found.start() :] for found in re.finditer(word, text)]
 
 
 def test_a_bound_that_no_threshold_keeps_fails_the_run():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
 from mainstem.models.data.rows import Examples, Scores
-from mainstem.models.metrics import METRICS, measures
+from mainstem.models.metrics import METRICS, Array, Metric, Weighted, confusion, measures
 from mainstem.nodes.evaluations import Decisions
+from mainstem.nodes.records import Measure
 from mainstem.nodes.thresholds import AT_LEAST, Threshold
 
 Floats = NDArray[np.float64]
@@ -20,12 +21,14 @@ DECIDED = ("precision", "recall", "f1", "accuracy", "balanced_accuracy", "mcc")
 
 @dataclass(frozen=True)
 class Settled:
-    """A threshold, the rule that set it, the number of validation rows, and the measures there."""
+    """A threshold, the rule that set it, the number of validation rows, and the measures there. `asked` is None for a
+    threshold that was declared."""
 
     value: float
     rule: str
     rows: int
     expected: Mapping[str, float]
+    asked: Threshold | None = None
 
 
 def settled(rule: Threshold | float, y: NDArray[np.int64], scores: Scores) -> Settled:
@@ -36,20 +39,56 @@ def settled(rule: Threshold | float, y: NDArray[np.int64], scores: Scores) -> Se
     tried = _between(scores)
     at = _counted(y, scores, tried)
     best = _cheapest(rule, at) if rule.cost else _bounded(rule, at)
-    return Settled(float(tried[best]), str(rule), len(y), _at(at, best, rule if rule.cost else None))
+    return Settled(float(tried[best]), str(rule), len(y), _at(at, best, rule if rule.cost else None), rule)
 
 
 def decisions(
-    chosen: Settled, examples: Examples, decided: NDArray[np.bool_], units: NDArray[np.int64] | None
+    chosen: Settled, examples: Examples, scores: Scores, decided: NDArray[np.bool_], units: NDArray[np.int64] | None
 ) -> Decisions:
-    """Return what the decisions on the test rows are worth."""
-    of = [METRICS[name] for name in DECIDED]
-    found = measures(of, examples.y, decided.astype(float), groups=units, seed=examples.seed)
-    kept = {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
+    """Return what the decisions on the test rows are worth, by what the rule asks for first; and those at ½."""
+    asked = None if chosen.asked is None else _asked(chosen.asked)
+    first = [] if asked is None else [asked]
+    of = [*first, *(METRICS[name] for name in DECIDED if asked is None or name != asked.name)]
+
+    def measured(by: Array) -> dict[str, Measure]:
+        return _defined(of, examples, by.astype(float), units)
+
     cells = np.bincount(examples.y.astype(int) * 2 + decided, minlength=4).reshape(2, 2)
     return Decisions(
-        chosen.value, chosen.rule, chosen.rows, chosen.expected, kept, tuple(tuple(map(int, row)) for row in cells)
-    )
+        chosen.value, chosen.rule, chosen.rows, chosen.expected, measured(decided),
+        tuple(tuple(map(int, row)) for row in cells), measured(scores >= 0.5),
+    )  # fmt: skip
+
+
+def _defined(
+    of: Sequence[Metric], examples: Examples, decided: Floats, units: NDArray[np.int64] | None
+) -> dict[str, Measure]:
+    found = measures(of, examples.y, decided, groups=units, seed=examples.seed)
+    return {name: m for name, m in found.items() if np.isfinite([m.value, m.low, m.high]).all()}
+
+
+def _asked(rule: Threshold) -> Metric:
+    """Return what a rule asks for as a metric of decisions: its mean cost, or the measure that it bounds."""
+
+    def confused(matrix: Floats) -> float:
+        if matrix.sum() <= 0:
+            return float("nan")
+        (calm, alarms), (missed, hits) = matrix
+        at = {
+            "true_positive": hits,
+            "false_positive": alarms,
+            "false_negative": missed,
+            "true_negative": calm,
+        }
+        counts = {name: np.array([count]) for name, count in at.items()}
+        return float((_cost(rule, counts) if rule.cost else _measured(counts)[rule.measure])[0])
+
+    def bind(y: Array, scores: Array) -> Weighted:
+        matrix = confusion(y, scores)
+        return lambda weights: confused(matrix(weights))
+
+    name = "cost" if rule.cost else rule.measure
+    return Metric(name, frozenset(["binary"]), rule.measure in AT_LEAST, bind, confused)
 
 
 def _between(scores: Scores) -> Floats:

@@ -106,8 +106,23 @@ def _place(trial: Trial, sign: int) -> tuple[bool, float]:
 
 
 def decisions(found: Decisions) -> Table:
-    rows = [(spoken(name), interval(measure)) for name, measure in found.measured.items()]
-    return Table((f"at threshold {number(found.threshold)}", "on the test rows (95 % interval)"), rows, frozenset({1}))
+    """Return what decisions are worth on the test rows, beside what the rule expected and decisions at ½."""
+    rows = [
+        (
+            spoken(name),
+            interval(measure),
+            number(found.expected[name]) if name in found.expected else "–",
+            *([interval(found.half[name]) if name in found.half else "–"] if found.half else []),
+        )
+        for name, measure in found.measured.items()
+    ]
+    columns = (
+        f"at threshold {number(found.threshold)}",
+        "test rows (95 % interval)",
+        "validation rows",
+        *(["test rows at ½"] if found.half else []),
+    )
+    return Table(columns, rows, frozenset(range(1, len(columns))))
 
 
 def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table | None:

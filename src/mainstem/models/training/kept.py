@@ -84,7 +84,7 @@ def evaluation_of(
         leaderboard=leaderboard(compared, judge),
         search=compared.search,
         learning=learning_curve(compared, judge),
-        decisions=None if decided is None else decisions(decided[0], test, decided[1], units(test)),
+        decisions=None if decided is None else decisions(decided[0], test, measured.scores, decided[1], units(test)),
         cost=cost(session(onnx), test.rows, len(onnx)),
     )
 

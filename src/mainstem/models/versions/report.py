@@ -159,9 +159,13 @@ def _decided(card: Mapping[str, Any]) -> Iterator[str]:
         yield from _confused(card["classes"], card["confusion"])
         return
     yield ""
-    yield f"  {'at threshold ' + number(decisions['threshold']):<20} value (95 % interval)"
+    half = decisions["half"]
+    beside = f"{'validation rows':<17} at ½" if half else "validation rows"
+    yield f"  {'at threshold ' + number(decisions['threshold']):<20} {'value (95 % interval)':<26} {beside}"
     for name, found in decisions["measured"].items():
-        yield f"  {spoken(name):<20} {interval(_measure(found))}"
+        expected = number(decisions["expected"][name]) if name in decisions["expected"] else "–"
+        at_half = f" {interval(_measure(half[name])) if name in half else '–'}" if half else ""
+        yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {expected:<17}{at_half}".rstrip()
     yield from _confused(card["classes"], decisions["confusion"])
 
 
