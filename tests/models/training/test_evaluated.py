@@ -112,6 +112,8 @@ def test_a_timed_binary_version_keeps_everything(timed):
     assert train.end < test.start and test.rows == len(y)
     assert {s.candidate for s in found.leaderboard} == {"linear", "lightgbm"}
     assert all(s.mean.low <= s.mean.value <= s.mean.high and s.seconds > 0 for s in found.leaderboard)
+    means = {s.candidate: pytest.approx(s.mean.value) for s in found.leaderboard}
+    assert timed.report("verdict").version.folds == means == timed.report("verdict").card["means"]
     assert found.leaderboard[0].mean.value >= found.leaderboard[1].mean.value
     assert len(found.stability) == 3 and sum(b.measure.rows for b in found.stability) == len(y)
     assert found.cost.single > 0 and found.cost.bytes > 100

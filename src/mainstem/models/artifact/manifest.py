@@ -56,6 +56,8 @@ class Manifest:
     measured, by file, each with its hash; one with a test was fitted on rows until `measured_until`. Versions are
     compared with these, on rows that they have not seen.
 
+    `folds` are the scores of each candidate in the folds that define the metric, and `means` are over them, by the
+    weights of these folds.
     `confusion` counts the test rows of each class, in the order of `classes`, by the class that was decided for.
     `importances` are shares per input. `preparation` is what is done with each input, empty if the algorithm does not
     tell. `settings` are the algorithm's. `evaluation` describes how it was measured, and
@@ -80,6 +82,7 @@ class Manifest:
     metrics: Mapping[str, Measure] = field(default_factory=dict)
     baseline: Mapping[str, Measure] = field(default_factory=dict)
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    means: Mapping[str, float] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, str] = field(default_factory=dict)

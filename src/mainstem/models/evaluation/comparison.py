@@ -60,8 +60,9 @@ Behind = Callable[[Sequence[Fold], Mapping[str, Sequence[Outcome]], Metric], Map
 class Comparison:
     """Candidates, the best mean first: the `scores` of each fold where defined, and the `settings` of a final fit.
 
-    `folds` are what the scores are of, and `seconds` is the time of each candidate's fits and of their scores. `search`
-    is what was searched, and `said` is what the card says about how the candidate was made.
+    `means` are over these folds, by their weights. `folds` are what the scores are of, and `seconds` is the time of
+    each candidate's fits and of their scores. `search` is what was searched, and `said` is what the card says about how
+    the candidate was made.
     """
 
     ranked: tuple[Candidate, ...]
@@ -72,6 +73,7 @@ class Comparison:
     seconds: Mapping[str, float] = field(default_factory=dict)
     search: Search | None = None
     said: Mapping[str, str] = field(default_factory=dict)
+    means: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def chosen(self) -> str:
@@ -87,6 +89,7 @@ class Comparison:
             self,
             ranked=(first, *(each for each in self.ranked if each.name != name)),
             scores={**self.scores, name: defined_of([one.value for one in outcomes])},
+            means={**self.means, name: mean_of([one.value for one in outcomes], self.folds)},
             settings={**self.settings, name: settings or {}},
             folds=tuple(
                 replace(fold, scores={**fold.scores, name: one.scores})
@@ -186,6 +189,7 @@ def compared(
             for number, fold in enumerate(folds)
         ),
         {each.name: sum(one.seconds for one in outcomes) for each, outcomes in found},
+        means={name: mean_of(values, folds) for name, values in scores.items()},
     )
 
 
@@ -254,7 +258,8 @@ def mean_of(values: Sequence[float], folds: Sequence[Fold]) -> float:
 
 
 def means(scores: Mapping[str, Sequence[float]], *, timed: bool = False) -> dict[str, float]:
-    """Return each candidate's mean over the scores of its folds. If `timed`, later ones count more."""
+    """Return each candidate's mean over the scores of its folds, of a version that did not keep it. If `timed`, later
+    ones count more."""
     return {
         name: _mean(found, [float(n) if timed else 1.0 for n in range(1, len(found) + 1)])
         for name, found in scores.items()

@@ -121,6 +121,7 @@ def learn(
         metrics=metrics,
         baseline=baseline,
         folds=final.compared.scores,
+        means={name: mean for name, mean in final.compared.means.items() if mean == mean},
         settings=_settings(final),
         evaluation=_evaluation(model, prepared, final.compared, judged.decided) | kept.told(final.compared),
         evaluated=export.digest(found),

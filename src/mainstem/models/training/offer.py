@@ -58,11 +58,12 @@ def offered(examples: Examples, compared: Comparison, rows: Rows, kept: Kept) ->
             compared = compared.without(kept.reasons)
             continue
         return Offered(fitted, onnx, agreement, compared)
-    means = evaluation.means(compared.scores)
     raise ModelError(
         "no candidate can be deployed",
         got="; ".join(
-            f"{name} ({means[name]:.4g}): {reason}" for name, reason in kept.reasons.items() if name in means
+            f"{name} ({compared.means[name]:.4g}): {reason}"
+            for name, reason in kept.reasons.items()
+            if name in compared.means
         ),
         expected="an artifact that scores like the fitted model",
         hint='add a candidate that can be: candidates=[…, "lightgbm"]',

@@ -20,7 +20,6 @@ from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC
-from mainstem.models.evaluation import comparison as evaluation
 from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.training.beyond import Reading, Stored, stored_rows
@@ -32,7 +31,7 @@ from mainstem.models.training.learn import Made, learn
 from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_of
 from mainstem.models.training.repeated import alike, shared
 from mainstem.models.training.undrawn import with_parts
-from mainstem.models.versions.report import headline
+from mainstem.models.versions.report import headline, means_of
 from mainstem.nodes.hidden import SPLIT
 from mainstem.nodes.models import Task
 from mainstem.nodes.records import ModelVersion
@@ -114,7 +113,7 @@ def version_of(manifest: Manifest, artifact: Path) -> ModelVersion:
         created_at=manifest.created_at,
         metrics=manifest.metrics,
         baseline=manifest.baseline,
-        folds=evaluation.means(manifest.folds, timed=manifest.trained_until is not None),
+        folds=means_of(manifest),
         rows=manifest.rows,
         trained_until=manifest.trained_until,
         measured_until=manifest.measured_until,

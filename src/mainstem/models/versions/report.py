@@ -46,6 +46,7 @@ def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
         "classes": builtins["classes"],
         "confusion": builtins["confusion"],
         "folds": builtins["folds"],
+        "means": {name: mean for name, mean in means_of(manifest).items() if mean == mean},
         "top_inputs": [
             {"input": name, "share": round(share, 4), "sources": list(_sources(manifest, name))}
             for name, share in list(manifest.importances.items())[:TOP]
@@ -64,6 +65,12 @@ def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
 def text(version: ModelVersion, root: Artifacts) -> str:
     """Return the card as plain text."""
     return "\n".join(lines(card(version, root)))
+
+
+def means_of(manifest: Manifest) -> dict[str, float]:
+    """Return the mean of each candidate over the folds that define the metric; NaN without such a fold."""
+    before = evaluated.means(manifest.folds, timed=manifest.trained_until is not None)
+    return {name: manifest.means.get(name, mean) for name, mean in before.items()}
 
 
 def headline(version: ModelVersion) -> str:
@@ -98,9 +105,8 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _reached(card["evaluated"] or {})
     yield ""
     yield f"  {'candidate':<20} {'mean':<12} folds"
-    means = evaluated.means(card["folds"], timed=card["trained_until"] is not None)
     for name, scores in card["folds"].items():
-        mean = number(means[name]) if scores else "undefined"
+        mean = number(card["means"][name]) if scores else "undefined"
         yield f"  {name:<20} {mean:<12} {'  '.join(map(number, scores))}"
     yield ""
     width = max((len(each["input"]) for each in card["top_inputs"]), default=5)
