@@ -299,7 +299,7 @@ def test_a_monitors_metric_is_known_when_the_project_loads() -> None:
     late = ms.model(examples=flights, prediction_time=_.scheduled_at, target=_.delay > 15, features=[leg])
     watched = ms.endpoint(late, monitors=[ms.performance(0.5, metric="acuracy")])
     error = refused(UnknownName, flights=flights, leg=leg, late=late, watched=watched)
-    assert error.what == "unknown metric 'acuracy'" and "test_resolve.py" in str(error.where)
+    assert error.what == "unknown binary metric 'acuracy'" and "test_resolve.py" in str(error.where)
 
 
 def test_a_check_that_does_not_fit_its_column_is_refused_when_the_project_loads() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -18,15 +19,16 @@ from mainstem.feedback.replay import derived, replayed
 from mainstem.feedback.search import Found, search
 from mainstem.models.artifact.manifest import EARLIER
 from mainstem.models.artifact.scorer import Scorer
-from mainstem.models.metrics import Array
+from mainstem.models.metrics import Array, of_version
 from mainstem.monitoring.cohorts import settled, share_of
 from mainstem.monitoring.judged import judged, keep
 from mainstem.monitoring.partition import Batch, Watched
+from mainstem.monitoring.performance import GONE
 from mainstem.monitoring.verdicts import Verdict
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.instants import micros_of
-from mainstem.nodes.models import WIDE
+from mainstem.nodes.models import WIDE, Task
 from mainstem.nodes.records import ModelVersion, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -88,6 +90,9 @@ class Attribute:
         if version is None:
             return [replace(finding, state="failed", reason=f"{finding.model_version} no longer exists")]
         then = replace(watched, version=version)
+        if _gone(version):
+            watched.context.report(f"{finding.id} is not verified: {_gone(version)}")
+            return []
         batch = _within(then.predictions(), finding.window)
         batch = batch.take(batch.known)
         if not len(batch):
@@ -119,6 +124,8 @@ class Attribute:
             return [], f"causes are not searched for {kind} models: a prediction has several scores", []
         if len(known) < FEWEST:
             return [], f"causes not judged: {len(known):,} new outcomes, {FEWEST:,} are needed", []
+        if gone := _gone(watched.version):
+            return [], f"causes not judged: {gone}", []
         watched.context.report("searching for causes …")
         before = _before(watched, closed)
         case = Case.of(watched, known, *self._scorers(watched))
@@ -131,6 +138,12 @@ class Attribute:
         alarms = sum(not finding.harmless for finding in opened)
         text = _told(opened, alarms, len(known))
         return opened, text, [_mark(watched, known, text, failing=bool(alarms))]
+
+
+def _gone(version: ModelVersion) -> str:
+    """Return that the metric of a version is gone, in words; nothing if the project has it."""
+    found = of_version(version.metric, cast(Task, version.task))
+    return "" if found is not None else f"{version.metric.replace('_', ' ')}: {GONE}"
 
 
 class _Replays:

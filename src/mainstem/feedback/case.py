@@ -42,7 +42,7 @@ class Case:
 
     @classmethod
     def of(cls, watched: Watched, batch: Batch, score: Score, before: Score | None = None) -> Case:
-        """Return the rows of `batch` with known outcomes."""
+        """Return the rows of `batch` with known outcomes. Raises `UnknownName` if the version's metric is gone."""
         version, known = watched.version, batch.take(batch.known)
         dataset = watched.dataset()
         unseen = held_out(dataset)

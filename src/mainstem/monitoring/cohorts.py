@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mainstem.graph.fingerprint import digest
 from mainstem.graph.units import DAY
-from mainstem.models.metrics import measure, metric
+from mainstem.models.metrics import Metric, measure, of_version
 from mainstem.monitoring.compared import compared
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched
@@ -74,17 +74,19 @@ def _made(watched: Watched, batch: Batch, before: dict[str, Cohort]) -> Iterator
     days, share, target = days_of(batch), share_of(watched), watched.endpoint.model.target
     rules = [m for m in watched.endpoint.monitors if isinstance(m, Performance)]
     asked = next((m.metric for m in rules if m.metric), None) or watched.version.metric
+    judge = of_version(asked, cast(Task, watched.version.task))
+    coded = [judge.code] if judge is not None and judge.code else []
     valued = meaning(watched, rule_of(watched.endpoint))
     for day in np.unique(days):
         rows = batch.take(days == day)
         known, moment = rows.take(rows.known), instant_of(int(day) * DAY)
         due = instant_of((int(day) + 1) * DAY + target.micros) if isinstance(target, Outcome) else None
         id = f"{watched.context.branch}/{watched.name}/{watched.version.id}/{moment:%Y-%m-%d}"
-        mark, held = _fingerprint(watched, known, asked, valued), before.get(id)
+        mark, held = _fingerprint(watched, known, asked, *coded, valued), before.get(id)
         if held is not None and held.fingerprint == mark:
             found, worth = held.measure, held.worth
         else:
-            found, worth = _measured(watched, known, asked), _worth(watched, known)
+            found, worth = _measured(watched, known, judge), _worth(watched, known)
         yield Cohort(
             id,
             watched.name,
@@ -111,13 +113,13 @@ def _fingerprint(watched: Watched, known: Batch, *rules: str) -> str:
     return digest(*rules, *known.table[PREDICTION].to_pylist(), truth.tobytes().hex())
 
 
-def _measured(watched: Watched, known: Batch, name: str) -> Measure | None:
-    """Return the metric on rows with outcomes; None if there are too few, or it is undefined on them."""
+def _measured(watched: Watched, known: Batch, judge: Metric | None) -> Measure | None:
+    """Return the metric on rows with outcomes; None if there are too few, or it is undefined on them, or gone."""
     task = cast(Task, watched.version.task)
-    if len(known) < FEWEST or is_alike(task, known.outcomes):
+    if judge is None or len(known) < FEWEST or is_alike(task, known.outcomes):
         return None
     truth, scores = compared(watched.version, known)
-    found = measure(metric(name, task), truth, scores, groups=clusters(known.inputs.times))
+    found = measure(judge, truth, scores, groups=clusters(known.inputs.times))
     return found if all(map(isfinite, (found.value, found.low, found.high))) else None
 
 

@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from mainstem.models.metrics import Array, Metric, measure, metric
+from mainstem.models.metrics import Array, Metric, measure, of_version
 from mainstem.monitoring.history import Micros, clusters
 from mainstem.monitoring.verdicts import Judgement
 from mainstem.nodes.endpoints import Performance
@@ -16,6 +16,8 @@ from mainstem.nodes.records import Measure
 
 OF_ONE_CLASS = frozenset({"ece", "brier", "log_loss", "accuracy"})
 """Metrics that compare each outcome with its own score, so that outcomes may all be of one class."""
+
+GONE = "the project no longer has this metric"
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def grade(
     Only the favourable end of the interval is compared with the floor (the upper end if higher is better), so that the
     noise of a small partition does not raise an alarm.
     """
-    chosen = metric(rule.metric or default, task)
-    words = chosen.name.replace("_", " ")
+    name = rule.metric or default
+    words, chosen = name.replace("_", " "), of_version(name, task)
+    if chosen is None:
+        return Grade("not enough rows", name, None, f"{words} not judged: {GONE}")
     if len(y) < rule.min_rows:
         text = f"{words} not judged: {len(y):,} outcomes, {rule.min_rows:,} are needed"
         return Grade("not enough rows", chosen.name, None, text)

@@ -15,13 +15,13 @@ from mainstem.errors import ModelError, NotFound
 from mainstem.graph.lineage import leaves
 from mainstem.logs.records import CHAMPION
 from mainstem.logs.shadows import shadows_table
-from mainstem.models.metrics import Metric, difference, measure, metric, unpaired
+from mainstem.models.metrics import Metric, difference, measure, of_version, unpaired
 from mainstem.monitoring.cohorts import settled, share_of
 from mainstem.monitoring.compared import compared
 from mainstem.monitoring.drift import Sample
 from mainstem.monitoring.history import clusters
 from mainstem.monitoring.partition import Batch, Watched, floats
-from mainstem.monitoring.performance import is_alike
+from mainstem.monitoring.performance import GONE, is_alike
 from mainstem.nodes.comparisons import Comparison, Side, Verdict
 from mainstem.nodes.endpoints import Performance
 from mainstem.nodes.hidden import DECISION, LOGGED_AT, PREDICTION, RANK, ROLE, SCORES, VERSION
@@ -118,10 +118,13 @@ class _Versus:
             yield from self._canary(champion)
 
     @property
-    def _metric(self) -> Metric:
+    def _asked(self) -> str:
         rules = [m for m in self.watched.endpoint.monitors if isinstance(m, Performance)]
-        asked = next((m.metric for m in rules if m.metric), None) or self.watched.version.metric
-        return metric(asked, cast(Task, self.watched.version.task))
+        return next((m.metric for m in rules if m.metric), None) or self.watched.version.metric
+
+    @property
+    def _metric(self) -> Metric | None:
+        return of_version(self._asked, cast(Task, self.watched.version.task))
 
     # ── a shadow ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,10 +136,10 @@ class _Versus:
         theirs = _again(both, [scored[id] for id in both.table[PREDICTION].to_pylist()])
         known = both.known & theirs.known & settled(both, share_of(self.watched))
         ours, others = both.take(known), theirs.take(known)
-        gain = None
-        if self._suffices(ours):
+        gain, judge = None, self._metric
+        if judge is not None and self._suffices(ours):
             (y, first), (_, second) = compared(self.watched.version, ours), compared(self.other, others)
-            gain = difference(self._metric, y, second, first, groups=clusters(ours.inputs.times))
+            gain = difference(judge, y, second, first, groups=clusters(ours.inputs.times))
         decided = [
             (a, b) for a, b in zip(_decisions(both), _decisions(theirs), strict=True) if a is not None or b is not None
         ]
@@ -174,10 +177,10 @@ class _Versus:
         during = (when >= logged.min()) & (when <= logged.max())
         beside = champion.take((_column(champion, ROLE) == CHAMPION) & during)
         ours, theirs = (b.take(b.known & settled(b, share_of(self.watched))) for b in (beside, taken))
-        gain = None
-        if self._suffices(ours) and self._suffices(theirs):
+        gain, judge = None, self._metric
+        if judge is not None and self._suffices(ours) and self._suffices(theirs):
             first, second = compared(self.watched.version, ours), compared(self.other, theirs)
-            gain = unpaired(self._metric, second, first, groups=(self._units(theirs), self._units(ours)))
+            gain = unpaired(judge, second, first, groups=(self._units(theirs), self._units(ours)))
         yield self._comparison(
             "canary",
             self._side(self.watched.version, beside, ours),
@@ -198,9 +201,9 @@ class _Versus:
         return len(known) >= FEWEST and not is_alike(cast(Task, self.watched.version.task), known.outcomes)
 
     def _side(self, version: ModelVersion, rows: Batch, known: Batch) -> Side:
-        found = None
-        if self._suffices(known):
-            found = measure(self._metric, *compared(version, known), groups=clusters(known.inputs.times))
+        found, judge = None, self._metric
+        if judge is not None and self._suffices(known):
+            found = measure(judge, *compared(version, known), groups=clusters(known.inputs.times))
         finite = rows.scores[np.isfinite(rows.scores)]
         scores = {f"{level:g}": float(np.quantile(finite, level)) for level in LEVELS} if len(finite) else {}
         decisions = Counter(each for each in _decisions(rows) if each is not None)
@@ -225,11 +228,11 @@ class _Versus:
             context.branch,
             context.release.id,
             way,
-            self._metric.name,
+            self._asked,
             champion,
             challenger,
             verdict,
-            _text(self._metric, way, champion, challenger, gain, verdict, more.get("differing")),
+            _text(self._asked, self._metric, way, champion, challenger, gain, verdict, more.get("differing")),
             gain,
             **more,
         )
@@ -259,7 +262,8 @@ def _column(batch: Batch, name: str) -> NDArray[Any]:
 
 
 def _text(
-    of: Metric,
+    name_of: str,
+    judge: Metric | None,
     way: str,
     champion: Side,
     challenger: Side,
@@ -267,10 +271,11 @@ def _text(
     verdict: Verdict,
     differing: int | None,
 ) -> str:
-    words, name = of.name.replace("_", " "), challenger.version
+    words, name = name_of.replace("_", " "), challenger.version
     if gain is None:
         fewest = min(champion.outcomes, challenger.outcomes)
         reason = f"{fewest:,} outcomes, {FEWEST} are needed" if fewest < FEWEST else "the metric is undefined on them"
+        reason = f"{words}: {GONE}" if judge is None else reason
         text = f"whether {name} is better is not known: {reason}"
     else:
         on = f"the same {gain.rows:,} outcomes" if way == "shadow" else f"{gain.rows:,} outcomes of other requests"

@@ -30,6 +30,7 @@ from mainstem.nodes.kinds import (
     word,
 )
 from mainstem.nodes.latencies import Latency
+from mainstem.nodes.metrics import OwnMetric, name_of, name_or_own
 from mainstem.nodes.models import Model
 from mainstem.nodes.offers import Candidates, Listed, Offer
 from mainstem.nodes.overrides import FALLBACK
@@ -60,13 +61,15 @@ class Drift(Monitor):
 class Performance(Monitor):
     """A test that the metric on joined outcomes stays at or above `floor`. The upper end of its interval decides.
 
-    Predictions of a day count when the outcomes of at least the share `mature` of them are known.
+    Predictions of a day count when the outcomes of at least the share `mature` of them are known. `own_metric` is what
+    `metric` names, if the user wrote it.
     """
 
     floor: float
     metric: str | None = None
     min_rows: int = 500
     mature: float = MATURE
+    own_metric: OwnMetric | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,13 +188,16 @@ def drift(*, alpha: float = 0.01, effect: float = 0.1, min_rows: int = 500) -> D
     return Drift(alpha, effect, min_rows)
 
 
-@declared(floor=number(), metric=optional(text), min_rows=integer(1), mature=fraction)
-def performance(floor: float, *, metric: str | None = None, min_rows: int = 500, mature: float = MATURE) -> Performance:
-    """Watch the metric (default: the model's) on joined outcomes.
+@declared(floor=number(), metric=optional(name_or_own), min_rows=integer(1), mature=fraction)
+def performance(
+    floor: float, *, metric: str | OwnMetric | None = None, min_rows: int = 500, mature: float = MATURE
+) -> Performance:
+    """Watch the metric (default: the model's) on joined outcomes: one of Mainstem, or one's own.
 
     The predictions of a day are judged together, when the outcomes of at least the share `mature` of them are known.
     """
-    return Performance(floor, metric, min_rows, mature)
+    own = metric if isinstance(metric, OwnMetric) else None
+    return Performance(floor, None if metric is None else name_of(metric), min_rows, mature, own)
 
 
 @declared(tolerance=number(0, 1), min_rows=integer(1), mature=fraction)

@@ -9,9 +9,9 @@ from types import FunctionType
 from typing import Any
 
 from mainstem.errors import DefinitionError
-from mainstem.nodes.base import Origin
+from mainstem.nodes.base import Origin, refused
 from mainstem.nodes.declared import declared
-from mainstem.nodes.kinds import boolean
+from mainstem.nodes.kinds import boolean, text
 
 Measured = Callable[[Any, Any], float]
 
@@ -37,6 +37,15 @@ class OwnMetric:
 def name_of(metric: str | OwnMetric) -> str:
     """Return the name of a metric that is declared by its name, or of one's own."""
     return metric.name if isinstance(metric, OwnMetric) else metric
+
+
+def name_or_own(name: str, value: Any) -> None:
+    """Require the name of a metric, or one's own."""
+    if callable(value) and not isinstance(value, OwnMetric):
+        hint = "@ms.metric(higher_is_better=…) above the function"
+        raise refused(f"`{name}` is a function that does not say whether higher is better", value, "ms.metric", hint)
+    if not isinstance(value, OwnMetric):
+        text(name, value)
 
 
 @declared(higher_is_better=boolean)

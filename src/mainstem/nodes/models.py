@@ -28,10 +28,9 @@ from mainstem.nodes.kinds import (
     number,
     optional,
     positive_duration,
-    text,
     word,
 )
-from mainstem.nodes.metrics import OwnMetric, name_of
+from mainstem.nodes.metrics import OwnMetric, name_of, name_or_own
 from mainstem.nodes.outcomes import Outcome
 from mainstem.nodes.prepare import Step, steps, steps_of
 from mainstem.nodes.sampling import Resample, Sampling, class_weights, plain_weights
@@ -117,6 +116,11 @@ class Model(Node):
         """The names of the further metrics."""
         return tuple(name_of(each) for each in self.also_measure)
 
+    @property
+    def own_metrics(self) -> tuple[OwnMetric, ...]:
+        """The metrics that the user wrote."""
+        return tuple(each for each in (self.own_metric, *self.also_measure) if isinstance(each, OwnMetric))
+
 
 def _trials_or_duration(name: str, value: Any) -> None:
     """Require the budget of a search: a number of trials, or a duration."""
@@ -154,22 +158,13 @@ def _direction(name: str, value: Any) -> None:
         raise refused(f"`{name}` has an invalid value", value, "1 if scores rise with the input, -1 if they fall")
 
 
-def _name_or_own(name: str, value: Any) -> None:
-    """Require the name of a metric, or one's own."""
-    if callable(value) and not isinstance(value, OwnMetric):
-        hint = "@ms.metric(higher_is_better=…) above the function"
-        raise refused(f"`{name}` is a function that does not say whether higher is better", value, "ms.metric", hint)
-    if not isinstance(value, OwnMetric):
-        text(name, value)
-
-
 def _names_or_own(name: str, value: Any) -> None:
     """Require names of metrics, or one's own, each once."""
     found = several(value)
     if found is None or isinstance(value, Mapping):
         raise refused(f"`{name}` must be a list", value, f'{name}=["recall_5", my_metric]')
     for each in found:
-        _name_or_own(name, each)
+        name_or_own(name, each)
     distinct(name, tuple(name_of(each) for each in found))
 
 
@@ -231,7 +226,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     groups=optional(expression()),
     split=optional(expression()),
     weight=optional(expression()),
-    metric=optional(_name_or_own),
+    metric=optional(name_or_own),
     also_measure=_names_or_own,
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),

@@ -16,6 +16,7 @@ from mainstem.models.metrics.base import (
     judge_of,
     measured_for,
     metric,
+    of_version,
     register,
 )
 from mainstem.models.metrics.decisions import confusion, decided
@@ -43,6 +44,7 @@ __all__ = [
     "measured_for",
     "measures",
     "metric",
+    "of_version",
     "own",
     "pinballs",
     "register",

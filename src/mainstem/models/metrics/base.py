@@ -89,6 +89,12 @@ def metric(name: str, task: Task | None = None) -> Metric:
     return METRICS[name]
 
 
+def of_version(name: str, task: Task) -> Metric | None:
+    """Return the metric that a version or a monitor was declared with; None if the project no longer has it."""
+    found = METRICS.get(name)
+    return found if found is not None and task in found.tasks else None
+
+
 def judge_of(name: str, task: Task) -> Metric:
     """Return the metric that candidates of a task are compared by. Raises `UnknownName`, and `DefinitionError` for one
     that is not better either way."""

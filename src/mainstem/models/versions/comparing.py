@@ -18,7 +18,7 @@ from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
 from mainstem.models.data.quantiles import level_of, packed
 from mainstem.models.evaluation.comparison import days
-from mainstem.models.metrics import difference, measure, metric
+from mainstem.models.metrics import difference, measure, of_version
 from mainstem.models.splits import FOLD
 from mainstem.models.versions.report import interval, spoken
 from mainstem.nodes.durations import microseconds
@@ -93,7 +93,12 @@ def compare(
         _scores(root, version, manifest, rows, column)
         for (version, manifest), column in zip(sides, (THEN, SPLIT), strict=True)
     )
-    judge = metric(challenger.metric)
+    judge = of_version(challenger.metric, challenger.task)  # type: ignore[arg-type]
+    if judge is None:
+        raise ModelError(
+            f"the project no longer has the metric {challenger.metric!r} of {challenger.id}",
+            hint="mainstem run trains a version with the metric of today; or decide yourself: mainstem promote",
+        )
     return Evidence(
         judge.name,
         measure(judge, y, theirs, groups=groups),

@@ -10,12 +10,12 @@ from mainstem.graph.fingerprint import digest
 from mainstem.logs.outcomes import outcomes_of, outcomes_table
 from mainstem.logs.records import predictions_of
 from mainstem.logs.shadows import shadows_of, shadows_table
-from mainstem.models.metrics import metric
+from mainstem.models.metrics import alone, metric, own
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.endpoints import Calibration, Endpoint, Performance, Value
 from mainstem.nodes.hidden import visible
-from mainstem.nodes.models import CLASSES
+from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.offers import Offer
 from mainstem.nodes.sources import Stream
 from mainstem.planning.kinds import Due, due
@@ -34,9 +34,6 @@ class EndpointKind(NodeKind[Endpoint]):
         return [node.model, *(each for offer in offers for each in offer.read), *([] if node.on is None else [node.on])]
 
     def define(self, name: str, node: Endpoint, inputs: tuple[str, ...], scope: Scope) -> Definition:
-        for rule in node.monitors:
-            if isinstance(rule, Performance) and rule.metric is not None:
-                metric(rule.metric)
         own = digest(type(node).__name__, *(scope.done[each].fingerprint for each in inputs))
         return Definition(name, node, inputs, own, own)
 
@@ -231,11 +228,22 @@ def _check_task(graph: Graph, name: str, node: Endpoint, model: str) -> None:
 
         check_calibration(task, graph[name].where)
     try:
-        for rule in node.monitors:
-            if isinstance(rule, Performance) and rule.metric is not None:
-                metric(rule.metric, task)
-    except UnknownName as problem:
+        _check_metrics(graph, node, task)
+    except DefinitionError as problem:
         raise problem.at(graph[name].where) from None
+
+
+def _check_metrics(graph: Graph, node: Endpoint, task: Task) -> None:
+    """Refuse metrics of another task and unknown ones. A name may be that of a metric of one's own, of any model."""
+    known = {each.name: each for model in graph.of(Model).values() for each in model.own_metrics}
+    for rule in node.monitors:
+        if not isinstance(rule, Performance) or rule.metric is None:
+            continue
+        if rule.own_metric is not None:
+            alone(rule.own_metric, known)
+        if (found := known.get(rule.metric)) is not None:
+            own(found, task, node.model.quantiles)
+        metric(rule.metric, task)
 
 
 def _promotable(name: str, node: Endpoint, outlook: Outlook) -> Reason | None:
