@@ -165,11 +165,12 @@ class Slice:
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices that were declared, and those that a search found among `tested`."""
+    """Slices that were declared, and those that a search found among `tested`, of so many `inputs`."""
 
     declared: tuple[Slice, ...] = ()
     found: tuple[Slice, ...] = ()
     tested: int = 0
+    inputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that is kept. `resampled` says what the intervals are from. `permuted` rows were shuffled."""
+    """Everything that is kept. `resampled` says what the intervals are from. `permuted` rows were shuffled. `inputs` is
+    how many the model has; the most important ones were shuffled and searched for slices."""
 
     rows: int
     resampled: str
@@ -282,3 +284,4 @@ class Evaluation:
     cost: Cost | None = None
     reached: tuple[Reached, ...] = ()
     horizons: tuple[Horizon, ...] = ()
+    inputs: int = 0

@@ -22,6 +22,9 @@ PERMUTED = 1_000
 
 REPEATS, DRAWS = 3, 100
 MOST_INPUTS = 15
+SCORED, FEWEST = 200_000, 100
+"""Rows that are scored in all, and the fewest of an input, to rank the inputs of an algorithm that does not."""
+
 SHOWN, GRID, LEVELS, ROWS = 6, 15, 8, 200
 MOST_LINES = 4
 
@@ -51,12 +54,30 @@ def importances(
     return tuple(sorted(found, key=lambda each: -each.loss.value))
 
 
-def _shuffled(measured: OutOfSample, rows: Rows, at: NDArray[np.intp], number: int) -> list[Any]:
+def shares(measured: OutOfSample, judge: Metric, inputs: Sequence[str]) -> dict[str, float]:
+    """Return each input's share of the losses that shuffling one at a time causes, zeros if no input causes any.
+
+    It ranks inputs for an algorithm that tells no importance: each is shuffled once, and an interval is not made.
+    """
+    at = measured.sample(min(PERMUTED, max(FEWEST, SCORED // max(len(inputs), 1))))
+    some = measured.examples.take(at)
+    whole = judge.value(some.truth, measured.scores[at])
+    lost = np.zeros(len(inputs))
+    for number in range(len(inputs)):
+        (scores,) = _shuffled(measured, some.rows, at, number, 1)
+        loss = judge.sign * (whole - judge.value(some.truth, scores))
+        lost[number] = max(loss, 0.0) if np.isfinite(loss) else 0.0
+    return dict(zip(inputs, (lost / (lost.sum() or 1.0)).tolist(), strict=True))
+
+
+def _shuffled(
+    measured: OutOfSample, rows: Rows, at: NDArray[np.intp], number: int, repeats: int = REPEATS
+) -> list[Any]:
     random = np.random.default_rng([measured.examples.seed, number])
     values = column(rows, number)
     return [
         measured.rescored(with_column(rows, number, values[random.permutation(len(values))]), at)
-        for _ in range(REPEATS)
+        for _ in range(repeats)
     ]
 
 

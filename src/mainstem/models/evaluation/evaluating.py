@@ -36,8 +36,8 @@ def evaluated(
 ) -> Evaluation:
     """Return the evaluation on test rows.
 
-    `inputs` names the inputs: floats, then strings. `shares` are the importances that the algorithm gives; the inputs
-    with the largest ones are looked at. `ahead` are the horizons of a forecast.
+    `inputs` names the inputs: floats, then strings. `shares` are their importances; those with the largest ones are
+    looked at. `ahead` are the horizons of a forecast.
     """
     examples, scores = measured.examples, measured.scores
     units = comparison.units(examples)
@@ -54,6 +54,7 @@ def evaluated(
         residuals=residuals(examples, scores),
         reached=reached(examples, scores, units),
         horizons=horizons(examples, scores, judge, ahead, units),
+        inputs=len(inputs),
         permuted=min(PERMUTED, len(examples)),
         importances=important,
         dependence=dependence(measured, first or ordered, classes),

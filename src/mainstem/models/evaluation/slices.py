@@ -75,6 +75,7 @@ def slices(
             )
         ),
         len(searched),
+        len(inputs[:MOST_INPUTS]),
     )
 
 

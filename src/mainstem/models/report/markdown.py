@@ -83,9 +83,12 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     slices = [*found.slices.declared, *found.slices.found]
     if slices:
         yield "## Slices"
-        yield f"{found.slices.tested:,} levels and quartiles were searched, at a false discovery rate of 5 %."
+        if said := tables.searched(found):
+            yield said
         yield _table(tables.slices(slices, metric))
     yield "## Inputs"
+    if said := tables.looked_at(len(found.importances), found.inputs):
+        yield said.strip()
     yield _table(tables.inputs(report))
     for effect in found.dependence:
         yield f"## Effect of {effect.input}"

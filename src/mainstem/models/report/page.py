@@ -201,18 +201,14 @@ def _sliced(found: Evaluation, metric: str) -> str:
         content += "<h3>Found</h3>" + _table(tables.slices(found.slices.found, metric))
     elif found.slices.tested:
         content += f"<p>No slice among {found.slices.tested:,} is worse or biased beyond chance.</p>"
-    said = (
-        f"{found.slices.tested:,} levels and quartiles of the inputs were searched, at a false discovery rate of 5 %."
-        if found.slices.tested
-        else ""
-    )
-    return _section("Slices", content, said, wide=True) if content else ""
+    return _section("Slices", content, tables.searched(found), wide=True) if content else ""
 
 
 def _effects(report: Record, found: Evaluation) -> Iterator[str]:
     metric = spoken(report.version.metric)
     if found.importances:
         said = f"How much worse {metric} becomes when an input is shuffled among {found.permuted:,} test rows."
+        said += tables.looked_at(len(found.importances), found.inputs)
         yield _section("What it uses", charts.importances(found.importances, metric), said)
     if report.card["top_inputs"]:
         yield _section("Where inputs come from", _table(tables.inputs(report)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.models.report.record import Record
 from mainstem.models.versions.report import done, interval, number, setting, spoken
-from mainstem.nodes.evaluations import Decisions, Horizon, Past, Reached, Search, Slice, Standing, Trial
+from mainstem.nodes.evaluations import Decisions, Evaluation, Horizon, Past, Reached, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
 
 MOST_CLASSES = 12
@@ -161,6 +161,21 @@ def _verdict(slice: Slice) -> str:
 
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def looked_at(looked: int, every: int) -> str:
+    """Return that only some inputs were looked at, in words; nothing if all were."""
+    return f" {looked:,} of {every:,} inputs were looked at, those with the largest shares." if looked < every else ""
+
+
+def searched(found: Evaluation) -> str:
+    """Return how slices were searched, in words; nothing if they were not."""
+    if not found.slices.tested:
+        return ""
+    said = (
+        f"{found.slices.tested:,} levels and quartiles of the inputs were searched, at a false discovery rate of 5 %."
+    )
+    return said + looked_at(found.slices.inputs, found.inputs)
 
 
 def inputs(report: Record) -> Table:

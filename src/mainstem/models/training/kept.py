@@ -73,7 +73,7 @@ def evaluation_of(
     onnx: bytes,
 ) -> Evaluation:
     """Return everything that is kept. `decided` are the threshold and the decisions on the test rows, `shares` the
-    importances that the algorithm gives, and `onnx` is the model that ships."""
+    importances of the inputs, and `onnx` is the model that ships."""
     test = prepared.test
     floats, strings = split_inputs(blueprint.inputs)
     model = blueprint.model

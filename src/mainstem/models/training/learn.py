@@ -18,8 +18,10 @@ from mainstem.models.artifact.evaluation import EVALUATION, encode
 from mainstem.models.artifact.manifest import EARLIER, Manifest, versions
 from mainstem.models.artifact.scorer import run, session
 from mainstem.models.data.ahead import grid_of, step_of
+from mainstem.models.data.columns import split_inputs
 from mainstem.models.data.rows import Beyond, Examples, Scores
 from mainstem.models.evaluation import comparison as evaluation
+from mainstem.models.evaluation import effects
 from mainstem.models.evaluation.comparison import Comparison, Report
 from mainstem.models.evaluation.drifting import drifted
 from mainstem.models.evaluation.fitting import important
@@ -105,7 +107,11 @@ def learn(
     report(f"{judged.compared.chosen} on all {_learned(learned, judged.compared):,} rows …")
     final = offered(learned, judged.compared, prepared.test.rows, kept)
     shares = _importances(blueprint, final, learned)
+    shuffled = not any(shares.values())
     report("evaluated …")
+    if shuffled:
+        floats, strings = split_inputs(blueprint.inputs)
+        shares = _ranked(effects.shares(judged.measured, judge, (*floats, *strings)))
     found = encode(
         evaluation_of(blueprint, judge, prepared, final.compared, judged.measured, judged.decided, shares, final.onnx)
     )
@@ -123,7 +129,9 @@ def learn(
         folds=final.compared.scores,
         means={name: mean for name, mean in final.compared.means.items() if mean == mean},
         settings=_settings(final),
-        evaluation=_evaluation(model, prepared, final.compared, judged.decided) | kept.told(final.compared),
+        evaluation=_evaluation(model, prepared, final.compared, judged.decided)
+        | kept.told(final.compared)
+        | (_told_shuffled(final.compared) if shuffled and any(shares.values()) else {}),
         evaluated=export.digest(found),
         threshold=judged.decided[0].value if judged.decided is not None else None,
         confusion=_confusion(prepared.test, judged.measured.scores),
@@ -228,7 +236,15 @@ def _importances(blueprint: Blueprint, final: Offered, learned: Examples) -> dic
     order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
     found = important(final.compared.chosen, final.estimator, learned)
     shares = dict(zip((column.name for column in order), found.tolist(), strict=True))
+    return _ranked(shares)
+
+
+def _ranked(shares: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _told_shuffled(compared: Comparison) -> dict[str, str]:
+    return {"importances": f"by shuffling each input of test rows once: {compared.chosen} tells none"}
 
 
 def _said_beyond(prepared: Prepared, learned: int) -> dict[str, str]:

@@ -113,6 +113,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'input':<{width}} {'share':>6}   from"
     for each in card["top_inputs"]:
         yield f"  {each['input']:<{width}} {each['share']:>6.1%}   {', '.join(each['sources'])}"
+    yield from _looked_at(card["evaluated"] or {})
     yield from _prepared(card["preparation"])
     yield ""
     width = max(map(len, [*card["evaluation"], "settings"]))
@@ -173,6 +174,15 @@ def _decided(card: Mapping[str, Any]) -> Iterator[str]:
         at_half = f" {interval(_measure(half[name])) if name in half else '–'}" if half else ""
         yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {expected:<17}{at_half}".rstrip()
     yield from _confused(card["classes"], decisions["confusion"])
+
+
+def _looked_at(evaluated: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how many inputs were looked at, if not all were."""
+    every, shuffled = evaluated.get("inputs", 0), len(evaluated.get("importances", ()))
+    if shuffled < every:
+        searched = evaluated["slices"]["inputs"]
+        slices = f", {searched:,} searched for slices" if searched else ""
+        yield f"  {shuffled:,} of {every:,} inputs were shuffled{slices}: those with the largest shares"
 
 
 def _prepared(preparation: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,0 +1,54 @@
+"""Which inputs a report looks at: the important ones, also of an algorithm that tells no importance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mainstem as ms
+import mainstem.testing
+from mainstem.models.versions.report import text
+
+NOISE = [f"a{number:02}" for number in range(33)]
+
+
+def rows(count=240):
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        signal = float(random.normal())
+        given = {"id": f"r{number}", "z": signal, "level": "high" if random.random() < 0.5 else "low"}
+        target = 6 * signal + (3 if given["level"] == "high" else 0) + float(random.normal())
+        found.append(given | {"y": target} | {name: float(random.normal()) / 10 for name in NOISE})
+    return found
+
+
+@pytest.fixture(scope="module", params=["knn", "linear"])
+def trained(request):
+    schema = {"id": "string", "level": "string", "y": "float64", "z": "float64"} | dict.fromkeys(NOISE, "float64")
+    source = ms.files("rows.parquet", key="id", schema=schema)
+    model = ms.model(source, target="y", features=[*NOISE, "z", "level"], candidates=[request.param], folds=2)
+    with mainstem.testing.project({"rows": source, "found": model}, data={"rows": rows()}) as project:
+        project.run()
+        yield request.param, project, project.report("found")
+
+
+def test_the_last_input_is_looked_at_if_it_matters(trained):
+    name, _project, report = trained
+    found = report.evaluation
+    assert found.importances[0].input == "z" and found.importances[0].loss.low > 0
+    assert len(found.importances) == 15 and found.inputs == 35 and found.dependence[0].input == "z"
+    first = report.card["top_inputs"][0]
+    assert first["input"] == "z" and first["share"] > 0.5
+    assert sum(each["share"] for each in report.card["top_inputs"]) <= 1.001
+    assert ("importances" in report.card["evaluation"]) == (name == "knn")
+
+
+def test_card_and_report_say_how_many_inputs_were_looked_at(trained):
+    _name, project, report = trained
+    card = text(report.version, project.adapters.lake_root)
+    assert "15 of 35 inputs were shuffled, 30 searched for slices: those with the largest shares" in card
+    for shown in (report.html(), report.markdown()):
+        assert "15 of 35 inputs were looked at" in shown
+    assert "30 of 35 inputs were looked at" in report.html()
+    assert report.to_dict()["evaluated"]["inputs"] == 35
