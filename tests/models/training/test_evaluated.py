@@ -379,8 +379,32 @@ def test_further_metrics_are_measured_and_choose_nothing():
 def test_several_classes_have_precision_recall_and_areas():
     with opened("kind", rows=orders(300)) as project:
         project.run()
-        found = project.report("verdict").version.metrics
+        report = project.report("verdict")
+        found, classes = report.version.metrics, report.to_dict()["by_class"]
+        card = model_card(report.version, project.adapters.lake_root)
+    assert [each["label"] for each in classes] == ["a", "b", "c"] and sum(each["rows"] for each in classes) == 300
+    row = ["b", *(f"{classes[1][name]:,}" for name in ("rows", "decided"))]
+    row += [f"{classes[1][name]:.3f}" for name in ("precision", "recall", "f1")]
+    for text in (card, report.markdown().replace("|", " "), re.sub("<[^>]*>", " ", report.html())):
+        assert row in [line.split()[:6] for line in _lines(text, r"\bb\b")]
     assert {"macro_precision", "macro_recall", "macro_f1", "macro_roc_auc"} <= set(found)
+    assert found["macro_recall"].value == pytest.approx(np.mean([each["recall"] for each in classes]))
+
+
+def test_many_classes_show_the_most_confused_pairs():
+    rows = [
+        {**row, "kind": f"k{number * 7 % 14 if row['noise'] > 1 else number % 14:02}", "amount": number % 14 * 10.0}
+        for number, row in enumerate(orders(420))
+    ]
+    with opened("kind", rows=rows, candidates=["decision_tree"]) as project:
+        project.run()
+        report = project.report("verdict")
+        pairs = report.card["confused"]
+        assert pairs and len(report.card["by_class"]) == 14 and pairs[0]["rows"] >= pairs[-1]["rows"]
+        card = model_card(report.version, project.adapters.lake_root)
+        assert "and 2 classes with fewer rows: --json has all" in card and "of the true class" in card
+        assert "<h2>Most confused classes</h2>" in report.html() and "## Most confused classes" in report.markdown()
+        assert "Confusion matrix" not in report.html()
 
 
 def test_erased_rows_explain_no_more():

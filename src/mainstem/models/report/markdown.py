@@ -58,6 +58,12 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     if matrix:
         yield "## Confusion matrix"
         yield _table(matrix)
+    if (pairs := tables.confused(report)) is not None:
+        yield "## Most confused classes"
+        yield _table(pairs)
+    if (classes := tables.by_class(report)) is not None:
+        yield "## Each class"
+        yield _table(classes)
     for each in found.calibration:
         yield f"## Calibration of {each.label}"
         rows = [(number(b.score), f"{b.rate:.3f} ({b.low:.3f}–{b.high:.3f})", f"{b.rows:,}") for b in each.bins]

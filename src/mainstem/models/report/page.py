@@ -77,6 +77,10 @@ def _sections(report: Record) -> Iterator[str]:
         yield _section("Learning curve", charts.learning(found.learning, spoken(metric)), said)
     yield _classified(report, found)
     yield _decided(report, found)
+    if (classes := tables.by_class(report)) is not None:
+        yield _section(
+            "Each class", _table(classes), "Of the test rows. Decided: rows that were decided for the class."
+        )
     if found.horizons:
         yield _section("Horizons", _table(tables.horizons(found.horizons, metric)), tables.SKILL, wide=True)
     if found.reached:
@@ -152,7 +156,10 @@ def _decided(report: Record, found: Evaluation) -> str:
         said = (
             "Decisions are P(true) ≥ ½." if report.card["task"] == "binary" else "The likeliest class is decided for."
         )
-        return _section("Confusion matrix", _heat(matrix, report.card["confusion"]), said) if matrix else ""
+        if matrix:
+            return _section("Confusion matrix", _heat(matrix, report.card["confusion"]), said)
+        pairs = tables.confused(report)
+        return _section("Most confused classes", _table(pairs), said) if pairs else ""
     matrix = tables.confusion(classes, found.decisions.confusion)
     said = f"The threshold was set on {found.decisions.validation:,} validation rows: {found.decisions.rule}."
     content = _table(tables.decisions(found.decisions)) + (_heat(matrix, found.decisions.confusion) if matrix else "")

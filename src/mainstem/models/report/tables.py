@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainstem.models.report.record import Record
+from mainstem.models.versions.classes import MOST_CLASSES
 from mainstem.models.versions.report import done, interval, number, setting, spoken
 from mainstem.nodes.evaluations import Decisions, Evaluation, Horizon, Past, Reached, Search, Slice, Standing, Trial
 from mainstem.nodes.records import Measure
-
-MOST_CLASSES = 12
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def decisions(found: Decisions) -> Table:
 
 
 def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table | None:
-    """Return the confusion matrix with the recall of each class; None for too many classes."""
+    """Return the confusion matrix with the recall of each class; None for too many classes, which have `confused`."""
     if not matrix or len(matrix) > MOST_CLASSES:
         return None
     rows = [
@@ -135,6 +134,31 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table 
     ]
     columns = ("true \\ decided", *classes, "recall")
     return Table(columns, rows, frozenset(range(1, len(columns))))
+
+
+def by_class(report: Record) -> Table | None:
+    """Return rows, precision, recall and F1 of each class; None of two classes, or none."""
+    found = report.card["by_class"]
+    rows = [
+        (
+            each["label"],
+            f"{each['rows']:,}",
+            f"{each['decided']:,}",
+            *("–" if each[name] is None else f"{each[name]:.3f}" for name in ("precision", "recall", "f1")),
+        )
+        for each in found
+    ]
+    columns = ("class", "rows", "decided", "precision", "recall", "F1")
+    return Table(columns, rows, frozenset(range(1, len(columns)))) if rows else None
+
+
+def confused(report: Record) -> Table | None:
+    """Return the pairs of classes that are confused most; None of few classes, which have a matrix."""
+    rows = [
+        (each["truth"], each["decided"], f"{each['rows']:,}", f"{each['share']:.1%}")
+        for each in report.card["confused"]
+    ]
+    return Table(("true", "decided", "rows", "of the true class"), rows, frozenset({2, 3})) if rows else None
 
 
 def slices(found: Sequence[Slice], metric: str) -> Table:

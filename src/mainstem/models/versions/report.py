@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from mainstem.models.artifact import evaluation
 from mainstem.models.artifact.manifest import Manifest, read
 from mainstem.models.evaluation import comparison as evaluated
+from mainstem.models.versions.classes import MOST_CLASSES, by_class, confused
 from mainstem.nodes.records import Measure, ModelVersion
 from mainstem.ports import Artifacts
 
@@ -17,9 +19,6 @@ TOP = 10
 CORNER = "true \\ decided"
 MOST_PREPARED = 40
 """Inputs whose preparation is printed. JSON and the page have all."""
-
-MOST_SHOWN = 12
-"""Classes beyond which the confusion matrix is left to JSON."""
 
 
 def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
@@ -45,6 +44,8 @@ def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
         },
         "classes": builtins["classes"],
         "confusion": builtins["confusion"],
+        "by_class": [asdict(each) for each in by_class(manifest.classes, manifest.confusion)],
+        "confused": [asdict(each) for each in confused(manifest.classes, manifest.confusion)],
         "folds": builtins["folds"],
         "means": {name: mean for name, mean in means_of(manifest).items() if mean == mean},
         "top_inputs": [
@@ -164,6 +165,8 @@ def _decided(card: Mapping[str, Any]) -> Iterator[str]:
     decisions = (card["evaluated"] or {}).get("decisions")
     if decisions is None:
         yield from _confused(card["classes"], card["confusion"])
+        yield from _pairs(card["confused"])
+        yield from _classes(card["by_class"])
         return
     yield ""
     half = decisions["half"]
@@ -231,7 +234,7 @@ def _rows(rows: Mapping[str, int]) -> str:
 
 def _confused(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Iterator[str]:
     """Yield the confusion matrix: a line for each true class, a column for each decision."""
-    if not matrix or len(matrix) > MOST_SHOWN:
+    if not matrix or len(matrix) > MOST_CLASSES:
         return
     width = max(len(f"{cell:,}") for row in matrix for cell in row)
     width = max([width, *(min(len(name), 12) for name in classes)])
@@ -240,6 +243,31 @@ def _confused(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Iterat
     yield f"  {CORNER:<{label}} " + " ".join(f"{name[:12]:>{width}}" for name in classes)
     for name, row in zip(classes, matrix, strict=True):
         yield f"  {name[:20]:<{label}} " + " ".join(f"{cell:>{width},}" for cell in row)
+
+
+def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the pairs of classes that are confused most."""
+    if pairs:
+        yield ""
+        yield f"  {'true':<20} {'decided':<20} {'rows':>8}   of the true class"
+    for each in pairs:
+        yield f"  {each['truth'][:20]:<20} {each['decided'][:20]:<20} {each['rows']:>8,}   {each['share']:.1%}"
+
+
+def _classes(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield precision, recall and F1 of each class; of many, those with the most rows."""
+    shown = sorted(found, key=lambda each: -each["rows"])[:MOST_CLASSES] if len(found) > MOST_CLASSES else found
+    if shown:
+        yield ""
+        yield f"  {'class':<20} {'rows':>8} {'decided':>8} {'precision':>9} {'recall':>7} {'F1':>7}"
+    for each in shown:
+        precision, recall, f1 = (
+            "–" if each[name] is None else f"{each[name]:.3f}" for name in ("precision", "recall", "f1")
+        )
+        counts = f"{each['rows']:>8,} {each['decided']:>8,}"
+        yield f"  {each['label'][:20]:<20} {counts} {precision:>9} {recall:>7} {f1:>7}"
+    if len(shown) < len(found):
+        yield f"  and {len(found) - len(shown):,} classes with fewer rows: --json has all"
 
 
 def _measure(found: Mapping[str, Any]) -> Measure:
