@@ -14,26 +14,24 @@ from mainstem.models.metrics import Metric, measure
 from mainstem.nodes.evaluations import LearningPoint
 from mainstem.nodes.records import Measure
 
-MOST_CELLS, FEWEST_ROWS = 500_000, 40
-"""A fold with more cells (rows times inputs) costs too much to fit again."""
+MOST_CELLS, FEWEST_ROWS = 250_000, 40
+"""The most cells (rows times inputs) that are fitted again, unless they are of twice the fewest rows."""
 
-SHARES = (0.125, 0.25, 0.5)
+POINTS = 3
 DRAWS = 100
 
 
 def learning_curve(compared: Comparison, judge: Metric) -> tuple[LearningPoint, ...]:
     """Return the metric on the validation rows of the last fold, by the number of rows that were learned from.
 
-    Of rows in time the latest are learned from, of others a random part. The test rows are not used.
+    Of rows in time the latest are learned from, of others a random part. The test rows are not used. Each point has
+    twice the rows of the one before; on a large fold they end far from the last one, which has all rows and is fitted
+    already.
     """
     fold = compared.folds[-1]
-    if len(fold.past) * (fold.past.rows.floats.shape[1] + fold.past.rows.strings.shape[1]) > MOST_CELLS:
-        return ()
     found = []
-    for share in SHARES:
-        some = fold.past.take(_part(fold.past, int(len(fold.past) * share)))
-        if len(some) < FEWEST_ROWS:
-            continue
+    for rows in sizes(len(fold.past), fold.past.rows.floats.shape[1] + fold.past.rows.strings.shape[1]):
+        some = fold.past.take(_part(fold.past, rows))
         try:
             estimator = fitted(compared.ranked[0], some)
             scores = scored(compared.chosen, estimator, fold.future.rows, some)
@@ -44,6 +42,13 @@ def learning_curve(compared: Comparison, judge: Metric) -> tuple[LearningPoint, 
     points = [LearningPoint(rows, _measured(fold.future, scores, judge)) for rows, scores in found]
     defined = [p for p in points if np.isfinite([p.measure.value, p.measure.low, p.measure.high]).all()]
     return tuple(defined) if len(defined) > 1 else ()
+
+
+def sizes(rows: int, inputs: int) -> list[int]:
+    """Return how many of a fold's rows are learned from at each point but the last, ascending."""
+    most = min(rows // 2, max(MOST_CELLS // max(inputs, 1), 2 * FEWEST_ROWS))
+    found = [most // 2**halved for halved in reversed(range(POINTS))]
+    return [each for each in found if each >= FEWEST_ROWS]
 
 
 def _part(past: Examples, rows: int) -> NDArray[np.intp]:

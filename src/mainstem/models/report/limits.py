@@ -33,6 +33,8 @@ def limits(card: Mapping[str, Any], found: Evaluation | None) -> Iterator[str]:
     first = next(iter(card["metrics"].values()))
     if first["low"] <= first["baseline"] <= first["high"]:
         yield "Its interval contains the value of the naive baseline: it may be no better."
+    if not found.learning:
+        yield "It has no learning curve: parts of its rows are too few to learn from, or do not define the metric."
     yield from _unstable(found, Measure(first["value"], first["low"], first["high"], first["rows"]))
     if found.slices.found:
         worst = found.slices.found[0]
