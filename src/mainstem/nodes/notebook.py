@@ -36,6 +36,11 @@ def html(title: str, subtitle: str, rows: Sequence[Mapping[str, Any]], columns: 
     return f'<div style="font-size:90%;color:inherit">{heading}{table if shown else ""}{more}</div>'
 
 
+def said(text: str) -> str:
+    """Return a sentence as HTML, not cut."""
+    return f'<div style="font-size:90%;color:inherit">{escape(masked(text))}</div>'
+
+
 def _cell(tag: str, value: Any) -> str:
     return f'<{tag} style="{_LINE}">{_text("" if value is None else value)}</{tag}>'
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from mainstem.errors import RequestError
 from mainstem.project import live
 from mainstem.project.branch import Branch
 from mainstem.project.live import Pages, Rows
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mainstem.nodes.comparisons import Comparison
+    from mainstem.nodes.contenders import SideBySide
     from mainstem.nodes.explanations import Explanation
     from mainstem.nodes.overrides import Override
     from mainstem.nodes.parity import ParityReport
@@ -135,14 +137,25 @@ class Answering(Branch):
         `name`."""
         return live.parity(self, name, sample)
 
-    def compare(self, name: str | None = None, version: str | None = None) -> list[Comparison]:
-        """Compare the champion of an endpoint with its challenger (or another version) on the requests that are in the
-        lake, by their matured outcomes, decisions and scores. Return a comparison for a shadow and one for a canary.
+    def compare(self, name: str | None = None, version: str | None = None) -> list[Comparison] | SideBySide:
+        """Compare two versions side by side if `name` is a version (`price-1`), else a champion with its challenger.
 
-        `name` is an endpoint or a model; without it, the only endpoint. Raises `NotFound` if no request was scored by
-        both versions.
+        Two versions: their metrics, what differs between them, and which one is better on rows that neither was trained
+        on. `version` may also be a model (its newest version) or an endpoint (its champion).
+
+        A champion: `name` is an endpoint or a model; without it, the only endpoint. It is compared with its challenger,
+        or with `version`, on the requests that are in the lake, by their matured outcomes, decisions and scores. There
+        is a comparison for a shadow and one for a canary. Raises `NotFound` if no request was scored by both versions,
+        `UnknownName`, and `RequestError` for a version alone.
         """
-        return live.compare(self, name, version)
+        from mainstem.project import contending
+
+        if name is None or not contending.is_version(self, name):
+            return live.compare(self, name, version)
+        if version is None:
+            what = "a comparison of versions needs two of them"
+            raise RequestError(what, got=name, hint=f"mainstem compare {name} MODEL compares it with the newest one")
+        return contending.side_by_side(self, name, version)
 
     def reproduce(self, version: str, report: Callable[[str], None] | None = None) -> Reproduction:
         """Fit a version again on its stored rows with its recorded choices, and compare the artifacts byte by byte.

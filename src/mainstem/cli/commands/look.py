@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     command(app, "mainstem show legs -n 3")(show)
     command(app, 'mainstem query "select carrier, count(*) as flights from legs group by carrier"')(query)
     command(app, "mainstem diff --data main dev legs")(diff)
-    command(app, "mainstem compare authorise")(compare)
+    command(app, "mainstem compare price-1 price-2")(compare)
     command(app, "mainstem reproduce price-3")(reproduce)
     command(app, "mainstem parity airport --sample 1000")(parity)
 
@@ -100,8 +100,10 @@ def diff(
 
 def compare(
     name: Annotated[
-        str | None, typer.Argument(metavar="ENDPOINT", help="An endpoint or a model; default: the only endpoint.")
+        str | None,
+        typer.Argument(metavar="ENDPOINT|VERSION", help="An endpoint, model or version; default: the only endpoint."),
     ] = None,
+    other: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The version to compare with.")] = None,
     version: Annotated[
         str | None, typer.Option("--with", metavar="VERSION", help="The version to compare; default: the challenger.")
     ] = None,
@@ -110,9 +112,15 @@ def compare(
     profile: Profile = None,
     json: Json = False,
 ) -> None:
-    """Compare champion and challenger on live requests: outcomes, decisions, scores."""
+    """Compare two versions side by side, or champion and challenger on live requests."""
+    if other and version:
+        raise typer.BadParameter("name the other version once: as an argument, or by --with")
     with opened(directory, profile, branch) as project:
-        output(json).compared(project.compare(name, version))
+        found = project.compare(name, other or version)
+    if isinstance(found, list):
+        output(json).compared(found)
+    else:
+        output(json).beside(found)
 
 
 def reproduce(

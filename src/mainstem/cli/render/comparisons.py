@@ -1,4 +1,4 @@
-"""A champion and its challenger on live requests."""
+"""A champion and its challenger on live requests, and two versions side by side."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rich.markup import escape
 
 from mainstem.cli.render.tables import grid
 from mainstem.nodes.comparisons import Comparison, Side
+from mainstem.nodes.contenders import SideBySide
+from mainstem.nodes.records import Measure
 
 
 def comparison(found: Comparison) -> Iterator[RenderableType]:
@@ -31,3 +33,35 @@ def _side(side: Side, role: str, levels: list[str]) -> tuple[Any, ...]:
     told = f"{measure.value:.3f} [{measure.low:.3f}, {measure.high:.3f}]" if measure else "–"
     scores = [f"{side.scores[level]:.3f}" if level in side.scores else "–" for level in levels]
     return (side.version, role, side.rows, side.outcomes, told, *scores)
+
+
+def side_by_side(found: SideBySide) -> Iterator[RenderableType]:
+    """Yield the metrics of two versions, what differs between them, and a sentence."""
+    one, two = found.first, found.second
+    yield f"[bold]{escape(one.version)}[/] and [bold]{escape(two.version)}[/]"
+    yield "each on its own test rows, with 95 % intervals"
+    measured = [
+        (name, _measured(a), _naive(one.baseline.get(name)), _measured(b), _naive(two.baseline.get(name)))
+        for name, a, b in found.metrics
+    ]
+    yield grid(("metric", one.version, "naive", two.version, "naive"), measured)
+    yield ""
+    if found.differing:
+        rows = [(each.part, each.name, each.first or "–", each.second or "–") for each in found.differing]
+        yield grid(("differs", "", one.version, two.version), rows)
+    if found.alike:
+        yield escape(found.alike)
+    yield ""
+    yield escape(found.text)
+
+
+def _measured(found: Measure | None) -> str:
+    from mainstem.models.versions.report import interval
+
+    return "–" if found is None else interval(found)
+
+
+def _naive(found: Measure | None) -> str:
+    from mainstem.models.versions.report import number
+
+    return "–" if found is None else number(found.value)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.comparisons import Comparison
+    from mainstem.nodes.contenders import SideBySide
     from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
@@ -95,6 +96,9 @@ class JsonOutput:
 
     def compared(self, found: Sequence[Comparison]) -> None:
         _print(list(found))
+
+    def beside(self, found: SideBySide) -> None:
+        _print(found)
 
     def reproduced(self, found: Reproduction) -> None:
         _print(found)

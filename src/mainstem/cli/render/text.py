@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from mainstem.errors import MainstemError
     from mainstem.nodes.comparisons import Comparison
+    from mainstem.nodes.contenders import SideBySide
     from mainstem.nodes.definition import Evolved
     from mainstem.nodes.descriptions import Description
     from mainstem.nodes.differences import Difference
@@ -128,6 +129,9 @@ class TextOutput:
     def compared(self, found: Sequence[Comparison]) -> None:
         for each in found:
             self._show(*comparisons.comparison(each))
+
+    def beside(self, found: SideBySide) -> None:
+        self._show(*comparisons.side_by_side(found))
 
     def reproduced(self, found: Reproduction) -> None:
         rows = [(each.step, "same" if each.same else "differs", escape(each.told)) for each in found.steps]

@@ -35,7 +35,10 @@ FEWEST_UNTIMED = 50
 """Rows below which there is no verdict. Rows by time come in days that are alike, so more are needed."""
 
 THEN = "_then"
-"""In the rows compared: their split in the champion's dataset."""
+"""In the rows compared: their split in the champion's dataset; and, before a name, its column there."""
+
+OTHER_TARGETS = 0.1
+"""The share of rows with another target beyond which two models are said to predict different targets."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,18 @@ def compare(
 
     By time, these are the challenger's test rows that are later than all rows of the champion's earlier fit. Otherwise
     they are the rows that were tested or absent in the champion's dataset (`before`, joined by the `key`), and that
-    measured the challenger; each is scored by the fold that did not learn it. The session sees `dataset.MODEL` as of
-    the challenger. Raises `ModelError` without such rows, or if they lack an input of the champion.
+    measured the challenger; each is scored by the fold that did not learn it. If the challenger's dataset lacks an
+    input of the champion, or is of another model, they are the rows that measured both, each scored with the inputs
+    that its version had. The session sees `dataset.MODEL` as of the challenger. Raises `ModelError` without such rows,
+    and for versions that predict different targets.
     """
     _comparable(champion, challenger)
     sides = [(version, read(root / version.artifact)) for version in (champion, challenger)]
     until = [_seen_until(version, manifest) for version, manifest in sides]
-    if until[0] is not None and until[1] is not None:
+    own = _lacking(opened, champion, challenger)
+    if own and before is not None and key:
+        rows, fewest = _measured_both(opened, champion, challenger, before, key), FEWEST_UNTIMED
+    elif until[0] is not None and until[1] is not None:
         rows, fewest = opened.fetch(_later(opened, champion, challenger, until[0])), FEWEST_ROWS
     else:
         rows, fewest = opened.fetch(_unseen(opened, champion, challenger, before, key)), FEWEST_UNTIMED
@@ -140,9 +148,7 @@ def _unseen(
             hint="key= of the examples; or decide yourself: mainstem promote",
         )
     dataset = _dataset(opened, champion, challenger)
-    tested = dataset.filter((dataset[SPLIT] == "test") | dataset[SPLIT].startswith(FOLD))
-    opened.add(THEN, before)
-    then = ibis.table(opened.schema(f'SELECT * FROM "{THEN}"'), name=THEN)
+    tested, then = _tested(dataset), _then(opened, before)
     then = then.select(*named({f"_key_{name}": then[name] for name in key}), *named({THEN: then[SPLIT]}))
     joined = tested.left_join(then, [tested[name] == then[f"_key_{name}"] for name in key])
     rows = joined.filter(joined[THEN].isnull() | ~joined[THEN].startswith("train"))
@@ -150,18 +156,76 @@ def _unseen(
     return ordered.select(*_needed(dataset, champion, challenger), THEN)
 
 
+def _measured_both(
+    opened: Session, champion: ModelVersion, challenger: ModelVersion, before: Relation, key: Sequence[str]
+) -> pa.Table:
+    """Return the rows that measured both, with the champion's inputs as they were in its dataset. Raises `ModelError`
+    if that dataset has no such key, and for other targets."""
+    then = _tested(_then(opened, before))
+    if unknown := [name for name in key if name not in then.columns]:
+        got = f"that of {champion.model} has no {', '.join(unknown)}"
+        raise ModelError("the datasets have no key in common", got=got)
+    inputs = [column.name for column in champion.inputs]
+    columns = {f"_key_{name}": then[name] for name in key} | {THEN + name: then[name] for name in (*inputs, TARGET)}
+    then = then.select(*named({**columns, THEN: then[SPLIT]}))
+    dataset = _tested(_whole(opened, challenger))
+    joined = dataset.inner_join(then, [dataset[name] == then[f"_key_{name}"] for name in key])
+    own = [*(column.name for column in challenger.inputs), *_beside(dataset)]
+    ordered = joined.order_by([joined[name] for name in key])
+    rows = opened.fetch(ordered.select(*dict.fromkeys(own), *columns, THEN))
+    _same_targets(rows[TARGET], rows[THEN + TARGET])
+    return rows
+
+
+def _same_targets(ours: Any, theirs: Any) -> None:
+    pairs = list(zip(ours.to_pylist(), theirs.to_pylist(), strict=True))
+    other = sum(one != two and (one == one or two == two) for one, two in pairs)
+    if other > OTHER_TARGETS * len(pairs):
+        raise ModelError(
+            "the versions predict different targets",
+            got=f"{other:,} of the {len(pairs):,} rows that measured both have another target",
+        )
+
+
+def _tested(dataset: ibis.Table) -> ibis.Table:
+    return dataset.filter((dataset[SPLIT] == "test") | dataset[SPLIT].startswith(FOLD))
+
+
+def _then(opened: Session, before: Relation) -> ibis.Table:
+    opened.add(THEN, before)
+    return ibis.table(opened.schema(f'SELECT * FROM "{THEN}"'), name=THEN)
+
+
+def _whole(opened: Session, version: ModelVersion) -> ibis.Table:
+    name = f"dataset.{version.model}"
+    return ibis.table(opened.schema(f'SELECT * FROM "{name}"'), name=name)
+
+
+def _lacking(opened: Session, champion: ModelVersion, challenger: ModelVersion) -> list[str]:
+    """Return the inputs of the champion that the challenger's dataset does not have; all if it is of another model."""
+    columns = _whole(opened, challenger).columns if champion.model == challenger.model else ()
+    return [column.name for column in champion.inputs if column.name not in columns]
+
+
 def _dataset(opened: Session, champion: ModelVersion, challenger: ModelVersion) -> ibis.Table:
-    name = f"dataset.{challenger.model}"
-    schema = opened.schema(f'SELECT * FROM "{name}"')
-    missing = [column.name for column in champion.inputs if column.name not in schema]
+    missing = _lacking(opened, champion, challenger)
     if missing:
-        raise ModelError("the challenger's dataset lacks columns of the champion", got=", ".join(missing), where=name)
-    return ibis.table(schema, name=name)
+        raise ModelError(
+            "the challenger's dataset lacks columns of the champion",
+            got=", ".join(missing),
+            where=f"dataset.{challenger.model}",
+        )
+    return _whole(opened, challenger)
 
 
 def _needed(dataset: ibis.Table, *versions: ModelVersion) -> Sequence[str]:
     inputs = [column.name for version in versions for column in version.inputs]
-    return list(dict.fromkeys([*inputs, T, TARGET, SPLIT, *({GROUP, QUERY} & set(dataset.columns))]))
+    return list(dict.fromkeys([*inputs, *_beside(dataset)]))
+
+
+def _beside(dataset: ibis.Table) -> Sequence[str]:
+    """Return the columns of a dataset that say how its rows are judged."""
+    return [T, TARGET, SPLIT, *sorted({GROUP, QUERY} & set(dataset.columns))]
 
 
 def _scores(
@@ -169,7 +233,8 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Score each row by the artifact that has not seen it, given its split in the version's dataset."""
     files = np.array([_file(manifest, part) for part in rows[column].to_pylist()])
-    inputs = rows_of(rows, version.inputs)
+    renamed = column == THEN and all(THEN + each.name in rows.column_names for each in version.inputs)
+    inputs = rows_of(_renamed(rows, version) if renamed else rows, version.inputs)
     found: NDArray[np.float64] | None = None
     for file in np.unique(files):
         some = np.flatnonzero(files == file)
@@ -178,6 +243,12 @@ def _scores(
         found[some] = scores
     assert found is not None
     return found
+
+
+def _renamed(rows: pa.Table, version: ModelVersion) -> pa.Table:
+    """Return the inputs that a version had in its own dataset."""
+    names = [column.name for column in version.inputs]
+    return rows.select([THEN + name for name in names]).rename_columns(names)
 
 
 def _file(manifest: Manifest, part: str | None) -> str:

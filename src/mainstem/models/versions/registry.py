@@ -10,6 +10,7 @@ from mainstem.features.retrieval import meanings
 from mainstem.models.versions.comparing import compare
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
+from mainstem.nodes.forecasts import HORIZON
 from mainstem.nodes.records import Binding, ModelVersion, Release, new_id, now
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -115,7 +116,9 @@ class Promote:
             return StepResult(message=f"{old.id} stays: {new.id} would break callers: {'; '.join(found)}")
         try:
             with context.session([f"dataset.{new.model}"]) as opened:
-                evidence = compare(opened, self.root, old, new, _rows_of(old, context), _key(new.model, context))
+                evidence = compare(
+                    opened, self.root, old, new, _rows_of(old, context), key_of(context.graph, new.model)
+                )
         except ModelError as problem:
             return StepResult(message=f"{old.id} stays: {problem.what}")
         if not evidence.suffices:
@@ -133,6 +136,8 @@ def _rows_of(version: ModelVersion, context: Context) -> Relation | None:
     return None
 
 
-def _key(model: str, context: Context) -> tuple[str, ...]:
-    node: Any = context.graph[model].node
-    return tuple(getattr(context.graph[context.graph.name_of(node.examples)].node, "key", ()))
+def key_of(graph: Graph, model: str) -> tuple[str, ...]:
+    """Return the columns that tell the rows of a model's dataset apart; none if its examples have no key."""
+    node: Any = graph[model].node
+    key = tuple(getattr(graph[graph.name_of(node.examples)].node, "key", ()))
+    return (*key, HORIZON) if key and node.horizons else key

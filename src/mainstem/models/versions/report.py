@@ -96,7 +96,7 @@ def lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"{card['id']}   {card['task']}, {card['algorithm']}, {card['created_at'][:16].replace('T', ' ')} UTC"
     if card["erased_at"]:
         yield f"  not reproducible: some of its rows were erased on {card['erased_at'][:10]}"
-    yield f"  {_rows(card['rows'])}"
+    yield f"  {rows_said(card['rows'])}"
     yield ""
     yield f"  {'metric':<20} {'value (95 % interval)':<26} naive"
     for name, found in card["metrics"].items():
@@ -224,7 +224,8 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
-def _rows(rows: Mapping[str, int]) -> str:
+def rows_said(rows: Mapping[str, int]) -> str:
+    """Return how many rows were learned from and measured on, in words."""
     if "cross-validated" in rows:
         measured = f"{rows['cross-validated']:,} rows, cross-validated"
     else:
