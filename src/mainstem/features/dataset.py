@@ -11,7 +11,7 @@ from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
 from mainstem.features.rowwise.on_demand import expressions
-from mainstem.features.targets import clock_of, labels, target_of
+from mainstem.features.targets import clock_of, given_of, labels, target_of
 from mainstem.features.views.view import Lookup
 from mainstem.graph.named import named
 from mainstem.nodes.definition import Graph
@@ -28,9 +28,9 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     of a forecast is a row and a horizon.
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
-    `_target`, which is null if the outcome is not known yet. `_t` is null for a model without a prediction time. A
-    model of an outcome that takes time has `_mature`: whether that time has passed. A
-    model with `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`, and a forecast has
+    `_target`, which is null if the outcome is not known yet, or read a NaN. `_t` is null for a model without a
+    prediction time. A model of an outcome that takes time has `_mature`: whether that time has passed. A model with
+    `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`, and a forecast has
     `_last` and `_season`. `examples`, with the same columns, can replace the node's rows.
     """
     retrieval = retrieval_of(graph, model)
@@ -48,13 +48,14 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
     label = label if forecast is None else rows[TARGET]
     beside = {} if forecast is None else {LAST: rows[LAST], SEASON: rows[SEASON]}
-    more = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query, MATURE: mature, **beside}
-    given = {TARGET: label, **more}
-    own = {name: total(resolve_column(rows, v, definition.where)) for name, v in given.items() if v is not None}
+    given = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query}
+    more = {name: given_of(rows, v, definition.where) for name, v in given.items() if v is not None}
+    more |= {MATURE: mature, **beside} if mature is not None else beside
+    own = {name: total(value) for name, value in {TARGET: label, **more}.items()}
     chosen = rows.select(*named({c: rows[c] for c in kept}), *named({T: time.cast(INSTANT), **own}))
     found = with_features(chosen, retrieval, as_of)
     features = (c for c in retrieval.columns if c not in kept)
-    return found.select(*kept, T, *features, *(name for name in more if name in own), TARGET).order_by(T, *kept)
+    return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
 
 
 def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:

@@ -8,6 +8,7 @@ import ibis
 
 from mainstem.errors import DefinitionError, SchemaError
 from mainstem.features.instants import to_micros
+from mainstem.features.values import without_nan
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.instants import micros_of
@@ -17,8 +18,14 @@ from mainstem.nodes.records import now
 
 
 def target_of(rows: ibis.Table, model: Model, where: str | None = None) -> ibis.Value:
-    """Return what the target says of each row as it is: of an outcome, whether it has happened."""
-    return resolve_column(rows, condition_of(model.target), where)
+    """Return what the target says of each row as it is: of an outcome, whether it has happened. NaN is null."""
+    return given_of(rows, condition_of(model.target), where)
+
+
+def given_of(rows: ibis.Table, value: Any, where: str | None = None) -> ibis.Value:
+    """Return what a model's `target`, `weight`, `groups`, `split` or `query` is of each row. NaN is null."""
+    found: ibis.Value = without_nan(resolve_column(rows, value, where))
+    return found
 
 
 def labels(rows: ibis.Table, model: Model, time: Any, where: str | None = None) -> tuple[ibis.Value, ibis.Value | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 
 from mainstem.errors import SchemaError
 from mainstem.nodes.instants import INSTANT
@@ -55,3 +56,38 @@ def present(value: Any) -> Any:
     if value.type().is_floating():
         return value.notnull() & ~value.isnan()
     return value.nullif(NULL_INT).notnull() if value.type().is_integer() else value.notnull()
+
+
+def without_nan(value: Any) -> Any:
+    """Return an expression that reads null where a column, or what it compares, is NaN.
+
+    Engines sort NaN above all numbers, so `_.delay > 15` would be true of a delay that is missing. `isnan()` of a
+    column tells NaN apart as written; of null it is null, which Spark says is false.
+    """
+    return value.op().replace(_without_nan, filter=ops.Value).to_expr()
+
+
+def _without_nan(op: Any, changed: dict[str, Any] | None) -> Any:
+    if isinstance(op, ops.IsNan) and isinstance(op.arg, ops.Field):
+        return ops.IfElse(ops.IsNull(op.arg), ops.Literal(None, op.dtype.copy(nullable=True)), op)
+    if isinstance(op, ops.Comparison | ops.Between | ops.InValues):
+        given = changed or dict(zip(op.argnames, op.args, strict=True))
+        return op.__recreate__({name: _compared(arg) for name, arg in given.items()})
+    found = op.__recreate__(changed) if changed else op
+    return _null_if_nan(found) if isinstance(op, ops.Field) else found
+
+
+def _compared(arg: Any) -> Any:
+    if isinstance(arg, tuple):
+        return tuple(map(_compared, arg))
+    return arg if isinstance(arg, ops.Literal) or _is_guarded(arg) else _null_if_nan(arg)
+
+
+def _is_guarded(op: Any) -> bool:
+    return isinstance(op, ops.IfElse) and isinstance(op.bool_expr, ops.IsNan)
+
+
+def _null_if_nan(op: Any) -> Any:
+    if not op.dtype.is_floating():
+        return op
+    return ops.IfElse(ops.IsNan(op), ops.Literal(None, op.dtype.copy(nullable=True)), op)

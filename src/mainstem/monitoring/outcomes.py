@@ -21,7 +21,7 @@ import ibis
 from mainstem.features.forecasts import Forecast, forecast_of, known_by_now
 from mainstem.features.instants import to_micros
 from mainstem.features.retrieval import Retrieval, retrieval_of
-from mainstem.features.targets import clock_of, is_mature, target_of
+from mainstem.features.targets import clock_of, given_of, is_mature, target_of
 from mainstem.graph.named import named
 from mainstem.nodes.decisions import Top
 from mainstem.nodes.definition import Graph
@@ -137,7 +137,7 @@ class Joining:
     def _query(self) -> dict[str, Any]:
         """The query of a row of the examples, by the name `QUERY`, if the model ranks the rows of queries."""
         query = self.endpoint.model.query
-        return {} if query is None else {QUERY: resolve_column(self._read, query)}
+        return {} if query is None else {QUERY: given_of(self._read, query)}
 
     @property
     def _key(self) -> tuple[str, ...]:

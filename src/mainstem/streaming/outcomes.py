@@ -24,7 +24,6 @@ from mainstem.models.training.blueprint import task_at_load
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.hidden import ARRIVED, PREDICTION, SENT, SEQ, visible
 from mainstem.nodes.instants import INSTANT, micros_of
-from mainstem.nodes.outcomes import condition_of
 from mainstem.nodes.records import now
 from mainstem.ports import Writer
 from mainstem.streaming.rows import RowSchema, converter
@@ -76,7 +75,7 @@ class Outcomes:
 
     @cached_property
     def _function(self) -> RowFunction:
-        return compile_on_demand({SENT: condition_of(self._model.target)}, self.columns)
+        return compile_on_demand({SENT: lambda row: target_of(row, self._model)}, self.columns)
 
     def _refused(self, what: str, place: int, got: str) -> RequestError:
         columns = f", or {' and '.join(map(repr, self.columns))}" if self.columns else ""
