@@ -90,6 +90,7 @@ _HOMES = {
     "mainstem.models.algorithms.mlp": ("mlp",),
     "mainstem.models.algorithms.estimators": ("sklearn",),
     "mainstem.models.algorithms.onnx_model": ("onnx_model",),
+    "mainstem.models.algorithms.spaces": ("among",),
     "mainstem.nodes.thresholds": ("threshold",),
     "mainstem.nodes.challengers": ("canary", "challenger"),
     "mainstem.nodes.decisions": ("best", "cheapest", "top"),
@@ -113,6 +114,7 @@ __all__ = [
     "Project",
     "accepted",
     "aggregate",
+    "among",
     "anomaly",
     "api",
     "api_key",
@@ -225,6 +227,7 @@ if TYPE_CHECKING:
     from mainstem.models.algorithms.naive_bayes import naive_bayes
     from mainstem.models.algorithms.onnx_model import onnx_model
     from mainstem.models.algorithms.random_forest import random_forest
+    from mainstem.models.algorithms.spaces import among
     from mainstem.models.algorithms.xgboost import xgboost
     from mainstem.nodes import clean, paging, prepare
     from mainstem.nodes.anomalies import anomaly

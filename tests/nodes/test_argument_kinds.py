@@ -40,6 +40,7 @@ ALGORITHMS = (
 VALID: dict[str, dict[str, Any]] = {
     "accepted": {"column": "a", "values": ["x"]},
     "aggregate": {"name": "median", "argument": _.x},
+    "among": {"low": 1, "high": 64, "log": True},
     "anomaly": {"measure": "nulls", "column": "a"},
     "api": {"url": "http://a"},
     "best": {"value": _.x},
@@ -112,7 +113,7 @@ VALID: dict[str, dict[str, Any]] = {
     "value": {"floor": 0.0},
     "web": {"url": "http://a", "rows": "tr", "fields": {"a": "td"}},
     "windowed": {"reduction": _.count(), "windows": ("1h",)},
-    "sklearn": {"estimator": LogisticRegression()},
+    "sklearn": {"estimator": LogisticRegression(), "inputs": "codes", "space": {"C": ms.among(0.1, 10.0)}},
     "tls": {},
     **{name: {} for name in ALGORITHMS},
 }

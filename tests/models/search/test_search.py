@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 
+from mainstem.models.algorithms import among
+from mainstem.models.algorithms.estimators import sklearn
+from mainstem.models.algorithms.lightgbm import lightgbm
 from mainstem.models.algorithms.naive import Constant
 from mainstem.models.algorithms.settings import Declared, Range, setting
 from mainstem.models.metrics import metric
@@ -102,6 +108,41 @@ def test_a_declared_setting_is_not_searched():
     found = searched(8, asked=[Shifted(shift=3.0), "naive"])
     assert {each.name for each in found.search.trials} == {"shifted(shift=3.0)", "naive"}
     assert found.search.ended == "no candidate has settings to search for"
+
+
+def test_a_declared_space_is_where_a_search_looks():
+    made = Shifted(shift=among(2, 6))
+    assert made.shift == 4.0
+    found = searched(15, asked=[made, "naive"])
+    trials = [each for each in found.search.trials if each.name.startswith("shifted")]
+    assert [each.name for each in trials[:2]] == ["shifted(shift=2 to 6)", "shifted(shift=2 to 6) #3"]
+    shifts = [each.settings["shift"] for each in trials[1:]]
+    assert len(set(shifts)) > 5 and all(2 <= each <= 6 for each in shifts)
+
+
+def test_known_settings_outside_a_declared_space_are_not_tried():
+    made = lightgbm(num_leaves=among(20, 40), rounds=5, few_rounds=5)
+    found = searched(9, asked=[made], task="binary")
+    leaves = [each.settings["num_leaves"] for each in found.search.trials if "num_leaves" in each.settings]
+    assert len(leaves) >= 4 and all(20 <= each <= 40 for each in leaves)
+    assert {each.settings.get("lambda_l2") for each in found.search.trials} >= {10.0}
+
+
+def test_parameters_of_an_estimator_are_searched():
+    pipeline = make_pipeline(PolynomialFeatures(), Ridge(alpha=1))
+    made = sklearn(
+        pipeline, space={"ridge__alpha": among(10.0, 1_000.0, log=True), "polynomialfeatures__degree": among([1, 2])}
+    )
+    assert pipeline[-1].alpha == 1 and made.value_of("ridge__alpha") == 100.0
+    found = searched(10, asked=[made])
+    name = "Pipeline(PolynomialFeatures, Ridge)(ridge__alpha=10 to 1000, polynomialfeatures__degree=1 or 2)"
+    assert found.search.trials[0].name == name and found.search.trials[0].state == "complete"
+    tried = [each.settings for each in found.search.trials[1:]]
+    assert {each["polynomialfeatures__degree"] for each in tried} == {1, 2}
+    assert len({each["ridge__alpha"] for each in tried}) > 5 and all(
+        10 <= each["ridge__alpha"] <= 1_000 for each in tried
+    )
+    assert shown(searched(10, asked=[made])) == shown(found)
 
 
 def test_the_time_is_kept_and_used():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ibis import _
+from sklearn.linear_model import Ridge
 
 import mainstem as ms
 import mainstem.testing
@@ -50,6 +51,39 @@ def test_a_search_is_part_of_the_plan():
     sold = {"candidates": ["linear"], "target": _.price > 300_000}
     assert fingerprint(**sold) != fingerprint(**sold, calibrate="none")
     assert fingerprint() == fingerprint(tune=None, ensemble=True, calibrate="auto")
+
+
+def test_a_space_is_part_of_the_plan():
+    spaces = [ms.among(2, 30), ms.among(2, 31), ms.among(2, 30, log=True), 15]
+    assert len({fingerprint(tune=5, candidates=[ms.knn(n_neighbors=each)]) for each in spaces}) == 4
+    of_ridge = [ms.sklearn(Ridge(), space={"alpha": ms.among(0.1, each)}) for each in (10.0, 20.0)]
+    assert len({fingerprint(tune=5, candidates=[each]) for each in (Ridge(), *of_ridge)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "got"),
+    [
+        (ms.knn(n_neighbors=ms.among(2, 30)), "n_neighbors=2 to 30 of knn(n_neighbors=2 to 30)"),
+        (ms.sklearn(Ridge(), space={"alpha": ms.among([1.0, 2.0])}), "alpha=1.0 or 2.0 of Ridge(alpha=1.0 or 2.0)"),
+    ],
+)
+def test_a_space_without_a_search_is_refused(made, got):
+    with pytest.raises(DefinitionError) as error:
+        resolve(nodes(candidates=["linear", made]), {})
+    assert error.value.what == "a candidate has a space, and the model has no search" and error.value.got == got
+
+
+def test_a_tuned_estimator_is_on_the_card_and_is_made_again():
+    made = ms.sklearn(Ridge(alpha=1e5), space={"alpha": ms.among(1e-3, 1e5, log=True)})
+    options = {"candidates": [made], "tune": 8, "test": 0.25, "ensemble": False}
+    with mainstem.testing.project(nodes(**options), data={"houses": houses(240)}) as project:
+        project.run()
+        card = project.show("price").card
+        name = "Ridge(alpha=0.001 to 100000)"
+        assert card["algorithm"].startswith(f"{name} #") and name in card["folds"]
+        (trial,) = [each for each in card["evaluated"]["search"]["trials"] if each["name"] == card["algorithm"]]
+        assert card["settings"]["alpha"] == trial["settings"]["alpha"] < 1e4
+        assert project.reproduce("price-1").equal
 
 
 @pytest.mark.parametrize("tune", [0, -1, True, 2.5, "10", "soon", "0s", [5]])

@@ -4,6 +4,7 @@ from mainstem.models.algorithms.base import Algorithm, Estimator
 from mainstem.models.algorithms.candidates import Candidate, candidate, candidates, check, plain, usual
 from mainstem.models.algorithms.registry import ALGORITHMS, algorithm, check_name, register
 from mainstem.models.algorithms.settings import Choice, Declared, Range, Space, setting
+from mainstem.models.algorithms.spaces import among
 
 __all__ = [
     "ALGORITHMS",
@@ -15,6 +16,7 @@ __all__ = [
     "Range",
     "Space",
     "algorithm",
+    "among",
     "candidate",
     "candidates",
     "check",

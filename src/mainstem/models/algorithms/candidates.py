@@ -131,11 +131,12 @@ def plain(value: Any) -> Any:
     """Return a candidate as plain data. A name is itself, and so is an algorithm without settings of its own."""
     if isinstance(value, str):
         return value
+    space = {"space": {name: each.plain for name, each in value.within}} if getattr(value, "within", ()) else {}
     if isinstance(value, Declared):
-        return {"algorithm": value.name, **identity(value.chosen)} if value.chosen else value.name
+        return {"algorithm": value.name, **identity(value.chosen), **space} if value.chosen or space else value.name
     if isinstance(value, SklearnEstimator) or is_estimator(value):
         found = value if isinstance(value, SklearnEstimator) else sklearn(value)
-        return {"estimator": identity(found.estimator), "inputs": found.inputs}
+        return {"estimator": identity(found.estimator), "inputs": found.inputs, **space}
     return identity(value)
 
 

@@ -11,15 +11,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.errors import DefinitionError
+from mainstem.errors import DefinitionError, UnknownName
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Settings, shares, usable
+from mainstem.models.algorithms.settings import Choice, Range, Space, Within, labelled
 from mainstem.models.data.rows import Examples, Matrix, Rows, Scores
 from mainstem.models.graphs.builder import ML, ML_OPSET, OPSET, Builder
 from mainstem.models.preprocessing import BY_NAME, LINEAR, TREES, Fitted, Numbers, fit
-from mainstem.nodes.base import refused
+from mainstem.nodes.base import Origin, refused
 from mainstem.nodes.declared import declared
-from mainstem.nodes.kinds import optional, word
+from mainstem.nodes.kinds import mapping, optional, word
 from mainstem.nodes.models import CLASSES, Task
 
 Inputs = Literal["scaled", "codes", "columns"]
@@ -140,17 +141,42 @@ class EstimatorScore:
 
 @dataclass(frozen=True, eq=False)
 class SklearnEstimator:
-    """An estimator or pipeline of scikit-learn. Each fit clones it; a `random_state` of None becomes the seed."""
+    """An estimator or pipeline of scikit-learn. Each fit clones it; a `random_state` of None becomes the seed.
+
+    `within` are the spaces of its parameters, and `given` the values that a search gave them."""
 
     estimator: Any
     inputs: Inputs
+    within: Within = field(default=(), metadata={"aside": True})
+    given: tuple[tuple[str, Any], ...] = field(default=(), metadata={"aside": True})
 
     @property
     def label(self) -> str:
         steps = getattr(self.estimator, "steps", None)
-        if not steps:
-            return type(self.estimator).__name__
-        return f"{type(self.estimator).__name__}({', '.join(type(step).__name__ for _, step in steps)})"
+        name = type(self.estimator).__name__
+        if steps:
+            name = f"{name}({', '.join(type(step).__name__ for _, step in steps)})"
+        return labelled(name, {}, dict(self.within))
+
+    @property
+    def searched(self) -> Space:
+        """Where a search looks, by parameter."""
+        return dict(self.within)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The parameters that a search set."""
+        return dict(self.given)
+
+    def value_of(self, parameter: str) -> Any:
+        """Return the value of a parameter."""
+        return self.estimator.get_params()[parameter]
+
+    def with_settings(self, **values: Any) -> SklearnEstimator:
+        """Return the same with other parameters. Raises `DefinitionError` for an unknown one."""
+        _parameters(self.estimator, values)
+        made = libraries.sklearn("base").clone(self.estimator).set_params(**values)
+        return replace(self, estimator=made, given=tuple({**dict(self.given), **values}.items()))
 
     @property
     def prepares(self) -> bool:
@@ -235,16 +261,52 @@ def _estimator(name: str, value: Any) -> None:
         )
 
 
-@declared(estimator=_estimator, inputs=optional(word(*get_args(Inputs))))
-def sklearn(estimator: Any, *, inputs: Inputs | None = None) -> SklearnEstimator:
+def _parameters(estimator: Any, given: Mapping[str, Any]) -> None:
+    """Require parameters that the estimator has."""
+    own = estimator.get_params()
+    for each in given:
+        if each not in own:
+            raise UnknownName.among("parameter", each, own, of=type(estimator).__name__, where=str(Origin.of_caller()))
+
+
+def _space(name: str, value: Any) -> None:
+    """Require a mapping from parameters to spaces."""
+    mapping(_where, at_least=1)(name, value)
+
+
+def _where(name: str, value: Any) -> None:
+    if not isinstance(value, (Range, Choice)):
+        raise refused(f"`{name}` has an invalid value", value, "a space, such as ms.among(0.1, 10.0, log=True)")
+
+
+@declared(estimator=_estimator, inputs=optional(word(*get_args(Inputs))), space=optional(_space))
+def sklearn(
+    estimator: Any, *, inputs: Inputs | None = None, space: Mapping[str, Any] | None = None
+) -> SklearnEstimator:
     """Return an estimator or a pipeline of scikit-learn as a candidate.
 
     `inputs` is what it gets: `"scaled"`, the matrix of linear models (standardised numbers, indicators of texts, no
     missing value); `"codes"`, the matrix of trees (numbers as they are, codes of texts); or `"columns"`, a data frame
     of the model's inputs by name. By default a pipeline that begins with a `ColumnTransformer` gets columns, else the
-    estimator gets the scaled matrix. Raises `DefinitionError` for another object.
+    estimator gets the scaled matrix.
+
+    `space` is where a search looks for parameters: `space={"alpha": ms.among(0.01, 100.0, log=True)}`, of a step of a
+    pipeline `"ridge__alpha"`. A parameter starts with the value of `estimator` if that is in its space, else in the
+    middle or with the first value. Raises `DefinitionError` for another object and `UnknownName` for a parameter that
+    the estimator has not.
     """
-    return SklearnEstimator(estimator, inputs or _usual(estimator))
+    made = SklearnEstimator(estimator, inputs or _usual(estimator))
+    if space is None:
+        return made
+    _parameters(estimator, space)
+    within = {each: _fitting(where, made.value_of(each)) for each, where in space.items()}
+    moved = {each: where.middle for each, where in within.items() if not where.has(made.value_of(each))}
+    return replace(made.with_settings(**moved) if moved else made, within=tuple(within.items()))
+
+
+def _fitting(where: Range | Choice, value: Any) -> Range | Choice:
+    """Return a space of numbers with fractions, for a parameter whose value is such a number."""
+    return replace(where, whole=False) if isinstance(where, Range) and isinstance(value, float) else where
 
 
 def _usual(estimator: Any) -> Inputs:

@@ -17,7 +17,8 @@ from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.graphs.trees import LEAF, Tree, ensemble
 from mainstem.models.preprocessing import TREES, Fitted, finite, fit
-from mainstem.nodes.kinds import fraction, integer, optional, word
+from mainstem.nodes.base import refused
+from mainstem.nodes.kinds import integer, is_number, optional
 from mainstem.nodes.models import Task
 
 
@@ -96,7 +97,8 @@ def _prior(examples: Examples, places: NDArray[np.int64]) -> NDArray[np.float64]
 
 def _features(name: str, value: Any) -> None:
     """Require a share of the columns, or `"sqrt"` or `"log2"`."""
-    (word("sqrt", "log2") if isinstance(value, str) else fraction)(name, value)
+    if not (isinstance(value, str) and value in ("sqrt", "log2")) and not (is_number(value) and 0 < value <= 1):
+        raise refused(f"`{name}` has an invalid value", value, 'a number above 0, at most 1, "sqrt" or "log2"')
 
 
 @dataclass(frozen=True)

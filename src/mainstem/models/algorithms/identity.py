@@ -43,7 +43,8 @@ def identity(value: Any) -> Any:
     if callable(getattr(value, "get_params", None)):
         return {"class": _class(type(value)), **identity(value.get_params(deep=False))}
     if is_dataclass(value):
-        return {"class": _class(type(value)), **{f.name: identity(getattr(value, f.name)) for f in fields(value)}}
+        told = [f.name for f in fields(value) if "aside" not in f.metadata]
+        return {"class": _class(type(value)), **{name: identity(getattr(value, name)) for name in told}}
     for name, registered in ALGORITHMS.items():
         if registered is value:
             return {"class": _class(type(value)), "registered": name}

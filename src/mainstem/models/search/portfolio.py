@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from mainstem.models.algorithms import Candidate
+from mainstem.models.algorithms.estimators import SklearnEstimator
 from mainstem.models.algorithms.settings import Declared, Space
 
 Values = Mapping[str, Any]
@@ -46,11 +47,9 @@ KNOWN: Mapping[str, tuple[Values, ...]] = {
 
 
 def space_of(candidate: Candidate) -> Space:
-    """Return where a search looks. Settings that the user declared keep their value."""
+    """Return where a search looks. Settings that the user declared as a value keep it."""
     found = candidate.algorithm
-    if not isinstance(found, Declared):
-        return {}
-    return {name: where for name, where in found.space.items() if name not in found.chosen}
+    return found.searched if isinstance(found, (Declared, SklearnEstimator)) else {}
 
 
 def portfolio(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Values]]:
@@ -63,5 +62,5 @@ def portfolio(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Valu
 def _starts(candidate: Candidate) -> Iterator[Values]:
     algorithm, space = candidate.algorithm, space_of(candidate)
     for values in KNOWN.get(getattr(algorithm, "name", ""), ()) if isinstance(algorithm, Declared) else ():
-        if left := {name: value for name, value in values.items() if name in space}:
+        if left := {name: value for name, value in values.items() if name in space and space[name].has(value)}:
             yield left

@@ -78,7 +78,8 @@ class Suggestions:
         given: dict[str, Any] = {}
         distributions: dict[str, Any] = {}
         for name, where in space_of(candidate).items():
-            found = _inside(where, values.get(name, getattr(candidate.algorithm, name)))
+            own: Any = candidate.algorithm
+            found = _inside(where, values[name] if name in values else own.value_of(name))
             if found is not None:
                 given[name] = found
                 distributions[name] = _distribution(shapes, where)
@@ -97,10 +98,10 @@ class Suggestions:
 
 def _inside(where: Range | Choice, value: Any) -> Any:
     """Return a value as the study knows it; None if it is not in the space."""
-    if isinstance(where, Choice):
-        return where.options.index(value) if value in where.options else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not where.low <= value <= where.high:
+    if not where.has(value):
         return None
+    if isinstance(where, Choice):
+        return where.options.index(value)
     return int(value) if where.whole else float(value)
 
 

@@ -344,7 +344,7 @@ class _TooLong(Exception):
 
 def _with(base: Candidate, values: Values) -> Any:
     algorithm: Any = base.algorithm
-    return algorithm.with_settings(**values)
+    return algorithm.with_settings(**values) if values else algorithm
 
 
 def _made(algorithm: Any, recipe: Recipe) -> Any:

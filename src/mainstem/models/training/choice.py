@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.errors import ModelError
+from mainstem.errors import MainstemError, ModelError
 from mainstem.graph.fingerprint import digest
 from mainstem.models.algorithms import Candidate, algorithm, candidates
 from mainstem.models.algorithms.base import Settings
+from mainstem.models.algorithms.estimators import SklearnEstimator
 from mainstem.models.algorithms.identity import identity
 from mainstem.models.algorithms.settings import Declared
 from mainstem.models.data.rows import Examples
@@ -62,7 +63,8 @@ def _plain(made: Any) -> dict[str, Any]:
             return {"engineer": steps, "select": select, "of": _plain(made.of)}
         case Declared() if made.name and isinstance(made, type(algorithm(made.name))):
             return {"algorithm": made.name, "settings": made.chosen}
-    return {"declared": _identity(made)}
+    found = getattr(made, "chosen", {}) if isinstance(made, (Declared, SklearnEstimator)) else {}
+    return {"declared": _identity(made), **({"settings": found} if found else {})}
 
 
 def _member(each: Member) -> dict[str, Any]:
@@ -90,13 +92,24 @@ def _made(plain: Plain, declared: Sequence[Any]) -> Any:
         found: Any = algorithm(plain["algorithm"])
         return found.with_settings(**_tuples(plain["settings"]))
     for each in candidates(declared):
-        if _identity(each.algorithm) == plain["declared"]:
-            return each.algorithm
+        for made in (each.algorithm, *_set(each.algorithm, plain.get("settings", {}))):
+            if _identity(made) == plain["declared"]:
+                return made
     raise ModelError(
         "the candidate that was chosen is not declared any more",
         expected="the estimator or algorithm of one's own, as it was when the version was trained",
         hint="check out the project as it was",
     )
+
+
+def _set(made: Any, settings: Plain) -> Sequence[Any]:
+    """Return an algorithm with settings that a search found; nothing if it has no such settings."""
+    if not settings or not isinstance(made, (Declared, SklearnEstimator)):
+        return ()
+    try:
+        return (made.with_settings(**_tuples(settings)),)
+    except MainstemError:
+        return ()
 
 
 def _identity(made: Any) -> str:

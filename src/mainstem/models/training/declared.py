@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mainstem.errors import DefinitionError, ModelError, SchemaError, UnknownName
-from mainstem.models.algorithms import check, libraries, usual
+from mainstem.models.algorithms import candidate, check, libraries, usual
 from mainstem.models.algorithms.candidates import is_beyond
 from mainstem.models.algorithms.onnx_model import OnnxModel
 from mainstem.models.algorithms.registry import PLACED
@@ -39,6 +39,14 @@ def check_candidate(each: Any, model: Model, task: Task) -> None:
     weighing = {"weight": model.weight, "class_weight": sampling.class_weight, "half_life": sampling.half_life}
     weighed = next((name for name, value in weighing.items() if value is not None), None)
     check(each, task, monotone=bool(model.monotone), prepared=bool(model.prepare), weighed=weighed)
+    if model.tune is None and (spaces := dict(getattr(each, "within", ()))):
+        first, where = next(iter(spaces.items()))
+        raise DefinitionError(
+            "a candidate has a space, and the model has no search",
+            got=f"{first}={where} of {candidate(each).name}",
+            expected="tune= of the model, or a value for the setting",
+            hint='tune=50 tries 50 settings, tune="10min" as many as there is time for',
+        )
 
 
 def check_onnx(graph: Graph, name: str) -> None:
