@@ -13,7 +13,7 @@ from mainstem.nodes.base import refused, several
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import boolean, columns, integer, number, optional, text
 
-Statistic = Literal["mean", "median", "deviation", "minimum", "maximum", "difference"]
+Statistic = Literal["mean", "median", "deviation", "minimum", "maximum", "difference", "count"]
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,11 @@ def group_statistics(
 ) -> Engineer:
     """Make statistics of the numbers `of` among the training rows that share the texts `by`.
 
-    `difference` is the number less the mean of its group. Without `of`, they are of the `most` strongest numbers. A
-    level with fewer than three training rows, and one that training did not have, share the group of rare levels. A
-    group with fewer than three rows gets the statistics of all rows. The target is not used. Raises `DefinitionError`
-    for an unknown statistic.
+    `difference` is the number less the mean of its group, `count` how many training rows the group has. Without `of`,
+    they are of the `most` numbers (12) with the strongest rank correlation with the target. A level with fewer than
+    three training rows, and one that training did not have, share the group of rare levels. A group with fewer than
+    three rows gets the statistics of all rows, and its own count. The target is not used. Raises `DefinitionError` for
+    an unknown statistic.
     """
     return GroupStatistics(_names(by), _names(of), _names(statistics), most)
 

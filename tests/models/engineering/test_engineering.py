@@ -124,6 +124,38 @@ def test_group_statistics_are_of_training_rows_and_not_of_the_target():
     assert unknown.floats[0].tolist() == pytest.approx([4, x.mean(), 4 - x.mean()])
 
 
+def test_counts_are_of_the_rows_of_a_group():
+    city = np.array(["a"] * 5 + ["b"] * 3 + ["once", NULL])
+    columns = {"x": np.r_[np.arange(9.0), np.nan]}
+    asked = GroupStatistics(("city",), (), ("count",))
+    inputs, more = Inputs.fit(examples(columns, np.arange(10.0), texts={"city": city}, engineer=(asked,)))
+    assert inputs.names == [("count by city", "rows of a group, 2 groups of the training rows")]
+    assert inputs.made[0].origins == ((1,),)
+    assert more.rows.floats[:, 1].tolist() == [5] * 5 + [3] * 3 + [2, 2]
+    unknown = inputs.rows(Rows(np.array([[4.0]], np.float32), np.array([["elsewhere"]], object)))
+    assert unknown.floats[0].tolist() == [4, 2]
+
+
+def test_group_statistics_tell_why():
+    columns, texts, _ = area_of_homes()
+    found = examples(columns, columns["price"] ** 2, texts=texts)
+    inputs, _ = Inputs.fit(replace(found, engineer=(GroupStatistics(("kind",), most=1),)))
+    assert inputs.names[0] == ("mean price by kind", "rank correlation of price 1.00, 2 groups of the training rows")
+    inputs, _ = Inputs.fit(replace(found, engineer=(GroupStatistics(("kind",), ("age",), ("median",)),)))
+    assert inputs.names == [("median age by kind", "declared, 2 groups of the training rows")]
+
+
+def test_components_tell_what_their_share_is_of():
+    """Numbers far from 0: without centring, the first component is their mean, and says nothing of their variance."""
+    random = np.random.default_rng(0)
+    columns = {name: 100 + random.normal(size=500) for name in "abcd"}
+    asked = (Reduction(1), Reduction(1, centred=False))
+    inputs, _ = Inputs.fit(examples(columns, columns["a"], engineer=asked))
+    (_, centred), (_, own) = inputs.names
+    assert centred.endswith("% of the variance of 4 numbers") and int(centred.partition("%")[0]) < 40
+    assert own == "100% of the squares of 4 numbers, which are not centred"
+
+
 def test_what_comes_round_is_near_its_beginning():
     found = examples({"sold__month": np.array([1.0, 6, 12, np.nan] * 5)}, np.arange(20.0), engineer=(Cyclic(),))
     made = Inputs.fit(found)[1].rows.floats[:, 1:]
@@ -315,6 +347,10 @@ def test_recipes_follow_the_rows():
     assert words == ["select", "ratios", "interactions", "group statistics group statistics"]
     alone = examples({"x": columns["price"]}, columns["age"])
     assert recipes(alone) == []
+    dated = examples({"x": columns["price"], "on__month": columns["age"]}, columns["age"])
+    assert recipes(dated) == [((Cyclic(),), None)]
+    yearly = examples({"x": columns["price"], "on__year": columns["age"]}, columns["age"])
+    assert ((Cyclic(),), None) not in recipes(yearly)
 
 
 @pytest.mark.parametrize(

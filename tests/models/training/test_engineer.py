@@ -112,6 +112,14 @@ def test_holidays_of_a_date_with_a_constraint_are_refused_at_load():
     assert error.what == "`engineer` (holidays) uses 'on__month', which has a monotone constraint"
 
 
+@pytest.mark.parametrize("by", ["area", "on__weekday"])
+def test_groups_by_a_number_have_the_hint_to_cast_it(by):
+    assert refused(engineer=ms.group_statistics(by)).hint == (
+        "a number whose values are names: cast it to string in a table"
+    )
+    assert refused(engineer=ms.ratios(["price", "city"])).hint is None
+
+
 @pytest.mark.parametrize("value", ["ratios", [1], {"a": 1}])
 def test_what_makes_no_features_is_refused(value):
     with pytest.raises(DefinitionError, match="`engineer`"):

@@ -43,25 +43,33 @@ class OfGroups:
     def fit(cls, examples: Examples, asked: GroupStatistics) -> OfGroups:
         names, floats = Names.of(examples), examples.rows.floats
         texts = [names.strings.index(each) for each in asked.by if each in names.strings]
-        numbers = names.numbers(asked.of) if asked.of else _strongest(examples, names, asked.most)
+        numbers = (
+            dict.fromkeys(names.numbers(asked.of), "declared") if asked.of else _strongest(examples, names, asked.most)
+        )
+        counted, statistics = "count" in asked.statistics, [each for each in asked.statistics if each != "count"]
         most = max(2, min(MOST_LEVELS, int(MOST_GROUPS ** (1 / max(len(texts), 1)))))
         levels = tuple(frequent(examples.rows.strings[:, j], most, FEWEST).levels(j) for j in texts)
-        if not texts or not numbers or any(not each.names for each in levels):
+        if not texts or not (numbers or counted) or any(not each.names for each in levels):
             return cls((), np.empty((1, 0), np.float32), (), (), (), ())
         group = _group(levels, examples.rows.strings)
         by = " and ".join(names.strings[j] for j in texts)
         width = floats.shape[1]
-        columns, subtracted, titles, told, origins = [], [], [], [], []
-        for j in numbers:
-            for statistic in asked.statistics:
-                column = _column(floats[:, j], group, _size(levels), "mean" if statistic == "difference" else statistic)
-                columns.append(column)
+        parts = tuple(width + t for t in texts)
+        known = f"{_groups(group):,} groups of the training rows"
+        made: list[tuple[Matrix, int, str, str, tuple[int, ...]]] = []
+        if counted:
+            counts = np.bincount(group, minlength=_size(levels)).astype(np.float32)
+            made.append((counts, -1, f"count by {by}", f"rows of a group, {known}", parts))
+        for j, why in numbers.items():
+            for statistic in statistics:
                 away = statistic == "difference"
-                subtracted.append(j if away else -1)
-                titles.append(f"{names.floats[j]} − mean by {by}" if away else f"{statistic} {names.floats[j]} by {by}")
-                told.append(f"{_groups(group):,} groups of the training rows")
-                origins.append((j, *(width + t for t in texts)))
-        return cls(levels, np.column_stack(columns), tuple(subtracted), tuple(titles), tuple(told), tuple(origins))
+                column = _column(floats[:, j], group, _size(levels), "mean" if away else statistic)
+                title = f"{names.floats[j]} − mean by {by}" if away else f"{statistic} {names.floats[j]} by {by}"
+                made.append((column, j if away else -1, title, f"{why}, {known}", (j, *parts)))
+        if not made:
+            return cls((), np.empty((1, 0), np.float32), (), (), (), ())
+        columns, subtracted, titles, told, origins = zip(*made, strict=True)
+        return cls(levels, np.column_stack(columns), subtracted, titles, told, origins)
 
     def transform(self, rows: Rows) -> Matrix:
         found = self.table[_group(self.levels, rows.strings)]
@@ -84,11 +92,13 @@ class OfGroups:
         return builder.add("Where", builder.constant(away), less, found)
 
 
-def _strongest(examples: Examples, names: Names, most: int) -> list[int]:
+def _strongest(examples: Examples, names: Names, most: int) -> dict[int, str]:
+    """Return the numbers whose rank correlation with the target is largest, and what it is."""
     rows = examples.some(5_000, examples.seed)
     strong = strengths(examples.rows.floats[rows], examples.targets[rows])
     able = [j for j in free(examples) if not is_part(names.floats[j])]
-    return sorted(sorted(able, key=lambda j: (-strong[j], j))[:most])
+    chosen = sorted(sorted(able, key=lambda j: (-strong[j], j))[:most])
+    return {j: f"rank correlation of {names.floats[j]} {strong[j]:.2f}" for j in chosen}
 
 
 def _size(levels: Sequence[Levels]) -> int:

@@ -54,13 +54,15 @@ class Components:
         directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
         shares = values[order] / max(values.sum(), 1e-300)
         word = "principal component" if asked.centred else "singular component"
+        numbers = f"{len(columns)} numbers"
+        of = f"the variance of {numbers}" if asked.centred else f"the squares of {numbers}, which are not centred"
         return cls(
             columns,
             centre,
             scale,
             directions,
             tuple(f"{word} {n}" for n in range(1, count + 1)),
-            tuple(f"{share:.0%} of the variance of {len(columns)} numbers" for share in shares),
+            tuple(f"{share:.0%} of {of}" for share in shares),
         )
 
     @property

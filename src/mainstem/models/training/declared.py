@@ -18,6 +18,8 @@ from mainstem.nodes.engineering import Engineer, GroupStatistics, Holidays
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.prepare import WORDS, Target
 
+_NAMES = "a number whose values are names: cast it to string in a table"
+
 
 def check_candidates(model: Model, task: Task) -> None:
     """Refuse a candidate that is unknown, or does not learn what is declared. Raises `DefinitionError`."""
@@ -104,7 +106,7 @@ def check_prepare(graph: Graph, name: str) -> None:
                 f"`prepare` gives {column!r} a step for a {step.kind}",
                 got=f"a {kind}, and {step}",
                 expected=", ".join(fitting),
-                hint="a number whose values are names: cast it to string in a table" if kind == "number" else None,
+                hint=_NAMES if kind == "number" else None,
             )
 
 
@@ -135,7 +137,8 @@ def check_engineer(graph: Graph, name: str) -> None:
                 raise DefinitionError(
                     f"`engineer` ({each.word}) requires {what}, and {column!r} is not",
                     got=f"{column!r} is {'a number' if kind == 'string' else 'a text'}",
-                    expected=", ".join(sorted(found for found, own in inputs.items() if own == kind)),
+                    expected=", ".join(sorted(found for found, own in inputs.items() if own == kind)) or what,
+                    hint=_NAMES if kind == "string" else None,
                 )
 
 
