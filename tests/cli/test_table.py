@@ -308,3 +308,51 @@ def test_a_table_of_sentences_learns_their_words(here: Path, capsys: pytest.Capt
     assert run(["predict", "liked_model", "review=it was broken and awful", "-C", "reviews", "--json"]) == 0
     bad = json.loads(capsys.readouterr().out)
     assert good["rows"][0]["score"] > 0.9 > 0.1 > bad["rows"][0]["score"]
+
+
+NUMBERS = 'clean=[ms.clean.parse_number("x", locales="{}")] of a table reads them'
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen"),
+    [
+        (["1,100", "2,300.5", "7"], f"numbers with commas between thousands: {NUMBERS.format('en')}"),
+        (["1,100", "2,300", "7"], f"numbers with a comma before three digits: {NUMBERS.format('en')} if it divides"),
+        (["1,5", "1.200,5", "7"], f"numbers with a decimal comma: {NUMBERS.format('de')}"),
+        (["$10", "$1,200.50", "$7"], f"amounts of money: {NUMBERS.format('en')}"),
+        (["10,50 €", "7 €", "3 €"], f"amounts of money: {NUMBERS.format('de')}"),
+        (["5%", "7.5 %", "9%"], f"percentages: {NUMBERS.format('en')}"),
+        (["01.02.2024", "03.02.2024", "9.9.2024"], 'dates: clean=[ms.clean.parse_date("x", "%d.%m.%Y")]'),
+        (["1/2/24", "3/4/24", "5/6/24"], '"%m/%d/%y" if the month does'),
+        (["2024/1/2", "2024/3/4", "2024/3/5"], 'dates: clean=[ms.clean.parse_date("x", "%Y/%m/%d")]'),
+        (["12:30", "23:05", "0:01"], "times of day: a table of the rows can compute minutes"),
+        (["1", "2", "unknown", "5"], "numbers but for 'unknown' (2 rows); options={'nulls': {'x': ['unknown']}}"),
+    ],
+)
+def test_texts_that_may_be_meant_as_numbers_or_dates_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str], texts: list[str], seen: str
+) -> None:
+    write(here / "a.csv", ["k_id", "x", "y"], [[f"k{n}", text, n % 3] for n, text in enumerate(texts * 2)], ";")
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "y", "--json"]) == 0
+    (told,) = [each for each in said(capsys)["said"] if "read as text" in each]  # type: ignore[attr-defined]
+    assert told.startswith("`x` is read as text: ") and seen in told
+
+
+def test_codes_and_categories_are_texts_without_a_word(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[f"k{n}", f"0{n % 7}", "red" if n % 2 else "NA", n % 3] for n in range(20)]
+    write(here / "a.csv", ["k_id", "zip", "colour", "y"], rows)  # type: ignore[arg-type]
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "y", "--json"]) == 0
+    assert said(capsys)["said"] == ["task: regression, int64", "key: `k_id`"]
+
+
+def test_texts_for_missing_values_are_told_in_any_case_and_with_spaces(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["1", " na ", "Null", "2.5", "--", "  ", "3"]
+    write(here / "a.csv", ["k_id", "x", "y"], [[f"k{n}", text, n % 3] for n, text in enumerate(texts)])
+    found = look(here / "a.csv")["x"]
+    assert (found.type, found.missing, found.nulls) == ("float64", 4, ("", "--", "Null", "na"))
+    assert run(["init", "table", "made", "--csv", "a.csv", "--target", "y", "--json"]) == 0
+    assert "missing values: spaces, --, Null, na in `x`" in said(capsys)["said"]  # type: ignore[operator]
+    assert run(["run", "-C", "made", "-s", "a"]) == 0
+    assert "4 missing values in x: spaces, --, Null, na" in capsys.readouterr().out

@@ -1,12 +1,15 @@
+from datetime import date
+
 import ibis.expr.operations as ops
 import pytest
 
 from mainstem.engines.duckdb import DuckdbSession
-from mainstem.errors import SourceError
+from mainstem.errors import DefinitionError, SourceError, UnknownName
 from mainstem.nodes.files import files
 from mainstem.nodes.web import web
 from mainstem.sources import inference
 from mainstem.sources.inspection import introspect
+from mainstem.sources.looking import look
 
 
 def put(root, name, text):
@@ -90,3 +93,74 @@ def test_no_query_tests_all_columns_of_a_wide_file(bench, monkeypatch):
     found = introspect(files("wide.csv"), bench.root, bench.engine)
     assert found == {name: kinds[name.rstrip("0123456789")] for name in names}
     assert 0 < max(aggregates) <= inference.AT_ONCE
+
+
+def test_texts_for_missing_values_are_null_in_columns_of_other_values(bench):
+    put(bench.root, "a.csv", "id,n,f,day,ok,region,code\n1,NA,1.5,2024-01-05,true,NA,007\n2,3,N/A,-,,EU,NA\n")
+    put(bench.root, "b.csv", 'id,n,f,day,ok,region,code\n3," null ",n/a,,None,-,9\n4,5,-2e3,<NA>,false,EU,?\n')
+    node = files("*.csv")
+    types = {"n": "int64", "f": "float64", "day": "date", "ok": "boolean", "region": "string", "code": "string"}
+    assert introspect(node, bench.root, bench.engine) == {"id": "int64", **types}
+    message = bench.collect(node).message
+    assert bench.column("n") == [None, 3, None, 5]
+    assert bench.column("f") == [1.5, None, None, -2000.0]
+    assert bench.column("day") == [date(2024, 1, 5), None, None, None]
+    assert bench.column("ok") == [True, None, None, False]
+    assert bench.column("region") == ["NA", "EU", "-", "EU"] and bench.column("code") == ["007", "NA", "9", "?"]
+    assert "2 missing values in n: NA, null; 2 missing values in f: N/A, n/a" in message
+    assert "2 missing values in day: -, <NA>; 1 missing value in ok: None" in message
+
+
+@pytest.mark.parametrize("sample", [1, 2_000])
+def test_a_column_of_texts_for_missing_values_alone_is_text(bench, monkeypatch, sample):
+    monkeypatch.setattr(inference, "SAMPLE", sample)
+    put(bench.root, "a.csv", "id,x,late\n1,NA,NA\n2,-,\n3,,7\n")
+    assert introspect(files("a.csv"), bench.root, bench.engine) == {"id": "int64", "x": "string", "late": "int64"}
+
+
+@pytest.mark.parametrize("contract", ["evolve", "freeze", "quarantine"])
+def test_a_later_text_for_a_missing_value_is_null_under_every_contract(bench, contract):
+    node, schema = files("*.csv", contract=contract), {"id": "int64", "x": "int64"}
+    put(bench.root, "a.csv", "id,x\n1,1\n2,2\n")
+    bench.collect(node, schema)
+    put(bench.root, "b.csv", "id,x\n3,NA\n4,4\n5,None\n")
+    outcome = bench.collect(node, schema)
+    assert (bench.column("x"), outcome.quarantined) == ([1, 2, None, 4, None], 0)
+    assert "2 missing values in x: NA, None" in outcome.message and "→" not in outcome.message
+    put(bench.root, "c.csv", "id,x\n6,NA\n7,1.5\n8,NaN\n")
+    if contract == "freeze":
+        with pytest.raises(SourceError, match="x: int64 → float64"):
+            bench.collect(node, schema)
+    elif contract == "evolve":
+        assert "x: int64 → float64, since c.csv, row 2: '1.5'" in bench.collect(node, schema).message
+        assert bench.column("x") == [1, 2, None, 4, None, None, 1.5, None]
+    else:
+        assert (bench.collect(node, schema).quarantined, bench.column("id")) == (1, [1, 2, 3, 4, 5, 6, 8])
+
+
+def test_a_declared_type_takes_the_texts_that_the_option_names(bench):
+    put(bench.root, "a.csv", "id,x\n1,unknown\n2,3\n")
+    with pytest.raises(SourceError, match="x: int64 → string"):
+        bench.collect(files("a.csv", schema={"id": "int64", "x": "int64"}))
+    node = files("a.csv", schema={"id": "int64", "x": "int64"}, options={"nulls": {"x": ["unknown"]}})
+    bench.collect(node)
+    assert bench.column("x") == [None, 3]
+    put(bench.root, "a.csv", "id,x\n1,NA\n2,3\n")
+    with pytest.raises(SourceError, match="does not fit") as error:
+        bench.collect(node)
+    assert error.value.got == "NA"
+
+
+def test_the_option_for_missing_values_is_checked(bench):
+    put(bench.root, "a.csv", "id,size\n1,unknown\n2,3\n")
+    for wrong in (["unknown"], {"size": "unknown"}, "unknown"):
+        with pytest.raises(DefinitionError, match="the option `nulls` must have the texts of each column"):
+            files("a.csv", options={"nulls": wrong})
+    with pytest.raises(UnknownName, match="unknown column 'sise'"):
+        introspect(files("a.csv", options={"nulls": {"sise": ["unknown"]}}), bench.root, bench.engine)
+
+
+def test_a_look_at_a_source_reads_missing_values(bench):
+    put(bench.root, "a.csv", "id,x\n1,NA\n2,3\n")
+    found = look("source", files("a.csv"), bench.root, bench.engine, {}, 10)
+    assert [row["x"] for row in found.rows] == [None, 3]

@@ -86,6 +86,7 @@ def files(
     if kind not in _FORMATS:
         raise refused("the format of the files is unknown", path, f'format="…", one of {", ".join(_FORMATS)}')
     check_storage(path, storage or {})
+    _check_nulls((options or {}).get("nulls", {}))
     return Files(
         path=path,
         format=kind,
@@ -98,3 +99,16 @@ def files(
         checks=tuple(checks),
         **meta,
     )
+
+
+def _check_nulls(nulls: Any) -> None:
+    """Refuse an option `nulls` that is not texts by column. Raises `DefinitionError`."""
+    texts = nulls.values() if isinstance(nulls, Mapping) else [None]
+    if any(isinstance(each, str) or not isinstance(each, Sequence) for each in texts):
+        expected = 'texts by column: {"area": ["unknown"]}'
+        raise refused(
+            "the option `nulls` must have the texts of each column",
+            nulls,
+            expected,
+            hint="`nullstr` is for all columns",
+        )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import RequestError, SourceError, close_matches
 from mainstem.nodes.explanations import figure
 from mainstem.nodes.files import Files
-from mainstem.project.csv.look import MISSING
-from mainstem.sources.texts import EXACT
+from mainstem.sources.texts import EXACT, MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,7 +121,7 @@ def _nulls(branch: Branch, examples: str, field: str, kind: str) -> Collection[s
     options = node.options if isinstance(node, Files) else {}
     said = options.get("nullstr", ())
     own = {*([said] if isinstance(said, str) else said), *options.get("nulls", {}).get(field, ())}
-    return BLANK | own | (set(MISSING) if kind != "string" else set())
+    return BLANK | own
 
 
 def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -140,7 +139,7 @@ def _known(fields: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> None
 
 def _value(text: str | None, kind: str, nulls: Collection[str]) -> Any:
     """Return the value of a text; the text itself if it is not of the type, so that the request is refused by name."""
-    if text is None or text in nulls:
+    if text is None or text in nulls or (kind != "string" and text.strip().lower() in MISSING):
         return None
     convert = next((each for start, each in _CONVERTERS.items() if kind.startswith(start)), str)
     try:

@@ -48,7 +48,8 @@ class Change:
 class Shape:
     """The columns and Ibis types of a source so far. `schema` grows with the batches that it meets.
 
-    `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells. `blank` are
+    `changes` are those of this collection, `unfit` the rows to set aside, `notes` what else the run tells. `missing`
+    has by column how many texts were read as missing values, and which ones. `blank` are
     columns that are stored without a value: they are in `schema` from their first value on.
     Types that the source declares in `schema=` do not change. `stored` are all columns in their order, also blank ones.
     """
@@ -62,6 +63,7 @@ class Shape:
     seen: set[str] = field(default_factory=set)
     unfit: SetAside = field(default_factory=SetAside)
     notes: list[str] = field(default_factory=list)
+    missing: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     @property
@@ -133,7 +135,13 @@ class Shape:
 
     def message(self) -> str:
         """Return the changes and notes as one text for the run."""
-        return "; ".join(dict.fromkeys([*map(str, self.changes), *self.notes]))
+        texts = [_read_as_missing(name, *found) for name, found in self.missing.items()]
+        return "; ".join(dict.fromkeys([*map(str, self.changes), *texts, *self.notes]))
+
+    def miss_values(self, column: str, many: int, texts: Collection[str]) -> None:
+        """Note that texts of a column were read as missing values."""
+        before, those = self.missing.get(column, (0, frozenset()))
+        self.missing[column] = (before + many, those | frozenset(texts))
 
     def _new(self, found: Mapping[str, str], origin: str) -> list[Change]:
         """Return the new columns. One without values has no type yet, and waits for a value."""
@@ -194,6 +202,11 @@ def lossy(column: str, own: str, wanted: str, value: str, where: str) -> SourceE
         expected=f"values that {wanted} holds exactly",
         hint=f'schema={{"{column}": "decimal(38, 6)"}} holds every digit, and "string" every text',
     )
+
+
+def _read_as_missing(column: str, many: int, texts: Collection[str]) -> str:
+    said = ", ".join(text or "spaces" for text in sorted(texts))
+    return f"{many:,} missing value{'s' if many > 1 else ''} in {column}: {said}"
 
 
 def _short(change: Change) -> str:

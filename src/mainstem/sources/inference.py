@@ -13,7 +13,7 @@ from mainstem.graph.named import named
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.storable import is_storable
 from mainstem.ports import Session
-from mainstem.sources.texts import EXACT, NARROW, fits, narrow
+from mainstem.sources.texts import EXACT, NARROW, fits, is_missing, narrow, unfit
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -28,8 +28,8 @@ def types_of_text(
 ) -> dict[str, str]:
     """Return the type of each column of texts: the `known` one if all texts fit it, else the narrowest that they have.
 
-    Codes such as `007` and digits beyond int64 stay text, and `12E3` beside integers. A column without texts is of type
-    `null`.
+    Codes such as `007` and digits beyond int64 stay text, and `12E3` beside integers. Texts for missing values (`NA`)
+    fit every type but a declared one; a column that has no others is text. A column without texts is of type `null`.
     """
     table = ibis.table(dict.fromkeys(names, "string"), name=relation)
     still = _still(session, table, known or {}, declared)
@@ -44,7 +44,8 @@ def _with_exponent(session: Session, table: ibis.Table, names: Sequence[str]) ->
     for begin in range(0, len(names), AT_ONCE):
         some = names[begin : begin + AT_ONCE]
         rows = _only(table, some)
-        counts = {f"_{n}": rows.count(where=rows[name].re_search("[eE]")) for n, name in enumerate(some)}
+        tests = [rows[name].re_search("[eE]") & ~is_missing(rows[name]) for name in some]
+        counts = {f"_{n}": rows.count(where=test) for n, test in enumerate(tests)}
         counted = session.fetch(rows.aggregate(named(counts))).to_pylist()[0]
         found |= {name: "string" for name, count in zip(some, counted.values(), strict=True) if count}
     return found
@@ -57,10 +58,14 @@ def _still(session: Session, table: ibis.Table, known: Mapping[str, str], declar
     for begin in range(0, len(names), AT_ONCE):
         some = names[begin : begin + AT_ONCE]
         rows = _only(table, some)
-        tests = [rows[name].notnull() & ~fits(rows[name], known[name], declared=name in declared) for name in some]
+        tests = [_is_unfit(rows[name], known[name], is_declared=name in declared) for name in some]
         counts = {f"_{n}": rows.count(where=test) for n, test in enumerate(tests)}
         found |= dict(zip(some, session.fetch(rows.aggregate(named(counts))).to_pylist()[0].values(), strict=True))
     return {name: known[name] for name, misfits in found.items() if not misfits}
+
+
+def _is_unfit(text: Any, type: str, *, is_declared: bool) -> Any:
+    return text.notnull() & ~fits(text, type, declared=True) if is_declared else unfit(text, fits(text, type))
 
 
 def _narrowest(session: Session, table: ibis.Table, names: Collection[str]) -> dict[str, str]:
@@ -74,10 +79,14 @@ def _narrowest(session: Session, table: ibis.Table, names: Collection[str]) -> d
         kinds = _narrowed(session, table, {n: found if len(found) > 2 else found[:1] for n, found in first.items()})
         lost = {name: first[name] for name in names if first[name] and not kinds[name]}
         kinds |= _narrowed(session, table, lost) if lost else {}
-    return {
-        name: "null" if len(kinds[name]) == len(NARROW) else kinds[name][0] if kinds[name] else "string"
-        for name in names
-    }
+    return {name: _type(kinds[name]) for name in names}
+
+
+def _type(kinds: Sequence[str]) -> str:
+    """Return the type of a column whose texts fit these kinds. Texts for missing values alone fit all but `BLANK`."""
+    if BLANK in kinds:
+        return "null"
+    return kinds[0] if 0 < len(kinds) < len(NARROW) else "string"
 
 
 def _first_kinds(session: Session, table: ibis.Table) -> tuple[dict[str, tuple[str, ...]], bool]:
@@ -93,10 +102,10 @@ def _first_kinds(session: Session, table: ibis.Table) -> tuple[dict[str, tuple[s
     texts = pa.chunked_array([chunk for name in names for chunk in rows[name].chunks], pa.string())
     session.add(FIRST, pa.table({"place": places, "text": texts}))
     below = ibis.table({"place": "int64", "text": "string"}, name=FIRST)
-    counted = below.group_by("place").agg(named({kind: _misfits(below["text"], kind) for kind in NARROW}))
+    counted = below.group_by("place").agg(named({kind: _misfits(below["text"], kind) for kind in KINDS}))
     found = {row["place"]: row for row in session.fetch(counted).to_pylist()}
     kinds = {
-        name: tuple(kind for kind in NARROW if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
+        name: tuple(kind for kind in KINDS if not found.get(place, {}).get(kind)) for place, name in enumerate(names)
     }
     return kinds, are_all
 
@@ -120,7 +129,26 @@ def _only(table: ibis.Table, names: Iterable[str]) -> ibis.Table:
 
 
 def _misfits(text: Any, kind: str) -> Any:
-    return text.count(where=text.notnull() & ~narrow(text, kind))
+    return text.count() if kind == BLANK else text.count(where=unfit(text, narrow(text, kind)))
+
+
+def missing_of(session: Session, relation: str, names: Sequence[str]) -> dict[str, tuple[int, list[str]]]:
+    """Return how many texts of each column mean a missing value, and which ones, for the columns that have some."""
+    found: dict[str, tuple[int, list[str]]] = {}
+    for begin in range(0, len(names), AT_ONCE):
+        some = names[begin : begin + AT_ONCE]
+        rows = ibis.table(dict.fromkeys(some, "string"), name=relation)
+        texts = {f"_{n}": rows[name].strip() for n, name in enumerate(some)}
+        which = {n: text.collect(where=is_missing(text), distinct=True) for n, text in texts.items()}
+        many = {f"many{n}": text.count(where=is_missing(text)) for n, text in texts.items()}
+        (row,) = session.fetch(rows.aggregate(named({**which, **many}))).to_pylist()
+        found |= {name: (row[f"many_{n}"], sorted(row[f"_{n}"])) for n, name in enumerate(some) if row[f"many_{n}"]}
+    return found
+
+
+BLANK = "blank"
+"""What a column without texts fits."""
+KINDS = (*NARROW, BLANK)
 
 
 SAMPLE = 2_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from mainstem.errors import SourceError
+from mainstem.errors import EngineError, SourceError
 from mainstem.graph.named import named
 from mainstem.nodes.sources import Source
 from mainstem.ports import Engine
@@ -20,6 +20,7 @@ from mainstem.sources.evolution import Shape
 from mainstem.sources.extraction import Part, Request
 from mainstem.sources.inspection import introspect
 from mainstem.sources.kinds import kind_of
+from mainstem.sources.texts import MISFIT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +87,7 @@ def read(name: str, node: Source, root: Path, engine: Engine, schema: Mapping[st
     if part is None:
         return ibis_schema(schema).to_pyarrow().empty_table(), True
     try:
-        found = _rows(part, engine)
+        found = _fitting(part, engine)
         whole = found.num_rows <= READ and next(parts, None) is None
         return found.slice(0, READ), whole
     finally:
@@ -98,6 +99,16 @@ def read(name: str, node: Source, root: Path, engine: Engine, schema: Mapping[st
 
 def ibis_schema(schema: Mapping[str, str]) -> ibis.Schema:
     return ibis.schema(dict(schema))
+
+
+def _fitting(part: Part, engine: Engine) -> pa.Table:
+    """Return the rows of a part. If its values do not fit, it is asked for again."""
+    try:
+        return _rows(part, engine)
+    except EngineError as error:
+        if MISFIT not in str(error) or part.again is None:
+            raise
+    return _rows(part.again(), engine)
 
 
 def _rows(part: Part, engine: Engine) -> pa.Table:

@@ -21,6 +21,13 @@ MISFIT = "a value that does not fit its column"
 NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
 """A number as a text. What else the engine reads as one, such as `1_000`, is a code."""
 
+MISSING = (
+    *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "#null!", "null", "none", "nil", "\\n"),
+    *("-", "--", "?", "."),
+)
+"""Texts of a CSV file that mean a missing value in a column of other values than texts, in lower case and without the
+spaces around them."""
+
 EXACT = 2**53
 """The greatest integer up to which float64 holds every one."""
 
@@ -51,18 +58,30 @@ def fits(text: Any, type: str, *, declared: bool = False) -> Any:
     return text.try_cast(type).notnull()
 
 
+def is_missing(text: Any) -> Any:
+    """Return whether texts mean a missing value where a column has values of another type."""
+    return text.strip().lower().isin(MISSING)
+
+
+def unfit(text: Any, fitting: Any) -> Any:
+    """Return whether texts neither are `fitting` nor mean a missing value."""
+    return text.notnull() & ibis.ifelse(fitting, False, ~is_missing(text))  # the second is asked of few texts
+
+
 def narrow(text: Any, type: str) -> Any:
     """Return whether texts are values of one of the inferred types. Beside instants, a date is its midnight in UTC."""
     is_whole = (text.length() >= 16) | fits(text, "date")
     return fits(text, type) & is_whole if type == INSTANT else fits(text, type)
 
 
-def value(text: Any, type: str, *, declared: bool = False) -> Any:
-    """Return texts as values of a type. A query over it fails with `MISFIT` if one does not fit."""
+def value(text: Any, type: str, *, declared: bool = False, missing: bool = False) -> Any:
+    """Return texts as values of a type; with `missing`, those that mean a missing value are null. A query over it fails
+    with `MISFIT` if one does not fit."""
     if ibis.dtype(type).is_string():
         return text
     fitting = text.isnull() | fits(text, type, declared=declared)
-    return ibis.ifelse(fitting, text.try_cast(type), failing(type, text))
+    other = ibis.ifelse(is_missing(text), ibis.null(type), failing(type, text)) if missing else failing(type, text)
+    return ibis.ifelse(fitting, text.try_cast(type), other)
 
 
 def failing(type: str, text: Any) -> Any:

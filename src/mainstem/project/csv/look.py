@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -15,20 +15,19 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.errors import SourceError, UnknownName
 from mainstem.nodes.models import Task
 from mainstem.ports import RawFiles, Session
-from mainstem.sources.inference import types_of_text
-
-MISSING = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "nan", "NaN", "-", "?", ".")
-"""Texts that mean a missing value where the other values of a column are numbers, and in the target."""
+from mainstem.project.csv.forms import form_of
+from mainstem.sources.inference import missing_of, types_of_text
+from mainstem.sources.texts import fits, is_missing, unfit
 
 _KEY = "id|key|uuid|guid|no|nr|number|code"
 KEY = re.compile(rf"(?i:(?:^|[\W_])(?:{_KEY})$)|(?<=[a-z])(?:Id|ID|Key|No|Nr|Number|Code)$")
-COMMA = re.compile(r"-?\d+(?:\.\d{3})*,\d+")
-"""A number with a decimal comma."""
-
 LINES = 50
 """The number of lines that tell the delimiter."""
 FEW = 20
 """A whole number with more distinct values is a quantity, not a class."""
+
+FEW_TEXTS = 3
+"""The most distinct texts that are named as the only ones of a column that are not numbers."""
 
 SENTENCE = 3
 """The mean number of words from which a text is no key."""
@@ -39,7 +38,11 @@ YES = ("yes", "y", "true", "t", "1", "positive")
 @dataclass(frozen=True)
 class Column:
     """A column: its Ibis type, its distinct values, its missing ones, the values themselves if there are two, whether
-    they number the rows, and whether they are sentences."""
+    they number the rows, and whether they are sentences.
+
+    `nulls` are its texts that mean a missing value. Of texts, `form` says how they are written if something reads them,
+    and `but` has the few that are not numbers, with their rows, where the others are.
+    """
 
     name: str
     type: str
@@ -47,8 +50,10 @@ class Column:
     missing: int
     values: tuple[str, ...] = ()
     numbers_rows: bool = False
-    commas: bool = False
     prose: bool = False
+    nulls: tuple[str, ...] = ()
+    form: str | None = None
+    but: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,35 +84,24 @@ class Look:
 def look(file: Path, target: str | None = None) -> Look:
     """Return what a CSV file holds. Raises `SourceError` if it has no row, or one column.
 
-    Texts for missing values are looked for in columns that are numbers without them, and in the `target`.
+    Texts mean missing values in columns that are not text, as they do for `ms.files`, and in the `target`.
     """
     options: dict[str, object] = {"delim": delim} if (delim := _delimiter(file)) != "," else {}
     engine = DuckdbEngine()
-    plain = _types(engine, file, options)
-    lenient = _types(engine, file, {**options, "nulls": dict.fromkeys(plain, MISSING)})
-    words = [n for n, kind in plain.items() if kind == "string" and (lenient[n] != kind or n == target)]
-    nulls = _missing(engine, file, options, list(plain), words)
-    if nulls:
-        options["nulls"] = nulls
-    types = {name: lenient[name] if name in nulls else kind for name, kind in plain.items()}
     with engine.session({"rows": _raw(file, options)}) as session:
-        return Look(*_counted(session, types), options)
+        types = _types(session)
+        if types.get(str(target)) == "string" and (texts := _missing(session, types, str(target))):
+            options["nulls"] = {str(target): texts}
+            session.add("rows", _raw(file, options))
+        found = missing_of(session, "rows", [name for name, kind in types.items() if kind != "string"])
+        nulls = {name: texts for name, (_, texts) in found.items()} | dict(options.get("nulls", {}))  # type: ignore[call-overload]
+        return Look(*_counted(session, types, nulls), options)
 
 
-def _missing(
-    engine: DuckdbEngine, file: Path, options: Mapping[str, object], every: Sequence[str], names: Sequence[str]
-) -> dict[str, list[str]]:
-    """Return the texts of `MISSING` that the columns `names` have. `every` are all columns of the file."""
-    found: dict[str, list[str]] = {}
-    if not names:
-        return found
-    with engine.session({"rows": _raw(file, options)}) as session:
-        table = ibis.table(dict.fromkeys(every, "string"), name="rows")
-        for name in names:
-            texts = session.fetch(table.filter(table[name].isin(MISSING)).select(name).distinct())[name].to_pylist()
-            if texts:
-                found[name] = sorted(texts)
-    return found
+def _missing(session: Session, names: Iterable[str], name: str) -> list[str]:
+    """Return the texts of a column that mean a missing value, as they are written."""
+    table = ibis.table(dict.fromkeys(names, "string"), name="rows")
+    return sorted(session.fetch(table.filter(is_missing(table[name])).select(name).distinct())[name].to_pylist())
 
 
 def task_of(column: Column) -> Task:
@@ -142,16 +136,17 @@ def _raw(file: Path, options: Mapping[str, object]) -> RawFiles:
     return RawFiles((str(file.resolve()),), "csv", None, {**usual, **options, "all_varchar": True})
 
 
-def _types(engine: DuckdbEngine, file: Path, options: Mapping[str, object]) -> dict[str, str]:
-    with engine.session({"rows": _raw(file, options)}) as session:
-        names = list(session.schema("SELECT * FROM rows"))
-        if len(names) < 2:
-            raise SourceError("a CSV file requires a target and at least one more column", got=", ".join(names))
-        return types_of_text(session, "rows", names)
+def _types(session: Session) -> dict[str, str]:
+    names = list(session.schema("SELECT * FROM rows"))
+    if len(names) < 2:
+        raise SourceError("a CSV file requires a target and at least one more column", got=", ".join(names))
+    return types_of_text(session, "rows", names)
 
 
-def _counted(session: Session, types: Mapping[str, str]) -> tuple[int, tuple[Column, ...]]:
-    table = ibis.table(dict.fromkeys(types, "string"), name="rows")
+def _counted(
+    session: Session, types: Mapping[str, str], nulls: Mapping[str, Sequence[str]]
+) -> tuple[int, tuple[Column, ...]]:
+    table = _known(types, nulls)
     counts = {f"distinct_{n}": table[name].nunique() for n, name in enumerate(types)}
     counts |= {f"known_{n}": table[name].count() for n, name in enumerate(types)}
     (found,) = session.fetch(table.aggregate(rows=table.count(), **counts)).to_pylist()
@@ -165,8 +160,28 @@ def _counted(session: Session, types: Mapping[str, str]) -> tuple[int, tuple[Col
         numbers = not columns and kind == "int64" and distinct == rows and _numbers_rows(session, table, name, rows)
         some = _some(session, table, name) if kind == "string" else []
         missing = rows - int(found[f"known_{n}"])
-        columns.append(Column(name, kind, distinct, missing, values, numbers, _has_commas(some), _is_prose(some)))
+        form, but = (form_of(name, some), _but(session, table, name)) if some else (None, {})
+        texts = tuple(nulls.get(name, ()))
+        columns.append(Column(name, kind, distinct, missing, values, numbers, _is_prose(some), texts, form, but))
     return rows, tuple(columns)
+
+
+def _known(types: Mapping[str, str], nulls: Mapping[str, Sequence[str]]) -> ibis.Table:
+    """Return the texts of all columns, without those that mean a missing value."""
+    table = ibis.table(dict.fromkeys(types, "string"), name="rows")
+    blank = {n: ibis.ifelse(is_missing(table[n]), ibis.null(str), table[n]) for n in nulls if types[n] != "string"}
+    return table.mutate(**blank) if blank else table
+
+
+def _but(session: Session, table: ibis.Table, name: str) -> dict[str, int]:
+    """Return the few texts of a column of numbers that are not numbers, with their rows. Codes have digits."""
+    misfits = table.filter(unfit(table[name], fits(table[name], "float64")))
+    told = misfits.group_by(name).aggregate(rows=misfits.count()).order_by(ibis.desc("rows"), name).limit(FEW_TEXTS + 1)
+    found = {row[name]: int(row["rows"]) for row in session.fetch(told).to_pylist()}
+    if not found or len(found) > FEW_TEXTS or any(re.search(r"\d", text) for text in found):
+        return {}
+    (counted,) = session.fetch(table.aggregate(known=table[name].count())).to_pylist()
+    return found if sum(found.values()) < counted["known"] / 2 else {}
 
 
 def _values(session: Session, table: ibis.Table, name: str) -> tuple[str, ...]:
@@ -184,11 +199,6 @@ def _numbers_rows(session: Session, table: ibis.Table, name: str, rows: int) -> 
 def _some(session: Session, table: ibis.Table, name: str) -> list[str]:
     found: list[str] = session.fetch(table.filter(table[name].notnull()).select(name).limit(100))[name].to_pylist()
     return found
-
-
-def _has_commas(some: Sequence[str]) -> bool:
-    """Return whether texts of a column are numbers with a decimal comma."""
-    return sum(bool(COMMA.fullmatch(text.strip())) for text in some) > len(some) / 2
 
 
 def _is_prose(some: Sequence[str]) -> bool:

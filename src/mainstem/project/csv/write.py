@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from mainstem.errors import ModelError, UnknownName
 from mainstem.nodes.models import Task
@@ -184,14 +184,22 @@ them.{"" if self.key else f" Its first column, `{ROW}`, numbers the rows: give e
         left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
         if left:
             yield f"left out: {', '.join(left)}"
-        nulls: Any = self.found.options.get("nulls", {})
+        nulls = {c.name: ", ".join(text or "spaces" for text in c.nulls) for c in self.found.columns if c.nulls}
         if nulls:
-            yield "missing values: " + "; ".join(f"{', '.join(texts)} in `{name}`" for name, texts in nulls.items())
-        for column in self.found.columns:
-            if column.commas and column.name != self.key:
-                yield f"`{column.name}` is read as text: its numbers have a decimal comma; write them with a point"
+            yield "missing values: " + "; ".join(f"{texts} in `{name}`" for name, texts in nulls.items())
+        yield from (f"`{c.name}` is read as text: {seen}" for c in self.found.columns if (seen := self._seen(c)))
         if self.target.missing:
             yield f"{self.target.missing:,} rows have no {self.target.name}: they are unlabelled"
+
+    def _seen(self, column: Column) -> str:
+        """Return what was seen in a column of texts that may be meant as numbers, dates or times."""
+        if column.name == self.key:
+            return ""
+        if not column.but:
+            return column.form or ""
+        texts = ", ".join(f"{text!r} ({rows:,} row{'s' if rows > 1 else ''})" for text, rows in column.but.items())
+        option = {"nulls": {column.name: list(column.but)}}
+        return f"numbers but for {texts}; options={option} reads these as missing values"
 
     def _left_out(self, column: Column) -> str:
         return "" if column.name in (self.key, self.target.name) else self.useless(column)

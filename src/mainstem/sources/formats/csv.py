@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mainstem.errors import EngineError, SourceError
+from mainstem.errors import EngineError, SourceError, UnknownName
 from mainstem.masking import brief
 from mainstem.nodes.files import Files
 from mainstem.nodes.hidden import FILE
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from mainstem.sources.evolution import Change
     from mainstem.sources.extraction import Part
+
+NULLS = "nulls"
+"""The option with the texts of each column that mean a missing value."""
 
 FORMATTED = {"dateformat": ("date",), "timestampformat": ("timestamp",), "decimal_separator": ("float", "decimal")}
 """Options with which the reader itself makes values of these types."""
@@ -66,6 +69,9 @@ class CsvFormat(Format):
                 raise SourceError("the CSV files have only one column", got=names[0], hint=hint)
             for name, type in _inferred(node, names, some, engine).items():
                 found[name] = wider(found.get(name, "null"), type)
+        for name in node.options.get(NULLS, {}):
+            if name not in found:
+                raise UnknownName.among("column", name, found)
         return found
 
 
@@ -108,7 +114,8 @@ class _Batch:
         self.declared = frozenset(reading.node.schema or {})
 
     def part(self) -> Part:
-        """Return the rows in the known types. If a text does not fit, the part is asked for again."""
+        """Return the rows in the known types. If a text does not fit, or means a missing value, the part is asked for
+        again."""
         if self._skips():
             skipped(self.reading, self._raw(self.paths))
         new = [name for name in self.names if name not in self.shape.schema]
@@ -120,7 +127,18 @@ class _Batch:
         """Return the rows in the types that their texts have. Raises `SourceError` if the contract forbids it."""
         found = self._types(list(self.names))
         doubtful = self.shape.meet(found, self.paths[0], place=self._place)
+        self._note_missing()
         return self._part((*doubtful, *self._beyond(found)), final=True)
+
+    def _note_missing(self) -> None:
+        """Note the texts that are read as missing values."""
+        from mainstem.sources.inference import missing_of
+
+        typed, known = {*self._formatted(), *self.declared}, self._known()
+        names = [name for name, type in known.items() if type != "string" and name not in typed]
+        with self.reading.engine.session({"files": self._raw(self.paths)}) as session:
+            for name, (many, texts) in missing_of(session, "files", names).items():
+                self.shape.miss_values(name, many, texts)
 
     def _beyond(self, found: Mapping[str, str]) -> list[Change]:
         """Return the columns of floats with integers that no float holds, if their rows are to be set aside. Raises
@@ -145,11 +163,12 @@ class _Batch:
         typed = self._formatted()
         kept = [name for name in self.names if name in schema]
 
+        def read(name: str, text: Any) -> Any:
+            is_declared = name in self.declared
+            return value(text, schema[name], declared=is_declared, missing=final and not is_declared)
+
         def values(table: ibis.Table) -> dict[str, Any]:
-            found = {
-                name: table[name] if name in typed else value(table[name], schema[name], declared=name in self.declared)
-                for name in kept
-            }
+            found = {name: table[name] if name in typed else read(name, table[name]) for name in kept}
             return {**found, FILE: self._origin(table)}
 
         columns = {**dict.fromkeys(self.names, "string"), **typed, FILE: "string"}
@@ -182,9 +201,12 @@ class _Batch:
             return {**types_of_text(session, "files", texts, self._known(), self.declared), **typed}
 
     def _fits(self, text: Any, type: str) -> Any:
-        from mainstem.sources.texts import fits
+        """Return whether texts are values of a type, or mean a missing one where the type is not declared."""
+        from mainstem.sources.texts import fits, is_missing
 
-        return fits(text, type, declared=text.get_name() in self.declared)
+        if text.get_name() in self.declared:
+            return fits(text, type, declared=True)
+        return fits(text, type) | is_missing(text)
 
     def _place(self, name: str) -> str:
         """Return the file, the row and the first text that does not fit its known type."""
