@@ -91,7 +91,7 @@ def test_a_model_learns_only_from_rows_of_which_the_time_has_passed(project: Any
     assert "40 not mature" in said(project, 0, "train")
     card = project.show("fraud").card
     assert card["evaluation"]["labels"] == "mature 2d after the prediction; 40 younger examples are left out"
-    assert card["evaluation"]["gap"] == "2d"
+    assert card["evaluation"]["gap"] == "2d: as long as the outcome takes"
 
 
 def test_days_are_judged_when_their_outcomes_are_mature(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import ibis
 
 from mainstem.features.forecasts import forecast_of, known_by_now
+from mainstem.features.gaps import gap_of, known_at
 from mainstem.features.leaks import check_leaks
 from mainstem.features.offline.join import AsOf, join
 from mainstem.features.retrieval import Retrieval, check_assumed, retrieval_of
@@ -16,7 +17,7 @@ from mainstem.features.views.view import Lookup
 from mainstem.graph.named import named
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.expressions import resolve_column
-from mainstem.nodes.hidden import GROUP, LAST, MATURE, PART, QUERY, SEASON, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, LABELLED, LAST, MATURE, PART, QUERY, SEASON, TARGET, WEIGHT, T
 from mainstem.nodes.instants import INSTANT
 from mainstem.tables.total import total
 
@@ -29,9 +30,10 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
 
     Its columns are the examples' key, the request fields, `_t` (the prediction time), every model column, and
     `_target`, which is null if the outcome is not known yet, or read a NaN. `_t` is null for a model without a
-    prediction time. A model of an outcome that takes time has `_mature`: whether that time has passed. A model with
-    `groups=`, `split=` or `weight=` has their values as `_group`, `_part` and `_weight`, and a forecast has
-    `_last` and `_season`. `examples`, with the same columns, can replace the node's rows.
+    prediction time. A model of an outcome that takes time has `_mature`: whether that time has passed. If only the rows
+    tell when a label was known, `_labelled` is that time. A model with `groups=`, `split=` or `weight=` has their
+    values as `_group`, `_part` and `_weight`, and a forecast has `_last` and `_season`. `examples`, with the same
+    columns, can replace the node's rows.
     """
     retrieval = retrieval_of(graph, model)
     node: Any = graph[model].node
@@ -48,9 +50,10 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     label, mature = labels(rows, node, _clock(rows, graph, model), definition.where)
     label = label if forecast is None else rows[TARGET]
     beside = {} if forecast is None else {LAST: rows[LAST], SEASON: rows[SEASON]}
+    beside |= {MATURE: mature, LABELLED: known_at(rows, gap_of(graph, model))}
     given = {GROUP: node.groups, PART: node.split, WEIGHT: node.weight, QUERY: node.query}
     more = {name: given_of(rows, v, definition.where) for name, v in given.items() if v is not None}
-    more |= {MATURE: mature, **beside} if mature is not None else beside
+    more |= {name: value for name, value in beside.items() if value is not None}
     own = {name: total(value) for name, value in {TARGET: label, **more}.items()}
     chosen = rows.select(*named({c: rows[c] for c in kept}), *named({T: time.cast(INSTANT), **own}))
     found = with_features(chosen, retrieval, as_of)

@@ -223,12 +223,22 @@ class _Finder:
             self._brings(name, self.request[name], "two features")
 
     def _learnable(self) -> list[str]:
-        """Return the columns of the examples but the key, and those that the model reads for something else."""
+        """Return the columns of the examples but the key, and those that the model reads for something else.
+
+        The time of a prediction is not an input: its year and month in training are not those of requests.
+        """
         node: Any = self.graph[self.model].node
         table = ibis.table(self.schema, name=self.examples)
         given = [
             value
-            for value in (condition_of(node.target), node.groups, node.split, node.weight, node.query)
+            for value in (
+                condition_of(node.target),
+                node.prediction_time,
+                node.groups,
+                node.split,
+                node.weight,
+                node.query,
+            )
             if value is not None
         ]
         read = {f.name for value in given for f in resolve_column(table, value).op().find(ops.Field)}

@@ -50,10 +50,11 @@ RESERVED = (
 T = "_t"
 """The time of a prediction, in a dataset and in a prediction log. Instant."""
 
-TARGET, SPLIT, MATURE = "_target", "_split", "_mature"
-"""In a dataset: the label; the split: `train`, `gap`, `test`, `unlabelled` or `immature`, followed by `, not drawn` of
-rows that only a fit by Spark learns from; `fold 1`, … if models are measured by cross-validation; and, of a target that
-takes time, whether that time has passed."""
+TARGET, SPLIT, MATURE, LABELLED = "_target", "_split", "_mature", "_labelled"
+"""In a dataset: the label; the split: `train`, `gap`, `test`, `unlabelled`, `immature` or `older` than the window,
+followed by `, not drawn` of rows that only a fit by Spark learns from; `fold 1`, … if models are measured by
+cross-validation; of a target that takes time, whether that time has passed; and when the label was known, if a column
+of the examples says so."""
 
 GROUP, PART, WEIGHT, QUERY = "_group", "_part", "_weight", "_query"
 """In a dataset: the value of the model's `groups=`, of its `split=`, of its `weight=`, and of its `query=`."""

@@ -60,20 +60,19 @@ class Model(Node):
     Without `prediction_time`, rows have no order, and no leak is found by time. `test` is the share of the latest
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
     rows. `target` may be an `Outcome`, which takes time. `gap` is the time until outcomes are known, at least that of
-    the `Outcome`; it is left out between training and test. `groups` are values
-    whose rows stay together. `split` says of each row where it belongs, `weight` how much it counts in a fit. `window`
-    limits how far back each fold learns. `candidates` are names, algorithms with settings and estimators; None for the
-    usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1) with them.
-    `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are measured apart.
-    `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further metrics, which do not judge.
-    `tune` is the budget of a search for settings: a number
-    of trials, or a duration. `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected.
-    `quantiles` are the levels that a quantile model answers, ascending. `query` is equal for rows that are ranked
-    together. `sampling` says which rows each fit learns from. A model with `horizons` forecasts the target of the row
-    of the same `series` that is so much later, and its example is a row and a horizon. `prepare` are the steps of
-    inputs that the algorithm does not choose. `engineer` are features that each fit makes of the inputs, and `select`
-    says which inputs it leaves out; None leaves both to a search. `jobs` is the number of processes of a search. Its
-    result does not depend on it.
+    the `Outcome`; it is left out between training and test. Unless it is declared, it is longer if the target's columns
+    are known later. `groups` are values whose rows stay together. `split` says of each row where it belongs, `weight`
+    how much it counts in a fit. `window` limits how far back each fold learns. `candidates` are names, algorithms with
+    settings and estimators; None for the usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1)
+    with them. `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are
+    measured apart. `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further metrics, which
+    do not judge. `tune` is the budget of a search for settings: a number of trials, or a duration. `ensemble` lets it
+    combine what it tried. `calibrate` is how probabilities are corrected. `quantiles` are the levels that a quantile model answers, ascending. `query` is equal
+    for rows that are ranked together. `sampling` says which rows each fit learns from. A model with `horizons`
+    forecasts the target of the row of the same `series` that is so much later, and its example is a row and a horizon.
+    `prepare` are the steps of inputs that the algorithm does not choose. `engineer` are features that each fit makes of
+    the inputs, and `select` says which inputs it leaves out; None leaves both to a search. `jobs` is the number of
+    processes of a search. Its result does not depend on it.
     """
 
     examples: NodeRef
@@ -88,6 +87,7 @@ class Model(Node):
     candidates: tuple[Any, ...] | None = None
     test: float | str | None = None
     gap: str = USUAL_GAP
+    gap_declared: bool = False
     window: str | None = None
     folds: int = 3
     seed: int = 0
@@ -312,7 +312,8 @@ def model(
     Candidates are compared by `metric`; those of `also_measure` are measured beside the usual ones of the task.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.
-    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)` or the longest horizon, else a day.
+    `gap` is how long outcomes take: by default that of `target=ms.outcome(…)` or the longest horizon, else a day; or
+    longer, if the target's columns are known later.
     `horizons=["1d", "7d"]` forecast: the label of a row is the target of the row that is so much later, of the same
     `series` (columns; without them all rows are one series). Inputs are as of the row's `prediction_time`.
     `tune` searches for settings: for a time (`"10min"`), or a number of trials. What was tried is combined if that is
@@ -343,6 +344,7 @@ def model(
         candidates=candidates_of(candidates),
         test=test,
         gap=_gap(gap, target, ahead),
+        gap_declared=gap is not None,
         window=window,
         folds=folds,
         seed=seed,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mainstem.project.suggest import Suggestions
     from mainstem.sources.looking import Look
 
-SPLITS = ("train", "gap", "test", "unlabelled", "immature")
+SPLITS = ("train", "gap", "test", "unlabelled", "immature", "older")
 FOLD = re.compile(r"fold [1-9]\d?")
 """Further splits, of a model that is cross-validated."""
 

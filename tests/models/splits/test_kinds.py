@@ -40,6 +40,13 @@ def test_a_window_forgets_the_distant_past():
     assert all(times[f.test].min() - times[f.train].max() == 6 * HOUR for f in sliding)
 
 
+def test_a_window_cuts_the_training_of_the_test_too():
+    times = np.arange(1000, dtype=np.int64) * HOUR
+    found = splits.split(times, times, test=0.2, gap="5h", window="100h")
+    assert (len(found.older), len(found.train), len(found.gap), len(found.test)) == (695, 100, 5, 200)
+    assert times[found.train].max() < found.cut - 5 * HOUR <= times[found.train].max() + HOUR
+
+
 @given(SEEDS, st.integers(20, 120))
 def test_small_tables_are_split_by_class(seed, rows):
     y = np.random.default_rng(seed).permutation(np.arange(rows) % 4 == 0).astype(int)
@@ -63,9 +70,29 @@ def test_parts_by_name_and_by_truth_value():
     assert truth.split is not None and truth.split.test.tolist() == [1] and truth.validation is None
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("Train", "Validation", "Test"),
+        ("TRAIN", "VAL", "TEST"),
+        ("training", "valid", "testing"),
+        (" train ", "validation", "test "),
+    ],
+)
+def test_parts_are_read_in_any_case_and_in_the_usual_spellings(train, validation, test):
+    found = splits.given([train, test, validation, train])
+    assert found.split is not None and found.validation is not None
+    assert (found.split.train.tolist(), found.split.test.tolist()) == ([0, 2, 3], [1])
+    assert found.validation.tolist() == [False, False, True, False]
+    texts = splits.given(["False", "True", "False"])
+    assert texts.split is not None and texts.split.test.tolist() == [1]
+
+
 def test_folds_by_number_or_name():
     assert splits.given([2, 1, None, 2]).folds.tolist() == [1, 0, -1, 1]
     assert splits.given(["north", "south", "north"]).folds.tolist() == [0, 1, 0]
+    assert splits.given(["west", "east", "north"]).folds.tolist() == [2, 0, 1], "west is not a part, though like one"
+    assert splits.given([0, 1, 2]).folds.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +101,13 @@ def test_folds_by_number_or_name():
         (["train", "test", "tset"], "'tset' beside parts"),
         (["train", "train"], "no row of the test"),
         (["test", "validation"], "no row of the training"),
+        (["Train", "tset"], "'tset' beside parts"),
+        (["trian", "tset"], "'tset', which is almost 'test' and 'trian', which is almost 'train'"),
+        (
+            ["test set", "training set"],
+            "'test set', which is almost 'test' and 'training set', which is almost 'train'",
+        ),
+        ([0, 1, 1, None], "the numbers 0 and 1, which are two folds or mark the test"),
         ([0.5, 0.25], "0.25"),
         ([1, 1, 1], "1 distinct values"),
         (list(range(30)), "30 distinct values"),

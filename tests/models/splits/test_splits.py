@@ -102,7 +102,39 @@ def test_without_time_keys_that_repeat_stay_on_one_side():
 def test_too_few_rows_is_a_clear_error(n):
     with pytest.raises(ModelError, match="too few labelled rows") as error:
         splits.split(hourly(n), np.zeros(n), test=0.2, gap="1h")
-    assert "at least 20" in str(error.value) and "hint" in str(error.value)
+    assert f"at least {8 if n > 1 else 2}" in str(error.value) and "hint" in str(error.value)
+
+
+def test_the_minimum_of_a_side_follows_the_rows():
+    """50 daily rows are enough, with one fold inside; from 100 on, each side has 20."""
+    times = np.arange(50, dtype=np.int64) * DAY
+    found = splits.split(times, times, test=0.2, gap="1d")
+    assert (len(found.train), len(found.gap), len(found.test)) == (39, 1, 10)
+    (fold,) = splits.folds(times[found.train], times[found.train], count=3, gap="1d")
+    assert (len(fold.train), len(fold.gap), len(fold.test)) == (18, 1, 20)
+    with pytest.raises(ModelError, match="too few") as error:
+        splits.split(hourly(100), np.zeros(100), test=0.19, gap="1h")
+    assert "at least 20 on each side" in str(error.value)
+
+
+def test_folds_are_fewer_where_rows_are_few():
+    times = np.arange(80, dtype=np.int64) * DAY
+    two = splits.folds(times, times, count=3, gap="1d")
+    assert [(len(fold.train), len(fold.test)) for fold in two] == [(25, 27), (52, 27)], "three would learn from 19 rows"
+    assert len(splits.folds(times, times, count=3, gap="0s")) == 3
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 20))
+def test_no_label_is_learned_from_that_was_unknown_when_the_test_begins(seed, gap):
+    random = np.random.default_rng(seed)
+    times = random.integers(0, 10_000, 800) * HOUR
+    known = times + random.integers(0, 400, 800) * HOUR
+    found = splits.split(times, times, test=0.2, gap=f"{gap}h", known=known)
+    for each in (found, *splits.folds(times, times, count=3, gap=f"{gap}h", known=known)):
+        assert known[each.train].max() < each.cut <= times[each.test].min()
+    kept = (times < found.cut - gap * HOUR) & (known < found.cut)
+    assert found.train.tolist() == np.flatnonzero(kept).tolist(), "other rows stay"
+    assert sorted([*found.train, *found.gap, *found.test]) == list(range(800))
 
 
 def test_a_gap_longer_than_the_data_is_a_clear_error():

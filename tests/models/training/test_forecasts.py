@@ -129,7 +129,9 @@ def test_the_errors_are_those_of_the_oracle(found):
 
 def test_the_gap_is_the_longest_horizon_and_folds_roll(found):
     said = found["card"]["evaluation"]
-    assert said["gap"] == "7d" and said["folds"].startswith("2, rolling-origin backtest, each from all before it")
+    assert said["gap"] == "7d: the longest horizon" and said["folds"].startswith(
+        "2, rolling-origin backtest, each from all before it"
+    )
     assert said["forecast"] == "1d, 2d, 7d ahead, by shop; rows are 1 d apart"
     assert found["step"].details[1] == "forecasts 1d, 2d, 7d ahead, by shop; folds are a rolling-origin backtest"
     tested = min(row["_t"] for row in found["rows"])

@@ -69,13 +69,14 @@ class Examples:
     Without a prediction time all `times` are 0. `groups` [n] are numbers whose rows stay together in splits.
     `validation` [n] are the rows that candidates are compared on, if the user says which. `weights` [n] say how much a
     row counts. `names` are those of the inputs, floats first. `monotone` says of each input whether scores rise (1) or
-    fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then.
-    `queries` [n] are numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the
-    `class_weights` that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare`
-    are the declared steps of the inputs, None where the algorithm decides. `engineer` and `select` say what a fit makes
-    of the inputs and which it leaves out. `copied` [n] are numbers that copies of a row share, if a sampling repeats
-    rows. `beyond` are the rows that these are drawn from, if an engine fits on them;
-    `take` leaves it out.
+    fall (−1) with it. `quantiles` are the levels of a quantile model; `classes` is their number then. `queries` [n] are
+    numbers of rows that are ranked together. `sampling` says which rows a fit learns from, with the `class_weights`
+    that are declared by number. `ahead` says how far ahead the examples of a forecast are. `prepare` are the declared
+    steps of the inputs, None where the algorithm decides. `gap` (µs) is how long labels take, and `known` [n] are the
+    times at which the labels were known, if the rows tell. `units` [n] are what intervals resample, if not the groups.
+    `engineer` and `select` say what a fit makes of the inputs and which it leaves out. `copied` [n] are numbers that
+    copies of a row share, if a sampling repeats rows. `beyond` are the rows that these are drawn from, if an engine
+    fits on them; `take` leaves it out.
     """
 
     rows: Rows
@@ -99,6 +100,9 @@ class Examples:
     select: Selection | None = None
     copied: NDArray[np.int64] | None = None
     beyond: Beyond | None = None
+    gap: int = 0
+    known: NDArray[np.int64] | None = None
+    units: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -115,6 +119,8 @@ class Examples:
             queries=None if self.queries is None else self.queries[rows],
             ahead=None if self.ahead is None else self.ahead.take(rows),
             copied=None if self.copied is None else self.copied[rows],
+            known=None if self.known is None else self.known[rows],
+            units=None if self.units is None else self.units[rows],
             beyond=None,
         )
 

@@ -218,13 +218,16 @@ def resampled(examples: Examples) -> str:
     """Return what the bootstrap resamples, in words."""
     if days(examples.times) is not None:
         return "whole days"
-    return "whole groups" if splits.repeated(examples.groups) else "rows"
+    return "rows" if units(examples) is None else "whole groups"
 
 
 def units(examples: Examples) -> NDArray[np.int64] | None:
     """Return the day or the group of each row, which the bootstrap resamples as wholes; None if it resamples rows."""
     found = days(examples.times)
-    return found if found is not None else examples.groups if splits.repeated(examples.groups) else None
+    if found is not None:
+        return found
+    own = examples.groups if examples.units is None else examples.units
+    return own if splits.repeated(own) else None
 
 
 def days(times: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -238,7 +241,14 @@ def _parts(sample: Examples, folds: int, gap: str, window: str | None) -> list[s
     if apart is not None and apart.any():
         return [splits.Split(np.flatnonzero(~apart), np.flatnonzero(apart), np.empty(0, np.intp))]
     return splits.folds(
-        sample.times, sample.y, count=folds, gap=gap, seed=sample.seed, groups=sample.groups, window=window
+        sample.times,
+        sample.y,
+        count=folds,
+        gap=gap,
+        seed=sample.seed,
+        groups=sample.groups,
+        window=window,
+        known=sample.known,
     )
 
 

@@ -5,7 +5,7 @@ in training if its time is before the cut minus the gap, and in the test if its 
 """
 
 from mainstem.models.splits.folding import folds
-from mainstem.models.splits.given import Given, given
+from mainstem.models.splits.given import SPELLINGS, Given, given
 from mainstem.models.splits.holdout import cut_of, parted, split
 from mainstem.models.splits.parts import (
     FOLD,
@@ -24,6 +24,7 @@ from mainstem.models.splits.sampling import latest
 __all__ = [
     "FOLD",
     "SMALLEST",
+    "SPELLINGS",
     "UNDRAWN",
     "Given",
     "Mask",

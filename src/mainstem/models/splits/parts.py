@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,23 +24,44 @@ RARE = 5
 """A class with fewer rows is not spread on its own: each of its rows would get the same place."""
 
 SMALLEST = 20
-"""The minimum number of rows on each side of a split; of small tables without time, less."""
+"""The minimum number of rows on each side of a split; of small tables, less: see `smallest`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Ascending row numbers of the two sides. `gap` rows are on neither side. `cut` is None unless split by time."""
+    """Ascending row numbers of the two sides. `gap` rows are on neither side, nor are `older` ones, which are before a
+    window. `cut` is None unless split by time."""
 
     train: Rows
     test: Rows
     gap: Rows
     cut: int | None = None
+    older: Rows = field(default_factory=lambda: np.empty(0, np.intp))
 
 
-def by_time(times: Times, cut: int, gap: int) -> Split:
-    """Split into rows before `cut − gap` and rows from `cut` on."""
+def by_time(
+    times: Times, cut: int, gap: int, *, window: int | None = None, known: Times | None = None, end: int | None = None
+) -> Split:
+    """Split into rows before `cut − gap` and rows from `cut` on, before `end` if it is given.
+
+    With a `window`, rows that are further before the gap are older. With the times at which labels were `known`, rows
+    whose label was not known at the cut are not in the training.
+    """
     train, test = times < cut - gap, times >= cut
-    return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(~train & ~test), cut)
+    older = train & (times < cut - gap - window) if window is not None else np.zeros(len(times), bool)
+    train &= ~older & (known < cut if known is not None else True)
+    between = ~train & ~older & ~test
+    test &= times < end if end is not None else True
+    return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(between), cut, np.flatnonzero(older))
+
+
+def with_groups_apart(found: Split, groups: Any, seed: int) -> Split:
+    """Return a split by time without a group in common. The rows that this leaves out are in the gap."""
+    train, test = (np.isin(np.arange(len(groups)), rows) for rows in (found.train, found.test))
+    kept, tested = apart(train, test, groups, seed)
+    out = np.flatnonzero((train & ~kept) | (test & ~tested))
+    gap = np.union1d(found.gap, out)
+    return Split(np.flatnonzero(kept), np.flatnonzero(tested), gap, found.cut, found.older)
 
 
 def stratified(y: NDArray[Any], share: float, seed: int) -> Split:
@@ -106,15 +127,21 @@ def repeated(groups: NDArray[Any] | None) -> bool:
     return len(np.unique(groups)) < len(groups)
 
 
-def checked(found: Split, what: str, timed: bool) -> Split:
-    """Return the split. Raises `ModelError` if a side is too small."""
-    rows = len(found.train) + len(found.gap) + len(found.test)
-    smallest = SMALLEST if timed else min(SMALLEST, max(2, rows // 12))
-    if min(len(found.train), len(found.test)) < smallest or rows < SMALLEST:
+def smallest(rows: int, timed: bool) -> int:
+    """Return the minimum number of rows on each side, for a table of so many rows. A fifth of 50 rows is enough."""
+    return min(SMALLEST, max(8, rows // 5) if timed else max(2, rows // 12))
+
+
+def checked(found: Split, what: str, timed: bool, rows: int) -> Split:
+    """Return the split of so many rows. Raises `ModelError` if a side is too small."""
+    least = smallest(rows, timed)
+    if min(len(found.train), len(found.test)) < least or rows < SMALLEST:
         raise ModelError(
             "too few labelled rows to split",
             got=f"{len(found.train)} before, {len(found.gap)} in the gap, {len(found.test)} after ({what})",
-            expected=f"at least {smallest} on each side" if timed else f"at least {SMALLEST} rows",
+            expected=f"at least {least} on each side, of {SMALLEST} rows or more"
+            if timed
+            else f"at least {SMALLEST} rows",
             hint="more examples, fewer folds, or a shorter gap" if timed else "more examples, or fewer folds",
         )
     return found

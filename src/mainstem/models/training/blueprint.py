@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
 from mainstem.errors import ModelError, SchemaError
+from mainstem.features.gaps import Gap, gap_of
 from mainstem.models.data.labels import check_target, infer
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.expressions import names_in
 from mainstem.nodes.forecasts import HORIZON
-from mainstem.nodes.models import Model, Task
+from mainstem.nodes.models import USUAL_GAP, Model, Task
 from mainstem.nodes.outcomes import condition_of
 from mainstem.nodes.records import InputColumn
 
@@ -32,7 +33,7 @@ Sources = tuple[str, ...]
 class Blueprint:
     """The dataset of a training: it has the examples' `key`, `_t`, the inputs and `_target`.
 
-    `offset` is how much later than its row (µs) a forecast is made.
+    `offset` is how much later than its row (µs) a forecast is made. The `gap` of `model` is that of `gap`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Blueprint:
     inputs: tuple[InputColumn, ...]
     key: tuple[str, ...] = ()
     offset: int = 0
+    gap: Gap = Gap(USUAL_GAP, "the default")  # noqa: RUF009 - frozen
 
 
 def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
@@ -58,7 +60,9 @@ def blueprint_of(graph: Graph, name: str, as_of: AsOf = "arrived") -> Blueprint:
     key = (*getattr(graph[retrieval.examples].node, "key", ()), *([HORIZON] if model.horizons else []))
     forecast = forecast_of(graph, name)
     offset = 0 if forecast is None else forecast.offset
-    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key, offset)
+    gap = gap_of(graph, name)
+    model = replace(model, gap=gap.length)
+    return Blueprint(name, model, dataset(graph, name, as_of=as_of), inputs, key, offset, gap)
 
 
 def task_at_load(graph: Graph, name: str) -> Task:

@@ -165,6 +165,7 @@ def check_beyond(graph: Graph, name: str) -> None:
         return
     refused = {
         "horizons": bool(model.horizons),
+        "window": model.window is not None,
         "resample": model.sampling.resample is not None,
         "max_rows": model.sampling.max_rows is not None,
         "prepare": any(isinstance(each, Target) for each in model.prepare.values()),

@@ -39,6 +39,7 @@ from mainstem.models.training.kept import evaluation_of, held_out, in_order, poo
 from mainstem.models.training.offer import Kept, Offered, offered
 from mainstem.models.training.preparation import preparation
 from mainstem.models.training.prepared import IMMATURE, Prepared
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.forecasts import ahead_of
 from mainstem.nodes.instants import instant_of
 from mainstem.nodes.models import CLASSES, Model, Task
@@ -129,7 +130,7 @@ def learn(
         folds=final.compared.scores,
         means={name: mean for name, mean in final.compared.means.items() if mean == mean},
         settings=_settings(final),
-        evaluation=_evaluation(model, prepared, final.compared, judged.decided)
+        evaluation=_evaluation(blueprint, prepared, final.compared, judged.decided)
         | kept.told(final.compared)
         | (_told_shuffled(final.compared) if shuffled and any(shares.values()) else {}),
         evaluated=export.digest(found),
@@ -256,25 +257,62 @@ def _said_beyond(prepared: Prepared, learned: int) -> dict[str, str]:
     }
 
 
+def _folds(model: Model, folds: int, *, timed: bool) -> str:
+    said = f"{folds}" if folds == model.folds or not timed else f"{folds} and not {model.folds}: rows are too few"
+    if model.horizons:
+        said += ", rolling-origin backtest"
+    if timed:
+        said += f", each from {'all' if model.window is None else model.window} before it"
+    return said
+
+
+def _shipped(model: Model, prepared: Prepared, name: str, learned: int) -> str:
+    """Return on which rows the version was fitted that ships, in words."""
+    labelled = prepared.rows["examples"] - prepared.rows["unlabelled"] - prepared.rows.get(IMMATURE, 0)
+    rows = f"all {learned:,}" if learned >= labelled else f"{learned:,} of {labelled:,}"
+    which = "" if model.window is None else f", the latest {model.window}"
+    which += ", without those that `split` leaves out" if len(prepared.parts.left) and prepared.parts.given else ""
+    drawn = f", of which at most {model.sampling.max_rows:,} are drawn" if model.sampling.max_rows is not None else ""
+    return (
+        f"{name} with the settings found, fitted again on {rows} labelled rows{which}{drawn}; "
+        "the metrics are of the fit before"
+    )
+
+
+def _late(blueprint: Blueprint, prepared: Prepared) -> dict[str, str]:
+    """Return in words how many labels came too late for the training, if the rows tell when they were known."""
+    known, cut = prepared.examples.known, prepared.parts.cut
+    if known is None or cut is None:
+        return {}
+    before = prepared.examples.times < cut - microseconds(blueprint.gap.length)
+    late = int((before & (known >= cut)).sum())
+    if not late:
+        return {}
+    at = " and ".join(map(str, blueprint.gap.late))
+    return {"late labels": f"{late:,} rows are not in the training: known at {at}, after the test begins"}
+
+
 def _evaluation(
-    model: Model, prepared: Prepared, compared: Comparison, decided: tuple[Settled, NDArray[np.bool_]] | None
+    blueprint: Blueprint, prepared: Prepared, compared: Comparison, decided: tuple[Settled, NDArray[np.bool_]] | None
 ) -> dict[str, str]:
     """Return how the version was measured, in words."""
+    model = blueprint.model
     parts, learned = prepared.parts, _learned(prepared.learned, compared)
     train = len(prepared.train) if parts.holdout is not None else len(prepared.learned)
     rows = f"{compared.rows:,} of {train:,} training rows"
     timed = is_timed(prepared.examples.times)
-    rolling = "rolling-origin backtest, " if model.horizons else ""
-    folds = f"{model.folds}, {rolling}each from all before it" if timed else f"{model.folds}"
     said = {"split": parts.kind}
+    if prepared.ungrouped:
+        said["rows without a group"] = f"{prepared.ungrouped:,}: each is a group of its own"
     if parts.holdout is None:
         said["measured by"] = f"{len(parts.folds)}-fold cross-validation; each fold chooses the algorithm anew"
     else:
         said["test"] = f"from {instant_of(parts.cut):%Y-%m-%d %H:%M} on" if parts.cut is not None else parts.kind
     if timed:
-        said["gap"] = model.gap
+        said["gap"] = str(blueprint.gap)
+    said |= _late(blueprint, prepared)
     said["compared on"] = rows if compared.rows == train else f"{rows}, later ones likelier"
-    said["folds"] = f"{folds}, from {model.window} before it" if model.window else folds
+    said["folds"] = _folds(model, len(compared.folds), timed=timed)
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
     if parts.cut is not None and len(compared.folds) + 1 >= FEWEST:
@@ -287,7 +325,7 @@ def _evaluation(
     if decided is not None:
         chosen = decided[0]
         said["threshold"] = f"{chosen.value:.4g}: {chosen.rule}, on {chosen.rows:,} validation rows"
-    said["ships"] = f"{compared.chosen} with the settings found, fitted again on all {learned:,} labelled rows"
+    said["ships"] = _shipped(model, prepared, compared.chosen, learned)
     if _beyond(prepared.learned, compared) is not None:
         said |= _said_beyond(prepared, learned)
     if prepared.examples.sampling:

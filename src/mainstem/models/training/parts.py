@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ CROSSED = 5
 @dataclass(frozen=True, eq=False)
 class Parts:
     """Row numbers among the labelled rows: a `holdout`, or the `folds` of a cross-validation. `kind` says how rows were
-    divided. `groups` [n] and `validation` [n] are those of the splits inside."""
+    divided. `groups` [n], `validation` [n] and `known` [n] are those of the splits inside,
+    `units` [n] what intervals resample, if not the groups."""
 
     kind: str
     holdout: Split | None = None
@@ -35,6 +36,8 @@ class Parts:
     groups: NDArray[np.int64] | None = None
     validation: Mask | None = None
     given: bool = False
+    known: NDArray[np.int64] | None = None
+    units: NDArray[np.int64] | None = None
 
     @property
     def left(self) -> NDArray[np.intp]:
@@ -61,8 +64,8 @@ class Parts:
             for number, fold in enumerate(self.folds, 1):
                 named[known[fold.test]] = f"{FOLD}{number}"
             return named
-        for kind, members in (("train", self.holdout.train), ("gap", self.holdout.gap), ("test", self.holdout.test)):
-            named[known[members]] = kind
+        for kind in ("train", "older", "gap", "test"):
+            named[known[getattr(self.holdout, kind)]] = kind
         return named
 
 
@@ -74,17 +77,21 @@ def parts_of(
     groups: NDArray[np.int64] | None,
     given: Sequence[Any] | None,
     enough: bool,
+    known: NDArray[np.int64] | None = None,
 ) -> Parts:
-    """Return the parts of labelled rows. If `enough`, raises `ModelError` if a part has too few rows."""
+    """Return the parts of labelled rows, whose labels were `known` at a time, if the rows tell. If `enough`, raises
+    `ModelError` if a part has too few rows."""
     if given is not None:
-        return _given(splits.given(given), groups)
+        return replace(_given(splits.given(given), groups, declared=model.groups is not None), known=known)
     kind = _kind(times, groups, declared=model.groups is not None)
     if model.test is None and not splits.is_timed(times) and _small(y, groups):
         return _crossed(kind, times, y, model, groups, enough=enough)
     test = USUAL_TEST if model.test is None else model.test
     split = splits.split if enough else splits.parted
-    found_split = split(times, y, test=test, gap=model.gap, seed=model.seed, groups=groups)
-    return Parts(kind, found_split, groups=groups)
+    found_split = split(
+        times, y, test=test, gap=model.gap, seed=model.seed, groups=groups, window=model.window, known=known
+    )
+    return Parts(kind, found_split, groups=groups, known=known)
 
 
 def _crossed(
@@ -117,7 +124,7 @@ def _kind(times: NDArray[np.int64], groups: NDArray[np.int64] | None, *, declare
     return grouped if splits.repeated(groups) else "at random, stratified"
 
 
-def _given(found: splits.Given, groups: NDArray[np.int64] | None) -> Parts:
+def _given(found: splits.Given, groups: NDArray[np.int64] | None, *, declared: bool) -> Parts:
     if found.split is not None:
         return Parts("as `split` says", found.split, groups=groups, validation=found.validation, given=True)
     numbers = range(int(found.folds.max()) + 1)
@@ -127,4 +134,6 @@ def _given(found: splits.Given, groups: NDArray[np.int64] | None) -> Parts:
         for n in numbers
     ]
     # The user's folds are the groups of the splits inside: what is kept apart outside stays apart inside.
-    return Parts("as `split` says", folds=tuple(folds), groups=found.folds.astype(np.int64), given=True)
+    inside_groups = found.folds.astype(np.int64)
+    units = groups if declared else None
+    return Parts("as `split` says", folds=tuple(folds), groups=inside_groups, given=True, units=units)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError, UnknownName
+from mainstem.features.instants import ALWAYS
 from mainstem.models import splits
 from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.columns import rows_of, split_inputs
@@ -20,8 +21,9 @@ from mainstem.models.data.rows import Examples
 from mainstem.models.training import queries, suspects
 from mainstem.models.training.beyond import Stored
 from mainstem.models.training.parts import Parts, parts_of
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.engineering import Selection
-from mainstem.nodes.hidden import GROUP, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
+from mainstem.nodes.hidden import GROUP, LABELLED, MATURE, PART, QUERY, SPLIT, TARGET, WEIGHT, T
 from mainstem.nodes.models import Model, Task
 from mainstem.nodes.records import InputColumn
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 class Prepared:
     """`table` is the dataset with `_split`. `examples` are its labelled rows as numbers, and `parts` says which of them
     a version is measured on. `classes` names the scores, if there are several: classes or quantiles. `beyond` are the
-    rows that an engine fits on, if it does."""
+    rows that an engine fits on, if it does. `window` is how far back fits learn, if that is declared."""
 
     table: pa.Table
     examples: Examples
@@ -42,6 +44,7 @@ class Prepared:
     classes: tuple[str, ...]
     rows: dict[str, int]
     beyond: Stored | None = None
+    window: str | None = None
 
     @cached_property
     def train(self) -> Examples:
@@ -53,13 +56,26 @@ class Prepared:
 
     @cached_property
     def learned(self) -> Examples:
-        """The rows that the version is fitted on when it has been measured: all but those that `split` leaves out."""
+        """The rows that the version is fitted on when it has been measured: all but those that `split` leaves out; with
+        a window, the latest."""
+        if self.window is not None:
+            times = self.examples.times
+            return self.examples.take(np.flatnonzero(times >= times.max() - microseconds(self.window)))
         if not self.parts.given:
             return self.examples if self.beyond is None else replace(self.examples, beyond=self.beyond)
         kept = np.ones(len(self.examples), bool)
         kept[self.parts.left] = False
         beyond = None if self.beyond is None else self.beyond.of("train", "test")
         return replace(self.examples.take(np.flatnonzero(kept)), validation=None, beyond=beyond)
+
+    @cached_property
+    def ungrouped(self) -> int:
+        """How many labelled rows have no group, though `groups` is declared. Each is a group of its own."""
+        if GROUP not in self.table.column_names:
+            return 0
+        without = np.asarray(self.table[GROUP].is_null().to_numpy(), bool)
+        parts = np.asarray(self.table[SPLIT].to_pylist(), object)
+        return int((without & (parts != "unlabelled") & (parts != IMMATURE)).sum())
 
     @cached_property
     def test(self) -> Examples:
@@ -102,6 +118,9 @@ def prepare(
         class_weights=_class_weights(model, found.classes),
         queries=None if model.query is None else _queries(model, table)[known],
         ahead=Ahead.of(table.take(known)) if model.horizons else None,
+        gap=microseconds(model.gap),
+        known=parts.known,
+        units=parts.units,
     )
     _no_input_is_the_target(examples, found, inputs)
     named = parts.named(len(table), known)
@@ -109,7 +128,7 @@ def prepare(
     rows = {"examples": len(table), **_counted(named)}
     rows |= {IMMATURE: int((named == IMMATURE).sum())} if MATURE in table.column_names else {}
     classes = tuple(map(label_of, model.quantiles)) if model.quantiles else found.classes
-    prepared = Prepared(_with_split(table, named), examples, parts, classes, rows)
+    prepared = Prepared(_with_split(table, named), examples, parts, classes, rows, window=model.window)
     _both_classes(prepared.train, found.classes)
     _several_classes(prepared.test, found.classes)
     if not model.horizons:  # the past of a series may predict it almost perfectly, and views cannot see its future
@@ -146,12 +165,19 @@ def _parted(
     # Keys that repeat are groups of tables without time; by time, a later row of a key is a later example.
     grouped = [GROUP] if model.groups is not None else [] if splits.is_timed(own) else list(key)
     groups = _groups(table.select(grouped)) if model.query is None or model.groups is not None else asked
+    if model.groups is not None and groups is not None:
+        groups = _alone(groups, table[GROUP])
     if model.query is not None and groups is not None:
         queries.whole(groups[found.known], asked[found.known], "groups")
     given = None if model.split is None else table[PART].filter(_mask(found.known)).to_pylist()
-    parts = parts_of(
-        model, own, found.y, groups=None if groups is None else groups[found.known], given=given, enough=enough
-    )
+    labelled = _labelled_at(table)
+    if labelled is not None:
+        labelled = labelled[found.known]
+        labelled = labelled if model.query is None else queries.latest_of(labelled, asked[found.known])
+    own_groups = None if groups is None else groups[found.known]
+    parts = parts_of(model, own, found.y, groups=own_groups, given=given, enough=enough, known=labelled)
+    if model.groups is not None and model.split is not None:
+        _groups_whole(parts.named(len(table), np.flatnonzero(found.known)), parts, table, found.known)
     if model.query is not None and model.split is not None:
         numbers = np.unique(parts.named(len(table), np.flatnonzero(found.known)).astype(str), return_inverse=True)[1]
         queries.whole(numbers[found.known], asked[found.known], "split")
@@ -202,11 +228,15 @@ def _class_weights(model: Model, classes: tuple[str, ...]) -> tuple[float, ...]:
 def _counted(named: NDArray[np.object_]) -> dict[str, int]:
     found = {kind: int((named == kind).sum()) for kind in KINDS}
     crossed = int(np.char.startswith(named.astype(str), splits.FOLD).sum())
-    return found | ({"cross-validated": crossed} if crossed else {})
+    others = {"cross-validated": crossed, OLDER: int((named == OLDER).sum())}
+    return found | {kind: count for kind, count in others.items() if count}
 
 
 IMMATURE = "immature"
 """The `_split` of a row whose outcome may still come. A true one is left out too: the false ones of its days lack."""
+
+OLDER = "older"
+"""The `_split` of a row that is further back than the `window` of the training."""
 
 KINDS = ("train", "gap", "test", "unlabelled")
 """The values of `_split` beside folds. Rows in the gap are labelled, but belong to neither side."""
@@ -229,6 +259,38 @@ def _groups(keys: pa.Table) -> NDArray[np.int64] | None:
     return numbers
 
 
+def _alone(groups: NDArray[np.int64], values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return the groups with a group of its own for each row whose value is null: nothing says that they belong
+    together."""
+    without = np.asarray(values.is_null().to_numpy(), bool)
+    return np.where(without, int(groups.max(initial=0)) + 1 + np.arange(len(groups)), groups)
+
+
+def _groups_whole(named: NDArray[np.object_], parts: Parts, table: pa.Table, known: NDArray[np.bool_]) -> None:
+    """Refuse a group whose rows `split` puts in several parts. Raises `ModelError`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if parts.validation is not None:
+        rows = np.flatnonzero(known)[parts.validation]
+        named = named.copy()
+        named[rows] = "validation"
+    inside = known & (named != "gap")
+    pairs = pa.table({"group": table[GROUP], "part": pa.array(named, pa.string())}).filter(pa.array(inside))
+    counted = pairs.filter(pc.is_valid(pairs["group"])).group_by("group", use_threads=False)
+    found = counted.aggregate([("part", "distinct")])
+    several = found.filter(pc.greater(pc.list_value_length(found["part_distinct"]), 1))
+    if len(several):
+        first = several.slice(0, 1).to_pylist()[0]
+        raise ModelError(
+            "rows of one group are in several parts of `split`",
+            got=f"{len(several):,} of {len(found):,} groups, such as {first['group']!r}: "
+            f"{', '.join(sorted(first['part_distinct']))}",
+            expected="a `split` that is the same for all rows of a group",
+            hint="leave out `groups` or `split`: with `groups` alone, Mainstem divides whole groups",
+        )
+
+
 def _times(model: Model, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the prediction time of each row in microseconds, and whether it has one.
 
@@ -240,6 +302,17 @@ def _times(model: Model, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np
     column = table[T].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
     timed = np.asarray(pc.is_valid(column).to_numpy()) | (model.prediction_time is None)
     return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64), timed
+
+
+def _labelled_at(table: pa.Table) -> NDArray[np.int64] | None:
+    """Return when the label of each row was known (µs), if the rows tell; before every instant where they do not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if LABELLED not in table.column_names:
+        return None
+    column = table[LABELLED].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    return np.asarray(pc.fill_null(column, ALWAYS).to_numpy(), np.int64)
 
 
 def _immature(table: pa.Table) -> NDArray[np.bool_]:

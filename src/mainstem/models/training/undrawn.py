@@ -8,10 +8,10 @@ import ibis
 import pyarrow as pa
 
 from mainstem.errors import ModelError
-from mainstem.models.splits import UNDRAWN
+from mainstem.models.splits import SPELLINGS, UNDRAWN
 from mainstem.models.training.prepared import IMMATURE, Prepared
 from mainstem.nodes.durations import microseconds
-from mainstem.nodes.hidden import GROUP, MATURE, PART, SPLIT, TARGET, T
+from mainstem.nodes.hidden import GROUP, LABELLED, MATURE, PART, SPLIT, TARGET, T
 from mainstem.nodes.instants import INSTANT, instant_of
 from mainstem.nodes.models import CLASSES, Model, Task
 
@@ -52,14 +52,17 @@ def _sides(
 ) -> tuple[Any, Any, ibis.Table]:
     """Return which rows are in the training and in the test, and the rows of these expressions."""
     if prepared.parts.given:
-        named = rows[PART].cast("string")
-        return named.isin(["train", "validation", "false"]), named.isin(["test", "true"]), rows
+        named = rows[PART].cast("string").strip().lower()
+        tested = [name for name, part in SPELLINGS.items() if part == "test"]
+        return named.isin([name for name in SPELLINGS if name not in tested]), named.isin(tested), rows
     cut = prepared.parts.cut
     if cut is None:
         rows, tested = _tested(rows, [GROUP] if model.groups is not None else list(key), prepared, opened)
         return ~tested, tested, rows
     rows, held = _tested(rows, [GROUP], prepared, opened) if model.groups is not None else (rows, None)
     before, after = rows[T] < _instant(cut - microseconds(model.gap)), rows[T] >= _instant(cut)
+    if LABELLED in rows.columns:
+        before &= (rows[LABELLED] < _instant(cut)).fill_null(True)
     return (before, after, rows) if held is None else (before & ~held, after & held, rows)
 
 

@@ -38,6 +38,7 @@ WRITTEN = (
     "engineer",
     "select",
     "jobs",
+    "gap_declared",
 )
 
 
@@ -51,6 +52,7 @@ class ModelKind(NodeKind[Model]):
     def define(self, name: str, node: Model, inputs: tuple[str, ...], scope: Scope) -> Definition:
         examples = scope.visible(inputs[0])
         _check_prediction_time(node, examples)
+        _check_window(node)
         features = [plain_feature(feature, scope.names) for feature in node.features]
         own = digest("model", plain_model(node, WRITTEN), *features, *resolved(node, examples))
         fingerprint = digest(own, *(scope.done[each].declared_fingerprint for each in inputs))
@@ -60,6 +62,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.features.dataset import check_assumed, check_leaks
         from mainstem.features.fallbacks import check_fallbacks
         from mainstem.features.forecasts import check_forecast
+        from mainstem.features.gaps import gap_of
         from mainstem.features.keys import check_keys
         from mainstem.features.targets import check_outcome
         from mainstem.models.training.blueprint import task_at_load
@@ -93,6 +96,7 @@ class ModelKind(NodeKind[Model]):
                 check_assumed(graph, name)
                 check_keys(graph, name)
                 check_leaks(graph, name)
+                gap_of(graph, name)
             except (DefinitionError, LeakError, MissingExtra, PluginError, SchemaError, UnknownName) as problem:
                 raise problem.at(graph[name].where) from None
         check_fallbacks(graph)
@@ -142,7 +146,19 @@ def _check_report(graph: Graph, name: str, node: Model, task: Task) -> None:
 def _told(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
     """Return the task and why it is that one, and what is forecast, in words."""
     ahead = f"forecasts {ahead_of(node)}; folds are a rolling-origin backtest"
-    return (*_task(name, node, graph), *([ahead] if node.horizons else []))
+    return (*_task(name, node, graph), *([ahead] if node.horizons else []), *_gap(name, node, graph))
+
+
+def _gap(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
+    """Return the gap and why it is that long, in words; nothing of a default, and of examples without types yet."""
+    from mainstem.features.gaps import gap_of
+
+    if node.prediction_time is None or not graph[graph.name_of(node.examples)].schema:
+        return ()
+    found = gap_of(graph, name)
+    late = " and ".join(map(str, found.late))
+    told = [f"the gap is {found}"] if found.length != node.gap else []
+    return (*told, *([f"training has no labels that are known at {late} after the test begins"] if late else []))
 
 
 def _task(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
@@ -195,10 +211,22 @@ def _check_untimed(node: Model) -> None:
             got=repr(use(views[0]).view),
             hint="prediction_time=_.ordered_at, or join the columns in a table",
         )
-    durations = {"window": node.window, "test": node.test if isinstance(node.test, str) else None}
+    gap = node.gap if node.gap_declared else None
+    durations = {"window": node.window, "test": node.test if isinstance(node.test, str) else None, "gap": gap}
     for name, value in durations.items():
         if value is not None:
             raise DefinitionError(f"`{name}` as a duration requires `prediction_time`", got=f"{name}={value!r}")
+
+
+def _check_window(node: Model) -> None:
+    """Refuse a window where the user says which rows train. Raises `DefinitionError`."""
+    if node.window is not None and node.split is not None:
+        raise DefinitionError(
+            "`window` and `split` both say which rows train",
+            got=f"window={node.window!r}, split={node.split!r}",
+            expected="one of them",
+            hint="leave out `window`, and give older rows a null in `split`",
+        )
 
 
 def _is_of_instants(value: Any) -> bool:
