@@ -67,12 +67,12 @@ class Model(Node):
     with them. `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are
     measured apart. `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further metrics, which
     do not judge. `tune` is the budget of a search for settings: a number of trials, or a duration. `ensemble` lets it
-    combine what it tried. `calibrate` is how probabilities are corrected. `quantiles` are the levels that a quantile model answers, ascending. `query` is equal
-    for rows that are ranked together. `sampling` says which rows each fit learns from. A model with `horizons`
-    forecasts the target of the row of the same `series` that is so much later, and its example is a row and a horizon.
-    `prepare` are the steps of inputs that the algorithm does not choose. `engineer` are features that each fit makes of
-    the inputs, and `select` says which inputs it leaves out; None leaves both to a search. `jobs` is the number of
-    processes of a search. Its result does not depend on it.
+    combine what it tried. `calibrate` is how probabilities are corrected. `quantiles` are the levels that a quantile
+    model answers, ascending. `query` is equal for rows that are ranked together. `sampling` says which rows each fit
+    learns from. A model with `horizons` forecasts the target of the row of the same `series` that is so much later, and
+    its example is a row and a horizon. `prepare` are the steps of inputs that the algorithm does not choose. `engineer`
+    are features that each fit makes of the inputs, and `select` says which inputs it leaves out; None leaves both to a
+    search. `jobs` is the number of processes of a search. Its result does not depend on it.
     """
 
     examples: NodeRef

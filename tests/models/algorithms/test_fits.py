@@ -192,6 +192,29 @@ def test_early_stopping_watches_the_latest_rows_whole_groups_of_untimed_ones(wor
     assert 1 <= getattr(ms, name)().fit(examples).settings["rounds"] < 600
 
 
+def test_early_stopping_leaves_a_gap_as_long_as_labels_take(worlds):
+    from mainstem.models.algorithms.boosted import latest_part
+
+    examples = worlds.examples("binary", 600)
+    examples = replace(examples, times=np.arange(600, dtype=np.int64), gap=100)
+    early, late = latest_part(examples, 0.15)
+    assert (early.times.max(), late.times.min()) == (409, 510)
+    known = examples.times + np.where(np.arange(600) % 2 == 0, 300, 0)
+    early, _ = latest_part(replace(examples, known=known), 0.15)
+    assert early.times[early.times % 2 == 0].max() == 208 and early.times.max() == 409
+    early, _ = latest_part(replace(examples, gap=300), 0.15)
+    assert early.times.max() == 509, "a gap that takes more than half of the rows is left out"
+
+
+def test_the_strength_is_found_on_folds_with_a_gap(worlds):
+    from mainstem.models.algorithms.elastic_net import _folds
+
+    examples = replace(worlds.examples("regression", 600), times=np.arange(600, dtype=np.int64), gap=100)
+    folds = _folds(examples)
+    assert [(int(fold.train.max()), int(fold.test.min())) for fold in folds] == [(49, 150), (199, 300), (349, 450)]
+    assert [len(fold.gap) for fold in _folds(replace(examples, gap=10_000))] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_sparse_solver_finds_the_optimum_that_scikit_learn_finds(classes):
     """Both minimise one loss, so that the weights of both are equal within the steps that either takes."""

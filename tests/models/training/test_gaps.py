@@ -138,7 +138,7 @@ def test_a_label_without_a_time_is_left_to_the_gap():
 
 def test_a_gap_without_a_prediction_time_is_refused():
     with (
-        pytest.raises(DefinitionError, match="`gap` as a duration requires `prediction_time`"),
+        pytest.raises(DefinitionError, match=r"`gap`.* requires `prediction_time`"),
         project_of({"*": "at"}, gap="1d", prediction_time=None) as project,
     ):
         project.plan("m")

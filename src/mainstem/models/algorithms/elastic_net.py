@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,12 +120,13 @@ def _largest(matrix: Wide, examples: Examples) -> float:
 
 
 def _folds(examples: Examples) -> list[splits.Split]:
-    try:
-        folds = splits.folds(
-            examples.times, examples.y, count=FOLDS, gap="0s", seed=examples.seed, groups=examples.groups
-        )
-    except ModelError:  # too few rows to leave some out
-        return []
+    """Return folds with the gap of labels that take time; without it if it leaves too few rows."""
+    times, y, groups = examples.times, examples.y, examples.groups
+    folds: list[splits.Split] = []
+    for gap, known in ((f"{examples.gap}us", examples.known), ("0s", None)):
+        with suppress(ModelError):  # too few rows to leave some out
+            folds = splits.folds(times, y, count=FOLDS, gap=gap, seed=examples.seed, groups=groups, known=known)
+            break
     if examples.task == "regression":
         return folds
     return [fold for fold in folds if len(np.unique(examples.y[fold.train])) > 1]

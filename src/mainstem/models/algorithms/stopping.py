@@ -37,7 +37,7 @@ def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
     """Return all rows but the latest `share`, and the latest. If all have one time, the share is of whole groups, or
     stratified. Copies of a row stay together."""
     if examples.times.min() < examples.times.max():
-        found = splits.by_time(examples.times, splits.cut_of(examples.times, share), 0)
+        found = splits.watched(examples.times, share, examples.gap, examples.known)
     elif splits.repeated(examples.groups):
         found = splits.by_group(examples.groups, share, examples.seed)
     else:

@@ -64,6 +64,17 @@ def parted(
     return by_group(groups, share, seed) if repeated(groups) else stratified(y, share, seed)
 
 
+def watched(times: Times, share: float, gap: int, known: Times | None = None) -> Split:
+    """Split off the latest share inside a fit, with the gap (µs) of labels that take time before it.
+
+    If so little is left that the fit would be another one, the gap is left out: a fit of half the rows finds its
+    settings on too few.
+    """
+    cut = cut_of(times, share)
+    found, whole = by_time(times, cut, gap, known=known), by_time(times, cut, 0)
+    return found if 2 * len(found.train) >= len(whole.train) else whole
+
+
 def cut_of(times: Times, test: float | str) -> int:
     """Return the instant at which the test begins: for a share of the rows, or for a duration up to the last row."""
     if isinstance(test, str):
