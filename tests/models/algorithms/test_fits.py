@@ -193,7 +193,7 @@ def test_early_stopping_watches_the_latest_rows_whole_groups_of_untimed_ones(wor
 
 
 def test_early_stopping_leaves_a_gap_as_long_as_labels_take(worlds):
-    from mainstem.models.algorithms.boosted import latest_part
+    from mainstem.models.algorithms.stopping import latest_part
 
     examples = worlds.examples("binary", 600)
     examples = replace(examples, times=np.arange(600, dtype=np.int64), gap=100)
