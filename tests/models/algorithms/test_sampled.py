@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ibis import _
 
 import mainstem as ms
 import mainstem.testing
@@ -146,6 +147,25 @@ def test_a_model_says_what_it_learned_from():
         )
         (answer,) = project.predict("risk", [{"amount": 10.0}])
         assert answer["score"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("weight", "told"),
+    [("amount", "amount"), (_.amount + 1, "(_.amount + 1)"), (lambda rows: rows.amount, "a function")],
+    ids=["column", "expression", "function"],
+)
+def test_the_card_says_by_what_rows_count(weight, told):
+    with mainstem.testing.project(nodes_of(weight=weight), data={"payments": payments(80)}) as project:
+        project.run()
+        assert project.show("risk").card["evaluation"]["learned from"] == f"rows count by {told}"
+
+
+def test_rows_that_count_may_be_drawn_too():
+    nodes = nodes_of(weight=_.amount, max_rows=50)
+    with mainstem.testing.project(nodes, data={"payments": payments(80)}) as project:
+        project.run()
+        told = project.show("risk").card["evaluation"]["learned from"]
+        assert told == "rows count by _.amount; at most 50 rows, a stratified sample"
 
 
 def test_a_class_that_is_not_one_is_refused():

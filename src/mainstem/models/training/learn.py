@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
+from mainstem.masking import brief
 from mainstem.models.algorithms import algorithm
 from mainstem.models.algorithms.candidates import is_beyond
 from mainstem.models.artifact import export
@@ -328,10 +330,17 @@ def _evaluation(
     said["ships"] = _shipped(model, prepared, compared.chosen, learned)
     if _beyond(prepared.learned, compared) is not None:
         said |= _said_beyond(prepared, learned)
-    if prepared.examples.sampling:
-        said["learned from"] = prepared.examples.sampling.said
+    if sampled := [each for each in (_weighed(model), prepared.examples.sampling.said) if each]:
+        said["learned from"] = "; ".join(sampled)
     if prepared.examples.queries is not None:
         said["queries"] = queries.told(prepared.examples)
     if model.prediction_time is None:
         said["leaks"] = "not checked by time: the model has no `prediction_time`"
     return said
+
+
+def _weighed(model: Model) -> str:
+    """Return what rows count by, in words; nothing without `weight`."""
+    if model.weight is None:
+        return ""
+    return f"rows count by {'a function' if isfunction(model.weight) else brief(str(model.weight))}"
