@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pandas
@@ -21,6 +23,10 @@ from mainstem.errors import DefinitionError, MainstemError, ModelError, UnknownN
 from mainstem.models.algorithms.onnx_model import _CONTENT, OnnxModel
 from mainstem.models.artifact import export, gate
 from mainstem.models.data.rows import Examples, Rows
+from mainstem.models.engineering import fit
+from mainstem.nodes.engineering import Ratios, Selection
+from mainstem.nodes.sampling import Sampling
+from mainstem.project.resolve import resolve
 
 NUMBERS = ("area", "rooms", "price")
 SCHEMA = {"id": "string", **dict.fromkeys(NUMBERS, "float64"), "city": "string", "dear": "boolean"}
@@ -216,6 +222,26 @@ def test_scores_of_another_task_are_refused():
         candidate(linear()).fit(examples("multiclass"))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sampling": Sampling(class_weight="balanced")},
+        {"sampling": Sampling(resample="under")},
+        {"sampling": Sampling(max_rows=50)},
+        {"select": Selection()},
+        {"engineer": (Ratios(("area", "rooms")),)},
+    ],
+    ids=str,
+)
+def test_what_other_candidates_learn_from_does_not_change_its_scores(more):
+    """Probabilities of an algorithm that learned from weighed classes are corrected back. It learned from others."""
+    model, expected = by_name()
+    found = replace(examples("binary"), **more)
+    fitted = fit(candidate(model), found)
+    assert fitted.scores(found.rows) == pytest.approx(expected, abs=1e-4)
+    gate.check(fitted, export.graph(fitted, 2, 1, "binary"), found.rows)
+
+
 # ── in a project ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -224,6 +250,19 @@ def nodes(path, **options):
     own = ms.onnx_model(str(path))
     price = ms.model(source, target="price", features=["area", "rooms"], candidates=own, folds=2, **options)
     return {"homes": source, "price": price, "offers": ms.endpoint(price)}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"tune": 5}, {"weight": "rooms"}, {"max_rows": 50}, {"select": "auto"}, {"engineer": ms.ratios()}],
+    ids=lambda each: next(iter(each)),
+)
+def test_settings_of_fits_are_refused_where_no_candidate_is_fitted(tmp_path, more):
+    onnx.save(linear(), tmp_path / "own.onnx")
+    with pytest.raises(DefinitionError) as error:
+        resolve(nodes(tmp_path / "own.onnx", **more), {})
+    assert error.value.what == f"`{next(iter(more))}` does nothing: no candidate is fitted" and error.value.where
+    assert resolve(nodes(tmp_path / "own.onnx", engineer=[], select="none"), {})["price"].fingerprint
 
 
 def test_it_is_measured_registered_promoted_and_served(tmp_path):

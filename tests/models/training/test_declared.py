@@ -41,6 +41,53 @@ def test_a_misspelled_metric_has_a_hint():
     assert "did you mean 'macro_f1'" in str(refused("city", metric="macrof1").hint)
 
 
+@pytest.mark.parametrize(
+    ("options", "what", "got"),
+    [
+        ({"jobs": 4}, "`jobs` does nothing without `tune`", "jobs=4"),
+        ({"ensemble": False}, "`ensemble` does nothing without `tune`", "ensemble=False"),
+        (
+            {"select": ms.select(shadows=False, correlated=None)},
+            "`select` does nothing without `prediction_time`",
+            "ms.select with `drift` alone",
+        ),
+        (
+            {"assume_known": {"area": "it never changes"}},
+            "`assume_known` does nothing without `prediction_time`",
+            "assume_known of area",
+        ),
+        ({"split": _.city, "test": 0.3}, "`test` does nothing beside `split`", "test=0.3"),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_refused(options, what, got):
+    error = refused("price", **options)
+    assert isinstance(error, DefinitionError) and error.where
+    assert (error.what, error.got) == (what, got) and error.expected
+
+
+def test_a_gap_needs_a_time():
+    with pytest.raises(DefinitionError, match="`gap` requires `prediction_time`") as error:
+        refused("price", gap="2d")
+    assert error.value.where
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"jobs": 4, "tune": 5},
+        {"ensemble": False, "tune": 5},
+        {"select": ms.select(correlated=None)},
+        {"select": ms.select(shadows=False)},
+        {"split": _.city},
+        {"engineer": [], "select": "none", "jobs": 1, "ensemble": True},
+    ],
+)
+def test_a_setting_that_changes_something_is_accepted(options):
+    houses = ms.files("houses.parquet", key="id", schema=SCHEMA)
+    model = ms.model(houses, target="price", features=["area"], **options)
+    assert resolve({"houses": houses, "price": model}, {})["price"].fingerprint
+
+
 def test_a_misspelled_candidate():
     error = refused("price", candidates=["lightgmb"])
     assert isinstance(error, UnknownName) and "did you mean 'lightgbm'?" in str(error.hint)

@@ -22,7 +22,7 @@ from mainstem.models.training.choosing import content, remembered
 from mainstem.project.resolve import resolve
 from mainstem.testing import learning
 
-SCHEMA = {"id": "string", "area": "float64", "city": "string", "price": "float64"}
+SCHEMA = {"id": "string", "area": "float64", "city": "string", "price": "float64", "rooms": "float64", "age": "float64"}
 
 
 def houses(n: int) -> list[dict]:
@@ -125,6 +125,19 @@ def test_what_was_found_is_on_the_card_and_in_the_report():
 def _sha(project) -> str:
     found = Path(project.settings.root) / ".mainstem/lake/models/price/1/manifest.json"
     return json.loads(found.read_text())["sha256"]
+
+
+def test_a_search_makes_features_for_an_estimator_of_scikit_learn():
+    options = {"tune": 20, "test": 0.25, "features": ["area", "rooms", "age", "city"], "candidates": [Ridge()]}
+    rows = [{**row, "rooms": float(n % 5 + 1), "age": float(n % 31)} for n, row in enumerate(houses(240))]
+    rows = [{**row, "price": row["area"] * row["rooms"] - row["age"]} for row in rows]
+    with mainstem.testing.project(nodes(**options), data={"houses": rows}) as project:
+        project.run()
+        card = project.show("price").card
+        tried = card["evaluated"]["search"]
+        assert "interactions" in {each["settings"].get("engineer") for each in tried["trials"]}
+        assert tried["ended"] == "no candidate has settings to search for"
+        assert card["settings"].get("engineer") == "interactions" and card["gate"]["largest"] <= 1
 
 
 def test_a_cross_validated_model_searches_in_each_fold():

@@ -101,6 +101,7 @@ class OnnxModel:
     sha256: str
     tasks: ClassVar[tuple[Task, ...]] = (*USUAL, "count")
     prepares: ClassVar[bool] = False
+    fixed: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

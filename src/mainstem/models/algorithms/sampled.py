@@ -23,12 +23,20 @@ Factors = NDArray[np.float64]
 
 
 def fit(algorithm: Algorithm, examples: Examples, settings: Settings | None = None) -> Estimator:
-    """Fit an algorithm on the rows that the sampling of the examples chooses. One that is made of others fits these."""
-    if not examples.sampling or getattr(algorithm, "composed", False):
+    """Fit an algorithm on the rows that the sampling of the examples chooses.
+
+    One that is made of others fits these. One that is fixed learns nothing from rows: nothing is corrected back.
+    """
+    if not examples.sampling or takes_all(algorithm):
         return algorithm.fit(examples, settings)
     learned, factors = sampled(examples)
     found = algorithm.fit(learned, settings)
     return found if factors is None else Corrected(found, factors, examples.task == "multiclass")
+
+
+def takes_all(algorithm: Algorithm) -> bool:
+    """Return whether an algorithm gets the examples as they are: it is made of others, or does not learn from rows."""
+    return bool(getattr(algorithm, "composed", False) or getattr(algorithm, "fixed", False))
 
 
 @dataclass(frozen=True, eq=False)

@@ -195,9 +195,9 @@ _FITTED: WeakKeyDictionary[Examples, tuple[Inputs, Examples]] = WeakKeyDictionar
 def fit(algorithm: Algorithm, examples: Examples, settings: Settings | None = None) -> Estimator:
     """Fit an algorithm on what the examples make and select, and on the rows that their sampling chooses.
 
-    One that is made of others fits these.
+    One that is made of others fits these. One that is fixed gets the inputs as they are.
     """
-    if not (examples.engineer or examples.select) or getattr(algorithm, "composed", False):
+    if not (examples.engineer or examples.select) or sampled.takes_all(algorithm):
         return sampled.fit(algorithm, examples, settings)
     if examples not in _FITTED:
         _FITTED[examples] = Inputs.fit(examples)

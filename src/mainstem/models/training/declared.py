@@ -14,7 +14,7 @@ from mainstem.models.engineering.calendar import check_place
 from mainstem.models.search.calibration import OF_TASK
 from mainstem.models.training.blueprint import inputs_of
 from mainstem.nodes.definition import Graph
-from mainstem.nodes.engineering import Engineer, GroupStatistics, Holidays
+from mainstem.nodes.engineering import Engineer, GroupStatistics, Holidays, Selection
 from mainstem.nodes.models import CLASSES, Model, Task
 from mainstem.nodes.prepare import WORDS, Target
 
@@ -187,6 +187,53 @@ def check_beyond(graph: Graph, name: str) -> None:
             "xgboost@spark cannot tell which rows are in the test",
             got="examples without `prediction_time` and `key`",
             expected="prediction_time=, groups= or split= of the model, or key= of the examples",
+        )
+
+
+def check_effects(model: Model) -> None:
+    """Refuse a setting that changes nothing beside the others. Raises `DefinitionError`."""
+    if model.tune is None:
+        hint = 'tune="10min", or a number of trials, makes a search'
+        _refuse_idle("jobs", "`tune`", model.jobs > 1, f"jobs={model.jobs}", hint)
+        _refuse_idle("ensemble", "`tune`", not model.ensemble, "ensemble=False", hint)
+    if model.prediction_time is None:
+        select, assumed = model.select, ", ".join(model.assume_known)
+        of_drift = isinstance(select, Selection) and not select.shadows and select.correlated is None
+        hint = "drift is found by time" if of_drift else "leaks are found by time"
+        _refuse_idle("select", "`prediction_time`", of_drift, "ms.select with `drift` alone", hint)
+        _refuse_idle("assume_known", "`prediction_time`", bool(assumed), f"assume_known of {assumed}", hint)
+    if model.split is not None and model.test is not None:
+        raise DefinitionError(
+            "`test` does nothing beside `split`",
+            got=f"test={model.test!r}",
+            expected="one of them: `split` says which rows are tested",
+        )
+    if model.candidates and all(isinstance(each, OnnxModel) for each in model.candidates):
+        _refuse_unlearned(model)
+
+
+def _refuse_idle(setting: str, without: str, given: bool, got: str, hint: str) -> None:
+    if given:
+        raise DefinitionError(
+            f"`{setting}` does nothing without {without}", got=got, expected=f"{without}, or no `{setting}`", hint=hint
+        )
+
+
+def _refuse_unlearned(model: Model) -> None:
+    """Refuse settings of fits: no candidate is fitted."""
+    fits = {
+        "weight": model.weight is not None,
+        **{name: value is not None for name, value in vars(model.sampling).items()},
+        "tune": model.tune is not None,
+        "engineer": bool(model.engineer),
+        "select": isinstance(model.select, Selection),
+    }
+    for setting in (name for name, given in fits.items() if given):
+        raise DefinitionError(
+            f"`{setting}` does nothing: no candidate is fitted",
+            got="candidates that are fitted ONNX models",
+            expected="a candidate that learns from rows",
+            hint=f"leave out `{setting}`",
         )
 
 

@@ -69,6 +69,7 @@ class ModelKind(NodeKind[Model]):
         from mainstem.models.training.declared import (
             check_beyond,
             check_candidates,
+            check_effects,
             check_engineer,
             check_monotone,
             check_onnx,
@@ -90,6 +91,7 @@ class ModelKind(NodeKind[Model]):
                 check_engineer(graph, name)
                 check_weight(graph, name)
                 check_sampling(node, task)
+                check_effects(node)
                 check_beyond(graph, name)
                 _check_metrics(node, task, metrics)
                 _check_report(graph, name, node, task)
