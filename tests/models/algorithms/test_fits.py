@@ -170,6 +170,11 @@ def test_early_stopping_tells_by_the_rows_that_are_watched():
     assert over.y[over.times >= 170 * 3_600_000_000].sum() > 30
     assert not watching(over, 0.15)  # copies of four rows
 
+    counts = replace(rare(12, late=4), task="count", y=rare(12, late=4).y * 3.0)
+    assert not watching(counts, 0.15) and watching(replace(counts, y=counts.y + 1), 0.15)
+    queries = replace(counts, task="ranking", queries=np.arange(200) // 3)
+    assert not watching(queries, 0.15) and watching(replace(queries, y=queries.y + 1), 0.15)
+
     def of_classes(*counts):
         """Rows of classes in turn, and of the last one only early ones."""
         y = np.concatenate([np.full(counts[-1], len(counts) - 1), np.arange(sum(counts[:-1])) % (len(counts) - 1)])

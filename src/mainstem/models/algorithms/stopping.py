@@ -12,8 +12,9 @@ from mainstem.nodes.models import CLASSES
 FEWEST_WATCHED = 30
 """Rows below which early stopping stops by chance."""
 
-FEWEST_OF_A_CLASS = 5
-"""Watched rows beside those of the most frequent class, below which they tell nothing of the others."""
+FEWEST_OTHERS = 5
+"""Watched rows beside those of the most frequent class, or of counts above 0, or queries with a grade above 0: with
+fewer, the fit stops by chance."""
 
 ABSENT = 0.05
 """The largest share of the rows whose classes the watched ones may lack."""
@@ -23,14 +24,12 @@ def watching(examples: Examples, share: float, fewest: int = FEWEST_WATCHED) -> 
     """Return the rows to learn from and the latest `share` to watch; None if these are too few to tell when to stop.
 
     They are too few if they are fewer than `fewest`, or nearly all of one class, or if they lack classes that many rows
-    have. Copies of a row count once.
+    have; or if nearly all of their counts or grades are 0. Copies of a row count once.
     """
     if len(_once(examples)) * share < fewest:
         return None
     early, late = latest_part(examples, share)
-    if len(np.unique(early.y)) < 2 or (examples.task in CLASSES and not _tells(early, late)):
-        return None
-    return early, late
+    return (early, late) if len(np.unique(early.y)) > 1 and _tells(early, late) else None
 
 
 def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
@@ -46,11 +45,20 @@ def latest_part(examples: Examples, share: float) -> tuple[Examples, Examples]:
 
 
 def _tells(early: Examples, late: Examples) -> bool:
+    if early.task in CLASSES:
+        return _tells_classes(early, late)
+    above = late.y > 0
+    if late.queries is not None:
+        return len(np.unique(late.queries[above])) >= FEWEST_OTHERS
+    return early.task != "count" or int(above.sum()) >= FEWEST_OTHERS
+
+
+def _tells_classes(early: Examples, late: Examples) -> bool:
     size = int(early.y.max()) + 1
     learned, watched = (np.bincount(each, minlength=size)[:size] for each in (early.y, late.y[_once(late)]))
     watched = np.where(learned > 0, watched, 0)
     beside = watched.sum() - watched.max()
-    return bool(beside >= FEWEST_OF_A_CLASS and learned[watched == 0].sum() <= ABSENT * learned.sum())
+    return bool(beside >= FEWEST_OTHERS and learned[watched == 0].sum() <= ABSENT * learned.sum())
 
 
 def _once(examples: Examples) -> NDArray[np.intp]:
