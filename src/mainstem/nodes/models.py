@@ -132,10 +132,8 @@ def _trials_or_duration(name: str, value: Any) -> None:
         )
 
 
-def _gap(given: str | None, target: Any, horizons: Sequence[str], *, timed: bool) -> str:
+def _gap(given: str | None, target: Any, horizons: Sequence[str]) -> str:
     """Return how long outcomes take: as declared, and at least as long as an `Outcome` or the longest horizon does."""
-    if given is not None and not timed:
-        raise refused("`gap` requires `prediction_time`", given, "prediction_time=_.ordered_at, or no `gap`")
     if horizons:
         ahead = longest(horizons)
         if given is not None and microseconds(given) < microseconds(ahead):
@@ -327,8 +325,7 @@ def model(
     number of trials it finds the same, to the byte.
 
     Raises `DefinitionError` for an invalid feature, for an invalid value of a parameter, for a `gap` that is shorter
-    than the outcome takes, for horizons or a `gap` without `prediction_time`, and for an `assume_known` without a
-    reason.
+    than the outcome takes, for horizons without `prediction_time`, and for an `assume_known` without a reason.
     """
     ahead = horizons_of(horizons)
     kept_apart = check_forecast(ahead, series, timed=prediction_time is not None, target=target, query=query)
@@ -346,7 +343,7 @@ def model(
         task=_task_of(task, quantiles, query),
         candidates=candidates_of(candidates),
         test=test,
-        gap=_gap(gap, target, ahead, timed=prediction_time is not None),
+        gap=_gap(gap, target, ahead),
         gap_declared=gap is not None,
         window=window,
         folds=folds,

@@ -194,6 +194,7 @@ def test_what_changes_folds_or_outcomes_is_another_search():
         replace(examples, groups=hours),
         replace(examples, validation=hours > 40),
         replace(examples, validation=hours > 41),
+        replace(examples, known=hours),
         replace(examples, ahead=ahead),
         replace(examples, ahead=replace(ahead, horizons=hours + 1)),
         replace(examples, ahead=replace(ahead, last=ahead.last + 1)),

@@ -108,9 +108,8 @@ def content(examples: Examples) -> str:
         hasher.update("\x00".join(map(str, column)).encode())
     # What few models have is hashed where it is, so that the hashes of other versions stay as they were recorded.
     ahead = () if examples.ahead is None else (examples.ahead.horizons, examples.ahead.last, examples.ahead.season)
-    some = {"queries": (examples.queries,), "validation": (examples.validation,), "ahead": ahead}
-    for name, arrays in some.items():
-        for array in arrays:
-            if array is not None:
-                hasher.update(name.encode() + array.tobytes())
+    some = {"queries": examples.queries, "validation": examples.validation, "known": examples.known}
+    for name, array in [*some.items(), *(("ahead", each) for each in ahead)]:
+        if array is not None:
+            hasher.update(name.encode() + array.tobytes())
     return hasher.hexdigest()

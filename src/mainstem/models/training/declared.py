@@ -197,11 +197,11 @@ def check_effects(model: Model) -> None:
         _refuse_idle("jobs", "`tune`", model.jobs > 1, f"jobs={model.jobs}", hint)
         _refuse_idle("ensemble", "`tune`", not model.ensemble, "ensemble=False", hint)
     if model.prediction_time is None:
-        select, assumed = model.select, ", ".join(model.assume_known)
+        select = model.select
         of_drift = isinstance(select, Selection) and not select.shadows and select.correlated is None
-        hint = "drift is found by time" if of_drift else "leaks are found by time"
-        _refuse_idle("select", "`prediction_time`", of_drift, "ms.select with `drift` alone", hint)
-        _refuse_idle("assume_known", "`prediction_time`", bool(assumed), f"assume_known of {assumed}", hint)
+        _refuse_idle(
+            "select", "`prediction_time`", of_drift, "ms.select with `drift` alone", "drift tells early from late rows"
+        )
     if model.split is not None and model.test is not None:
         raise DefinitionError(
             "`test` does nothing beside `split`",
