@@ -353,6 +353,24 @@ def test_recipes_follow_the_rows():
     assert ((Cyclic(),), None) not in recipes(yearly)
 
 
+def test_what_chooses_its_columns_leaves_out_inputs_with_a_constraint():
+    random = np.random.default_rng(0)
+    columns = {f"n{j}": random.lognormal(size=600) for j in range(9)}
+    y = columns["n0"] / columns["n1"] + columns["n2"] * columns["n3"]
+    months = {name: random.integers(1, 13, 600) for name in ("sold__month", "made__month")}
+    found = examples(columns | months, y, texts={"city": random.choice(["a", "b"], 600)})
+    tried = recipes(found)
+    kinds = {type(each) for made, _ in tried for each in made}
+    assert kinds == {Ratios, Interactions, Cyclic, GroupStatistics, Reduction}
+    constrained = replace(found, monotone=(1, 0, -1, *[0] * 6, 1, 0, 0))
+    assert recipes(constrained) == [each for each in tried if each != ((Reduction(),), None)]  # of seven numbers
+    for steps, _ in tried:
+        made = Inputs.fit(replace(constrained, engineer=steps))[0].made
+        origins = {j for each in made for origin in each.origins for j in origin}
+        assert bool(origins) == bool(steps) and not origins & {0, 2, 9}
+    assert recipes(replace(found, monotone=(1,) * 11 + (0,))) == [((), Selection())]
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [

@@ -218,7 +218,7 @@ def recipes(examples: Examples) -> list[tuple[tuple[Engineer, ...], Selection | 
     texts = [names[floats + j] for j in range(examples.rows.strings.shape[1]) if names and _grouping(examples, j)]
     if numbers and texts:
         found.append((tuple(GroupStatistics(by=(each,)) for each in texts[:3]), None))
-    if any(map(is_part, names[:floats])):
+    if names and any(is_part(names[j]) for j in free(examples)):
         found.append(((Cyclic(),), None))
     if len(numbers) > 7:
         found.append(((Reduction(),), None))
