@@ -404,7 +404,10 @@ def test_many_classes_show_the_most_confused_pairs():
         card = model_card(report.version, project.adapters.lake_root)
         assert "and 2 classes with fewer rows: --json has all" in card and "of the true class" in card
         assert "<h2>Most confused classes</h2>" in report.html() and "## Most confused classes" in report.markdown()
-        assert "Confusion matrix" not in report.html()
+        html = report.html()
+        assert "Confusion matrix" not in html and "The 6 most frequent of 14 classes" in html
+        (roc,) = re.findall(r'aria-label="ROC curve".*?</svg>', html, re.S)
+        assert roc.count("<polyline") == 6
 
 
 def test_erased_rows_explain_no_more():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from importlib import resources
 
@@ -129,6 +130,7 @@ def _limits(report: Record) -> str:
 def _classified(report: Record, found: Evaluation) -> str:
     if not found.curves and not found.calibration:
         return ""
+    found, every = _frequent(found), len(found.curves)
     labels = [curve.label for curve in found.curves]
     several = _legend(labels) if len(labels) > 1 else ""
     threshold = found.decisions.threshold if found.decisions else None
@@ -146,7 +148,25 @@ def _classified(report: Record, found: Evaluation) -> str:
     label = "P(true)" if report.card["task"] == "binary" else "probability of the true class"
     legend = _legend([f"{each.label} ({each.rows:,})" for each in found.histograms])
     pictures.append(_figure("Scores by true class", charts.histograms(found.histograms, label), legend))
-    return _section("Scores", f'<div class="figures">{"".join(pictures)}</div>', wide=True)
+    classes = len(report.card["classes"])
+    said = (
+        f"The {len(labels)} most frequent of {classes} classes, each against the rest." if len(labels) < every else ""
+    )
+    return _section("Scores", f'<div class="figures">{"".join(pictures)}</div>', said, wide=True)
+
+
+def _frequent(found: Evaluation) -> Evaluation:
+    """Return the evaluation with as many classes as there are colours: those with the most rows."""
+    most = len(charts.SERIES)
+    often = {each.label for each in sorted(found.curves, key=lambda each: -each.positives)[:most]}
+    if len(found.curves) <= most:
+        return found
+    return replace(
+        found,
+        curves=tuple(each for each in found.curves if each.label in often),
+        calibration=tuple(each for each in found.calibration if each.label in often),
+        histograms=tuple(each for each in found.histograms if each.label in often),
+    )
 
 
 def _decided(report: Record, found: Evaluation) -> str:
@@ -163,7 +183,7 @@ def _decided(report: Record, found: Evaluation) -> str:
     matrix = tables.confusion(classes, found.decisions.confusion)
     said = f"The threshold was set on {found.decisions.validation:,} validation rows: {found.decisions.rule}."
     content = _table(tables.decisions(found.decisions)) + (_heat(matrix, found.decisions.confusion) if matrix else "")
-    return _section("Decisions", content, said)
+    return _section("Decisions", f'<div class="beside">{content}</div>', said, wide=True)
 
 
 def _heat(table: Table, matrix: Sequence[Sequence[int]]) -> str:
