@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 import mainstem as ms
-from mainstem.errors import DefinitionError, UnknownName
+from mainstem.errors import DefinitionError, ModelError, UnknownName
 from mainstem.models.metrics import METRICS
+from mainstem.models.versions.comparing import compare
+from mainstem.monitoring import versus
 from mainstem.monitoring.verdicts import Cohort, Verdict
+from mainstem.nodes.comparisons import Side
+from mainstem.nodes.records import ModelVersion
 from mainstem.project.live import service
 from mainstem.project.resolve import resolve
 
@@ -64,6 +68,16 @@ def test_a_monitor_has_a_metric_of_ones_own_by_function_or_by_name() -> None:
     METRICS.pop("waited")
     with pytest.raises(UnknownName, match="unknown regression metric 'waited'"):
         resolve(nodes(ms.performance(9, metric="waited")), {})
+
+
+def test_versions_are_not_compared_by_a_metric_that_is_gone() -> None:
+    usual = {"model": "m", "number": 1, "run": "", "fingerprint": "", "artifact": "", "task": "regression"}
+    version = ModelVersion("m-1", **usual, algorithm="linear", metric="waited", inputs=())
+    with pytest.raises(ModelError, match="no longer has the metric 'waited' of m-1"):
+        compare(None, None, version, version)  # type: ignore[arg-type]
+    sides = Side("m-1", 90, 90, None, {}, {}), Side("m-2", 90, 90, None, {}, {})
+    text = versus._text("waited", None, "shadow", *sides, None, "too few outcomes", None)
+    assert text == "whether m-2 is better is not known: waited: the project no longer has this metric"
 
 
 def test_days_follow_the_code_of_the_metric_and_are_not_judged_without_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,7 @@ def _declared(branch: Branch, version: ModelVersion) -> Mapping[str, str]:
         "groups": _written(node.groups) if node.groups is not None else "",
         "series": ", ".join(node.series),
         "horizons": ", ".join(node.horizons),
+        "also measured": ", ".join(node.measured_also),
         "query": _written(node.query) if node.query is not None else "",
         "declared in": str(node.origin),
     }

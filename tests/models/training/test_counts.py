@@ -43,7 +43,7 @@ def test_a_count_is_learned_served_and_judged():
         project.run()
         version = registry.versions(project.adapters.state, "busy")[-1]
         assert version.task == "count" and version.metric == "poisson_deviance"
-        assert set(version.metrics) == {"poisson_deviance", "mae", "rmse", "r2"}
+        assert set(version.metrics) == {"poisson_deviance", "mae", "rmse", "mse", "r2"}
         measured = version.metrics["poisson_deviance"]
         assert measured.low < measured.value < measured.high < version.baseline["poisson_deviance"].value / 2
         assert project.show("busy").card["evaluated"]["residuals"]["bins"]

@@ -366,6 +366,7 @@ def test_further_metrics_are_measured_and_choose_nothing():
             y, scores = stored(project)
             found = report.version.metrics
             assert report.version.metric == "average_precision"
+            assert report.to_dict()["declared"]["also measured"] == "weighted_f1, flagged_right"
             assert found["flagged_right"].value == pytest.approx(flagged_right(y, scores))
             expected = sk.f1_score(y, scores >= 0.5, average="weighted")
             assert found["weighted_f1"].value == pytest.approx(expected) and "micro_f1" not in found

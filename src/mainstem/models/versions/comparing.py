@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ibis
 import numpy as np
@@ -18,7 +18,7 @@ from mainstem.models.artifact.scorer import Scorer
 from mainstem.models.data.columns import rows_of
 from mainstem.models.data.quantiles import level_of, packed
 from mainstem.models.evaluation.comparison import days
-from mainstem.models.metrics import difference, measure, of_version
+from mainstem.models.metrics import Metric, difference, measure, of_version
 from mainstem.models.splits import FOLD
 from mainstem.models.versions.report import interval, spoken
 from mainstem.nodes.durations import microseconds
@@ -80,6 +80,7 @@ def compare(
     and for versions that predict different targets.
     """
     _comparable(champion, challenger)
+    judge = _judge(challenger)
     sides = [(version, read(root / version.artifact)) for version in (champion, challenger)]
     until = [_seen_until(version, manifest) for version, manifest in sides]
     own = _lacking(opened, champion, challenger)
@@ -101,12 +102,6 @@ def compare(
         _scores(root, version, manifest, rows, column)
         for (version, manifest), column in zip(sides, (THEN, SPLIT), strict=True)
     )
-    judge = of_version(challenger.metric, challenger.task)  # type: ignore[arg-type]
-    if judge is None:
-        raise ModelError(
-            f"the project no longer has the metric {challenger.metric!r} of {challenger.id}",
-            hint="mainstem run trains a version with the metric of today; or decide yourself: mainstem promote",
-        )
     return Evidence(
         judge.name,
         measure(judge, y, theirs, groups=groups),
@@ -122,6 +117,16 @@ def _comparable(champion: ModelVersion, challenger: ModelVersion) -> None:
             got=f"{challenger.task} {', '.join(challenger.classes)}",
             expected=f"{champion.task} {', '.join(champion.classes)}",
         )
+
+
+def _judge(version: ModelVersion) -> Metric:
+    judge = of_version(version.metric, cast(Task, version.task))
+    if judge is None:
+        raise ModelError(
+            f"the project no longer has the metric {version.metric!r} of {version.id}",
+            hint="mainstem run trains a version with the metric of today; or decide yourself: mainstem promote",
+        )
+    return judge
 
 
 def _seen_until(version: ModelVersion, manifest: Manifest) -> datetime | None:
