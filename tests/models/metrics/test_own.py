@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mainstem as ms
-from mainstem.errors import DefinitionError
+from mainstem.errors import DefinitionError, ModelError
 from mainstem.models.metrics import METRICS, alone, difference, measure, own
 
 
@@ -141,6 +141,17 @@ def test_a_query_that_is_drawn_twice_is_two_queries():
 
 def _queries(y):
     return [y[:, 1] == number for number in np.unique(y[:, 1])]
+
+
+def test_a_metric_that_fails_on_some_rows_is_named():
+    @ms.metric(higher_is_better=True)
+    def share_of_both(y, scores):
+        return 1 / (1 + float(np.abs(y - scores).sum())) / int(0 < y.mean() < 1)
+
+    found = own(share_of_both, "binary")
+    with pytest.raises(ModelError, match="the metric 'share_of_both' fails") as error:
+        measure(found, np.array([1, 1, 1]), np.array([0.9, 0.8, 0.7]))
+    assert "ZeroDivisionError" in error.value.got and "test_own.py" in error.value.where
 
 
 def test_another_body_has_another_code():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mainstem.errors import DefinitionError
+from mainstem.errors import DefinitionError, ModelError
 from mainstem.graph.fingerprint import of_function
 from mainstem.models.metrics.base import METRICS, Array, Floats, Metric, Weighted
 from mainstem.nodes.metrics import OwnMetric
@@ -72,9 +72,21 @@ class _Bind:
             rows = np.repeat(np.arange(len(truth)), times)
             if not len(rows):
                 return float("nan")
-            return self.of(_apart(truth[rows], times) if is_ranking else truth[rows], given[rows])
+            return self._of(_apart(truth[rows], times) if is_ranking else truth[rows], given[rows])
 
         return value
+
+    def _of(self, y: Array, scores: Array) -> float:
+        try:
+            return self.of(y, scores)
+        except Exception as problem:
+            raise ModelError(
+                f"the metric {self.of.name!r} fails",
+                where=self.of.where,
+                got=f"{type(problem).__name__}: {problem}",
+                expected=f"a number from targets {y.shape} and scores {scores.shape}",
+                hint='float("nan") where it is undefined, as in a resample with one class; the traceback is the cause',
+            ) from problem
 
 
 def _apart(truth: Array, times: Array) -> Array:

@@ -33,7 +33,7 @@ def limits(card: Mapping[str, Any], found: Evaluation | None) -> Iterator[str]:
     first = next(iter(card["metrics"].values()))
     if first["low"] <= first["baseline"] <= first["high"]:
         yield "Its interval contains the value of the naive baseline: it may be no better."
-    if not found.learning:
+    if not found.learning and found.inputs:
         yield "It has no learning curve: parts of its rows are too few to learn from, or do not define the metric."
     yield from _unstable(found, Measure(first["value"], first["low"], first["high"], first["rows"]))
     if found.slices.found:
