@@ -86,3 +86,22 @@ def test_zero_and_one_may_be_binary():
 def test_nothing_to_learn_from(target, task, message):
     with pytest.raises(ModelError, match=message):
         labels(target, task)
+
+
+@pytest.mark.parametrize(
+    ("texts", "task", "got"),
+    [
+        (["true", "NaN", "false"], "binary", "'NaN' in 1 of 3 rows"),
+        (["a", "b", "nan", "nan"], "multiclass", "'nan' in 2 of 4 rows"),
+        (["a", "", "b", " "], "multiclass", "'' in 1, ' ' in 1 of 4 rows"),
+        (["a", "N/A", "b", "NULL"], "multiclass", "'N/A' in 1, 'NULL' in 1 of 4 rows"),
+    ],
+)
+def test_a_text_for_a_missing_target_is_no_class(texts, task, got):
+    with pytest.raises(ModelError, match="stand for a missing value") as error:
+        labels(pa.array(texts), task)
+    assert error.value.got == got and 'options={"nulls": {"COLUMN": [' in error.value.hint
+
+
+def test_a_text_that_may_be_a_class_is_one():
+    assert labels(pa.array(["none", "mild", None, "-"]), "multiclass").classes == ("-", "mild", "none")

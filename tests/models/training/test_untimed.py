@@ -280,3 +280,36 @@ def test_the_manifest_lists_every_artifact_with_its_hash():
         (directory / "fold-2.onnx").write_bytes(b"changed")
         with pytest.raises(ModelError, match="not the one its manifest describes"):
             Scorer.load(directory, "fold-2.onnx")
+
+
+def test_a_class_that_may_mean_a_missing_target_is_a_limit_of_the_card():
+    rows = [{**row, "city": "-" if n % 10 == 0 else row["city"]} for n, row in enumerate(houses(200))]
+    with project_of(rows, "city", features=["area", "price"]) as project:
+        project.run()
+        count = sum(row["city"] == "-" for row in rows)
+        report = project.report("price")
+        told = f"Rows of a class that may mean a missing target: '-' in {count};"
+        assert any(each.startswith(told) for each in report.limits) and "-" in newest(project).classes
+
+
+def test_a_text_for_a_missing_target_is_refused_unless_the_file_says_so(tmp_path):
+    lines = [f"{n},{n % 40},{'NaN' if n % 10 == 0 else 'true' if n % 40 > 20 else 'false'}" for n in range(200)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,a,late", *lines]))
+    (tmp_path / "mainstem.toml").write_text('[project]\nname = "p"\nmodules = ["p"]\n')
+    declared = """
+import mainstem as ms
+rows = ms.files("rows.csv", key="id"{options})
+late = ms.model(rows, target="late", features=["a"], candidates=["linear"]{task})
+"""
+    (tmp_path / "p.py").write_text(declared.format(options="", task=', task="binary"'))
+    with ms.load(tmp_path) as project, pytest.raises(RunFailed) as failed:
+        project.run()
+    (cause,) = failed.value.causes
+    assert cause.what == "the target has texts that stand for a missing value"
+    assert cause.got == "'NaN' in 20 of 200 rows"
+    (tmp_path / "p.py").write_text(declared.format(options=', options={"nulls": {"late": ["NaN"]}}', task=""))
+    with ms.load(tmp_path) as project:
+        project.run()
+        card = project.show("late").card
+        assert card["task"] in ("binary", "multiclass") and card["rows"]["unlabelled"] == 20
+        assert card["classes"] == ["false", "true"]

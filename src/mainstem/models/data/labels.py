@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,13 @@ MOST_CLASSES = 100
 
 MOST_GRADES = 30
 """The highest grade of a ranking: a grade g is worth 2^g − 1."""
+
+
+NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "null")
+"""Texts, in lower case and without space around them, that are never a class: they stand for a missing target."""
+
+PERHAPS_NO_LABEL = ("none", "-", "?", ".")
+"""Texts that may be a class or a missing target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +86,40 @@ def check_target(target: DataType | str, task: Task) -> None:
 
 
 def labels(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:
-    """Return the labels of a target column. Raises `ModelError` if they are not sufficient for training."""
+    """Return the labels of a target column. Raises `ModelError` if they are not sufficient for training, and for a text
+    that stands for a missing target."""
+    if task in CLASSES and (missing := texts_among(target, NO_LABEL)):
+        raise ModelError(
+            "the target has texts that stand for a missing value",
+            got=f"{told(missing)} of {len(target):,} rows",
+            expected="null, which is unlabelled; such a text would be a class of its own",
+            hint=f'ms.files(…, options={{"nulls": {{"COLUMN": [{", ".join(map(_quoted, missing))}]}}}}), or '
+            f"target=_.COLUMN.nullif({_quoted(next(iter(missing)))}); a real class needs another text",
+        )
     found = labels_of(target, task)
     _teachable(found, len(target))
     return found
+
+
+def texts_among(target: Any, words: Sequence[str]) -> dict[str, int]:
+    """Return how many rows of a target have each text that is one of `words`, in any case, with space around it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(target.type) or pa.types.is_large_string(target.type)):
+        return {}
+    counted = pc.value_counts(target.drop_null()).to_pylist()
+    found = {each["values"]: each["counts"] for each in counted if each["values"].strip().lower() in words}
+    return dict(sorted(found.items()))
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Return texts and their rows in words: `'-' in 12, 'none' in 3`."""
+    return ", ".join(f"{text!r} in {count:,}" for text, count in counts.items())
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
 
 
 def labels_of(target: pa.ChunkedArray | pa.Array, task: Task) -> Labels:

@@ -19,7 +19,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
-from mainstem.models.data.labels import DEFAULT_METRIC
+from mainstem.models.data.labels import DEFAULT_METRIC, PERHAPS_NO_LABEL, texts_among, told
 from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.training.beyond import Reading, Stored, stored_rows
@@ -32,8 +32,8 @@ from mainstem.models.training.prepared import IMMATURE, Prepared, prepare, task_
 from mainstem.models.training.repeated import alike, shared
 from mainstem.models.training.undrawn import with_parts
 from mainstem.models.versions.report import headline, means_of
-from mainstem.nodes.hidden import SPLIT
-from mainstem.nodes.models import Task
+from mainstem.nodes.hidden import SPLIT, TARGET
+from mainstem.nodes.models import CLASSES, Task
 from mainstem.nodes.records import ModelVersion
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
@@ -150,7 +150,7 @@ def _dataset(blueprint: Blueprint, task: Task, context: Context, budget: int) ->
         schema = {column: str(kind.copy(nullable=True)) for column, kind in blueprint.dataset.schema().items()}
         table = ibis.table({**schema, SPLIT: "string"}, name=f"dataset.{blueprint.name}")
         opened.add(table.get_name(), prepared.table)
-        doubts = _repeated(prepared) | _contradicted(blueprint, context, opened) | draw.said
+        doubts = _repeated(prepared) | _unclear(task, prepared) | _contradicted(blueprint, context, opened) | draw.said
         if not is_spread(blueprint.model):
             return _Dataset(prepared, _store(table, None, opened, context), doubts)
         if not isinstance(opened, Boosting) or (prepared.parts.holdout is None and draw.rest is None):
@@ -216,6 +216,13 @@ def _repeated(prepared: Prepared) -> dict[str, str]:
     twice, several = shared(prepared), alike(prepared)
     found = {"rows in training and test": f"{twice:,}, inputs and target alike"} if twice else {}
     return found | ({"rows alike in several folds": f"{several:,}, inputs and target"} if several else {})
+
+
+def _unclear(task: Task, prepared: Prepared) -> dict[str, str]:
+    """Return the classes that may be missing values."""
+    found = texts_among(prepared.table[TARGET], PERHAPS_NO_LABEL) if task in CLASSES else {}
+    hint = 'options={"nulls": {"COLUMN": […]}} of ms.files makes them unlabelled'
+    return {"rows of a class that may mean a missing target": f"{told(found)}; {hint}"} if found else {}
 
 
 def _contradicted(blueprint: Blueprint, context: Context, opened: Session) -> dict[str, str]:
