@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mainstem.logs.records import events_of, predictions_of
@@ -36,8 +37,10 @@ def show(branch: Branch, name: str, limit: int = 10) -> Details:
     if name not in branch.sound and name in branch.release.tables:
         return _stored(branch, name, limit)
     version = branch.adapters.state.get(ModelVersion, name) if name not in branch.sound else None
-    if version is not None and version.model in branch.sound:
-        return _model(branch, branch.sound[version.model], version)
+    if version is not None:
+        if version.model in branch.sound.of(Model):
+            return _model(branch, branch.sound[version.model], version)
+        return _undeclared(branch, version)
     definition = branch.sound[name]
     node = definition.node
     match node:
@@ -162,9 +165,9 @@ def _sizes(branch: Branch) -> Sizes:
 
 
 def _model(branch: Branch, definition: Definition, version: ModelVersion | None = None) -> ModelDetails:
-    """Return the details of a model, with the card of a version; of the newest one unless it is given."""
+    """Return the details of a model, with the report of a version; of the newest one unless it is given."""
     from mainstem.features.fallbacks import fallbacks
-    from mainstem.models.versions.report import card
+    from mainstem.project.report import report
 
     versions = branch.adapters.state.find(ModelVersion, model=definition.name)
     newest = version or (versions[-1] if versions else None)
@@ -172,13 +175,32 @@ def _model(branch: Branch, definition: Definition, version: ModelVersion | None 
     return ModelDetails(
         **_head(branch, definition),
         computed_by_the_engine=[f"{f.feature}, because of {f.operation} ({f.where})" for f in slow],
-        versions=[
-            {"id": v.id, "algorithm": v.algorithm, "metric": v.metric, "value": v.metrics[v.metric].value}
-            | ({"not reproducible": f"rows erased on {v.erased_at:%Y-%m-%d}"} if v.erased_at else {})
-            for v in versions
-        ],
-        card=card(newest, branch.adapters.artifacts) if newest else "never trained",
+        versions=_versions(versions),
+        card=report(branch, newest.id).to_dict() if newest else "never trained",
     )
+
+
+def _undeclared(branch: Branch, version: ModelVersion) -> ModelDetails:
+    """Return the details of a version whose model is no longer declared."""
+    from mainstem.project.report import report
+
+    return ModelDetails(
+        name=version.model,
+        kind="model",
+        where="no longer declared",
+        fingerprint=version.fingerprint,
+        computed_by_the_engine=(),
+        versions=_versions(branch.adapters.state.find(ModelVersion, model=version.model)),
+        card=report(branch, version.id).to_dict(),
+    )
+
+
+def _versions(versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
+    return [
+        {"id": v.id, "algorithm": v.algorithm, "metric": v.metric, "value": v.metrics[v.metric].value}
+        | ({"not reproducible": f"rows erased on {v.erased_at:%Y-%m-%d}"} if v.erased_at else {})
+        for v in versions
+    ]
 
 
 def _endpoint(branch: Branch, definition: Definition, node: Endpoint) -> EndpointDetails:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +20,9 @@ TOP = 10
 CORNER = "true \\ decided"
 MOST_PREPARED = 40
 """Inputs whose preparation is printed. JSON and the page have all."""
+
+WIDTH = 120
+"""Characters after which a line of the card is wrapped."""
 
 
 def card(version: ModelVersion, root: Artifacts) -> dict[str, Any]:
@@ -92,38 +96,121 @@ def interval(measure: Measure) -> str:
 
 
 def lines(card: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a card as lines of plain text."""
+    """Yield a card as lines of plain text, limits first. No line is much longer than `WIDTH`."""
+    kept = card["evaluated"] or {}
     yield f"{card['id']}   {card['task']}, {card['algorithm']}, {card['created_at'][:16].replace('T', ' ')} UTC"
     if card["erased_at"]:
         yield f"  not reproducible: some of its rows were erased on {card['erased_at'][:10]}"
     yield f"  {rows_said(card['rows'])}"
+    yield from _limits(card.get("limits", ()))
     yield ""
     yield f"  {'metric':<20} {'value (95 % interval)':<26} naive"
     for name, found in card["metrics"].items():
         yield f"  {spoken(name):<20} {interval(_measure(found)):<26} {number(found['baseline'])}"
     yield from _decided(card)
-    yield from _horizons(card["evaluated"] or {})
-    yield from _reached(card["evaluated"] or {})
+    yield from _horizons(kept)
+    yield from _reached(kept)
     yield ""
-    yield f"  {'candidate':<20} {'mean':<12} folds"
-    for name, scores in card["folds"].items():
-        mean = number(card["means"][name]) if scores else "undefined"
-        yield f"  {name:<20} {mean:<12} {'  '.join(map(number, scores))}"
+    yield from _candidates(card)
     yield ""
-    width = max((len(each["input"]) for each in card["top_inputs"]), default=5)
-    yield f"  {'input':<{width}} {'share':>6}   from"
-    for each in card["top_inputs"]:
-        yield f"  {each['input']:<{width}} {each['share']:>6.1%}   {', '.join(each['sources'])}"
-    yield from _looked_at(card["evaluated"] or {})
+    yield from _inputs(card)
     yield from _prepared(card["preparation"])
     yield ""
-    width = max(map(len, [*card["evaluation"], "settings"]))
+    width = max(map(len, [*card["evaluation"], "one prediction"]))
     for name, words in card["evaluation"].items():
-        yield f"  {name:<{width}}  {words}"
-    yield from _slices(card["evaluated"] or {}, width)
-    if card["settings"]:
-        said = ", ".join(f"{name} {setting(value)}" for name, value in card["settings"].items())
-        yield f"  {'settings':<{width}}  {said}"
+        yield from _entry(name, words, width)
+    yield from _learned(card, width)
+    yield from _slices(kept, width)
+    yield from _settings(card["settings"], width)
+    yield from _cost(kept, width)
+
+
+def _limits(found: Sequence[str]) -> Iterator[str]:
+    if found:
+        yield ""
+        yield "  limits"
+    for each in found:
+        yield from textwrap.wrap(each, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+
+
+def _candidates(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the leaderboard: the mean over the folds, each fold, and the seconds of fitting."""
+    board = (card["evaluated"] or {}).get("leaderboard", ())
+    if not board:  # of a version from before it was kept
+        board = [
+            {"candidate": name, "mean": card["means"][name] if scores else None, "folds": scores}
+            for name, scores in card["folds"].items()
+        ]
+    width = max(20, *(len(each["candidate"]) for each in board)) if board else 20
+    told = [_mean(each["mean"]) for each in board]
+    folds = ["  ".join(map(number, each["folds"])) for each in board]
+    wide = (max([4, *map(len, told)]), max([5, *map(len, folds)]))
+    yield f"  {'candidate':<{width}} {'mean':<{wide[0]}}   {'folds':<{wide[1]}}   fitted in".rstrip()
+    for each, mean, scores in zip(board, told, folds, strict=True):
+        took = f"{each['seconds']:.2f} s" if "seconds" in each else ""
+        yield f"  {each['candidate']:<{width}} {mean:<{wide[0]}}   {scores:<{wide[1]}}   {took}".rstrip()
+
+
+def _mean(found: Mapping[str, Any] | float | None) -> str:
+    if found is None:
+        return "undefined"
+    return interval(_measure(found)) if isinstance(found, Mapping) else number(found)
+
+
+def _inputs(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the most important inputs: their share, the loss when each is shuffled, and where it comes from."""
+    shown = card["top_inputs"]
+    lost = {each["input"]: each["loss"] for each in (card["evaluated"] or {}).get("importances", ())}
+    losses = {name: interval(_measure(loss)) for name, loss in lost.items()}
+    title = "loss when shuffled" if lost else ""
+    width = max([5, *(len(each["input"]) for each in shown)])
+    wide = max([len(title), *(len(losses.get(each["input"], "")) for each in shown)])
+    middle = f"   {title:<{wide}}" if lost else ""
+    yield f"  {'input':<{width}} {'share':>6}{middle}   from"
+    for each in shown:
+        middle = f"   {losses.get(each['input'], '–'):<{wide}}" if lost else ""
+        head = f"  {each['input']:<{width}} {each['share']:>6.1%}{middle}   "
+        yield from _hanging(head, ", ".join(each["sources"]))
+    yield from _looked_at(card["evaluated"] or {})
+
+
+def _learned(card: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yield the metric by the rows that were learned from."""
+    points = (card["evaluated"] or {}).get("learning", ())
+    if points:
+        told = (f"{number(each['measure']['value'])} from {each['rows']:,} rows" for each in points)
+        yield from _entry("learning curve", f"{spoken(next(iter(card['metrics'])))} {', '.join(told)}", width)
+
+
+def _cost(kept: Mapping[str, Any], width: int) -> Iterator[str]:
+    cost = kept.get("cost")
+    if cost:
+        said = (
+            f"{cost['single']:,.0f} µs alone, {cost['batch']:,.3g} µs a row in batches; {cost['bytes'] / 1024:,.0f} KiB"
+        )
+        yield from _entry("one prediction", said, width)
+
+
+def _settings(settings: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yield the settings of the algorithm; of an ensemble, those of each member on lines of its own."""
+    members = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    own = ", ".join(f"{name} {setting(value)}" for name, value in settings.items() if name not in members)
+    if own:
+        yield from _entry("settings", own, width)
+    for place, (name, value) in enumerate(members.items()):
+        said = ", ".join(f"{key} {setting(each)}" for key, each in value.items())
+        yield from _entry("" if place or own else "settings", f"{name}: {said}", width)
+
+
+def _entry(name: str, words: str, width: int) -> Iterator[str]:
+    yield from _hanging(f"  {name:<{width}}  ", words)
+
+
+def _hanging(head: str, words: str) -> Iterator[str]:
+    """Yield words after a head, with further lines below them."""
+    yield from textwrap.wrap(
+        words, max(WIDTH, len(head) + 40), initial_indent=head, subsequent_indent=" " * len(head)
+    ) or [head.rstrip()]
 
 
 def setting(value: Any) -> str:
@@ -198,7 +285,7 @@ def _prepared(preparation: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
     yield f"  {'prepared':<{width}} {'type':<6}   what is done"
     for each in shown:
-        yield f"  {each['input']:<{width}} {each['type']:<6}   {done(each)}"
+        yield from _hanging(f"  {each['input']:<{width}} {each['type']:<6}   ", done(each))
     if cut:
         yield f"  and {len(preparation) - len(shown):,} more: --json has all"
 
@@ -208,13 +295,15 @@ def done(preparation: Mapping[str, Any]) -> str:
     return str(preparation["done"]) + (" (declared)" if preparation["declared"] else "")
 
 
-def _slices(evaluated: Mapping[str, Any], width: int) -> Iterator[str]:
-    """Yield the slices that were found, in words."""
-    for found in evaluated.get("slices", {}).get("found", ()):
-        measure = f", {interval(_measure(found['measure']))}" if found["measure"] else ""
-        worse = {"loss": "higher loss", "bias": "biased"}
-        why = " and ".join(worse[kind] for kind in found["found"])
-        yield f"  {'slice':<{width}}  {found['where']}: {why}{measure} on {found['rows']:,} rows"
+def _slices(kept: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yield the slices that were declared, and those that were found, in words."""
+    slices = kept.get("slices", {})
+    for kind, shown in (("slice", slices.get("declared", ())), ("found slice", slices.get("found", ()))):
+        for each in shown:
+            measure = interval(_measure(each["measure"])) if each["measure"] else "undefined"
+            worse = {"loss": "higher loss", "bias": "biased"}
+            why = "; " + " and ".join(worse[name] for name in each["found"]) if each["found"] else ""
+            yield from _entry(kind, f"{each['where']}: {measure} on {each['rows']:,} rows{why}", width)
 
 
 def number(value: float) -> str:
