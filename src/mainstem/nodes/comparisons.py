@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mainstem.nodes import notebook
 from mainstem.nodes.records import Measure
 
 Verdict = Literal["better", "worse", "no difference shown", "too few outcomes"]
@@ -26,7 +27,7 @@ class Side:
     decisions: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A champion and its challenger: on the same rows of a `shadow`, or in the two groups of a `canary`.
 
@@ -47,3 +48,26 @@ class Comparison:
     gain: Measure | None = None
     differing: int | None = None
     apart: float | None = None
+
+    def __repr__(self) -> str:
+        return notebook.line(
+            "Comparison",
+            f"{self.champion.version} and {self.challenger.version}",
+            self.way,
+            self.endpoint,
+            self.verdict,
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            _row(side, role, self.metric) for side, role in ((self.champion, "champion"), (self.challenger, self.way))
+        ]
+        return notebook.html(self.endpoint, self.way, rows) + notebook.said(self.text)
+
+
+def _row(side: Side, role: str, metric: str) -> dict[str, str]:
+    found = side.measure
+    told = "–" if found is None else f"{found.value:,.4g} ({found.low:,.4g}–{found.high:,.4g})"
+    decided = {name: f"{count / side.rows:.1%}" for name, count in side.decisions.items() if side.rows}
+    about = {"version": side.version, "role": role, "rows": f"{side.rows:,}", "outcomes": f"{side.outcomes:,}"}
+    return {**about, metric: told, **({"decisions": ", ".join(map(" ".join, decided.items()))} if decided else {})}

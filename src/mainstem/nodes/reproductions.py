@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mainstem.nodes import notebook
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -14,7 +16,7 @@ class Compared:
     told: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reproduction:
     """A version that was fitted again with its recorded choices.
 
@@ -36,3 +38,12 @@ class Reproduction:
             return f"{self.version} is reproduced: the artifacts are equal, byte by byte"
         first = next(step for step in self.steps if not step.same)
         return f"{self.version} is not reproduced; the first step that differs: {first.step}"
+
+    def __repr__(self) -> str:
+        differing = [step.step for step in self.steps if not step.same]
+        told = f"differs in {', '.join(differing)}" if differing else "every step is the same"
+        return notebook.line("Reproduction", self.version, "reproduced" if self.equal else "not reproduced", told)
+
+    def _repr_html_(self) -> str:
+        rows = [{"step": s.step, "": "same" if s.same else "differs", "what": s.told} for s in self.steps]
+        return notebook.html(self.version, "", rows) + notebook.said(self.text)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mainstem.nodes import notebook
+
 NodeState = Literal["fresh", "stale", "failed"]
 
 
@@ -219,8 +221,29 @@ class ProjectStatus:
 # ── one node ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredDetails:
+class _Shown:
+    """How details look in a notebook. `mainstem show` and JSON have all of them."""
+
+    name: str
+    kind: str
+
+    def __repr__(self) -> str:
+        return notebook.line("Details", self.name, self.kind, *self._facts())
+
+    def _repr_html_(self) -> str:
+        return notebook.html(self.name, ", ".join((self.kind, *self._facts())), self._rows())
+
+    def _facts(self) -> Sequence[str]:
+        rows = getattr(self, "rows", None)
+        return () if rows is None else (f"{rows:,} rows",)
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        schema: Mapping[str, str] = getattr(self, "schema", {})
+        return [{"column": name, "type": kind} for name, kind in schema.items()]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StoredDetails(_Shown):
     """A stored relation that is not a declared node, such as `quarantine.legs`, with the number of rows by the reason
     why they are set aside."""
 
@@ -232,8 +255,8 @@ class StoredDetails:
     sample: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeDetails:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class NodeDetails(_Shown):
     """A node: its status, its inputs and its users."""
 
     name: str
@@ -246,7 +269,7 @@ class NodeDetails:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RelationDetails(NodeDetails):
     """A source or a table. `known` and `lineage` are by column; `known` is None in a project that has no use for it.
     `cleaning` are the table's verbs, in order, and `statistics` what they are fitted to. `joins` are the shares of left
@@ -264,7 +287,7 @@ class RelationDetails(NodeDetails):
     sample: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StreamDetails(NodeDetails):
     """A stream. `events` are those in the lake. Reads include its history."""
 
@@ -278,7 +301,7 @@ class StreamDetails(NodeDetails):
     log_bytes: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ViewDetails(NodeDetails):
     """A feature view. `online` is the fingerprint of its online state."""
 
@@ -291,17 +314,46 @@ class ViewDetails(NodeDetails):
     online: str | None
     online_bytes: int | None
 
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return self.features
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ModelDetails(NodeDetails):
-    """A model, with the model card of its newest version."""
+    """A model, with the report of its newest version as plain data: `project.report(…).to_dict()`."""
 
     computed_by_the_engine: Sequence[str]
     versions: Sequence[Mapping[str, Any]]
     card: Any
 
+    def _facts(self) -> Sequence[str]:
+        if not isinstance(self.card, Mapping):
+            return (self.card,)
+        return (f"{len(self.versions)} versions", self.card["id"], self.card["headline"])
 
-@dataclass(frozen=True, kw_only=True)
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return self.versions
+
+    def _repr_html_(self) -> str:
+        """Return the versions, the metrics of the one that is shown, and its limits."""
+        if not isinstance(self.card, Mapping):
+            return super()._repr_html_()
+        metrics = [
+            {
+                "metric": name.replace("_", " "),
+                "value": f"{found['value']:,.4g}",
+                "95 % interval": f"{found['low']:,.4g}–{found['high']:,.4g}",
+                "naive": f"{found['baseline']:,.4g}",
+            }
+            for name, found in self.card["metrics"].items()
+        ]
+        found = notebook.html(self.name, self.kind, self.versions)
+        found += notebook.html(self.card["id"], f"{self.card['task']}, {self.card['algorithm']}", metrics)
+        said = [*self.card["limits"], f'project.report("{self.card["id"]}") shows the whole report.']
+        return found + "".join(map(notebook.said, said))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EndpointDetails(NodeDetails):
     """An endpoint. `request` maps the request fields to their types. `beside` says what a shadow or a canary does.
 
@@ -318,6 +370,12 @@ class EndpointDetails(NodeDetails):
     request: Mapping[str, str]
     log_bytes: int | None
     cohorts: Sequence[Mapping[str, Any]] = ()
+
+    def _facts(self) -> Sequence[str]:
+        return (f"model {self.model}", f"champion {self.champion or 'none yet'}")
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return [{"field": name, "type": kind} for name, kind in self.request.items()]
 
 
 Details = NodeDetails | StoredDetails
