@@ -189,6 +189,22 @@ def test_the_report_as_markdown_and_json(timed):
     assert timed.report("desk").version.id == "verdict-1"
 
 
+def test_markdown_has_the_splits_on_the_time_axis(timed):
+    report = timed.report("verdict-1")
+    told = table_of(report.markdown(), "Splits on the time axis")
+    assert len(told) == len(report.evaluation.timeline) and {row[1] for row in told} >= {"train", "test"}
+    (test,) = (each for each in report.evaluation.timeline if each.part == "test" and each.line == told[0][0])
+    (row,) = (row for row in told if row[:2] == [test.line, "test"])
+    assert row[2:] == [f"{test.start:%Y-%m-%d %H:%M}", f"{test.end:%Y-%m-%d %H:%M}", f"{test.rows:,}"]
+    assert test.rows == report.card["rows"]["test"]
+
+
+def table_of(markdown: str, heading: str) -> list[list[str]]:
+    """Return the rows of the table below a heading."""
+    below = markdown.split(f"## {heading}\n\n")[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in below[2:]]
+
+
 def test_what_has_no_report(timed):
     with pytest.raises(UnknownName, match="unknown model or version 'verdikt'") as error:
         timed.report("verdikt")
@@ -252,6 +268,14 @@ def test_a_table_without_time(target, labels):
         if target == "late":
             y, scores = stored(project)
             assert found.decisions.confusion == tuple(map(tuple, sk.confusion_matrix(y, scores >= 0.4).tolist()))
+            told = table_of(report.markdown(), "By threshold")
+            kept = {number(each): each for each in found.curves[0].thresholds}
+            assert 10 <= len(told) <= 11 and sum("(decides)" in row[0] for row in told) == 1
+            for name, precision, recall, fallout in told:
+                decided = scores >= (0.4 if "decides" in name else kept[name])
+                (tn, fp), (fn, tp) = sk.confusion_matrix(y, decided)
+                assert (precision, recall) == (f"{tp / (tp + fp):.3f}", f"{tp / (tp + fn):.3f}")
+                assert fallout == f"{fp / (fp + tn):.3f}"
             # A constant ranks nothing: its area is ½ and its average precision the base rate, also over folds.
             assert report.version.baseline["roc_auc"].value == 0.5
             assert report.version.baseline["average_precision"].value == pytest.approx(y.mean())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from math import log2
 
 from mainstem.models.report.svg import Chart, padded, ticks
+from mainstem.models.report.tables import place_of
 from mainstem.models.versions.report import interval, number
 from mainstem.nodes.descriptions import Histogram
 from mainstem.nodes.evaluations import (
@@ -49,7 +50,7 @@ def precision_recall(curves: Sequence[Curve], threshold: float | None = None) ->
     for place, curve in enumerate(curves):
         chart.line(curve.recall, curve.precision, series(place))
     if threshold is not None and len(curves) == 1:
-        at = _place(curves[0], threshold)
+        at = place_of(curves[0], threshold)
         tip = (
             f"threshold {number(threshold)}: precision {curves[0].precision[at]:.3f}, recall {curves[0].recall[at]:.3f}"
         )
@@ -65,11 +66,6 @@ def by_threshold(curve: Curve, threshold: float | None = None) -> str:
     if threshold is not None:
         chart.rule((threshold, threshold), UNIT, "mark-line")
     return chart.svg()
-
-
-def _place(curve: Curve, threshold: float) -> int:
-    """Return the place of the lowest kept threshold that is not below another."""
-    return max((i for i, each in enumerate(curve.thresholds) if each >= threshold), default=0)
 
 
 def calibration(found: Sequence[Calibration]) -> str:

@@ -53,6 +53,9 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
         yield "## Decisions"
         yield f"The threshold was set on {found.decisions.validation:,} validation rows: {found.decisions.rule}."
         yield _table(tables.decisions(found.decisions))
+    if len(found.curves) == 1:
+        yield "## By threshold"
+        yield _table(tables.thresholds(found.curves[0], found.decisions.threshold if found.decisions else None))
     counted = found.decisions.confusion if found.decisions else report.card["confusion"]
     matrix = tables.confusion(report.card["classes"] or ["false", "true"], counted) if counted else None
     if matrix:
@@ -99,6 +102,13 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     for effect in found.dependence:
         yield f"## Effect of {effect.input}"
         yield _table(_effect(effect))
+    yield from _timeline(found)
+
+
+def _timeline(found: Evaluation) -> Iterator[str]:
+    if found.timeline:
+        yield "## Splits on the time axis"
+        yield _table(tables.timeline(found.timeline))
 
 
 def _effect(found: Dependence) -> Table:

@@ -9,7 +9,19 @@ from typing import Any
 from mainstem.models.report.record import Record
 from mainstem.models.versions.classes import MOST_CLASSES
 from mainstem.models.versions.report import done, interval, number, setting, spoken
-from mainstem.nodes.evaluations import Decisions, Evaluation, Horizon, Past, Reached, Search, Slice, Standing, Trial
+from mainstem.nodes.evaluations import (
+    Curve,
+    Decisions,
+    Evaluation,
+    Horizon,
+    Past,
+    Reached,
+    Search,
+    Slice,
+    Span,
+    Standing,
+    Trial,
+)
 from mainstem.nodes.records import Measure
 
 
@@ -122,6 +134,41 @@ def decisions(found: Decisions) -> Table:
         *(["test rows at ½"] if found.half else []),
     )
     return Table(columns, rows, frozenset(range(1, len(columns))))
+
+
+MOST_THRESHOLDS = 10
+
+
+def thresholds(curve: Curve, threshold: float | None = None) -> Table:
+    """Return precision, recall and false positive rate at about ten thresholds, evenly among those that were kept, and
+    at the one that decides."""
+    last = len(curve.thresholds) - 1
+    places = {round(last * n / (MOST_THRESHOLDS - 1)) for n in range(MOST_THRESHOLDS)}
+    own = None if threshold is None else place_of(curve, threshold)
+    rows = [
+        (
+            number(curve.thresholds[at]) if at != own or threshold is None else f"{number(threshold)} (decides)",
+            f"{curve.precision[at]:.3f}",
+            f"{curve.recall[at]:.3f}",
+            f"{curve.fallout[at]:.3f}",
+        )
+        for at in sorted(places | ({own} if own is not None else set()), reverse=True)
+    ]
+    return Table(("threshold", "precision", "recall", "false positive rate"), rows, frozenset(range(4)))
+
+
+def place_of(curve: Curve, threshold: float) -> int:
+    """Return the place of the lowest kept threshold that is not below another."""
+    return max((i for i, each in enumerate(curve.thresholds) if each >= threshold), default=0)
+
+
+def timeline(spans: Sequence[Span]) -> Table:
+    """Return which rows trained, which were left out, and which measured, in the version and in each fold."""
+    rows = [
+        (each.line, each.part, f"{each.start:%Y-%m-%d %H:%M}", f"{each.end:%Y-%m-%d %H:%M}", f"{each.rows:,}")
+        for each in spans
+    ]
+    return Table(("", "part", "from", "to", "rows"), rows, frozenset({4}))
 
 
 def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table | None:
