@@ -18,6 +18,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -144,6 +145,150 @@ def test_an_answer_that_is_not_http_is_told(project):
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(StorageError, match="the server cannot be reached"):
             mlflow.log(project, "price", uri=f"http://127.0.0.1:{odd.getsockname()[1]}")
+
+
+# ── what is sent ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Recording(BaseHTTPRequestHandler):
+    """Answers as MLflow's REST API does, from what it was sent, and records it: `(method, path, body)`."""
+
+    sent: ClassVar[list]
+
+    def do_GET(self):
+        self._answer(dict(parse_qsl(urlsplit(self.path).query)))
+
+    def do_POST(self):
+        self._answer(json.loads(self._body()))
+
+    def do_PUT(self):
+        self._answer(self._body())
+
+    def _body(self):
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def _answer(self, body):
+        path = urlsplit(self.path).path.removeprefix("/api/2.0/").removeprefix("mlflow/")
+        before = [known for _, known, _ in self.sent]
+        self.sent.append((self.command, path, body))
+        found = {
+            "experiments/get-by-name": {"experiment": {"experiment_id": "7"}}
+            if "experiments/create" in before
+            else None,
+            "experiments/create": {"experiment_id": "7"},
+            "runs/search": {"runs": [RUN]} if "runs/update" in before else {},
+            "runs/create": {"run": RUN},
+            "registered-models/get": {} if "registered-models/create" in before else None,
+            "model-versions/search": {"model_versions": [{"name": "price", "version": "1"}]}
+            if "model-versions/create" in before
+            else {},
+            "model-versions/create": {"model_version": {"version": "1"}},
+        }.get(path, {})
+        answer = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST"} if found is None else found).encode()
+        self.send_response(404 if found is None else 200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+RUN = {"info": {"run_id": "r1", "artifact_uri": "mlflow-artifacts:/7/r1/artifacts"}}
+FILES = "mlflow-artifacts/artifacts/7/r1/artifacts/"
+
+
+@pytest.fixture
+def recording():
+    handler = type("Handler", (Recording,), {"sent": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield handler.sent, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_is_sent_for_a_version(project, recording):
+    sent, uri = recording
+    logged = mlflow.log(project, "price", uri=uri, experiment="homes")
+    assert logged == mlflow.Logged(
+        "r1", "7", "price", "1", f"{uri}/#/experiments/7/runs/r1", True, ("champion-offers",)
+    )
+    paths = [path for _, path, _ in sent]
+    assert [path for path in paths if not path.startswith((FILES, "runs/log-batch"))] == [
+        "experiments/get-by-name",
+        "experiments/create",
+        "runs/search",
+        "runs/create",
+        "runs/update",
+        "registered-models/get",
+        "registered-models/create",
+        "model-versions/search",
+        "model-versions/create",
+        "registered-models/alias",
+    ]
+    assert paths.index("runs/update") > max(n for n, path in enumerate(paths) if path.startswith(FILES))
+    bodies = {path: body for _, path, body in sent}
+    card, version = project.report("price").to_dict(), project.report("price").version
+    made = bodies["runs/create"]
+    tags = {each["key"]: each["value"] for each in made["tags"]}
+    assert made["experiment_id"] == "7" and made["run_name"] == "price-1"
+    assert tags["mainstem.version"] == "price-1" and tags["mainstem.fingerprint"] == version.fingerprint
+    assert tags["mainstem.snapshot.homes"] == str(version.snapshots["homes"])
+    assert bodies["runs/update"]["status"] == "FINISHED"
+    assert bodies["model-versions/create"]["source"] == "mlflow-artifacts:/7/r1/artifacts/model"
+    assert bodies["registered-models/alias"] == {"name": "price", "alias": "champion-offers", "version": "1"}
+    assert card["id"] in bodies["model-versions/create"]["description"]
+
+
+def test_metrics_and_parameters_are_those_of_the_card(project, recording):
+    sent, uri = recording
+    mlflow.log(project, "price", uri=uri)
+    assert next(body for _, path, body in sent if path == "experiments/create") == {
+        "name": project.settings.project.name
+    }
+    batches = [body for _, path, body in sent if path == "runs/log-batch"]
+    assert {body["run_id"] for body in batches} == {"r1"}
+    metrics = {each["key"]: each["value"] for body in batches for each in body.get("metrics", [])}
+    params = {each["key"]: each["value"] for body in batches for each in body.get("params", [])}
+    card = project.report("price").to_dict()
+    for name, found in card["metrics"].items():
+        told = (metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"], metrics[f"naive_{name}"])
+        assert told == (found["value"], found["low"], found["high"], found["baseline"])
+    assert metrics["rows_cross-validated"] == 160
+    assert params["algorithm"] == "linear" and params["evaluation.split"] == card["evaluation"]["split"]
+
+
+def test_the_uploaded_files_are_those_of_the_artifact(project, recording):
+    sent, uri = recording
+    mlflow.log(project, "price", uri=uri)
+    files = {path.removeprefix(FILES): body for method, path, body in sent if method == "PUT"}
+    directory = project.adapters.artifacts / project.report("price").version.artifact
+    assert set(files) == {"model/model.onnx", "model/MLmodel", "manifest.json", "evaluation.json", "report.html"}
+    for name in ("model.onnx", "manifest.json", "evaluation.json"):
+        uploaded = files.get(name) or files[f"model/{name}"]
+        assert uploaded == (directory / name).read_bytes()
+    assert json.loads(files["model/MLmodel"])["flavors"]["onnx"]["data"] == "model.onnx"
+    assert files["report.html"].decode() == project.report("price").html()
+
+
+def test_a_version_that_was_logged_is_only_named_again(project, recording):
+    sent, uri = recording
+    first = mlflow.log(project, "price", uri=uri)
+    many = len(sent)
+    again = mlflow.log(project, "offers", uri=uri)
+    assert first.new and not again.new and (first.run, first.version) == (again.run, again.version)
+    assert [path for _, path, _ in sent[many:]] == [
+        "experiments/get-by-name",
+        "runs/search",
+        "registered-models/get",
+        "model-versions/search",
+        "registered-models/alias",
+    ]
+    asked = sent[many + 1][2]
+    assert asked["experiment_ids"] == ["7"] and "tags.`mainstem.version` = 'price-1'" in asked["filter"]
+    alone = mlflow.log(project, "price", uri=uri, register=False)
+    assert alone.model is None and [path for _, path, _ in sent[-2:]] == ["experiments/get-by-name", "runs/search"]
 
 
 # ── with a server ─────────────────────────────────────────────────────────────────────────────────────
