@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
+from ibis import _
 
 import mainstem as ms
 import mainstem.testing
@@ -45,11 +47,27 @@ def test_what_breaks_callers(old, new, found):
     assert breaking(version(old), version(new)) == found
 
 
-def nodes(features, **options):
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (("binary", ("false", "true")), ("binary", ("false", "true")), ()),
+        (("binary", ("false", "true")), ("regression", ()), ("the answer is of task regression, and was of binary",)),
+        (("multiclass", ("a", "b")), ("multiclass", ("a", "b", "c")), ("new in the answer: 'c'",)),
+        (("multiclass", ("a", "b", "c")), ("multiclass", ("a",)), ("gone in the answer: 'b', 'c'",)),
+        (("quantile", ("q10", "q90")), ("quantile", ("q90", "q10")), ()),
+    ],
+)
+@pytest.mark.parametrize("fields", [{"a": "int64"}, None])
+def test_what_changes_the_answer(old, new, found, fields):
+    first, second = (replace(version(fields), task=task, classes=classes) for task, classes in (old, new))
+    assert breaking(first, second) == found
+
+
+def nodes(features, target="price", **options):
     homes = ms.files("homes.parquet", key="id", schema={
         "id": "int64", "area": "float64", "rooms": "int64", "city": "string", "price": "float64",
     })  # fmt: skip
-    price = ms.model(homes, target="price", features=features, candidates=["linear"], folds=2)
+    price = ms.model(homes, target=target, features=features, candidates=["linear"], folds=2)
     return {"homes": homes, "price": price, "offers": ms.endpoint(price, **options)}
 
 
@@ -74,6 +92,27 @@ def test_a_new_field_is_refused_unless_told():
             least.run()
             least.promote("price")  # a field that is not sent any more breaks no caller
             assert least.release.champion("offers") == "price-3"
+
+
+def test_another_answer_is_refused_unless_told():
+    with mainstem.testing.project(nodes(["area"], "city"), data={"homes": rows()}) as project:
+        project.run()
+        project.promote("price")
+        with changed(project, ["area"], target=(_.rooms > 3).ifelse("c", _.city)) as later:
+            later.run()
+            with pytest.raises(RequestError, match="price-2 would break the callers of 'offers'") as error:
+                later.promote("price")
+            assert error.value.got == "new in the answer: 'c'"
+            assert error.value.expected == "requests and answers as those of price-1: area; multiclass, a, b"
+            later.promote("price", breaking=True)
+            assert later.release.champion("offers") == "price-2"
+        with changed(project, ["area"], target="rooms") as number:
+            number.run()
+            with pytest.raises(RequestError) as error:
+                number.promote("offers")
+            assert error.value.got == "the answer is of task regression, and was of multiclass"
+            number.demote("price")
+            assert number.release.champion("offers") == "price-1"
 
 
 def test_the_gate_keeps_the_champion():

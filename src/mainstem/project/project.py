@@ -67,7 +67,7 @@ class Project(Storing, Telling, Answering):
         """Promote a model's challenger (or the given version) at its endpoints. `name` is the model or an endpoint.
 
         Raises `RequestError` for a version whose requests have new fields, or fields of other types, than those of the
-        champion, unless `breaking`.
+        champion, or whose answers are of another task or have other classes, unless `breaking`.
         """
         return self._releases.promote(self.graph, name, version, breaking=breaking)
 

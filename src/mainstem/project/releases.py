@@ -138,7 +138,7 @@ class Releases:
         return self.publish(release)
 
     def _check_callers(self, release: Release, endpoint: str, chosen: str) -> None:
-        """Refuse a version whose requests have other fields than those of the champion. Raises `RequestError`."""
+        """Refuse a version whose requests or answers differ from those of the champion. Raises `RequestError`."""
         from mainstem.models.versions.registry import breaking
 
         bound, state = release.champion(endpoint), self._adapters.state
@@ -148,7 +148,8 @@ class Releases:
             raise RequestError(
                 f"{chosen} would break the callers of {endpoint!r}",
                 got="; ".join(found),
-                expected=f"requests as {old.id} takes them: {', '.join(old.request or ()) or 'no fields'}",
+                expected=f"requests and answers as those of {old.id}: {', '.join(old.request or ()) or 'no fields'}; "
+                + ", ".join((old.task, *old.classes)),
                 hint=f"change the callers first, and then: mainstem promote {endpoint} --breaking",
             )
 

@@ -22,7 +22,7 @@ def promote(
         str | None, typer.Option(metavar="VERSION", help="The version to ship; default: the challenger.")
     ] = None,
     breaking: Annotated[
-        bool, typer.Option("--breaking", help="Ship it although callers must send other fields.")
+        bool, typer.Option("--breaking", help="Ship it although callers send other fields or get other answers.")
     ] = False,
     back: Annotated[bool, typer.Option("--rollback", help="Ship the version that was live before.")] = False,
     directory: Directory = HERE,

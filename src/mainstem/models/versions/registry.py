@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -59,19 +60,28 @@ def redefined(version: ModelVersion, graph: Graph) -> tuple[str, ...]:
 def breaking(old: ModelVersion, new: ModelVersion) -> tuple[str, ...]:
     """Return what a caller of the old version would have to change to call the new one, in words.
 
-    A field that is not sent any more breaks nothing: it is ignored. So does an integer for a number. Of versions that
-    do not tell their fields, nothing is known.
+    A field that is not sent any more breaks nothing: it is ignored. So does an integer for a number. Another task,
+    and classes or quantiles that are new or gone, change the answer. Of versions that do not tell their fields, only
+    the answers are compared.
     """
-    if old.request is None or new.request is None:
-        return ()
     found = []
-    for name, kind in new.request.items():
-        before = old.request.get(name)
+    for name, kind in (new.request or {}).items() if old.request is not None else ():
+        before = old.request.get(name) if old.request is not None else None
         if before is None:
             found.append(f"{name!r} ({kind}) is new")
         elif before != kind and not _takes(kind, before):
             found.append(f"{name!r} is {kind}, and was {before}")
-    return tuple(found)
+    return (*found, *_answers(old, new))
+
+
+def _answers(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
+    """Yield in what the answers of two versions differ."""
+    if old.task != new.task:
+        yield f"the answer is of task {new.task}, and was of {old.task}"
+        return
+    for what, names, others in (("new", new.classes, old.classes), ("gone", old.classes, new.classes)):
+        if other := [name for name in names if name not in others]:
+            yield f"{what} in the answer: {', '.join(map(repr, other))}"
 
 
 _WIDTH = {"int8": 0, "int16": 1, "int32": 2, "int64": 3, "float32": 4, "float64": 5}
