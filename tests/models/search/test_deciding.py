@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def noise(seed: int, rows: int, size: float = 1.0) -> np.ndarray:
 
 
 def decided(trials: list[Tried], folds: tuple[Fold, ...], *, combine: bool = False):
-    return decide(trials, trials[:1], folds, JUDGE, lambda: True, combine=combine)
+    return decide(trials, trials[:1], folds, JUDGE, lambda: np.inf, combine=combine)
 
 
 def test_the_luckiest_of_many_does_not_replace_the_default():
@@ -104,6 +105,30 @@ def test_an_ensemble_that_is_not_better_is_not_used():
     ]
     found = decided(trials, folds, combine=True)
     assert not found.weights and found.winner is trials[0]
+
+
+@pytest.mark.parametrize("combine", [False, True])
+def test_what_time_does_not_suffice_for_keeps_the_default(combine):
+    """Ten draws are too few to tell; the time for twenty is enough."""
+    folds = folds_of(60)
+    trials = [tried("linear", folds, noise(0, 60)), tried("linear #1", folds, noise(1, 60, 0.1))]
+    for seconds, chosen in ((10, "linear"), (10_000, "linear #1")):
+        moments = count(seconds, -1)
+        found = decide(trials, trials[:1], folds, JUDGE, lambda moments=moments: float(next(moments)), combine=combine)
+        assert (set(found.weights) or {found.winner.candidate.name}) == ({"linear", chosen} if combine else {chosen})
+        assert ("no time was left to tell" in found.said["choice"]) == (chosen == "linear")
+
+
+def test_fewer_draws_are_the_first_ones():
+    folds = folds_of(60)
+    ours, theirs = ([fold.future.y + each for fold, each in zip(folds, noise(n, 60), strict=True)] for n in (0, 1))
+    shares = []
+    for most in (19, 20, 50, 100):
+        left = iter([True] * most * 2 * len(folds) + [False])
+        shares.append(confidence(JUDGE, folds, ours, theirs, lambda left=left: next(left)))
+    assert np.isnan(shares[0]) and not np.isnan(shares[1:]).any()
+    assert shares[3] == confidence(JUDGE, folds, ours, theirs)
+    assert shares[2] * 50 <= shares[3] * 100 <= shares[2] * 50 + 50
 
 
 def test_folds_without_both_classes_count_for_nothing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import process_time
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from mainstem.models.algorithms.estimators import sklearn
 from mainstem.models.algorithms.lightgbm import lightgbm
 from mainstem.models.algorithms.naive import Constant
 from mainstem.models.algorithms.settings import Declared, Range, setting
-from mainstem.models.metrics import metric
+from mainstem.models.metrics import Metric, metric
+from mainstem.models.metrics.own import own
 from mainstem.models.search.budget import Allowance
 from mainstem.models.search.memory import Memory, memory_of
 from mainstem.models.search.searching import search
 from mainstem.nodes.kinds import number
+from mainstem.nodes.metrics import OwnMetric
 from mainstem.testing import learning
 
 
@@ -60,13 +63,22 @@ class Shifted(Declared):
 
 
 def searched(
-    tune, *, memory=None, report=lambda told: None, asked=None, allowance=None, combine=False, task="regression"
+    tune,
+    *,
+    memory=None,
+    report=lambda told: None,
+    asked=None,
+    allowance=None,
+    combine=False,
+    task="regression",
+    judge=None,
+    clock=World.clock,
 ):
-    allowance = allowance or Allowance(tune, clock=World.clock)
+    allowance = allowance or Allowance(tune, clock=clock)
     return search(
         learning.examples(task, 240),
         asked or [Shifted(), "naive"],
-        metric("rmse" if task == "regression" else "log_loss", task),
+        judge or metric("rmse" if task == "regression" else "log_loss", task),
         folds=2,
         gap="0s",
         window=None,
@@ -74,7 +86,7 @@ def searched(
         combine=combine,
         memory=memory or Memory(),
         report=report,
-        clock=World.clock,
+        clock=clock,
     )
 
 
@@ -149,6 +161,35 @@ def test_the_time_is_kept_and_used():
     found = searched("20s")
     assert 15 < World.now <= 20 * 1.05
     assert found.search.ended == "its budget was used"
+
+
+def slow(seconds: float) -> Metric:
+    """A metric of one's own that moves the clock."""
+
+    def deviation(y, scores):
+        World.now += seconds
+        return float(np.abs(y - scores).mean())
+
+    return own(OwnMetric("slow_deviation", deviation, higher_is_better=False, where="here"), "regression")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.1])
+def test_the_time_is_kept_with_an_ensemble_and_a_slow_metric(seconds):
+    """Twenty draws are 440 evaluations in each of two folds. Of a tenth of a second, they do not fit."""
+    found = searched("30s", asked=[Shifted()], judge=slow(seconds), combine=True)
+    assert 20 < World.now <= 30 * 1.05 and len(found.search.trials) > 10
+    assert ("no time was left" in found.said["choice"]) == (seconds == 0.1)
+
+
+def test_the_time_of_a_processor_is_kept_with_real_algorithms():
+    def deviation(y, scores):
+        return float(np.mean([np.abs(np.sort(y) - np.sort(scores)).mean() for _ in range(50)]))
+
+    judge = own(OwnMetric("busy_deviation", deviation, higher_is_better=False, where="here"), "regression")
+    began = process_time()
+    found = searched("4s", asked=["linear", "knn", "decision_tree"], judge=judge, combine=True, clock=process_time)
+    assert 2 < process_time() - began < 4 * 1.1
+    assert len(found.search.trials) > 10 and "no time was left" not in found.said["choice"]
 
 
 def test_the_defaults_are_tried_whatever_the_budget():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isinf
 
 from mainstem.models.algorithms.estimators import SklearnEstimator
 from mainstem.models.data.rows import Scores
@@ -11,7 +12,7 @@ from mainstem.models.evaluation.comparison import Fold, Outcome
 from mainstem.models.metrics import Metric
 from mainstem.models.search import ensemble
 from mainstem.models.search.calibration import inner
-from mainstem.models.search.evidence import confidence, lead
+from mainstem.models.search.evidence import LEADERS, confidence, lead
 from mainstem.models.search.trials import Tried
 from mainstem.models.splits import is_timed
 
@@ -21,9 +22,11 @@ SETTINGS_SURE = 0.75
 ENSEMBLE_SURE = 0.9
 """The share of resamples in which an ensemble must be better than the incumbent, which has a share of it."""
 
+UNKNOWN = "no time was left to tell whether it is better"
 
-LEADERS = 10
-"""The best trials that each of those resamples chooses among."""
+SELECTING, COMPARING = 0.4, 0.2
+"""The share of the time that is left which the choice of an ensemble may use, and that of the rest which its comparison
+may use. What is left after these is for the comparison of trials, which is the longest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +46,26 @@ def decide(
     defaults: Sequence[Tried],
     folds: Sequence[Fold],
     judge: Metric,
-    has_time: Callable[[], bool],
+    left: Callable[[], float],
     *,
     combine: bool,
 ) -> Decided:
     """Return what is chosen: an ensemble if it may `combine` and that is better than the best of the defaults, else the
-    best trial if that is, else the best of the defaults."""
+    best trial if that is, else the best of the defaults. `left` says how many seconds there are for that."""
     ordered = sorted(complete, key=lambda each: _order(each, judge))
     incumbent = min(defaults, key=lambda each: _order(each, judge))
     pool = _pool(ordered, incumbent) if combine else {}
-    weights = _weights(pool, incumbent, folds, judge, has_time) if len(pool) > 1 else {}
+    weights = _weights(pool, incumbent, folds, judge, _until(left, SELECTING)) if len(pool) > 1 else {}
     if len(weights) < 2:
-        winner, why = _winner(ordered, incumbent, folds, judge)
+        winner, why = _winner(ordered, incumbent, folds, judge, left)
         return Decided(ordered, winner, {"choice": why})
     outcomes = ensemble.combined(weights, [(name, pool[name].outcomes) for name in weights], folds, judge)
-    sure = confidence(judge, folds, _scores(outcomes), _scores(incumbent.outcomes))
+    sure = confidence(judge, folds, _scores(outcomes), _scores(incumbent.outcomes), _until(left, COMPARING))
     better = f"better than {_named(incumbent)} in {sure:.0%} of resamples, needed {ENSEMBLE_SURE:.0%}"
+    better = better if sure == sure else UNKNOWN
     if sure >= ENSEMBLE_SURE:
         return Decided(ordered, incumbent, {"choice": f"an ensemble: {better}"}, weights, outcomes)
-    winner, why = _winner(ordered, incumbent, folds, judge)
+    winner, why = _winner(ordered, incumbent, folds, judge, left)
     return Decided(ordered, winner, {"choice": why, "ensemble": f"not used: {better}"})
 
 
@@ -84,12 +88,17 @@ def _share(folds: Sequence[Fold]) -> float:
     return ensemble.SHARE_OF_FEW if few or any(is_timed(fold.future.times) for fold in folds) else ensemble.SHARE
 
 
-def _winner(ordered: Sequence[Tried], incumbent: Tried, folds: Sequence[Fold], judge: Metric) -> tuple[Tried, str]:
+def _winner(
+    ordered: Sequence[Tried], incumbent: Tried, folds: Sequence[Fold], judge: Metric, left: Callable[[], float]
+) -> tuple[Tried, str]:
     """Return the best trial if it is better than the incumbent beyond noise, else the incumbent; and why, in words."""
     best = ordered[0]
     if best is incumbent:
         return best, f"kept {_named(incumbent)}: no trial was better"
-    sure = lead(judge, folds, [_scores(each.outcomes) for each in ordered[:LEADERS]], _scores(incumbent.outcomes))
+    leaders = [_scores(each.outcomes) for each in ordered[:LEADERS]]
+    sure = lead(judge, folds, leaders, _scores(incumbent.outcomes), _until(left, 1))
+    if sure != sure:
+        return incumbent, f"kept {_named(incumbent)}: {UNKNOWN}"
     where = f"{sure:.0%} of resamples on the rows that did not choose it, needed {SETTINGS_SURE:.0%}"
     if sure >= SETTINGS_SURE:
         return best, f"{best.candidate.name}: the best trial was better than {_named(incumbent)} in {where}"
@@ -105,6 +114,13 @@ def _pool(ordered: Sequence[Tried], incumbent: Tried) -> dict[str, Tried]:
     ]
     kept = [*found[: ensemble.POOL], *(each for each in found[ensemble.POOL :] if each is incumbent)]
     return {each.candidate.name: each for each in kept}
+
+
+def _until(left: Callable[[], float], share: float) -> Callable[[], bool]:
+    """Return what says whether a share of the time that is left now is not used up."""
+    now = left()
+    ends = 0.0 if isinf(now) else max(now, 0.0) * (1 - share)
+    return lambda: left() > ends
 
 
 def _scores(outcomes: Sequence[Outcome]) -> list[Scores]:

@@ -124,13 +124,15 @@ def selected(
     best = judge.sign * _value(total, 1, folds, judge)
     always = {incumbent} if incumbent is not None else set()
     for size in range(2, ROUNDS + 1):
-        if not has_time():
-            break
         allowed = [name for name in outcomes if name in counts or len({*counts, name} | always) <= MEMBERS]
-        found = {}
+        found: dict[str, float] = {}
         for name in allowed:
+            if not has_time():
+                break
             sums = [have + one.scores for have, one in zip(total, outcomes[name], strict=True)]
             found[name] = judge.sign * _value(sums, size, folds, judge)
+        if len(found) < len(allowed):
+            break
         name = max(found, key=lambda each: found[each])
         if not found[name] > best:
             break

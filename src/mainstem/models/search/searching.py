@@ -59,7 +59,7 @@ def search(
 
 
 def _compared(trials: Trials, sample: Examples, folds: Sequence[Fold], judge: Metric, *, combine: bool) -> Comparison:
-    decided = decide(trials.complete, trials.defaults, folds, judge, trials.has_time, combine=combine)
+    decided = decide(trials.complete, trials.defaults, folds, judge, trials.left, combine=combine)
     best: dict[str, Tried] = {}
     for each in decided.ordered:
         best.setdefault(each.base, each)

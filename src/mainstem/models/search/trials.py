@@ -18,6 +18,7 @@ from mainstem.models.engineering import Engineered
 from mainstem.models.evaluation.comparison import Fold, Outcome, mean_of, outcome
 from mainstem.models.metrics import Metric
 from mainstem.models.search.budget import Budget
+from mainstem.models.search.evidence import seconds_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.search.portfolio import Values, portfolio
 from mainstem.models.search.suggesting import Suggestions
@@ -35,6 +36,9 @@ SLACK = 1.25
 
 FITTING = 0.95
 """The share of a time for fits. The rest is for the ensemble, and for what decides between trials."""
+
+LEAST = 0.75
+"""The same where the metric is slow: the draws that decide need more than a twentieth of the time."""
 
 MISFITS = 3
 """Trials in a row that no longer fit into the time, after which the search ends."""
@@ -92,6 +96,7 @@ class Trials:
     _done: set[tuple[str, str]] = field(default_factory=set)
     _ahead: dict[tuple[str, str], Future[Fit]] = field(default_factory=dict)
     _recalled: float = 0.0
+    _share: float = FITTING
     _began: float = 0.0
 
     def run(self, *, stopped: bool = False) -> None:
@@ -118,9 +123,17 @@ class Trials:
         """The seconds that the search has used, with those of outcomes that an earlier run left."""
         return self.clock() - self._began + self._recalled
 
-    def has_time(self) -> bool:
-        """Return whether the time, if there is one, is not used up."""
-        return self.budget.seconds is None or self.seconds < self.budget.seconds
+    def left(self) -> float:
+        """Return the seconds that are left; infinity for a number of trials."""
+        return float("inf") if self.budget.seconds is None else self.budget.seconds - self.seconds
+
+    def _reserve(self) -> None:
+        """Set apart what the fewest draws that decide between trials take: of a slow metric, more than a twentieth."""
+        if self.budget.seconds is not None:
+            scores = [one.scores for one in self.defaults[0].outcomes]
+            # As much again is for an ensemble.
+            needed = 2 * seconds_of(self.judge, self.folds, scores, self.clock)
+            self._share = max(LEAST, min(FITTING, 1 - needed / self.budget.seconds))
 
     @property
     def best(self) -> Tried:
@@ -141,6 +154,7 @@ class Trials:
 
     def _more(self) -> None:
         self.ended = "its budget was used"
+        self._reserve()
         suggestions = Suggestions(self.candidates, maximize=self.judge.sign > 0, seed=self.folds[0].past.seed)
         for each in self.defaults:
             suggestions.add(each.candidate, {}, each.mean)
@@ -190,7 +204,7 @@ class Trials:
     def _has_budget(self) -> bool:
         if self.budget.trials is not None:
             return len(self.told) < self.budget.trials
-        return self.budget.seconds is not None and self.seconds < FITTING * self.budget.seconds
+        return self.budget.seconds is not None and self.seconds < self._share * self.budget.seconds
 
     def _trial(self, base: Candidate, values: Values) -> tuple[list[float], bool]:
         """Try settings. Return the running means of the metric, one for each fold that was fitted, and whether the
@@ -293,7 +307,7 @@ class Trials:
             return
         # The first fit of a kind also imports its library.
         earlier = self._fits[base][1:] or self._fits[base]
-        if self.seconds + SLACK * max(earlier) > FITTING * self.budget.seconds:
+        if self.seconds + SLACK * max(earlier) > self._share * self.budget.seconds:
             raise _TooLong
 
     def _is_behind(self, running: Sequence[float]) -> bool:
