@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 import mainstem as ms
+from mainstem.models.algorithms.base import TREE_STEP, work
+from mainstem.models.algorithms.sampled import Corrected
 from mainstem.models.data.rows import Examples, Rows
+from mainstem.models.engineering import Engineered
 from mainstem.models.preprocessing import LINEAR, fit
+from mainstem.nodes.engineering import Interactions
+from mainstem.nodes.sampling import Sampling
 
 BOOSTED = ["lightgbm", "hist_boosting", "xgboost", "catboost"]
 
@@ -307,3 +312,28 @@ def test_the_inputs_that_trees_look_at_are_those_whose_ranks_follow_the_target()
     np.testing.assert_array_equal(found[:, varying], matrix[:, varying])
     narrow = matrix[:, :120]
     assert related(narrow, examples) is narrow
+
+
+def test_the_work_of_a_score_is_counted_from_what_was_fitted(worlds):
+    examples = worlds.examples("regression", 300, floats=3, strings=0)
+    columns = matrix_of(examples).shape[1]
+    assert work(ms.linear().fit(examples)) == columns
+    assert work(ms.knn(remember=200).fit(examples)) == 200 * columns
+    assert work(ms.mlp(hidden_layer_sizes=(8, 4)).fit(examples)) == columns * 8 + 8 * 4 + 4
+    assert work(ms.decision_tree(max_depth=2).fit(examples)) == 2 * TREE_STEP
+    assert work(ms.random_forest(n_estimators=5, max_depth=1).fit(examples)) == 5 * TREE_STEP
+    boosted = ms.lightgbm(rounds=20).fit(examples)
+    assert work(boosted) == boosted.settings["rounds"] * 8 * TREE_STEP > 0
+    assert work(ms.naive().fit(examples)) == 0 == work(object())
+    line = ms.linear_boosting(rounds=20).fit(examples)
+    assert work(line) == columns + line.settings["rounds"] * 8 * TREE_STEP
+
+
+def test_the_work_of_quantiles_and_of_what_is_around_a_fit_is_theirs(worlds):
+    examples = replace(worlds.examples("regression", 300, floats=3, strings=0), task="quantile", quantiles=(0.1, 0.9))
+    found = ms.lightgbm(rounds=20).fit(examples)
+    assert work(found) == sum(found.settings.values()) * 8 * TREE_STEP > 0
+    binary = worlds.examples("binary", 300, floats=3, strings=0)
+    weighed = replace(binary, sampling=Sampling(class_weight="balanced"))
+    made = Engineered(ms.linear(), (Interactions(),)).fit(weighed)
+    assert isinstance(made.of, Corrected) and work(made) == made.of.of.weights.size > matrix_of(binary).shape[1]

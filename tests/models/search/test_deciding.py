@@ -97,6 +97,33 @@ def test_an_ensemble_has_the_incumbent_and_more_of_it_of_few_rows_and_in_time(ro
     assert mean_of(values, folds) < trials[0].mean
 
 
+def working(each: Tried, work: float) -> Tried:
+    return replace(each, outcomes=tuple(replace(one, work=work) for one in each.outcomes))
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "most"),
+    [(20.0, 500_000), (0.0, 500_000), (90_000.0, 900_000)],
+)
+def test_a_trial_whose_scores_take_much_more_work_is_not_a_member(incumbent, most):
+    folds = folds_of(200)
+    trials = [
+        working(tried("linear", folds, noise(0, 200)), incumbent),
+        working(tried("lightgbm #1", folds, noise(1, 200, 0.7)), float(most)),
+        working(tried("knn #2", folds, noise(2, 200, 0.6)), most + 1.0),
+        working(tried("knn #3", folds, noise(3, 200, 0.5)), most * 2.0),
+    ]
+    found = decided(trials, folds, combine=True)
+    assert set(found.weights) == {"linear", "lightgbm #1"}
+    assert found.said["too costly for an ensemble"] == (
+        f"2 trials: a score of knn #3 takes {2 * most:,} multiplications, at most {most:,}"
+    )
+    alone = decided(trials, folds)
+    assert "too costly for an ensemble" not in alone.said and alone.winner.candidate.name == "knn #3"
+    cheap = decided([working(each, 10.0) for each in trials], folds, combine=True)
+    assert len(cheap.weights) == 4 and "too costly for an ensemble" not in cheap.said
+
+
 def test_an_ensemble_that_is_not_better_is_not_used():
     folds = folds_of(60)
     trials = [

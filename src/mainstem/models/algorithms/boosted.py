@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.models.algorithms.base import Settings, linked, linked_onnx, shares
+from mainstem.models.algorithms.base import TREE_STEP, Settings, linked, linked_onnx, shares
 from mainstem.models.algorithms.quantiles import QuantilesScore, each_alone, means
 from mainstem.models.algorithms.settings import USUAL, Declared, setting
 from mainstem.models.algorithms.stopping import watching
@@ -20,6 +20,9 @@ from mainstem.models.graphs.trees import Tree, ensemble
 from mainstem.models.preprocessing import Fitted
 from mainstem.nodes.kinds import integer, number
 from mainstem.nodes.models import Task
+
+DEPTH = 8
+"""The steps down to a leaf, as the cost of a score counts them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,11 @@ class BoostedScore:
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return shares(self.gains, self.fitted.origins, inputs)
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return TREE_STEP * DEPTH * self.targets * self.settings.get("rounds", 0.0)
 
     @property
     def unlinked(self) -> BoostedScore:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms import libraries
-from mainstem.models.algorithms.base import Settings, shares, usable
+from mainstem.models.algorithms.base import TREE_STEP, Settings, shares, usable
 from mainstem.models.algorithms.naive import rates
 from mainstem.models.algorithms.settings import Choice, Declared, Range, setting
 from mainstem.models.data.rows import Examples, Rows, Scores
@@ -56,6 +56,11 @@ class TreesScore:
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return shares(self.gains, self.fitted.origins, inputs)
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return TREE_STEP * sum(int(each.tree_.max_depth) for each in self.trees)
 
     @property
     def targets(self) -> int:

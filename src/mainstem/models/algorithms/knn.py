@@ -93,6 +93,11 @@ class NearestScore:
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return np.zeros(inputs)
 
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return float(self.remembered.size)
+
 
 @dataclass(frozen=True)
 class NearestNeighbors(Declared):

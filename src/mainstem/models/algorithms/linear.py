@@ -51,6 +51,11 @@ class LinearScore:
         return shares(self.spread, self.fitted.origins, inputs)
 
     @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return float(self.weights.size)
+
+    @property
     def unlinked(self) -> LinearScore:
         """The same with the raw score of a single target as its score."""
         return replace(self, task="regression")

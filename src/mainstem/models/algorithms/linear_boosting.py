@@ -39,6 +39,11 @@ class LinearBoostingScore:
     def settings(self) -> Settings:
         return self.trees.settings
 
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return self.line.work + self.trees.work
+
     def scores(self, rows: Rows) -> Scores:
         raw = self.line.scores(rows) + self.trees.scores(rows)
         return raw if self.ends is None else np.asarray(self.factor * np.exp(np.clip(raw, *self.ends)))

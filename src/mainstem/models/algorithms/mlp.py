@@ -68,6 +68,11 @@ class NetworkScore:
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return np.zeros(inputs)
 
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return float(sum(weights.size for weights, _ in self.layers))
+
 
 def _sizes(name: str, value: Any) -> None:
     """Require the widths of the hidden layers."""

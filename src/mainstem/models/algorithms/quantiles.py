@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.models.algorithms.base import Estimator, Settings, linked, linked_onnx
+from mainstem.models.algorithms.base import Estimator, Settings, linked, linked_onnx, work
 from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples, Rows, Scores
 from mainstem.models.graphs.builder import Builder
@@ -35,6 +35,11 @@ class QuantilesScore:
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return np.asarray(np.mean([part.importances(inputs) for part in self.parts.values()], axis=0))
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return sum(map(work, self.parts.values()))
 
 
 def each_alone(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
+from mainstem.models.algorithms.base import Algorithm, Estimator, Settings, work
 from mainstem.models.data.rows import Examples, Rows, Scores, Weigh
 from mainstem.models.graphs.builder import Builder
 from mainstem.models.splits.parts import dealt
@@ -80,6 +80,11 @@ class Corrected:
 
     def importances(self, inputs: int) -> NDArray[np.float64]:
         return self.of.importances(inputs)
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return work(self.of)
 
 
 def sampled(examples: Examples) -> tuple[Examples, Factors | None]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstem.models.algorithms import sampled
-from mainstem.models.algorithms.base import Algorithm, Estimator, Settings
+from mainstem.models.algorithms.base import Algorithm, Estimator, Settings, work
 from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.engineering.base import Made, free, is_part
 from mainstem.models.engineering.calendar import Circles, OfHolidays
@@ -149,6 +149,11 @@ class EngineeredScore:
         for share, origin in zip(self.of.importances(len(origins)), origins, strict=True):
             found[list(origin)] += share / len(origin)
         return found
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications a score takes."""
+        return work(self.of)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mainstem.errors import ModelError
 from mainstem.models import splits
 from mainstem.models.algorithms import Candidate, candidates
-from mainstem.models.algorithms.base import Estimator, Settings
+from mainstem.models.algorithms.base import Estimator, Settings, work
 from mainstem.models.data.rows import Examples, Scores
 from mainstem.models.evaluation.fitting import fitted, scored, settled
 from mainstem.models.metrics import METRICS, Metric, measured_for, measures
@@ -44,12 +44,15 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A candidate in a fold: the metric, its scores of the fold's future, what the fit found, and how long it took."""
+    """A candidate in a fold: the metric, its scores of the fold's future, what the fit found, and how long it took.
+
+    `work` is about how many multiplications a score takes; 0 if it is unknown."""
 
     value: float
     scores: Scores
     settings: Settings
     seconds: float
+    work: float = 0.0
 
 
 Behind = Callable[[Sequence[Fold], Mapping[str, Sequence[Outcome]], Metric], Mapping[str, str]]
@@ -169,7 +172,7 @@ def outcome(candidate: Candidate, fold: Fold, judge: Metric, clock: Callable[[],
     found = fitted(candidate, fold.past)
     scores = scored(candidate.name, found, fold.future.rows, fold.past)
     seconds = clock() - began
-    return Outcome(judge.value(fold.future.truth, scores), scores, found.settings, seconds)
+    return Outcome(judge.value(fold.future.truth, scores), scores, found.settings, seconds, work(found))
 
 
 def compared(

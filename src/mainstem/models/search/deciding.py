@@ -54,19 +54,19 @@ def decide(
     best trial if that is, else the best of the defaults. `left` says how many seconds there are for that."""
     ordered = sorted(complete, key=lambda each: _order(each, judge))
     incumbent = min(defaults, key=lambda each: _order(each, judge))
-    pool = _pool(ordered, incumbent) if combine else {}
+    pool, costly = _pool(ordered, incumbent) if combine else ({}, {})
     weights = _weights(pool, incumbent, folds, judge, _until(left, SELECTING)) if len(pool) > 1 else {}
     if len(weights) < 2:
         winner, why = _winner(ordered, incumbent, folds, judge, left)
-        return Decided(ordered, winner, {"choice": why})
+        return Decided(ordered, winner, {"choice": why, **costly})
     outcomes = ensemble.combined(weights, [(name, pool[name].outcomes) for name in weights], folds, judge)
     sure = confidence(judge, folds, _scores(outcomes), _scores(incumbent.outcomes), _until(left, COMPARING))
     better = f"better than {_named(incumbent)} in {sure:.0%} of resamples, needed {ENSEMBLE_SURE:.0%}"
     better = better if sure == sure else UNKNOWN
     if sure >= ENSEMBLE_SURE:
-        return Decided(ordered, incumbent, {"choice": f"an ensemble: {better}"}, weights, outcomes)
+        return Decided(ordered, incumbent, {"choice": f"an ensemble: {better}", **costly}, weights, outcomes)
     winner, why = _winner(ordered, incumbent, folds, judge, left)
-    return Decided(ordered, winner, {"choice": why, "ensemble": f"not used: {better}"})
+    return Decided(ordered, winner, {"choice": why, "ensemble": f"not used: {better}", **costly})
 
 
 def _weights(
@@ -105,15 +105,30 @@ def _winner(
     return incumbent, f"kept {_named(incumbent)}: no trial was better beyond noise; the best was in {where}"
 
 
-def _pool(ordered: Sequence[Tried], incumbent: Tried) -> dict[str, Tried]:
-    """Return what an ensemble may have: complete trials whose export cannot fail, and the incumbent among them."""
-    found = [
+def _pool(ordered: Sequence[Tried], incumbent: Tried) -> tuple[dict[str, Tried], dict[str, str]]:
+    """Return what an ensemble may have: complete trials whose export cannot fail and whose scores do not take much more
+    work than those of the incumbent, and the incumbent among them. And what the card says of those that do."""
+    able = [
         each
         for each in ordered
         if not isinstance(inner(each.candidate.algorithm), SklearnEstimator) and each.mean == each.mean
     ]
+    most = ensemble.COSTLIER * max(_work(incumbent), ensemble.USUAL_WORK)
+    found = [each for each in able if _work(each) <= most]
     kept = [*found[: ensemble.POOL], *(each for each in found[ensemble.POOL :] if each is incumbent)]
-    return {each.candidate.name: each for each in kept}
+    return {each.candidate.name: each for each in kept}, _costly([each for each in able if _work(each) > most], most)
+
+
+def _costly(left_out: Sequence[Tried], most: float) -> dict[str, str]:
+    if not left_out:
+        return {}
+    counted = "1 trial" if len(left_out) == 1 else f"{len(left_out):,} trials"
+    example = f"a score of {left_out[0].candidate.name} takes {_work(left_out[0]):,.0f} multiplications"
+    return {"too costly for an ensemble": f"{counted}: {example}, at most {most:,.0f}"}
+
+
+def _work(tried: Tried) -> float:
+    return max(one.work for one in tried.outcomes)
 
 
 def _until(left: Callable[[], float], share: float) -> Callable[[], bool]:

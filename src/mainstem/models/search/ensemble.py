@@ -28,6 +28,12 @@ NAME = "ensemble"
 MEMBERS = 5
 """The most members: a prediction costs the sum of theirs."""
 
+COSTLIER = 10.0
+"""How many times as much work as the incumbent's a score of a member may be."""
+
+USUAL_WORK = 50_000.0
+"""The least work that counts for the incumbent: that of some 150 boosted trees. Any member may be so costly."""
+
 ROUNDS = 15
 POOL = 20
 """The candidates to choose from: the best ones."""
@@ -161,7 +167,15 @@ def combined(
     for number, fold in enumerate(folds):
         each = [outcomes[name][number] for name in weights]
         scores = _mean(list(weights.values()), [one.scores for one in each])
-        found.append(Outcome(judge.value(fold.future.truth, scores), scores, {}, sum(one.seconds for one in each)))
+        found.append(
+            Outcome(
+                judge.value(fold.future.truth, scores),
+                scores,
+                {},
+                sum(one.seconds for one in each),
+                sum(one.work for one in each),
+            )
+        )
     return tuple(found)
 
 

@@ -39,7 +39,9 @@ class Memory:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 settings = dict(zip(found["names"].tolist(), found["values"].tolist(), strict=True))
-                return Outcome(float(found["value"]), found["scores"], settings, float(found["seconds"]))
+                return Outcome(
+                    float(found["value"]), found["scores"], settings, float(found["seconds"]), float(found["work"])
+                )
         except (OSError, ValueError, KeyError, BadZipFile):
             return None
 
@@ -56,6 +58,7 @@ class Memory:
                 value=found.value,
                 scores=found.scores,
                 seconds=found.seconds,
+                work=found.work,
                 names=np.array(list(found.settings), np.str_),
                 values=np.array(list(found.settings.values()), float),
             )

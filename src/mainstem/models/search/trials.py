@@ -271,10 +271,10 @@ class Trials:
         if began is None:
             return outcome(candidate, fold, self.judge, self.clock)
         try:
-            scores, settings, seconds = began.result()
+            scores, settings, seconds, work = began.result()
         except Lost:
             return outcome(candidate, fold, self.judge, self.clock)
-        return Outcome(self.judge.value(fold.future.truth, scores), scores, settings, seconds)
+        return Outcome(self.judge.value(fold.future.truth, scores), scores, settings, seconds, work)
 
     def _fit_ahead(self, candidate: Candidate) -> None:
         """Have the workers, if there are any, fit a candidate on all folds that are not fitted yet."""

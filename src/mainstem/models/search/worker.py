@@ -9,6 +9,7 @@ from typing import Any
 
 from mainstem.errors import ModelError
 from mainstem.models.algorithms import Candidate
+from mainstem.models.algorithms.base import work
 from mainstem.models.data.rows import Examples, Rows
 from mainstem.models.evaluation.fitting import fitted, scored
 
@@ -31,12 +32,12 @@ def main() -> None:
 
 
 def fit(candidate: Candidate, past: Examples, future: Rows) -> Any:
-    """Return the scores of the future, what the fit found, and how long it took."""
+    """Return the scores of the future, what the fit found, how long it took, and the work of a score."""
     began = perf_counter()
     found = fitted(candidate, past)
     scores = scored(candidate.name, found, future, past)
     seconds = perf_counter() - began
-    return scores, {name: float(value) for name, value in found.settings.items()}, seconds
+    return scores, {name: float(value) for name, value in found.settings.items()}, seconds, work(found)
 
 
 if __name__ == "__main__":

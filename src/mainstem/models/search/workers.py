@@ -32,8 +32,8 @@ from mainstem.models.evaluation.comparison import Fold
 STARTING = 60.0
 """Seconds in which a worker must have started."""
 
-Fit = tuple[Scores, dict[str, float], float]
-"""The scores of a fold's future, the settings that the fit found, and its seconds."""
+Fit = tuple[Scores, dict[str, float], float, float]
+"""The scores of a fold's future, the settings that the fit found, its seconds, and the work of a score."""
 
 
 class Lost(Exception):
