@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 from ibis import _
 
@@ -204,6 +205,7 @@ class _Finder:
                     self._look_up(self.graph.name_of(used.view), used)
         if not lists:
             self._no_lists()
+            self._bring_parts()
         return Retrieval(self.model, self.examples, tuple(self.actions), self.request, self.columns)
 
     def _bring_horizon(self, forecast: Forecast) -> None:
@@ -215,12 +217,32 @@ class _Finder:
 
     def _bring_field(self, name: str) -> None:
         """Bring a field of the request. A date or an instant brings its parts."""
-        kind = ibis.dtype(self._field(name))
-        if kind.is_date() or kind.is_timestamp():
-            origin = self.graph[self.model].node.origin
-            self._compute(OnDemand(features=_parts(name, kind.is_timestamp()), origin=origin))
+        if _has_parts(ibis.dtype(self._field(name))):
+            self._bring_parts_of(name, self.request[name])
         else:
             self._brings(name, self.request[name], "two features")
+
+    def _bring_parts(self) -> None:
+        """Bring the parts of dates and instants that no on-demand feature reads: a model cannot learn from them as they
+        are."""
+        computed = [action for action in self.actions if isinstance(action, Computation)]
+        read = frozenset[str]().union(*(action.reads for action in computed))
+        for name, kind in tuple(self.columns.items()):
+            if _has_parts(ibis.dtype(kind)) and name not in read:
+                self._bring_parts_of(name, kind)
+
+    def _bring_parts_of(self, name: str, kind: str) -> None:
+        dtype = ibis.dtype(kind)
+        if not (dtype.is_date() or dtype.is_timestamp()):
+            what, hint = _UNLEARNABLE["duration" if dtype.is_interval() else "time of day"]
+            raise SchemaError(
+                f"{what} cannot be a feature: {name!r}",
+                got=kind,
+                expected="a number, a truth value, a text, a date or an instant",
+                hint=hint.format(name),
+            )
+        origin = self.graph[self.model].node.origin
+        self._compute(OnDemand(features=_parts(name, dtype.is_timestamp()), origin=origin))
 
     def _learnable(self) -> list[str]:
         """Return the columns of the examples but the key, and those that the model reads for something else.
@@ -314,6 +336,17 @@ class _Finder:
         if column in self.columns:
             raise SchemaError(f"{what} have the name {column!r}", hint=".on(…) gives a use of a view its own name")
         self.columns[column] = kind
+
+
+def _has_parts(dtype: dt.DataType) -> bool:
+    """Return whether a model cannot learn from values as they are, but perhaps from their parts."""
+    return bool(dtype.is_temporal() or dtype.is_interval())
+
+
+_UNLEARNABLE = {
+    "duration": ("a duration", "its seconds: {0}=_.end.epoch_seconds() - _.start.epoch_seconds()"),
+    "time of day": ("a time of day", "its minutes, in a table of the rows: _.{0}.hour() * 60 + _.{0}.minute()"),
+}
 
 
 def _parts(name: str, instant: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from mainstem.errors import SchemaError
@@ -36,8 +37,14 @@ def logical_type(value: ibis.Value, where: str) -> str:
         where=where,
         got=str(kind),
         expected=f"a number, boolean, string or {INSTANT}",
-        hint="a naive timestamp has no time zone" if kind.is_timestamp() else '.cast("string")',
+        hint=_hint(kind),
     )
+
+
+def _hint(kind: dt.DataType) -> str:
+    if kind.is_timestamp():
+        return "a naive timestamp has no time zone"
+    return f'.cast("{INSTANT}") in the table of its rows' if kind.is_date() else '.cast("string")'
 
 
 def stored_type(logical: str) -> str:

@@ -217,4 +217,4 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
     values: list[Any] = column.to_pylist()
-    return values
+    return [v and v.isoformat() for v in values] if pa.types.is_date(column.type) else values

@@ -131,7 +131,7 @@ def observations(weather):
 leg = ms.feature_view(
     legs,
     key="flight_id",
-    columns=["origin", "dest", "carrier", "tailnum", "distance", "seats", "scheduled_at", "scheduled_arrival_at"],
+    columns=["origin", "dest", "carrier", "tailnum", "distance", "seats", "scheduled_at"],
     ttl="62d",  # known for 60 days before it leaves, and of no use two days after
     description="A flight as it is scheduled.",
 )
