@@ -62,7 +62,8 @@ def test_the_plan_states_the_task_and_why():
     with project_of(visits(), schema={**SCHEMA, "n": "int64"}, task=None) as project:
         (step,) = (step for step in project.plan().steps if step.kind == "train")
         assert step.details == (
-            'the task is regression, from the type of the target (int64); task="count" learns whole numbers from 0 on',
+            "the task is regression, from the type of the target (int64); a comparison such as target=_.n == 1 is "
+            'binary; task="multiclass" learns classes, task="count" whole numbers from 0 on',
         )
 
 

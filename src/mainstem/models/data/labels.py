@@ -77,11 +77,13 @@ def check_target(target: DataType | str, task: Task) -> None:
     kind = dt.dtype(target)
     if task == "ranking" and kind.is_boolean():
         return
-    if task in ("count", "quantile", "ranking") and not kind.is_numeric():
+    if task == "regression" and kind.is_boolean():
+        return
+    if task not in CLASSES and not kind.is_numeric():
         raise ModelError(
             f"the task {task!r} requires a target that is a number",
             got=str(kind),
-            hint='.cast("float64") of the target',
+            hint='.cast("float64") of the target, if its texts are numbers' if kind.is_string() else None,
         )
 
 
@@ -168,8 +170,6 @@ def _classes(target: Any, task: Task) -> tuple[NDArray[np.int64], tuple[str, ...
     encoded = _one_chunk(target.cast(pa.string())).dictionary_encode()
     found = encoded.dictionary.to_pylist()
     classes = tuple(sorted(found))
-    if task == "binary" and len(classes) == 2:
-        _two(classes)
     if len(classes) > MOST_CLASSES:
         raise ModelError("too many classes", got=f"{len(classes)} distinct targets", expected=f"at most {MOST_CLASSES}")
     number = {name: index for index, name in enumerate(classes)}
@@ -200,15 +200,6 @@ def _counts(values: NDArray[np.float64]) -> None:
 
 def _one_chunk(column: Any) -> Any:
     return column.combine_chunks() if hasattr(column, "combine_chunks") else column
-
-
-def _two(classes: tuple[str, ...]) -> None:
-    if classes not in (("false", "true"), ("0", "1")):
-        raise ModelError(
-            "a binary target must be true or false",
-            got=", ".join(classes),
-            hint='compare it with a value: target=_.status == "late"',
-        )
 
 
 def _teachable(found: Labels, rows: int) -> None:

@@ -18,6 +18,7 @@ from mainstem.models.data.columns import rows_of, split_inputs
 from mainstem.models.data.labels import Labels, infer, labels, labels_of
 from mainstem.models.data.quantiles import label_of
 from mainstem.models.data.rows import Examples
+from mainstem.models.data.two import check_binary
 from mainstem.models.training import queries, suspects
 from mainstem.models.training.beyond import Stored
 from mainstem.models.training.parts import Parts, parts_of
@@ -156,7 +157,10 @@ def _parted(
     times, timed = _times(model, table)
     asked = _queries(model, table)
     unlabelled = ~timed | _immature(table) | (asked == NO_QUERY)
-    found = (labels if enough else labels_of)(_nulled(table, unlabelled), task)
+    target = _nulled(table, unlabelled)
+    if task == "binary":
+        check_binary(target, model.target)
+    found = (labels if enough else labels_of)(target, task)
     own = times[found.known]
     if model.query is not None:
         own = queries.latest_of(own, asked[found.known])

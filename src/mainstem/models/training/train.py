@@ -20,6 +20,7 @@ from mainstem.models.algorithms import candidates
 from mainstem.models.artifact import export
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.data.labels import DEFAULT_METRIC, PERHAPS_NO_LABEL, texts_among, told
+from mainstem.models.data.two import told_of_two
 from mainstem.models.metrics import Metric, judge_of
 from mainstem.models.search.memory import Memory
 from mainstem.models.training.beyond import Reading, Stored, stored_rows
@@ -64,7 +65,11 @@ class Train:
         prepared, stored = found.prepared, found.stored
         memory = self._memory(blueprint, prepared, context)
         made = learn(blueprint, task, judge, prepared, memory, context.report)
-        manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **found.doubts})
+        two = (
+            told_of_two(prepared.table[TARGET], blueprint.model.target, task) if blueprint.model.task is None else None
+        )
+        doubts = {**found.doubts, **({"rows of two kinds": two} if two else {})}
+        manifest = replace(made.manifest, evaluation={**made.manifest.evaluation, **doubts})
         version = self._save(_traced(manifest, blueprint, stored, context), made, context)
         context.lake.pin(stored, version.id)
         memory.forget()
@@ -75,7 +80,7 @@ class Train:
             records=(version,),
             rows_in=rows,
             published=rows,
-            message="; ".join([headline(version), *_unlabelled(prepared)]),
+            message="; ".join([headline(version), *_unlabelled(prepared), *([two] if two else [])]),
         )
 
     def _memory(self, blueprint: Blueprint, prepared: Prepared, context: Context) -> Memory:

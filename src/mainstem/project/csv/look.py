@@ -32,8 +32,6 @@ FEW_TEXTS = 3
 SENTENCE = 3
 """The mean number of words from which a text is no key."""
 
-YES = ("yes", "y", "true", "t", "1", "positive")
-
 
 @dataclass(frozen=True)
 class Column:
@@ -109,11 +107,6 @@ def task_of(column: Column) -> Task:
     if column.type == "boolean" or column.distinct == 2:
         return "binary"
     return "multiclass" if column.type == "string" else "regression"
-
-
-def positive(column: Column) -> str:
-    """Return which of two values is the one to predict: yes, true or 1; else the last in order."""
-    return next((value for value in column.values if value.lower() in YES), column.values[-1])
 
 
 def _delimiter(file: Path) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import cast, get_args
 
 from mainstem.errors import ModelError, UnknownName
+from mainstem.models.data.two import positive
 from mainstem.nodes.models import Task
-from mainstem.project.csv.look import Column, Look, look, positive, task_of
+from mainstem.project.csv.look import Column, Look, look, task_of
 
 ROW = "row"
 """The key that is added if no column tells rows apart."""
@@ -158,7 +159,7 @@ class _Project:
         name = _quoted(self.target.name)
         if self.task != "binary" or self.target.type == "boolean":
             return name, False
-        value = positive(self.target)
+        value = positive(self.target.values)
         literal = value if self.target.type in ("int64", "float64") else _quoted(value)
         return f"_[{name}] == {literal}", True
 

@@ -23,6 +23,7 @@ from mainstem.tables.memory import Memory
 
 if TYPE_CHECKING:
     import ibis
+    import ibis.expr.datatypes as dt
 
 # The fingerprint includes these as resolved. `assume_known` changes the checks, not the data.
 WRITTEN = (
@@ -173,8 +174,19 @@ def _task(name: str, node: Model, graph: Graph) -> tuple[str, ...]:
     if not graph[graph.name_of(node.examples)].schema:
         return ()
     kind = target_at_load(graph, name)
-    other = '; task="count" learns whole numbers from 0 on' if kind.is_integer() else ""
+    other = _others(node, kind)
     return (f"the task is {task_at_load(graph, name)}, from the type of the target ({kind}){other}",)
+
+
+def _others(node: Model, kind: dt.DataType) -> str:
+    """Return the tasks that a target of this type may be meant for instead."""
+    from mainstem.models.data.two import compared
+
+    if not (kind.is_integer() or kind.is_string()):
+        return ""
+    value = "1" if kind.is_integer() else '"yes"'
+    also = '; task="multiclass" learns classes, task="count" whole numbers from 0 on' if kind.is_integer() else ""
+    return f"; a comparison such as {compared(node.target, value)} is binary{also}"
 
 
 def _reason(name: str, node: Model, outlook: Outlook) -> Reason | None:
