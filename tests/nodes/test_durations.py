@@ -29,3 +29,11 @@ def test_longer_than_time(text):
 def test_what_is_none(text):
     with pytest.raises(DefinitionError, match="is not a duration"):
         microseconds(text)
+
+
+@pytest.mark.parametrize("text", ["1mo", "1M", "3 months", "1Y", "2years"])
+def test_months_and_years_have_no_length(text):
+    with pytest.raises(DefinitionError, match="is not a duration") as error:
+        microseconds(text)
+    assert error.value.hint == 'months and years differ in length: "30d" or "365d". "1m" is a minute'
+    assert microseconds("1m") == 60_000_000
