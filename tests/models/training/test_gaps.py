@@ -14,6 +14,7 @@ import mainstem.testing
 from mainstem.errors import DefinitionError
 from mainstem.features.gaps import gap_of
 from mainstem.graph.known import Moment
+from mainstem.models.training import learn
 from mainstem.models.training.blueprint import blueprint_of
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
@@ -187,3 +188,21 @@ def test_all_columns_are_without_the_time_of_the_prediction():
     with project_of({"*": BEFORE, "closed_at": "at"}, features="all", assume_known={"closed_at": "agreed"}) as project:
         names = {column.name for column in blueprint_of(project.graph, "m").inputs}
     assert names == {"amount", *(f"closed_at__{part}" for part in ("year", "month", "day", "weekday", "hour"))}
+
+
+def test_intervals_of_a_version_in_time_hold_the_drift(monkeypatch):
+    """What is paid for an amount changes from month to month."""
+    rows = [row | {"paid": row["paid"] + (n // 250) ** 2 * (n % 11)} for n, row in enumerate(claims())]
+    found = {}
+    for drifting in (True, False):
+        if not drifting:
+            monkeypatch.setattr(learn, "drifted", lambda metrics, *_: metrics)
+        with project_of({"*": BEFORE}, rows) as project:
+            project.run()
+            found[drifting] = project.show("m").card
+    with_drift, without = (found[drifting]["metrics"]["rmse"] for drifting in (True, False))
+    assert with_drift["value"] == without["value"]
+    assert with_drift["high"] - with_drift["low"] > 2 * (without["high"] - without["low"])
+    assert found[True]["evaluation"]["intervals"] == (
+        "95 %, bootstrap of whole days, and the drift between the folds and the test"
+    )

@@ -72,3 +72,20 @@ def test_a_row_without_a_group_is_a_group_of_its_own():
     card = trained(rows)
     assert card["evaluation"]["rows without a group"] == "60: each is a group of its own"
     assert "rows without a group" not in trained(visits(lambda n, patient: None))["evaluation"]
+
+
+def test_few_groups_are_a_limit_of_the_report():
+    source = ms.files("visits.csv", key="id", schema=SCHEMA)
+    model = ms.model(source, features=["dose"], target="pressure", groups="patient", candidates=["linear"])
+    told = "Few groups: intervals resample 4 whole groups, and may be too narrow."
+    for patients, few in ((4, True), (10, False)):
+        rows = visits(lambda n, patient: None, patients)
+        with mainstem.testing.project({"visits": source, "pressure": model}, {"visits": rows}) as project:
+            project.run()
+            assert (told in project.report("pressure").markdown()) is few
+
+
+def test_folds_inside_one_group_say_that_they_do_not_keep_groups_apart():
+    two, three = (trained(visits(lambda n, patient: None, number))["evaluation"]["folds"] for number in (2, 3))
+    assert two == "2, stratified in 2 of 2 trainings, which have one group"
+    assert three == "3"

@@ -224,6 +224,17 @@ def resampled(examples: Examples) -> str:
     return "rows" if units(examples) is None else "whole groups"
 
 
+FEWEST_GROUPS = 10
+"""Whole groups below which the bootstrap tells little: it draws from few, again and again."""
+
+
+def few_groups(examples: Examples) -> int | None:
+    """Return how many whole groups the bootstrap resamples, if they are few; else None."""
+    found = None if days(examples.times) is not None else units(examples)
+    count = None if found is None else len(np.unique(found))
+    return count if count is not None and count < FEWEST_GROUPS else None
+
+
 def units(examples: Examples) -> NDArray[np.int64] | None:
     """Return the day or the group of each row, which the bootstrap resamples as wholes; None if it resamples rows."""
     found = days(examples.times)

@@ -23,7 +23,7 @@ def limits(card: Mapping[str, Any], found: Evaluation | None) -> Iterator[str]:
     yield from (
         f"{name[0].upper()}{name[1:]}: {words}."
         for name, words in evaluation.items()
-        if name.startswith(("assume_known", "rows "))
+        if name.startswith(("assume_known", "rows ", "few "))
     )
     if found is None:
         yield "It was trained before evaluations were kept: train it again for curves and effects."

@@ -51,7 +51,8 @@ def reached(found: Sequence[Reached]) -> Table:
 
 SKILL = (
     "The mean absolute error, beside that of the last value of the series, and of its value whole weeks before the "
-    "time that is forecast. The skill is 1 − error / that error: above 0 the forecast is better."
+    "time that is forecast. The skill is 1 − error / that error: above 0 the forecast is better. The intervals of "
+    "horizons do not hold the drift between periods, as those of the whole test do."
 )
 
 

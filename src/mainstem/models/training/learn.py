@@ -32,7 +32,7 @@ from mainstem.models.evaluation.thresholds import Settled
 from mainstem.models.metrics import Metric, confusion
 from mainstem.models.metrics.drift import FEWEST
 from mainstem.models.search.memory import Memory
-from mainstem.models.splits import is_timed
+from mainstem.models.splits import is_timed, repeated
 from mainstem.models.training import queries
 from mainstem.models.training.blueprint import Blueprint
 from mainstem.models.training.choice import BEYOND, recorded
@@ -268,6 +268,16 @@ def _folds(model: Model, folds: int, *, timed: bool) -> str:
     return said
 
 
+def _of_one_group(prepared: Prepared, *, timed: bool) -> str:
+    """Return in words that folds inside a training of one group cannot keep groups apart."""
+    groups, parts = prepared.examples.groups, prepared.parts
+    if timed or groups is None or not repeated(groups):
+        return ""
+    outer = parts.folds if parts.holdout is None else (parts.holdout,)
+    alone = sum(len(np.unique(groups[fold.train])) < 2 for fold in outer)
+    return f", stratified in {alone} of {len(outer)} trainings, which have one group" if alone else ""
+
+
 def _shipped(model: Model, prepared: Prepared, name: str, learned: int) -> str:
     """Return on which rows the version was fitted that ships, in words."""
     labelled = prepared.rows["examples"] - prepared.rows["unlabelled"] - prepared.rows.get(IMMATURE, 0)
@@ -314,11 +324,13 @@ def _evaluation(
         said["gap"] = str(blueprint.gap)
     said |= _late(blueprint, prepared)
     said["compared on"] = rows if compared.rows == train else f"{rows}, later ones likelier"
-    said["folds"] = _folds(model, len(compared.folds), timed=timed)
+    said["folds"] = _folds(model, len(compared.folds), timed=timed) + _of_one_group(prepared, timed=timed)
     said |= compared.said
     said["intervals"] = f"95 %, bootstrap of {evaluation.resampled(prepared.test)}"
     if parts.cut is not None and len(compared.folds) + 1 >= FEWEST:
         said["intervals"] += ", and the drift between the folds and the test"
+    if (few := evaluation.few_groups(prepared.test)) is not None:
+        said["few groups"] = f"intervals resample {few} whole groups, and may be too narrow"
     if model.horizons:
         said["forecast"] = f"{ahead_of(model)}; rows are {step_of(prepared.examples.times)} apart"
     if isinstance(model.target, Outcome):
