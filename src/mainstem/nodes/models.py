@@ -60,8 +60,8 @@ class Model(Node):
     Without `prediction_time`, rows have no order, and no leak is found by time. `test` is the share of the latest
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
     rows. `target` may be an `Outcome`, which takes time. `gap` is the time until outcomes are known, at least that of
-    the `Outcome`; it is left out between training and test. Unless it is declared, it is longer if the target's columns
-    are known later. `groups` are values whose rows stay together. `split` says of each row where it belongs, `weight`
+    the `Outcome`; it is left out between training and test. Unless it is `gap_declared`, it is longer if the target's
+    columns are known later. `groups` are values whose rows stay together. `split` says of each row where it belongs, `weight`
     how much it counts in a fit. `window` limits how far back each fold learns. `candidates` are names, algorithms with
     settings and estimators; None for the usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1)
     with them. `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are
