@@ -127,6 +127,8 @@ def test_labels_that_came_after_the_test_began_are_not_learned_from():
         "23 rows are not in the training: known at closed_at, after the test begins"
     )
     assert card["evaluation"]["gap"] == "1d: the default"
+    (gap,) = (span for span in card["evaluated"]["timeline"] if (span["line"], span["part"]) == ("version", "gap"))
+    assert gap["rows"] == 8, "on the time axis, late labels are in the training's span"
 
 
 def test_a_label_without_a_time_is_left_to_the_gap():
@@ -157,6 +159,11 @@ def test_a_window_cuts_what_is_measured_and_what_ships():
         "the metrics are of the fit before"
     )
     assert card["evaluation"]["folds"] == "3, each from 20d before it"
+    assert card["evaluation"]["compared on"] == "792 of 792 training rows", "with the older ones"
+    rows = {(span["line"], span["part"]): span["rows"] for span in card["evaluated"]["timeline"]}
+    assert {line: rows[line, "train"] for line, part in rows if part == "train"} == dict.fromkeys(
+        ("version", "fold 1", "fold 2", "fold 3"), 160
+    ), "what is compared is what ships"
     with (
         pytest.raises(DefinitionError, match="`window` and `split` both say which rows train"),
         project_of({"*": "at"}, window="20d", split=_.amount > 5) as project,

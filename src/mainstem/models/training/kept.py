@@ -93,4 +93,7 @@ def _sides(prepared: Prepared) -> dict[Literal["train", "gap", "test"], Examples
     holdout = prepared.parts.holdout
     if holdout is None:
         return {"train": prepared.examples}
-    return {"train": prepared.train, "gap": prepared.examples.take(holdout.gap), "test": prepared.test}
+    gap = holdout.gap
+    if holdout.cut is not None:  # rows that are left out for another reason are between those of the training
+        gap = gap[prepared.examples.times[gap] > prepared.train.times.max()]
+    return {"train": prepared.train, "gap": prepared.examples.take(gap), "test": prepared.test}

@@ -155,7 +155,7 @@ def learn(
 
 def _held_out(choosing: Choosing, prepared: Prepared, kept: Kept) -> _Judged:
     train, test, report = prepared.train, prepared.test, choosing.report
-    compared = choosing.chosen(train)
+    compared = choosing.chosen(prepared.history)
     report(f"{compared.chosen} on {len(train):,} rows …")
     found = offered(train, compared, test.rows, kept)
     report("measured on the test rows …")
@@ -310,7 +310,7 @@ def _evaluation(
     """Return how the version was measured, in words."""
     model = blueprint.model
     parts, learned = prepared.parts, _learned(prepared.learned, compared)
-    train = len(prepared.train) if parts.holdout is not None else len(prepared.learned)
+    train = len(prepared.history) if parts.holdout is not None else len(prepared.learned)
     rows = f"{compared.rows:,} of {train:,} training rows"
     timed = is_timed(prepared.examples.times)
     said = {"split": parts.kind}

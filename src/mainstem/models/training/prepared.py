@@ -56,6 +56,14 @@ class Prepared:
         return found if self.beyond is None else replace(found, beyond=self.beyond.of("train"))
 
     @cached_property
+    def history(self) -> Examples:
+        """The rows that candidates are compared on: the training, and older rows, of which folds take windows too."""
+        holdout = self.parts.holdout
+        if holdout is None or not len(holdout.older):
+            return self.train
+        return self.examples.take(np.union1d(holdout.older, holdout.train))
+
+    @cached_property
     def learned(self) -> Examples:
         """The rows that the version is fitted on when it has been measured: all but those that `split` leaves out; with
         a window, the latest."""
