@@ -158,6 +158,14 @@ def _direction(name: str, value: Any) -> None:
         raise refused(f"`{name}` has an invalid value", value, "1 if scores rise with the input, -1 if they fall")
 
 
+def _judge(name: str, value: Any) -> None:
+    """Require one metric: its name, or one's own."""
+    if several(value) is not None:
+        what = f"`{name}` is one metric, which candidates are compared by"
+        raise refused(what, value, f'{name}="f1"', "also_measure=[…] measures further ones")
+    name_or_own(name, value)
+
+
 def _names_or_own(name: str, value: Any) -> None:
     """Require names of metrics, or one's own, each once."""
     found = several(value)
@@ -226,7 +234,7 @@ def _crossing(each: str | Sequence[str]) -> tuple[str, ...]:
     groups=optional(expression()),
     split=optional(expression()),
     weight=optional(expression()),
-    metric=optional(name_or_own),
+    metric=optional(_judge),
     also_measure=_names_or_own,
     task=optional(word(*get_args(Task))),
     candidates=optional(some_candidates),

@@ -361,6 +361,12 @@ def test_what_no_declaration_takes(options):
     assert next(iter(options)) in str(error.value) or "slices" in str(error.value)
 
 
+def test_several_metrics_do_not_judge():
+    with pytest.raises(DefinitionError, match="`metric` is one metric") as error:
+        ms.model("orders", target="late", features="all", metric=["f1", "recall"])
+    assert "also_measure" in error.value.hint
+
+
 def test_a_metric_of_ones_own_judges_a_model():
     @ms.metric(higher_is_better=False)
     def late_cost(y, scores):
