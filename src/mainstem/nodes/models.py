@@ -61,18 +61,18 @@ class Model(Node):
     labelled examples (0.2), or a duration (`60d`), that is kept for the final measurement; None follows the number of
     rows. `target` may be an `Outcome`, which takes time. `gap` is the time until outcomes are known, at least that of
     the `Outcome`; it is left out between training and test. Unless it is `gap_declared`, it is longer if the target's
-    columns are known later. `groups` are values whose rows stay together. `split` says of each row where it belongs, `weight`
-    how much it counts in a fit. `window` limits how far back each fold learns. `candidates` are names, algorithms with
-    settings and estimators; None for the usual ones. `monotone` says of inputs whether scores rise (1) or fall (-1)
-    with them. `threshold` turns the score of a binary model into a decision. `slices` are inputs whose parts are
-    measured apart. `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further metrics, which
-    do not judge. `tune` is the budget of a search for settings: a number of trials, or a duration. `ensemble` lets it
-    combine what it tried. `calibrate` is how probabilities are corrected. `quantiles` are the levels that a quantile
-    model answers, ascending. `query` is equal for rows that are ranked together. `sampling` says which rows each fit
-    learns from. A model with `horizons` forecasts the target of the row of the same `series` that is so much later, and
-    its example is a row and a horizon. `prepare` are the steps of inputs that the algorithm does not choose. `engineer`
-    are features that each fit makes of the inputs, and `select` says which inputs it leaves out; None leaves both to a
-    search. `jobs` is the number of processes of a search. Its result does not depend on it.
+    columns are known later. `groups` are values whose rows stay together. `split` says of each row where it belongs,
+    `weight` how much it counts in a fit. `window` limits how far back each fold learns. `candidates` are names,
+    algorithms with settings and estimators; None for the usual ones. `monotone` says of inputs whether scores rise (1)
+    or fall (-1) with them. `threshold` turns the score of a binary model into a decision. `slices` are inputs whose
+    parts are measured apart. `own_metric` is what `metric` names, if the user wrote it. `also_measure` are further
+    metrics, which do not judge. `tune` is the budget of a search for settings: a number of trials, or a duration.
+    `ensemble` lets it combine what it tried. `calibrate` is how probabilities are corrected. `quantiles` are the levels
+    that a quantile model answers, ascending. `query` is equal for rows that are ranked together. `sampling` says which
+    rows each fit learns from. A model with `horizons` forecasts the target of the row of the same `series` that is so
+    much later, and its example is a row and a horizon. `prepare` are the steps of inputs that the algorithm does not
+    choose. `engineer` are features that each fit makes of the inputs, and `select` says which inputs it leaves out;
+    None leaves both to a search. `jobs` is the number of processes of a search. Its result does not depend on it.
     """
 
     examples: NodeRef
