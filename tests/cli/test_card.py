@@ -115,3 +115,14 @@ def test_a_version_whose_model_is_no_longer_declared(place):
     assert shown(place, "delay-1").splitlines()[0] == "delay  model  no longer declared"
     unknown = CliRunner().invoke(app, ["show", "delay-9", "--project", str(place)])
     assert unknown.exit_code == 2 and "delay-9" in unknown.output
+
+
+def test_a_card_from_before_evaluations_were_kept(place):
+    (file,) = place.rglob("models/delay/1/manifest.json")
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps({**manifest, "evaluated": ""}))
+    text = shown(place, "delay")
+    assert "  - It was trained before evaluations were kept: train it again for curves and effects." in text
+    (line,) = (each for each in text.splitlines() if each.startswith("  linear "))
+    assert [float(each) for each in line.split()[2:]] == pytest.approx(manifest["folds"]["linear"], rel=1e-3)
+    assert "fitted in" not in text and "learning curve" not in text and "loss when shuffled" not in text

@@ -122,3 +122,14 @@ def test_the_gate_keeps_the_champion():
             record = later.run()
             (said,) = [step.message for step in record.steps if step.kind == "promote"]
             assert said == "price-1 stays: price-2 would break callers: 'area' (float64) is new"
+
+
+def test_the_gate_judges_a_version_without_an_input_of_the_champion():
+    with mainstem.testing.project(nodes(["rooms", "area"], promote="gate"), data={"homes": rows()}) as project:
+        project.run()
+        with changed(project, ["area"], promote="gate") as later:
+            record = later.run()
+            (step,) = (each for each in record.steps if each.kind == "promote")
+            found = later.compare("price-1", "price-2")
+            assert found.gain.rows == 150 and found.verdict == "worse"
+            assert step.message.startswith("price-1 stays: rmse ") and "on 150 rows" in step.message

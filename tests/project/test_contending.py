@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import ibis
 import numpy as np
 import pytest
+from ibis import _
 from typer.testing import CliRunner
 
 import mainstem as ms
@@ -146,3 +149,37 @@ def test_the_command_line_prints_text_and_json(place):
     assert run(app, ["compare", "price-1", "price-2", "--with", "price-2", *at]).exit_code == 2
     refused = run(app, ["compare", "price-1", *at])
     assert refused.exit_code == 2 and "mainstem compare price-1 MODEL" in refused.output
+
+
+def test_definitions_of_features_and_snapshots_of_data_are_told():
+    schema = {"id": "string", "shop": "string", "at": "timestamp('UTC')", "n": "float64", "price": "float64"}
+
+    def nodes(value):
+        sales = ms.files("sales.parquet", key="id", time="at", schema=schema, known={"*": "at"})
+        shop = ms.feature_view(sales, key="shop", windows=["30d"], mean=value, sales=_.count())
+        price = ms.model(
+            sales,
+            target="price",
+            prediction_time=_.at + ibis.interval(hours=1),
+            features=["n", shop],
+            candidates=["linear"],
+            test=0.5,
+        )
+        return {"sales": sales, "shop": shop, "price": price}
+
+    random, at = np.random.default_rng(1), datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [
+        {"id": f"s{n}", "shop": "ab"[n % 2], "at": at + timedelta(hours=4 * n), "n": float(random.normal())}
+        for n in range(400)
+    ]
+    rows = [{**row, "price": row["n"] * 3 + float(random.normal())} for row in rows]
+    with ms.testing.project(nodes(_.n.mean()), {"sales": rows}) as project:
+        project.run()
+        with ms.Project(project.settings, nodes((_.n * 2).mean())) as later:
+            later.run()
+            found = later.compare("price-1", "price-2")
+    told = {(each.part, each.name): (each.first, each.second) for each in found.differing}
+    assert ("feature", "shop.mean_30d") in told and ("feature", "shop.sales_30d") not in told
+    first, second = told["feature", "shop.mean_30d"]
+    assert first != second and first.startswith("definition ") and second.startswith("definition ")
+    assert "data" in found.same and found.gain is not None and found.gain.rows == 200

@@ -145,7 +145,8 @@ def _candidates(card: Mapping[str, Any]) -> Iterator[str]:
     told = [_mean(each["mean"]) for each in board]
     folds = ["  ".join(map(number, each["folds"])) for each in board]
     wide = (max([4, *map(len, told)]), max([5, *map(len, folds)]))
-    yield f"  {'candidate':<{width}} {'mean':<{wide[0]}}   {'folds':<{wide[1]}}   fitted in".rstrip()
+    last = "fitted in" if any("seconds" in each for each in board) else ""
+    yield f"  {'candidate':<{width}} {'mean':<{wide[0]}}   {'folds':<{wide[1]}}   {last}".rstrip()
     for each, mean, scores in zip(board, told, folds, strict=True):
         took = f"{each['seconds']:.2f} s" if "seconds" in each else ""
         yield f"  {each['candidate']:<{width}} {mean:<{wide[0]}}   {scores:<{wide[1]}}   {took}".rstrip()
