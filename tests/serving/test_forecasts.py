@@ -104,6 +104,31 @@ def test_a_row_comes_from_the_latest_day_that_is_over(project):
     assert times(evening - timedelta(seconds=1)) == ["2024-04-29", "2024-04-30", "2024-05-05"]
 
 
+def test_holidays_of_the_time_that_is_forecast_are_known_when_it_is_served():
+    """May Day is two days after the last row. Its year is read by the holidays, and is no input of the algorithm."""
+    holidays = pytest.importorskip("holidays").country_holidays("DE", years=[2022, 2023, 2024])
+    days = (START + timedelta(days=121) - datetime(2022, 1, 1, tzinfo=UTC)).days
+    rows = [
+        {**each, "day": day, "units": 0.0 if day.date() in holidays else 100.0 + WEEK[n % 7]}
+        for n in range(days)
+        for each in [sales(1)[0]]
+        for day in [datetime(2022, 1, 1, tzinfo=UTC) + n * DAY]
+    ]
+    made = {"engineer": ms.holidays("for", country="DE"), "candidates": None}
+    with mainstem.testing.project(nodes_of(**made), data={"sales": rows}) as project:
+        project.run()
+        project.promote("demand")
+        (dated,) = [each for each in project.show("demand").card["preparation"] if each["input"] == "for__year"]
+        assert dated["left_out"] and dated["done"] == "left out: only holidays read it"
+        assert set(project.show("demand").card["folds"]) == {"linear", "lightgbm"}  # a year does not make a trend
+        found = project.dataset("demand").to_pyarrow().to_pylist()
+        assert all(each["for__year"] == each["for"].year for each in found)
+        (answer,) = project.predict("stock", [{"shop": "s0", "promotion": False}], time=START + 121 * DAY)
+    scores = {each["for"][:10]: each["score"] for each in answer["forecast"]}
+    assert list(scores) == ["2024-05-01", "2024-05-02", "2024-05-07"]
+    assert scores.pop("2024-05-01") == pytest.approx(0, abs=25) and min(scores.values()) > 90
+
+
 def test_served_features_are_those_of_the_dataset(project):
     examples = project.dataset("demand").to_pyarrow().to_pylist()
     rows = [each for each in examples if each["day"] >= START + 90 * DAY]

@@ -70,11 +70,12 @@ class Forecast:
     def whole_days(self) -> bool:
         return not reduce(gcd, self.horizons.values()) % DAY
 
-    def calendar(self, origin: Any) -> OnDemand:
-        """Return the calendar of the time that is forecast, as on-demand features."""
+    def calendar(self, origin: Any, *, year: bool = False) -> OnDemand:
+        """Return the calendar of the time that is forecast, as on-demand features; with the `year` for holidays."""
         at = _[FOR]
         parts = {"month": at.month(), "day": at.day(), "weekday": at.day_of_week.index()}
         parts |= {} if self.whole_days else {"hour": at.hour()}
+        parts |= {"year": at.year()} if year else {}
         return OnDemand(features={f"{FOR}__{part}": value for part, value in parts.items()}, origin=origin)
 
     def examples(self, rows: ibis.Table, target: Any) -> ibis.Table:

@@ -24,6 +24,7 @@ from mainstem.features.views.using import earlier, lookups
 from mainstem.features.views.view import CompiledView, Lookup
 from mainstem.graph.fingerprint import digest
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.engineering import only_for_holidays
 from mainstem.nodes.expressions import names_in, resolve_column
 from mainstem.nodes.features import AllColumns, FeatureUse, FeatureView, OnDemand, ViewUse, use
 from mainstem.nodes.forecasts import HORIZON
@@ -213,7 +214,8 @@ class _Finder:
         for name in forecast.series:
             self._field(name)
         self._bring_field(HORIZON)
-        self._compute(forecast.calendar(self.graph[self.model].node.origin))
+        node: Any = self.graph[self.model].node
+        self._compute(forecast.calendar(node.origin, year=bool(only_for_holidays(node.engineer or ()))))
 
     def _bring_field(self, name: str) -> None:
         """Bring a field of the request. A date or an instant brings its parts."""

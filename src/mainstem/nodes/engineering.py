@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from mainstem.nodes.base import refused, several
 from mainstem.nodes.declared import declared
+from mainstem.nodes.forecasts import FOR
 from mainstem.nodes.kinds import boolean, columns, integer, number, optional, text
 
 Statistic = Literal["mean", "median", "deviation", "minimum", "maximum", "difference", "count"]
@@ -78,6 +79,11 @@ class Reduction:
     components: int = 5
     columns: tuple[str, ...] = ()
     centred: bool = True
+
+
+def only_for_holidays(engineer: Sequence[Any]) -> frozenset[str]:
+    """Return the parts of dates that only holidays read: the year of the time that is forecast does not come round."""
+    return frozenset(f"{FOR}__year" for each in engineer if isinstance(each, Holidays) and each.column == FOR)
 
 
 Engineer = Ratios | Interactions | GroupStatistics | Cyclic | Holidays | Reduction
@@ -164,7 +170,8 @@ def cyclic(columns: str | Sequence[str] | None = None, *, period: float | None =
 def holidays(column: str, *, country: str, subdivision: str | None = None) -> Engineer:
     """Make features of a date: whether it is a holiday of the country (`"DE"`), and the days to the next and since.
 
-    `column` is a date or an instant in `features=`, whose parts reach the model. `subdivision` is a state or a province
+    `column` is a date or an instant in `features=`, whose parts in UTC reach the model, or `"for"`, the time of a
+    forecast. `subdivision` is a state or a province
     (`"BY"`). They come from the package `holidays` and are written to the artifact, for each year of the training rows
     and the ten years before and after it; in other years they are missing. Loading the project raises `MissingExtra`
     without the package, and `DefinitionError` for an unknown country.

@@ -14,6 +14,7 @@ from mainstem.errors import DefinitionError, MissingExtra
 from mainstem.models.algorithms import algorithm
 from mainstem.models.algorithms.candidates import Candidate
 from mainstem.models.artifact import export, gate
+from mainstem.models.data.ahead import Ahead
 from mainstem.models.data.rows import NULL, Examples, Rows
 from mainstem.models.engineering import Engineered, fit, recipes
 from mainstem.models.engineering.calendar import check_place
@@ -219,6 +220,36 @@ def test_dates_that_stand_for_never_do_not_fill_the_artifact_with_years():
     assert of.told[0] == "holidays of DE, 2013 to 2034"
     values = made.inputs.rows(found.rows).floats[:, 3:]
     assert np.isnan(values[[3, 9, 11]]).all() and np.isfinite(values[12:]).all()
+
+
+def test_the_year_of_a_forecast_is_read_by_holidays_alone():
+    """What grows with the year is kept, though it is nearly the same."""
+    pytest.importorskip("holidays")
+    n = 400
+    days = [dt.date(2020, 1, 1) + dt.timedelta(days=4 * each) for each in range(n)]
+    parts = {f"for__{part}": np.array([getattr(day, part) for day in days], float) for part in ("year", "month", "day")}
+    grown = parts["for__year"] + np.arange(n) / 1e4
+    zeros = np.zeros(n)
+    found = examples(
+        {**parts, "grown": grown},
+        grown,
+        texts={"shop": np.array(["a", "b"] * (n // 2))},
+        engineer=(nodes.Holidays("for", "DE"),),
+        select=Selection(shadows=False, drift=False, correlated=0.95),
+        ahead=Ahead(zeros.astype(np.int64), zeros, zeros),
+    )
+    inputs, more = Inputs.fit(found)
+    assert "for__year" not in more.names and "grown" in more.names and more.names[-1] == "shop"
+    assert inputs.left[0] == "left out: only holidays read it"
+    assert [name for name in more.names if "holiday" in name]
+    checked(found)
+    _, plain = Inputs.fit(replace(found, select=None))
+    assert plain.names[:3] == ("for__month", "for__day", "grown") and len(plain.names) == 7
+    assert "for__year" in Inputs.fit(replace(found, ahead=None, select=None))[1].names
+    products = (nodes.Holidays("for", "DE"), Interactions(), Reduction(1))
+    made = Inputs.fit(replace(found, engineer=products, select=None))[0].made
+    read = [0 in origin for each in made for origin in each.origins]
+    assert read == [True] * 3 + [False] * (len(read) - 3) and not read[-1]
 
 
 def test_days_of_years_without_known_holidays_are_missing_not_ordinary():

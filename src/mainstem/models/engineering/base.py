@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mainstem.models.data.rows import Examples, Matrix, Rows
 from mainstem.models.graphs.builder import Builder
-from mainstem.nodes.engineering import PART_PERIODS
+from mainstem.nodes.engineering import PART_PERIODS, only_for_holidays
 
 
 class Made(Protocol):
@@ -53,10 +53,17 @@ class Names:
 def free(examples: Examples) -> list[int]:
     """Return the numbers that features may be made of without being asked for by name.
 
-    Those with a monotone constraint are left out: scores would follow the input through what is made of it, too.
+    Those with a monotone constraint are left out: scores would follow the input through what is made of it, too. So are
+    those that only holidays read.
     """
-    width = examples.rows.floats.shape[1]
-    return [j for j in range(width) if not (examples.monotone and examples.monotone[j])]
+    width, gone = examples.rows.floats.shape[1], aside(examples)
+    return [j for j in range(width) if not (examples.monotone and examples.monotone[j]) and j not in gone]
+
+
+def aside(examples: Examples) -> list[int]:
+    """Return the places of numbers of a forecast that only holidays read."""
+    read = only_for_holidays(examples.engineer) if examples.ahead is not None else ()
+    return [n for n, name in enumerate(examples.names[: examples.rows.floats.shape[1]]) if name in read]
 
 
 def is_part(name: str) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mainstem.models.algorithms import sampled
 from mainstem.models.algorithms.base import Algorithm, Estimator, Settings, work
 from mainstem.models.data.rows import Examples, Rows
-from mainstem.models.engineering.base import Made, free, is_part
+from mainstem.models.engineering.base import Made, aside, free, is_part
 from mainstem.models.engineering.calendar import Circles, OfHolidays
 from mainstem.models.engineering.groups import OfGroups
 from mainstem.models.engineering.pairs import Pairs
@@ -60,14 +60,18 @@ class Inputs:
         width, texts = examples.rows.floats.shape[1], examples.rows.strings.shape[1]
         fits = [FITS[type(each)](examples, each) for each in examples.engineer]
         made = tuple(each for each in fits if each.names)
-        whole = cls(width, made, np.arange(width + sum(len(each.names) for each in made)), np.arange(texts), {})
+        created = sum(len(each.names) for each in made)
+        left = dict.fromkeys(aside(examples), "left out: only holidays read it")
+        numbers = [n for n in range(width + created) if n not in left]
+        whole = cls(width, made, np.array(numbers, np.int64), np.arange(texts), left)
         more = whole._examples(examples)
         if examples.select is None:
             return whole, more
-        left = left_out(more, examples.select, len(whole.floats) - width)
-        kept = np.array([n for n in range(len(whole.floats) + texts) if n not in left], np.int64)
-        inside = kept < len(whole.floats)
-        found = cls(width, made, kept[inside], kept[~inside] - len(whole.floats), left)
+        order = [*numbers, *range(width + created, width + created + texts)]
+        left = {**left, **{order[n]: why for n, why in left_out(more, examples.select, created).items()}}
+        kept = np.array([n for n in order if n not in left], np.int64)
+        inside = kept < width + created
+        found = cls(width, made, kept[inside], kept[~inside] - width - created, left)
         return found, found._examples(examples)
 
     def rows(self, rows: Rows) -> Rows:

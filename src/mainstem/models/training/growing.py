@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mainstem.models import splits
 from mainstem.models.data.rows import Examples
+from mainstem.models.engineering.base import aside
 
 LATE = 0.2
 """The share of the rows that are compared with those before them."""
@@ -23,7 +24,8 @@ def growing(examples: Examples) -> bool:
     if not splits.is_timed(examples.times):
         return False
     late = examples.times >= splits.cut_of(examples.times, LATE)
-    return any(_outside(column[~late], column[late]) >= OUTSIDE for column in examples.rows.floats.T)
+    columns = np.delete(examples.rows.floats, aside(examples), axis=1)
+    return any(_outside(column[~late], column[late]) >= OUTSIDE for column in columns.T)
 
 
 def _outside(early: NDArray[Any], late: NDArray[Any]) -> float:
