@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,29 @@ def test_a_champion_that_requires_a_removed_feature_does_not_block_its_challenge
         project.promote("late")
         project.run()
         assert len(scores(project)) == ROWS + 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns"),
+    [
+        ({"target": "origin"}, ["score", "label", "scores"]),
+        ({"target": "distance", "quantiles": [0.1, 0.5, 0.9]}, ["score", "scores"]),
+    ],
+)
+def test_classes_and_quantiles_have_all_their_scores(root, changes, columns):
+    found = ms.files("flights.parquet", key="flight_id")
+    model = ms.model(found, features=["late", "wind_speed"], candidates=["linear"], folds=2, **changes)
+    rows = pq.read_table(root / "flights.parquet")
+    draw = np.random.default_rng(1)
+    pq.write_table(rows.append_column("wind_speed", pa.array(draw.normal(size=ROWS))), root / "flights.parquet")
+    with opened(root, {"found": found, "model": model, "scored": ms.score(found, model)}) as project:
+        project.run()
+        table = project.table("scored").to_pyarrow()
+        assert table.schema.names == ["flight_id", *columns, "version"]
+        asked = pq.read_table(root / "flights.parquet").slice(0, 20).to_pylist()
+        answers = project.predict("model", [{name: row[name] for name in ("late", "wind_speed")} for row in asked])
+        stored = {row["flight_id"]: row for row in table.to_pylist()}
+        for row, answer in zip(asked, answers, strict=True):
+            own = stored[row["flight_id"]]
+            assert json.loads(own["scores"]) == answer["scores"] and own["score"] == answer["score"]
+            assert own.get("label") == answer["label"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,15 @@ from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.hidden import T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
-from mainstem.nodes.scores import AT, MADE_BY, SCORE, VERSION
+from mainstem.nodes.scores import AT, LABEL, MADE_BY, SCORE, SCORES, VERSION
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Artifacts, DataFile, Distributed, ReplaceAll, Session, Target
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mainstem.nodes.scores import Score
 
 _WRITTEN = "_scored"
@@ -50,6 +54,13 @@ def lacking(graph: Graph, version: ModelVersion) -> list[str]:
     return [column.name for column in version.inputs if column.name not in have]
 
 
+def key_of(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return the columns that identify a row of scores."""
+    node: Any = graph[name].node
+    found: tuple[str, ...] = node.key or getattr(graph[graph.name_of(node.of)].node, "key", ())
+    return found
+
+
 def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn]) -> ibis.Table:
     """Return the rows to score: their key, the prediction time, and the inputs of a version as known then."""
     node: Score = graph[name].node  # type: ignore[assignment]
@@ -59,7 +70,7 @@ def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn]) -> ibis.Tab
     rows: Any = of.read
     timed = declared.prediction_time is not None
     time = resolve_column(rows, declared.prediction_time, of.where) if timed else ibis.null()
-    key = [column for column in graph[name].schema or {} if column not in (AT, SCORE, VERSION)]
+    key = key_of(graph, name)
     kept = {f"_key_{column}": rows[column] for column in key}
     asked = rows.select(*named({**{c: rows[c] for c in retrieval.request}, **kept, T: time.cast(INSTANT)}))
     found = with_features(asked, retrieval)
@@ -76,6 +87,7 @@ class Batches:
     model: bytes
     version: str
     schema: pa.Schema
+    key: tuple[str, ...] = ()
     _scorer: Scorer | None = field(default=None, repr=False)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -83,18 +95,31 @@ class Batches:
         table = pa.Table.from_batches([batch])
         inputs = {name.removeprefix("_in_"): name for name in table.column_names if name.startswith("_in_")}
         rows = rows_of(table.select(list(inputs.values())).rename_columns(list(inputs)), self.manifest.inputs)
-        made = {SCORE: pa.array(self._scorer.score_rows(rows)), VERSION: pa.array([self.version] * len(table))}
-        columns = [made.get(each.name) for each in self.schema]
-        return pa.RecordBatch.from_arrays(
-            [
-                batch.column(each.name).cast(each.type) if column is None else column.cast(each.type)
-                for each, column in zip(self.schema, columns, strict=True)
-            ],
-            schema=self.schema,
-        )
+        made = {**_answers(self._scorer, self._scorer.score_rows(rows)), VERSION: [self.version] * len(table)}
+        given = {*self.key, AT}
+        columns = [
+            batch.column(each.name).cast(each.type) if each.name in given else pa.array(made[each.name], each.type)
+            for each in self.schema
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_scorer": None}
+
+
+def _answers(scorer: Scorer, scores: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the columns of scores; of several for a row, that of the likeliest class or the median, and all."""
+    if scores.ndim == 1:
+        return {SCORE: scores, LABEL: [None] * len(scores), SCORES: [None] * len(scores)}
+    best = [scorer.best(row) for row in scores]
+    classed = scorer.manifest.task == "multiclass"
+    return {
+        SCORE: scores[range(len(scores)), best],
+        LABEL: [scorer.classes[place] if classed else None for place in best],
+        SCORES: [
+            json.dumps(dict(zip(scorer.classes, row, strict=True)), ensure_ascii=False) for row in scores.tolist()
+        ],
+    }
 
 
 @dataclass(frozen=True)
@@ -118,7 +143,8 @@ class Scoring:
             return _without(context, name, f"{endpoint or model} has no version that can score yet; {hint}")
         if missing := lacking(context.graph, version):
             return _without(context, name, f"{id} requires {', '.join(missing)}, which {model} has no more; {hint}")
-        each = Batches(*verified(self.root / version.artifact), version.id, _schema(context, name).to_pyarrow())
+        schema, key = _schema(context, name).to_pyarrow(), key_of(context.graph, name)
+        each = Batches(*verified(self.root / version.artifact), version.id, schema, key)
         rows = to_score(context.graph, name, version.inputs)
         with context.session(leaves(rows)) as session:
             files = _written(context, session, rows, each, _target(context, name))

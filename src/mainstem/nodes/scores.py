@@ -14,6 +14,9 @@ from mainstem.nodes.models import Model
 SCORE, VERSION, AT = "score", "version", "predicted_at"
 """The columns of scores beside the key: the score, the id of the version that gave it, and the time of prediction."""
 
+LABEL, SCORES = "label", "scores"
+"""What models of several scores have besides: the likeliest class, and all probabilities or quantiles as JSON."""
+
 MADE_BY = "mainstem.version"
 """The snapshot property with the id of the version that scored the rows."""
 
@@ -37,7 +40,8 @@ def score(of: NodeRef, model: NodeRef, *, key: str | Sequence[str] | None = None
     `of` is a table or a source with the columns that a request of the model has, and those of its prediction time.
     Features are those known at the prediction time of each row. The champion of the model's endpoint scores; of a model
     without an endpoint, the newest version. The columns are `key` (default: that of `of`), `predicted_at`, `score` and
-    `version`. A new champion, and new rows, make the table due. Raises `DefinitionError`.
+    `version`; of several classes also `label` and `scores`, the probability of each class as JSON, and of quantiles
+    `scores`. A new champion, and new rows, make the table due. Raises `DefinitionError`.
     """
     if not isinstance(of, (Node, str)) or isinstance(of, Model):
         raise refused("scores require a table", of, "a table, a source or a stream, or the name of one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mainstem.errors import DefinitionError, UnknownName
+from mainstem.errors import DefinitionError, ModelError, UnknownName
 from mainstem.graph.fingerprint import canonical, digest
 from mainstem.graph.known import ALWAYS, Known
 from mainstem.models.scoring import chosen
@@ -13,8 +13,9 @@ from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
-from mainstem.nodes.models import WIDE, Model
-from mainstem.nodes.scores import AT, MADE_BY, SCORE, VERSION, Score
+from mainstem.nodes.models import WIDE, Model, Task
+from mainstem.nodes.outcomes import condition_of
+from mainstem.nodes.scores import AT, LABEL, MADE_BY, SCORE, SCORES, VERSION, Score
 from mainstem.planning.kinds import Due, due
 from mainstem.planning.outlook import Outlook, Reason
 from mainstem.project.kinds.base import NodeKind
@@ -34,7 +35,7 @@ class ScoreKind(NodeKind[Score]):
 
     def define(self, name: str, node: Score, inputs: tuple[str, ...], scope: Scope) -> Definition:
         of, model = (scope.done[scope.name_of(each, name)] for each in (node.of, node.model))
-        schema = _schema(node, of, model)
+        schema = _schema(node, of, model, _task(model, scope))
         own = digest("score", of.name, model.name, canonical(list(node.key)))
         fingerprint = digest(own, of.read_fingerprint)
         sources = tuple(sorted({each for column in of.columns.values() for each in column}))
@@ -52,17 +53,14 @@ class ScoreKind(NodeKind[Score]):
         )
 
     def check(self, graph: Graph) -> None:
-        """Refuse tasks with several scores, and rows that lack what a request has."""
+        """Refuse forecasts, and rows that lack what a request has."""
         from mainstem.features.retrieval import retrieval_of
-        from mainstem.models.training.blueprint import task_at_load
 
         for name, node in graph.of(Score).items():
             model = graph.name_of(node.model)
             declared: Any = graph[model].node
             if declared.horizons:
                 raise _unsupported(graph, name, "a forecast")
-            if (task := task_at_load(graph, model)) in WIDE:
-                raise _unsupported(graph, name, f"a {task} model, with several scores for a row")
             of = graph[graph.name_of(node.of)]
             have = visible(of.schema or {})
             for field in retrieval_of(graph, model).request:
@@ -90,7 +88,22 @@ def _reason(name: str, node: Score, outlook: Outlook) -> Reason | None:
     return outlook.unmade(name, "never scored") or outlook.inputs(name, "score")
 
 
-def _schema(node: Score, of: Definition, model: Definition) -> Mapping[str, str]:
+def _task(model: Definition, scope: Scope) -> Task | None:
+    """Return the task of a model; None if its target is of no task, which the model's own check refuses."""
+    from mainstem.models.data.labels import infer
+    from mainstem.nodes.expressions import resolve_column
+
+    declared: Any = model.node
+    if not isinstance(declared, Model) or declared.task is not None:
+        return getattr(declared, "task", None)
+    examples = scope.visible(scope.name_of(declared.examples, model.name))
+    try:
+        return infer(resolve_column(examples, condition_of(declared.target), model.where).type())
+    except ModelError:
+        return None
+
+
+def _schema(node: Score, of: Definition, model: Definition, task: Task | None) -> Mapping[str, str]:
     """Return the columns of the scores. Raises `DefinitionError` and `UnknownName`."""
     if not of.is_relation or of.schema is None:
         raise DefinitionError(f"{of.name!r} has no rows to score", got=type(of.node).__name__.lower())
@@ -102,13 +115,16 @@ def _schema(node: Score, of: Definition, model: Definition) -> Mapping[str, str]
             "scores require a key", got=f"{of.name!r} without key=", expected="the columns that identify a row"
         )
     have = visible(of.schema)
+    label = {LABEL: "string"} if task == "multiclass" else {}
+    several = {**label, SCORES: "string"} if task in WIDE else {}
     for column in key:
         if column not in have:
             raise UnknownName.among("column", column, have, of=of.name)
-        if column in (AT, SCORE, VERSION):
+        if column in (AT, SCORE, VERSION, *several):
             raise DefinitionError(f"the key column {column!r} has the name of a column of scores", hint="rename it")
     timed = model.node.prediction_time is not None
-    return {**{c: have[c] for c in key}, **({AT: INSTANT} if timed else {}), SCORE: "float64", VERSION: "string"}
+    own = {**({AT: INSTANT} if timed else {}), SCORE: "float64", **several, VERSION: "string"}
+    return {**{c: have[c] for c in key}, **own}
 
 
 def _unsupported(graph: Graph, name: str, got: str) -> DefinitionError:
@@ -116,6 +132,6 @@ def _unsupported(graph: Graph, name: str, got: str) -> DefinitionError:
         "this kind of model cannot score a table yet",
         where=graph[name].where,
         got=got,
-        expected="a model with one score for a row: binary, regression or count",
+        expected="a model that answers a row alone",
         hint="mainstem predict answers files of rows",
     )
