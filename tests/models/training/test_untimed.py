@@ -293,23 +293,38 @@ def test_a_class_that_may_mean_a_missing_target_is_a_limit_of_the_card():
 
 
 def test_a_text_for_a_missing_target_is_refused_unless_the_file_says_so(tmp_path):
-    lines = [f"{n},{n % 40},{'NaN' if n % 10 == 0 else 'true' if n % 40 > 20 else 'false'}" for n in range(200)]
-    (tmp_path / "rows.csv").write_text("\n".join(["id,a,late", *lines]))
+    lines = [f"{n},{n % 40},{'NaN' if n % 10 == 0 else 'late' if n % 40 > 20 else 'early'}" for n in range(200)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,a,when", *lines]))
     (tmp_path / "mainstem.toml").write_text('[project]\nname = "p"\nmodules = ["p"]\n')
     declared = """
 import mainstem as ms
 rows = ms.files("rows.csv", key="id"{options})
-late = ms.model(rows, target="late", features=["a"], candidates=["linear"]{task})
+late = ms.model(rows, target="when", features=["a"], candidates=["linear"])
 """
-    (tmp_path / "p.py").write_text(declared.format(options="", task=', task="binary"'))
+    (tmp_path / "p.py").write_text(declared.format(options=""))
     with ms.load(tmp_path) as project, pytest.raises(RunFailed) as failed:
         project.run()
     (cause,) = failed.value.causes
     assert cause.what == "the target has texts that stand for a missing value"
     assert cause.got == "'NaN' in 20 of 200 rows"
-    (tmp_path / "p.py").write_text(declared.format(options=', options={"nulls": {"late": ["NaN"]}}', task=""))
+    (tmp_path / "p.py").write_text(declared.format(options=', options={"nulls": {"when": ["NaN"]}}'))
     with ms.load(tmp_path) as project:
         project.run()
         card = project.show("late").card
-        assert card["task"] in ("binary", "multiclass") and card["rows"]["unlabelled"] == 20
-        assert card["classes"] == ["false", "true"]
+        assert card["rows"]["unlabelled"] == 20
+        assert card["classes"] == ["early", "late"]
+
+
+def test_a_missing_truth_value_of_a_file_is_unlabelled(tmp_path):
+    lines = [f"{n},{n % 40},{'NaN' if n % 10 == 0 else 'true' if n % 40 > 20 else 'false'}" for n in range(200)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,a,late", *lines]))
+    (tmp_path / "mainstem.toml").write_text('[project]\nname = "p"\nmodules = ["p"]\n')
+    (tmp_path / "p.py").write_text("""
+import mainstem as ms
+rows = ms.files("rows.csv", key="id")
+late = ms.model(rows, target="late", features=["a"], candidates=["linear"])
+""")
+    with ms.load(tmp_path) as project:
+        project.run()
+        card = project.show("late").card
+        assert (card["task"], card["rows"]["unlabelled"]) == ("binary", 20)
