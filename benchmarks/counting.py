@@ -18,13 +18,14 @@ from typing import Any
 from unittest.mock import patch
 
 import mainstem as ms
+from _flights import unpacked
 from _turns import Turn, lines, take_turns
 from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.nodes.records import RunRecord
 from mainstem.nodes.statistics import Sample, Statistics, statistics_id
 from mainstem.ports import Snapshot
 from mainstem.sources.inspection import introspect
-from tables import House, lay_out
+from tables import House
 
 
 class Nothing:
@@ -67,7 +68,7 @@ def main() -> None:
         root, few = Path(scratch) / "all", Path(scratch) / "few"
         root.mkdir()
         few.mkdir()
-        lay_out(root)
+        unpacked(root)
         with (root / "flights.csv").open() as everything, (few / "flights.csv").open("w") as beginning:
             beginning.writelines(islice(everything, 30_001))
         schema = introspect(ms.files("flights.csv", options={"nullstr": "NA"}), root, DuckdbEngine())

@@ -24,9 +24,9 @@ from pathlib import Path
 import duckdb
 
 from _environments import environment
+from _flights import unpacked
 from _turns import Turn, lines, take_turns, timed
 from mainstem.project.project import load
-from tables import lay_out
 
 DBT = "1.10.23"
 ADAPTER = "1.10.1"
@@ -182,7 +182,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        lay_out(root)
+        unpacked(root)
         csv, parquet = root / "flights.csv", root / "flights.parquet"
         with duckdb.connect() as db:
             db.execute(f"COPY (SELECT * FROM read_csv('{csv}', nullstr='NA') LIMIT {ROWS}) TO '{parquet}'")

@@ -93,7 +93,7 @@ def test_a_type_that_features_do_not_know() -> None:
     source = Definition(
         "x", node, (), "-", None, schema, None, ibis.table(schema, name="x"), dict.fromkeys(schema, ALWAYS_KNOWN)
     )
-    for column, hint in (("day", 'cast("string")'), ("naive", "a naive timestamp has no time zone")):
+    for column, hint in (("day", """cast("timestamp('UTC', 6)")"""), ("naive", "a naive timestamp has no time zone")):
         with pytest.raises(SchemaError, match="unsupported type of a feature column") as caught:
             compile_view(feature_view(node, key="k", columns=[column]), "view", source)
         assert hint in str(caught.value.hint)

@@ -306,7 +306,7 @@ def test_models_and_online_state(tmp_path: Path) -> None:
         assert list(project.adapters.store.entries("predictions/keeps", 0)) == []
         version = project.adapters.state.get(ModelVersion, champion)
         assert version is not None and version.erased_at is not None
-        assert "rows erased on" in str(project.show("kept"))
+        assert "rows erased on" in str(project.show("kept").versions)
         assert project.predict("keeps", [{"email": "c1@example.org", "shop": "a"}])
         assert traces(tmp_path) == []
         record = project.run()

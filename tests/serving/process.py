@@ -1,7 +1,7 @@
 """A server as a process of its own, for tests that kill it: `process.py ROOT [BYTES that a file may have]`.
 
-With SERVERS and TOPIC in the environment its stream is fed from that topic. With WORKERS it has several workers, whose
-process numbers it prints; each is this program with the arguments of a worker. With REDIS it has that store.
+With SERVERS and TOPIC in the environment its stream is fed from that topic. With SERVER_WORKERS it has several workers,
+whose process numbers it prints; each is this program with the arguments of a worker. With REDIS it has that store.
 CONNECTIONS is how many it may have, and HEADERS the seconds until the headers of a request have come.
 """
 
@@ -30,7 +30,7 @@ from mainstem.serving.server import listen, run  # noqa: E402
 from mainstem.serving.supervisor import Supervisor  # noqa: E402
 from mainstem.stores.redis import RedisStore  # noqa: E402
 
-WORKERS = int(os.environ.get("WORKERS", "0"))
+WORKERS = int(os.environ.get("SERVER_WORKERS", "0"))
 DRAIN = float(os.environ.get("DRAIN", "30"))
 
 

@@ -60,7 +60,7 @@ class Server:
 @contextmanager
 def serving(root: Path, workers: int = 2, errors: Any = None, **environment: str) -> Iterator[Server]:
     command = [sys.executable, str(PROCESS), str(root)]
-    env = {**os.environ, "WORKERS": str(workers), **environment}
+    env = {**os.environ, "SERVER_WORKERS": str(workers), **environment}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
     server, up = Server(process), threading.Event()
     thread = threading.Thread(target=server.read, args=(up,))
@@ -286,7 +286,7 @@ def test_workers_end_when_their_supervisor_is_killed(world: Any, worlds: Any) ->
         [sys.executable, str(PROCESS), str(world.root)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "WORKERS": "2"},
+        env={**os.environ, "SERVER_WORKERS": "2"},
     )
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
