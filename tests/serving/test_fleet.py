@@ -115,7 +115,9 @@ class Fleet:
         try:
             answer = httpx.post(f"{url}/predict/arrivals", json=body, timeout=30)
         except httpx.TransportError as error:
-            self.failed.append(repr(error))
+            # A server that was stopped between the choice and the connection has not got the request.
+            if not (isinstance(error, httpx.ConnectError) and url not in self.asked):
+                self.failed.append(repr(error))
             return
         if answer.status_code == 200:
             self.answered.append(answer.json()["id"])
