@@ -3,8 +3,9 @@
     python benchmarks/learning.py [--rows 1000000] [--columns 2000] [--trials 24] [--only long wide search jobs]
 
 Tables are of random numbers, and texts of the long one, whose target is a class. "of CPU" are seconds of all processes
-of the line: they hardly depend on what else the machine does. "beside fits" is what a search took beyond the
-fits of its trials: scores, what is tried next, and an ensemble. Needs the extras `learn` and `tune`.
+of the line: they hardly depend on what else the machine does. "beside fits" is what a search took beyond the fits of
+its trials and their scores of the folds: what is tried next, what decides between trials, and an ensemble. Needs the
+extras `learn` and `tune`.
 """
 
 from __future__ import annotations

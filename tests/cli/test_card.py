@@ -125,4 +125,4 @@ def test_a_card_from_before_evaluations_were_kept(place):
     assert "  - It was trained before evaluations were kept: train it again for curves and effects." in text
     (line,) = (each for each in text.splitlines() if each.startswith("  linear "))
     assert [float(each) for each in line.split()[2:]] == pytest.approx(manifest["folds"]["linear"], rel=1e-3)
-    assert "fitted in" not in text and "learning curve" not in text and "loss when shuffled" not in text
+    assert "took" not in text and "learning curve" not in text and "loss when shuffled" not in text

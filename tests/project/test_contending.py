@@ -116,7 +116,7 @@ def test_without_rows_to_judge_by_the_text_says_why(project, first, second, why)
     found = project.compare(first, second)
     assert found.gain is None and found.verdict is None and found.on_same_rows is None
     assert found.text.startswith(f"whether {second} is better than {first} is not known: ") and why in found.text
-    assert found.second.metrics, "what was measured is shown all the same"
+    assert found.second.metrics, "the metrics are shown without a verdict"
 
 
 def test_a_model_stands_for_its_newest_version(project):

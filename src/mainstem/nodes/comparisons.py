@@ -65,9 +65,16 @@ class Comparison:
         return notebook.html(self.endpoint, self.way, rows) + notebook.said(self.text)
 
 
+def measured(found: Measure | None) -> str:
+    """Return a value with its interval, a dash if there is none."""
+    return "–" if found is None else f"{found.value:,.4g} ({found.low:,.4g}–{found.high:,.4g})"
+
+
 def _row(side: Side, role: str, metric: str) -> dict[str, str]:
-    found = side.measure
-    told = "–" if found is None else f"{found.value:,.4g} ({found.low:,.4g}–{found.high:,.4g})"
     decided = {name: f"{count / side.rows:.1%}" for name, count in side.decisions.items() if side.rows}
     about = {"version": side.version, "role": role, "rows": f"{side.rows:,}", "outcomes": f"{side.outcomes:,}"}
-    return {**about, metric: told, **({"decisions": ", ".join(map(" ".join, decided.items()))} if decided else {})}
+    return {
+        **about,
+        metric: measured(side.measure),
+        **({"decisions": ", ".join(map(" ".join, decided.items()))} if decided else {}),
+    }

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstem.nodes import notebook
-from mainstem.nodes.comparisons import Verdict
+from mainstem.nodes.comparisons import Verdict, measured
 from mainstem.nodes.records import InputColumn, Measure
 
 
@@ -76,14 +76,11 @@ class SideBySide:
     def _repr_html_(self) -> str:
         one, two = self.first.version, self.second.version
         columns = ("", one, two)
-        measured = [dict(zip(columns, (name, _told(a), _told(b)), strict=True)) for name, a, b in self.metrics]
+        both = [(name, *map(measured, sides)) for name, *sides in self.metrics]
+        rows = [dict(zip(columns, each, strict=True)) for each in both]
         differing = [
             dict(zip(columns, (f"{each.part}: {each.name}", each.first or "–", each.second or "–"), strict=True))
             for each in self.differing
         ]
-        own = notebook.html(f"{one} and {two}", "each on its own test rows, 95 % intervals", measured, columns)
+        own = notebook.html(f"{one} and {two}", "each on its own test rows, 95 % intervals", rows, columns)
         return own + notebook.html("What differs", self.alike, differing, columns) + notebook.said(self.text)
-
-
-def _told(measure: Measure | None) -> str:
-    return "–" if measure is None else f"{measure.value:,.4g} ({measure.low:,.4g}–{measure.high:,.4g})"

@@ -193,7 +193,8 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate in the comparison: its mean over the folds with an interval, each fold, and the seconds of fitting.
+    """A candidate in the comparison: its mean over the folds with an interval, each fold, and the seconds of its fits
+    and scores.
 
     A fold in which the metric is undefined is left out.
     """
@@ -206,7 +207,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that a search tried: the metric's mean over the folds that were fitted, and the seconds of fitting.
+    """Settings that a search tried: the metric's mean over the folds that were fitted, and the seconds of its fits and
+    scores.
 
     `state` is `complete`, `stopped` (clearly behind after its first folds) or `failed`.
     """

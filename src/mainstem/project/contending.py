@@ -35,7 +35,8 @@ def side_by_side(branch: Branch, first: str, second: str) -> SideBySide:
     """
     one, two = version_of(branch, first), version_of(branch, second)
     root = branch.adapters.artifacts
-    sides = [(contender(each, manifest), manifest) for each in (one, two) for manifest in [read(root / each.artifact)]]
+    manifests = [read(root / each.artifact) for each in (one, two)]
+    sides = [(contender(each, made), made) for each, made in zip((one, two), manifests, strict=True)]
     rows = {
         (name, snapshot.id): snapshot.rows
         for release in branch.adapters.state.find(Release)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mainstem as ms
+from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import TREE_STEP, work
 from mainstem.models.algorithms.sampled import Corrected
 from mainstem.models.data.rows import Examples, Rows
@@ -337,3 +338,19 @@ def test_the_work_of_quantiles_and_of_what_is_around_a_fit_is_theirs(worlds):
     weighed = replace(binary, sampling=Sampling(class_weight="balanced"))
     made = Engineered(ms.linear(), (Interactions(),)).fit(weighed)
     assert isinstance(made.of, Corrected) and work(made) == made.of.of.weights.size > matrix_of(binary).shape[1]
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost", "random_forest", "extra_trees"])
+def test_the_number_of_threads_does_not_change_the_model(worlds, monkeypatch, name):
+    monkeypatch.setattr(libraries, "MANY_ROWS", 1_000)
+    monkeypatch.setattr(libraries, "MANY_CELLS", 1_000)
+    examples = worlds.examples("binary", 20_000, floats=6, strings=1)
+
+    def scores(cores):
+        monkeypatch.setattr(libraries, "cores", lambda: cores)
+        assert libraries.threads(len(examples)) == libraries.lightgbm_threads(len(examples), 7) == cores
+        return getattr(ms, name)().fit(examples, {"rounds": 40.0}).scores(examples.rows)
+
+    alone = scores(1)
+    for cores in (2, 3, 5):
+        assert np.array_equal(scores(cores), alone)

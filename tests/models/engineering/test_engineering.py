@@ -147,7 +147,7 @@ def test_group_statistics_tell_why():
 
 
 def test_components_tell_what_their_share_is_of():
-    """Numbers far from 0: without centring, the first component is their mean, and says nothing of their variance."""
+    """Numbers far from 0: without centring, the first component is their mean, not their variance."""
     random = np.random.default_rng(0)
     columns = {name: 100 + random.normal(size=500) for name in "abcd"}
     asked = (Reduction(1), Reduction(1, centred=False))

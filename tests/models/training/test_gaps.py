@@ -163,7 +163,7 @@ def test_a_window_cuts_what_is_measured_and_what_ships():
     rows = {(span["line"], span["part"]): span["rows"] for span in card["evaluated"]["timeline"]}
     assert {line: rows[line, "train"] for line, part in rows if part == "train"} == dict.fromkeys(
         ("version", "fold 1", "fold 2", "fold 3"), 160
-    ), "what is compared is what ships"
+    ), "folds, the measured fit and the shipped fit have one window"
     with (
         pytest.raises(DefinitionError, match="`window` and `split` both say which rows train"),
         project_of({"*": "at"}, window="20d", split=_.amount > 5) as project,

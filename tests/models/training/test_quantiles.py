@@ -73,7 +73,7 @@ def test_quantiles_are_learned_measured_and_served():
 
 
 def test_a_search_finds_ascending_quantiles():
-    """What it combines is still one model whose quantiles do not cross."""
+    """The quantiles of an ensemble do not cross."""
     options = {"tune": 16, "test": 0.25, "candidates": ["linear", "lightgbm"]}
     with mainstem.testing.project(nodes_of(**options), data={"rides": rides()}) as project:
         project.run()

@@ -122,7 +122,7 @@ class LightGBM(Boosted):
             "bin_construct_sample_cnt": max(len(examples), 1),
             # A feature that is rare in the rows of the bins may have enough of all rows for a leaf.
             **({"feature_pre_filter": False} if len(examples) > BINNED else {}),
-            "num_threads": libraries.threads(len(examples)),
+            "num_threads": libraries.lightgbm_threads(len(examples), examples.rows.width),
             "deterministic": True,
             "force_row_wise": True,
             "seed": examples.seed,

@@ -119,7 +119,7 @@ class Declared:
     monotone: ClassVar[tuple[Task, ...]] = ()
     prepares: ClassVar[bool] = True
 
-    # `aside`: it says nothing of what a fit does, so the identity of a candidate leaves it out.
+    # A fit does not depend on the space. So the identity of a candidate leaves out what is `aside`.
     within: Within = field(default=(), init=False, repr=False, metadata={"aside": True})
 
     def __post_init__(self) -> None:

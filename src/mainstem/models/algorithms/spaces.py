@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 from mainstem.models.algorithms.settings import Choice, Range
 from mainstem.nodes.base import refused, several
@@ -54,7 +54,7 @@ def among(low: float | Sequence[Any], high: float | None = None, *, log: bool = 
         return Choice(values)
     if high is None:
         raise refused("`high` is missing", low, EXAMPLE)
-    first, last = float(low), float(high)  # type: ignore[arg-type]
+    first, last = float(cast(float, low)), float(high)
     if not first < last:
         raise refused("`low` must be below `high`", (low, high), f"ms.among({high}, {low})")
     if log and first <= 0:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mainstem.errors import ModelError
 from mainstem.nodes.models import CLASSES, Task
+from mainstem.sources.texts import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,11 +32,11 @@ MOST_GRADES = 30
 """The highest grade of a ranking: a grade g is worth 2^g − 1."""
 
 
-NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "null")
-"""Texts, in lower case and without space around them, that are never a class: they stand for a missing target."""
+PERHAPS_NO_LABEL = ("none", "nil", "-", "--", "?", ".")
+"""Texts, in lower case and without space around them, that may be a class or a missing target."""
 
-PERHAPS_NO_LABEL = ("none", "-", "?", ".")
-"""Texts that may be a class or a missing target."""
+NO_LABEL = tuple(text for text in MISSING if text not in PERHAPS_NO_LABEL)
+"""Texts that are never a class: they stand for a missing target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +76,7 @@ def check_target(target: DataType | str, task: Task) -> None:
     import ibis.expr.datatypes as dt
 
     kind = dt.dtype(target)
-    if task == "ranking" and kind.is_boolean():
-        return
-    if task == "regression" and kind.is_boolean():
+    if task in ("ranking", "regression") and kind.is_boolean():
         return
     if task not in CLASSES and not kind.is_numeric():
         raise ModelError(

@@ -34,6 +34,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.floats)
 
+    @property
+    def width(self) -> int:
+        """The number of inputs."""
+        return int(self.floats.shape[1] + self.strings.shape[1])
+
     def take(self, rows: NDArray[np.intp]) -> Rows:
         return Rows(self.floats[rows], self.strings[rows])
 

@@ -176,7 +176,7 @@ def _boosted(examples: Examples, matrix: Matrix, seed: int) -> Any:
         "feature_fraction": 0.8,
         "min_data_in_leaf": max(5, min(100, len(examples) // 100)),
         "bin_construct_sample_cnt": max(len(examples), 1),
-        "num_threads": libraries.threads(len(examples)),
+        "num_threads": libraries.lightgbm_threads(*matrix.shape),
         "deterministic": True,
         "force_row_wise": True,
         "seed": seed,

@@ -68,7 +68,7 @@ def settled(candidate: Candidate, found: Sequence[Settings], examples: Examples)
 
 def important(name: str, estimator: Estimator, examples: Examples) -> NDArray[np.float64]:
     """Return the importance of each input. Raises `ModelError` if the estimator fails, or tells another number."""
-    inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
+    inputs = examples.rows.width
     with blamed(name, "cannot tell what is important", examples):
         found = np.asarray(estimator.importances(inputs), float)
     if found.shape != (inputs,):

@@ -30,7 +30,7 @@ def learning_curve(compared: Comparison, judge: Metric) -> tuple[LearningPoint, 
     """
     fold = compared.folds[-1]
     found = []
-    for rows in sizes(len(fold.past), fold.past.rows.floats.shape[1] + fold.past.rows.strings.shape[1]):
+    for rows in sizes(len(fold.past), fold.past.rows.width):
         some = fold.past.take(_part(fold.past, rows))
         try:
             estimator = fitted(compared.ranked[0], some)

@@ -47,7 +47,7 @@ def background_rows(inputs: int) -> int:
 def shapley(score: Callable[[Rows], Scores], row: Rows, background: Rows, seed: int = 0) -> Shapley:
     """Return the contributions of the inputs of one row, beside every background row."""
     random = np.random.default_rng(seed)
-    inputs = row.floats.shape[1] + row.strings.shape[1]
+    inputs = row.width
     walks = []
     for number in range(len(background)):
         order = random.permutation(inputs)
@@ -65,7 +65,7 @@ def shapley(score: Callable[[Rows], Scores], row: Rows, background: Rows, seed: 
 
 def _walked(score: Callable[[Rows], Scores], row: Rows, walks: list[tuple[Rows, Order]]) -> Scores:
     """Return the scores on each walk [walks, inputs + 1] or [walks, inputs + 1, K]."""
-    steps = row.floats.shape[1] + row.strings.shape[1] + 1
+    steps = row.width + 1
     together = max(1, CELLS // (steps * steps))
     found = []
     for begin in range(0, len(walks), together):

@@ -55,9 +55,14 @@ def decisions(
 
     cells = np.bincount(examples.y.astype(int) * 2 + decided, minlength=4).reshape(2, 2)
     return Decisions(
-        chosen.value, chosen.rule, chosen.rows, chosen.expected, measured(decided),
-        tuple(tuple(map(int, row)) for row in cells), measured(scores >= 0.5),
-    )  # fmt: skip
+        threshold=chosen.value,
+        rule=chosen.rule,
+        validation=chosen.rows,
+        expected=chosen.expected,
+        measured=measured(decided),
+        confusion=tuple(tuple(map(int, row)) for row in cells),
+        half=measured(scores >= 0.5),
+    )
 
 
 def _defined(

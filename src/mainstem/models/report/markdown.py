@@ -38,6 +38,17 @@ def _parts(report: Record) -> Iterator[str]:
 
 
 def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
+    yield from _searched(found, metric)
+    yield from _decided(report, found)
+    yield from _answered(found, metric)
+    yield from _explained(report, found, metric)
+    if found.timeline:
+        yield "## Splits on the time axis"
+        yield _table(tables.timeline(found.timeline))
+
+
+def _searched(found: Evaluation, metric: str) -> Iterator[str]:
+    """Yield what candidates and settings were compared, and from how many rows."""
     if found.leaderboard:
         yield "## Leaderboard"
         yield _table(tables.leaderboard(found.leaderboard, metric))
@@ -49,6 +60,10 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
         yield "## Learning curve"
         points = [(f"{p.rows:,}", interval(p.measure)) for p in found.learning]
         yield _table(Table(("rows learned from", spoken(metric)), points, frozenset({0, 1})))
+
+
+def _decided(report: Record, found: Evaluation) -> Iterator[str]:
+    """Yield what decisions are worth, and how classes are confused."""
     if found.decisions:
         yield "## Decisions"
         yield f"The threshold was set on {found.decisions.validation:,} validation rows: {found.decisions.rule}."
@@ -67,6 +82,10 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     if (classes := tables.by_class(report)) is not None:
         yield "## Each class"
         yield _table(classes)
+
+
+def _answered(found: Evaluation, metric: str) -> Iterator[str]:
+    """Yield how answers agree with what happened: by probability, horizon, quantile, value and time."""
     for each in found.calibration:
         yield f"## Calibration of {each.label}"
         rows = [(number(b.score), f"{b.rate:.3f} ({b.low:.3f}–{b.high:.3f})", f"{b.rows:,}") for b in each.bins]
@@ -89,6 +108,10 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
             for b in found.stability
         ]
         yield _table(Table(("from", "to", "rows", spoken(metric)), blocks, frozenset({2, 3})))
+
+
+def _explained(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
+    """Yield slices, inputs and their effects."""
     slices = [*found.slices.declared, *found.slices.found]
     if slices:
         yield "## Slices"
@@ -102,13 +125,6 @@ def _evaluated(report: Record, found: Evaluation, metric: str) -> Iterator[str]:
     for effect in found.dependence:
         yield f"## Effect of {effect.input}"
         yield _table(_effect(effect))
-    yield from _timeline(found)
-
-
-def _timeline(found: Evaluation) -> Iterator[str]:
-    if found.timeline:
-        yield "## Splits on the time axis"
-        yield _table(tables.timeline(found.timeline))
 
 
 def _effect(found: Dependence) -> Table:

@@ -90,7 +90,7 @@ def leaderboard(found: Sequence[Standing], metric: str) -> Table:
         )
         for each in found
     ]
-    columns = ("candidate", f"mean {spoken(metric)} (95 % interval)", "folds", "fitted in")
+    columns = ("candidate", f"mean {spoken(metric)} (95 % interval)", "folds", "took")
     return Table(columns, rows, frozenset({1, 2, 3}), first=True)
 
 
@@ -110,7 +110,7 @@ def trials(found: Search, metric: str) -> Table:
         )
         for each in best[:MOST_TRIALS]
     ]
-    return Table(("trial", "settings", "state", f"mean {spoken(metric)}", "fitted in"), rows, frozenset({3, 4}))
+    return Table(("trial", "settings", "state", f"mean {spoken(metric)}", "took"), rows, frozenset({3, 4}))
 
 
 def _place(trial: Trial, sign: int) -> tuple[bool, float]:

@@ -15,7 +15,7 @@ from mainstem.models.metrics.intervals import resampled
 DRAWS = 100
 
 FEWEST_DRAWS = 20
-"""Draws that tell something. With fewer, as where a time is used up, nothing is told."""
+"""The fewest draws that decide. If the time ends before, the result is NaN."""
 
 LEADERS = 10
 """The best trials that each resample chooses among."""

@@ -23,7 +23,7 @@ def behind(folds: Sequence[Fold], found: Mapping[str, Sequence[Outcome]], judge:
     may tell another order of the candidates than an early one; and on a small table.
     """
     past = folds[0].past
-    inputs = past.rows.floats.shape[1] + past.rows.strings.shape[1]
+    inputs = past.rows.width
     if splits.is_timed(past.times) or len(past) * inputs < MANY_CELLS:
         return {}
     means = {name: mean_of([one.value for one in outcomes], folds) for name, outcomes in found.items()}

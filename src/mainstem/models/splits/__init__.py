@@ -6,7 +6,7 @@ in training if its time is before the cut minus the gap, and in the test if its 
 
 from mainstem.models.splits.folding import folds
 from mainstem.models.splits.given import SPELLINGS, Given, given
-from mainstem.models.splits.holdout import cut_of, parted, split, watched
+from mainstem.models.splits.holdout import cut_of, split, watched
 from mainstem.models.splits.parts import (
     FOLD,
     SMALLEST,
@@ -36,7 +36,6 @@ __all__ = [
     "given",
     "is_timed",
     "latest",
-    "parted",
     "repeated",
     "split",
     "stratified",

@@ -33,35 +33,23 @@ def split(
     groups: NDArray[Any] | None = None,
     window: str | None = None,
     known: Times | None = None,
+    enough: bool = True,
 ) -> Split:
     """Split off the latest `test` (a share of the rows, or a duration such as `60d`), with `gap` before it.
 
     The training is all rows before the gap whose label was `known` when the test begins; with a `window`, that much.
     Rows of one of the `groups` stay on one side. If all rows have one time, the test is a share of the groups if any
-    group has several rows, else a stratified share of the rows. Raises `ModelError` if a side is too small.
+    group has several rows, else a stratified share of the rows. If `enough`, raises `ModelError` if a side is too
+    small.
     """
-    found = parted(times, y, test=test, gap=gap, seed=seed, groups=groups, window=window, known=known)
-    return checked(found, f"test={test!r}, gap={gap!r}", is_timed(times), len(times))
-
-
-def parted(
-    times: Times,
-    y: NDArray[Any],
-    *,
-    test: float | str,
-    gap: str,
-    seed: int = 0,
-    groups: NDArray[Any] | None = None,
-    window: str | None = None,
-    known: Times | None = None,
-) -> Split:
-    """Return the same split without a minimum size."""
-    share = test if isinstance(test, float) else USUAL_TEST
     if is_timed(times):
         back = microseconds(window) if window else None
         found = by_time(times, cut_of(times, test), microseconds(gap), window=back, known=known)
-        return with_groups_apart(found, groups, seed) if repeated(groups) else found
-    return by_group(groups, share, seed) if repeated(groups) else stratified(y, share, seed)
+        found = with_groups_apart(found, groups, seed) if repeated(groups) else found
+    else:
+        share = test if isinstance(test, float) else USUAL_TEST
+        found = by_group(groups, share, seed) if repeated(groups) else stratified(y, share, seed)
+    return checked(found, f"test={test!r}, gap={gap!r}", is_timed(times), len(times)) if enough else found
 
 
 def watched(times: Times, share: float, gap: int, known: Times | None = None) -> Split:

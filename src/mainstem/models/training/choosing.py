@@ -76,7 +76,7 @@ class Choosing:
         )
 
     def _usual(self, examples: Examples) -> tuple[Any, ...]:
-        inputs = examples.rows.floats.shape[1] + examples.rows.strings.shape[1]
+        inputs = examples.rows.width
         number = examples.task in LinearBoosting.tasks
         return usual(
             len(examples),

@@ -109,12 +109,8 @@ def learn(
     learned = prepared.learned
     report(f"{judged.compared.chosen} on all {_learned(learned, judged.compared):,} rows …")
     final = offered(learned, judged.compared, prepared.test.rows, kept)
-    shares = _importances(blueprint, final, learned)
-    shuffled = not any(shares.values())
     report("evaluated …")
-    if shuffled:
-        floats, strings = split_inputs(blueprint.inputs)
-        shares = _ranked(effects.shares(judged.measured, judge, (*floats, *strings)))
+    shares, told = _importances(blueprint, judge, judged, final, learned)
     found = encode(
         evaluation_of(blueprint, judge, prepared, final.compared, judged.measured, judged.decided, shares, final.onnx)
     )
@@ -132,9 +128,7 @@ def learn(
         folds=final.compared.scores,
         means={name: mean for name, mean in final.compared.means.items() if mean == mean},
         settings=_settings(final),
-        evaluation=_evaluation(blueprint, prepared, final.compared, judged.decided)
-        | kept.told(final.compared)
-        | (_told_shuffled(final.compared) if shuffled and any(shares.values()) else {}),
+        evaluation=_evaluation(blueprint, prepared, final.compared, judged.decided) | kept.told(final.compared) | told,
         evaluated=export.digest(found),
         threshold=judged.decided[0].value if judged.decided is not None else None,
         confusion=_confusion(prepared.test, judged.measured.scores),
@@ -234,20 +228,19 @@ def _defined(judge: Metric, metrics: Measures, baseline: Measures, prepared: Pre
         )
 
 
-def _importances(blueprint: Blueprint, final: Offered, learned: Examples) -> dict[str, float]:
-    """Return importances by input, largest first. The blocks are floats, then strings."""
-    order = sorted(blueprint.inputs, key=lambda column: column.type != "float")
+def _importances(
+    blueprint: Blueprint, judge: Metric, judged: _Judged, final: Offered, learned: Examples
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return importances by input, largest first, and how they were found if the algorithm does not tell them."""
+    floats, strings = split_inputs(blueprint.inputs)
     found = important(final.compared.chosen, final.estimator, learned)
-    shares = dict(zip((column.name for column in order), found.tolist(), strict=True))
-    return _ranked(shares)
-
-
-def _ranked(shares: Mapping[str, float]) -> dict[str, float]:
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _told_shuffled(compared: Comparison) -> dict[str, str]:
-    return {"importances": f"by shuffling each input of test rows once: {compared.chosen} tells none"}
+    shares = dict(zip((*floats, *strings), found.tolist(), strict=True))
+    told = {}
+    if not any(shares.values()):
+        shares = effects.shares(judged.measured, judge, (*floats, *strings))
+        if any(shares.values()):
+            told["importances"] = f"by shuffling each input of test rows once: {final.compared.chosen} tells none"
+    return dict(sorted(shares.items(), key=lambda item: -item[1])), told
 
 
 def _said_beyond(prepared: Prepared, learned: int) -> dict[str, str]:

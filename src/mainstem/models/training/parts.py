@@ -87,11 +87,18 @@ def parts_of(
     if model.test is None and not splits.is_timed(times) and _small(y, groups):
         return _crossed(kind, times, y, model, groups, enough=enough)
     test = USUAL_TEST if model.test is None else model.test
-    split = splits.split if enough else splits.parted
-    found_split = split(
-        times, y, test=test, gap=model.gap, seed=model.seed, groups=groups, window=model.window, known=known
+    found = splits.split(
+        times,
+        y,
+        test=test,
+        gap=model.gap,
+        seed=model.seed,
+        groups=groups,
+        window=model.window,
+        known=known,
+        enough=enough,
     )
-    return Parts(kind, found_split, groups=groups, known=known)
+    return Parts(kind, found, groups=groups, known=known)
 
 
 def _crossed(
@@ -108,7 +115,8 @@ def _crossed(
     except ModelError:
         if enough:
             raise
-        return Parts(kind, splits.parted(times, y, test=USUAL_TEST, gap="0s", seed=model.seed, groups=groups))
+        few = splits.split(times, y, test=USUAL_TEST, gap="0s", seed=model.seed, groups=groups, enough=False)
+        return Parts(kind, few, groups=groups)
     return Parts(kind, folds=tuple(found), groups=groups)
 
 

@@ -1,4 +1,4 @@
-"""What a confusion matrix tells of each class, and which classes are taken for each other."""
+"""Precision and recall of each class, and the pairs of classes that are confused most, from a confusion matrix."""
 
 from __future__ import annotations
 

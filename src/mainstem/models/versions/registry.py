@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -64,14 +64,17 @@ def breaking(old: ModelVersion, new: ModelVersion) -> tuple[str, ...]:
     and classes or quantiles that are new or gone, change the answer. Of versions that do not tell their fields, only
     the answers are compared.
     """
-    found = []
-    for name, kind in (new.request or {}).items() if old.request is not None else ():
-        before = old.request.get(name) if old.request is not None else None
+    return (*_fields(old.request, new.request), *_answers(old, new))
+
+
+def _fields(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> Iterator[str]:
+    """Yield in what the fields of requests differ; nothing if one is not known."""
+    for name, kind in (new or {}).items() if old is not None else ():
+        before = (old or {}).get(name)
         if before is None:
-            found.append(f"{name!r} ({kind}) is new")
+            yield f"{name!r} ({kind}) is new"
         elif before != kind and not _takes(kind, before):
-            found.append(f"{name!r} is {kind}, and was {before}")
-    return (*found, *_answers(old, new))
+            yield f"{name!r} is {kind}, and was {before}"
 
 
 def _answers(old: ModelVersion, new: ModelVersion) -> Iterator[str]:

@@ -134,7 +134,7 @@ def _limits(found: Sequence[str]) -> Iterator[str]:
 
 
 def _candidates(card: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the leaderboard: the mean over the folds, each fold, and the seconds of fitting."""
+    """Yield the leaderboard: the mean over the folds, each fold, and the seconds."""
     board = (card["evaluated"] or {}).get("leaderboard", ())
     if not board:  # of a version from before it was kept
         board = [
@@ -145,7 +145,7 @@ def _candidates(card: Mapping[str, Any]) -> Iterator[str]:
     told = [_mean(each["mean"]) for each in board]
     folds = ["  ".join(map(number, each["folds"])) for each in board]
     wide = (max([4, *map(len, told)]), max([5, *map(len, folds)]))
-    last = "fitted in" if any("seconds" in each for each in board) else ""
+    last = "took" if any("seconds" in each for each in board) else ""
     yield f"  {'candidate':<{width}} {'mean':<{wide[0]}}   {'folds':<{wide[1]}}   {last}".rstrip()
     for each, mean, scores in zip(board, told, folds, strict=True):
         took = f"{each['seconds']:.2f} s" if "seconds" in each else ""

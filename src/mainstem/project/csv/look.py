@@ -88,11 +88,12 @@ def look(file: Path, target: str | None = None) -> Look:
     engine = DuckdbEngine()
     with engine.session({"rows": _raw(file, options)}) as session:
         types = _types(session)
-        if types.get(str(target)) == "string" and (texts := _missing(session, types, str(target))):
-            options["nulls"] = {str(target): texts}
+        of_target: dict[str, list[str]] = {}
+        if target is not None and types.get(target) == "string" and (texts := _missing(session, types, target)):
+            options["nulls"] = of_target = {target: texts}
             session.add("rows", _raw(file, options))
         found = missing_of(session, "rows", [name for name, kind in types.items() if kind != "string"])
-        nulls = {name: texts for name, (_, texts) in found.items()} | dict(options.get("nulls", {}))  # type: ignore[call-overload]
+        nulls = {name: texts for name, (_, texts) in found.items()} | of_target
         return Look(*_counted(session, types, nulls), options)
 
 
