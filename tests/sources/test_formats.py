@@ -78,6 +78,29 @@ def test_a_changed_workbook_replaces_its_rows_and_a_column_may_widen(bench):
     assert sorted((row["id"], row["n"]) for row in rows(bench)) == [(1, 1.0), (2, 2.5), (3, 3.0)]
 
 
+def test_texts_for_missing_values_in_a_column_of_other_cells_are_null_and_told(bench):
+    day = dt.date(2024, 2, 29)
+    book(bench, "a.xlsx", S=[["id", "n", "day", "code", "only"], [1, "NA", day, "-", "-"], [2, 2.5, " - ", "7b", "-"]])
+    outcome = bench.collect(files("data/*.xlsx", key="id"))
+    wanted = [{"n": None, "day": day, "code": "-", "only": "-"}, {"n": 2.5, "day": None, "code": "7b", "only": "-"}]
+    assert [{name: row[name] for name in wanted[0]} for row in rows(bench)] == wanted
+    assert "1 missing value in n: NA; 1 missing value in day: -" in outcome.message
+    put(bench, "b.zip", zipped(**{"b.xlsx": book(bench, "b.xlsx", S=[["id", "n"], [3, 1], [4, "?"]]).read_bytes()}))
+    (bench.root / "data" / "b.xlsx").unlink()
+    bench.collect(files("data/*", key="id", format="excel"))
+    assert [row["n"] for row in rows(bench)] == [None, 2.5, 1.0, None]
+
+
+def test_texts_stay_in_a_column_of_a_workbook_that_is_text_or_whose_type_is_declared(bench):
+    book(bench, "a.xlsx", S=[["id", "code"], [1, "7b"]])
+    bench.collect(files("data/*.xlsx", key="id"))
+    book(bench, "b.xlsx", S=[["id", "code"], [2, 7], [3, "-"]])
+    outcome = bench.collect(files("data/*.xlsx", key="id"))
+    assert [row["code"] for row in rows(bench)] == ["7b", "7", "-"] and "missing" not in outcome.message
+    with pytest.raises(SourceError, match="code"):
+        bench.collect(files("data/b.xlsx", key="id", schema={"code": "float64"}))
+
+
 def test_a_workbook_of_several_sheets_needs_a_name(bench):
     book(bench, "a.xlsx", Notes=[["read me"]], Sales=[["export of today"], ["id"], [1]])
     with pytest.raises(SourceError, match="several sheets") as error:

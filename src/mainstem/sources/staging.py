@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -59,11 +59,13 @@ def is_in_lines(node: Files, path: str) -> bool:
 
 @dataclass(frozen=True)
 class Stage:
-    """Brings the files of a source to a directory, some at a time. `met` is called with what a fetched file tells."""
+    """Brings the files of a source to a directory, some at a time. `known` are its columns so far. `met` is called with
+    what a fetched file tells."""
 
     place: Place
     node: Files
     format: Format
+    known: Mapping[str, str]
     mixed: frozenset[str] = frozenset()
     met: Callable[[str, Facts], None] = lambda path, facts: None
     left_out: Callable[[str], None] = lambda member: None
@@ -107,7 +109,7 @@ class Stage:
             with file.open("rb") as source, target.open("wb") as copy:
                 for chunk in _alike(iter(lambda: source.read(2**20), b""), str(self.node.options.get("quote", '"'))):
                     copy.write(chunk)
-        elif not self.format.convert(file, target, self.node):
+        elif not self.format.convert(file, target, self.node, self.known):
             shutil.copyfile(file, target)
         return [name]
 

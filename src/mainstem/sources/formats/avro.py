@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +24,7 @@ class AvroFormat(ParquetFormat):
     name: ClassVar[str] = "avro"
     suffixes: ClassVar[tuple[str, ...]] = ("avro",)
 
-    def convert(self, source: Path, target: Path, node: Files) -> bool:
+    def convert(self, source: Path, target: Path, node: Files, known: Mapping[str, str]) -> bool:
         import pyarrow.parquet as pq
 
         try:

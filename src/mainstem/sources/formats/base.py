@@ -61,8 +61,9 @@ class Format(ABC):
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
 
-    def convert(self, source: Path, target: Path, node: Files) -> bool:
-        """Write a file in another format that the engine reads; False if it reads the file itself."""
+    def convert(self, source: Path, target: Path, node: Files, known: Mapping[str, str]) -> bool:
+        """Write a file in another format that the engine reads; False if it reads the file itself. `known` are the
+        source's columns and types so far."""
         return False
 
     @abstractmethod

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mainstem.errors import MissingExtra, SourceError, close_matches
 from mainstem.nodes.files import Files
+from mainstem.sources.formats.base import Reading
 from mainstem.sources.formats.header import named
 from mainstem.sources.formats.typed import ParquetFormat
+from mainstem.sources.texts import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mainstem.sources.extraction import Part
+
 OPTIONS = ("sheet", "skip")
+
+READ_AS_MISSING = b"read as missing"
+"""The metadata of the Parquet file with the texts of each column that became null, and how many they were."""
 
 
 class ExcelFormat(ParquetFormat):
-    """The first row is the header. Whole numbers are integers. A column of unlike cells is text."""
+    """The first row is the header. Whole numbers are integers. A column of unlike cells is text, unless its only texts
+    mean a missing value (`NA`, `-`)."""
 
     name: ClassVar[str] = "excel"
     suffixes: ClassVar[tuple[str, ...]] = ("xlsx", "xlsm", "xls", "ods")
@@ -27,11 +37,21 @@ class ExcelFormat(ParquetFormat):
     def options(self, node: Files) -> dict[str, Any]:
         return {}
 
-    def convert(self, source: Path, target: Path, node: Files) -> bool:
+    def convert(self, source: Path, target: Path, node: Files, known: Mapping[str, str]) -> bool:
         import pyarrow.parquet as pq
 
-        pq.write_table(_table(_rows(source, node.options)), target)
+        as_they_are = {*(node.schema or {}), *(name for name, type in known.items() if type == "string")}
+        pq.write_table(_table(_rows(source, node.options), as_they_are), target)
         return True
+
+    def parts(self, reading: Reading) -> Iterator[Part]:
+        import pyarrow.parquet as pq
+
+        for path in reading.paths:
+            missing = json.loads((pq.read_schema(reading.root / path).metadata or {}).get(READ_AS_MISSING, b"{}"))
+            for name, texts in missing.items():
+                reading.shape.miss_values(name, sum(texts.values()), texts)
+        yield from super().parts(reading)
 
 
 def _rows(file: Path, options: Mapping[str, Any]) -> list[list[Any]]:
@@ -71,8 +91,9 @@ def _sheet(book: Any, wanted: Any) -> str:
     return filled[0] if filled else names[0]
 
 
-def _table(rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Return cells as columns. Rows and columns without a value are left out."""
+def _table(rows: Sequence[Sequence[Any]], as_they_are: Collection[str]) -> pa.Table:
+    """Return cells as columns. Rows and columns without a value are left out. Texts of the columns `as_they_are` are
+    not read as missing values."""
     import pyarrow as pa
 
     if not rows:
@@ -86,7 +107,18 @@ def _table(rows: Sequence[Sequence[Any]]) -> pa.Table:
         for (name, values), told in zip(columns.items(), header, strict=True)
         if told != "" or any(value is not None for value in values)
     }
-    return pa.table({name: _column(values) for name, values in kept.items()})
+    missing = {name: _missing(values) for name, values in kept.items() if name not in as_they_are}
+    told = {name: Counter(texts) for name, texts in missing.items() if texts}
+    kept |= {name: [None if isinstance(value, str) else value for value in kept[name]] for name in told}
+    table = pa.table({name: _column(values) for name, values in kept.items()})
+    return table.replace_schema_metadata({READ_AS_MISSING: json.dumps(told)})
+
+
+def _missing(values: Sequence[Any]) -> list[str]:
+    """Return the texts of a column of other values, if all of them mean a missing value."""
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    others = any(value is not None and not isinstance(value, str) for value in values)
+    return texts if others and all(text.lower() in MISSING for text in texts) else []
 
 
 def _column(values: list[Any]) -> pa.Array:

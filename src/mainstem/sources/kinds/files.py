@@ -41,7 +41,7 @@ class FilesKind(SourceKind[Files]):
         format = format_of(source)
         texts = ((path, file) for path in found if (file := _text(source, place, path)))
         mixed = (path for path, file in texts if facts(file, lines=True, hashed=False).mixed)
-        stage = Stage(place, source, format, frozenset(mixed))
+        stage = Stage(place, source, format, {}, frozenset(mixed))
         plain = tuple(str(place.local(path)) for path in found if not stage.is_needed(path))
         staged = next(chunks([p for p in found if stage.is_needed(p)], lambda path: found[path][0]), ())
         with ExitStack() as stack:
@@ -111,7 +111,9 @@ class _Files:
     def _parts(self) -> Iterator[Part]:
         """Yield the rows of the files. Those that the engine cannot read where they are go over a stage."""
         format, mixed = format_of(self.node), {path for path, told in self.facts.items() if told.mixed}
-        stage = Stage(self.place, self.node, format, frozenset(mixed), self.facts.__setitem__, self.left_out.append)
+        met, left_out = self.facts.__setitem__, self.left_out.append
+        known = self.request.shape.schema
+        stage = Stage(self.place, self.node, format, known, frozenset(mixed), met, left_out)
         plain = [path for path in self.changed if not stage.is_needed(path)]
         if plain:
             yield from format.parts(self._reading(self.request.root, tuple(plain)))
