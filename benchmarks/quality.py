@@ -51,8 +51,8 @@ EPSILON = 1e-15
 BLOCKS = 40
 """The most blocks of held-out rows whose losses are kept. Their means are paired to compare two methods."""
 DOUBT = 0.05
-BESIDE = ("report", "versions")
-"""Rooms of models that decide no score."""
+BESIDE = ("report", "versions", "scoring.py")
+"""Parts of `models` that decide no answer of a version."""
 
 Answers = Sequence[Any]
 

@@ -27,7 +27,7 @@ from mainstem.graph.bounds import bounds_of
 from mainstem.graph.known import Moment
 from mainstem.graph.named import named
 from mainstem.graph.units import DAY, WEEK
-from mainstem.nodes.definition import Graph
+from mainstem.nodes.definition import Definition, Graph
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.expressions import resolve_column
 from mainstem.nodes.features import OnDemand
@@ -78,24 +78,36 @@ class Forecast:
         parts |= {"year": at.year()} if year else {}
         return OnDemand(features={f"{FOR}__{part}": value for part, value in parts.items()}, origin=origin)
 
+    def ahead(self, rows: ibis.Table) -> ibis.Table:
+        """Return each of the `rows` once for each horizon, with `fields`."""
+        every = rows.mutate(
+            **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
+        )
+        time = to_instant(every[_AT] + every[_AHEAD])
+        return every.mutate(
+            **{
+                HORIZON: every[_AHEAD].cast("float64") / float(DAY),
+                FOR: time.cast("date") if self.type == "date" else time,
+            }
+        )
+
+    def written(self, every: ibis.Table) -> Any:
+        """Return the horizon of each row of `ahead` as it is written, such as `7d`."""
+        return every[_AHEAD].cases(*((length, text) for text, length in self.horizons.items()))
+
     def examples(self, rows: ibis.Table, target: Any) -> ibis.Table:
-        """Return each of the `rows` once for each horizon, with `fields`, `TARGET`, and past values.
+        """Return the rows of `ahead` with `TARGET` and past values.
 
         `target` is the target of a row, null if it is not known yet. `LAST` is that of the example's own row, `SEASON`
         that of the row whole weeks before the time that is forecast.
         """
         keys = {f"_of_{column}": rows[column] for column in self.series}
         labels = rows.select(*named(keys), _of_time=to_micros(rows[self.time]), _value=target)
-        every = rows.mutate(
-            **{_AHEAD: ibis.array(list(self.horizons.values())).unnest(), _AT: to_micros(rows[self.time])}
-        )
+        every = self.ahead(rows)
         ahead = every[_AHEAD]
         at = every[_AT] + ahead
-        time = to_instant(at)
         every = every.mutate(
             **{
-                HORIZON: ahead.cast("float64") / float(DAY),
-                FOR: time.cast("date") if self.type == "date" else time,
                 f"_at{TARGET}": at,
                 f"_at{LAST}": every[_AT],
                 f"_at{SEASON}": at - (ahead + WEEK - 1) // WEEK * WEEK,
@@ -121,9 +133,11 @@ def forecast_of(graph: Graph, model: str) -> Forecast | None:
     example's own, and `DefinitionError` for a prediction time that is not that of the row plus a duration.
     """
     node: Any = graph[model].node
-    if not node.horizons:
-        return None
-    examples = graph[graph.name_of(node.examples)]
+    return forecast_in(node, graph[graph.name_of(node.examples)]) if node.horizons else None
+
+
+def forecast_in(node: Model, examples: Definition) -> Forecast:
+    """Return what a model with `horizons` forecasts, of its `examples`. Raises as `forecast_of` does."""
     schema = visible(examples.schema or {})
     for column in node.series:
         if column not in schema:

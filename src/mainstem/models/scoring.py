@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mainstem.errors import NotFound
 from mainstem.features.dataset import with_features
+from mainstem.features.forecasts import forecast_of
 from mainstem.features.retrieval import retrieval_of
 from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
@@ -19,8 +20,10 @@ from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.artifact.scorer import Scorer, verified
 from mainstem.models.data.columns import rows_of
 from mainstem.nodes.definition import Graph
+from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.expressions import resolve_column
+from mainstem.nodes.forecasts import FOR, HORIZON
 from mainstem.nodes.hidden import T
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.records import InputColumn, ModelVersion, Release
@@ -54,27 +57,26 @@ def lacking(graph: Graph, version: ModelVersion) -> list[str]:
     return [column.name for column in version.inputs if column.name not in have]
 
 
-def key_of(graph: Graph, name: str) -> tuple[str, ...]:
-    """Return the columns that identify a row of scores."""
-    node: Any = graph[name].node
-    found: tuple[str, ...] = node.key or getattr(graph[graph.name_of(node.of)].node, "key", ())
-    return found
-
-
-def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn]) -> ibis.Table:
-    """Return the rows to score: their key, the prediction time, and the inputs of a version as known then."""
+def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn], horizons: Sequence[str] = ()) -> ibis.Table:
+    """Return the rows to score: the columns that are stored as they are, and the inputs of a version as known at the
+    prediction time. Of a forecast, each row comes once for each of the version's `horizons`."""
     node: Score = graph[name].node  # type: ignore[assignment]
     of, model = graph[graph.name_of(node.of)], graph.name_of(node.model)
     declared: Any = graph[model].node
     retrieval = retrieval_of(graph, model)
-    rows: Any = of.read
+    rows, ahead = of.read, {}
+    assert rows is not None
+    if (forecast := forecast_of(graph, model)) is not None:
+        forecast = replace(forecast, horizons={each: microseconds(each) for each in horizons})
+        rows = forecast.ahead(rows)
+        ahead = {HORIZON: forecast.written(rows), FOR: rows[FOR]}
     timed = declared.prediction_time is not None
     time = resolve_column(rows, declared.prediction_time, of.where) if timed else ibis.null()
-    key = key_of(graph, name)
-    kept = {f"_key_{column}": rows[column] for column in key}
+    stored = {**{column: rows[column] for column in node.key}, **ahead}
+    kept = {f"_key_{column}": value for column, value in stored.items()}
     asked = rows.select(*named({**{c: rows[c] for c in retrieval.request}, **kept, T: time.cast(INSTANT)}))
     found = with_features(asked, retrieval)
-    own = {column: found[f"_key_{column}"] for column in key}
+    own = {column: found[f"_key_{column}"] for column in stored}
     moment = {AT: found[T]} if timed else {}
     return found.select(*named({**{f"_in_{c.name}": found[c.name] for c in inputs}, **own, **moment}))
 
@@ -87,7 +89,6 @@ class Batches:
     model: bytes
     version: str
     schema: pa.Schema
-    key: tuple[str, ...] = ()
     _scorer: Scorer | None = field(default=None, repr=False)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -96,7 +97,7 @@ class Batches:
         inputs = {name.removeprefix("_in_"): name for name in table.column_names if name.startswith("_in_")}
         rows = rows_of(table.select(list(inputs.values())).rename_columns(list(inputs)), self.manifest.inputs)
         made = {**_answers(self._scorer, self._scorer.score_rows(rows)), VERSION: [self.version] * len(table)}
-        given = {*self.key, AT}
+        given = frozenset(batch.schema.names)
         columns = [
             batch.column(each.name).cast(each.type) if each.name in given else pa.array(made[each.name], each.type)
             for each in self.schema
@@ -143,9 +144,9 @@ class Scoring:
             return _without(context, name, f"{endpoint or model} has no version that can score yet; {hint}")
         if missing := lacking(context.graph, version):
             return _without(context, name, f"{id} requires {', '.join(missing)}, which {model} has no more; {hint}")
-        schema, key = _schema(context, name).to_pyarrow(), key_of(context.graph, name)
-        each = Batches(*verified(self.root / version.artifact), version.id, schema, key)
-        rows = to_score(context.graph, name, version.inputs)
+        manifest, artifact = verified(self.root / version.artifact)
+        each = Batches(manifest, artifact, version.id, _schema(context, name).to_pyarrow())
+        rows = to_score(context.graph, name, version.inputs, manifest.horizons)
         with context.session(leaves(rows)) as session:
             files = _written(context, session, rows, each, _target(context, name))
         return _stored(context, name, files, version.id, f"scored by {id}")

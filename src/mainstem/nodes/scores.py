@@ -23,7 +23,8 @@ MADE_BY = "mainstem.version"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Score(Node):
-    """The scores that `model` gives the rows of a relation. `key` identifies a row."""
+    """The scores that `model` gives the rows of a relation. `key` identifies a row of them; in a project it is that of
+    the relation by default, and has the horizon of a forecast."""
 
     of: NodeRef
     model: NodeRef
@@ -41,10 +42,11 @@ def score(of: NodeRef, model: NodeRef, *, key: str | Sequence[str] | None = None
     Features are those known at the prediction time of each row. The champion of the model's endpoint scores; of a model
     without an endpoint, the newest version. The columns are `key` (default: that of `of`), `predicted_at`, `score` and
     `version`; of several classes also `label` and `scores`, the probability of each class as JSON, and of quantiles
-    `scores`. A new champion, and new rows, make the table due. Raises `DefinitionError`.
+    `scores`. A forecast has a row for each horizon, with `horizon`, such as `7d`, and `for`, the time that is forecast.
+    A new champion, and new rows, make the table due. Raises `DefinitionError`.
     """
     if not isinstance(of, (Node, str)) or isinstance(of, Model):
         raise refused("scores require a table", of, "a table, a source or a stream, or the name of one")
     if not isinstance(model, (Model, str)):
         raise refused("scores require a model", model, "a model, or the name of one")
-    return Score(of=of, model=model, key=names(key) or getattr(of, "key", ()), **meta)
+    return Score(of=of, model=model, key=names(key), **meta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mainstem.errors import DefinitionError, ModelError, UnknownName
@@ -11,6 +12,7 @@ from mainstem.graph.known import ALWAYS, Known
 from mainstem.models.scoring import chosen
 from mainstem.nodes.base import NodeRef
 from mainstem.nodes.definition import Definition, Graph
+from mainstem.nodes.forecasts import FOR, HORIZON
 from mainstem.nodes.hidden import visible
 from mainstem.nodes.instants import INSTANT
 from mainstem.nodes.models import WIDE, Model, Task
@@ -35,37 +37,39 @@ class ScoreKind(NodeKind[Score]):
 
     def define(self, name: str, node: Score, inputs: tuple[str, ...], scope: Scope) -> Definition:
         of, model = (scope.done[scope.name_of(each, name)] for each in (node.of, node.model))
-        schema = _schema(node, of, model, _task(model, scope))
-        own = digest("score", of.name, model.name, canonical(list(node.key)))
+        ahead = _ahead(model, scope)
+        schema = _schema(node, of, model, _task(model, scope), ahead)
+        key = (*_key(node, of), *([HORIZON] if ahead else []))
+        own = digest("score", of.name, model.name, canonical(list(key)), *ahead.values())
         fingerprint = digest(own, of.read_fingerprint)
         sources = tuple(sorted({each for column in of.columns.values() for each in column}))
         return Definition(
             name,
-            node,
+            replace(node, key=key),
             inputs,
             fingerprint,
             fingerprint,
             schema,
             read=unbound(name, schema),
             known={c: ALWAYS if of.known.get(c) == ALWAYS else LATER for c in schema},
-            columns={c: of.columns.get(c, sources) if c in node.key else sources for c in schema},
+            columns={c: of.columns.get(c, sources) if c in key else sources for c in schema},
             own=own,
         )
 
     def check(self, graph: Graph) -> None:
-        """Refuse forecasts, and rows that lack what a request has."""
+        """Refuse rows that lack what a request has, or the time that horizons count from."""
+        from mainstem.features.forecasts import forecast_of
         from mainstem.features.retrieval import retrieval_of
 
         for name, node in graph.of(Score).items():
             model = graph.name_of(node.model)
-            declared: Any = graph[model].node
-            if declared.horizons:
-                raise _unsupported(graph, name, "a forecast")
-            of = graph[graph.name_of(node.of)]
+            of, forecast = graph[graph.name_of(node.of)], forecast_of(graph, model)
+            required = set(retrieval_of(graph, model).request)
+            if forecast is not None:
+                required = {forecast.time, *required} - forecast.fields.keys()
             have = visible(of.schema or {})
-            for field in retrieval_of(graph, model).request:
-                if field not in have:
-                    raise UnknownName.among("column", field, have, of=of.name, where=graph[name].where)
+            for field in sorted(required - have.keys()):
+                raise UnknownName.among("column", field, have, of=of.name, where=graph[name].where)
 
     def due(self, name: str, node: Score, outlook: Outlook) -> Iterable[Due]:
         return due("score", _reason(name, node, outlook), "data")
@@ -103,13 +107,31 @@ def _task(model: Definition, scope: Scope) -> Task | None:
         return None
 
 
-def _schema(node: Score, of: Definition, model: Definition, task: Task | None) -> Mapping[str, str]:
+def _ahead(model: Definition, scope: Scope) -> dict[str, str]:
+    """Return the columns of the horizon and of the time that is forecast, with their types; of a model without
+    horizons, none."""
+    if not isinstance(model.node, Model) or not model.node.horizons:
+        return {}
+    from mainstem.features.forecasts import forecast_in
+
+    examples = scope.done[scope.name_of(model.node.examples, model.name)]
+    return {HORIZON: "string", FOR: forecast_in(model.node, examples).type}
+
+
+def _key(node: Score, of: Definition) -> tuple[str, ...]:
+    found: tuple[str, ...] = node.key or getattr(of.node, "key", ())
+    return found
+
+
+def _schema(
+    node: Score, of: Definition, model: Definition, task: Task | None, ahead: Mapping[str, str]
+) -> Mapping[str, str]:
     """Return the columns of the scores. Raises `DefinitionError` and `UnknownName`."""
     if not of.is_relation or of.schema is None:
         raise DefinitionError(f"{of.name!r} has no rows to score", got=type(of.node).__name__.lower())
     if not isinstance(model.node, Model):
         raise DefinitionError(f"{model.name!r} is not a model", got=type(model.node).__name__.lower())
-    key = node.key or getattr(of.node, "key", ())
+    key = _key(node, of)
     if not key:
         raise DefinitionError(
             "scores require a key", got=f"{of.name!r} without key=", expected="the columns that identify a row"
@@ -122,16 +144,8 @@ def _schema(node: Score, of: Definition, model: Definition, task: Task | None) -
             raise UnknownName.among("column", column, have, of=of.name)
         if column in (AT, SCORE, VERSION, *several):
             raise DefinitionError(f"the key column {column!r} has the name of a column of scores", hint="rename it")
+    for column in ahead.keys() & have.keys():
+        raise DefinitionError(f"{of.name!r} has a column {column!r}, as forecasts do", hint="rename it")
     timed = model.node.prediction_time is not None
     own = {**({AT: INSTANT} if timed else {}), SCORE: "float64", **several, VERSION: "string"}
-    return {**{c: have[c] for c in key}, **own}
-
-
-def _unsupported(graph: Graph, name: str, got: str) -> DefinitionError:
-    return DefinitionError(
-        "this kind of model cannot score a table yet",
-        where=graph[name].where,
-        got=got,
-        expected="a model that answers a row alone",
-        hint="mainstem predict answers files of rows",
-    )
+    return {**{c: have[c] for c in key}, **ahead, **own}
