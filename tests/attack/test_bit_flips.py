@@ -1,4 +1,7 @@
-"""One flipped bit in a stored file: the same answer or a clear error, never other rows and never other scores."""
+"""One flipped bit in a stored file: the same answer or a clear error, never other rows and never other scores.
+
+LMDB's keys and pages have no checksum, so a flip may hide a record of the online store. The answer then has a flag.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +80,8 @@ def test_a_flipped_bit(live: Project, stored: Callable[[], None], chance: random
                 wrong.append((flipped, f"code {ended.code}", ended.err[-3_000:]))
         if seen.reader.code == 0:
             outcome = "same answers" if seen.answers == expected else "other answers"
+            if kind == "online store" and outcome == "other answers" and hides(expected, seen.answers):
+                outcome = "a hidden record, flagged"
         else:
             outcome = "clear error" if seen.reader.code == 1 else "crash"
         tally(outcome)
@@ -84,6 +89,17 @@ def test_a_flipped_bit(live: Project, stored: Callable[[], None], chance: random
             wrong.append((flipped, outcome, str(differing(expected, seen.answers))[:600]))
         stored()
     assert wrong == [], "\n\n".join(map(str, wrong))
+
+
+def hides(expected: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether answers differ only by records that are not found: predictions say so, and features have no value."""
+    if any(expected[part] != found[part] for part in ("release", "tables")):
+        return False
+    predictions = zip(expected["predictions"], found["predictions"], strict=True)
+    online = zip(expected["online"], found["online"], strict=True)
+    flagged = (any(flag.startswith("unknown:") for flag in {*b[2]} - {*a[2]}) for a, b in predictions if a != b)
+    empty = (not any(value for name, value in b.items() if name != "origin") for a, b in online if a != b)
+    return all(flagged) and all(empty)
 
 
 def differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import ibis
 import pytest
 from ibis import _
 
 from mainstem.graph import fingerprint
-from mainstem.graph.fingerprint import canonical, digest, of_expression
+from mainstem.graph.fingerprint import canonical, digest, of_expression, of_function
 
 t = ibis.table({"key": "string", "x": "float64"}, name="t")
 
@@ -73,15 +74,42 @@ def test_the_body_of_a_function_counts() -> None:
     assert made(lambda x: x + 1) != made(lambda x: x + 2)
 
 
+def test_the_hash_of_a_function_has_what_it_reads() -> None:
+    def made(code: str) -> str:
+        space: dict[str, Any] = {"__name__": "shop"}
+        exec(code, space)
+        return of_function(space["f"])
+
+    base = "K = 1\ndef g(x):\n    return x + 1\ndef f(x, z=3):\n    return [g(y) + K for y in x]\n"
+    assert made(base) == made(f"# a comment\n{base}")
+    changed = [base.replace(*each) for each in (("K = 1", "K = 2"), ("x + 1", "x + 2"), ("z=3", "z=4"))]
+    assert len({made(base), *map(made, changed)}) == 4
+
+
+def test_the_hash_of_a_function_has_the_values_of_its_closure() -> None:
+    def made(limit: float) -> Any:
+        def above(x: Any) -> Any:
+            return above if x is None else x > limit
+
+        return above
+
+    assert of_function(made(1.0)) == of_function(made(1.0)) != of_function(made(2.0))
+
+
 def test_borders_and_order_count_in_digests() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert canonical({"b": 1, "a": (1, 2)}) == canonical({"a": [1, 2], "b": 1})
+    assert canonical({None: 1, "a": 2}) == canonical({"a": 2, None: 1})
 
 
 def test_every_process_finds_the_same() -> None:
     program = """
 import ibis
-from mainstem.graph.fingerprint import of_expression
+from mainstem.graph.fingerprint import of_expression, of_function
+KINDS = {"a", "b", "c", "d", "e"}
+def is_known(kind):
+    return kind in KINDS
+print(of_function(is_known))
 t = ibis.table({name: "string" for name in "abcdefgh"}, name="t")
 print(of_expression(t.left_join(t.view(), "a").drop("b", "c", "d", "e").filter(ibis._.f.isin(["x", "y", "z"]))))
 """

@@ -25,6 +25,7 @@ GIVEN: list[dict[str, Any]] = [
 ]
 SOURCE = ms.files("rides.csv", key="id", schema=RIDE)
 Function = Callable[[Any, Any], float]
+PRICE = 2.0
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,19 @@ def nodes(*monitors: Any, **settings: Any) -> dict[str, Any]:
 
 def own(function: Function) -> Any:
     return ms.metric(higher_is_better=False)(function)
+
+
+def test_a_value_that_the_metric_reads_is_part_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(y: Any, scores: Any) -> float:
+        return PRICE * float(np.abs(y - scores).mean())
+
+    def declared() -> str:
+        return resolve(nodes(metric=own(counted)), {})["arrival"].fingerprint
+
+    before = declared()
+    assert declared() == before
+    monkeypatch.setitem(globals(), "PRICE", 3.0)
+    assert declared() != before
 
 
 def test_a_monitor_has_a_metric_of_ones_own_by_function_or_by_name() -> None:

@@ -14,7 +14,6 @@ import pytest
 import mainstem as ms
 from mainstem.errors import DefinitionError, MainstemError, MissingExtra, RunFailed, SchemaError
 from mainstem.nodes.tables import Table
-from mainstem.tables.frames import code_of
 
 SCHEMA = {"id": "int64", "half": "float64"}
 ROWS = [{"id": n, "n": n} for n in range(5)]
@@ -161,14 +160,3 @@ def test_a_schema_that_cannot_be_stored_is_refused_when_the_project_loads(shop: 
 def test_using_and_schema_belong_together(more: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="belong together"):
         ms.table(of_polars, **more)
-
-
-def test_the_hash_of_a_function_has_what_it_reads() -> None:
-    def made(code: str) -> str:
-        space: dict[str, Any] = {"__name__": "shop"}
-        exec(code, space)
-        return code_of(space["f"])
-
-    base = "K = 1\ndef g(x):\n    return x + 1\ndef f(x):\n    return [g(y) + K for y in x]\n"
-    assert made(base) == made(f"# a comment\n{base}")
-    assert len({made(base), made(base.replace("K = 1", "K = 2")), made(base.replace("x + 1", "x + 2"))}) == 3

@@ -7,7 +7,8 @@ edited docstring does not change the hash.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,19 @@ def _add(hasher: Any, part: str) -> None:
 def canonical(value: Any) -> str:
     """Return a text that is equal for equal plain values: mappings are sorted by key, sequences keep their order."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key!r}:{canonical(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ",".join(f"{key!r}:{canonical(value[key])}" for key in _in_order(value)) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, (set, frozenset)):
         return "{" + ",".join(sorted(map(canonical, value))) + "}"
     return repr(value)
+
+
+def _in_order(keys: Iterable[Any]) -> list[Any]:
+    try:
+        return sorted(keys)
+    except TypeError:  # of several types
+        return sorted(keys, key=repr)
 
 
 def of_expression(expression: ibis.Expr) -> str:
@@ -97,8 +105,45 @@ def operation_text(node: Any, visit: Callable[[Any], int]) -> str:
 
 
 def of_function(function: FunctionType) -> str:
-    """Return the hash of a function's code: its instructions, names and constants."""
-    return _of_code(function.__code__, function.__doc__)
+    """Return the hash of a function's code, with the functions and plain values of its module that it reads."""
+    seen: dict[FunctionType, str] = {}
+
+    def visit(each: FunctionType) -> None:
+        if each in seen:
+            return
+        read = _read_by(each)
+        plain = {name: value for name, value in read.items() if _is_plain(value)}
+        defaults = [value for value in each.__defaults__ or () if _is_plain(value)]
+        seen[each] = digest(_of_code(each.__code__, each.__doc__), canonical(plain), canonical(defaults))
+        for value in read.values():
+            if isinstance(value, FunctionType) and value.__module__ == function.__module__:
+                visit(value)
+
+    visit(function)
+    return digest(*seen.values())
+
+
+def _read_by(function: FunctionType) -> dict[str, Any]:
+    """Return the values of a function's module and closure by the names that its code has."""
+    names = sorted(_names(function.__code__) & function.__globals__.keys())
+    found = {name: function.__globals__[name] for name in names}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # the cell is empty
+            found[name] = cell.cell_contents
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (each for each in code.co_consts if isinstance(each, CodeType))
+    return {*code.co_names, *(name for each in inner for name in _names(each))}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(_is_plain(each) for pair in value.items() for each in pair)
+    return isinstance(value, (str, int, float, bool, bytes, type(None)))
 
 
 def _of_code(code: CodeType, *but: Any) -> str:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 import ibis
@@ -17,7 +17,7 @@ from ibis.common.typing import VarTuple
 from ibis.expr.schema import Schema
 
 from mainstem.errors import DefinitionError, MainstemError, MissingExtra, SchemaError
-from mainstem.graph.fingerprint import canonical, digest, of_function
+from mainstem.graph.fingerprint import of_function
 from mainstem.nodes.places import place
 from mainstem.nodes.tables import Table
 from mainstem.ports import Engine, Relation, Session
@@ -33,7 +33,7 @@ class Body:
     def __init__(self, node: Table) -> None:
         assert isinstance(node.function, FunctionType)
         self.function, self.node = node.function, node
-        self.code = code_of(node.function)
+        self.code = of_function(node.function)
         self.failed: MainstemError | None = None
 
     def __repr__(self) -> str:
@@ -209,39 +209,3 @@ def _blamed(node: Table) -> Iterator[None]:
         raise DefinitionError(
             "the function failed", where=where, got=f"{type(problem).__name__}: {problem}"
         ) from problem
-
-
-def code_of(function: FunctionType) -> str:
-    """Return the hash of a function, with the functions and plain values of its module that it reads."""
-    seen: dict[FunctionType, str] = {}
-
-    def visit(each: FunctionType) -> None:
-        if each in seen:
-            return
-        cells = {} if each.__closure__ is None else dict(zip(each.__code__.co_freevars, each.__closure__, strict=True))
-        closed = {name: cell.cell_contents for name, cell in cells.items()}
-        read = {name: each.__globals__[name] for name in sorted(_names(each.__code__)) if name in each.__globals__}
-        values = {**read, **closed}
-        plain = {name: repr(value) for name, value in values.items() if _is_plain(value)}
-        seen[each] = digest(
-            of_function(each), canonical(plain), canonical(list(filter(_is_plain, each.__defaults__ or ())))
-        )
-        for value in values.values():
-            if isinstance(value, FunctionType) and value.__module__ == function.__module__:
-                visit(value)
-
-    visit(function)
-    return digest(*seen.values())
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = (each for each in code.co_consts if isinstance(each, CodeType))
-    return {*code.co_names, *(name for each in inner for name in _names(each))}
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(_is_plain(each) for pair in value.items() for each in pair)
-    return isinstance(value, (str, int, float, bool, bytes, type(None)))
