@@ -45,11 +45,10 @@ def nodes_of(**options: Any) -> dict[str, Any]:
         days,
         target=_.units,
         prediction_time=_.day + ibis.interval(days=1),
-        series="shop",
         features=[past, "wares"],
         candidates=["linear"],
         folds=2,
-        **{"horizons": HORIZONS, **options},
+        **{"horizons": HORIZONS, "series": "shop", **options},
     )
     found = {"sales": days, "past": past, "demand": demand, "stock": ms.endpoint(demand)}
     return {**found, "planned": ms.score("sales", "demand")}
@@ -81,6 +80,23 @@ def test_each_row_has_the_forecast_of_each_horizon_that_the_endpoint_answers():
                 assert row["score"] == each["score"]
                 assert row["for"] == datetime.fromisoformat(each["for"])
                 assert row["predicted_at"] == START + DAYS * DAY
+
+
+def test_a_champion_that_does_not_forecast_leaves_the_table_without_rows():
+    before = nodes_of(horizons=None, series=None)
+    with opened(before) as project:
+        project.run()
+        project.promote("demand")
+        project.run()
+        assert project.table("planned").to_pyarrow().num_rows == DAYS * 2
+        aliases = {node: name for name, node in before.items()}
+        with ms.Project(project.settings, nodes_of(), aliases=aliases) as changed:
+            said = [step.message for step in changed.run().steps if step.node == "planned"]
+            assert said == ["no scores: demand-1 does not forecast, as demand does now; mainstem promote stock"]
+            assert "horizon" in changed.table("planned").to_pyarrow().column_names
+            changed.promote("demand")
+            changed.run()
+            assert changed.table("planned").to_pyarrow().num_rows == DAYS * 2 * len(HORIZONS)
 
 
 def test_forecasts_of_dates_are_for_dates_and_quantiles_have_all_their_scores():

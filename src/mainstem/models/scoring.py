@@ -130,8 +130,8 @@ class Scoring:
     root: Artifacts
 
     def __call__(self, step: Step, context: Context) -> StepResult:
-        """Store the scores. Without a version that can score, earlier scores stay; a first table has no rows, so that
-        what reads it can be built."""
+        """Store the scores. Without a version that can score, earlier scores of the same columns stay; else the table
+        has no rows, so that what reads it can be built."""
         name = step.node
         node: Score = context.graph[name].node  # type: ignore[assignment]
         model = context.graph.name_of(node.model)
@@ -145,6 +145,8 @@ class Scoring:
         if missing := lacking(context.graph, version):
             return _without(context, name, f"{id} requires {', '.join(missing)}, which {model} has no more; {hint}")
         manifest, artifact = verified(self.root / version.artifact)
+        if HORIZON in node.key and not manifest.horizons:
+            return _without(context, name, f"{id} does not forecast, as {model} does now; {hint}")
         each = Batches(manifest, artifact, version.id, _schema(context, name).to_pyarrow())
         rows = to_score(context.graph, name, version.inputs, manifest.horizons)
         with context.session(leaves(rows)) as session:
@@ -153,7 +155,8 @@ class Scoring:
 
 
 def _without(context: Context, name: str, why: str) -> StepResult:
-    if name in context.release.tables:
+    held = context.release.tables.get(name)
+    if held is not None and {each.name for each in held.fields} == set(_schema(context, name)):
         return StepResult(message=f"earlier scores stay: {why}")
     return _stored(context, name, (), "", f"no scores: {why}")
 
