@@ -265,6 +265,7 @@ def test_a_table_without_time(target, labels):
         (told,) = project.explain("verdict", [{"amount": 10.0, "country": "DE", "noise": 0.0}])
         assert told.base + sum(c.effect for c in told.contributions) == pytest.approx(told.score, abs=1e-6)
         assert told.label in ((None,) if target != "kind" else labels)
+        assert html.count('class="n cell right"') == (len(labels) if target == "kind" else 2 if target == "late" else 0)
         if target == "late":
             y, scores = stored(project)
             assert found.decisions.confusion == tuple(map(tuple, sk.confusion_matrix(y, scores >= 0.4).tolist()))

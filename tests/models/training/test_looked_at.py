@@ -19,7 +19,7 @@ def rows(count=240):
         signal = float(random.normal())
         given = {"id": f"r{number}", "z": signal, "level": "high" if random.random() < 0.5 else "low"}
         target = 6 * signal + (3 if given["level"] == "high" else 0) + float(random.normal())
-        found.append(given | {"y": target} | {name: float(random.normal()) / 10 for name in NOISE})
+        found.append(given | {"y": 10_000 * target} | {name: float(random.normal()) / 10 for name in NOISE})
     return found
 
 
@@ -52,3 +52,11 @@ def test_card_and_report_say_how_many_inputs_were_looked_at(trained):
         assert "15 of 35 inputs were looked at" in shown
     assert "30 of 35 inputs were looked at" in report.html()
     assert report.to_dict()["evaluated"]["inputs"] == 35
+
+
+def test_the_headline_has_the_digits_of_the_table(trained):
+    _name, _project, report = trained
+    first = report.card["metrics"]["rmse"]
+    headline = report.html().split('class="facts')[1].split("</section>")[0]
+    assert first["value"] > 1_000 and f"<strong>{first['value']:,.0f}</strong>" in headline
+    assert f"({first['low']:,.0f}–{first['high']:,.0f})" in headline and "e+" not in headline

@@ -11,7 +11,7 @@ from mainstem.masking import masked
 from mainstem.models.report import charts, tables
 from mainstem.models.report.record import Record
 from mainstem.models.report.tables import Table
-from mainstem.models.versions.report import spoken
+from mainstem.models.versions.report import interval, number, spoken
 from mainstem.nodes.evaluations import Evaluation
 
 
@@ -100,11 +100,12 @@ def _sections(report: Record) -> Iterator[str]:
 
 def _summary(report: Record) -> str:
     first = report.card["metrics"][report.version.metric]
+    value, between = interval(tables.measure_of(first)).split(" ")
     rows = report.card["rows"]
     measured = rows.get("cross-validated", rows.get("test", 0))
     facts = [
-        (f"{first['value']:.3g}", f"{spoken(report.version.metric)} ({first['low']:.3g}–{first['high']:.3g})"),
-        (f"{first['baseline']:.3g}", "of the naive baseline"),
+        (value, f"{spoken(report.version.metric)} {between}"),
+        (number(first["baseline"]), "of the naive baseline"),
         (f"{measured:,}", "rows cross-validated" if "cross-validated" in rows else "test rows, touched once"),
         (f"{rows.get('learned', 0):,}", "rows learned from by what ships"),
     ]
@@ -190,10 +191,10 @@ def _heat(table: Table, matrix: Sequence[Sequence[int]]) -> str:
     """Return the confusion matrix. A cell is darker the larger its share of the true class."""
     head = "".join(f"<th>{_text(name)}</th>" for name in table.columns)
     body = []
-    for number, (cells, counts) in enumerate(zip(table.rows, matrix, strict=True)):
+    for own, (cells, counts) in enumerate(zip(table.rows, matrix, strict=True)):
         total = max(sum(counts), 1)
         shaded = "".join(
-            f'<td class="n cell{" right" if place == number else ""}" style="--share:{count / total:.3f}">{cell}</td>'
+            f'<td class="n cell{" right" if place == own else ""}" style="--share:{count / total:.3f}">{cell}</td>'
             for place, (cell, count) in enumerate(zip(cells[1:-1], counts, strict=True))
         )
         body.append(f"<tr><th>{_text(cells[0])}</th>{shaded}<td class=n>{cells[-1]}</td></tr>")

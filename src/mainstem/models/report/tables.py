@@ -37,7 +37,7 @@ class Table:
 
 def metrics(report: Record) -> Table:
     rows = [
-        (spoken(name), interval(_measure(found)), number(found["baseline"]))
+        (spoken(name), interval(measure_of(found)), number(found["baseline"]))
         for name, found in report.card["metrics"].items()
     ]
     return Table(("metric", "value (95 % interval)", "naive"), rows, frozenset({1, 2}), first=True)
@@ -296,5 +296,5 @@ def facts(report: Record) -> Iterator[tuple[str, str]]:
     yield "run", report.version.run
 
 
-def _measure(found: Mapping[str, Any]) -> Measure:
+def measure_of(found: Mapping[str, Any]) -> Measure:
     return Measure(found["value"], found["low"], found["high"], found["rows"])
