@@ -229,3 +229,20 @@ def test_what_a_branch_publishes_is_compared_with_main(root: Path, main: ms.Proj
         main.diff("main", "deb")
     with pytest.raises(UnknownName, match="unknown published relation 'daer'"):
         main.diff("main", "dev", ["daer"])
+
+
+def test_a_model_shows_the_newest_version_of_its_branch(root: Path) -> None:
+    def opened_with(branch: str, folds: int) -> ms.Project:
+        sales = ms.files("sales/*.parquet", key="id", time="at", known={"*": "at"})
+        sold = ms.model(sales, target="price", features=["id"], candidates=["linear"], folds=folds)
+        settings = Settings(root, ProjectSettings("shop", ()), Profile(), "default", Serve())
+        return ms.Project(settings, {"sales": sales, "sold": sold}, branch=branch)
+
+    write(root, 100, 40)
+    with opened_with("main", 2) as project:
+        project.run()
+    with opened_with("dev", 3) as project:
+        project.run()
+        assert project.show("sold").card["id"] == project.report("sold").version.id == "sold-2"
+    with opened_with("main", 2) as project:
+        assert project.show("sold").card["id"] == project.report("sold").version.id == "sold-1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from ibis import _
 
 import mainstem as ms
 import mainstem.testing
+from mainstem.cli.app import run
 from mainstem.errors import DefinitionError, RequestError, Unavailable
 from mainstem.monitoring.partition import Watched
 from mainstem.monitoring.verdicts import Verdict
@@ -192,6 +194,16 @@ def test_a_file_of_rows_is_answered_by_row_and_horizon(project):
     assert all(row["for"] > "2026" and isinstance(row["score"], float) for row in found)
     explained = project.explain("stock", [asked()])
     assert len(explained) == 3 and {c.input for c in explained[0].contributions} >= {"horizon", "for__weekday"}
+
+
+def test_the_command_explains_each_horizon(project, monkeypatch, capsys):
+    monkeypatch.setattr("mainstem.cli.commands.explain.opened", lambda *given: nullcontext(project))
+    assert run(["explain", "stock", "shop=s0", "promotion=false"]) == 0
+    assert capsys.readouterr().out.count("demand-1  score ") == 3
+    assert run(["explain", "stock", "--row", json.dumps(asked()), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+    assert run(["explain", "stock", "--row", json.dumps(asked(horizon="7d")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == "demand-1"
 
 
 def test_forecasts_are_logged_compared_and_judged_by_later_rows():

@@ -165,12 +165,13 @@ def _sizes(branch: Branch) -> Sizes:
 
 
 def _model(branch: Branch, definition: Definition, version: ModelVersion | None = None) -> ModelDetails:
-    """Return the details of a model, with the report of a version; of the newest one unless it is given."""
+    """Return the details of a model, with the report of a version; of the branch's newest one unless it is given."""
     from mainstem.features.fallbacks import fallbacks
     from mainstem.project.report import report
 
     versions = branch.adapters.state.find(ModelVersion, model=definition.name)
-    newest = version or (versions[-1] if versions else None)
+    own = branch.release.models.get(definition.name)
+    newest = version or next((each for each in versions if each.id == own), versions[-1] if versions else None)
     slow = fallbacks(branch.sound, definition.name)
     return ModelDetails(
         **_head(branch, definition),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import ibis
 import numpy as np
 import pytest
+from ibis import _
 
 import mainstem as ms
+import mainstem.testing
 from mainstem.errors import ModelError
 from mainstem.models.algorithms.candidates import usual
 from mainstem.models.artifact import export, gate
@@ -128,6 +132,26 @@ def test_it_is_compared_where_numbers_go_beyond_what_was_learned_from():
     assert usual(900, 3, monotone=False, growing=True) == names
     assert usual(900, 3, monotone=False, growing=True, positive=True) == (*names, ms.linear_boosting(log=True))
     assert usual(900, 3, monotone=True, growing=True, positive=True) == ("lightgbm",)
+
+
+def test_no_logarithm_is_compared_if_a_target_of_the_test_has_none():
+    """What ships is fitted on all rows."""
+
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+
+    def compared(last):
+        rows = [
+            {"id": f"r{n}", "at": start + timedelta(days=n), "n": float(n), "y": last if n == 199 else 1.02**n + n % 3}
+            for n in range(200)
+        ]
+        schema = {"id": "string", "at": "timestamp('UTC', 6)", "n": "float64", "y": "float64"}
+        source = ms.files("rows.parquet", key="id", time="at", schema=schema, known={"*": "at"})
+        model = ms.model(source, target="y", features=["n"], prediction_time=_.at + ibis.interval(hours=1), folds=2)
+        with mainstem.testing.project({"rows": source, "sold": model}, data={"rows": rows}) as project:
+            project.run()
+            return set(project.show("sold").card["folds"])
+
+    assert compared(50.0) - compared(0.0) == {"linear_boosting(log=True)"}
 
 
 def test_later_folds_count_more():

@@ -32,9 +32,17 @@ def test_the_cost_is_the_lowest(case, alarm, miss):
     y, scores = case
     found = settled(ms.threshold(cost={"false_positive": alarm, "false_negative": miss}), y, scores)
     costs = [alarm * (f & (y == 0)).mean() + miss * (~f & (y == 1)).mean() for *_, f in every(y, scores)]
+    costs += [miss * y.mean()] if scores.max() < 1 else []
     assert found.expected["cost"] == pytest.approx(min(costs))
     flagged = scores >= found.value
     assert found.expected["flagged"] == pytest.approx(flagged.mean()) and found.rows == len(y)
+
+
+def test_no_row_is_flagged_where_each_alarm_costs_more_than_it_saves():
+    y, scores = np.array([0, 1, *[0] * 70, *[1] * 30]), np.array([0.05, 0.05, *[0.3] * 100])
+    found = settled(ms.threshold(cost={"false_positive": 10, "false_negative": 1}), y, scores)
+    assert 0.3 < found.value < 1 and found.expected["flagged"] == 0
+    assert found.expected["cost"] == pytest.approx(31 / 102)
 
 
 @settings(deadline=None)

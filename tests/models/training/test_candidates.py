@@ -84,7 +84,8 @@ def test_a_model_whose_candidates_cannot_be_deployed_has_no_version():
 
 def test_a_change_of_settings_is_a_change_of_the_plan():
     usual = fingerprint()
-    assert usual == fingerprint(candidates=["linear", "lightgbm"]) == fingerprint(candidates=["linear", ms.lightgbm()])
+    declared = fingerprint(candidates=["linear", "lightgbm"])
+    assert usual != declared == fingerprint(candidates=["linear", ms.lightgbm()])  # the usual ones may be more
     assert fingerprint(candidates=["linear", ms.lightgbm(num_leaves=63)]) != usual
     assert (
         fingerprint(candidates=[Ridge(1.0)]) == fingerprint(candidates=Ridge()) != fingerprint(candidates=[Ridge(2.0)])

@@ -33,9 +33,9 @@ def explain(
         raise RequestError("--row and FIELD=VALUE exclude each other", got=" ".join(fields))
     with opened(directory, profile, branch) as project:
         if row is None:
-            (found,) = project.explain_texts(name, [dict(map(pair, fields or ()))])
+            found = project.explain_texts(name, [dict(map(pair, fields or ()))])
         else:
-            (found,) = project.explain(name, [_object(row)])
+            found = project.explain(name, [_object(row)])
     output(json).explained(found)
 
 

@@ -80,8 +80,8 @@ class JsonOutput:
     def described(self, found: Description) -> None:
         _print({**_plain(found), "sampled": found.sampled})
 
-    def explained(self, found: Explanation) -> None:
-        _print(found)
+    def explained(self, found: Sequence[Explanation]) -> None:
+        _print(found[0] if len(found) == 1 else list(found))
 
     def suggested(self, found: Suggestions) -> None:
         clean = [{"code": each.code, "reason": each.reason} for each in found.clean]

@@ -105,8 +105,9 @@ class TextOutput:
     def described(self, found: Description) -> None:
         self._show(*descriptions.description(found))
 
-    def explained(self, found: Explanation) -> None:
-        self._show(*explanations.explanation(found))
+    def explained(self, found: Sequence[Explanation]) -> None:
+        for each in found:
+            self._show(*explanations.explanation(each))
 
     def suggested(self, found: Suggestions) -> None:
         """Print code. It is not folded, so that it can be pasted."""

@@ -97,11 +97,13 @@ def _asked(rule: Threshold) -> Metric:
 
 
 def _between(scores: Scores) -> Floats:
-    """Return thresholds between neighbouring scores, from the lowest; they decide every distinct way but "none"."""
+    """Return thresholds between neighbouring scores, from the lowest; they decide every distinct way. The last flags no
+    row, unless one has the score 1."""
     distinct = np.unique(scores)
-    middle = (distinct[1:] + distinct[:-1]) / 2
+    above = np.append(distinct, 1.0) if distinct[-1] < 1 else distinct
+    middle = (above[1:] + above[:-1]) / 2
     # In float64 the middle of two neighbours may be the lower one, which would flag it.
-    return np.concatenate([distinct[:1], np.where(middle > distinct[:-1], middle, distinct[1:])])
+    return np.concatenate([distinct[:1], np.where(middle > above[:-1], middle, above[1:])])
 
 
 def _counted(y: NDArray[np.int64], scores: Scores, thresholds: Floats) -> dict[str, Floats]:

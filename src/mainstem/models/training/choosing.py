@@ -26,13 +26,14 @@ from mainstem.nodes.models import Model
 @dataclass(frozen=True, eq=False)
 class Choosing:
     """How the candidates of a model are chosen from, each time that a training does. `allowance` is None without
-    `tune`."""
+    `tune`. `positive` says that all targets are, also those of the test."""
 
     model: Model
     judge: Metric
     report: Report
     allowance: Allowance | None = None
     memory: Memory = Memory()  # noqa: RUF009 - frozen
+    positive: bool = False
 
     def part(self, number: int) -> Choosing:
         """Return how one fold of a cross-validation chooses."""
@@ -83,7 +84,7 @@ class Choosing:
             inputs,
             monotone=bool(self.model.monotone),
             growing=number and growing(examples),
-            positive=number and bool((examples.y > 0).all()),
+            positive=number and self.positive,
         )
 
 

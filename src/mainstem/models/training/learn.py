@@ -99,7 +99,8 @@ def learn(
     """
     model = blueprint.model
     kept = Kept()
-    choosing = Choosing(model, judge, report, allowance_of(model, len(prepared.parts.folds)), memory)
+    positive = bool((prepared.examples.y > 0).all())  # what ships is fitted on all rows
+    choosing = Choosing(model, judge, report, allowance_of(model, len(prepared.parts.folds)), memory, positive)
     judged = (_held_out if prepared.parts.holdout is not None else _crossed)(choosing, prepared, kept)
     metrics = evaluation.measured(prepared.test, judged.measured.scores, judge, model.measured_also)
     if prepared.parts.cut is not None:

@@ -93,13 +93,16 @@ def _metric(metric: str | OwnMetric) -> str:
 
 
 def _candidates(node: Model) -> list[Any]:
-    """Return a model's candidates. None are the usual ones, which were written out before there were others."""
-    found = ("linear", "lightgbm") if node.candidates is None else node.candidates
-    if all(isinstance(each, str) for each in found):
-        return list(found)
-    from mainstem.models.algorithms import plain
+    """Return a model's candidates. The usual ones stand for none that are declared: more are tried beside them then."""
+    usual = ["linear", "lightgbm"]
+    if node.candidates is None:
+        return usual
+    found: list[Any] = list(node.candidates)
+    if not all(isinstance(each, str) for each in found):
+        from mainstem.models.algorithms import plain
 
-    return [plain(each) for each in found]
+        found = [plain(each) for each in found]
+    return [*found, "no others"] if found == usual else found
 
 
 def resolved(node: Model, examples: ibis.Table) -> list[str]:
