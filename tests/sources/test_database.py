@@ -40,6 +40,11 @@ def test_types_are_those_the_table_declares(bench, planes):
     }
 
 
+def test_types_of_a_table_with_the_name_of_its_schema(bench, planes):
+    named = database(URL, table="main.planes", key="tailnum", known="always")
+    assert introspect(named, bench.root, bench.engine) == introspect(planes, bench.root, bench.engine)
+
+
 def test_a_table_lands_and_is_replaced_when_it_changes(bench, planes):
     outcome = bench.collect(planes)
     assert outcome.rows_in == 2

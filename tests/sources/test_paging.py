@@ -128,6 +128,14 @@ def test_auto_finds_pages_that_the_answer_does_not_mention(bench, site, name):
     assert collected(bench, ms.api(f"{site.url}/rows", paging=name)) == 250
 
 
+@pytest.mark.parametrize("other", [b'{"error": "unknown parameter"}', b"<html>no</html>", b"[]", b'{"items": "no"}'])
+@pytest.mark.parametrize("records", ["items", "$"])
+def test_auto_reads_one_page_where_the_answer_to_another_is_no_page(bench, site, other, records):
+    first = part(0) if records == "$" else {"items": part(0)}
+    server(site, lambda query: ({}, other) if {"page", "offset"} & query.keys() else body(first))
+    assert collected(bench, ms.api(f"{site.url}/rows", records=records)) == 50
+
+
 @pytest.mark.parametrize("beside", [{"total": 50}, {"next": None}, {"has_more": False}, {"count": 50}])
 def test_auto_reads_one_page_where_it_is_all(bench, site, beside):
     server(site, lambda query: body({"items": part(0), **beside}))

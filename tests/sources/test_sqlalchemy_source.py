@@ -77,6 +77,16 @@ def test_a_query_has_the_types_of_its_values(bench, other):
     assert bench.rows() == [{"id": 1, "s": "a:b", "half": 0.5}, {"id": 2, "s": "c", "half": 1.0}]
 
 
+def test_an_instant_of_a_query_without_a_time_zone_is_refused_unless_it_is_declared(bench, other):
+    url, run = other
+    run("CREATE TABLE t (id INTEGER, at TIMESTAMP)", "INSERT INTO t VALUES (1, '2013-01-01 10:00:00')")
+    read = {"url": f"{url}?detect_types=1", "query": "SELECT id, at FROM t"}
+    with pytest.raises(SourceError, match="'at' has an ambiguous type: an instant without time zone"):
+        introspect(database(**read), bench.root, bench.engine)
+    bench.collect(database(**read, schema={"at": INSTANT}))
+    assert bench.column("at") == [datetime(2013, 1, 1, 10, tzinfo=UTC)]
+
+
 def test_a_merge_by_a_cursor(bench, other):
     url, run = other
     run("CREATE TABLE t (id INTEGER, s TEXT, d DATE)", "INSERT INTO t VALUES (1, 'a', '2013-01-01')")

@@ -182,6 +182,13 @@ def test_a_backfill_builds_its_intervals_again(opened: Open, tmp_path: Path) -> 
     assert said.startswith("5 intervals of 1d, 2026-01-01 to 2026-01-05")
     found = {row["day"].day: row["city"] for row in project.table("by_city").to_pyarrow().to_pylist()}
     assert found[5] == "Oslo" and found[6] == "Rome"
+    said = messages(project.run("by_city", start="2026-01-05", end="2026-01-09"))["by_city"]
+    assert "; earlier intervals may have older rows of shops (before 2026-01-05);" in said
+    said = messages(project.run("by_city", start="2025-12-01"))["by_city"]
+    assert "older rows" not in said
+    assert {row["city"] for row in project.table("by_city").to_pyarrow().to_pylist()} == {"Oslo"}
+    write(tmp_path, "sales/2.parquet", [sale(40, 10)])
+    assert "older rows" not in messages(project.run())["by_city"]
 
 
 def test_wrong_backfills_are_refused(opened: Open) -> None:

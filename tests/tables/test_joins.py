@@ -78,6 +78,12 @@ def test_a_key_of_one_name_is_one_column(how: Any, keys: list[str | None]) -> No
     assert sorted(joined.to_pyarrow()["customer"].to_pylist(), key=str) == sorted(keys, key=str)
 
 
+def test_a_column_of_the_left_side_stays_that_is_called_as_a_second_key_would_be() -> None:
+    one = ibis.memtable(pa.table({"k": [1], "k_right": [7]}))
+    joined = ms.join(one, ibis.memtable(pa.table({"k": [1], "b": [2]})), "k", "inner")
+    assert joined.to_pyarrow().to_pylist() == [{"k": 1, "k_right": 7, "b": 2}]
+
+
 def test_an_outer_join_has_the_keys_of_both_sides() -> None:
     one, other = (
         ibis.memtable(pa.table({"k": [1, 2], "a": [1, 2]})),

@@ -109,7 +109,7 @@ def _client(name: str, value: Any) -> None:
                 where=str(Origin.of_caller()),
                 got=setting,
                 expected="a setting of librdkafka for TLS, SASL, the group, or how messages are fetched",
-                hint=close_matches(setting, CLIENT) or "docs/sources.md, Kafka, lists them",
+                hint=close_matches(setting, CLIENT),
             )
 
 

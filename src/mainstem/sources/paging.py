@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
@@ -14,7 +15,7 @@ from mainstem.sources.records import MISSING, records_at, value_at, with_value
 from mainstem.sources.signs import Sign, linked, signs
 
 Probe = Callable[[Mapping[str, Any]], Any]
-"""Asks for the page with further parameters. Returns its JSON; None if the server does not take them."""
+"""Asks for the page with further parameters. Returns its JSON; None if the answer has another status or is no JSON."""
 
 
 class Paginator(Protocol):
@@ -198,11 +199,18 @@ class Auto(_Pages):
             name = next(iter(asked))
             if name in self._node.params or self._node.method == "POST":
                 continue
-            other = self._probe(asked)
-            further = records_at(other, self._node.records, self._where) if other is not None else []
+            further = self._further(asked)
             if further and further != rows:
                 got = f"other rows with {name}={asked[name]}"
                 raise _cannot_tell(got, f'paging="{name}", or "none" if one page is all', self._where)
+
+    def _further(self, asked: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Return the rows of another page; none if the answer is no page, such as a message."""
+        page = self._probe(asked)
+        with suppress(SourceError):
+            if page is not None and isinstance(_inner(page, self._node.records), list):
+                return records_at(page, self._node.records, self._where)
+        return []
 
 
 def _inner(page: Any, path: str) -> Any:

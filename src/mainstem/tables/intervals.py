@@ -89,8 +89,19 @@ def due(context: Context, subject: Subject, target: Target, rows: ibis.Table, al
             nulls |= without
     if (spans or nulls) and newest is not None:
         spans += [Span(newest - _lookback(node))] if node.lookback or not spans else []
-    spans += [] if also is None else [also]
+    if also is not None:
+        spans.append(also)
+        earliest = _earliest(context, base, node.incremental, length)
+        still = {name: _behind(start, also, earliest) for name, start in behind.items()}
+        behind = {name: start for name, start in still.items() if start is not None}
     return Due(joined(spans), nulls or also is not None, behind)
+
+
+def _behind(start: int, built: Span, earliest: int | None) -> int | None:
+    """Return before which interval rows may still be older once a span is built; None if no such interval is left."""
+    if not built.start < start <= built.end:
+        return start
+    return None if earliest is not None and built.start <= earliest else built.start
 
 
 def ledger_of(snapshot: Snapshot) -> Ledger:
@@ -197,6 +208,12 @@ def _lookback(node: Any) -> int:
 def _newest(context: Context, base: Snapshot, column: str, length: int) -> int | None:
     found = [high for _, high in _extents(context.scan(base).files, column).values() if high is not None]
     return max((interval_of(high, length) for high in found), default=None)
+
+
+def _earliest(context: Context, base: Snapshot, column: str, length: int) -> int | None:
+    """Return the first interval of a snapshot; None if a file does not tell its earliest instant."""
+    found = [low for low, _ in _extents(context.scan(base).files, column).values()]
+    return None if None in found else min((interval_of(low, length) for low in found), default=None)
 
 
 def _extents(files: Iterable[str], column: str) -> dict[str, tuple[Any, Any]]:

@@ -75,7 +75,8 @@ def _joined(left: ibis.Table, right: ibis.Table, keys: Sequence[tuple[str, str]]
     """Return the joined rows, with one column for each key that has the same name on both sides."""
     joined = left.join(right, list(keys), how=how, rname=rname)
     twice = {mine: rname.format(name=mine) for mine, yours in keys if mine == yours}
-    twice = {key: other for key, other in twice.items() if other in joined.columns}
+    # An inner join has one of the two. A column of the left side may have the name of the other.
+    twice = {key: other for key, other in twice.items() if other in joined.columns and other not in left.columns}
     if how == "right":
         joined = joined.mutate(*named({key: joined[other] for key, other in twice.items()}))
     elif how == "outer":

@@ -26,6 +26,7 @@ from mainstem.sources.databases.base import (
     Dialect,
     Query,
     Unclear,
+    ambiguous,
     broken_off,
     refused,
     shut_out,
@@ -64,12 +65,17 @@ class SQLAlchemy(Dialect):
 
         names, where = [column.name for column in query.columns], str(node.table or redact(node.url))
         types = {column.name: str(column.type) for column in query.columns if column.type is not None}
+        types |= known or {}
         given = {f"p{number}": value for number, value in enumerate(query.parameters, start=1)}
         natives = [sa.column(column.name, column.native) for column in query.columns]
         with _connected(node, query.sql) as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=BATCH)
             for rows in streamed.execute(sa.text(query.sql).columns(*natives), given).partitions(BATCH):
-                yield batch_of(names, rows, {**types, **(known or {})}, where, node.sets_aside)
+                batch = batch_of(names, rows, types, where, node.sets_aside)
+                for field in batch.schema:
+                    if field.name not in types and str(field.type).startswith("timestamp") and field.type.tz is None:
+                        raise ambiguous(field.name, "a datetime without a time zone", _NAIVE)
+                yield batch
 
     def relation(self, node: Database) -> str:
         if node.query:

@@ -147,14 +147,19 @@ def types(columns: Sequence[Column], declared: Mapping[str, str]) -> dict[str, d
     """Return the types of columns that have one. Raises `SourceError` for an ambiguous type that is not declared."""
     for column in columns:
         if column.unclear and column.name not in declared:
-            what, says, cast = column.unclear
-            raise SourceError(
-                f"{column.name!r} has an ambiguous type: {what}",
-                got=column.kind,
-                expected="an unambiguous type",
-                hint=f'schema={{{column.name!r}: {says}}}, or query="SELECT …, {cast.format(column.name)} FROM …"',
-            )
+            raise ambiguous(column.name, column.kind, column.unclear)
     return {column.name: column.type for column in columns if column.type is not None}
+
+
+def ambiguous(name: str, kind: str, unclear: Unclear) -> SourceError:
+    """Return the error for a column of an ambiguous type that is not declared."""
+    what, says, cast = unclear
+    return SourceError(
+        f"{name!r} has an ambiguous type: {what}",
+        got=kind,
+        expected="an unambiguous type",
+        hint=f'schema={{{name!r}: {says}}}, or query="SELECT …, {cast.format(name)} FROM …"',
+    )
 
 
 def plain(value: Any) -> str:

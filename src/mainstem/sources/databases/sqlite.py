@@ -33,8 +33,9 @@ class SQLite(Dialect):
         with _reading(node, root, f"{self.everything(node)} LIMIT 0", ()) as cursor:
             names = [each[0] for each in cursor.description]
         if node.table:
-            sql = "SELECT name, type FROM pragma_table_info(?)"
-            with _reading(node, root, sql, (node.table,)) as cursor:
+            *schema, table = node.table.split(".")
+            sql = f"SELECT name, type FROM pragma_table_info(?{', ?' if schema else ''})"
+            with _reading(node, root, sql, (table, *schema)) as cursor:
                 declared = {name: kind.upper() for name, kind in cursor.fetchall()}
         kinds = {name: declared.get(name, "") for name in names}
         return [Column(name, kind, _affinity(kind), f"source.{self.quoted(name)}") for name, kind in kinds.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -141,7 +142,10 @@ def _answers(request: Request) -> Iterator[Any]:
 
     def probe(further: Mapping[str, Any]) -> Any:
         answer = client.ask(with_params(address, {**params, **further}))
-        return parsed(answer, client.shown) if 200 <= answer.status < 300 else None
+        if 200 <= answer.status < 300:
+            with suppress(SourceError):
+                return parsed(answer, client.shown)
+        return None
 
     paging = paginator(node, where, probe)
     ended = getattr(paging, "ended_by", lambda _: False)
