@@ -206,9 +206,28 @@ def test_an_event_that_asks_two_endpoints_is_ingested_once(worlds: Any, tmp_path
             differs = {**swipe(9), "amount": 1.0}
             ask(client, swipe(9))
             refused = client.post("/predict/other", json={"rows": [differs], "backfill": True})
-            assert refused.status_code == 400 and refused.json()["where"] == "stream swipes"
+            assert refused.status_code == 400 and refused.json()["where"] == "endpoint authorise"
+            assert 'mainstem_events_total{stream="swipes"} 4' in client.get("/metrics").text
         assert log_ends(project) == (4, 4)
         assert project.adapters.store.end("predictions/other") == 3
+
+
+def test_an_event_of_before_a_second_endpoint_was_live_is_not_ingested_again(worlds: Any, tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    with opened(tmp_path) as project:
+        project.run()
+        project.promote("fraud")
+        with worlds.listening(service(project)) as client:
+            (first,) = ask(client, swipe(0))
+    with (tmp_path / "asking.py").open("a") as module:
+        module.write("other = ms.endpoint(fraud, on=swipes, threshold=0.5)\n")
+    with opened(tmp_path) as project:
+        project.run()
+        project.promote("fraud")
+        with worlds.listening(service(project)) as client:
+            answer = client.post("/predict/other", json={"rows": [swipe(0)], "backfill": True})
+            (second,) = answer.json()["predictions"]
+        assert first["event"] == second["event"] and project.adapters.store.end("events/swipes") == 1
 
 
 def test_two_different_events_with_one_key_in_one_request_are_refused(client: Any, project: Any) -> None:

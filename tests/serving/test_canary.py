@@ -212,6 +212,22 @@ def test_scores_that_are_not_finite_are_failures(world: Any, worlds: Any) -> Non
     assert "a score is not a finite number" in end.reason
 
 
+def test_a_request_that_the_canary_fails_leaves_those_that_wait_with_it(world: Any, worlds: Any) -> None:
+    world.declare(canary=Canary(0.999, "flight_id"))
+    with serving(worlds, world) as (service, client):
+        scored = service.live.beside["arrivals"][0].predictor.scored
+
+        def third(columns: Any) -> list[float]:
+            given = zip(columns["distance"], scored(columns), strict=True)
+            return [math.nan if distance == 3.0 else score for distance, score in given]
+
+        broken(service, third)
+        sent = [{"flight_id": f"X{n}", "distance": float(n)} for n in range(6)]
+        answers = client.post("/predict/arrivals", json={"rows": sent, "time": worlds.NOON.isoformat()}).json()
+        assert [by_challenger(answer) for answer in answers["predictions"]] == [True, True, True, False, True, True]
+    assert not world.state.find(CanaryEnd)
+
+
 def test_a_canary_beyond_the_latency_ends(world: Any, worlds: Any) -> None:
     world.declare(canary=Canary(0.999, "flight_id"), latency="20ms")
     with serving(worlds, world) as (service, client):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mainstem.errors import StorageError
 from mainstem.logs.predictions import logged_predictions
 from mainstem.logs.records import decode_event
 from mainstem.models.artifact.scorer import Scorer
@@ -314,6 +315,21 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_answering(http: Any,
     assert eventually(lambda: "trouble" in http.get("/ready").json())
     assert http.post("/predict/arrivals", json=row).json()["version"] == "late-1"
     assert http.get("/ready").json()["trouble"]["error"] == "ModelError"
+
+
+def test_the_trouble_of_a_state_that_was_away_ends_with_it(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, service = served
+
+    def away(*given: Any) -> Any:
+        raise StorageError("the state is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.canaries, "follow", away)
+        service.refresh()
+        service.refresh()
+        assert service.trouble is not None and "the state is away" in str(service.trouble)
+    service.refresh()
+    assert service.trouble is None
 
 
 def test_without_a_champion_it_says_promote_first(world: Any, worlds: Any) -> None:

@@ -70,6 +70,7 @@ def nodes(**changes: Any) -> dict[str, Node]:
         "rank": ms.endpoint(like, candidates=listed(ms.request("movies"), limit=20), decide=top),
         "unseen": ms.endpoint(like, candidates=listed(ms.request("movies"), without=seen), decide=top, fallback=few),
         "picked_for": ms.endpoint(like, candidates=listed(picks, of="movies", limit=3), decide=top, fallback=few),
+        "popular": ms.endpoint(like, candidates=few, decide=top, fallback=listed(picks, of="movies", limit=3)),
         "again": ms.endpoint(like, candidates=listed(recent, of="movies_28d"), decide=top),
         "sent": ms.endpoint(
             like,
@@ -163,6 +164,11 @@ def test_a_table_offers_the_list_that_it_has_for_the_request(project: Any) -> No
     assert sorted(movies(known)) == [5, 7, 9] and known["offered"] == 3  # each once, no null, up to the limit
     assert unknown["flags"] == ["unknown:picks", "fallback"] and len(movies(unknown)) == 2
     assert null["flags"] == ["fallback"] and len(movies(null)) == 2
+
+
+def test_what_the_fallback_does_not_know_is_no_reason_to_take_it(project: Any) -> None:
+    (answer,) = project.predict("popular", [{"person": "p2"}], time=LATER)
+    assert len(movies(answer)) == 2 and answer["flags"] == []
 
 
 def test_an_event_changes_the_next_list_of_a_window(project: Any) -> None:

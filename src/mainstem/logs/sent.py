@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -116,11 +116,10 @@ class AnsweredEvent(msgspec.Struct, frozen=True):
 
 
 class AnsweredEvents:
-    """The events that an endpoint was asked by, by their keys; or those of a stream that any of several endpoints was
-    asked by, without answers. One object for each process and name."""
+    """The events that an endpoint was asked by, by their keys. One object for each process and name."""
 
-    def __init__(self, name: str, kind: Literal["endpoint", "stream"] = "endpoint") -> None:
-        self._where, self._days = f"{kind} {name}", Days(f"asked/{name}", AnsweredEvent)
+    def __init__(self, name: str) -> None:
+        self._where, self._days = f"endpoint {name}", Days(f"asked/{name}", AnsweredEvent)
 
     def taken(self, read: Get, key: str, body: bytes, at: int) -> AnsweredEvent | None:
         """Return the answer to an event at an instant (µs); None if it is new. `read` reads a key of a space.

@@ -315,8 +315,8 @@ def model(
     `class_weight` says how much classes count, and `resample` draws equally many of each (`"under"`, `"over"`).
     Probabilities are corrected back to how often classes occur. Metrics count each row once.
     `candidates` are names of algorithms, algorithms with settings (`ms.lightgbm(num_leaves=63)`) and estimators of
-    scikit-learn. `features="all"` are all columns of the examples but the key, and those of `target`, `groups`, `split`
-    and `weight`. `retrain="data"` trains a new challenger when the examples change.
+    scikit-learn. `features="all"` are all columns of the examples but the key and those that other settings read.
+    `retrain="data"` trains a new challenger when the examples, or the sources of the features, change.
     Candidates are compared by `metric`; those of `also_measure` are measured beside the usual ones of the task.
     `threshold` is a probability, or a rule that sets it on validation rows (`ms.threshold(…)`); endpoints decide by it
     unless they declare their own. `slices` are inputs, or tuples of them, whose parts the report measures apart.

@@ -38,12 +38,13 @@ PART = 100
 @dataclass(frozen=True)
 class Taken:
     """An event that is in the log, at `offset`, and its answer as plain data. An event that was `repeated` was answered
-    before; then nothing was written, and there is no new answer."""
+    before; then nothing was written, and there is no new answer. `ingested` says that it was not in the log before."""
 
     offset: int
     shown: Mapping[str, Any]
     answer: Answer | None
     repeated: bool = False
+    ingested: bool = False
 
 
 Numbered = dict[int, Taken]
@@ -55,15 +56,15 @@ Work = Callable[[Writer], Numbered]
 @dataclass(frozen=True, eq=False)
 class Asking:
     """Asks an endpoint by events. `current` is its predictor as it is live, `ingesting` takes an event within a
-    transaction, and `answered` remembers answers, which `read` reads from the store. If other endpoints are asked by
-    the same stream, `taken` remembers the events that any of them took: an event is ingested once."""
+    transaction, and `answered` remembers answers, which `read` reads from the store. `others` are
+    the answers of other endpoints that the same stream asks: an event that one of them took is not ingested again."""
 
     current: Callable[[], Predictor]
     ingesting: Callable[[Event], Callable[[Writer], int]]
     answered: AnsweredEvents
     read: Get
     shown: Shown
-    taken: AnsweredEvents | None = None
+    others: Sequence[AnsweredEvents] = ()
 
     def prepared(self, predictor: Predictor, events: Sequence[Event]) -> tuple[Numbered, list[Work]]:
         """Return the events that were answered before, and what takes the others within transactions, in order of time.
@@ -136,19 +137,10 @@ class Asking:
         (final,) = predictor.logged([fresh])(writer)
         shown = self.shown(final)
         key, body = _identity(event, predictor)
-        offset = self._ingested(writer, event, key, body, at)
+        earlier = next(filter(None, (other.taken(writer.get, key, body, at) for other in self.others)), None)
+        offset = self.ingesting(event)(writer) if earlier is None else earlier.offset
         self.answered.note(writer, key, AnsweredEvent(at, body, offset, _encode(shown)))
-        return Taken(offset, shown, final)
-
-    def _ingested(self, writer: Writer, event: Event, key: str, body: bytes, at: int) -> int:
-        """Return the offset of an event, which is ingested unless another endpoint took it before."""
-        before = None if self.taken is None else self.taken.taken(writer.get, key, body, at)
-        if before is not None:
-            return before.offset
-        offset = self.ingesting(event)(writer)
-        if self.taken is not None:
-            self.taken.note(writer, key, AnsweredEvent(at, body, offset, b""))
-        return offset
+        return Taken(offset, shown, final, ingested=earlier is None)
 
     def _held(self, read: Get, predictor: Predictor, event: Event, at: int) -> Taken | None:
         """Return an event that was answered before. Raises `RequestError` if another one had its key."""

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from mainstem.errors import ModelError, RequestError, StorageError
 from mainstem.features.online.view import OnlineView
@@ -32,6 +32,7 @@ FLAG = "canary"
 """The flag of an answer that the challenger gave."""
 
 Result = Literal["answered", "failed", "slow"]
+A = TypeVar("A")
 
 
 class Guard:
@@ -160,7 +161,7 @@ class Split:
         columns: Columns,
         flags: Sequence[Sequence[str]],
     ) -> dict[int, Answer]:
-        """Return the challenger's answers, or nothing if it failed."""
+        """Return the challenger's answers. If it failed for some requests, those of each of the others alone."""
         own, theirs = len(self.champion.flags), self.challenger.flags
         said = [[*theirs, *each[own:], FLAG] for each in flags]
         try:
@@ -168,8 +169,20 @@ class Split:
             if any(answer.score is None for answer in found.values()):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
         except Exception as error:  # whatever it is, the champion answers
+            return self._failed(error, taken, lambda one: self._tried(one, rows, times, columns, flags))
+        return found
+
+    def _failed(
+        self, error: Exception, taken: Sequence[int], again: Callable[[Sequence[int]], dict[int, A]]
+    ) -> dict[int, A]:
+        """Note the failure of one request, or try each of several alone while the canary goes on."""
+        if len(taken) == 1:
             self.guard.failed(error)
             return {}
+        found: dict[int, A] = {}
+        for number in taken:
+            if self.guard.end is None:
+                found |= again([number])
         return found
 
 
@@ -200,7 +213,7 @@ class ChoosingSplit(Split):
         return [found[n] for n in range(len(checked))]
 
     def _chosen(self, taken: Sequence[int], rows: Sequence[dict[str, Any]], times: Sequence[int]) -> dict[int, Chosen]:
-        """Return the challenger's choices, or nothing if it failed."""
+        """Return the challenger's choices. If it failed for some requests, those of each of the others alone."""
         try:
             # The champion may have to answer them: they keep what is taken out of a row.
             found = self.challenger.answers_at([{**rows[n]} for n in taken], [times[n] for n in taken])
@@ -209,8 +222,7 @@ class ChoosingSplit(Split):
         except (RequestError, StorageError):  # not the challenger's: the champion fails, too
             return {}
         except Exception as error:  # whatever it is, the champion answers
-            self.guard.failed(error)
-            return {}
+            return self._failed(error, taken, lambda one: self._chosen(one, rows, times))
         return {n: each.flagged(FLAG) for n, each in zip(taken, found, strict=True)}
 
 

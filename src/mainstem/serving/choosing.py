@@ -140,8 +140,7 @@ class ChoosingPredictor(Predictor):
         columns = self._columns(checked)
         flags = [[*self.flags] for _row in checked]
         self.look_up(self._first, columns, times, flags)
-        for offering in self.chooser.offerings:
-            self._note(offering, columns, times, flags)
+        self._note(self.chooser.offering, columns, times, flags)
         unknown = [any(flag.startswith("unknown:") for flag in said) for said in flags]
         unusual = [n for n, row in enumerate(checked) if self._overrides(row, flags[n]) or unknown[n]]
         usual = [n for n in range(len(checked)) if self.chooser.fallback is None or n not in unusual]
@@ -149,6 +148,10 @@ class ChoosingPredictor(Predictor):
         left = [n for n in range(len(checked)) if n not in found or not found[n].items]
         instead: dict[int, _Found] = {}
         if self.chooser.fallback is not None and left:
+            noted = [[*said] for said in flags]
+            self._note(self.chooser.fallback, columns, times, noted)
+            for n in left:
+                flags[n] = noted[n]
             instead = self._instead(self.chooser.fallback, left, checked, times, columns, flags, ids)
         none = _Found([], 0)
         every = range(len(checked))

@@ -25,7 +25,7 @@ class NoChampion(Unavailable):
 @dataclass(frozen=True, eq=False)
 class Live:
     """A release that is ready to answer. `missing` says why an endpoint is unavailable. `beside` are the challengers of
-    endpoints that declare a shadow or a canary."""
+    endpoints that declare a shadow or a canary. `asked` are the endpoints that a stream asks, also unavailable ones."""
 
     release: Release
     predictors: Mapping[str, Predictor] = field(default_factory=dict)
@@ -34,6 +34,7 @@ class Live:
     features: FeatureReader | None = None
     missing: Mapping[str, MainstemError] = field(default_factory=dict)
     beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict)
+    asked: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
         """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""

@@ -89,6 +89,8 @@ class Service:
         self.keyring = keys.Keyring()
         self._keyless = keyless
         self.trouble: MainstemError | None = None
+        self._away: tuple[MainstemError | None, ...] = ()
+        """While the state is away: the trouble that there was before."""
         self.lost: Mapping[str, MainstemError] = {}
         self.feeding: Mapping[str, MainstemError] = {}
         """Why topics that feed streams cannot be read, by stream."""
@@ -205,12 +207,22 @@ class Service:
             self.keyring = keys.keyring(self._state, keyless=self._keyless)
             self._follow_overrides()
             self.canaries.follow()
-            moved = (self._head() or "") != self.live.release.id
-            if force or (moved and time.monotonic() >= self._retry_at):
+            head = self._head() or ""
+        except Exception as error:
+            self._away = self._away or (self.trouble,)
+            self._troubled(error)
+        else:
+            if self._away:
+                (self.trouble,), self._away = self._away, ()
+            self._follow(head, force=force)
+        self.lost = self._gone()
+
+    def _follow(self, head: str, *, force: bool) -> None:
+        try:
+            if force or (head != self.live.release.id and time.monotonic() >= self._retry_at):
                 self._swap()
         except Exception as error:
             self._troubled(error)
-        self.lost = self._gone()
 
     def _follow_overrides(self) -> None:
         """Take the overrides that were not ended, and log a change."""
@@ -311,7 +323,11 @@ class Service:
             for name in graph.of(Stream)
         }
         takers = {name: Outcomes(graph, name, drained(release, outcomes_table(name))) for name in graph.of(Endpoint)}
-        return Live(release, predictors, ingests, takers, features, missing, beside)
+        asked = dict[str, list[str]]()
+        for name, node in endpoints.items():
+            if node.on is not None:
+                asked.setdefault(graph.name_of(node.on), []).append(name)
+        return Live(release, predictors, ingests, takers, features, missing, beside, asked)
 
     def _beside(
         self, graph: Graph, release: Release, champion: Predictor, node: Endpoint, features: FeatureReader

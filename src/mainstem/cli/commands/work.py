@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 FullRefresh = Annotated[
     bool,
-    typer.Option("--full-refresh", help="Build tables from all rows of their inputs, and read all rows of sources with a cursor."),
+    typer.Option(
+        "--full-refresh",
+        help="Build tables from all rows of their inputs, and read all rows of sources with a cursor.",
+    ),
 ]
 Start = Annotated[
     str | None,

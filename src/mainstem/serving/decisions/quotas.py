@@ -53,6 +53,8 @@ class Counts:
         """Count an option. One without a quota is not counted."""
         if option in self.at_most:
             key, slot = self._slot(option, time)
+            if slot.window < self._seen[key].window:  # a later window has taken its place
+                return
             self._seen[key] = Slot(slot.window, slot.taken + 1)
             self.changed[key] = _encode(self._seen[key])
 

@@ -34,17 +34,17 @@ async def answered(
     asking = Asking(
         lambda: service.live.predictor(endpoint),
         lambda event: service.ingesting(stream, [event]),
-        service.answered.setdefault(endpoint, AnsweredEvents(endpoint)),
+        _answers(service, endpoint),
         lambda space, key: service.store.read(space, [key])[0],
         told.shown,
-        _taken(service, stream),
+        [_answers(service, other) for other in live.asked.get(stream, ()) if other != endpoint],
     )
     budget = None if past else predictor.budget  # no client waits for the answers to past events
     done = await _in_time(service, predictor, asking, events, budget)
     taken = [done[n] for n in range(len(events))]
     fresh = [each.answer for each in taken if each.answer is not None]
     told.count(service, predictor, fresh)
-    service.metrics.ingested(stream, len(fresh))
+    service.metrics.ingested(stream, sum(each.ingested for each in taken))
     if budget is not None:
         service.metrics.timed(endpoint, time.perf_counter() - began, budget)
     for shadow in (each.shadow for each in live.beside.get(endpoint, ()) if each.shadow is not None):
@@ -96,10 +96,8 @@ def _prepared(asking: Asking, predictor: Predictor, events: Sequence[Event], tur
     return ({}, []) if turn.late else asking.prepared(predictor, events)
 
 
-def _taken(service: Service, stream: str) -> AnsweredEvents | None:
-    """Return what remembers the events of a stream that several endpoints are asked by."""
-    sharing = [each for each in service.live.predictors.values() if each.events and each.events.stream == stream]
-    return service.answered.setdefault(stream, AnsweredEvents(stream, "stream")) if len(sharing) > 1 else None
+def _answers(service: Service, endpoint: str) -> AnsweredEvents:
+    return service.answered.setdefault(endpoint, AnsweredEvents(endpoint))
 
 
 def _backfill(options: Mapping[str, Any], where: str) -> bool:
