@@ -29,7 +29,10 @@ def predict(
         Path | None, typer.Option("--out", metavar="FILE", help="Write a CSV file with the scores beside the rows.")
     ] = None,
     reasons: Annotated[
-        int, typer.Option("--reasons", metavar="N", min=0, help="Add up to N inputs that moved each score most.")
+        int,
+        typer.Option(
+            "--reasons", metavar="N", min=0, help="Add up to N inputs, at most 20, that moved each score most."
+        ),
     ] = 0,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many rows to print.")] = 50,
     directory: Directory = HERE,
