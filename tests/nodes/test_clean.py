@@ -184,6 +184,13 @@ def test_a_date_is_read_or_invalid(text: str, settings_: dict[str, Any], day: da
     assert applied(clean.parse_date("x", **settings_), [text]) == [day]
 
 
+def test_a_year_of_two_digits_is_not_one_of_four() -> None:
+    texts = ["01.02.24", "01.02.2024", "epoch", "infinity"]
+    day = date(2024, 2, 1)
+    assert applied(clean.parse_date("x", "%d.%m.%Y"), texts) == [None, day, None, None]
+    assert applied(clean.parse_date("x", ["%d.%m.%Y", "%d.%m.%y"]), texts) == [day, day, None, None]
+
+
 def test_a_local_time_is_of_its_zone() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     values = ["01.07.2024 12:00", "01.01.2024 12:00"]

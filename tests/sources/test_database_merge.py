@@ -220,6 +220,17 @@ def test_a_span_is_read_again(bench, run, write):
     assert bench.collect(node).message == "nothing new"
 
 
+def test_a_span_of_an_appended_source_leaves_later_rows_of_its_keys(bench, run):
+    node = orders(write=None)
+    run(put(1, "new", 1), put(2, "new", 2))
+    bench.collect(node)
+    run(["DELETE FROM orders"], put(1, "paid", 8), put(2, "late", 2))
+    bench.collect(node)
+    span = Span(*(second_of(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in (0, 5)))
+    assert balanced(bench.collect(node, between=span)).message == "1 merged by id, 1 removed"
+    assert sorted((row["id"], row["status"]) for row in bench.rows()) == [(1, "paid"), (2, "late")]
+
+
 def test_a_span_beyond_the_cursor_leaves_no_row_out(bench, run):
     node = orders()
     run(put(1, "new", 1))

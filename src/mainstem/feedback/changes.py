@@ -104,6 +104,8 @@ def unit_change(node: str, column: str, rows: Series, window: Window, suspect: l
     if not len(past.times) or not len(present.times):
         return None
     recent = past.between(start - max(RECENT, 2 * span), start)
+    if not np.isfinite(recent.values).any():
+        return None
     length = stretch(span, int(np.ptp(past.times)))
     searched = rows.between(start - min(length, WEEK), end)
     found = _converted(past, recent, searched, present)

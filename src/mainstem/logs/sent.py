@@ -72,7 +72,7 @@ class Days(Generic[T]):
     def put(self, writer: Writer, name: str, record: T) -> None:
         """Remember a record, and forget some that are older than yesterday."""
         day = record.at // DAY
-        if self._emptied != day and not writer.clear(self._space(day + 1), AT_ONCE):
+        if day > self._emptied and not writer.clear(self._space(day + 1), AT_ONCE):
             self._emptied = day
         writer.put(self._space(day), _name(name), _encode(record))
 

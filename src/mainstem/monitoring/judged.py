@@ -65,12 +65,13 @@ def _table(name: str) -> ibis.Table:
 
 def _before_ids_were_kept(watched: Watched, batch: Batch, monitor: str) -> Mask:
     """Return the rows that verdicts of earlier versions cover, which kept no ids: all predictions up to their last."""
+    name, _, metric = monitor.partition(".")
     found = watched.context.records.find(
         Verdict,
         endpoint=watched.name,
-        monitor=monitor.partition(".")[0],
+        monitor=name,
         branch=watched.context.branch,
         model_version=watched.version.id,
     )
-    ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows"]
+    ends = [micros_of(v.window[1]) for v in found if v.judgement != "not enough rows" and metric in ("", v.metric)]
     return batch.inputs.times <= max(ends, default=-(2**62))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal, TypeVar
@@ -161,28 +162,38 @@ class Split:
         columns: Columns,
         flags: Sequence[Sequence[str]],
     ) -> dict[int, Answer]:
-        """Return the challenger's answers. If it failed for some requests, those of each of the others alone."""
+        """Return the challenger's answers. If it failed, those of each of several requests alone."""
         own, theirs = len(self.champion.flags), self.challenger.flags
         said = [[*theirs, *each[own:], FLAG] for each in flags]
-        try:
-            found = _part(self.challenger, taken, rows, times, columns, said)
+
+        def answered(numbers: Sequence[int]) -> dict[int, Answer]:
+            found = _part(self.challenger, numbers, rows, times, columns, said)
             if any(answer.score is None for answer in found.values()):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
-        except Exception as error:  # whatever it is, the champion answers
-            return self._failed(error, taken, lambda one: self._tried(one, rows, times, columns, flags))
-        return found
+            return found
 
-    def _failed(
-        self, error: Exception, taken: Sequence[int], again: Callable[[Sequence[int]], dict[int, A]]
+        return self._each(taken, answered)
+
+    def _each(
+        self,
+        taken: Sequence[int],
+        answered: Callable[[Sequence[int]], dict[int, A]],
+        shared: tuple[type[Exception], ...] = (),
     ) -> dict[int, A]:
-        """Note the failure of one request, or try each of several alone while the canary goes on."""
-        if len(taken) == 1:
-            self.guard.failed(error)
+        """Return answers to requests together; if that fails, which counts once, to those of them that do not fail.
+
+        There are none after `shared` errors, which the champion has as well.
+        """
+        try:
+            return answered(taken)
+        except shared:
             return {}
+        except Exception as error:  # whatever it is, the champion answers
+            self.guard.failed(error)
         found: dict[int, A] = {}
-        for number in taken:
-            if self.guard.end is None:
-                found |= again([number])
+        for number in taken if len(taken) > 1 and self.guard.end is None else ():
+            with suppress(Exception):
+                found |= answered([number])
         return found
 
 
@@ -213,17 +224,16 @@ class ChoosingSplit(Split):
         return [found[n] for n in range(len(checked))]
 
     def _chosen(self, taken: Sequence[int], rows: Sequence[dict[str, Any]], times: Sequence[int]) -> dict[int, Chosen]:
-        """Return the challenger's choices. If it failed for some requests, those of each of the others alone."""
-        try:
+        """Return the challenger's choices. If it failed, those of each of several requests alone."""
+
+        def chosen(numbers: Sequence[int]) -> dict[int, Chosen]:
             # The champion may have to answer them: they keep what is taken out of a row.
-            found = self.challenger.answers_at([{**rows[n]} for n in taken], [times[n] for n in taken])
+            found = self.challenger.answers_at([{**rows[n]} for n in numbers], [times[n] for n in numbers])
             if any(item.score is None for each in found for item in each.items):
                 raise ModelError("a score is not a finite number", where=self.challenger.version.id)
-        except (RequestError, StorageError):  # not the challenger's: the champion fails, too
-            return {}
-        except Exception as error:  # whatever it is, the champion answers
-            return self._failed(error, taken, lambda one: self._chosen(one, rows, times))
-        return {n: each.flagged(FLAG) for n, each in zip(taken, found, strict=True)}
+            return {n: each.flagged(FLAG) for n, each in zip(numbers, found, strict=True)}
+
+        return self._each(taken, chosen, (RequestError, StorageError))
 
 
 def _part(

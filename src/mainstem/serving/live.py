@@ -37,23 +37,26 @@ class Live:
     asked: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def predictor(self, endpoint: str) -> Predictor:
-        """Return a predictor. Raises `NotFound`, or `Unavailable` if the endpoint has no champion."""
+        """Return a predictor. Raises `NotFound`; `Unavailable` if it has no champion, or nothing is loaded."""
         if endpoint in self.predictors:
             return self.predictors[endpoint]
         if endpoint in self.missing:
             raise self.missing[endpoint].with_traceback(None)
+        self.reader()
         raise _unknown("endpoint", endpoint, [*self.predictors, *self.missing])
 
     def ingest(self, stream: str) -> Ingest:
         """Return the ingest of a stream. Raises `NotFound`."""
         if stream in self.ingests:
             return self.ingests[stream]
+        self.reader()
         raise _unknown("stream", stream, list(self.ingests))
 
     def taker(self, endpoint: str) -> Outcomes:
         """Return what takes the outcomes of an endpoint, with or without a champion. Raises `NotFound`."""
         if endpoint in self.takers:
             return self.takers[endpoint]
+        self.reader()
         raise _unknown("endpoint", endpoint, list(self.takers))
 
     def reader(self) -> FeatureReader:

@@ -98,6 +98,8 @@ class Watermark:
     def _advance(self, batch: pa.RecordBatch, column: pa.Array) -> None:
         self._type = column.type
         greatest = pc.max(column).as_py()
+        if self._greatest is not None:  # the type of the column may have become wider
+            self._greatest = _parsed(plain(self._greatest), column.type).as_py()
         if greatest is None or (self._greatest is not None and greatest < self._greatest):
             return
         if greatest != self._greatest:

@@ -39,12 +39,14 @@ class Merge:
     """Replace the rows with the same key. Of new rows with one key, the latest by `column` counts.
 
     Stored rows whose key does not come are removed if they are in the `scope`: all of them, those with the column in a
-    span, or none.
+    span, or none. A source that appends has several rows of a key: what comes then replaces the rows of the span, and
+    no others.
     """
 
     key: tuple[str, ...]
     column: str | None = None
     scope: Literal["all"] | Span | None = None
+    appends: bool = False
 
 
 Replacement = Append | ReplaceAll | ReplaceOrigins | Merge

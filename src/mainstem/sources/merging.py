@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ibis
 
 from mainstem.graph.named import named
-from mainstem.nodes.hidden import is_hidden
+from mainstem.nodes.hidden import SEQ, is_hidden
 from mainstem.ports import DataFile, Scan
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Rules:
     keeps_later: bool = False
     deleted: Condition | None = None
     scope: Condition | None = None
+    appends: bool = False
 
 
 class Merged(NamedTuple):
@@ -57,7 +58,11 @@ def newest(rows: ibis.Table, key: Sequence[str], column: str | None) -> ibis.Tab
     if column is None:
         return rows
     latest = rows[column].max().over(group_by=list(key))
-    return rows.filter((rows[column] == latest) | rows[column].isnull()).distinct()
+    kept = rows.filter((rows[column] == latest) | rows[column].isnull())
+    if SEQ not in rows.columns:
+        return kept.distinct()
+    own = [name for name in rows.columns if name != SEQ]  # equal rows differ in their number
+    return kept.group_by(own).agg(named({SEQ: kept[SEQ].min()})).select(*rows.columns)
 
 
 def merged(context: Context, files: Sequence[str], target: Target, new: Sequence[DataFile], rules: Rules) -> Merged:
@@ -82,6 +87,8 @@ class _Merge:
     def outcome(self) -> Merged:
         with self.context.engine.session(self._relations()) as session:
             rows = self._rows(_NEW) if self.new else self._rows(_STORED).limit(0)
+            if self.rules.appends:
+                return self._replaced(session, rows)
             current = newest(rows, self.key, self.rules.column) if self._is_repeated(session, rows) else rows
             live = self._live(current)
             changing = self._changing(live)
@@ -90,6 +97,24 @@ class _Merge:
             kept, touched = self._others(session, good, removed)
         stay = tuple(path for path in self.files if path not in set(touched))
         return Merged(good, stay, tuple(touched), kept, 0 if removed is None else removed.num_rows)
+
+    def _replaced(self, session: Session, rows: ibis.Table) -> Merged:
+        """Return the new rows in place of those in the scope. Other rows of their keys stay."""
+        scope = self.rules.scope
+        assert scope is not None
+        if not self.files:
+            return Merged(self.new, (), (), ())
+        stored = self._rows(_STORED)
+        left = stored.filter(scope(stored)).anti_join(rows, self.key)
+        (removed,) = session.fetch(left.aggregate(n=left.count()))["n"].to_pylist()
+        each = {path: self._rows(_name(number)) for number, path in enumerate(self.files)}
+        touched = [p for p, its in each.items() if session.fetch(its.filter(scope(its)).limit(1)).num_rows]
+        stay, kept = tuple(path for path in self.files if path not in touched), tuple[DataFile, ...]()
+        if touched:
+            session.add("touched", Scan(tuple(touched), self.target.fields, 0))
+            others = self._rows("touched")
+            kept = session.write(others.filter(~scope(others).fill_null(False)), self.target)
+        return Merged(self.new, stay, tuple(touched), kept, removed)
 
     def _relations(self) -> dict[str, Scan]:
         fields = self.target.fields

@@ -52,7 +52,7 @@ class Replacing:
         if deleted is not None:
             marks = lambda rows: resolve_boolean(rows, deleted)  # noqa: E731
         rules = Rules(self.change.key, self.change.column, deleted=marks, scope=self._scope())
-        return replace(rules, keeps_later=self.is_again)
+        return replace(rules, keeps_later=self.is_again, appends=self.change.appends and rules.scope is not None)
 
     def _scope(self) -> Condition | None:
         scope, column = self.change.scope, self.change.column

@@ -104,9 +104,11 @@ class ParseDate(TextVerb, frozen=True, tag="parse_date"):
         import ibis
 
         names = _directives(format)
-        if _PLAIN.issuperset(names) and not self.timed:
-            return _strptime()(text.strip(), format).cast("date")
         pattern = _pattern(format)
+        if _PLAIN.issuperset(names) and not self.timed:
+            # The engine's %Y takes fewer than four digits, and words such as "epoch".
+            fits = text.re_search(pattern) if "Y" in names else ibis.literal(True)
+            return fits.ifelse(_strptime()(text.strip(), format), ibis.null("timestamp")).cast("date")
         iso = self._iso(text, pattern, {name: number for number, name in enumerate(names, 1)})
         fits = text.re_search(pattern).ifelse(iso, ibis.null("string"))
         if not self.timed:

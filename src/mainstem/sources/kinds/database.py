@@ -38,7 +38,7 @@ class DatabaseKind(SourceKind[Database]):
         reading = _Reading(request)
         schema = arrow_schema(request.schema)
         scope: Any = request.between or ("all" if last_of(request.cursor) is None else None)
-        change = Merge(node.key, node.cursor, scope)
+        change = Merge(node.key, node.cursor, scope, appends=not node.merges)
         if node.cursor is None:
             return Extraction.replacing(reading.fitted(None), schema, change if node.merges else None)
         merges = node.merges or request.between is not None
