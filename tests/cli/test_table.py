@@ -73,6 +73,21 @@ def test_a_project_is_written_that_runs_and_predicts(here: Path, capsys: pytest.
     assert len(scored) == 120 and list(scored[0]) == [*HEADER, "score"], "what is not read is kept"
 
 
+def test_a_table_with_a_column_row_gets_another_key(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random.seed(1)
+    rows: list[list[object]] = [[n % 7 + 1, "ab"[n % 2], 10 * (n % 7) + random.random()] for n in range(80)]
+    write(here / "seats.csv", ["row", "seat", "price"], rows)
+    assert run(["init", "table", "--csv", "seats.csv", "--target", "price"]) == 0
+    code = (here / "seats" / "price_model.py").read_text()
+    assert 'key="row_number"' in code and '"row",' in code
+    assert (here / "seats" / "data" / "seats.csv").read_text().startswith("row_number,row,seat,price")
+    assert run(["run", "-C", "seats"]) == 0
+    capsys.readouterr()
+    assert run(["show", "-C", "seats", "price_model", "--json"]) == 0
+    first = said(capsys)["card"]["top_inputs"][0]  # type: ignore[index]
+    assert first["input"] == "row" and first["share"] > 0.9
+
+
 def test_a_version_is_reported_and_its_predictions_explained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(here / "churn.csv", HEADER, customers())
     assert run(["init", "table", "--csv", "churn.csv", "--target", "left"]) == 0

@@ -82,8 +82,10 @@ def test_the_hash_of_a_function_has_what_it_reads() -> None:
 
     base = "K = 1\ndef g(x):\n    return x + 1\ndef f(x, z=3):\n    return [g(y) + K for y in x]\n"
     assert made(base) == made(f"# a comment\n{base}")
-    changed = [base.replace(*each) for each in (("K = 1", "K = 2"), ("x + 1", "x + 2"), ("z=3", "z=4"))]
-    assert len({made(base), *map(made, changed)}) == 4
+    changes = (("K = 1", "K = 2"), ("x + 1", "x + 2"), ("z=3", "z=4"), ("z=3", "*, z=3"), ("z=3", "*, z=4"))
+    assert len({made(base), *(made(base.replace(*each)) for each in changes)}) == 6
+    dated = "import datetime\nK = datetime.date(2024, 1, 1)\ndef f(x):\n    return x > K\n"
+    assert made(dated) != made(dated.replace("2024", "2025"))
 
 
 def test_the_hash_of_a_function_has_the_values_of_its_closure() -> None:
@@ -111,6 +113,9 @@ def is_known(kind):
     return kind in KINDS
 print(of_function(is_known))
 t = ibis.table({name: "string" for name in "abcdefgh"}, name="t")
+print(of_expression(t.filter(ibis._.a.isin(KINDS))))
+import mainstem as ms
+print(ms.accepted("a", KINDS).values, ms.by(ibis._.a, KINDS, ibis._.b.count()).levels)
 print(of_expression(t.left_join(t.view(), "a").drop("b", "c", "d", "e").filter(ibis._.f.isin(["x", "y", "z"]))))
 """
 

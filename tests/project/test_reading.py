@@ -116,6 +116,12 @@ def test_ibis_tables_of_a_project_can_be_joined_and_go_on(project: Project) -> N
     assert joined.schema()["scheduled_at"] == ibis.dtype(INSTANT)
 
 
+def test_a_query_may_call_a_part_as_the_relation_that_it_reads(project: Project) -> None:
+    project.run()
+    late = project.query("with legs as (select * from legs where late) select count(*) as n from legs")
+    assert late["n"].to_pylist() == [1]
+
+
 def test_what_there_is_not(project: Project) -> None:
     with pytest.raises(UnknownName, match="unknown relation 'leg'"):
         project.table("leg")

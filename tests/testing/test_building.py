@@ -169,3 +169,12 @@ def test_an_arrow_table_is_compared_too() -> None:
     assert_rows(pa.table({"a": [1, 2]}), [{"a": 2}, {"a": 1}])
     with pytest.raises(AssertionError, match="a=3"):
         ms.testing.assert_rows(pa.table({"a": [1, 2]}), [{"a": 3}, {"a": 1}])
+
+
+def test_rows_of_a_project_keep_all_their_columns() -> None:
+    rows = [{"id": 1, "price": 2.5}, {"id": 2, "price": 3.0, "note": "late"}]
+    for schema in (None, {"price": "float64"}):
+        source = ms.files("sales.csv", key="id", schema=schema)
+        with ms.testing.project({"sales": source}, {"sales": rows}) as project:
+            project.run()
+            assert project.query("select note from sales order by id")["note"].to_pylist() == [None, "late"]

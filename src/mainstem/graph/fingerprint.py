@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     import ibis
 
 LENGTH = 12
+
+CONSTANT = (str, int, float, bool, bytes, type(None), Decimal, date, datetime, time, timedelta)
+"""The types of values that are what they show."""
 
 
 def digest(*parts: str) -> str:
@@ -114,7 +119,9 @@ def of_function(function: FunctionType) -> str:
         read = _read_by(each)
         plain = {name: value for name, value in read.items() if _is_plain(value)}
         defaults = [value for value in each.__defaults__ or () if _is_plain(value)]
-        seen[each] = digest(_of_code(each.__code__, each.__doc__), canonical(plain), canonical(defaults))
+        named = {name: value for name, value in (each.__kwdefaults__ or {}).items() if _is_plain(value)}
+        texts = [canonical(plain), canonical(defaults), *([canonical(named)] if named else [])]
+        seen[each] = digest(_of_code(each.__code__, each.__doc__), *texts)
         for value in read.values():
             if isinstance(value, FunctionType) and value.__module__ == function.__module__:
                 visit(value)
@@ -143,7 +150,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(_is_plain(each) for pair in value.items() for each in pair)
-    return isinstance(value, (str, int, float, bool, bytes, type(None)))
+    return isinstance(value, CONSTANT)
 
 
 def _of_code(code: CodeType, *but: Any) -> str:
@@ -155,9 +162,14 @@ def _meaningful(node: Any) -> list[Any]:
     """Return the arguments that distinguish an operation.
 
     The number of a self-reference is left out, because it comes from a global counter. The code of a user-defined
-    function is included.
+    function is included. The values of `isin` have no order.
     """
-    names = [name for name in node.argnames if (type(node).__name__, name) != ("SelfReference", "identifier")]
+    kind = type(node).__name__
+    names = [name for name in node.argnames if (kind, name) != ("SelfReference", "identifier")]
     function = getattr(node, "__func__", None)
     body = [of_function(function)] if function else []
-    return [*(getattr(node, name) for name in names), *body]
+    values = {name: getattr(node, name) for name in names}
+    if kind == "InValues" and all(type(option).__name__ == "Literal" for option in values["options"]):
+        # A set of texts has another order in each process.
+        values["options"] = tuple(sorted(values["options"], key=lambda option: repr(option.value)))
+    return [*values.values(), *body]

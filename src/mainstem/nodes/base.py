@@ -101,9 +101,12 @@ def check_column(value: Any) -> None:
 
 
 def several(value: Any) -> tuple[Any, ...] | None:
-    """Return the items of a list or another iterable; None for a text and for any other single value."""
+    """Return the items of a list or another iterable, those of a set in an order that each process finds; None for a
+    text and for any other single value."""
     if isinstance(value, str):
         return None
+    if isinstance(value, (set, frozenset)):
+        return tuple(sorted(value, key=repr))
     try:
         return tuple(value)
     except TypeError:  # `_.a` defines `__iter__` but cannot be iterated

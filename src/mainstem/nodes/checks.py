@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mainstem.nodes.base import Deferred, NodeRef, refused
+from mainstem.nodes.base import Deferred, NodeRef, refused, several
 from mainstem.nodes.declared import declared
 from mainstem.nodes.kinds import (
     calculation,
@@ -175,7 +175,7 @@ def _reversed(low: Any, high: Any) -> bool:
 @declared(column=column, values=constants, severity=_SEVERITY)
 def accepted(column: str, values: Sequence[Any], *, severity: Severity = "error") -> Accepted:
     """Check that `column` is one of `values`. Null passes, with or without a None in the list."""
-    return Accepted(severity, column, tuple(values))
+    return Accepted(severity, column, several(values) or ())
 
 
 @declared(condition=calculation(), name=text, severity=_SEVERITY)

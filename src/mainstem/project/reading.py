@@ -256,8 +256,6 @@ def _parsed(sql: str) -> exp.Query:
 
 
 def _tables_of(tree: exp.Query) -> list[str]:
-    from sqlglot import exp
+    from mainstem.engines.queries import read_by
 
-    local = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
-    tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table) if table.name}
-    return sorted(tables - local)
+    return sorted({".".join(part.name for part in table.parts) for table in read_by(tree) if table.name})

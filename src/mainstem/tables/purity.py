@@ -9,12 +9,10 @@ from __future__ import annotations
 import builtins
 import dis
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from types import CodeType, FunctionType
 from typing import Any
 
-_CONSTANT = (str, int, float, bool, bytes, type(None), Decimal, date, datetime, time, timedelta)
+from mainstem.graph.fingerprint import CONSTANT
 
 _BUILTINS = frozenset(
     {
@@ -184,7 +182,7 @@ def _constant(value: Any) -> list[Any]:
         return [type(value).__name__, sorted(items, key=repr) if type(value) is frozenset else items]
     if type(value) is slice:
         return ["slice", [_constant(each) for each in (value.start, value.stop, value.step)]]
-    if value is not ... and type(value) not in _CONSTANT:
+    if value is not ... and type(value) not in CONSTANT:
         raise _Impure(type(value).__name__)
     return [type(value).__name__, repr(value)]
 

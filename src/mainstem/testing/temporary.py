@@ -56,13 +56,17 @@ def _on_disk(root: Path, name: str, node: Node, rows: Rows | pa.Table) -> Files:
 
     assert isinstance(node, Source)
     if not isinstance(rows, pa.Table):
-        rows = pa.Table.from_pylist([dict(row) for row in rows], schema=_arrow(node.schema))
+        rows = _arrow([dict(row) for row in rows], node.schema or {})
     pq.write_table(rows, root / f"{name}.parquet")
     common = {f.name: getattr(node, f.name) for f in fields(Source)}
     return Files(**{**common, "cursor": None}, path=f"{name}.parquet", format="parquet")
 
 
-def _arrow(schema: Mapping[str, str] | None) -> pa.Schema | None:
+def _arrow(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, str]) -> pa.Table:
+    """Return rows with all their columns, and those of the schema in its types."""
     import ibis
+    import pyarrow as pa
 
-    return None if schema is None else ibis.schema(dict(schema)).to_pyarrow()
+    types = {field.name: field.type for field in ibis.schema(dict(schema)).to_pyarrow()}
+    names = dict.fromkeys((*types, *(name for row in rows for name in row)))
+    return pa.table({name: pa.array([row.get(name) for row in rows], types.get(name)) for name in names})

@@ -106,9 +106,9 @@ class ParseDate(TextVerb, frozen=True, tag="parse_date"):
         names = _directives(format)
         pattern = _pattern(format)
         if _PLAIN.issuperset(names) and not self.timed:
-            # The engine's %Y takes fewer than four digits, and words such as "epoch".
-            fits = text.re_search(pattern) if "Y" in names else ibis.literal(True)
-            return fits.ifelse(_strptime()(text.strip(), format), ibis.null("timestamp")).cast("date")
+            # The engine's %Y takes fewer than four digits, and it takes words such as "epoch".
+            read = _strptime()(text.strip(), format)
+            return text.re_search(pattern).ifelse(read, ibis.null("timestamp")).cast("date")
         iso = self._iso(text, pattern, {name: number for number, name in enumerate(names, 1)})
         fits = text.re_search(pattern).ifelse(iso, ibis.null("string"))
         if not self.timed:

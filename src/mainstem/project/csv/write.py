@@ -16,8 +16,8 @@ from mainstem.models.data.two import positive
 from mainstem.nodes.models import Task
 from mainstem.project.csv.look import Column, Look, look, task_of
 
-ROW = "row"
-"""The key that is added if no column tells rows apart."""
+ROWS = ("row", "row_number", "number_of_the_row")
+"""Names of the key that is added if no column tells rows apart: the first that no column has."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class _Project:
         self.source = source if source not in (self.endpoint, self.model, "ms") else "rows"
         key = found.key
         self.key = key if key != target.name else None
+        have = {column.name for column in found.columns}
+        self.row = next((name for name in ROWS if name not in have), "_".join(sorted(have)))
 
     @property
     def used(self) -> list[Column]:
@@ -118,7 +120,7 @@ class _Project:
         with self.file.open(newline="", encoding="utf-8-sig") as given, target.open("w", newline="") as copied:
             rows, writer = csv.reader(given, delimiter=delimiter), csv.writer(copied, delimiter=delimiter)
             for number, row in enumerate(row for row in rows if row):
-                writer.writerow([ROW if number == 0 else number, *row])
+                writer.writerow([self.row if number == 0 else number, *row])
 
     def code(self) -> str:
         options = f", options={dict(self.found.options)!r}" if self.found.options else ""
@@ -129,7 +131,7 @@ class _Project:
             *(["from ibis import _", ""] if uses else []),
             "import mainstem as ms",
             "",
-            f'{self.source} = ms.files("data/{self.name}", key="{self.key or ROW}"{options})',
+            f'{self.source} = ms.files("data/{self.name}", key="{self.key or self.row}"{options})',
             "",
             f"{self.model} = ms.model(",
             f"    {self.source},",
@@ -175,12 +177,12 @@ class _Project:
     mainstem serve                    # answers POST /predict/{self.endpoint}
 
 Change `{self.module}.py`: the target, the task, the features. New rows go to data/{self.name}. The next run reads
-them.{"" if self.key else f" Its first column, `{ROW}`, numbers the rows: give each new row the next number."}
+them.{"" if self.key else f" Its first column, `{self.row}`, numbers the rows: give each new row the next number."}
 """
 
     def said(self) -> Iterator[str]:
         yield f"task: {self.task}, " + (f"predicts {self._target()[0]}" if self.task == "binary" else self.target.type)
-        key = f"`{self.key}`" if self.key else f"`{ROW}`, the number of the row: no column tells rows apart"
+        key = f"`{self.key}`" if self.key else f"`{self.row}`, the number of the row: no column tells rows apart"
         yield f"key: {key}"
         left = [f"`{c.name}` ({why})" for c in self.found.columns if (why := self._left_out(c))]
         if left:
