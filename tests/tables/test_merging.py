@@ -113,6 +113,31 @@ def test_a_quarantined_row_replaces_nothing(opened: Open, tmp_path: Path) -> Non
     assert found(project, "orders") == {**dict.fromkeys(range(10), "new"), 4: "paid"}
 
 
+def test_a_merge_that_reads_all_rows_again_keeps_lost_ones_and_sets_others_aside_once(
+    opened: Open, tmp_path: Path
+) -> None:
+    known = ms.files("known.csv", key="status")
+    judged = ms.table(
+        taken,
+        name="judged",
+        key="id",
+        write="merge",
+        checks=[ms.foreign_key("status", known, "status", severity="quarantine")],
+    )
+    (tmp_path / "known.csv").write_text("status\nnew\n")
+    write(tmp_path, "changes/1.parquet", [order(1), order(2), order(3, "odd")])
+    project = opened(known=known, judged=judged)
+    project.run()
+    write(tmp_path, "changes/1.parquet", [order(2, "paid"), order(4), order(5, "odd")])
+    project.run()
+    (tmp_path / "known.csv").write_text("status\nnew\npaid\n")
+    for _ in range(2):
+        project.run()
+        assert found(project, "judged") == {1: "new", 2: "paid", 4: "new"}
+        aside = project.table("quarantine.judged").to_pyarrow().to_pylist()
+        assert [row["id"] for row in aside] == [5]
+
+
 def test_wrong_declarations_are_refused() -> None:
     with pytest.raises(DefinitionError, match="requires `key`"):
         ms.table(taken, write="merge")

@@ -36,7 +36,7 @@ from mainstem.tables.intervals import (
 )
 from mainstem.tables.join_checks import check_joins
 from mainstem.tables.needed import needed
-from mainstem.tables.new_part import Part, made_before, made_of, new_parts
+from mainstem.tables.new_part import Part, defined_before, made_of, new_parts
 from mainstem.tables.versions import refuse_lost, versioned
 from mainstem.tables.written import Written, together, written
 
@@ -85,10 +85,9 @@ class Build:
         parts = None if self.refresh else new_parts(context, subject, target)
         work = _Work(context, subject, target, made)
         if node.write == "merge":
-            goes_on = base is not None and not self.refresh and made_before(context, subject, target, rows) is not None
-            if not goes_on or base is None:
+            if base is None or self.refresh or defined_before(context, subject, target, rows) is None:
                 return work.replace([whole])
-            return work.merge([whole] if parts is None else parts, base)
+            return work.merge([whole], base, again=True) if parts is None else work.merge(parts, base)
         found = None
         if node.intervals and not self.refresh and (self.between or parts is None):
             also = aligned(self.between, seconds(node.interval)) if self.between else None
@@ -127,9 +126,7 @@ class _Work:
 
     def replace(self, parts: Sequence[Part]) -> StepResult:
         """Replace all rows."""
-        only = partial(newest, key=self.node.key, column=self.node.incremental)
-        wrote = self._written(parts, only) if self.node.write == "merge" else self._written(parts)
-        return self._done(wrote, ReplaceAll())
+        return self._done(self._newest(parts) if self.node.write == "merge" else self._written(parts), ReplaceAll())
 
     def append(self, parts: Sequence[Part], base: Snapshot) -> StepResult:
         """Append the rows of the parts. The result has no tables if there are none."""
@@ -138,9 +135,9 @@ class _Work:
             return StepResult()
         return self._done(wrote, Append(), base)
 
-    def merge(self, parts: Sequence[Part], base: Snapshot) -> StepResult:
-        """Replace the rows whose key comes again, and keep the others."""
-        wrote = self._written(parts) if parts else Written(())
+    def merge(self, parts: Sequence[Part], base: Snapshot, *, again: bool = False) -> StepResult:
+        """Replace the rows whose key comes again, and keep the others, also those that the inputs have no more."""
+        wrote = self._newest(parts) if parts else Written(())
         good, bad, doubts = set_aside(self.context, self.subject, wrote.valid, self.target)
         rules = Rules(self.node.key, self.node.incremental, keeps_later=True)
         merge = merged(self.context, self.context.scan(base).files, self.target, good, rules)
@@ -148,7 +145,7 @@ class _Work:
             return _unchanged(base, self.made)
         others = Rest(merge.stay, merge.gone, merge.kept)
         done = replace(wrote, valid=merge.new, aside=(*wrote.aside, *bad))
-        return self._done(done, ReplaceFiles(others.gone), base, None, others, doubts)
+        return self._done(done, ReplaceFiles(others.gone), base, None, others, doubts, again=again)
 
     def rebuild(self, whole: Part, found: Due, base: Snapshot) -> StepResult:
         """Replace the rows of the intervals that are due."""
@@ -159,6 +156,9 @@ class _Work:
         if not wrote.valid and not wrote.aside and not others.gone:
             return _unchanged(base, self.made)
         return self._done(wrote, ReplaceFiles(others.gone), base, found, others)
+
+    def _newest(self, parts: Sequence[Part]) -> Written:
+        return self._written(parts, partial(newest, key=self.node.key, column=self.node.incremental))
 
     def _written(self, parts: Sequence[Part], only: Callable[[ibis.Table], ibis.Table] = lambda rows: rows) -> Written:
         return together(
@@ -176,7 +176,10 @@ class _Work:
         found: Due | None = None,
         others: Rest | None = None,
         judged: Sequence[CheckResult] | None = None,
+        *,
+        again: bool = False,
     ) -> StepResult:
+        """Commit the rows. With `again` they are all rows of the inputs, also those that were set aside before."""
         context, subject, target, name = self.context, self.subject, self.target, self.name
         rows = _rows(wrote.valid) + _rows(wrote.aside)
         context.report(f"{rows:,} {'rows' if change == ReplaceAll() else 'new rows'}")
@@ -200,7 +203,8 @@ class _Work:
         refuse(name, results, where=context.graph[name].where, kept=snapshot.id)
         new_aside = (*wrote.aside, *bad)
         if found is None:
-            aside = keep_aside(context, name, new_aside, replaced="all" if change == ReplaceAll() else frozenset())
+            replaced: Any = "all" if again or change == ReplaceAll() else frozenset()
+            aside = keep_aside(context, name, new_aside, replaced=replaced)
         else:
             aside = keep_others_aside(context, name, str(self.column), found.spans, new_aside)
         added = _rows(good)

@@ -120,18 +120,23 @@ def new_parts(context: Context, subject: Subject, target: Target) -> tuple[Part,
 def made_before(context: Context, subject: Subject, target: Target, rows: ibis.Table) -> MadeOf | None:
     """Return what the published snapshot of a table was made of. None if it cannot be continued: it or its definition
     changed, or a quarantine check compares its rows with each other."""
+    before = defined_before(context, subject, target, rows)
+    base = context.release.tables.get(subject.table.get_name())
+    if before is None or base is None or context.damaged_file(base):
+        return None
+    return None if _compares_rows(subject) or before.compared != _compared(context, subject) else before
+
+
+def defined_before(context: Context, subject: Subject, target: Target, rows: ibis.Table) -> MadeOf | None:
+    """Return what the published snapshot of a table was made of, if the definition is still the same; else None."""
     name = subject.table.get_name()
     base = context.release.tables.get(name)
     if base is None or (base.fields, base.partition) != (target.fields, target.partition):
         return None
-    if context.damaged_file(base):
-        return None
-    if context.release.fingerprints.get(name) != context.graph[name].made_by or _compares_rows(subject):
-        return None
     before = _before(base)
-    if before is None or before.expression != of_expression(rows) or before.compared != _compared(context, subject):
+    if context.release.fingerprints.get(name) != context.graph[name].made_by or before is None:
         return None
-    return before
+    return before if before.expression == of_expression(rows) else None
 
 
 def files_between(context: Context, now: Snapshot, before: Input) -> tuple[tuple[str, ...], tuple[str, ...]]:
