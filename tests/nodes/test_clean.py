@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -129,6 +130,20 @@ def test_whole_numbers_are_exact_and_never_rounded() -> None:
     assert applied(clean.parse_number("x", to="int64"), values) == [9007199254740993, -5, None, None, None]
     assert applied(clean.cast("x", "int64"), ["3", " -4 ", "3.5", "x", None]) == [3, -4, None, None, None]
     assert applied(clean.cast("x", "int64"), [3.0, 3.5, float("nan"), None], pa.float64()) == [3, None, None, None]
+
+
+def test_a_cast_changes_no_value() -> None:
+    noon, midnight = datetime(2024, 1, 1, 12, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
+    cent, day = Decimal("1.24"), date(2024, 1, 1)
+    assert applied(clean.cast("x", "decimal(10, 2)"), ["1.239", "1.24", " -3 ", "1.2400", "x", ".5"]) == [
+        *(None, cent, Decimal(-3), cent, None, Decimal("0.5")),
+    ]
+    assert applied(clean.cast("x", "decimal(10, 2)"), [1.239, 1.24, float("nan")], pa.float64()) == [None, cent, None]
+    assert applied(clean.cast("x", "decimal(10, 2)"), [Decimal("1.239"), cent], pa.decimal128(9, 3)) == [None, cent]
+    assert applied(clean.cast("x", "date"), [noon, midnight, None], pa.timestamp("us", "UTC")) == [None, day, None]
+    assert applied(clean.cast("x", "date"), ["2024-01-01 10:30:00", "2024-01-01", "soon"]) == [None, day, None]
+    assert applied(clean.cast("x", "float64"), [2**53 + 1, 2**53, 2**63 - 1], pa.int64()) == [None, 2.0**53, None]
+    assert applied(clean.cast("x", "boolean"), [5, 1, 0], pa.int64()) == [None, True, False]
 
 
 @given(st.lists(st.floats(-5, 5) | st.none() | st.just(float("nan")), min_size=1, max_size=8))

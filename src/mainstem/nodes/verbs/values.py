@@ -84,7 +84,8 @@ class Cast(ColumnVerb, frozen=True, tag="cast"):
     """Convert a column to another Ibis type. Null stays null. Needs no statistics.
 
     A value is `invalid` if the type cannot hold it: a text that is not a number, a number with a fraction for an
-    integer type. No value is rounded.
+    integer type or more digits than a decimal has, an instant within a day for a date. No value is rounded, but for a
+    float that becomes a shorter one.
     """
 
     to: str
@@ -110,10 +111,30 @@ class Cast(ColumnVerb, frozen=True, tag="cast"):
             return column.re_search(_INTEGER).ifelse(changed, ibis.null(to))
         if to.is_integer() and (column.type().is_floating() or column.type().is_decimal()):
             return (column % 1 == 0).ifelse(changed, ibis.null(to))
-        return changed
+        same = self._is_same(column, changed)
+        return changed if same is None else same.ifelse(changed, ibis.null(to))
+
+    def _is_same(self, column: Any, changed: Any) -> Any:
+        """Return whether a value says the same in the other type; None if it always does, or is only rounded to a
+        shorter float."""
+        own, to = column.type(), changed.type()
+        if own.is_string():
+            if to.is_date():
+                return changed.cast("timestamp") == column.try_cast("timestamp")
+            return column.re_search(_decimals(to.scale or 0)) if to.is_decimal() else None
+        if (own.is_timestamp() and to.is_date()) or (own.is_integer() and to.is_floating()):
+            return changed.try_cast(own) == column
+        shortens = to.is_decimal() and (own.is_floating() or own.is_decimal())
+        return changed.try_cast(own) == column if shortens or (own.is_numeric() and to.is_boolean()) else None
 
     def describe(self) -> str:
         return f"{self.column} as {self.to}, {otherwise(self.invalid)}"
+
+
+def _decimals(scale: int) -> str:
+    """Return the pattern of a number with so many digits after the point, beside zeros."""
+    fraction = rf"\.[0-9]{{0,{scale}}}0*"
+    return rf"^\s*[-+]?([0-9]+({fraction})?|{fraction})\s*$"
 
 
 def missing(column: Any) -> Any:
