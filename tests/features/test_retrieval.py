@@ -47,6 +47,13 @@ def test_a_key_comes_from_an_earlier_view_or_else_from_the_request(small: Any) -
     assert retrieval.columns["airport__departures_1h"] == "int64"
 
 
+def test_a_key_is_not_a_part_of_a_date_or_another_computed_column(small: Any) -> None:
+    retrieval = found_for(small, lambda n: [n["leg"], on_demand(next__dest=_.leg__dest), n["airport"].on("dest")])
+    assert retrieval.lookups[-1].on == ("leg__dest",)
+    retrieval = found_for(small, lambda n: [on_demand(next__flight_id=_.flight_id), n["leg"]])
+    assert retrieval.lookups[-1].on == ("flight_id",)
+
+
 def test_lookups_that_need_nothing_of_each_other_are_one_round(small: Any) -> None:
     retrieval = found_for(
         small,

@@ -230,6 +230,35 @@ def test_a_champion_that_requires_a_removed_feature_does_not_block_its_challenge
         assert len(scores(project)) == ROWS + 50
 
 
+def test_a_champion_that_learned_numbers_where_texts_are_now_does_not_block_its_challenger(root):
+    with opened(root) as project:
+        project.run()
+        project.promote("late")
+        project.run()
+    flown = ms.table(
+        lambda flights: flights.mutate(distance=(flights.distance > 900).ifelse("far", "near")),
+        name="flown",
+        key="flight_id",
+        time="scheduled_at",
+    )
+    declared = nodes()
+    late = ms.model(
+        flown,
+        prediction_time=_.scheduled_at - ibis.interval(minutes=30),
+        target=_.late,
+        features=["distance"],
+        candidates=["linear"],
+    )
+    changed = {**declared, "flown": flown, "late": late, "arrivals": ms.endpoint(late), "scored": ms.score(flown, late)}
+    with opened(root, changed) as project:
+        said = [step.message for step in project.run().steps if step.node == "scored"]
+        assert "late-1 requires distance as numbers" in said[0]
+        assert project.release.models["late"] == "late-2"
+        project.promote("late", breaking=True)
+        project.run()
+        assert len(scores(project)) == ROWS
+
+
 @pytest.mark.parametrize(
     ("changes", "columns"),
     [

@@ -309,7 +309,8 @@ class _Finder:
 
     def _key(self, column: str, kind: str, view: str) -> str:
         """Return the column that holds a key's value: an earlier model column, or else a field of the request."""
-        brought = earlier(column, view, self.columns)
+        looked_up = [name for each in self.actions if isinstance(each, Lookup) for name in each.columns]
+        brought = earlier(column, view, [name for name in self.columns if name == column or name in looked_up])
         found = brought or column
         given = self.columns[found] if brought else self._field(column)
         if given != kind:

@@ -18,7 +18,7 @@ from mainstem.graph.lineage import leaves
 from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.artifact.scorer import Scorer, verified
-from mainstem.models.data.columns import rows_of
+from mainstem.models.data.columns import lacking, rows_of
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
@@ -48,13 +48,6 @@ def chosen(graph: Graph, release: Release, model: str) -> tuple[str | None, str]
         if graph.name_of(node.model) == model:
             return release.champion(name), name
     return release.models.get(model), ""
-
-
-def lacking(graph: Graph, version: ModelVersion) -> list[str]:
-    """Return the inputs of a version that its model, as it is declared now, does not have."""
-    retrieval = retrieval_of(graph, version.model)
-    have = {*retrieval.columns, *retrieval.request}
-    return [column.name for column in version.inputs if column.name not in have]
 
 
 def to_score(graph: Graph, name: str, inputs: Sequence[InputColumn], horizons: Sequence[str] = ()) -> ibis.Table:
@@ -142,7 +135,8 @@ class Scoring:
         hint = f"mainstem promote {endpoint or model}"
         if version is None:
             return _without(context, name, f"{endpoint or model} has no version that can score yet; {hint}")
-        if missing := lacking(context.graph, version):
+        retrieval = retrieval_of(context.graph, version.model)
+        if missing := lacking(version.inputs, {**retrieval.request, **retrieval.columns}):
             return _without(context, name, f"{id} requires {', '.join(missing)}, which {model} has no more; {hint}")
         manifest, artifact = verified(self.root / version.artifact)
         if HORIZON in node.key and not manifest.horizons:

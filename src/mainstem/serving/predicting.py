@@ -12,6 +12,7 @@ from mainstem.features.requests import sent
 from mainstem.features.retrieval import Retrieval, retrieval_of
 from mainstem.logs.records import CHAMPION, Role
 from mainstem.models.artifact.scorer import Scorer
+from mainstem.models.data.columns import lacking
 from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.endpoints import Endpoint
@@ -151,8 +152,7 @@ class Predictors:
 
 
 def _check_inputs(version: ModelVersion, retrieval: Retrieval) -> None:
-    known = {*retrieval.columns, *retrieval.request}
-    unknown = [column.name for column in version.inputs if column.name not in known]
+    unknown = lacking(version.inputs, {**retrieval.request, **retrieval.columns})
     if unknown:
         what = f"{version.id} requires inputs that the project does not have"
         raise Unavailable(what, got=", ".join(unknown), hint=TRAIN)

@@ -140,6 +140,8 @@ def test_wide_tables_try_a_sparse_model():
     assert usual(300, 300, monotone=False) == ("linear", "elastic_net", "lightgbm")
     assert usual(3000, 10, monotone=False) == ("linear", "lightgbm")
     assert usual(3000, 10, monotone=True) == ("lightgbm",)
+    for task in ("count", "quantile", "ranking"):
+        assert usual(100, 25, monotone=False, task=task) == ("linear", "lightgbm")
 
 
 @pytest.mark.parametrize("name", BOOSTED)

@@ -40,6 +40,21 @@ def test_a_window_forgets_the_distant_past():
     assert all(times[f.test].min() - times[f.train].max() == 6 * HOUR for f in sliding)
 
 
+def test_rows_older_than_a_window_choose_nothing_of_the_test():
+    """Older rows choose the candidate, so their labels must be known at the cut, and their groups not tested."""
+    times = np.arange(1000, dtype=np.int64) * HOUR
+    known = times.copy()
+    known[10] = times[-1] + 1
+    found = splits.split(times, times, test=0.2, gap="5h", window="100h", known=known)
+    assert 10 in found.gap and 10 not in found.older and 11 in found.older
+    groups = np.where(np.arange(1000) % 10 == 3, "late", np.arange(1000).astype(str))
+    apart = splits.split(times, times, test=0.2, gap="5h", window="100h", groups=groups)
+    tested = set(groups[apart.test])
+    assert tested.isdisjoint(groups[apart.older]) and tested.isdisjoint(groups[apart.train])
+    parts = np.concatenate([apart.train, apart.older, apart.gap, apart.test])
+    assert sorted(parts.tolist()) == list(range(1000))
+
+
 def test_a_window_cuts_the_training_of_the_test_too():
     times = np.arange(1000, dtype=np.int64) * HOUR
     found = splits.split(times, times, test=0.2, gap="5h", window="100h")

@@ -9,6 +9,7 @@ from typing import Any
 from mainstem.errors import DefinitionError
 from mainstem.models.algorithms import libraries
 from mainstem.models.algorithms.base import Algorithm
+from mainstem.models.algorithms.elastic_net import ElasticNet
 from mainstem.models.algorithms.estimators import SklearnEstimator, is_estimator, sklearn
 from mainstem.models.algorithms.identity import identity
 from mainstem.models.algorithms.linear_boosting import LinearBoosting
@@ -57,14 +58,16 @@ def candidates(values: Sequence[Any]) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def usual(rows: int, inputs: int, *, monotone: bool, growing: bool = False, positive: bool = False) -> tuple[Any, ...]:
+def usual(
+    rows: int, inputs: int, *, monotone: bool, growing: bool = False, positive: bool = False, task: Task = "regression"
+) -> tuple[Any, ...]:
     """Return the candidates of a model that declares none, given its rows to learn from and its inputs.
 
     `growing`: numbers go on beyond what was learned from, and the target is a number; `positive`, and above 0.
     """
     if monotone:
         return ("lightgbm",)
-    wide = inputs >= MANY and rows < WIDE * inputs
+    wide = inputs >= MANY and rows < WIDE * inputs and task in ElasticNet.tasks
     found: tuple[Any, ...] = ("linear", "elastic_net", "lightgbm") if wide else USUAL
     if growing:
         found += ("linear_boosting", *((LinearBoosting(log=True),) if positive else ()))

@@ -27,6 +27,21 @@ def split_inputs(inputs: Sequence[InputColumn]) -> tuple[tuple[str, ...], tuple[
     )
 
 
+def lacking(inputs: Sequence[InputColumn], columns: Mapping[str, str]) -> list[str]:
+    """Return the inputs that columns (name → Ibis type) do not have, or have as texts in place of numbers, or the
+    reverse."""
+    import ibis
+
+    found = []
+    for each in inputs:
+        given, is_text = columns.get(each.name), each.type == "string"
+        if given is None:
+            found.append(each.name)
+        elif ibis.dtype(given).is_string() != is_text:
+            found.append(f"{each.name} as {'texts' if is_text else 'numbers'}")
+    return found
+
+
 def floats_of(columns: Columns, names: Sequence[str]) -> Matrix:
     """Return [n, F] float32: booleans as 0 and 1, missing as NaN, overflow as ±inf. Raises `ModelError`."""
     block = np.empty((_length(columns, names), len(names)), np.float32)

@@ -48,8 +48,9 @@ def by_time(
     whose label was not known at the cut are not in the training.
     """
     train, test = times < cut - gap, times >= cut
-    older = train & (times < cut - gap - window) if window is not None else np.zeros(len(times), bool)
-    train &= ~older & (known < cut if known is not None else True)
+    train_and_older = train & (known < cut if known is not None else True)
+    older = train_and_older & (times < cut - gap - window) if window is not None else np.zeros(len(times), bool)
+    train = train_and_older & ~older
     between = ~train & ~older & ~test
     test &= times < end if end is not None else True
     return Split(np.flatnonzero(train), np.flatnonzero(test), np.flatnonzero(between), cut, np.flatnonzero(older))
@@ -59,9 +60,12 @@ def with_groups_apart(found: Split, groups: Any, seed: int) -> Split:
     """Return a split by time without a group in common. The rows that this leaves out are in the gap."""
     train, test = (np.isin(np.arange(len(groups)), rows) for rows in (found.train, found.test))
     kept, tested = apart(train, test, groups, seed)
-    out = np.flatnonzero((train & ~kept) | (test & ~tested))
-    gap = np.union1d(found.gap, out)
-    return Split(np.flatnonzero(kept), np.flatnonzero(tested), gap, found.cut, found.older)
+    given = np.asarray(groups)
+    shared = np.isin(given[found.older], given[tested])
+    out = np.concatenate([np.flatnonzero((train & ~kept) | (test & ~tested)), found.older[shared]])
+    return Split(
+        np.flatnonzero(kept), np.flatnonzero(tested), np.union1d(found.gap, out), found.cut, found.older[~shared]
+    )
 
 
 def stratified(y: NDArray[Any], share: float, seed: int) -> Split:

@@ -85,6 +85,7 @@ class Choosing:
             monotone=bool(self.model.monotone),
             growing=number and growing(examples),
             positive=number and self.positive,
+            task=examples.task,
         )
 
 

@@ -15,7 +15,7 @@ from mainstem.errors import ModelError
 from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import EARLIER, MODEL, Manifest, read
 from mainstem.models.artifact.scorer import Scorer
-from mainstem.models.data.columns import rows_of
+from mainstem.models.data.columns import lacking, rows_of
 from mainstem.models.data.quantiles import level_of, packed
 from mainstem.models.evaluation.comparison import days
 from mainstem.models.metrics import Metric, difference, measure, of_version
@@ -208,8 +208,8 @@ def _whole(opened: Session, version: ModelVersion) -> ibis.Table:
 
 def _lacking(opened: Session, champion: ModelVersion, challenger: ModelVersion) -> list[str]:
     """Return the inputs of the champion that the challenger's dataset does not have; all if it is of another model."""
-    columns = _whole(opened, challenger).columns if champion.model == challenger.model else ()
-    return [column.name for column in champion.inputs if column.name not in columns]
+    schema = _whole(opened, challenger).schema() if champion.model == challenger.model else {}
+    return lacking(champion.inputs, {name: str(kind) for name, kind in schema.items()})
 
 
 def _dataset(opened: Session, champion: ModelVersion, challenger: ModelVersion) -> ibis.Table:
@@ -274,8 +274,10 @@ def _groups(rows: pa.Table) -> Any:
 
 
 def _codes(column: Any) -> NDArray[Any]:
-    codes = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
-    return np.asarray(codes.to_numpy(zero_copy_only=False))
+    """Return the numbers of the groups of a column. A row without a value is a group of its own."""
+    found = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
+    codes = np.asarray(found.to_numpy(zero_copy_only=False))
+    return np.where(codes < 0, len(codes) + np.arange(len(codes)), codes)
 
 
 def _labels(rows: pa.Table, version: ModelVersion) -> NDArray[np.float64]:
