@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mainstem as ms
-from mainstem.errors import ConflictError
+from mainstem.errors import ConflictError, RequestError
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 SLOW = """
@@ -36,7 +36,9 @@ def opened(root: Path, branch: str = "main") -> ms.Project:
         return sales.filter(sales.price > 2)
 
     settings = Settings(root, ProjectSettings("shop", ()), Profile(), "default", Serve())
-    return ms.Project(settings, {"sales": ms.files("sales/*.parquet", key="id"), "dear": dear}, branch=branch)
+    sales = ms.files("sales/*.parquet", key="id", known="always")
+    prices = ms.feature_view(sales, key="id", columns=["price"])
+    return ms.Project(settings, {"sales": sales, "dear": dear, "prices": prices}, branch=branch)
 
 
 def write(root: Path, first: int, rows: int) -> None:
@@ -93,9 +95,14 @@ def test_a_rollback_stays_until_it_is_said_to_go_forward(tmp_path: Path) -> None
         assert bad is not None and bad in str(refused.value.where)
         assert "collect sales (the source has changed)" in str(refused.value.got)
         assert len(project.table("sales").to_pyarrow()) == 10
+        project.materialise(rebuild=True)
+        with pytest.raises(ConflictError, match="was rolled back"):
+            project.run()
     with opened(tmp_path, branch="dev") as dev:
         dev.run()  # a branch of its own may try
         assert len(dev.table("sales").to_pyarrow()) == 20
+        with pytest.raises(RequestError, match="`sample_by` requires `sample`"):
+            dev.run(sample_by="sales")
     with opened(tmp_path) as project:
         assert project.run(forward=True).status == "published"
         write(tmp_path, 20, 10)

@@ -49,7 +49,7 @@ class Step:
 @dataclass(frozen=True)
 class Plan:
     """The steps of a run on a branch, in dependency order, and the `unchanged` nodes. `rolled_back` is the release that
-    the published one took back.
+    the published one took back, unless the run goes forward from there.
 
     `changed` are the definitions that steps are due to, if they were asked for. `sample` is what the branch works on,
     if not on all rows. `broken` are the errors of views, models and endpoints that a run leaves out.

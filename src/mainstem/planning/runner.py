@@ -72,7 +72,7 @@ class Runner:
                 rest = work.adapted(*context.replan(context.release))
                 work.all(_workers(self.workers, rest, context.engine))
             if not work.causes and (plan or not sent):
-                self._publish(context, parent, record, work.records)
+                self._publish(context, parent, record, work.records, plan.rolled_back)
         except BaseException as problem:
             if not _has_moved(context, parent):
                 interrupted = isinstance(problem, KeyboardInterrupt)
@@ -100,11 +100,13 @@ class Runner:
             raise undelivered(ended, work.causes)
         return ended
 
-    def _publish(self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord]) -> None:
+    def _publish(
+        self, context: Context, parent: str, record: RunRecord, steps: list[StepRecord], rolled_back: str | None
+    ) -> None:
         """Move the branch to the new release and save every record of the run, in one transaction."""
         context.lake.settle()
         content = replace(
-            context.release, branch=context.branch, run=context.run, parent=parent or None, rolled_back=None
+            context.release, branch=context.branch, run=context.run, parent=parent or None, rolled_back=rolled_back
         )
         release = replace(content, id=new_id("rel"), created_at=now())
         context.release = release

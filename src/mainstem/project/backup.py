@@ -53,6 +53,7 @@ def back_up(branch: Branch, to: Path) -> Backup:
     `ConflictError` where runs publish faster than files can be copied.
     """
     state, _ = _places(branch.settings)
+    to = to.resolve()
     if to.exists() and any(to.iterdir()):
         raise StorageError("the directory for the backup is not empty", where=str(to), hint="name a new directory")
     if not state.exists():

@@ -252,10 +252,14 @@ class Branch:
         seen = replace(seen, refresh=full_refresh, between=between, sample=release.sample if sample == KEEP else sample)
         seen = replace(seen, reingest=reingest)
         made = replace(plan(graph, seen, KINDS, select), branch=self.branch, sample=seen.sample)
-        taken_back = seen.release.rolled_back if seen.release.branch == self.branch else None
+        taken_back = self.taken_back(seen.release)
         broken = () if select else tuple(dict.fromkeys(graph.broken.values()))
         made = replace(made, rolled_back=taken_back, broken=broken)
         return replace(made, changed=changed(graph, seen, made)) if explain else made
+
+    def taken_back(self, release: Release) -> str | None:
+        """Return the release that a release of this branch took back."""
+        return release.rolled_back if release.branch == self.branch else None
 
     def reading(self, purpose: str) -> Context:
         """Return a context that reads the published release."""

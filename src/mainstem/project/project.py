@@ -188,6 +188,8 @@ class Project(Storing, Telling, Answering):
         sample: float | None,
         sample_by: str | None,
     ) -> RunRecord:
+        if sample is None and sample_by is not None:
+            raise RequestError("`sample_by` requires `sample`", got=sample_by, hint="sample=0.05")
         with self.adapters.state.hold(self.branch, me()):
             if not self.release.tables:
                 self.adapters.prepare()
@@ -198,6 +200,7 @@ class Project(Storing, Telling, Answering):
             self.keep_definitions()
             if work and not forward:
                 refuse_after_rollback(work)
+            work = replace(work, rolled_back=None)
             try:
                 record = self._carry_out(
                     work,
@@ -226,6 +229,7 @@ class Project(Storing, Telling, Answering):
             refuse_reingest(self.sound, self.release, name)
             select, names = f"{name}+", frozenset({name})
             work = self.plan(select, reingest=names)
+            refuse_after_rollback(work)
             self.keep_definitions()
 
             def again(release: Release) -> tuple[Graph, Plan]:
@@ -259,6 +263,7 @@ class Project(Storing, Telling, Answering):
             self.keep_definitions()
             seen = situation(graph, self.release, self.settings.root, self.adapters)
             work = materialising(graph, seen, KINDS, views, rebuild=rebuild)
+            work = replace(work, rolled_back=self.taken_back(seen.release))
             return self._carry_out(work, report, rebuild=rebuild)
 
     def _carry_out(
