@@ -77,6 +77,10 @@ def test_a_guard_that_is_no_sql_is_an_error():
 
 
 def test_the_text_leaves_room_on_both_sides():
+    warm = np.tile([2.0, 12.0, 24.0], 100)
+    kelvin = guards.written("temp", warm, np.arange(300) * DAY // 20, 1.0, -273.15)
+    low, high = (float(each) for each in kelvin.split("BETWEEN ")[1].split(" AND "))
+    assert high > 60 and low < 0 and high < abs(12.0 - 273.15), "a warmer spring is no alarm, corrected degrees are"
     text = guards.written("dep delay", np.tile([4.0, -6.0, 0.0], 100), np.arange(300) * DAY // 20, 1 / 60)
     low, high = (float(part) for part in text.split(" BETWEEN ")[1].split(" AND "))
     assert '"dep delay"' in text and low < 5 < high

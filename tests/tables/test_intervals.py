@@ -170,6 +170,23 @@ def test_a_row_without_a_time_is_refused(opened: Open, tmp_path: Path) -> None:
         project.run()
 
 
+def test_a_warning_does_not_let_rows_without_a_time_in_and_those_set_aside_stand_once(
+    opened: Open, tmp_path: Path
+) -> None:
+    def declared(severity: Any) -> Any:
+        checks = [ms.not_null("day", severity=severity)]
+        return ms.table(daily.function, name="daily", incremental="day", checks=checks)
+
+    write(tmp_path, "sales/2.parquet", [{"id": 40, "at": None, "shop": "s0", "price": 1.0}])
+    with pytest.raises(RunFailed, match=r"not_null\(day\)"):
+        opened(daily=declared("warn")).run()
+    project = opened(daily=declared("quarantine"))
+    project.run()
+    for _again in range(2):
+        project.run("daily", start="2026-01-01", end="2026-01-06")
+        assert len(project.table("quarantine.daily").to_pyarrow()) == 1
+
+
 def test_a_backfill_builds_its_intervals_again(opened: Open, tmp_path: Path) -> None:
     project = opened(by_city=by_city)
     project.run()

@@ -33,7 +33,10 @@ class Subject:
 
 
 def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
-    """Return the checks of a node, preceded by a check that its key is unique unless the node declares one."""
+    """Return the checks of a node, preceded by a check that its key is unique unless the node declares one.
+
+    The column of an incremental table must have values: a warning is not enough.
+    """
     said = {(type(c), c.columns) for c in node.checks if isinstance(c, (NotNull, Unique))}
     named = {column for c in node.checks if isinstance(c, NotNull) for column in c.columns}
     key: list[Check] = []
@@ -42,7 +45,10 @@ def declared(node: Any, *, severity: str = "error") -> tuple[Check, ...]:
     if node.key and (Unique, node.key) not in said:
         key.append(Unique(severity, node.key))  # type: ignore[arg-type]
     column = getattr(node, "incremental", None)
-    if column is not None and column not in named and column not in node.key:
+    strict = {
+        c for check in node.checks if isinstance(check, NotNull) and check.severity != "warn" for c in check.columns
+    }
+    if column is not None and column not in strict and column not in node.key:
         key.append(NotNull("error", (column,)))
     return (*key, *node.checks)
 

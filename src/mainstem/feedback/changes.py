@@ -157,7 +157,7 @@ def _rule(
     where = f"{quoted(time)} >= {instant_sql(since)}"
     if until is not None:
         where += f" AND {quoted(time)} <= {instant_sql(until)}"
-    guard = guards.written(column, clean.values, clean.times, factor)
+    guard = guards.written(column, clean.values, clean.times, factor, offset)
     return Rule(node, Rescale(column, factor, offset), where, guard)
 
 

@@ -53,17 +53,18 @@ class Guarded:
         )
 
 
-def written(column: str, values: NDArray[np.float64], times: Micros, factor: float) -> str:
+def written(column: str, values: NDArray[np.float64], times: Micros, factor: float, offset: float = 0.0) -> str:
     """Return a guard for clean `values` with `times`: a range of their daily medians, with a margin.
 
-    The margin is the cube root of the factor. A correction of correct data is off by the whole factor.
+    The margin is the cube root of the factor, and a third of the offset. A correction of correct data is off by all of
+    both.
     """
     known = np.isfinite(values) & (values != 0)
     day, size = times[known] // DAY, np.abs(values[known])
     numbers = [np.median(size[day == d]) for d in np.unique(day) if (day == d).sum() >= FEWEST]
     middle = numbers or [np.median(size)]
     room = max(abs(factor), 1 / abs(factor)) ** (1 / 3)
-    low, high = min(middle) / room, max(middle) * room
+    low, high = min(middle) / room - abs(offset) / 3, max(middle) * room + abs(offset) / 3
     return f"median(abs(nullif({quoted(column)}, 0))) BETWEEN {low:.3g} AND {high:.3g}"
 
 

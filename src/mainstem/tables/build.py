@@ -206,7 +206,7 @@ class _Work:
             replaced: Any = "all" if again or change == ReplaceAll() else frozenset()
             aside = keep_aside(context, name, new_aside, replaced=replaced)
         else:
-            aside = keep_others_aside(context, name, str(self.column), found.spans, new_aside)
+            aside = keep_others_aside(context, name, str(self.column), found, new_aside)
         added = _rows(good)
         others_rows = snapshot.rows - added
         stay = f"{others_rows:,} row{' stays' if others_rows == 1 else 's stay'}"

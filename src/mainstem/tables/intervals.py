@@ -171,16 +171,16 @@ def rest(context: Context, base: Snapshot, target: Target, column: str, spans: S
 
 
 def keep_others_aside(
-    context: Context, name: str, column: str, spans: Sequence[Span], files: Sequence[DataFile]
+    context: Context, name: str, column: str, found: Due, files: Sequence[DataFile]
 ) -> dict[str, Snapshot]:
-    """Commit the rows of the spans that were set aside, beside those of other intervals."""
+    """Commit the rows that are due and were set aside, beside those of other intervals."""
     held = context.release.tables.get(QUARANTINE + name)
     target = aside_of(context, name)
     if held is None or held.fields != target.fields or not held.rows:
         return keep_aside(context, name, files)
     with context.engine.session({"aside": context.scan(held)}) as session:
         rows = ibis.table({field.name: field.type for field in target.fields}, name="aside")
-        inside = within(rows, column, spans)
+        inside = within(rows, column, found.spans, nulls=found.nulls)
         if not session.fetch(rows.filter(inside).limit(1)).num_rows:
             return keep_aside(context, name, files, replaced=frozenset())
         kept = session.write(rows.filter(~inside.fill_null(False)), target)
