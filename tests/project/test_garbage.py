@@ -17,6 +17,8 @@ from mainstem.features.retrieval import compiled
 from mainstem.features.sweep import sweep
 from mainstem.nodes.base import Node
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import RunRecord, now
+from mainstem.ports import Sweep
 from mainstem.settings import Profile, ProjectSettings, Serve, Settings
 
 INSTANT = "timestamp('UTC', 6)"
@@ -139,6 +141,23 @@ def test_a_view_is_not_swept_while_one_that_uses_it_lags_behind(settings: Settin
 def payload(number: int, at: datetime) -> bytes:
     row = event(number, f"K{number}", at) | {"at": micros_of(at)}
     return msgspec.msgpack.encode({"arrived": micros_of(at), "row": row})
+
+
+def test_what_a_run_of_more_than_a_day_has_made_stays(project: ms.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run()
+    state, asked = project.adapters.state, dict[str, Any]()
+    state.save(RunRecord("run-x", "main", "running", started_at=now() - timedelta(hours=30)))
+
+    def swept(lake: Any, keep: Any, **given: Any) -> Sweep:
+        asked.update(given)
+        return Sweep(0, 0)
+
+    monkeypatch.setattr(type(project.adapters.lake), "sweep", swept)
+    with state.hold("main", "a backfill"):
+        project.gc()
+    assert "run-x" not in asked["unpinned"] and asked["older_than_hours"] > 30 and not asked["drop"]
+    project.gc()
+    assert "run-x" in asked["unpinned"] and asked["older_than_hours"] == 24 and asked["drop"]
 
 
 def test_there_may_be_no_store_yet(settings: Settings) -> None:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mainstem.errors import ConflictError
 from mainstem.nodes.features import FeatureView
-from mainstem.nodes.records import now
+from mainstem.nodes.records import RunRecord, now
 from mainstem.planning.process import here
 from mainstem.project.retention import kept
 
 if TYPE_CHECKING:
     from mainstem.project.branch import Branch
+
+
+RECENT = 24.0
+"""Hours for which files stay that nothing refers to."""
 
 
 class Garbage(NamedTuple):
@@ -38,8 +42,12 @@ def collect_garbage(branch: Branch) -> Garbage:
             alone = True
         except ConflictError:
             alone = False
+        # What a run in progress has made is not published yet, however long ago it began.
+        running = [] if alone else [run for run in state.find(RunRecord) if run.status == "running"]
+        hours = max([RECENT, *((now() - run.started_at).total_seconds() / 3600 + 1 for run in running)])
         keeps = kept(state, branch.settings.keep, now())
-        swept = lake.sweep(keeps.snapshots, unpinned=keeps.unpinned, drop=alone)
+        unpinned = keeps.unpinned - {run.id for run in running}
+        swept = lake.sweep(keeps.snapshots, unpinned=unpinned, drop=alone, older_than_hours=hours)
     records, states = _online(branch) if branch.adapters.has_store else (0, 0)
     return Garbage(swept.files, swept.bytes, records, states)
 
