@@ -30,6 +30,7 @@ from mainstem.nodes.findings import Finding, Rule
 from mainstem.nodes.instants import micros_of
 from mainstem.nodes.models import WIDE, Task
 from mainstem.nodes.records import ModelVersion, new_id, now
+from mainstem.nodes.tables import Table
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.plan import Step
 from mainstem.ports import Artifacts
@@ -61,7 +62,7 @@ class Attribute:
             return StepResult(message="no version is live yet")
         in_force = remedies.read(self.root / remedies.FILE)
         warnings = [g.text for g in guards.check(context, [r.rule for r in in_force]) if not g.holds]
-        closed = self._verify(watched, {r.finding for r in in_force})
+        closed = self._verify(watched, {r.finding for r in in_force if _is_applied(watched, r.rule)})
         predictions = watched.predictions()
         due = predictions.known & settled(predictions, share_of(watched))
         new = due & ~judged(watched, predictions, ATTRIBUTION)
@@ -138,6 +139,17 @@ class Attribute:
         alarms = sum(not finding.harmless for finding in opened)
         text = _told(opened, alarms, len(known))
         return opened, text, [_mark(watched, known, text, failing=bool(alarms))]
+
+
+def _is_applied(watched: Watched, rule: Rule) -> bool:
+    """Return whether the tables between a remedy and the model are published with the remedy. It may have been accepted
+    during this run, or a table may not be built because another step failed."""
+    graph, release = watched.context.graph, watched.context.release
+    if rule.node not in graph or rule not in graph[rule.node].rules:
+        return False
+    between = graph.dag.downstream(rule.node) & graph.dag.upstream(watched.model)
+    tables = (name for name in between if isinstance(graph[name].node, Table))
+    return all(release.fingerprints.get(name) == graph[name].made_by for name in tables)
 
 
 def _gone(version: ModelVersion) -> str:
