@@ -14,6 +14,7 @@ from mainstem.logs.predictions import append, encode_block
 from mainstem.logs.records import Event, Prediction, decode_prediction, encode
 from mainstem.nodes.checks import between, not_null
 from mainstem.nodes.instants import micros_of
+from mainstem.nodes.records import now
 from mainstem.planning.plan import Step
 from mainstem.streaming import drain
 from mainstem.streaming.drain import Drain
@@ -48,6 +49,14 @@ def test_the_cutover_is_right_after_the_history_and_stays(world: Any, worlds: An
     assert world.release.cutovers == {"departures": last + timedelta(microseconds=1)}
     world.put("past", [{"flight_id": "P9", "origin": "JFK", "dep_delay": 1.0, "departed_at": worlds.NOON}])
     assert Drain(world.store)(STREAM, world.context()).cutovers == {}
+
+
+def test_without_a_row_of_history_events_count_from_the_run_on(world: Any) -> None:
+    world.publish(cutovers={})
+    world.put("past", [])
+    before = now()
+    found = Drain(world.store)(STREAM, world.context()).cutovers
+    assert before <= found["departures"] <= now()
 
 
 def test_every_event_becomes_one_row_with_its_offset_and_arrival(world: Any, worlds: Any) -> None:

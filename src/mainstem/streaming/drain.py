@@ -33,7 +33,7 @@ from mainstem.nodes.checks import Check, Unique
 from mainstem.nodes.endpoints import Endpoint
 from mainstem.nodes.hidden import SEQ
 from mainstem.nodes.kafka import Kafka
-from mainstem.nodes.records import Release
+from mainstem.nodes.records import Release, now
 from mainstem.nodes.sources import Stream
 from mainstem.planning.execution import Context, StepResult
 from mainstem.planning.outlook import OBSERVED
@@ -366,11 +366,12 @@ def _checks(node: Stream) -> tuple[Check, ...]:
 
 
 def _cutover(name: str, node: Stream, context: Context) -> dict[str, datetime]:
-    """Return the instant from which events count. It is recorded once: right after the last row of the history."""
+    """Return the instant from which events count. It is recorded once: right after the last row of the history, or that
+    of the run if it has none yet."""
     if name in context.release.cutovers or node.history is None:
         return {}
     past = context.graph[context.graph.name_of(node.history)]
     assert past.read is not None
     with context.session(leaves(past.read)) as session:
         latest = session.fetch(past.read.aggregate(latest=past.read[node.time].max()))["latest"][0].as_py()
-    return {} if latest is None else {name: latest + timedelta(microseconds=1)}
+    return {name: now() if latest is None else latest + timedelta(microseconds=1)}
