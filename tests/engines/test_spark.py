@@ -1,3 +1,4 @@
+from datetime import UTC, date, datetime
 from typing import ClassVar
 
 import ibis
@@ -9,6 +10,7 @@ from mainstem.engines.duckdb import DuckdbEngine
 from mainstem.engines.spark.engine import SparkEngine
 from mainstem.errors import EngineError
 from mainstem.ports import Field, Target
+from mainstem.sources.conversion import converted
 from mainstem.testing.contracts.engine import EngineContract
 from spark_session import WARNINGS
 
@@ -40,6 +42,20 @@ def test_dates_are_parsed_as_on_the_embedded_engine(engine):
         with each.session({"t": pa.table({"a": texts})}) as session:
             found.append(session.fetch(parsed)["at"].to_pylist())
     assert found[0] == found[1] and [at is None for at in found[0]] == [False, False, True, False, True, True]
+
+
+def test_a_column_becomes_wider_or_names_the_value_that_does_not_fit(engine):
+    rows = ibis.table({"n": "int64", "day": "date"}, name="t")
+    wider = rows.select(n=converted(rows.n, "float64"), at=converted(rows.day, "timestamp('UTC', 6)"))
+    day = date(2024, 1, 2)
+    with engine.session({"t": pa.table({"n": [1, None], "day": [day, None]})}) as session:
+        found = session.fetch(wider).to_pylist()
+        assert found[0] == {"n": 1.0, "at": datetime(2024, 1, 2, tzinfo=UTC)} and found[1] == {"n": None, "at": None}
+    with (
+        pytest.raises(Exception, match="a value that does not fit its column: 9007199254740993"),
+        engine.session({"t": pa.table({"n": [2**53 + 1], "day": [day]})}) as session,
+    ):
+        session.fetch(wider)
 
 
 def test_a_worker_that_is_killed_while_it_writes_leaves_no_file_and_may_be_tried_again(engine, tmp_path):

@@ -230,6 +230,27 @@ def test_a_champion_that_requires_a_removed_feature_does_not_block_its_challenge
         assert len(scores(project)) == ROWS + 50
 
 
+def test_a_champion_whose_features_mean_something_else_now_is_told(root):
+    with opened(root) as project:
+        project.run()
+        project.promote("late")
+        project.run()
+    declared = nodes()
+    wx = ms.feature_view(declared["weather"], key="origin", windows=["6h"], wind=(_.wind * 2).mean(), n=_.count())
+    late = ms.model(
+        declared["flights"],
+        prediction_time=_.scheduled_at - ibis.interval(minutes=30),
+        target=_.late,
+        features=["distance", wx],
+        candidates=["linear"],
+    )
+    changed = {"wx": wx, "late": late, "arrivals": ms.endpoint(late), "scored": ms.score(declared["flights"], late)}
+    flights(root, ROWS + 50)
+    with opened(root, {**declared, **changed}) as project:
+        said = [step.message for step in project.run().steps if step.node == "scored"]
+    assert said == ["scored by late-1; wx.wind_6h changed since it was trained"]
+
+
 def test_a_champion_that_learned_numbers_where_texts_are_now_does_not_block_its_challenger(root):
     with opened(root) as project:
         project.run()

@@ -57,8 +57,11 @@ def dataset(graph: Graph, model: str, *, as_of: AsOf = "arrived", examples: ibis
     own = {name: total(value) for name, value in {TARGET: label, **more}.items()}
     chosen = rows.select(*named({c: rows[c] for c in kept}), *named({T: time.cast(INSTANT), **own}))
     found = with_features(chosen, retrieval, as_of)
-    features = (c for c in retrieval.columns if c not in kept)
-    return found.select(*kept, T, *features, *more, TARGET).order_by(T, *kept)
+    features = [c for c in retrieval.columns if c not in kept]
+    rows = found.select(*kept, T, *features, *more, TARGET)
+    # Without a key, rows that are alike in what they were asked by differ in the rest.
+    rest = () if key else [c for c in (*features, *more, TARGET) if not rows[c].type().is_nested()]
+    return rows.order_by(T, *kept, *rest)
 
 
 def _clock(rows: ibis.Table, graph: Graph, model: str) -> Any:

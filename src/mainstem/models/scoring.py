@@ -19,6 +19,7 @@ from mainstem.graph.named import named
 from mainstem.models.artifact.manifest import Manifest
 from mainstem.models.artifact.scorer import Scorer, verified
 from mainstem.models.data.columns import lacking, rows_of
+from mainstem.models.versions.registry import redefined
 from mainstem.nodes.definition import Graph
 from mainstem.nodes.durations import microseconds
 from mainstem.nodes.endpoints import Endpoint
@@ -145,7 +146,9 @@ class Scoring:
         rows = to_score(context.graph, name, version.inputs, manifest.horizons)
         with context.session(leaves(rows)) as session:
             files = _written(context, session, rows, each, _target(context, name))
-        return _stored(context, name, files, version.id, f"scored by {id}")
+        changed = ", ".join(redefined(version, context.graph))
+        told = f"; {changed} changed since it was trained" if changed else ""
+        return _stored(context, name, files, version.id, f"scored by {id}{told}")
 
 
 def _without(context: Context, name: str, why: str) -> StepResult:

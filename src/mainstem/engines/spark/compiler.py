@@ -56,6 +56,13 @@ def compiler() -> Any:
             text = as_text(arg, op.arg.dtype) if to.is_string() else None
             return super().visit_Cast(op, arg=arg, to=to) if text is None else text
 
+        def visit_ScalarUDF(self, op: Any, **given: Any) -> Any:
+            """Fail with a text as DuckDB's `error` does."""
+            if self.__sql_name__(op) != "error":
+                return super().visit_ScalarUDF(op, **given)
+            (text,) = given.values()
+            return self.cast(self.f.raise_error(text), op.dtype)
+
         def visit_Least(self, op: Any, *, arg: Any) -> Any:
             return self.f.least(*arg) if len(arg) > 1 else arg[0]
 

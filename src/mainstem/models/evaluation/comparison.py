@@ -267,7 +267,13 @@ def _parts(sample: Examples, folds: int, gap: str, window: str | None) -> list[s
 
 
 def has_classes(past: Examples, number: int, folds: int) -> None:
-    """Refuse to learn from one class. Raises `ModelError`."""
+    """Refuse to learn from one class, or of counts from zeros alone. Raises `ModelError`."""
+    if past.task == "count" and not past.y.any():
+        raise ModelError(
+            "a fold has only zeros",
+            got=f"{len(past)} rows before fold {number}/{folds}, all of count 0",
+            hint="fewer folds, or examples from the first count above 0 on",
+        )
     if past.task in CLASSES and len(np.unique(past.y)) < 2:
         raise ModelError(
             "a fold has only one class",
